@@ -1,0 +1,400 @@
+"""The identity steps × batch = corpus × epochs, solved for whichever part is missing.
+
+Source of the identity: every step draws one batch, and every epoch draws the corpus once, so both
+products count the same draws. In tokens,
+
+    steps × batch = tokens drawn = corpus × tokens per word × epochs
+    batch         = global batch × sequence length
+    global batch  = devices × samples per device × gradient accumulation
+
+Four products, each with one number on the left. A product with a single unknown gives it; a product
+with none is a check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import floor
+
+from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.errors import InputError
+
+__all__ = ["Given", "Solution", "SolveError", "agreement", "solve"]
+
+USUAL_TOKENS_PER_WORD = (
+    (Fraction(1), "as papers count"),
+    (Fraction(124, 100), "BERT's pieces on WikiText-2"),
+)
+
+
+class SolveError(InputError):
+    """Too little is known, or what is known contradicts itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """What is known of a run. Settings are exact; corpus and epochs keep the play of their spelling.
+
+    Attributes:
+        steps: Optimizer steps.
+        batch: What one step draws, in samples (`256`), samples × length (`256x512`) or tokens.
+        corpus: Size of the corpus, in tokens, words or samples.
+        epochs: Times the corpus is drawn.
+        tokens_per_word: Tokens for one word of a corpus given in words.
+        devices: Data-parallel size.
+        per_device: Samples per device and micro-step.
+        gradient_accumulation: Micro-steps per step.
+        global_batch: Samples per step.
+        sequence_length: Positions per sample.
+        tokens: Tokens drawn in all.
+        samples: Samples drawn in all.
+    """
+
+    steps: Quantity | None = None
+    batch: Quantity | None = None
+    corpus: Quantity | None = None
+    epochs: Quantity | None = None
+    tokens_per_word: Quantity | None = None
+    devices: Quantity | None = None
+    per_device: Quantity | None = None
+    gradient_accumulation: Quantity | None = None
+    global_batch: Quantity | None = None
+    sequence_length: Quantity | None = None
+    tokens: Quantity | None = None
+    samples: Quantity | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Solution:
+    """The missing number, or how well the numbers agree.
+
+    Attributes:
+        unknown: Name of what was solved for; None when nothing was missing.
+        value: It, with the interval that the spellings of the others leave.
+        formula: The product it came from, with the numbers.
+        agreement: With nothing missing: `exact`, `rounds`, `overlaps` or `contradicts`.
+        ratio: With nothing missing: (steps × batch) ÷ (corpus × epochs).
+        derivation: One line per product used, and what was taken for granted.
+        numbers: Every number known in the end, by name.
+    """
+
+    unknown: str | None
+    value: Quantity | None
+    formula: str
+    agreement: str | None
+    ratio: Fraction | None
+    derivation: tuple[str, ...]
+    numbers: Mapping[str, Quantity]
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    left: str
+    right: tuple[str, ...]
+
+    def names(self) -> tuple[str, ...]:
+        return (self.left, *self.right)
+
+
+def solve(given: Given) -> Solution:
+    """Find the one unknown of the identity, or check numbers that are all known.
+
+    Raises:
+        SolveError: If nothing can be solved, a ratio of tokens to words is missing, or the parts of
+            the batch contradict each other.
+
+    Examples:
+        >>> from dist_epochs.arithmetic.quantity import parse
+        >>> bert = Given(steps=parse("1M"), batch=parse("256x512"), corpus=parse("3.3B tokens"))
+        >>> solve(bert).value.value
+        Fraction(32768, 825)
+    """
+    in_tokens = _counts_tokens(given)
+    products = _products(given, in_tokens)
+    known, lines = _known(given, in_tokens)
+    derived, checked = _propagate(products, known, lines)
+    unknown = _unknown(given, known, derived)
+    if unknown is None:
+        return _check(known, lines, checked)
+    product, value = derived[unknown], known[unknown]
+    if unknown in ("steps", *PARTS):
+        lines += _whole(unknown, value, given, known)
+    return Solution(
+        unknown=unknown, value=value, formula=_formula(product, unknown, known), agreement=None,
+        ratio=None, derivation=tuple(lines), numbers=known,
+    )  # fmt: skip
+
+
+def agreement(derived: Quantity, stated: Quantity) -> str:
+    """How a computed number sits with a stated one: `exact`, `rounds`, `overlaps`, `contradicts`.
+
+    `rounds`: the point computed lies within the play of the stated spelling. `overlaps`: only the
+    intervals meet.
+    """
+    if derived.value == stated.value:
+        return "exact"
+    if stated.low <= derived.value <= stated.high:
+        return "rounds"
+    if derived.low <= stated.high and stated.low <= derived.high:
+        return "overlaps"
+    return "contradicts"
+
+
+def _counts_tokens(given: Given) -> bool:
+    """Whether the draws are counted in tokens (else in samples)."""
+    if given.tokens is not None and given.samples is not None:
+        raise SolveError("both tokens and samples drawn in all are given; the identity counts one of them. Keep one.")
+    if given.corpus is not None:
+        if given.corpus.unit in (Unit.TOKEN, Unit.WORD, Unit.POSITION):
+            return True
+        if given.corpus.unit is Unit.SAMPLE:
+            return False
+        asked = f"corpus {given.corpus.text!r}"
+        if given.corpus.unit is Unit.DOCUMENT:
+            raise SolveError(
+                f"{asked} counts documents, and a step draws samples or tokens: their lengths decide. "
+                "Count it with `dist-epochs tokenize`, or give tokens, words or samples."
+            )
+        raise SolveError(f"{asked} has no unit: a corpus is counted in tokens, words or samples. Write e.g. '{given.corpus.text} tokens'.")
+    if given.samples is not None:
+        return False
+    batch = given.batch
+    by_length = given.sequence_length is not None or given.tokens_per_word is not None
+    return given.tokens is not None or by_length or (batch is not None and (batch.unit in (Unit.TOKEN, Unit.POSITION) or len(batch.factors) == 2))
+
+
+def _products(given: Given, in_tokens: bool) -> tuple[_Product, ...]:
+    words = given.tokens_per_word is not None or (given.corpus is not None and given.corpus.unit is Unit.WORD)
+    drawn = "tokens" if in_tokens else "samples"
+    return (
+        _Product("global_batch", ("devices", "per_device", "gradient_accumulation")),
+        _Product("batch", ("global_batch", "sequence_length") if in_tokens else ("global_batch",)),
+        _Product(drawn, ("steps", "batch")),
+        _Product(drawn, ("corpus", "tokens_per_word", "epochs") if words and in_tokens else ("corpus", "epochs")),
+    )  # fmt: skip
+
+
+def _known(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:
+    """Everything given, in the unit the draws are counted in, and what was taken for granted."""
+    known: dict[str, Quantity] = {}
+    notes: list[str] = []
+    for name in Given.__dataclass_fields__:
+        quantity: Quantity | None = getattr(given, name)
+        if quantity is None:
+            continue
+        if quantity.value <= 0:
+            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be above zero")
+        known[name] = quantity if name in ("corpus", "epochs", "tokens", "samples") else quantity.exactly()
+    batch = known.pop("batch", None)
+    if batch is not None:
+        _place_batch(batch, known, in_tokens)
+    if in_tokens and ("sequence_length" in known or (batch is not None and len(batch.factors) == 2)):
+        notes.append("every position counts as a token: padding is not taken off")
+    if given.tokens_per_word is not None and given.tokens_per_word.value == 1:
+        notes.append("a word counts as one token, as papers do; subword tokenizers give more")
+    return known, notes
+
+
+def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -> None:
+    if batch.unit in (Unit.TOKEN, Unit.POSITION):
+        if in_tokens:
+            known["batch"] = batch
+        elif "sequence_length" in known:
+            known["batch"] = (batch / known["sequence_length"]).using(Unit.SAMPLE)
+        else:
+            raise SolveError(
+                f"the batch {batch.text!r} counts tokens and the corpus counts samples. "
+                "Give --sequence-length, or the batch in samples."
+            )
+    elif len(batch.factors) == 2 and batch.unit is None:
+        samples, length = (Quantity.exact(factor) for factor in batch.factors)
+        _set(known, "global_batch", samples.using(Unit.SAMPLE), batch)
+        _set(known, "sequence_length", length.using(Unit.TOKEN), batch)
+    elif batch.unit is Unit.SAMPLE or not in_tokens or "sequence_length" in known:
+        _set(known, "global_batch", batch.using(Unit.SAMPLE), batch)
+    else:
+        raise SolveError(
+            f"a batch of {batch.text!r}: samples or tokens? The corpus counts tokens, so the answer differs by "
+            f"the sequence length. Write '{batch.text} tokens', '{batch.text}x512', or add --sequence-length."
+        )
+
+
+def _set(known: dict[str, Quantity], name: str, value: Quantity, batch: Quantity) -> None:
+    if name in known and known[name].value != value.value:
+        label = name.replace("_", " ")
+        raise SolveError(f"batch {batch.text!r} means {label} {value.value}, but {label} {known[name].value} is given. Keep one.")
+    known[name] = value
+
+
+def _propagate(
+    products: tuple[_Product, ...], known: dict[str, Quantity], lines: list[str]
+) -> tuple[dict[str, _Product], list[_Product]]:
+    """Solve every product that misses one number, until none does.
+
+    Returns each solved name with its product, and the products that missed nothing.
+    """
+    derived: dict[str, _Product] = {}
+    checked: list[_Product] = []
+    pending = list(products)
+    while ready := [p for p in pending if sum(name not in known for name in p.names()) <= 1]:
+        product = ready[0]
+        pending.remove(product)
+        missing = next((name for name in product.names() if name not in known), None)
+        if missing is None:
+            if product.left in ("batch", "global_batch"):
+                _same(product, known)
+            checked.append(product)
+        else:
+            known[missing] = _value(product, missing, known)
+            derived[missing] = product
+            lines.append(_formula(product, missing, known))
+    return derived, checked
+
+
+def _value(product: _Product, missing: str, known: Mapping[str, Quantity]) -> Quantity:
+    others = [known[name] for name in product.right if name != missing]
+    result = Quantity.exact(1)
+    for other in others:
+        result = result * other
+    if missing != product.left:
+        result = known[product.left] / result
+    return result.using(_unit_of(missing, known)) if _unit_of(missing, known) else replace(result, unit=None)
+
+
+def _unit_of(name: str, known: Mapping[str, Quantity]) -> Unit | None:
+    in_tokens = "tokens" in known or "sequence_length" in known or "tokens_per_word" in known
+    counted = Unit.TOKEN if in_tokens else Unit.SAMPLE
+    units = {
+        "steps": Unit.STEP, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "tokens": Unit.TOKEN,
+        "samples": Unit.SAMPLE, "per_device": Unit.SAMPLE, "global_batch": Unit.SAMPLE,
+        "sequence_length": Unit.POSITION, "batch": counted,
+        "corpus": Unit.WORD if "tokens_per_word" in known else counted,
+    }  # fmt: skip
+    return units.get(name)
+
+
+def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
+    right = _value(product, product.left, known)
+    if right.value != known[product.left].value:
+        label = product.left.replace("_", " ")
+        raise SolveError(
+            f"{label} {_show(known[product.left].value)} is given, but {_formula(product, product.left, known, right)}. "
+            "One of these numbers is wrong, or leave one out and it is solved."
+        )
+
+
+MAIN = ("tokens_per_word", "steps", "epochs", "corpus")
+PARTS = ("devices", "gradient_accumulation", "per_device", "sequence_length", "global_batch")
+DRAWN = ("tokens", "samples")
+
+
+def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, _Product]) -> str | None:
+    """The number the user left open: steps, epochs or corpus, else the deepest part of the batch."""
+    if given.corpus is not None and given.corpus.unit is Unit.WORD and "tokens_per_word" not in known:
+        raise SolveError(_words(given))
+    for name in MAIN:
+        if name in derived:
+            return name
+    for name in (*PARTS, "batch"):
+        if name in derived and derived[name].left != name:
+            return name
+    if _whole_run_known(known):
+        return None
+    for name in DRAWN:
+        if name in derived:
+            return name
+    raise SolveError(_too_little(known))
+
+
+def _whole_run_known(known: Mapping[str, Quantity]) -> bool:
+    return all(name in known for name in ("steps", "batch", "corpus", "epochs"))
+
+
+def _words(given: Given) -> str:
+    corpus = given.corpus
+    assert corpus is not None
+    answers = []
+    for ratio, whose in USUAL_TOKENS_PER_WORD:
+        try:
+            answer = solve(replace(given, tokens_per_word=Quantity.exact(ratio)))
+        except SolveError:
+            continue
+        if answer.value is not None:
+            answers.append(f"at {float(ratio):g} ({whose}) {answer.unknown} = {_decimal(answer.value.value)}")
+        elif answer.ratio is not None:
+            answers.append(f"at {float(ratio):g} ({whose}) steps × batch is {_decimal(answer.ratio)} × corpus × epochs")
+    return (
+        f"the corpus is {corpus.text!r} and a batch is counted in tokens: words do not turn into tokens without "
+        f"a ratio. Nothing was assumed.{' ' * bool(answers)}{'; '.join(answers)}. Choose with --tokens-per-word, "
+        "or measure it with `dist-epochs tokenize`."
+    )
+
+
+def _too_little(known: Mapping[str, Quantity]) -> str:
+    have = ", ".join(f"{name.replace('_', ' ')} {_show(value.value)}" for name, value in known.items()) or "nothing"
+    return (
+        f"steps × batch = corpus × epochs cannot be solved from {have}: all but one of the four must be known. "
+        "Give three of --steps, --batch, --corpus and --epochs (or --tokens in place of two of them)."
+    )
+
+
+def _check(known: dict[str, Quantity], lines: list[str], checked: list[_Product]) -> Solution:
+    """Nothing is missing: do steps × batch and corpus × epochs agree?"""
+    drawn = known["steps"] * known["batch"]
+    ratio = known.get("tokens_per_word", Quantity.exact(1))
+    derived = drawn / (known["corpus"] * ratio)
+    formula = (
+        f"epochs = steps × batch ÷ corpus = {_show(known['steps'].value)} × {_show(known['batch'].value)} ÷ "
+        f"{_show((known['corpus'] * ratio).value)} = {_decimal(derived.value)}, stated {known['epochs'].text}"
+    )
+    verdict = agreement(derived, known["epochs"])
+    for product in checked:
+        if product.left in ("tokens", "samples") and len(checked) > 1:
+            other = _value(product, product.left, known)
+            if agreement(other, known[product.left]) == "contradicts":
+                verdict = "contradicts"
+                lines.append(f"{product.left} {_show(known[product.left].value)} is given, but {_formula(product, product.left, known, other)}")
+    return Solution(
+        unknown=None, value=None, formula=formula, agreement=verdict,
+        ratio=derived.value / known["epochs"].value, derivation=tuple(lines), numbers=known,
+    )  # fmt: skip
+
+
+def _formula(product: _Product, missing: str, known: Mapping[str, Quantity], result: Quantity | None = None) -> str:
+    """`epochs = tokens ÷ corpus = 131,072,000,000 ÷ 3,300,000,000 = 39.7188`."""
+    value = (result or known[missing]).value
+    if missing == product.left:
+        names, sign, first = list(product.right), " × ", []
+    else:
+        names, sign, first = [name for name in product.right if name != missing], " ÷ ", [product.left]
+    words = sign.join(name.replace("_", " ") for name in (*first, *names))
+    numbers = sign.join(_show(known[name].value) for name in (*first, *names))
+    return f"{missing.replace('_', ' ')} = {words} = {numbers} = {_decimal(value)}" if len(first) + len(names) > 1 else f"{missing.replace('_', ' ')} = {words} = {_decimal(value)}"
+
+
+def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantity]) -> Iterator[str]:
+    """A count that came out broken: an error where the batch is a setting, else a remark."""
+    if value.value.denominator == 1:
+        return
+    if given.global_batch is not None and "devices" in known and name != "devices":
+        each = known["per_device"] if "per_device" in known and name != "per_device" else None
+        raise BatchError(cannot_build(int(given.global_batch.value), int(known["devices"].value), each and int(each.value)))
+    below = floor(value.value)
+    yield (
+        f"{name.replace('_', ' ')} {_decimal(value.value)} is not a whole number: "
+        f"{below:,} falls short, {below + 1:,} goes beyond"
+    )
+
+
+def _show(value: Fraction) -> str:
+    return f"{int(value):,}" if value.denominator == 1 else _decimal(value)
+
+
+def _decimal(value: Fraction) -> str:
+    """At least six significant digits; whole numbers in full."""
+    if value.denominator == 1:
+        return f"{int(value):,}"
+    return f"{float(value):,.4f}" if value >= 1 else f"{float(value):.6g}"

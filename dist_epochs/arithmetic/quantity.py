@@ -1,0 +1,221 @@
+"""A number with a unit and the precision it was written in, and the one parser for all of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fractions import Fraction
+from math import prod
+
+from dist_epochs.errors import InputError
+
+__all__ = ["Quantity", "QuantityError", "Unit", "parse", "parse_count"]
+
+
+class QuantityError(InputError):
+    """A number that cannot be read, or has the wrong unit."""
+
+
+class Unit(StrEnum):
+    """What a number counts; the words are defined in `docs/words.md`."""
+
+    STEP = "step"
+    EPOCH = "epoch"
+    TOKEN = "token"
+    WORD = "word"
+    DOCUMENT = "document"
+    SAMPLE = "sample"
+    POSITION = "position"
+    DEVICE = "device"
+
+
+SPELLINGS = {
+    **{unit.value: unit for unit in Unit},
+    "update": Unit.STEP,
+    "sequence": Unit.SAMPLE,
+    "row": Unit.SAMPLE,
+    "example": Unit.SAMPLE,
+    "image": Unit.SAMPLE,
+    "gpu": Unit.DEVICE,
+}
+"""Singular spellings accepted on input, lower case."""
+
+SCALES = {
+    "K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12,
+    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
+    "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+}  # fmt: skip
+"""What may follow a number. `T` is 10¹² and never means tokens."""
+
+LARGEST_EXPONENT = 400
+"""Beyond this a number is a typing error, and computing it would take for ever."""
+
+_NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d[\d_]*)(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?"
+_SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
+_LITERAL = rf"{_NUMBER}(?:\*\*\d+)?\s*(?:(?:{_SCALE})(?![A-Za-z])|%)?"
+_PRODUCT = rf"{_LITERAL}(?:\s*[x×*/]\s*{_LITERAL})*"
+_QUANTITY = re.compile(
+    rf"\s*(?P<about>~|about\b|approximately\b)?\s*(?P<product>{_PRODUCT})\s*(?P<unit>[A-Za-z ]*?)"
+    r"\s*(?:(?:/|\bper\b|\ba\b|\ban\b)\s*(?:batch|step|epoch))?\s*",
+)
+_PIECE = re.compile(rf"(?P<sign>[x×*/])?\s*(?P<number>{_NUMBER})(?:\*\*(?P<power>\d+))?\s*(?P<scale>{_SCALE}|%)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A positive or zero number, its unit, and the interval its spelling stands for.
+
+    Attributes:
+        value: The number as written.
+        unit: What it counts, or None for a bare number.
+        low: Lower end of what rounds to the number as written.
+        high: Upper end.
+        factors: The factors of a product such as `256x512`, else the value alone.
+        text: The spelling, for messages.
+
+    Examples:
+        >>> parse("3.3B words")
+        Quantity(3300000000 words, 3250000000 to 3350000000)
+        >>> parse("256x512").factors
+        (Fraction(256, 1), Fraction(512, 1))
+        >>> parse("256x512").exactly().value
+        Fraction(131072, 1)
+    """
+
+    value: Fraction
+    unit: Unit | None
+    low: Fraction
+    high: Fraction
+    factors: tuple[Fraction, ...] = ()
+    text: str = field(default="", compare=False)
+
+    @classmethod
+    def exact(cls, value: Fraction | int, unit: Unit | None = None) -> Quantity:
+        """A number known exactly, such as a setting."""
+        number = Fraction(value)
+        return cls(number, unit, number, number, (number,), str(value))
+
+    def exactly(self) -> Quantity:
+        """The same number without the play of its spelling: settings are exact."""
+        return replace(self, low=self.value, high=self.value)
+
+    def using(self, unit: Unit) -> Quantity:
+        """The same number counted in `unit`."""
+        return replace(self, unit=unit)
+
+    def __mul__(self, other: Quantity) -> Quantity:
+        """Product of two numbers; the unit is for the caller to state with `using`."""
+        return Quantity(self.value * other.value, None, self.low * other.low, self.high * other.high)
+
+    def __truediv__(self, other: Quantity) -> Quantity:
+        """Quotient of two numbers; the unit is for the caller to state with `using`."""
+        if other.low <= 0:
+            raise QuantityError(f"cannot divide by {other.text or other.value}: it may be zero")
+        return Quantity(self.value / other.value, None, self.low / other.high, self.high / other.low)
+
+    def __repr__(self) -> str:
+        unit = f" {self.unit}s" if self.unit else ""
+        play = "" if self.low == self.high else f", {self.low} to {self.high}"
+        return f"Quantity({self.value}{unit}{play})"
+
+
+def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "number") -> Quantity:
+    """Read a number in any spelling the project accepts.
+
+    `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`. The play
+    is half a unit of the last digit written; with `~` it is a whole one.
+
+    Args:
+        text: The spelling, or a plain number (read as its shortest spelling).
+        unit: The unit a bare number gets, and the only one accepted; None accepts any.
+        what: The name of the number, for messages.
+
+    Raises:
+        QuantityError: If it is not a number, or counts something else.
+
+    Examples:
+        >>> parse("~40 epochs")
+        Quantity(40 epochs, 39 to 41)
+        >>> parse("1/3").value
+        Fraction(1, 3)
+    """
+    spelling = str(text).strip()
+    match = _QUANTITY.fullmatch(spelling)
+    if match is None or isinstance(text, bool):
+        raise QuantityError(f"{what} {spelling!r} is not a number.{_hint(spelling)}")
+    found = _unit(match["unit"], spelling, what)
+    if unit is not None and found not in (None, unit):
+        raise QuantityError(f"{what} {spelling!r} counts {found}s; it must count {unit}s")
+    pieces = [_piece(piece, what) for piece in _PIECE.finditer(match["product"])]
+    play = 2 if match["about"] else 1
+    value, low, high = Fraction(1), Fraction(1), Fraction(1)
+    for divides, number, half in pieces:
+        below, above = max(number - half * play, Fraction(0)), number + half * play
+        if divides:
+            if below <= 0:  # 1/3 is a ratio of exact numbers
+                below = above = number
+            if number == 0:
+                raise QuantityError(f"{what} {spelling!r} divides by zero")
+            value, low, high = value / number, low / above, high / below
+        else:
+            value, low, high = value * number, low * below, high * above
+    if any(divides for divides, _, _ in pieces):
+        low = high = value
+    factors = tuple(number for divides, number, _ in pieces if not divides)
+    return Quantity(value, found or unit, low, high, factors if prod(factors) == value else (value,), spelling)
+
+
+def parse_count(
+    text: str | int | float, *, unit: Unit | None = None, what: str = "number", least: int = 1
+) -> int:
+    """Read a whole number that is exact, such as a setting.
+
+    Raises:
+        QuantityError: If it is not whole, or below `least`.
+
+    Examples:
+        >>> parse_count("90k", unit=Unit.STEP, what="steps")
+        90000
+    """
+    value = parse(text, unit=unit, what=what).value
+    if value.denominator != 1:
+        raise QuantityError(f"{what} {text!s} is {value}, not a whole number. Nothing was rounded.")
+    if value < least:
+        raise QuantityError(f"{what} must be at least {least}, not {value}")
+    return int(value)
+
+
+def _unit(word: str, spelling: str, what: str) -> Unit | None:
+    name = word.strip().lower()
+    if not name:
+        return None
+    for candidate in (name, name.removesuffix("s")):
+        if candidate in SPELLINGS:
+            return SPELLINGS[candidate]
+    known = ", ".join(f"{name}s" for name in SPELLINGS)
+    raise QuantityError(f"{what} {spelling!r}: {word.strip()!r} is not a unit. Units: {known}.{_hint(spelling)}")
+
+
+def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:
+    """One factor: whether it divides, its number, and half a unit of its last digit."""
+    digits = match["number"].replace("_", "").replace(",", "")
+    mantissa, _, exponent = digits.lower().partition("e")
+    power = int(match["power"] or 1)
+    if abs(int(exponent or 0)) > LARGEST_EXPONENT or power > LARGEST_EXPONENT:
+        raise QuantityError(f"{what} {match.group().strip()!r} is larger than anything this tool counts")
+    decimals = len(mantissa.partition(".")[2])
+    scale = Fraction(1, 100) if match["scale"] == "%" else Fraction(SCALES.get(match["scale"] or "", 1))
+    number = Fraction(digits) ** power * scale
+    half = Fraction(0) if match["power"] else Fraction(10) ** (int(exponent or 0) - decimals) * scale / 2
+    return match["sign"] == "/", number, half
+
+
+def _hint(spelling: str) -> str:
+    if re.search(r"\d\s*G\b", spelling):
+        return " For 10⁹ write B, for 2³⁰ write Gi."
+    if re.search(r"\d\s*[mbt]\b", spelling):
+        return " Scales are written K, M, B, T (10³…10¹²) and Ki, Mi, Gi (2¹⁰…)."
+    if spelling.startswith("-"):
+        return " Nothing here counts below zero."
+    return " Write for example 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%."

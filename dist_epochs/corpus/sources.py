@@ -1,0 +1,246 @@
+"""Documents of a source: text files, JSON lines, Parquet, a folder of these, a hub dataset, the embedded text."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from dist_epochs.corpus.tokenizer import EMBEDDED
+from dist_epochs.errors import InputError
+
+__all__ = ["BadDocument", "DocumentMode", "Source", "Unit", "find_sources"]
+
+DocumentMode = Literal["line", "paragraph", "file"]
+"""What a document of a text file is: a line, a block between blank lines, or the whole file."""
+
+KINDS = (".txt", ".jsonl", ".parquet")
+HUB = "hf:"
+"""Prefix of a dataset for `datasets.load_dataset`: `hf:NAME[:CONFIGURATION[:SPLIT]]`."""
+
+
+class BadDocument(InputError):
+    """A document that cannot be read; `--on-error skip` counts it and goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One input file (or dataset), read from start to end."""
+
+    name: str
+    kind: str
+    size: int
+    """Bytes, for the progress bar; 0 where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A named part of the corpus.
+
+    Attributes:
+        name: Its name in recipes and counts.
+        units: What it is read from, in order.
+        ignored: Files of a folder that are no text, JSON lines or Parquet.
+        document: What a document of a text file is.
+        text_column: Column that holds the text in JSON lines, Parquet and datasets.
+    """
+
+    name: str
+    units: tuple[Unit, ...]
+    ignored: tuple[str, ...] = field(default=(), compare=False)
+    document: DocumentMode = "line"
+    text_column: str = "text"
+
+    def read(self, unit: Unit) -> Iterator[str | BadDocument]:
+        """The documents of one unit; what cannot be read comes as the error that says why."""
+        match unit.kind:
+            case ".txt":
+                return _text(Path(unit.name), self.document)
+            case ".jsonl":
+                return _json_lines(Path(unit.name), self.text_column)
+            case ".parquet":
+                return _parquet(unit.name, self.text_column)
+            case "hub":
+                return _hub(unit.name, self.text_column)
+            case _:
+                return _embedded()
+
+
+def find_sources(
+    arguments: tuple[str, ...], *, document: DocumentMode = "line", text_column: str = "text"
+) -> tuple[Source, ...]:
+    """Turn command-line sources into named sources.
+
+    Args:
+        arguments: Each a file, a folder, `embedded` or `hf:NAME`, optionally as `name=…`.
+        document: What a document of a text file is.
+        text_column: Column that holds the text.
+
+    Raises:
+        InputError: If something does not exist, holds nothing readable, or two sources share a name.
+    """
+    sources = []
+    for argument in arguments:
+        name, equals, place = argument.partition("=")
+        if not equals or Path(argument).exists():
+            name, place = "", argument
+        units, ignored, own_name = _units(place)
+        sources.append(Source(name or own_name, units, ignored, document, text_column))
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two sources are called {name!r}; name them apart: `first={name} second=…`")
+        if not name or any(mark in name for mark in "/\\\0") or name.startswith("."):
+            raise InputError(f"{name!r} cannot name a source; write `name=PATH`")
+    return tuple(sources)
+
+
+def _units(place: str) -> tuple[tuple[Unit, ...], tuple[str, ...], str]:
+    if place == EMBEDDED:
+        return (Unit(EMBEDDED, EMBEDDED, 0),), (), "python-docs"
+    if place.startswith(HUB):
+        dataset = place.removeprefix(HUB)
+        return (Unit(dataset, "hub", 0),), (), Path(dataset.split(":")[0]).name
+    path = Path(place)
+    if not path.exists():
+        raise InputError(f"{place}: no such file or folder. A dataset of the hub is written {HUB}NAME.")
+    if path.is_file():
+        kind = _kind(path)
+        if kind is None:
+            raise InputError(f"{place}: not a {', '.join(KINDS)} file (.gz may follow the first two)")
+        return (Unit(str(path), kind, path.stat().st_size),), (), _stem(path)
+    found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    units = tuple(Unit(str(file), kind, file.stat().st_size) for file in found if (kind := _kind(file)))
+    if not units:
+        raise InputError(f"{place}: no {', '.join(KINDS)} file in this folder")
+    return units, tuple(str(file) for file in found if _kind(file) is None), path.resolve().name
+
+
+def _kind(path: Path) -> str | None:
+    name = path.name.removesuffix(".gz")
+    kind = next((kind for kind in KINDS if name.endswith(kind)), None)
+    return None if kind == ".parquet" and name != path.name else kind
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[0]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str | BadDocument]]:
+    """Lines of a file, numbered from 1, without their ends."""
+    with _open(path) as file:
+        for number, line in enumerate(_guarded(file, path), 1):
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                yield number, BadDocument(f"{path}:{number}: not UTF-8: {error.reason} at byte {error.start} of the line")
+                continue
+            yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+
+
+def _guarded(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        yield from file
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise InputError(f"{path}: damaged or cut gzip file: {error}") from None
+
+
+def _text(path: Path, document: DocumentMode) -> Iterator[str | BadDocument]:
+    if document == "line":
+        for _, line in _lines(path):
+            yield line
+        return
+    paragraph: list[str] = []
+    broken: BadDocument | None = None
+    for _, line in _lines(path):
+        if isinstance(line, BadDocument):
+            broken = broken or line
+        elif document == "paragraph" and not line.strip():
+            if broken or paragraph:
+                yield broken or "\n".join(paragraph)
+            paragraph, broken = [], None
+        else:
+            paragraph.append(line)
+    if broken or paragraph or document == "file":
+        yield broken or "\n".join(paragraph)
+
+
+def _json_lines(path: Path, column: str) -> Iterator[str | BadDocument]:
+    for number, line in _lines(path):
+        if isinstance(line, BadDocument):
+            yield line
+        elif line.strip():
+            yield _json_document(line, column, f"{path}:{number}")
+
+
+def _json_document(line: str, column: str, place: str) -> str | BadDocument:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return BadDocument(f"{place}: broken JSON: {error.msg} at column {error.colno}")
+    if not isinstance(row, dict):
+        return BadDocument(f"{place}: a JSON {type(row).__name__}, not an object with a {column!r} key")
+    return _column(row, column, place)
+
+
+def _column(row: dict[str, Any], column: str, place: str) -> str | BadDocument:
+    if column not in row:
+        return BadDocument(f"{place}: no {column!r} key; there are {', '.join(map(repr, row)) or 'none'}. See --text-column.")
+    text = row[column]
+    if not isinstance(text, str):
+        return BadDocument(f"{place}: {column!r} holds {type(text).__name__}, not text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return BadDocument(f"{place}: {column!r} holds half a surrogate pair, which is not text")
+    return text
+
+
+def _parquet(path: str, column: str) -> Iterator[str | BadDocument]:
+    import datasets
+
+    try:
+        rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+        yield from _rows(rows, column, path)
+    except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read as Parquet: {error.__cause__ or error}") from None
+
+
+def _hub(name: str, column: str) -> Iterator[str | BadDocument]:
+    import datasets
+
+    dataset, _, rest = name.partition(":")
+    configuration, _, split = rest.partition(":")
+    try:
+        rows = datasets.load_dataset(dataset, configuration or None, split=split or "train", streaming=True)
+        yield from _rows(rows, column, f"{HUB}{name}")
+    except (datasets.exceptions.DatasetNotFoundError, ConnectionError, OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{HUB}{name}: cannot be loaded: {error}") from None
+
+
+def _rows(rows: Any, column: str, place: str) -> Iterator[str | BadDocument]:
+    if rows.column_names is not None:
+        if column not in rows.column_names:
+            raise InputError(f"{place}: no column {column!r}; there are {', '.join(rows.column_names)}. See --text-column.")
+        rows = rows.select_columns([column])
+    for number, row in enumerate(rows):
+        yield _column(row, column, f"{place}: row {number}")
+
+
+def _embedded() -> Iterator[str]:
+    """The interpreter's own language documentation, one topic a document."""
+    from pydoc_data.topics import topics
+
+    for _, text in sorted(topics.items()):
+        yield text

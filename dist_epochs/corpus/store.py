@@ -1,0 +1,288 @@
+"""The token store: every document tokenized once, and packed at one or more lengths.
+
+    STORE/manifest.json                       counts, tokenizer, fingerprint; written last
+    STORE/tokenizer/tokenizer.json
+    STORE/sources/NAME/00000.tokens           ids of the documents, one after the other
+    STORE/sources/NAME/00000.lengths          tokens of each document, uint32
+    STORE/sources/NAME/packed-128/            samples of length 128 (see `Packing`)
+
+All numbers are little-endian. Nothing in a store is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dist_epochs.corpus.files import new_folder
+from dist_epochs.corpus.order import Recent
+from dist_epochs.corpus.packing import pack_block
+from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.errors import InputError
+from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
+
+__all__ = ["Packing", "SourceStore", "Store", "pack_source"]
+
+VERSION = 1
+LENGTHS = np.dtype("<u4")
+BLOCKS = np.dtype([("shard", "<i4"), ("first_document", "<i8"), ("documents", "<i4"), ("first_token", "<i8"), ("tokens", "<i8")])
+SAMPLES = np.dtype([("first_piece", "<i8"), ("pieces", "<i4"), ("tokens", "<i4"), ("ordinary", "<i4")])
+PIECES = np.dtype([("document", "<i8"), ("start", "<i8"), ("length", "<i4")])
+BLOCK_SAMPLES = np.dtype("<i8")
+
+Integers = NDArray[np.int64]
+
+
+class SourceStore:
+    """The documents of one source, in blocks that never cross shards.
+
+    Attributes:
+        name: The source.
+        entry: Its part of the manifest.
+        folder: Where its files lie.
+        blocks: First document, first token and sizes of each block.
+        lengths: Tokens of every document.
+    """
+
+    def __init__(self, folder: Path, entry: dict[str, Any], token_type: np.dtype[Any], block_documents: int) -> None:
+        self.name: str = entry["name"]
+        self.entry = entry
+        self.folder = folder
+        self._token_type = token_type
+        self._tokens: Recent[NDArray[Any]] = Recent(64)
+        for number, shard in enumerate(entry["shards"]):
+            _check_size(self._shard(number, "tokens"), shard["tokens"] * token_type.itemsize)
+            _check_size(self._shard(number, "lengths"), shard["documents"] * LENGTHS.itemsize)
+        self.lengths: Integers = np.concatenate(
+            [np.fromfile(self._shard(number, "lengths"), LENGTHS) for number in range(len(entry["shards"]))]
+            or [np.zeros(0)]
+        ).astype(np.int64)
+        self.blocks = _cut_blocks([shard["documents"] for shard in entry["shards"]], self.lengths, block_documents)
+
+    def tokens(self, block: int) -> NDArray[Any]:
+        """Ids of one block, read where they are used."""
+        place = self.blocks[block]
+        shard = int(place["shard"])
+        ids = self._tokens.get(shard, lambda: np.memmap(self._shard(shard, "tokens"), self._token_type, "r"))
+        return ids[place["first_token"] : place["first_token"] + place["tokens"]]
+
+    def packed_lengths(self) -> dict[int, int]:
+        """Samples per pass, for each length this source is packed at."""
+        samples = {}
+        for folder in self.folder.glob("packed-*"):
+            if folder.suffix != ".new":
+                samples[int(folder.name.removeprefix("packed-"))] = int(_json(folder / "packing.json")["samples"])
+        return dict(sorted(samples.items()))
+
+    def packing(self, sequence_length: int) -> Packing:
+        """The samples of one length.
+
+        Raises:
+            InputError: If the source is not packed at it, or its files are damaged.
+        """
+        folder = self.folder / f"packed-{sequence_length}"
+        if not folder.is_dir():
+            have = ", ".join(map(str, self.packed_lengths())) or "none"
+            raise InputError(f"{self.folder}: not packed at length {sequence_length} (packed: {have})")
+        counts = _json(folder / "packing.json")
+        return Packing(
+            sequence_length=sequence_length,
+            block_samples=_read(folder / "blocks", BLOCK_SAMPLES, len(self.blocks)),
+            samples=_read(folder / "samples", SAMPLES, counts["samples"]),
+            pieces=_read(folder / "pieces", PIECES, counts["pieces"]),
+            source=self,
+        )
+
+    def _shard(self, number: int, what: str) -> Path:
+        return self.folder / f"{number:05d}.{what}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Packing:
+    """The samples of one source at one length, in corpus order.
+
+    Attributes:
+        sequence_length: Positions of a sample.
+        block_samples: Samples of each block.
+        samples: First piece, pieces, tokens and ordinary (not special) tokens of each sample.
+        pieces: Document, first token within its block, and tokens of each piece.
+        source: The documents.
+    """
+
+    sequence_length: int
+    block_samples: Integers
+    samples: NDArray[Any]
+    pieces: NDArray[Any]
+    source: SourceStore
+
+    def first_samples(self) -> Integers:
+        """Index of the first sample of each block, with the end."""
+        return np.concatenate(([0], np.cumsum(self.block_samples)))
+
+    def read(self, blocks: Integers, indices: Integers, pad: int) -> tuple[Integers, Integers]:
+        """Ids and segments of samples.
+
+        Args:
+            blocks: Block of each sample.
+            indices: Index of each sample in the packing.
+            pad: Id that fills the rest.
+
+        Returns:
+            Ids and segment numbers (0 for padding, 1 for the first piece), shape (samples, length).
+        """
+        ids = np.full((len(indices), self.sequence_length), pad, dtype=np.int64)
+        segments = np.zeros_like(ids)
+        for row, (block, index) in enumerate(zip(blocks, indices, strict=True)):
+            tokens = self.source.tokens(int(block))
+            sample = self.samples[index]
+            at = 0
+            first = int(sample["first_piece"])
+            for number, piece in enumerate(self.pieces[first : first + int(sample["pieces"])], 1):
+                length, start = int(piece["length"]), int(piece["start"])
+                ids[row, at : at + length] = tokens[start : start + length]
+                segments[row, at : at + length] = number
+                at += length
+        return ids, segments
+
+
+class Store:
+    """A corpus that was tokenized and counted.
+
+    Args:
+        path: Folder written by `dist-epochs tokenize`.
+
+    Raises:
+        InputError: If it is no store, or files are missing or cut.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not (path / "manifest.json").is_file():
+            hint = "there is no such folder" if not path.exists() else "it has no manifest.json"
+            raise InputError(f"{path}: not a token store: {hint}. Make one with `dist-epochs tokenize SOURCE --tokenizer T --out {path}`.")
+        self.path = path
+        self.manifest = _json(path / "manifest.json")
+        if self.manifest.get("version") != VERSION:
+            raise InputError(f"{path}: a store of version {self.manifest.get('version')}; this program reads version {VERSION}")
+        token_type = np.dtype(f"<u{self.manifest['token_bytes']}")
+        self._sources = [
+            SourceStore(path / "sources" / entry["name"], entry, token_type, self.manifest["block_documents"])
+            for entry in self.manifest["sources"]
+        ]
+
+    def sources(self, *, held_out: bool = False) -> list[SourceStore]:
+        """The sources to train on, or the held-out documents."""
+        return [source for source in self._sources if source.entry["held_out"] is held_out]
+
+    def facts(self) -> CorpusFacts:
+        """What the plan needs to know."""
+        return CorpusFacts(
+            sources=tuple(
+                SourceFacts(
+                    name=source.name,
+                    documents=source.entry["documents"],
+                    words=source.entry["words"],
+                    tokens=source.entry["tokens"],
+                    samples=source.packed_lengths(),
+                )
+                for source in self.sources()
+            ),
+            fingerprint=self.manifest["fingerprint"],
+            store=str(self.path),
+        )
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids that are never masked."""
+        return list(self.manifest["tokenizer"]["special_ids"])
+
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer the store was made with."""
+        return TextTokenizer(self.path / "tokenizer")
+
+
+def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int]) -> None:
+    """Pack a source at one length, beside what it is packed at already.
+
+    The folder appears when it is complete.
+    """
+    with new_folder(source.folder / f"packed-{sequence_length}") as folder:
+        counts = {"sequence_length": sequence_length, "samples": 0, "pieces": 0, "tokens": 0}
+        with (
+            (folder / "blocks").open("wb") as blocks,
+            (folder / "samples").open("wb") as samples,
+            (folder / "pieces").open("wb") as pieces,
+        ):
+            for block in range(len(source.blocks)):
+                sample_rows, piece_rows = _pack(source, block, sequence_length, special_ids)
+                sample_rows["first_piece"] += counts["pieces"]
+                np.array([len(sample_rows)], BLOCK_SAMPLES).tofile(blocks)
+                sample_rows.tofile(samples)
+                piece_rows.tofile(pieces)
+                counts["samples"] += len(sample_rows)
+                counts["pieces"] += len(piece_rows)
+                counts["tokens"] += int(sample_rows["tokens"].sum())
+        if counts["tokens"] != source.entry["tokens"]:
+            raise AssertionError(f"packing holds {counts['tokens']} of {source.entry['tokens']} tokens")
+        (folder / "packing.json").write_text(json.dumps(counts), encoding="utf-8")
+
+
+def _pack(
+    source: SourceStore, block: int, sequence_length: int, special_ids: list[int]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The samples and pieces of one block; `first_piece` counts from the block's first."""
+    place = source.blocks[block]
+    first = int(place["first_document"])
+    packed = pack_block(source.lengths[first : first + int(place["documents"])].tolist(), sequence_length)
+    flat = [piece for sample in packed for piece in sample]
+    pieces = np.zeros(len(flat), PIECES)
+    pieces["document"] = first + np.array([piece.document for piece in flat])
+    pieces["start"] = [piece.start for piece in flat]
+    pieces["length"] = [piece.length for piece in flat]
+    ordinary_before = np.concatenate(([0], np.cumsum(~np.isin(source.tokens(block), special_ids))))
+    ordinary = ordinary_before[pieces["start"] + pieces["length"]] - ordinary_before[pieces["start"]]
+    samples = np.zeros(len(packed), SAMPLES)
+    samples["pieces"] = [len(sample) for sample in packed]
+    samples["first_piece"] = np.cumsum(samples["pieces"]) - samples["pieces"]
+    samples["tokens"] = np.add.reduceat(pieces["length"], samples["first_piece"])
+    samples["ordinary"] = np.add.reduceat(ordinary, samples["first_piece"])
+    return samples, pieces
+
+
+def _cut_blocks(shard_documents: list[int], lengths: Integers, block_documents: int) -> NDArray[Any]:
+    """Blocks of neighbouring documents; each shard's last one may be shorter."""
+    rows = []
+    first = 0
+    for shard, documents in enumerate(shard_documents):
+        before = np.concatenate(([0], np.cumsum(lengths[first : first + documents])))
+        for start in range(0, documents, block_documents):
+            stop = min(start + block_documents, documents)
+            rows.append((shard, first + start, stop - start, before[start], before[stop] - before[start]))
+        first += documents
+    return np.array(rows, dtype=BLOCKS)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: damaged: not a JSON object")
+    return data
+
+
+def _read(path: Path, kind: np.dtype[Any], rows: int) -> NDArray[Any]:
+    _check_size(path, rows * kind.itemsize)
+    return np.memmap(path, kind, "r")
+
+
+def _check_size(path: Path, size: int) -> None:
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+        state = "is missing" if found is None else f"has {found:,} bytes and must have {size:,}"
+        raise InputError(f"{path}: {state}; the store is damaged. Make it again with `dist-epochs tokenize`.")

@@ -1,0 +1,218 @@
+"""The batches of a run: which samples each step draws, and this rank's slice of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dist_epochs.arithmetic.batch import GlobalBatch
+from dist_epochs.arithmetic.counts import Counts, PassKey, draws
+from dist_epochs.arithmetic.mixture import Mixture
+from dist_epochs.arithmetic.schedule import Schedule
+from dist_epochs.corpus.counter import PassCounter, StoreCounter, digests
+from dist_epochs.corpus.hashing import hash_each, key
+from dist_epochs.corpus.objective import IGNORED, Objective
+from dist_epochs.corpus.order import Order
+from dist_epochs.corpus.store import Packing, Store
+
+__all__ = ["Corpus", "MicroBatch", "Window", "held_out_batches"]
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MicroBatch:
+    """What one device takes in one micro-step. All arrays have the shape (samples, length).
+
+    Attributes:
+        input_ids: What the model reads.
+        labels: What it must predict, or −100, at the position whose output predicts it.
+        segments: Number of the piece a position belongs to, 0 for padding; pieces do not see each other.
+    """
+
+    input_ids: Integers
+    labels: Integers
+    segments: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """One rank's part of one step.
+
+    Attributes:
+        step: The step, from 0.
+        micro_batches: As many on every rank.
+        counts: What this rank draws of each pass that the step touches on any rank.
+    """
+
+    step: int
+    micro_batches: tuple[MicroBatch, ...]
+    counts: Mapping[PassKey, Counts]
+
+
+class Corpus:
+    """A store in the order of a run.
+
+    Args:
+        store: The tokens.
+        schedule: Phases of the run.
+        mixture: Which source each draw comes from.
+        objective: What the loss counts.
+        seed: Seed of order and masks.
+    """
+
+    def __init__(
+        self, store: Store, *, schedule: Schedule, mixture: Mixture, objective: Objective, seed: int
+    ) -> None:
+        self._schedule = schedule
+        self._mixture = mixture
+        self._objective = objective
+        self._seed = seed
+        lengths = {phase.sequence_length for phase in schedule.phases}
+        self._sources = [source for name in mixture.names for source in store.sources() if source.name == name]
+        self._packings = {(s.name, length): s.packing(length) for s in self._sources for length in lengths}
+        self._orders = {
+            (name, length): Order(
+                seed=seed,
+                source=name,
+                sequence_length=length,
+                block_samples=packing.block_samples,
+                lanes=schedule.largest_batch(length),
+            )
+            for (name, length), packing in self._packings.items()
+        }
+        self._first = {place: packing.first_samples() for place, packing in self._packings.items()}
+        self._pad = store.tokenizer().role_id("pad_token") or 0
+
+    def counter(self) -> StoreCounter:
+        """Exact counts for the plan."""
+        return StoreCounter(
+            {place: PassCounter(self._packings[place], order, self._objective) for place, order in self._orders.items()},
+            {source.name: source.entry["documents"] for source in self._sources},
+        )
+
+    def windows(self, batches: Sequence[GlobalBatch], rank: int, first_step: int = 0) -> Iterator[Window]:
+        """This rank's part of every step, from `first_step` on.
+
+        Args:
+            batches: How each phase's batch lies over the devices.
+            rank: Index of this device among those that see different data.
+            first_step: Where to begin; nothing before it is read.
+        """
+        for step in range(first_step, self._schedule.steps):
+            yield self.window(step, batches[self._schedule.phase_of(step)], rank)
+
+    def window(self, step: int, batch: GlobalBatch, rank: int) -> Window:
+        """This rank's part of one step."""
+        span = self._schedule.span(step)
+        length = span.sequence_length
+        slices = batch.micro_batches(rank)
+        mine = np.arange(slices[0].start, slices[-1].stop)
+        sizes = {name: self._orders[name, length].size for name in self._mixture.names}
+        counts = {draw.key: Counts() for draw in draws(span, self._mixture, sizes)}
+        filler = not len(mine)
+        offsets = span.start + (mine if not filler else np.zeros(1, dtype=np.int64))
+        rows = self._read(offsets, length)
+        if not filler:
+            for name, number, chosen in rows.groups():
+                pass_key = PassKey(span.phase, name, length, number)
+                counts[pass_key] = rows.counts(chosen, name, length)
+        micro_batches = tuple(rows.part(slice_, slices[0].start) for slice_ in slices)
+        return Window(step, micro_batches, counts)
+
+    def _read(self, offsets: Integers, length: int) -> _Rows:
+        """The samples at these draws of the mixture, in that order."""
+        pattern = np.asarray(self._mixture.pattern)
+        chosen_source = pattern[offsets % self._mixture.period]
+        rows = _Rows.empty(len(offsets), length)
+        for number, name in enumerate(self._mixture.names):
+            here = np.flatnonzero(chosen_source == number)
+            if not len(here):
+                continue
+            order, packing = self._orders[name, length], self._packings[name, length]
+            drawn = np.array([self._mixture.drawn(number, int(offset)) for offset in offsets[here]])
+            numbers, inside = np.divmod(drawn, order.size)
+            for pass_number in np.unique(numbers):
+                at = here[numbers == pass_number]
+                blocks, sample_rows = order.locate(int(pass_number), inside[numbers == pass_number])
+                indices = self._first[name, length][blocks] + sample_rows
+                ids, rows.segments[at] = packing.read(blocks, indices, self._pad)
+                rows.blocks[at], rows.rows[at], rows.passes[at] = blocks, sample_rows, pass_number
+                keys = hash_each(key(self._seed, "masks", name, length), drawn[numbers == pass_number])
+                rows.inputs[at], rows.labels[at] = self._objective.inputs_and_labels(ids, rows.segments[at], keys)
+                rows.sources[at] = name
+        return rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Samples side by side: where they come from, and what the model gets."""
+
+    inputs: Integers
+    labels: Integers
+    segments: Integers
+    blocks: Integers
+    rows: Integers
+    passes: Integers
+    sources: NDArray[np.object_]
+
+    @classmethod
+    def empty(cls, size: int, length: int) -> _Rows:
+        wide = [np.zeros((size, length), dtype=np.int64) for _ in range(3)]
+        narrow = [np.zeros(size, dtype=np.int64) for _ in range(3)]
+        return cls(*wide, *narrow, np.empty(size, dtype=object))
+
+    def groups(self) -> Iterator[tuple[str, int, Integers]]:
+        """The rows of each source and pass."""
+        for name in dict.fromkeys(self.sources):
+            for number in np.unique(self.passes[self.sources == name]):
+                yield name, int(number), np.flatnonzero((self.sources == name) & (self.passes == number))
+
+    def counts(self, chosen: Integers, name: str, length: int) -> Counts:
+        """Counts of some rows, taken from the arrays that the model gets."""
+        high, low = digests(name, length, self.blocks[chosen], self.rows[chosen])
+        return Counts(
+            samples=len(chosen),
+            tokens=int((self.segments[chosen] > 0).sum()),
+            loss_tokens=int((self.labels[chosen] != IGNORED).sum()),
+            digest=int(high.sum()) << 64 | int(low.sum()),
+        )
+
+    def part(self, slice_: range, first: int) -> MicroBatch:
+        """The rows of one micro-step; a real row without labels where there are none."""
+        if len(slice_):
+            chosen = slice(slice_.start - first, slice_.stop - first)
+            return MicroBatch(self.inputs[chosen], self.labels[chosen], self.segments[chosen])
+        return MicroBatch(self.inputs[:1], np.full_like(self.labels[:1], IGNORED), self.segments[:1])
+
+
+def held_out_batches(
+    packings: Sequence[Packing], objective: Objective, *, devices: int, rank: int, per_device: int, pad: int
+) -> Iterator[MicroBatch]:
+    """Every held-out sample once, over the ranks; as many micro-batches on every rank, the same each time.
+
+    Args:
+        packings: The held-out samples of each source, at one length.
+        objective: What the loss counts; masks are the same at every evaluation.
+        devices: Data-parallel size.
+        rank: Index of this device.
+        per_device: The most samples of one micro-batch.
+        pad: Id that fills a sample.
+    """
+    places = [
+        (packing, block, index)
+        for packing in packings
+        for block, first in enumerate(packing.first_samples()[:-1])
+        for index in range(first, first + packing.block_samples[block])
+    ]
+    batch = GlobalBatch(samples=len(places), data_parallel_size=devices, per_device=per_device, uneven=True)
+    for slice_ in batch.micro_batches(rank):
+        chosen = [places[index] for index in slice_] or places[:1]
+        read = [packing.read(np.array([block]), np.array([index]), pad) for packing, block, index in chosen]
+        ids, segments = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
+        keys = hash_each(key("evaluation"), np.array(slice_ if len(slice_) else [0]))
+        inputs, labels = objective.inputs_and_labels(ids, segments, keys)
+        yield MicroBatch(inputs, labels if len(slice_) else np.full_like(labels, IGNORED), segments)

@@ -1,0 +1,124 @@
+"""A fast tokenizer from a file or folder, and what the corpus needs to know of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from dist_epochs.errors import InputError
+
+__all__ = ["EMBEDDED", "TextTokenizer"]
+
+EMBEDDED = "embedded"
+"""Name of the tokenizer and of the corpus that come with the package."""
+
+ROLES = {
+    "mask_token": ("[MASK]", "<mask>"),
+    "pad_token": ("[PAD]", "<pad>"),
+    "unk_token": ("[UNK]", "<unk>"),
+    "cls_token": ("[CLS]",),
+    "sep_token": ("[SEP]",),
+    "bos_token": ("<s>", "<|endoftext|>"),
+    "eos_token": ("</s>", "<|endoftext|>"),
+}
+"""Usual spellings of special tokens, for tokenizer files that do not name their roles."""
+
+COMPANIONS = ("tokenizer_config.json", "special_tokens_map.json")
+
+
+class TextTokenizer:
+    """A `tokenizers` tokenizer with truncation and padding off.
+
+    Args:
+        path: A `tokenizer.json`, a folder that holds one, or `embedded`.
+
+    Raises:
+        InputError: If there is no such file, or it is not a tokenizer.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = _file(path)
+        text = _read(self.path)
+        try:
+            self._tokenizer = Tokenizer.from_str(text)
+        except Exception as error:  # the library raises a bare Exception
+            raise InputError(
+                f"{self.path}: not a fast tokenizer ({error}). Give the tokenizer.json that "
+                "`save_pretrained` of a fast tokenizer writes."
+            ) from None
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.fingerprint = hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def vocabulary_size(self) -> int:
+        """One more than the largest id."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of special tokens, which are never masked."""
+        return sorted(index for index, token in self._tokenizer.get_added_tokens_decoder().items() if token.special)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Special tokens by role (`mask_token`, `pad_token`, …), as configured or by their usual spelling."""
+        stated: dict[str, Any] = {}
+        for name in COMPANIONS:
+            companion = self.path.parent / name
+            if self.path.name == "tokenizer.json" and companion.is_file():
+                stated = json.loads(companion.read_text(encoding="utf-8")) | stated
+        roles = {}
+        for role, spellings in ROLES.items():
+            token = stated.get(role)
+            token = token.get("content") if isinstance(token, dict) else token
+            found = [token] if token else list(spellings)
+            known = [spelling for spelling in found if self._tokenizer.token_to_id(spelling) is not None]
+            if known:
+                roles[role] = known[0]
+        return roles
+
+    def role_id(self, role: str) -> int | None:
+        """Id of the special token with that role, if there is one."""
+        token = self.roles.get(role)
+        return None if token is None else int(self._tokenizer.token_to_id(token))
+
+    def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[NDArray[np.int64]]:
+        """Ids of each text, special tokens added once per text where asked."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=special_tokens)
+        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+    def save(self, folder: Path) -> None:
+        """Copy the tokenizer's files into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tokenizer.json").write_text(_read(self.path), encoding="utf-8")
+        for name in COMPANIONS:
+            companion = self.path.parent / name
+            if self.path.name == "tokenizer.json" and companion.is_file():
+                shutil.copyfile(companion, folder / name)
+
+
+def _file(path: str | Path) -> Path:
+    if str(path) == EMBEDDED:
+        return Path(str(files("dist_epochs") / "data" / "python-docs-tokenizer.json"))
+    place = Path(path)
+    file = place / "tokenizer.json" if place.is_dir() else place
+    if not file.is_file():
+        raise InputError(f"{file}: no such tokenizer file. Give a tokenizer.json, its folder, or `{EMBEDDED}`.")
+    return file
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a tokenizer file: it is not UTF-8 text") from None

@@ -1,0 +1,269 @@
+"""The ledger beside the plan: every difference, by cause."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.errors import InputError
+from dist_epochs.ledger.file import drawn_from_json
+from dist_epochs.ledger.totals import Tally, Totals, read_totals
+
+__all__ = ["Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
+
+UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One cause of a difference between plan and ledger.
+
+    Attributes:
+        unit: What is counted; `tokens of NAME` for one source, `digest of …` for the proof.
+        planned: The plan's number.
+        recorded: The ledger's number, applied steps only.
+        cause: `skipped`, `stopped early`, `not finished`, `topology changed` or `unexplained`.
+        amount: How much of the difference this cause makes; None for digests.
+    """
+
+    unit: str
+    planned: int | str
+    recorded: int | str
+    cause: str
+    amount: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `dist-epochs ledger --json`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconciliation:
+    """What a run recorded, what was planned, and where they part."""
+
+    totals: Totals
+    plan: dict[str, Any] | None
+    differences: tuple[Difference, ...]
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether ledger and plan are equal in every unit; None without a plan."""
+        return None if self.plan is None else not self.differences
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every difference has a known cause."""
+        return all(difference.cause != "unexplained" for difference in self.differences)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `dist-epochs ledger --json` prints it."""
+        totals, applied = self.totals, self.totals.applied
+        counts = applied.counts
+        return {
+            "steps": {
+                "applied": applied.steps,
+                "skipped": totals.skipped.steps,
+                "replayed": totals.replayed.steps,
+                "unfinished": totals.unfinished,
+            },
+            **_recorded(applied),
+            "epochs": {basis: _float(value) for basis, value in self.epochs().items()},
+            "epochs_exact": {basis: value and str(value) for basis, value in self.epochs().items()},
+            "coverage": self.coverage(),
+            "sources": self.sources(),
+            "segments": [
+                {
+                    "first_step": segment.first_step,
+                    "last_step": segment.last_step,
+                    "status": segment.status,
+                    "reason": segment.reason,
+                    **segment.facts,
+                }
+                for segment in totals.segments
+            ],
+            "status": totals.segments[-1].status,
+            "sample_digest": f"{counts.digest:032x}",
+            "planned": self.plan and {name: self.plan[name] for name in (*UNITS, "sample_digest")},
+            "differences": [difference.to_json() for difference in self.differences],
+            "agrees": self.agrees,
+        }
+
+    def epochs(self) -> dict[str, Fraction | None]:
+        """Epochs by samples, positions and tokens; None where the plan does not know the corpus."""
+        return epochs_of(self.totals.applied, self.plan)
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Samples, tokens and epochs of each source."""
+        result = []
+        for name in dict.fromkeys(key.source for key in self.totals.applied.passes):
+            mine = {key: c for key, c in self.totals.applied.passes.items() if key.source == name}
+            sizes = ((self.plan or {}).get("corpus") or {}).get("samples", {}).get(name, {})
+            known = all(str(key.sequence_length) in sizes for key in mine)
+            epochs = sum((Fraction(c.samples, sizes[str(k.sequence_length)]) for k, c in mine.items()), Fraction(0)) if known else None
+            counts = sum(mine.values(), Counts())
+            result.append({"name": name, "samples": counts.samples, "tokens": counts.tokens, "epochs": _float(epochs)})
+        return result
+
+    def coverage(self) -> float | int | None:
+        """Share of the documents drawn at least once, where it follows from the counts.
+
+        It does after a full pass of every source, and where the run drew what was planned.
+        """
+        if self.agrees and self.plan:
+            planned: float | int | None = self.plan["coverage"]
+            return planned
+        sizes = ((self.plan or {}).get("corpus") or {}).get("samples", {})
+        whole = {
+            key.source
+            for key, counts in self.totals.applied.passes.items()
+            if counts.samples == sizes.get(key.source, {}).get(str(key.sequence_length))
+        }
+        return 1 if sizes and whole == set(sizes) else None
+
+
+def epochs_of(applied: Tally, plan: dict[str, Any] | None) -> dict[str, Fraction | None]:
+    """Epochs of what was applied: samples ÷ samples of the corpus, added over lengths; and by tokens."""
+    corpus = (plan or {}).get("corpus") or {}
+    sizes: dict[int, int] = {}
+    for by_length in (corpus.get("samples") or {}).values():
+        for length, count in by_length.items():
+            sizes[int(length)] = sizes.get(int(length), 0) + count
+    by_samples: Fraction | None = None
+    if sizes and all(key.sequence_length in sizes for key in applied.passes):
+        terms = (Fraction(c.samples, sizes[key.sequence_length]) for key, c in applied.passes.items())
+        by_samples = sum(terms, Fraction(0))
+    tokens = corpus.get("tokens")
+    return {
+        "samples": by_samples,
+        "positions": Fraction(applied.positions) / Fraction(tokens) if tokens else None,
+        "tokens": Fraction(applied.counts.tokens) / Fraction(tokens) if tokens else None,
+    }
+
+
+def reconcile(totals: Totals, plan: dict[str, Any] | None) -> Reconciliation:
+    """Lay a ledger beside its plan.
+
+    Args:
+        totals: What happened.
+        plan: The object in `plan.json`, or None where there was none.
+    """
+    differences: list[Difference] = []
+    if plan is not None:
+        planned_passes = dict(drawn_from_json(plan["passes"] or []))
+        recorded, skipped = _recorded(totals.applied), _recorded(totals.skipped)
+        recorded["steps"], skipped["steps"] = totals.applied.steps, totals.skipped.steps
+        for unit in UNITS:
+            if plan[unit] is not None:
+                differences += _explain(unit, plan[unit], recorded[unit], skipped[unit], totals, plan)
+        if planned_passes:
+            differences += _by_source(planned_passes, totals, plan)
+            differences += _digests(planned_passes, totals)
+    return Reconciliation(totals=totals, plan=plan, differences=tuple(differences))
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """The plan a run was started with.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged: {error}") from None
+    if not isinstance(plan, dict) or not all(unit in plan for unit in (*UNITS, "passes")):
+        raise InputError(f"{path}: not a plan")
+    return plan
+
+
+def read_run(path: Path) -> Reconciliation:
+    """Read a run directory (or a lone ledger file) and reconcile it.
+
+    Raises:
+        InputError: If there is no ledger, or a line of it is damaged.
+    """
+    ledger = path / "ledger.jsonl" if path.is_dir() else path
+    plan = ledger.parent / "plan.json"
+    return reconcile(read_totals(ledger), read_plan(plan) if plan.is_file() else None)
+
+
+def _recorded(tally: Tally) -> dict[str, int]:
+    counts = tally.counts
+    return {
+        "micro_steps": tally.micro_steps,
+        "samples": counts.samples,
+        "positions": tally.positions,
+        "tokens": counts.tokens,
+        "loss_tokens": counts.loss_tokens,
+    }
+
+
+def _explain(
+    unit: str, planned: int, recorded: int, skipped: int, totals: Totals, plan: dict[str, Any]
+) -> list[Difference]:
+    """Split the difference in one unit by cause."""
+    differences = []
+    rest = planned - recorded
+    if skipped:
+        differences.append(Difference(unit=unit, planned=planned, recorded=recorded, cause="skipped", amount=skipped))
+        rest -= skipped
+    if rest:
+        cause = _cause(unit, rest, totals, plan)
+        differences.append(Difference(unit=unit, planned=planned, recorded=recorded, cause=cause, amount=rest))
+    return differences
+
+
+def _cause(unit: str, rest: int, totals: Totals, plan: dict[str, Any]) -> str:
+    size = plan["global_batch"]["data_parallel_size"]
+    if unit == "micro_steps" and any(s.facts.get("data_parallel_size", size) != size for s in totals.segments):
+        return "topology changed"
+    if rest > 0 and totals.last_step < plan["steps"]:
+        return "stopped early" if totals.segments[-1].status == "stopped" else "not finished"
+    return "unexplained"
+
+
+def _by_source(planned: dict[PassKey, Counts], totals: Totals, plan: dict[str, Any]) -> list[Difference]:
+    names = list(dict.fromkeys(key.source for key in planned))
+    if len(names) == 1:
+        return []
+    differences = []
+    for name in names:
+        for unit in ("samples", "tokens"):
+            numbers = [
+                sum(getattr(counts, unit) for key, counts in passes.items() if key.source == name)
+                for passes in (planned, totals.applied.passes, totals.skipped.passes)
+            ]
+            differences += _explain(f"{unit} of {name}", *numbers, totals, plan)
+    return differences
+
+
+def _digests(planned: dict[PassKey, Counts], totals: Totals) -> list[Difference]:
+    """The proof that each sample was drawn once: equal digests wherever a pass's part is complete."""
+    differences = []
+    for key, counts in planned.items():
+        drawn = totals.applied.passes.get(key, Counts()) + totals.skipped.passes.get(key, Counts())
+        if drawn.samples == counts.samples and drawn != counts:
+            unit = f"digest of {key.source}, length {key.sequence_length}, pass {key.number}, phase {key.phase}"
+            differences.append(
+                Difference(
+                    unit=unit, planned=f"{counts.digest:032x}", recorded=f"{drawn.digest:032x}", cause="unexplained", amount=None
+                )
+            )
+    for key in totals.applied.passes:
+        if key not in planned:
+            unit = f"samples of {key.source}, length {key.sequence_length}, pass {key.number}, phase {key.phase}"
+            recorded = totals.applied.passes[key].samples
+            differences.append(
+                Difference(unit=unit, planned=0, recorded=recorded, cause="unexplained", amount=-recorded)
+            )
+    return differences
+
+
+def _float(value: Fraction | None) -> float | int | None:
+    if value is None:
+        return None
+    return int(value) if value.denominator == 1 else float(value)

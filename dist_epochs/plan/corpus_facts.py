@@ -1,0 +1,65 @@
+"""What the plan needs to know of a corpus: plain numbers, handed in by whoever counted it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["CorpusFacts", "SourceFacts"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFacts:
+    """Counts of one source, held-out documents excluded.
+
+    Attributes:
+        name: The source.
+        documents: Entries with at least one token.
+        words: Whitespace-separated pieces.
+        tokens: Tokens of one pass, special tokens included.
+        samples: Samples of one pass, for each sequence length the source is packed at.
+    """
+
+    name: str
+    documents: int
+    words: int
+    tokens: int
+    samples: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusFacts:
+    """Counts of a corpus, source by source.
+
+    Attributes:
+        sources: The sources to train on.
+        fingerprint: Digest of tokens, document lengths and tokenizer.
+        store: Where the corpus lies, for messages.
+    """
+
+    sources: tuple[SourceFacts, ...]
+    fingerprint: str
+    store: str
+
+    @property
+    def documents(self) -> int:
+        """Documents of all sources."""
+        return sum(source.documents for source in self.sources)
+
+    @property
+    def words(self) -> int:
+        """Words of all sources."""
+        return sum(source.words for source in self.sources)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one pass over all sources."""
+        return sum(source.tokens for source in self.sources)
+
+    def source(self, name: str) -> SourceFacts:
+        """The source of that name."""
+        return next(source for source in self.sources if source.name == name)
+
+    def samples(self, sequence_length: int) -> dict[str, int]:
+        """Samples of one pass of each source at a length it is packed at."""
+        return {source.name: source.samples[sequence_length] for source in self.sources}

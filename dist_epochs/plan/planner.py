@@ -1,0 +1,366 @@
+"""The plan: what a recipe will draw, as integers, before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+from dist_epochs.arithmetic.batch import BatchError, GlobalBatch
+from dist_epochs.arithmetic.counts import Counts, Draw, PassKey, draws
+from dist_epochs.arithmetic.mixture import Mixture
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.arithmetic.schedule import Phase, Schedule
+from dist_epochs.errors import InputError
+from dist_epochs.plan.corpus_facts import CorpusFacts
+from dist_epochs.plan.recipe import BatchRecipe, Recipe
+
+__all__ = ["CorpusCounter", "Plan", "SourcePlan", "fingerprint", "make_plan", "mixture_of", "schedule_of"]
+
+PACKING = "best-fit-decreasing in blocks, 1"
+ORDER = "blocks and rows by hash, over lanes, 1"
+MASKS = "fixed count by hash, 1"
+
+
+class CorpusCounter(Protocol):
+    """Whoever can count a stretch of a pass exactly."""
+
+    def count(self, draw: Draw) -> Counts:
+        """Exact counts of a draw, over all devices."""
+
+    def documents_seen(self, source: str, drawn: Iterable[Draw]) -> int:
+        """Documents of a source that the draws touch at least once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourcePlan:
+    """One source's part of the run."""
+
+    name: str
+    samples: int
+    tokens: int | None
+    epochs: Fraction | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What will be drawn, over all devices. None means: not known before the corpus is counted.
+
+    Attributes:
+        name: The recipe's name.
+        phases: Steps, length and global batch of each phase.
+        batches: How each phase's batch lies over the devices.
+        facts: The counted corpus, if there is one.
+        corpus_tokens: Tokens of one pass, counted or stated.
+        passes: Exact counts of each pass of each source in each phase.
+        sources: Samples, tokens and epochs of each source.
+        coverage: Share of the documents drawn at least once.
+        fingerprint: Digest of all that decides which samples are drawn.
+        notes: What is estimated or missing, by rule name.
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    batches: tuple[GlobalBatch, ...]
+    facts: CorpusFacts | None
+    corpus_tokens: Quantity | None
+    passes: Mapping[PassKey, Counts] | None
+    sources: tuple[SourcePlan, ...]
+    coverage: Fraction | None
+    fingerprint: str
+    notes: tuple[tuple[str, str], ...]
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def micro_steps(self) -> int:
+        """Forward and backward passes on each device."""
+        return sum(
+            phase.steps * batch.gradient_accumulation for phase, batch in zip(self.phases, self.batches, strict=True)
+        )
+
+    @property
+    def samples(self) -> int:
+        """Samples drawn."""
+        return sum(phase.samples for phase in self.phases)
+
+    @property
+    def positions(self) -> int:
+        """Positions drawn, padding included."""
+        return sum(phase.positions for phase in self.phases)
+
+    @property
+    def totals(self) -> Counts | None:
+        """Exact counts of the whole run."""
+        return None if self.passes is None else sum(self.passes.values(), Counts())
+
+    @property
+    def epochs(self) -> dict[str, Fraction | None]:
+        """Epochs by samples (the definition), by positions (as papers print it), and by tokens."""
+        totals, corpus = self.totals, self.corpus_tokens
+        by_samples = None
+        if self.passes is not None and self.facts is not None:
+            by_samples = sum(
+                (Fraction(p.samples, sum(self.facts.samples(p.sequence_length).values())) for p in self.phases),
+                Fraction(0),
+            )
+        return {
+            "samples": by_samples,
+            "positions": self.positions / corpus.value if corpus else None,
+            "tokens": totals.tokens / corpus.value if corpus and totals else None,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as the object that `dist-epochs plan --json` prints and `plan.json` holds."""
+        totals, first = self.totals, self.batches[0]
+        return {
+            "name": self.name,
+            "steps": self.steps,
+            "micro_steps": self.micro_steps,
+            "samples": self.samples,
+            "positions": self.positions,
+            "tokens": totals and totals.tokens,
+            "loss_tokens": totals and totals.loss_tokens,
+            "epochs": {basis: _float(value) for basis, value in self.epochs.items()},
+            "epochs_exact": {basis: _text(value) for basis, value in self.epochs.items()},
+            "coverage": _float(self.coverage),
+            "sources": [
+                {"name": s.name, "samples": s.samples, "tokens": s.tokens, "epochs": _float(s.epochs)}
+                for s in self.sources
+            ],
+            "global_batch": {
+                "samples": first.samples,
+                "positions": first.samples * self.phases[0].sequence_length,
+                "per_device": first.per_device,
+                "gradient_accumulation": first.gradient_accumulation,
+                "data_parallel_size": first.data_parallel_size,
+            },
+            "phases": [
+                {
+                    "steps": phase.steps,
+                    "samples": phase.samples,
+                    "positions": phase.positions,
+                    "sequence_length": phase.sequence_length,
+                    "global_batch": phase.global_batch,
+                    "gradient_accumulation": batch.gradient_accumulation,
+                }
+                for phase, batch in zip(self.phases, self.batches, strict=True)
+            ],
+            "corpus": self._corpus_json(),
+            "passes": None
+            if self.passes is None
+            else [
+                [key.phase, key.source, key.sequence_length, key.number, *counts_json(counts)]
+                for key, counts in sorted(self.passes.items())
+            ],
+            "sample_digest": totals and f"{totals.digest:032x}",
+            "fingerprint": self.fingerprint,
+            "warnings": [{"rule": rule, "message": message} for rule, message in self.notes],
+        }
+
+    def _corpus_json(self) -> dict[str, Any]:
+        facts = self.facts
+        return {
+            "tokens": _float(self.corpus_tokens.value) if self.corpus_tokens else None,
+            "documents": facts and facts.documents,
+            "words": facts and facts.words,
+            "store": facts and facts.store,
+            "fingerprint": facts and facts.fingerprint,
+            "samples": {
+                source.name: {str(length): count for length, count in source.samples.items()}
+                for source in (facts.sources if facts else ())
+            },
+        }
+
+
+def counts_json(counts: Counts) -> list[int | str]:
+    """Samples, tokens, loss tokens, digest: how counts stand in `plan.json` and in the ledger."""
+    return [counts.samples, counts.tokens, counts.loss_tokens, f"{counts.digest:032x}"]
+
+
+def make_plan(
+    recipe: Recipe,
+    *,
+    facts: CorpusFacts | None = None,
+    counter: CorpusCounter | None = None,
+    data_parallel_size: int | None = None,
+) -> Plan:
+    """Work out what a recipe draws.
+
+    Args:
+        recipe: The recipe.
+        facts: The counted corpus; without it, samples per pass are unknown.
+        counter: Counts stretches of a pass; without it, tokens and loss tokens are unknown.
+        data_parallel_size: Devices that see different data; default, what the recipe states, or one.
+
+    Raises:
+        BatchError: If the devices cannot build a phase's global batch.
+        InputError: If the corpus does not fit the recipe.
+    """
+    schedule = schedule_of(recipe)
+    size = data_parallel_size or recipe.batch.devices or 1
+    batches = tuple(
+        GlobalBatch(
+            samples=phase.global_batch,
+            data_parallel_size=size,
+            per_device=recipe.batch.per_device,
+            uneven=recipe.batch.uneven == "allow",
+        )
+        for phase in schedule.phases
+    )
+    notes = [_not_counted(recipe)] if facts is None else list(_not_packed(facts, schedule))
+    drawn: tuple[Draw, ...] | None = None
+    if facts is not None and not notes:
+        mixture = mixture_of(recipe, facts)
+        drawn = tuple(
+            draw for span in schedule.spans() for draw in draws(span, mixture, facts.samples(span.sequence_length))
+        )
+    passes = {draw.key: counter.count(draw) for draw in drawn} if drawn and counter else None
+    return Plan(
+        name=recipe.name,
+        phases=tuple(schedule.phases),
+        batches=batches,
+        facts=facts,
+        corpus_tokens=Quantity.exact(facts.tokens, Unit.TOKEN) if facts else recipe.corpus.stated_tokens,
+        passes=passes,
+        sources=_sources(facts, drawn, passes) if facts and drawn else (),
+        coverage=_coverage(facts, drawn, counter) if facts and drawn and counter else None,
+        fingerprint=fingerprint(recipe, schedule, facts),
+        notes=tuple(notes),
+    )
+
+
+def schedule_of(recipe: Recipe) -> Schedule:
+    """The phases of a recipe, each with its global batch in samples."""
+    return Schedule(
+        tuple(
+            Phase(
+                steps=phase.steps,
+                sequence_length=phase.sequence_length,
+                global_batch=_samples(recipe.batch, phase.global_batch, phase.sequence_length),
+            )
+            for phase in recipe.phases
+        )
+    )
+
+
+def mixture_of(recipe: Recipe, facts: CorpusFacts) -> Mixture:
+    """How the recipe draws from the sources of a counted corpus.
+
+    Raises:
+        InputError: If several sources have no weights, or weights name no source.
+    """
+    names = [source.name for source in facts.sources]
+    weights = recipe.corpus.weights
+    if weights is None and len(names) > 1:
+        shares = ", ".join(f"{s.name}: {s.tokens / facts.tokens:.4g}" for s in facts.sources)
+        raise InputError(
+            f"{facts.store} holds {len(names)} sources and corpus.weights does not say how to mix them. "
+            f"Their shares of the tokens are {{{shares}}}; write weights like these, or others."
+        )
+    for name in weights or ():
+        if name not in names:
+            raise InputError(f"corpus.weights names {name!r}; {facts.store} holds {', '.join(names)}")
+    return Mixture.of(weights or {names[0]: Fraction(1)})
+
+
+def fingerprint(recipe: Recipe, schedule: Schedule, facts: CorpusFacts | None) -> str:
+    """Digest of all that decides which samples are drawn, with which masks; never of the devices."""
+    model = recipe.model
+    decisive = {
+        "corpus": facts.fingerprint if facts else None,
+        "packing": PACKING,
+        "order": ORDER,
+        "masks": [MASKS, model.objective, str(model.mask_probability)] if model else None,
+        "seed": recipe.seed,
+        "weights": {name: str(weight) for name, weight in (recipe.corpus.weights or {}).items()},
+        "phases": [[phase.steps, phase.sequence_length, phase.global_batch] for phase in schedule.phases],
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _samples(batch: BatchRecipe, own: Quantity | None, length: int) -> int:
+    """The global batch of one phase, in samples."""
+    stated = own or batch.global_batch
+    product = None
+    if batch.devices is not None and batch.gradient_accumulation is not None:
+        product = batch.devices * batch.per_device * batch.gradient_accumulation
+    if stated is None:
+        assert product is not None  # the recipe checks it
+        return product
+    samples = stated.value / length if stated.unit in (Unit.TOKEN, Unit.POSITION) else stated.value
+    if samples.denominator != 1:
+        below = int(samples)
+        fits = " and ".join(f"{count * length:,} ({count} samples)" for count in (below, below + 1) if count)
+        raise BatchError(
+            f"global batch {stated.text!r} is {float(samples):.4g} samples of length {length}, not a whole number. "
+            f"Nearest: {fits}. Nothing was rounded."
+        )
+    if own is None and product is not None and product != samples:
+        raise BatchError(
+            f"global batch {samples} is stated, but {batch.devices} devices × {batch.per_device} samples × "
+            f"{batch.gradient_accumulation} micro-steps = {product}. Leave one of them out, or correct it."
+        )
+    return int(samples)
+
+
+def _not_counted(recipe: Recipe) -> tuple[str, str]:
+    return (
+        "not-counted",
+        f"samples and tokens of a pass are not known before {recipe.corpus.store or 'the corpus'} is counted: run "
+        "`dist-epochs tokenize SOURCE --tokenizer T --out STORE --sequence-length …` and plan on the store",
+    )
+
+
+def _not_packed(facts: CorpusFacts, schedule: Schedule) -> Iterable[tuple[str, str]]:
+    for length in sorted({phase.sequence_length for phase in schedule.phases}):
+        if any(length not in source.samples for source in facts.sources):
+            yield (
+                "not-packed",
+                f"{facts.store} is not packed at length {length}, so its samples and tokens are not known: "
+                f"run `dist-epochs tokenize {facts.store} --sequence-length {length}`",
+            )
+
+
+def _sources(
+    facts: CorpusFacts, drawn: tuple[Draw, ...], passes: Mapping[PassKey, Counts] | None
+) -> tuple[SourcePlan, ...]:
+    result = []
+    for source in facts.sources:
+        mine = [draw for draw in drawn if draw.key.source == source.name]
+        epochs = sum(
+            (Fraction(draw.stop - draw.start, source.samples[draw.key.sequence_length]) for draw in mine), Fraction(0)
+        )
+        result.append(
+            SourcePlan(
+                name=source.name,
+                samples=sum(draw.stop - draw.start for draw in mine),
+                tokens=sum(passes[draw.key].tokens for draw in mine) if passes else None,
+                epochs=epochs,
+            )
+        )
+    return tuple(result)
+
+
+def _coverage(facts: CorpusFacts, drawn: tuple[Draw, ...], counter: CorpusCounter) -> Fraction:
+    seen = sum(
+        counter.documents_seen(source.name, [draw for draw in drawn if draw.key.source == source.name])
+        for source in facts.sources
+    )
+    return Fraction(seen, facts.documents)
+
+
+def _float(value: Fraction | None) -> float | int | None:
+    if value is None:
+        return None
+    return int(value) if value.denominator == 1 else float(value)
+
+
+def _text(value: Fraction | None) -> str | None:
+    return None if value is None else str(value)

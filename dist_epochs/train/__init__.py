@@ -1,0 +1,1 @@
+"""The Accelerate loop: a recipe in, a run directory out."""

@@ -1,0 +1,48 @@
+"""Loss on the held-out documents, with counters of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from dist_epochs.corpus.stream import MicroBatch
+from dist_epochs.train.loss import loss_sum, to_device
+
+__all__ = ["Evaluation"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """The held-out samples of this rank, the same at every evaluation.
+
+    Attributes:
+        batches: As many on every rank.
+        every: Steps between evaluations.
+        causal: Whether positions only see what is before them.
+    """
+
+    batches: Sequence[MicroBatch]
+    every: int
+    causal: bool
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether to evaluate after step `step` of `steps`."""
+        return step % self.every == 0 or step == steps
+
+    @torch.no_grad()
+    def loss(self, accelerator: Accelerator, model: nn.Module) -> float:
+        """Mean loss over every loss token of the held-out documents, over all ranks."""
+        model.eval()
+        total = torch.zeros(2, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
+        total = total.to(accelerator.device)
+        for batch in self.batches:
+            inputs = to_device(batch, accelerator.device, causal=self.causal)
+            total[0] += loss_sum(model, inputs)
+            total[1] += len(inputs.targets)
+        model.train()
+        loss, tokens = accelerator.reduce(total, "sum").tolist()
+        return loss / tokens

@@ -1,0 +1,117 @@
+"""Was the program launched as it was meant? Launchers fail quietly; these checks do not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from dist_epochs.errors import InputError
+
+__all__ = ["LaunchError", "check_environment", "check_launch", "data_parallel_size", "launcher_processes"]
+
+
+class LaunchError(InputError):
+    """The processes that run are not the ones that were asked for."""
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse settings that would change the counting behind our back; call before `Accelerator()`.
+
+    Raises:
+        LaunchError: If gradient accumulation is set from outside.
+    """
+    name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+    if name in environment:
+        raise LaunchError(
+            f"{name}={environment[name]} is set: Accelerate would let it override the recipe, whose global batch "
+            "decides the micro-steps. Nothing was started. Unset it, and set batch.global_batch or "
+            "batch.per_device in the recipe."
+        )
+
+
+def check_launch(accelerator: Accelerator, *, planned: int | None, environment: Mapping[str, str]) -> None:
+    """Compare the processes there are with those that were asked for.
+
+    Args:
+        accelerator: As it came up.
+        planned: Data-parallel devices of the recipe, if it states them.
+        environment: The process environment.
+
+    Raises:
+        LaunchError: If ranks are missing or unconnected, a wanted sharding is not there, or the number
+            of devices is not the recipe's.
+    """
+    found = accelerator.num_processes
+    world = int(environment.get("WORLD_SIZE", "1"))
+    if world != found:
+        raise LaunchError(
+            f"the launcher started {world} processes, but each of them is alone (rank 0 of {found}): they would "
+            f"train {world} separate models on the same data. Without GPUs, Accelerate joins processes only when "
+            f"told to use the CPU. Launch with\n  {command(world, cpu=True)}"
+        )
+    asked = launcher_processes()
+    if asked is not None and asked != found:
+        raise LaunchError(
+            f"`accelerate launch` was asked for {asked} processes and started {found}: with --cpu, or a "
+            f"MULTI_CPU file, it starts a single process. Launch with\n  {command(asked, cpu=True)}"
+        )
+    if environment.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true") and not accelerator.is_fsdp2:
+        raise LaunchError(
+            "FSDP was asked for and is not there: Accelerate falls back to plain DDP on the CPU, and FSDP "
+            "version 1 is not supported. Launch on GPUs with fsdp_version: 2, or without FSDP."
+        )
+    size = data_parallel_size(accelerator)
+    if size != found:
+        raise LaunchError(
+            f"{found} processes form {size} data-parallel ranks: tensor, context or sequence parallelism is on, "
+            "and this trainer only runs data-parallel (DDP or FSDP2). Remove the parallelism_config."
+        )
+    if planned is not None and planned != size:
+        raise LaunchError(
+            f"the recipe plans {planned} devices and this launch has {size}: micro-steps, time and memory would not "
+            f"be the planned ones. Launch with\n  {command(planned, cpu=accelerator.device.type == 'cpu')}\n"
+            f"or plan for this launch with --set batch.devices={size}"
+        )
+
+
+def data_parallel_size(accelerator: Accelerator) -> int:
+    """Ranks that see different data."""
+    parallelism = getattr(accelerator, "parallelism_config", None)
+    return int(parallelism.data_parallel_size if parallelism else accelerator.num_processes)
+
+
+def command(processes: int, *, cpu: bool) -> str:
+    """A launch that gives that many connected ranks."""
+    if processes == 1:
+        return "python -m dist_epochs.train RECIPE --out RUN"
+    prefix = "ACCELERATE_USE_CPU=true " if cpu else ""
+    return f"{prefix}accelerate launch --multi_gpu --num_processes {processes} -m dist_epochs.train RECIPE --out RUN"
+
+
+def launcher_processes() -> int | None:
+    """How many processes the `accelerate launch` above this process was asked for on its command line.
+
+    A launch that quietly starts one process leaves no other trace. None where there is no such
+    launcher, it was not told a number, or the system does not show command lines.
+    """
+    try:
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    if not any(Path(word).name.startswith("accelerate") for word in words[:3]) or "launch" not in words:
+        return None
+    for flag in ("--num_processes", "--num-processes"):
+        for at, word in enumerate(words):
+            value = words[at + 1] if word == flag and at + 1 < len(words) else word.removeprefix(f"{flag}=")
+            if value != word and value.isdigit():
+                machines = _number_after("--num_machines", words) or 1
+                return int(value) if machines == 1 else None
+    return None
+
+
+def _number_after(flag: str, words: list[str]) -> int | None:
+    at = words.index(flag) + 1 if flag in words else len(words)
+    return int(words[at]) if at < len(words) and words[at].isdigit() else None

@@ -1,0 +1,206 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from dist_epochs.corpus.stream import Window
+from dist_epochs.ledger import Ledger
+from dist_epochs.ledger.reconcile import epochs_of
+from dist_epochs.plan.recipe import OptimizerRecipe
+from dist_epochs.train.evaluation import Evaluation
+from dist_epochs.train.learning_rate import learning_rate
+from dist_epochs.train.loss import loss_sum, to_device
+from dist_epochs.train.progress import ProgressBar
+from dist_epochs.train.tracking import Tracker
+
+__all__ = ["NotFinite", "Run", "train"]
+
+
+class NotFinite(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Run:
+    """Everything the loop works with.
+
+    Attributes:
+        accelerator: Made with one accumulation step: the windows are the loop's own.
+        model: Prepared.
+        optimizer: Prepared.
+        settings: Learning rate and clipping.
+        causal: Whether the objective is causal.
+        plan: The object in `plan.json`.
+        ledger: Counts every step.
+        tracker: Mirrors the logged rows.
+        progress: The bar.
+        evaluation: Held-out loss, if asked for.
+        log_every: Steps between logged rows.
+        stop: Asked every step whether this rank wants to stop.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    settings: OptimizerRecipe
+    causal: bool
+    plan: Mapping[str, Any]
+    ledger: Ledger
+    tracker: Tracker
+    progress: ProgressBar
+    evaluation: Evaluation | None
+    log_every: int
+    stop: Callable[[], bool]
+
+
+def train(run: Run, windows: Iterable[Window]) -> None:
+    """Take every step of a run, or those until a rank asks to stop.
+
+    Nothing in a step waits for the device, but for fp16, whose scaler must know whether it overflowed:
+    a logged row is read one step after its step.
+
+    Args:
+        run: The parts.
+        windows: This rank's samples of each step.
+
+    Raises:
+        NotFinite: If a logged loss is NaN or infinite.
+    """
+    run.model.train()
+    steps = run.plan["steps"]
+    rows = _Rows(run)
+    for window in run.ledger.watch(windows, stop=run.stop):
+        rate = learning_rate(run.settings, run.ledger.totals.applied.steps, steps)
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate
+        loss, norm, applied = _step(run, window)
+        loss_tokens = run.ledger.drawn.counts.loss_tokens
+        run.ledger.step(applied=applied)
+        rows.write()
+        step = window.step + 1
+        if step % run.log_every == 0 or step == steps:
+            rows.take(step, run.accelerator.reduce(loss, "sum") / max(1, loss_tokens), norm, rate)
+        if run.evaluation and run.evaluation.due(step, steps):
+            rows.write()
+            rows.add(step, {"evaluation/loss": run.evaluation.loss(run.accelerator, run.model)})
+        run.progress.step()
+    rows.write()
+    run.progress.close()
+
+
+def _step(run: Run, window: Window) -> tuple[Tensor, Tensor | None, bool]:
+    """One update: loss summed over this rank's window, gradient norm, and whether it was applied.
+
+    The loss of every micro-batch is divided by the loss tokens of the whole window over all ranks, so
+    the gradient is that of the true mean, whatever the padding and the world. DDP averages over the
+    ranks; the factor takes that back.
+    """
+    accelerator, model = run.accelerator, run.model
+    scale = run.plan["global_batch"]["data_parallel_size"] / max(1, run.ledger.drawn.counts.loss_tokens)
+    total = torch.zeros((), device=accelerator.device)
+    last = len(window.micro_batches) - 1
+    for index, micro_batch in enumerate(window.micro_batches):
+        batch = to_device(micro_batch, accelerator.device, causal=run.causal)
+        with nullcontext() if index == last else accelerator.no_sync(model):
+            loss = loss_sum(model, batch)
+            accelerator.backward(loss * scale)
+        total += loss.detach()
+    norm = None
+    if run.settings.max_grad_norm is not None:
+        norm = accelerator.clip_grad_norm_(model.parameters(), run.settings.max_grad_norm)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return total, norm, not accelerator.optimizer_step_was_skipped
+
+
+class _Rows:
+    """Logged rows: the counters are taken at once, the device's numbers are read a step later."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._waiting: tuple[int, dict[str, float | int], _HostCopy] | None = None
+        self._counted = (time.perf_counter(), 0, 0, 0)
+        self._loss: float | None = None
+
+    def take(self, step: int, loss: Tensor, norm: Tensor | None, rate: float) -> None:
+        """Begin a row."""
+        tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
+        self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _HostCopy(tensors))
+
+    def write(self) -> None:
+        """End the row that waits, if any, and refresh the bar."""
+        run = self._run
+        if self._waiting is not None:
+            step, values, device_values = self._waiting
+            self._waiting = None
+            values |= device_values.read()
+            self._loss = float(values["train/loss"])
+            self._record(step, values | self._rates(values))
+            if not math.isfinite(self._loss):
+                raise NotFinite(f"the loss is {self._loss} at step {step}")
+        if run.progress.due:
+            run.progress.show(epoch=self._epoch(), loss=self._loss)
+
+    def add(self, step: int, values: dict[str, float | int]) -> None:
+        """A row that is ready."""
+        self._record(step, values | self._counters())
+
+    def _record(self, step: int, values: dict[str, float | int]) -> None:
+        self._run.ledger.metrics(step, values)
+        self._run.tracker.log(values)
+
+    def _counters(self) -> dict[str, float | int]:
+        """The true counters, over all ranks, applied steps only unless named."""
+        totals = self._run.ledger.totals
+        applied, epoch = totals.applied, self._epoch()
+        return {
+            "ledger/steps": applied.steps,
+            "ledger/skipped_steps": totals.skipped.steps,
+            "ledger/micro_steps": applied.micro_steps,
+            "ledger/samples": applied.counts.samples,
+            "ledger/positions": applied.positions,
+            "ledger/tokens": applied.counts.tokens,
+            "ledger/loss_tokens": applied.counts.loss_tokens,
+        } | ({} if epoch is None else {"ledger/epoch": epoch})
+
+    def _epoch(self) -> float | None:
+        epoch = epochs_of(self._run.ledger.totals.applied, dict(self._run.plan))["samples"]
+        return None if epoch is None else float(epoch)
+
+    def _rates(self, values: Mapping[str, float | int]) -> dict[str, float]:
+        now = (time.perf_counter(), *(int(values[f"ledger/{unit}"]) for unit in ("steps", "samples", "tokens")))
+        seconds = now[0] - self._counted[0]
+        deltas = [new - old for new, old in zip(now[1:], self._counted[1:], strict=True)]
+        self._counted = now
+        names = ("steps", "samples", "tokens")
+        return {f"rate/{name}_per_second": delta / seconds for name, delta in zip(names, deltas, strict=True)}
+
+
+class _HostCopy:
+    """Numbers on their way from the device: the copy starts now, `read` waits for it alone."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._names = tuple(tensors)
+        whole = [tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor for tensor in tensors.values()]
+        self._host = torch.stack([tensor.float() for tensor in whole])
+        self._arrived: torch.cuda.Event | None = None
+        if self._host.is_cuda:
+            pinned = torch.empty(self._host.shape, pin_memory=True)
+            self._host = pinned.copy_(self._host, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def read(self) -> dict[str, float]:
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return dict(zip(self._names, self._host.tolist(), strict=True))

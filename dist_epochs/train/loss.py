@@ -1,0 +1,55 @@
+"""Micro-batches on the device, and the sum of their losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dist_epochs.corpus.objective import IGNORED
+from dist_epochs.corpus.stream import MicroBatch
+
+__all__ = ["DeviceBatch", "loss_sum", "to_device"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBatch:
+    """A micro-batch as the model takes it.
+
+    Attributes:
+        input_ids: Shape (samples, length).
+        attention_mask: Who sees whom, boolean, shape (samples, 1, length, length).
+        positions: Flat indices of the outputs that the loss counts, computed on the host.
+        targets: The ids they must predict, same shape.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    positions: Tensor
+    targets: Tensor
+
+
+def to_device(batch: MicroBatch, device: torch.device, *, causal: bool) -> DeviceBatch:
+    """Copy a micro-batch to the device without waiting for it.
+
+    Pieces of different documents do not see each other; padding sees padding, so that no row of the
+    attention is empty.
+    """
+    labels = batch.labels.reshape(-1)
+    positions = np.flatnonzero(labels != IGNORED)
+    arrays = (batch.input_ids, batch.segments, positions, labels[positions])
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    if device.type == "cuda":
+        tensors = [tensor.pin_memory() for tensor in tensors]
+    ids, segments, where, targets = (tensor.to(device, non_blocking=True) for tensor in tensors)
+    mask = segments[:, None, :, None] == segments[:, None, None, :]
+    return DeviceBatch(ids, mask.tril() if causal else mask, where, targets)
+
+
+def loss_sum(model: nn.Module, batch: DeviceBatch) -> Tensor:
+    """Cross entropy summed over the loss tokens of one micro-batch of this rank, in float32."""
+    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
+    chosen = logits.flatten(0, 1).index_select(0, batch.positions)
+    return nn.functional.cross_entropy(chosen.float(), batch.targets, reduction="sum")

@@ -1,0 +1,106 @@
+"""The model and its tokenizer, from a transformers configuration and the store's tokenizer file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.errors import InputError
+from dist_epochs.plan.recipe import ModelRecipe
+
+__all__ = ["build_model", "check_fit", "model_config", "transformers_tokenizer"]
+
+PADDED_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "data2vec-text")
+"""Models whose first position is the padding id + 1, so that many positions are never used."""
+
+
+def model_config(recipe: ModelRecipe) -> PretrainedConfig:
+    """The transformers configuration of a recipe.
+
+    Raises:
+        InputError: If it names no known model, or a key that this model does not have.
+    """
+    try:
+        if isinstance(recipe.config, str):
+            return AutoConfig.from_pretrained(recipe.config)
+        settings = dict(recipe.config)
+        config = AutoConfig.for_model(settings.pop("model_type", ""), **settings)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise InputError(f"model.config: not a configuration transformers can use: {error}") from None
+    plain = type(config)()
+    for name in settings:
+        if not hasattr(plain, name):
+            close = difflib.get_close_matches(name, plain.to_dict(), n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise InputError(f"model.config: {config.model_type} has no setting '{name}'{hint}")
+    return config
+
+
+def check_fit(config: PretrainedConfig, tokenizer: TextTokenizer, longest: int) -> None:
+    """Does the model take these ids, these lengths and a mask of ours?
+
+    Raises:
+        InputError: If the vocabulary or the number of positions is too small, or the model looks
+            through sliding windows, which a mask from outside would switch off.
+    """
+    windows = [kind for kind in getattr(config, "layer_types", None) or () if kind != "full_attention"]
+    if windows or (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)):
+        raise InputError(
+            f"model.config: {config.model_type} has layers with {windows[0] if windows else 'sliding_attention'}, and the "
+            "mask that keeps packed documents apart would turn them into full attention. Use a model with full "
+            "attention in every layer."
+        )
+    vocabulary = config.get_text_config().vocab_size
+    if tokenizer.vocabulary_size > vocabulary:
+        raise InputError(
+            f"the tokenizer has {tokenizer.vocabulary_size:,} ids and model.config.vocab_size is {vocabulary:,}: ids "
+            f"from {vocabulary:,} on have no embedding. Set vocab_size to at least {tokenizer.vocabulary_size:,}."
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        return
+    reserved = (config.pad_token_id or 0) + 1 if config.model_type in PADDED_POSITIONS else 0
+    if longest > positions - reserved:
+        kept = f" ({reserved} of {positions} are reserved)" if reserved else ""
+        raise InputError(
+            f"sequence length {longest} is beyond the model's {positions - reserved} positions{kept}. Shorten "
+            f"phases.sequence_length, or set model.config.max_position_embeddings to at least {longest + reserved}."
+        )
+
+
+def build_model(recipe: ModelRecipe, config: PretrainedConfig, seed: int) -> PreTrainedModel:
+    """A model with random weights in float32, the same on every rank.
+
+    Attention runs through PyTorch's `scaled_dot_product_attention`, which takes the mask that keeps
+    packed documents apart; other implementations let them see each other.
+
+    Raises:
+        InputError: If this kind of model has no such objective or no such attention.
+    """
+    family = AutoModelForMaskedLM if recipe.objective == "masked" else AutoModelForCausalLM
+    torch.manual_seed(seed)
+    try:
+        return family.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
+    except ValueError as error:
+        raise InputError(f"model: {config.model_type} cannot be trained with a {recipe.objective} objective: {error}") from None
+
+
+def transformers_tokenizer(tokenizer: TextTokenizer) -> Any:
+    """The store's tokenizer as a transformers one, to save beside the model."""
+    folder = Path(tokenizer.path).parent
+    if (folder / "tokenizer_config.json").is_file():
+        return AutoTokenizer.from_pretrained(str(folder))
+    return PreTrainedTokenizerFast(tokenizer_file=str(tokenizer.path), **tokenizer.roles)

@@ -1,0 +1,282 @@
+"""One run from recipe to run directory: check, plan, train, save, reconcile."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+from transformers import PreTrainedModel
+
+from dist_epochs import __version__
+from dist_epochs.corpus.files import make_durable
+from dist_epochs.corpus.objective import Causal, Masked, Objective
+from dist_epochs.corpus.store import Store
+from dist_epochs.corpus.stream import Corpus, held_out_batches
+from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.errors import InputError
+from dist_epochs.ledger import Ledger
+from dist_epochs.ledger.reconcile import Reconciliation, read_run
+from dist_epochs.plan.planner import Plan, make_plan, mixture_of, schedule_of
+from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe, read_recipe
+from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
+from dist_epochs.train.evaluation import Evaluation
+from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
+from dist_epochs.train.loop import Run, train
+from dist_epochs.train.model import build_model, check_fit, model_config, transformers_tokenizer
+from dist_epochs.train.peers import connect
+from dist_epochs.train.progress import ProgressBar
+from dist_epochs.train.signals import StopSignals
+from dist_epochs.train.tracking import Tracker, prepare_wandb
+
+__all__ = ["run_recipe"]
+
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Setup:
+    """A recipe that was found fit to train."""
+
+    recipe: Recipe
+    model: ModelRecipe
+    optimizer: OptimizerRecipe
+    store: Store
+    tokenizer: TextTokenizer
+    objective: Objective
+
+
+def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Callable[[str], None] = print) -> None:
+    """Train a recipe; every rank calls this.
+
+    Args:
+        path: The recipe.
+        out: Run directory to make.
+        overrides: `key=value` settings over the recipe.
+        say: Prints a line; called on rank 0 only.
+
+    Raises:
+        InputError: If recipe, store, launch or output do not fit; nothing is left behind.
+        NotFinite: If the loss became NaN or infinite.
+    """
+    check_environment(os.environ)
+    recipe = read_recipe(path, overrides)
+    setup = _check(recipe, path)
+    if recipe.tracking:
+        prepare_wandb(say if os.environ.get("RANK", "0") == "0" else lambda _: None)
+    accelerator = Accelerator(
+        gradient_accumulation_steps=1,
+        mixed_precision=PRECISIONS[recipe.precision],
+        log_with="wandb" if recipe.tracking else None,
+    )
+    check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
+    _check_precision(recipe, accelerator)
+    speak = say if accelerator.is_main_process else lambda _: None
+    corpus, plan = _plan(setup, data_parallel_size(accelerator))
+    evaluation = _evaluation(setup, accelerator)
+    model = build_model(setup.model, model_config(setup.model), recipe.seed)
+    optimizer = _adamw(model, setup.optimizer)
+    _make_run_directory(out, recipe, plan, accelerator)
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    tracking = recipe.tracking.wandb if recipe.tracking else None
+    config = {"plan": plan.to_json(), "recipe": recipe_to_data(recipe)}
+    with StopSignals() as signals:
+        tracker = Tracker(accelerator, project=tracking, name=recipe.name, folder=out, config=config)
+        peers = connect()
+        ledger = Ledger(out / "ledger.jsonl", peers, segment=_segment(accelerator, plan))
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        speak(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × {accelerator.device.type}")
+        run = Run(
+            accelerator=accelerator, model=prepared, optimizer=optimizer, settings=setup.optimizer,
+            causal=setup.model.objective == "causal", plan=plan.to_json(), ledger=ledger, tracker=tracker,
+            progress=ProgressBar(plan.steps, shown=accelerator.is_main_process), evaluation=evaluation,
+            log_every=recipe.log_every, stop=lambda: signals.received is not None,
+        )  # fmt: skip
+        try:
+            train(run, corpus.windows(plan.batches, peers.rank))
+        except BaseException as error:
+            ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
+            raise
+        _save(accelerator, prepared, setup.tokenizer, out)
+        stopped = ledger.totals.last_step < plan.steps
+        ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
+    if accelerator.is_main_process:
+        result = read_run(out)
+        tracker.close({"plan": plan.to_json(), "ledger": result.to_json(), "reconciliation": _verdict(result)})
+        speak(_balance(result, out))
+    accelerator.wait_for_everyone()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _check(recipe: Recipe, path: Path) -> _Setup:
+    """Everything that can be found wrong before processes meet."""
+    missing = [name for name in ("model", "optimizer") if getattr(recipe, name) is None]
+    if missing:
+        raise InputError(f"{path}: missing {' and '.join(missing)}: a recipe without them can be planned, not trained")
+    if recipe.corpus.store is None:
+        raise InputError(
+            f"{path}: corpus.store is not set: training reads a token store. Make one with "
+            "`dist-epochs tokenize SOURCE --tokenizer T --out STORE`."
+        )
+    assert recipe.model is not None and recipe.optimizer is not None
+    store = Store(Path(recipe.corpus.store))
+    tokenizer = store.tokenizer()
+    config = model_config(recipe.model)
+    check_fit(config, tokenizer, max(phase.sequence_length for phase in recipe.phases))
+    objective = _objective(recipe.model, store, tokenizer)
+    return _Setup(
+        recipe=recipe, model=recipe.model, optimizer=recipe.optimizer, store=store, tokenizer=tokenizer, objective=objective
+    )  # fmt: skip
+
+
+def _objective(model: ModelRecipe, store: Store, tokenizer: TextTokenizer) -> Objective:
+    if model.objective == "causal":
+        return Causal()
+    mask_id = tokenizer.role_id("mask_token")
+    if mask_id is None:
+        raise InputError(
+            f"{store.path}: its tokenizer has no mask token, which a masked objective needs. Tokenize with one that "
+            "has [MASK] or <mask>, or train with objective: causal."
+        )
+    special = np.array(store.special_ids, dtype=np.int64)
+    ordinary = np.setdiff1d(np.arange(tokenizer.vocabulary_size), special)
+    return Masked(model.mask_probability, mask_id, special, ordinary)
+
+
+def _check_precision(recipe: Recipe, accelerator: Accelerator) -> None:
+    device = accelerator.device
+    if recipe.precision == "fp16" and device.type != "cuda":
+        raise InputError(f"precision: fp16 needs a GPU, and this run is on {device.type}. Use fp32 or bf16 here.")
+    if recipe.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError(f"precision: {torch.cuda.get_device_name(device)} has no bf16. Use fp16 or fp32.")
+
+
+def _plan(setup: _Setup, devices: int) -> tuple[Corpus, Plan]:
+    """The corpus in its order, and the exact plan."""
+    facts = setup.store.facts()
+    rough = make_plan(setup.recipe, facts=facts, data_parallel_size=devices)
+    if rough.notes:
+        raise InputError("\n".join(message for _, message in rough.notes))
+    corpus = Corpus(
+        setup.store,
+        schedule=schedule_of(setup.recipe),
+        mixture=mixture_of(setup.recipe, facts),
+        objective=setup.objective,
+        seed=setup.recipe.seed,
+    )
+    return corpus, make_plan(setup.recipe, facts=facts, counter=corpus.counter(), data_parallel_size=devices)
+
+
+def _evaluation(setup: _Setup, accelerator: Accelerator) -> Evaluation | None:
+    recipe = setup.recipe
+    if recipe.evaluation is None:
+        return None
+    sources = setup.store.sources(held_out=True)
+    if not sources:
+        raise InputError(
+            f"evaluation is asked for and {setup.store.path} holds no held-out documents: make the store with "
+            "`--held-out 1%`, or remove evaluation."
+        )
+    longest = max(phase.sequence_length for phase in recipe.phases)
+    batches = held_out_batches(
+        [source.packing(longest) for source in sources],
+        setup.objective,
+        devices=data_parallel_size(accelerator),
+        rank=accelerator.process_index,
+        per_device=recipe.batch.per_device,
+        pad=setup.tokenizer.role_id("pad_token") or 0,
+    )
+    return Evaluation(tuple(batches), recipe.evaluation.every, setup.model.objective == "causal")
+
+
+def _adamw(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, biases and norms do not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)
+
+
+def _make_run_directory(out: Path, recipe: Recipe, plan: Plan, accelerator: Accelerator) -> None:
+    """Rank 0 makes it; every rank hears whether that worked."""
+    outcome: list[str | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            _write_run_directory(out, recipe, plan)
+        except InputError as error:
+            outcome = [str(error)]
+        except OSError as error:
+            outcome = [f"{error.filename or out}: {error.strerror}"]
+    broadcast_object_list(outcome)
+    if outcome[0] is not None:
+        raise InputError(outcome[0])
+
+
+def _write_run_directory(out: Path, recipe: Recipe, plan: Plan) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out.")
+    existed = out.is_dir()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        (out / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+        (out / "plan.json").write_text(json.dumps(plan.to_json(), indent=1) + "\n", encoding="utf-8")
+        for file in ("recipe.yaml", "plan.json"):
+            make_durable(out / file)
+    except OSError:
+        shutil.rmtree(out, ignore_errors=True)
+        if existed:
+            out.mkdir()
+        raise
+
+
+def _segment(accelerator: Accelerator, plan: Plan) -> dict[str, Any]:
+    packages = ("torch", "accelerate", "transformers")
+    return {
+        "world_size": accelerator.num_processes,
+        "data_parallel_size": plan.batches[0].data_parallel_size,
+        "device": accelerator.device.type,
+        "precision": accelerator.mixed_precision,
+        "plan": plan.fingerprint,
+        "versions": {"dist-epochs": __version__, "python": platform.python_version()} | {p: version(p) for p in packages},
+    }
+
+
+def _save(accelerator: Accelerator, model: nn.Module, tokenizer: TextTokenizer, out: Path) -> None:
+    """Model and tokenizer in transformers' format; the folder appears when it is complete."""
+    state = accelerator.get_state_dict(model)
+    if not accelerator.is_main_process:
+        return
+    unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
+    beside = out / "model.new"
+    unwrapped.save_pretrained(beside, state_dict=state)
+    transformers_tokenizer(tokenizer).save_pretrained(beside)
+    beside.rename(out / "model")
+
+
+def _verdict(result: Reconciliation) -> dict[str, Any]:
+    return {"agrees": result.agrees, "differences": [difference.to_json() for difference in result.differences]}
+
+
+def _balance(result: Reconciliation, out: Path) -> str:
+    totals = result.totals
+    trained = f"{totals.applied.steps:,} steps, {totals.applied.counts.tokens:,} tokens"
+    if result.agrees:
+        return f"the books balance: {trained}, as planned (dist-epochs ledger {out})"
+    causes = ", ".join(dict.fromkeys(difference.cause for difference in result.differences))
+    return f"{trained}; differs from the plan: {causes} (dist-epochs ledger {out})"
+
+

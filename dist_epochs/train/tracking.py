@@ -1,0 +1,88 @@
+"""The mirror of the ledger in wandb, through Accelerate's tracker."""
+
+from __future__ import annotations
+
+import importlib.util
+import netrc
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from accelerate import Accelerator
+
+from dist_epochs.errors import InputError
+
+__all__ = ["Tracker", "prepare_wandb"]
+
+AXES = ("ledger/steps", "ledger/tokens", "ledger/epoch")
+"""Counters that any chart can have as its horizontal axis; the first is the default."""
+
+
+def prepare_wandb(say: Callable[[str], None]) -> None:
+    """Make wandb start without a question: offline where nobody is logged in.
+
+    Call before `Accelerator(log_with="wandb")`.
+
+    Raises:
+        InputError: If wandb is not installed.
+    """
+    if importlib.util.find_spec("wandb") is None:
+        raise InputError("tracking.wandb is set and wandb is not installed: `pip install wandb`, or remove tracking")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if "WANDB_MODE" not in os.environ and not _logged_in():
+        os.environ["WANDB_MODE"] = "offline"
+        say("wandb: not logged in, so the run is written offline into its directory; `wandb sync` sends it later")
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+class Tracker:
+    """One wandb run on rank 0; nothing elsewhere, and nothing where no project is named.
+
+    Never passes `step=`: wandb drops rows whose step goes back. The counters are logged as values and
+    declared as axes.
+
+    Args:
+        accelerator: Made with `log_with="wandb"` where a project is named.
+        project: wandb project, or None.
+        name: Name of the run.
+        folder: Run directory.
+        config: The plan and the recipe.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, *, project: str | None, name: str, folder: Path, config: Mapping[str, Any]
+    ) -> None:
+        self._accelerator = accelerator
+        self._run: Any = None
+        if project is None:
+            return
+        settings = {"wandb": {"name": name, "dir": str(folder)}}
+        accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
+        if accelerator.is_main_process:
+            self._run = accelerator.get_tracker("wandb", unwrap=True)
+            for axis in AXES:
+                self._run.define_metric(axis)
+            for group in ("train/*", "rate/*", "evaluation/*", "ledger/*"):
+                self._run.define_metric(group, step_metric=AXES[0])
+
+    def log(self, values: Mapping[str, float | int]) -> None:
+        """One row."""
+        if self._run is not None:
+            self._accelerator.log(dict(values))
+
+    def close(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary and end the run."""
+        if self._run is not None:
+            self._run.summary.update(dict(summary))
+            self._accelerator.end_training()
