@@ -1,0 +1,1 @@
+"""Exact arithmetic of steps, batches and epochs: standard library only."""

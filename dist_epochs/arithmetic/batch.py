@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dist_epochs.errors import InputError
 
@@ -67,7 +68,7 @@ def split_evenly(items: range, parts: int) -> tuple[range, ...]:
     """Cut a range into neighbouring parts whose sizes differ by at most one, longer ones first."""
     size, longer = divmod(len(items), parts)
     cuts = [part * size + min(part, longer) for part in range(parts + 1)]
-    return tuple(items[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False))
+    return tuple(items[start:stop] for start, stop in pairwise(cuts))
 
 
 def nearest_batches(samples: int, devices: int, per_device: int = 1) -> tuple[int, ...]:

@@ -19,8 +19,8 @@ from fractions import Fraction
 from math import floor
 
 from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, known_numbers
 from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.errors import InputError
 
 __all__ = ["Given", "Solution", "SolveError", "agreement", "solve"]
 
@@ -28,43 +28,6 @@ USUAL_TOKENS_PER_WORD = (
     (Fraction(1), "as papers count"),
     (Fraction(124, 100), "BERT's pieces on WikiText-2"),
 )
-
-
-class SolveError(InputError):
-    """Too little is known, or what is known contradicts itself."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Given:
-    """What is known of a run. Settings are exact; corpus and epochs keep the play of their spelling.
-
-    Attributes:
-        steps: Optimizer steps.
-        batch: What one step draws, in samples (`256`), samples × length (`256x512`) or tokens.
-        corpus: Size of the corpus, in tokens, words or samples.
-        epochs: Times the corpus is drawn.
-        tokens_per_word: Tokens for one word of a corpus given in words.
-        devices: Data-parallel size.
-        per_device: Samples per device and micro-step.
-        gradient_accumulation: Micro-steps per step.
-        global_batch: Samples per step.
-        sequence_length: Positions per sample.
-        tokens: Tokens drawn in all.
-        samples: Samples drawn in all.
-    """
-
-    steps: Quantity | None = None
-    batch: Quantity | None = None
-    corpus: Quantity | None = None
-    epochs: Quantity | None = None
-    tokens_per_word: Quantity | None = None
-    devices: Quantity | None = None
-    per_device: Quantity | None = None
-    gradient_accumulation: Quantity | None = None
-    global_batch: Quantity | None = None
-    sequence_length: Quantity | None = None
-    tokens: Quantity | None = None
-    samples: Quantity | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,9 +75,9 @@ def solve(given: Given) -> Solution:
         >>> solve(bert).value.value
         Fraction(32768, 825)
     """
-    in_tokens = _counts_tokens(given)
+    in_tokens = counts_tokens(given)
     products = _products(given, in_tokens)
-    known, lines = _known(given, in_tokens)
+    known, lines = known_numbers(given, in_tokens)
     derived, checked = _propagate(products, known, lines)
     unknown = _unknown(given, known, derived)
     if unknown is None:
@@ -143,29 +106,6 @@ def agreement(derived: Quantity, stated: Quantity) -> str:
     return "contradicts"
 
 
-def _counts_tokens(given: Given) -> bool:
-    """Whether the draws are counted in tokens (else in samples)."""
-    if given.tokens is not None and given.samples is not None:
-        raise SolveError("both tokens and samples drawn in all are given; the identity counts one of them. Keep one.")
-    if given.corpus is not None:
-        if given.corpus.unit in (Unit.TOKEN, Unit.WORD, Unit.POSITION):
-            return True
-        if given.corpus.unit is Unit.SAMPLE:
-            return False
-        asked = f"corpus {given.corpus.text!r}"
-        if given.corpus.unit is Unit.DOCUMENT:
-            raise SolveError(
-                f"{asked} counts documents, and a step draws samples or tokens: their lengths decide. "
-                "Count it with `dist-epochs tokenize`, or give tokens, words or samples."
-            )
-        raise SolveError(f"{asked} has no unit: a corpus is counted in tokens, words or samples. Write e.g. '{given.corpus.text} tokens'.")
-    if given.samples is not None:
-        return False
-    batch = given.batch
-    by_length = given.sequence_length is not None or given.tokens_per_word is not None
-    return given.tokens is not None or by_length or (batch is not None and (batch.unit in (Unit.TOKEN, Unit.POSITION) or len(batch.factors) == 2))
-
-
 def _products(given: Given, in_tokens: bool) -> tuple[_Product, ...]:
     words = given.tokens_per_word is not None or (given.corpus is not None and given.corpus.unit is Unit.WORD)
     drawn = "tokens" if in_tokens else "samples"
@@ -175,58 +115,6 @@ def _products(given: Given, in_tokens: bool) -> tuple[_Product, ...]:
         _Product(drawn, ("steps", "batch")),
         _Product(drawn, ("corpus", "tokens_per_word", "epochs") if words and in_tokens else ("corpus", "epochs")),
     )  # fmt: skip
-
-
-def _known(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:
-    """Everything given, in the unit the draws are counted in, and what was taken for granted."""
-    known: dict[str, Quantity] = {}
-    notes: list[str] = []
-    for name in Given.__dataclass_fields__:
-        quantity: Quantity | None = getattr(given, name)
-        if quantity is None:
-            continue
-        if quantity.value <= 0:
-            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be above zero")
-        known[name] = quantity if name in ("corpus", "epochs", "tokens", "samples") else quantity.exactly()
-    batch = known.pop("batch", None)
-    if batch is not None:
-        _place_batch(batch, known, in_tokens)
-    if in_tokens and ("sequence_length" in known or (batch is not None and len(batch.factors) == 2)):
-        notes.append("every position counts as a token: padding is not taken off")
-    if given.tokens_per_word is not None and given.tokens_per_word.value == 1:
-        notes.append("a word counts as one token, as papers do; subword tokenizers give more")
-    return known, notes
-
-
-def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -> None:
-    if batch.unit in (Unit.TOKEN, Unit.POSITION):
-        if in_tokens:
-            known["batch"] = batch
-        elif "sequence_length" in known:
-            known["batch"] = (batch / known["sequence_length"]).using(Unit.SAMPLE)
-        else:
-            raise SolveError(
-                f"the batch {batch.text!r} counts tokens and the corpus counts samples. "
-                "Give --sequence-length, or the batch in samples."
-            )
-    elif len(batch.factors) == 2 and batch.unit is None:
-        samples, length = (Quantity.exact(factor) for factor in batch.factors)
-        _set(known, "global_batch", samples.using(Unit.SAMPLE), batch)
-        _set(known, "sequence_length", length.using(Unit.TOKEN), batch)
-    elif batch.unit is Unit.SAMPLE or not in_tokens or "sequence_length" in known:
-        _set(known, "global_batch", batch.using(Unit.SAMPLE), batch)
-    else:
-        raise SolveError(
-            f"a batch of {batch.text!r}: samples or tokens? The corpus counts tokens, so the answer differs by "
-            f"the sequence length. Write '{batch.text} tokens', '{batch.text}x512', or add --sequence-length."
-        )
-
-
-def _set(known: dict[str, Quantity], name: str, value: Quantity, batch: Quantity) -> None:
-    if name in known and known[name].value != value.value:
-        label = name.replace("_", " ")
-        raise SolveError(f"batch {batch.text!r} means {label} {value.value}, but {label} {known[name].value} is given. Keep one.")
-    known[name] = value
 
 
 def _propagate(
@@ -261,7 +149,7 @@ def _value(product: _Product, missing: str, known: Mapping[str, Quantity]) -> Qu
         result = result * other
     if missing != product.left:
         result = known[product.left] / result
-    return result.using(_unit_of(missing, known)) if _unit_of(missing, known) else replace(result, unit=None)
+    return replace(result, unit=_unit_of(missing, known))
 
 
 def _unit_of(name: str, known: Mapping[str, Quantity]) -> Unit | None:
@@ -281,7 +169,8 @@ def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
     if right.value != known[product.left].value:
         label = product.left.replace("_", " ")
         raise SolveError(
-            f"{label} {_show(known[product.left].value)} is given, but {_formula(product, product.left, known, right)}. "
+            f"{label} {_show(known[product.left].value)} is given, but "
+            f"{_formula(product, product.left, known, right)}. "
             "One of these numbers is wrong, or leave one out and it is solved."
         )
 
@@ -356,7 +245,8 @@ def _check(known: dict[str, Quantity], lines: list[str], checked: list[_Product]
             other = _value(product, product.left, known)
             if agreement(other, known[product.left]) == "contradicts":
                 verdict = "contradicts"
-                lines.append(f"{product.left} {_show(known[product.left].value)} is given, but {_formula(product, product.left, known, other)}")
+                said = _show(known[product.left].value)
+                lines.append(f"{product.left} {said} is given, but {_formula(product, product.left, known, other)}")
     return Solution(
         unknown=None, value=None, formula=formula, agreement=verdict,
         ratio=derived.value / known["epochs"].value, derivation=tuple(lines), numbers=known,
@@ -372,7 +262,8 @@ def _formula(product: _Product, missing: str, known: Mapping[str, Quantity], res
         names, sign, first = [name for name in product.right if name != missing], " ÷ ", [product.left]
     words = sign.join(name.replace("_", " ") for name in (*first, *names))
     numbers = sign.join(_show(known[name].value) for name in (*first, *names))
-    return f"{missing.replace('_', ' ')} = {words} = {numbers} = {_decimal(value)}" if len(first) + len(names) > 1 else f"{missing.replace('_', ' ')} = {words} = {_decimal(value)}"
+    middle = f"{words} = {numbers}" if sign in words else words
+    return f"{missing.replace('_', ' ')} = {middle} = {_decimal(value)}"
 
 
 def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantity]) -> Iterator[str]:
@@ -380,8 +271,8 @@ def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantit
     if value.value.denominator == 1:
         return
     if given.global_batch is not None and "devices" in known and name != "devices":
-        each = known["per_device"] if "per_device" in known and name != "per_device" else None
-        raise BatchError(cannot_build(int(given.global_batch.value), int(known["devices"].value), each and int(each.value)))
+        each = int(known["per_device"].value) if "per_device" in known and name != "per_device" else None
+        raise BatchError(cannot_build(int(given.global_batch.value), int(known["devices"].value), each))
     below = floor(value.value)
     yield (
         f"{name.replace('_', ' ')} {_decimal(value.value)} is not a whole number: "

@@ -80,9 +80,7 @@ class Mixture:
 
     def split(self, start: int, stop: int) -> dict[str, tuple[int, int]]:
         """Draws `start` to `stop` − 1 of the mixture, as a range of each source's own sequence."""
-        return {
-            name: (self.drawn(source, start), self.drawn(source, stop)) for source, name in enumerate(self.names)
-        }
+        return {name: (self.drawn(source, start), self.drawn(source, stop)) for source, name in enumerate(self.names)}
 
 
 def _round_robin(weights: tuple[int, ...]) -> tuple[int, ...]:

@@ -166,9 +166,7 @@ def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "num
     return Quantity(value, found or unit, low, high, factors if prod(factors) == value else (value,), spelling)
 
 
-def parse_count(
-    text: str | int | float, *, unit: Unit | None = None, what: str = "number", least: int = 1
-) -> int:
+def parse_count(text: str | int | float, *, unit: Unit | None = None, what: str = "number", least: int = 1) -> int:
     """Read a whole number that is exact, such as a setting.
 
     Raises:

@@ -1,0 +1,1 @@
+"""From text to the batches of a run: tokens, packing, order, counts."""

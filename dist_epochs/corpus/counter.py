@@ -7,6 +7,7 @@ at row by row, at most two per lane.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,7 @@ class PassCounter:
     def _sums_by_block(self) -> Iterable[NDArray[np.uint64]]:
         sizes = self._packing.block_samples
         cuts = [0, *np.flatnonzero(np.diff(self._first[:-1] // CHUNK)) + 1, len(sizes)]
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in pairwise(cuts):
             if start < stop:
                 starts = self._first[start:stop] - self._first[start]
                 yield np.add.reduceat(self._columns(np.arange(start, stop)), starts, axis=0)

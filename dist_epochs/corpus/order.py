@@ -50,9 +50,7 @@ class Order:
         lanes: Lanes the sequence is cut into; the global batch is the best number.
     """
 
-    def __init__(
-        self, *, seed: int, source: str, sequence_length: int, block_samples: Integers, lanes: int
-    ) -> None:
+    def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Integers, lanes: int) -> None:
         self.block_samples = np.asarray(block_samples, dtype=np.int64)
         self.size = int(self.block_samples.sum())
         self.lanes = lanes

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from dist_epochs.corpus.tokenizer import EMBEDDED
 from dist_epochs.errors import InputError
@@ -136,16 +136,19 @@ def _lines(path: Path) -> Iterator[tuple[int, str | BadDocument]]:
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                yield number, BadDocument(f"{path}:{number}: not UTF-8: {error.reason} at byte {error.start} of the line")
+                yield (
+                    number,
+                    BadDocument(f"{path}:{number}: not UTF-8: {error.reason} at byte {error.start} of the line"),
+                )
                 continue
             yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
 
 
-def _guarded(file: IO[bytes], path: Path) -> Iterator[bytes]:
+def _guarded(file: BinaryIO, path: Path) -> Iterator[bytes]:
     try:
         yield from file
     except (gzip.BadGzipFile, EOFError) as error:
@@ -192,7 +195,9 @@ def _json_document(line: str, column: str, place: str) -> str | BadDocument:
 
 def _column(row: dict[str, Any], column: str, place: str) -> str | BadDocument:
     if column not in row:
-        return BadDocument(f"{place}: no {column!r} key; there are {', '.join(map(repr, row)) or 'none'}. See --text-column.")
+        return BadDocument(
+            f"{place}: no {column!r} key; there are {', '.join(map(repr, row)) or 'none'}. See --text-column."
+        )
     text = row[column]
     if not isinstance(text, str):
         return BadDocument(f"{place}: {column!r} holds {type(text).__name__}, not text")
@@ -232,7 +237,9 @@ def _hub(name: str, column: str) -> Iterator[str | BadDocument]:
 def _rows(rows: Any, column: str, place: str) -> Iterator[str | BadDocument]:
     if rows.column_names is not None:
         if column not in rows.column_names:
-            raise InputError(f"{place}: no column {column!r}; there are {', '.join(rows.column_names)}. See --text-column.")
+            raise InputError(
+                f"{place}: no column {column!r}; there are {', '.join(rows.column_names)}. See --text-column."
+            )
         rows = rows.select_columns([column])
     for number, row in enumerate(rows):
         yield _column(row, column, f"{place}: row {number}")

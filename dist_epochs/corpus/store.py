@@ -30,7 +30,9 @@ __all__ = ["Packing", "SourceStore", "Store", "pack_source"]
 
 VERSION = 1
 LENGTHS = np.dtype("<u4")
-BLOCKS = np.dtype([("shard", "<i4"), ("first_document", "<i8"), ("documents", "<i4"), ("first_token", "<i8"), ("tokens", "<i8")])
+BLOCKS = np.dtype(
+    [("shard", "<i4"), ("first_document", "<i8"), ("documents", "<i4"), ("first_token", "<i8"), ("tokens", "<i8")]
+)
 SAMPLES = np.dtype([("first_piece", "<i8"), ("pieces", "<i4"), ("tokens", "<i4"), ("ordinary", "<i4")])
 PIECES = np.dtype([("document", "<i8"), ("start", "<i8"), ("length", "<i4")])
 BLOCK_SAMPLES = np.dtype("<i8")
@@ -60,7 +62,6 @@ class SourceStore:
             _check_size(self._shard(number, "lengths"), shard["documents"] * LENGTHS.itemsize)
         self.lengths: Integers = np.concatenate(
             [np.fromfile(self._shard(number, "lengths"), LENGTHS) for number in range(len(entry["shards"]))]
-            or [np.zeros(0)]
         ).astype(np.int64)
         self.blocks = _cut_blocks([shard["documents"] for shard in entry["shards"]], self.lengths, block_documents)
 
@@ -163,11 +164,16 @@ class Store:
     def __init__(self, path: Path) -> None:
         if not (path / "manifest.json").is_file():
             hint = "there is no such folder" if not path.exists() else "it has no manifest.json"
-            raise InputError(f"{path}: not a token store: {hint}. Make one with `dist-epochs tokenize SOURCE --tokenizer T --out {path}`.")
+            raise InputError(
+                f"{path}: not a token store: {hint}. Make one with "
+                f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`."
+            )
         self.path = path
         self.manifest = _json(path / "manifest.json")
         if self.manifest.get("version") != VERSION:
-            raise InputError(f"{path}: a store of version {self.manifest.get('version')}; this program reads version {VERSION}")
+            raise InputError(
+                f"{path}: a store of version {self.manifest.get('version')}; this program reads version {VERSION}"
+            )
         token_type = np.dtype(f"<u{self.manifest['token_bytes']}")
         self._sources = [
             SourceStore(path / "sources" / entry["name"], entry, token_type, self.manifest["block_documents"])

@@ -64,9 +64,7 @@ class Corpus:
         seed: Seed of order and masks.
     """
 
-    def __init__(
-        self, store: Store, *, schedule: Schedule, mixture: Mixture, objective: Objective, seed: int
-    ) -> None:
+    def __init__(self, store: Store, *, schedule: Schedule, mixture: Mixture, objective: Objective, seed: int) -> None:
         self._schedule = schedule
         self._mixture = mixture
         self._objective = objective
@@ -90,7 +88,10 @@ class Corpus:
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""
         return StoreCounter(
-            {place: PassCounter(self._packings[place], order, self._objective) for place, order in self._orders.items()},
+            {
+                place: PassCounter(self._packings[place], order, self._objective)
+                for place, order in self._orders.items()
+            },
             {source.name: source.entry["documents"] for source in self._sources},
         )
 
@@ -161,9 +162,9 @@ class _Rows:
 
     @classmethod
     def empty(cls, size: int, length: int) -> _Rows:
-        wide = [np.zeros((size, length), dtype=np.int64) for _ in range(3)]
-        narrow = [np.zeros(size, dtype=np.int64) for _ in range(3)]
-        return cls(*wide, *narrow, np.empty(size, dtype=object))
+        inputs, labels, segments = np.zeros((3, size, length), dtype=np.int64)
+        blocks, rows, passes = np.zeros((3, size), dtype=np.int64)
+        return cls(inputs, labels, segments, blocks, rows, passes, np.empty(size, dtype=object))
 
     def groups(self) -> Iterator[tuple[str, int, Integers]]:
         """The rows of each source and pass."""

@@ -133,7 +133,7 @@ class _Writer:
             return
         if self._open is None:
             stem = self._folder / f"{len(self.draft.shards):05d}"
-            self._open = (Path(f"{stem}.tokens").open("wb"), Path(f"{stem}.lengths").open("wb"))
+            self._open = (open(f"{stem}.tokens", "wb"), open(f"{stem}.lengths", "wb"))  # noqa: SIM115, PTH123
         self._open[0].write(tokens)
         self._open[1].write(length)
 
@@ -290,7 +290,9 @@ def _readable(documents: Iterator[str | BadDocument], draft: _Draft, settings: S
     for document in documents:
         if isinstance(document, BadDocument):
             if settings.on_error == "stop":
-                raise BadDocument(f"{document}. Nothing was written; `--on-error skip` counts such documents and goes on.")
+                raise BadDocument(
+                    f"{document}. Nothing was written; `--on-error skip` counts such documents and goes on."
+                )
             draft.skipped_documents += 1
         elif not document.strip():
             draft.empty_documents += 1

@@ -90,7 +90,7 @@ class TextTokenizer:
     def role_id(self, role: str) -> int | None:
         """Id of the special token with that role, if there is one."""
         token = self.roles.get(role)
-        return None if token is None else int(self._tokenizer.token_to_id(token))
+        return None if token is None else self._tokenizer.token_to_id(token)
 
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[NDArray[np.int64]]:
         """Ids of each text, special tokens added once per text where asked."""

@@ -103,7 +103,11 @@ class Reconciliation:
             mine = {key: c for key, c in self.totals.applied.passes.items() if key.source == name}
             sizes = ((self.plan or {}).get("corpus") or {}).get("samples", {}).get(name, {})
             known = all(str(key.sequence_length) in sizes for key in mine)
-            epochs = sum((Fraction(c.samples, sizes[str(k.sequence_length)]) for k, c in mine.items()), Fraction(0)) if known else None
+            epochs = (
+                sum((Fraction(c.samples, sizes[str(k.sequence_length)]) for k, c in mine.items()), Fraction(0))
+                if known
+                else None
+            )
             counts = sum(mine.values(), Counts())
             result.append({"name": name, "samples": counts.samples, "tokens": counts.tokens, "epochs": _float(epochs)})
         return result
@@ -233,11 +237,11 @@ def _by_source(planned: dict[PassKey, Counts], totals: Totals, plan: dict[str, A
     differences = []
     for name in names:
         for unit in ("samples", "tokens"):
-            numbers = [
+            wanted, applied, skipped = (
                 sum(getattr(counts, unit) for key, counts in passes.items() if key.source == name)
                 for passes in (planned, totals.applied.passes, totals.skipped.passes)
-            ]
-            differences += _explain(f"{unit} of {name}", *numbers, totals, plan)
+            )
+            differences += _explain(f"{unit} of {name}", wanted, applied, skipped, totals, plan)
     return differences
 
 
@@ -250,7 +254,11 @@ def _digests(planned: dict[PassKey, Counts], totals: Totals) -> list[Difference]
             unit = f"digest of {key.source}, length {key.sequence_length}, pass {key.number}, phase {key.phase}"
             differences.append(
                 Difference(
-                    unit=unit, planned=f"{counts.digest:032x}", recorded=f"{drawn.digest:032x}", cause="unexplained", amount=None
+                    unit=unit,
+                    planned=f"{counts.digest:032x}",
+                    recorded=f"{drawn.digest:032x}",
+                    cause="unexplained",
+                    amount=None,
                 )
             )
     for key in totals.applied.passes:

@@ -29,7 +29,7 @@ class Tally:
     steps: int = 0
     micro_steps: int = 0
     passes: dict[PassKey, Counts] = field(default_factory=dict)
-    counts: Counts = Counts()
+    counts: Counts = field(default_factory=Counts)
     positions: int = 0
 
     def add(self, micro_steps: int, drawn: dict[PassKey, Counts]) -> None:
@@ -157,8 +157,8 @@ def _anchor(path: Path, lines: list[bytes], starts: list[tuple[int, dict[str, An
         if lines[at].startswith(b'{"event":"totals"'):
             entry = parse_line(path, at + 1, lines[at])
             if all(start["from_step"] >= entry["step"] for other, start in starts if other > at):
-                kinds = {kind: Tally.from_json(entry[kind]) for kind in ("applied", "skipped", "replayed")}
-                return Totals(**kinds, unfinished=entry["unfinished"]), at + 1
+                applied, skipped, replayed = (Tally.from_json(entry[k]) for k in ("applied", "skipped", "replayed"))
+                return Totals(applied, skipped, replayed, entry["unfinished"]), at + 1
     return Totals(), 0
 
 

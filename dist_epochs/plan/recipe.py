@@ -61,9 +61,7 @@ Batch = Annotated[Quantity, _quantity(Unit.SAMPLE, Unit.TOKEN, Unit.POSITION)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, arbitrary_types_allowed=True)
 
 
 class CorpusRecipe(_Part):

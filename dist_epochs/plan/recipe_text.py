@@ -30,7 +30,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         present = {name: getattr(value, name) for name in fields}
-        return {name: _plain(inner) for name, inner in present.items() if inner is not None or fields[name].default is not None}
+        return {
+            name: _plain(inner)
+            for name, inner in present.items()
+            if inner is not None or fields[name].default is not None
+        }
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

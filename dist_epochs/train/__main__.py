@@ -13,7 +13,9 @@ from dist_epochs.errors import exit_on_input_error
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory to make.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. batch.per_device=4.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. batch.per_device=4."
+)
 def main(recipe: Path, out: Path, overrides: tuple[str, ...]) -> None:
     """Train RECIPE and write the run directory."""
     with exit_on_input_error(speaks=os.environ.get("RANK", "0") == "0"):

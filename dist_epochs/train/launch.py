@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
@@ -92,10 +94,10 @@ def command(processes: int, *, cpu: bool) -> str:
 
 
 def launcher_processes() -> int | None:
-    """How many processes the `accelerate launch` above this process was asked for on its command line.
+    """How many processes the `accelerate launch` above this process was asked for.
 
     A launch that quietly starts one process leaves no other trace. None where there is no such
-    launcher, it was not told a number, or the system does not show command lines.
+    launcher, it was told no number, or the system does not show command lines.
     """
     try:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -103,15 +105,25 @@ def launcher_processes() -> int | None:
         return None
     if not any(Path(word).name.startswith("accelerate") for word in words[:3]) or "launch" not in words:
         return None
-    for flag in ("--num_processes", "--num-processes"):
-        for at, word in enumerate(words):
-            value = words[at + 1] if word == flag and at + 1 < len(words) else word.removeprefix(f"{flag}=")
-            if value != word and value.isdigit():
-                machines = _number_after("--num_machines", words) or 1
-                return int(value) if machines == 1 else None
-    return None
+    return asked_processes(words)
 
 
-def _number_after(flag: str, words: list[str]) -> int | None:
-    at = words.index(flag) + 1 if flag in words else len(words)
-    return int(words[at]) if at < len(words) and words[at].isdigit() else None
+def asked_processes(words: Sequence[str]) -> int | None:
+    """The number of processes on one machine that an `accelerate launch` command line asks for.
+
+    Examples:
+        >>> asked_processes(["accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "dist_epochs.train"])
+        2
+    """
+    options: dict[str, str] = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        options.setdefault(name.lstrip("-").replace("-", "_"), value if equals else following)
+    settings: dict[str, Any] = {}
+    if (file := Path(options.get("config_file", ""))).is_file():
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    numbers = [
+        str(options.get(name, settings.get(name, default)))
+        for name, default in (("num_processes", ""), ("num_machines", "1"))
+    ]
+    return int(numbers[0]) if numbers[0].isdigit() and numbers[1] == "1" else None

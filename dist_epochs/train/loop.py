@@ -94,7 +94,7 @@ def train(run: Run, windows: Iterable[Window]) -> None:
             rows.write()
             rows.add(step, {"evaluation/loss": run.evaluation.loss(run.accelerator, run.model)})
         run.progress.step()
-    rows.write()
+    rows.write(last=True)
     run.progress.close()
 
 
@@ -137,8 +137,8 @@ class _Rows:
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
         self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _HostCopy(tensors))
 
-    def write(self) -> None:
-        """End the row that waits, if any, and refresh the bar."""
+    def write(self, *, last: bool = False) -> None:
+        """End the row that waits, if any, and refresh the bar where that is due."""
         run = self._run
         if self._waiting is not None:
             step, values, device_values = self._waiting
@@ -148,7 +148,7 @@ class _Rows:
             self._record(step, values | self._rates(values))
             if not math.isfinite(self._loss):
                 raise NotFinite(f"the loss is {self._loss} at step {step}")
-        if run.progress.due:
+        if run.progress.due or last:
             run.progress.show(epoch=self._epoch(), loss=self._loss)
 
     def add(self, step: int, values: dict[str, float | int]) -> None:

@@ -59,8 +59,8 @@ def check_fit(config: PretrainedConfig, tokenizer: TextTokenizer, longest: int) 
     windows = [kind for kind in getattr(config, "layer_types", None) or () if kind != "full_attention"]
     if windows or (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)):
         raise InputError(
-            f"model.config: {config.model_type} has layers with {windows[0] if windows else 'sliding_attention'}, and the "
-            "mask that keeps packed documents apart would turn them into full attention. Use a model with full "
+            f"model.config: {config.model_type} has layers of {windows[0] if windows else 'sliding_attention'}, and "
+            "the mask that keeps packed documents apart would turn them into full attention. Use a model with full "
             "attention in every layer."
         )
     vocabulary = config.get_text_config().vocab_size
@@ -95,7 +95,9 @@ def build_model(recipe: ModelRecipe, config: PretrainedConfig, seed: int) -> Pre
     try:
         return family.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
     except ValueError as error:
-        raise InputError(f"model: {config.model_type} cannot be trained with a {recipe.objective} objective: {error}") from None
+        raise InputError(
+            f"model: {config.model_type} cannot be trained with a {recipe.objective} objective: {error}"
+        ) from None
 
 
 def transformers_tokenizer(tokenizer: TextTokenizer) -> Any:

@@ -39,7 +39,9 @@ class ProgressBar:
         """Put new numbers on the bar."""
         self._last = time.monotonic()
         numbers = {"epoch": epoch, "loss": loss}
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items() if value is not None}, refresh=False)
+        self._bar.set_postfix(
+            {name: f"{value:.3f}" for name, value in numbers.items() if value is not None}, refresh=False
+        )
 
     def close(self) -> None:
         """Leave the bar as it is."""

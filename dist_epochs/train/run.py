@@ -12,23 +12,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
 from dist_epochs.corpus.files import make_durable
-from dist_epochs.corpus.objective import Causal, Masked, Objective
+from dist_epochs.corpus.objective import Objective
+from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus, held_out_batches
+from dist_epochs.corpus.stream import held_out_batches
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
-from dist_epochs.plan.planner import Plan, make_plan, mixture_of, schedule_of
+from dist_epochs.plan.planner import Plan
 from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
 from dist_epochs.train.evaluation import Evaluation
@@ -83,7 +84,7 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
     check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
     _check_precision(recipe, accelerator)
     speak = say if accelerator.is_main_process else lambda _: None
-    corpus, plan = _plan(setup, data_parallel_size(accelerator))
+    corpus, plan = exact_plan(recipe, setup.store, setup.objective, data_parallel_size(accelerator))
     evaluation = _evaluation(setup, accelerator)
     model = build_model(setup.model, model_config(setup.model), recipe.seed)
     optimizer = _adamw(model, setup.optimizer)
@@ -96,7 +97,8 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
         peers = connect()
         ledger = Ledger(out / "ledger.jsonl", peers, segment=_segment(accelerator, plan))
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        speak(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × {accelerator.device.type}")
+        where = f"{accelerator.num_processes} × {accelerator.device.type}"
+        speak(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {where}")
         run = Run(
             accelerator=accelerator, model=prepared, optimizer=optimizer, settings=setup.optimizer,
             causal=setup.model.objective == "causal", plan=plan.to_json(), ledger=ledger, tracker=tracker,
@@ -113,11 +115,10 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
         ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
     if accelerator.is_main_process:
         result = read_run(out)
-        tracker.close({"plan": plan.to_json(), "ledger": result.to_json(), "reconciliation": _verdict(result)})
+        tracker.summarize({"plan": plan.to_json(), "ledger": result.to_json(), "reconciliation": _verdict(result)})
         speak(_balance(result, out))
     accelerator.wait_for_everyone()
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    accelerator.end_training()
 
 
 def _check(recipe: Recipe, path: Path) -> _Setup:
@@ -130,29 +131,21 @@ def _check(recipe: Recipe, path: Path) -> _Setup:
             f"{path}: corpus.store is not set: training reads a token store. Make one with "
             "`dist-epochs tokenize SOURCE --tokenizer T --out STORE`."
         )
-    assert recipe.model is not None and recipe.optimizer is not None
+    assert recipe.model is not None
+    assert recipe.optimizer is not None
     store = Store(Path(recipe.corpus.store))
     tokenizer = store.tokenizer()
     config = model_config(recipe.model)
     check_fit(config, tokenizer, max(phase.sequence_length for phase in recipe.phases))
-    objective = _objective(recipe.model, store, tokenizer)
+    objective = objective_of(recipe.model, store)
     return _Setup(
-        recipe=recipe, model=recipe.model, optimizer=recipe.optimizer, store=store, tokenizer=tokenizer, objective=objective
-    )  # fmt: skip
-
-
-def _objective(model: ModelRecipe, store: Store, tokenizer: TextTokenizer) -> Objective:
-    if model.objective == "causal":
-        return Causal()
-    mask_id = tokenizer.role_id("mask_token")
-    if mask_id is None:
-        raise InputError(
-            f"{store.path}: its tokenizer has no mask token, which a masked objective needs. Tokenize with one that "
-            "has [MASK] or <mask>, or train with objective: causal."
-        )
-    special = np.array(store.special_ids, dtype=np.int64)
-    ordinary = np.setdiff1d(np.arange(tokenizer.vocabulary_size), special)
-    return Masked(model.mask_probability, mask_id, special, ordinary)
+        recipe=recipe,
+        model=recipe.model,
+        optimizer=recipe.optimizer,
+        store=store,
+        tokenizer=tokenizer,
+        objective=objective,
+    )
 
 
 def _check_precision(recipe: Recipe, accelerator: Accelerator) -> None:
@@ -161,22 +154,6 @@ def _check_precision(recipe: Recipe, accelerator: Accelerator) -> None:
         raise InputError(f"precision: fp16 needs a GPU, and this run is on {device.type}. Use fp32 or bf16 here.")
     if recipe.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise InputError(f"precision: {torch.cuda.get_device_name(device)} has no bf16. Use fp16 or fp32.")
-
-
-def _plan(setup: _Setup, devices: int) -> tuple[Corpus, Plan]:
-    """The corpus in its order, and the exact plan."""
-    facts = setup.store.facts()
-    rough = make_plan(setup.recipe, facts=facts, data_parallel_size=devices)
-    if rough.notes:
-        raise InputError("\n".join(message for _, message in rough.notes))
-    corpus = Corpus(
-        setup.store,
-        schedule=schedule_of(setup.recipe),
-        mixture=mixture_of(setup.recipe, facts),
-        objective=setup.objective,
-        seed=setup.recipe.seed,
-    )
-    return corpus, make_plan(setup.recipe, facts=facts, counter=corpus.counter(), data_parallel_size=devices)
 
 
 def _evaluation(setup: _Setup, accelerator: Accelerator) -> Evaluation | None:
@@ -251,7 +228,8 @@ def _segment(accelerator: Accelerator, plan: Plan) -> dict[str, Any]:
         "device": accelerator.device.type,
         "precision": accelerator.mixed_precision,
         "plan": plan.fingerprint,
-        "versions": {"dist-epochs": __version__, "python": platform.python_version()} | {p: version(p) for p in packages},
+        "versions": {"dist-epochs": __version__, "python": platform.python_version()}
+        | {p: version(p) for p in packages},
     }
 
 
@@ -260,6 +238,7 @@ def _save(accelerator: Accelerator, model: nn.Module, tokenizer: TextTokenizer, 
     state = accelerator.get_state_dict(model)
     if not accelerator.is_main_process:
         return
+    disable_progress_bar()  # ours is the only one
     unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
     beside = out / "model.new"
     unwrapped.save_pretrained(beside, state_dict=state)
@@ -278,5 +257,3 @@ def _balance(result: Reconciliation, out: Path) -> str:
         return f"the books balance: {trained}, as planned (dist-epochs ledger {out})"
     causes = ", ".join(dict.fromkeys(difference.cause for difference in result.differences))
     return f"{trained}; differs from the plan: {causes} (dist-epochs ledger {out})"
-
-

@@ -81,8 +81,7 @@ class Tracker:
         if self._run is not None:
             self._accelerator.log(dict(values))
 
-    def close(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary and end the run."""
+    def summarize(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary of the run; `Accelerator.end_training` then closes it."""
         if self._run is not None:
             self._run.summary.update(dict(summary))
-            self._accelerator.end_training()

@@ -1,0 +1,131 @@
+"""What is known of a run, and in which unit its draws are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.errors import InputError
+
+__all__ = ["Given", "SolveError", "counts_tokens", "known_numbers"]
+
+
+class SolveError(InputError):
+    """Too little is known, or what is known contradicts itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """What is known of a run. Settings are exact; corpus and epochs keep the play of their spelling.
+
+    Attributes:
+        steps: Optimizer steps.
+        batch: What one step draws, in samples (`256`), samples × length (`256x512`) or tokens.
+        corpus: Size of the corpus, in tokens, words or samples.
+        epochs: Times the corpus is drawn.
+        tokens_per_word: Tokens for one word of a corpus given in words.
+        devices: Data-parallel size.
+        per_device: Samples per device and micro-step.
+        gradient_accumulation: Micro-steps per step.
+        global_batch: Samples per step.
+        sequence_length: Positions per sample.
+        tokens: Tokens drawn in all.
+        samples: Samples drawn in all.
+    """
+
+    steps: Quantity | None = None
+    batch: Quantity | None = None
+    corpus: Quantity | None = None
+    epochs: Quantity | None = None
+    tokens_per_word: Quantity | None = None
+    devices: Quantity | None = None
+    per_device: Quantity | None = None
+    gradient_accumulation: Quantity | None = None
+    global_batch: Quantity | None = None
+    sequence_length: Quantity | None = None
+    tokens: Quantity | None = None
+    samples: Quantity | None = None
+
+
+def counts_tokens(given: Given) -> bool:
+    """Whether the draws are counted in tokens (else in samples)."""
+    if given.tokens is not None and given.samples is not None:
+        raise SolveError("both tokens and samples drawn in all are given; the identity counts one of them. Keep one.")
+    if given.corpus is not None:
+        if given.corpus.unit in (Unit.TOKEN, Unit.WORD, Unit.POSITION):
+            return True
+        if given.corpus.unit is Unit.SAMPLE:
+            return False
+        asked = f"corpus {given.corpus.text!r}"
+        if given.corpus.unit is Unit.DOCUMENT:
+            raise SolveError(
+                f"{asked} counts documents, and a step draws samples or tokens: their lengths decide. "
+                "Count it with `dist-epochs tokenize`, or give tokens, words or samples."
+            )
+        raise SolveError(
+            f"{asked} has no unit: a corpus is counted in tokens, words or samples. "
+            f"Write for example '{given.corpus.text} tokens'."
+        )
+    if given.samples is not None:
+        return False
+    batch = given.batch
+    by_length = given.sequence_length is not None or given.tokens_per_word is not None
+    return (
+        given.tokens is not None
+        or by_length
+        or (batch is not None and (batch.unit in (Unit.TOKEN, Unit.POSITION) or len(batch.factors) == 2))
+    )
+
+
+def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:
+    """Everything given, in the unit the draws are counted in, and what was taken for granted."""
+    known: dict[str, Quantity] = {}
+    notes: list[str] = []
+    for name in Given.__dataclass_fields__:
+        quantity: Quantity | None = getattr(given, name)
+        if quantity is None:
+            continue
+        if quantity.value <= 0:
+            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be above zero")
+        known[name] = quantity if name in ("corpus", "epochs", "tokens", "samples") else quantity.exactly()
+    batch = known.pop("batch", None)
+    if batch is not None:
+        _place_batch(batch, known, in_tokens)
+    if in_tokens and ("sequence_length" in known or (batch is not None and len(batch.factors) == 2)):
+        notes.append("every position counts as a token: padding is not taken off")
+    if given.tokens_per_word is not None and given.tokens_per_word.value == 1:
+        notes.append("a word counts as one token, as papers do; subword tokenizers give more")
+    return known, notes
+
+
+def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -> None:
+    if batch.unit in (Unit.TOKEN, Unit.POSITION):
+        if in_tokens:
+            known["batch"] = batch
+        elif "sequence_length" in known:
+            known["batch"] = (batch / known["sequence_length"]).using(Unit.SAMPLE)
+        else:
+            raise SolveError(
+                f"the batch {batch.text!r} counts tokens and the corpus counts samples. "
+                "Give --sequence-length, or the batch in samples."
+            )
+    elif len(batch.factors) == 2 and batch.unit is None:
+        samples, length = (Quantity.exact(factor) for factor in batch.factors)
+        _set(known, "global_batch", samples.using(Unit.SAMPLE), batch)
+        _set(known, "sequence_length", length.using(Unit.TOKEN), batch)
+    elif batch.unit is Unit.SAMPLE or not in_tokens or "sequence_length" in known:
+        _set(known, "global_batch", batch.using(Unit.SAMPLE), batch)
+    else:
+        raise SolveError(
+            f"a batch of {batch.text!r}: samples or tokens? The corpus counts tokens, so the answer differs by "
+            f"the sequence length. Write '{batch.text} tokens', '{batch.text}x512', or add --sequence-length."
+        )
+
+
+def _set(known: dict[str, Quantity], name: str, value: Quantity, batch: Quantity) -> None:
+    if name in known and known[name].value != value.value:
+        label = name.replace("_", " ")
+        raise SolveError(
+            f"batch {batch.text!r} means {label} {value.value}, but {label} {known[name].value} is given. Keep one."
+        )
+    known[name] = value

@@ -1,0 +1,45 @@
+"""The command `dist-epochs`: thin, each command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from dist_epochs import __version__
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "solve": "Find the missing one of steps × batch = corpus × epochs.",
+    "plan": "What a recipe will draw, before it runs.",
+    "tokenize": "Count a corpus exactly, and write its tokens.",
+    "ledger": "What a run really trained, beside its plan.",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module only when it is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: Any = import_module(f"dist_epochs.cli.{name}").command
+        return command  # type: ignore[no-any-return]
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dist-epochs")
+def main() -> None:
+    """Steps, tokens and epochs of a pretraining run: before, during and after it.
+
+    Train with: accelerate launch -m dist_epochs.train RECIPE --out RUN
+    """

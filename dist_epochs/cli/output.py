@@ -1,0 +1,17 @@
+"""One JSON object on standard output, nothing else there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+__all__ = ["as_json", "print_json"]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Print it."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=1))

@@ -1,0 +1,158 @@
+"""`dist-epochs tokenize`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import click
+
+from dist_epochs.cli.output import as_json, print_json
+from dist_epochs.errors import InputError, exit_on_input_error
+
+if TYPE_CHECKING:
+    from dist_epochs.corpus.sources import DocumentMode, Source
+    from dist_epochs.corpus.tokenize import Progress
+
+
+@click.command(short_help="Count a corpus exactly, and write its tokens.")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--tokenizer", metavar="FILE", help="A fast tokenizer's tokenizer.json or its folder, or `embedded`.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the token store to write.")
+@click.option("--count-only", is_flag=True, help="Count and write nothing.")
+@click.option("--sequence-length", metavar="128,512", help="Lengths to pack at, and count the samples of.")
+@click.option(
+    "--document", type=click.Choice(["line", "paragraph", "file"]), default="line", show_default=True,
+    help="What a document of a text file is.",
+)  # fmt: skip
+@click.option("--text-column", default="text", show_default=True, help="Column of JSON lines, Parquet and datasets.")
+@click.option(
+    "--special-tokens/--no-special-tokens",
+    default=True,
+    show_default=True,
+    help="Add the tokenizer's special tokens, once per document.",
+)
+@click.option(
+    "--held-out", default="0", metavar="1%", show_default=True, help="Share of the documents kept for evaluation."
+)
+@click.option(
+    "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
+    help="What to do about a document that cannot be read; skipped ones are counted.",
+)  # fmt: skip
+@as_json
+def command(
+    sources: tuple[str, ...],
+    tokenizer: str | None,
+    out: Path | None,
+    count_only: bool,
+    sequence_length: str | None,
+    document: str,
+    text_column: str,
+    special_tokens: bool,
+    held_out: str,
+    on_error: str,
+    as_json: bool,
+) -> None:
+    """Count the documents, words, tokens and samples of each SOURCE, and write a token store.
+
+    SOURCE is a .txt, .jsonl (.gz too) or .parquet file, a folder of these, `hf:NAME[:CONFIG[:SPLIT]]`
+    for a dataset, or `embedded`; write name=SOURCE to name it. A store as the only SOURCE is packed at
+    further lengths.
+    """
+    with exit_on_input_error():
+        from dist_epochs.corpus.sources import find_sources
+        from dist_epochs.corpus.store import Store
+        from dist_epochs.corpus.tokenize import Settings, pack, tokenize
+        from dist_epochs.corpus.tokenizer import TextTokenizer
+
+        lengths = _lengths(sequence_length)
+        ignored: tuple[str, ...] = ()
+        if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
+            if tokenizer or out or count_only or not lengths:
+                raise InputError(
+                    f"{sources[0]} is a token store: its documents are counted already. Give --sequence-length alone "
+                    "to pack it at further lengths."
+                )
+            counts = pack(Store(Path(sources[0])), lengths)
+        else:
+            if tokenizer is None:
+                raise InputError("tokens are counted with a tokenizer: give --tokenizer FILE (or `embedded`)")
+            if (out is None) is not count_only:
+                raise InputError("give either --out STORE to write the tokens, or --count-only")
+            found = find_sources(sources, document=cast("DocumentMode", document), text_column=text_column)
+            ignored = tuple(file for source in found for file in source.ignored)
+            settings = Settings(
+                special_tokens=special_tokens,
+                held_out=_share(held_out),
+                on_error=cast(Literal["stop", "skip"], on_error),
+                sequence_lengths=lengths,
+            )
+            with _bar(found) as progress:
+                counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
+        for file in ignored:
+            click.echo(f"not text, JSON lines or Parquet, so not read: {file}", err=True)
+        if as_json:
+            print_json(counts)
+        else:
+            click.echo(_text(counts, out))
+
+
+def _lengths(text: str | None) -> tuple[int, ...]:
+    from dist_epochs.arithmetic.quantity import Unit, parse_count
+
+    parts = text.split(",") if text else []
+    return tuple(sorted({parse_count(part, unit=Unit.POSITION, what="--sequence-length", least=2) for part in parts}))
+
+
+def _share(text: str) -> Any:
+    from dist_epochs.arithmetic.quantity import parse
+
+    share = parse(text, what="--held-out").value
+    if not 0 <= share < 1:
+        raise InputError(f"--held-out {text} must be below 100%: nothing would be left to train on")
+    return share
+
+
+@contextmanager
+def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
+    from tqdm import tqdm
+
+    total = sum(unit.size for source in sources for unit in source.units) or None
+    on_terminal = sys.stderr.isatty()
+    with tqdm(
+        total=total, unit="B", unit_scale=True, desc="tokenize", disable=None, mininterval=0.2 if on_terminal else 5
+    ) as bar:
+        yield bar.update
+
+
+def _text(counts: dict[str, Any], out: Path | None) -> str:
+    from dist_epochs.render.text import aligned, number
+
+    def rows() -> Iterator[tuple[str, str, str]]:
+        notes = [
+            f"{number(counts[f'{kind}_documents'])} {kind}"
+            for kind in ("empty", "skipped")
+            if counts[f"{kind}_documents"]
+        ]
+        yield "documents", number(counts["documents"]), f"and {', '.join(notes)}, not counted" if notes else ""
+        yield "words", number(counts["words"]), "whitespace-separated"
+        yield (
+            "tokens",
+            number(counts["tokens"]),
+            f"= {counts['tokens_per_word']:.4f} per word" if counts["words"] else "",
+        )
+        for length, samples in counts["samples"].items():
+            padding = 1 - counts["tokens"] / (samples * int(length))
+            yield f"samples of {length}", number(samples), f"{padding:.2%} padding, nothing dropped"
+        if counts["held_out"]:
+            yield (
+                "held out",
+                number(counts["held_out"]["documents"]),
+                f"documents, {number(counts['held_out']['tokens'])} tokens, not in the above",
+            )
+
+    title = ", ".join(source["name"] for source in counts["sources"])
+    return "\n".join([title, aligned(rows()), *([f"written to {out}"] if out else [])])

@@ -1,0 +1,75 @@
+"""Plans on a counted corpus: the recipe's arithmetic with the store's exact counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dist_epochs.corpus.objective import Causal, Masked, Objective
+from dist_epochs.corpus.store import Store
+from dist_epochs.corpus.stream import Corpus
+from dist_epochs.errors import InputError
+from dist_epochs.plan.planner import Plan, make_plan, mixture_of, schedule_of
+from dist_epochs.plan.recipe import ModelRecipe, Recipe
+
+__all__ = ["exact_plan", "objective_of", "plan_on_store"]
+
+
+def objective_of(model: ModelRecipe, store: Store) -> Objective:
+    """What the loss counts, with the ids of the store's tokenizer.
+
+    Raises:
+        InputError: If masks are asked for and the tokenizer has no mask token.
+    """
+    if model.objective == "causal":
+        return Causal()
+    tokenizer = store.tokenizer()
+    mask_id = tokenizer.role_id("mask_token")
+    if mask_id is None:
+        raise InputError(
+            f"{store.path}: its tokenizer has no mask token, which a masked objective needs. Tokenize with one that "
+            "has [MASK] or <mask>, or train with objective: causal."
+        )
+    special = np.array(store.special_ids, dtype=np.int64)
+    ordinary = np.setdiff1d(np.arange(tokenizer.vocabulary_size), special)
+    return Masked(model.mask_probability, mask_id, special, ordinary)
+
+
+def exact_plan(recipe: Recipe, store: Store, objective: Objective, devices: int | None) -> tuple[Corpus, Plan]:
+    """The corpus in the run's order, and the plan with every integer known.
+
+    Args:
+        recipe: The recipe.
+        store: Its token store.
+        objective: What the loss counts.
+        devices: Data-parallel size; None takes the recipe's.
+
+    Raises:
+        InputError: If the store is not packed at a length of the recipe.
+    """
+    facts = store.facts()
+    rough = make_plan(recipe, facts=facts, data_parallel_size=devices)
+    if rough.notes:
+        raise InputError("\n".join(message for _, message in rough.notes))
+    corpus = Corpus(
+        store,
+        schedule=schedule_of(recipe),
+        mixture=mixture_of(recipe, facts),
+        objective=objective,
+        seed=recipe.seed,
+    )
+    return corpus, make_plan(recipe, facts=facts, counter=corpus.counter(), data_parallel_size=devices)
+
+
+def plan_on_store(recipe: Recipe) -> Plan:
+    """The plan of a recipe whose store may not be there, or not be packed, yet: as exact as can be."""
+    assert recipe.corpus.store is not None
+    path = Path(recipe.corpus.store)
+    if not path.exists():
+        return make_plan(recipe)
+    store = Store(path)
+    rough = make_plan(recipe, facts=store.facts())
+    if rough.notes or recipe.model is None:
+        return rough
+    return exact_plan(recipe, store, objective_of(recipe.model, store), None)[1]

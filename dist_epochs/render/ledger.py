@@ -1,0 +1,81 @@
+"""The ledger beside the plan, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dist_epochs.ledger.reconcile import Reconciliation
+from dist_epochs.render.text import number, table
+
+__all__ = ["ledger_text"]
+
+UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
+
+
+def ledger_text(result: Reconciliation, title: str) -> str:
+    """Totals, epochs, segments, and every difference from the plan with its cause."""
+    data = result.to_json()
+    return "\n".join(
+        [title, *_segments(result), "", *_units(data), "", *_epochs(data), *_kinds(data), "", *_verdict(result)]
+    )
+
+
+def _segments(result: Reconciliation) -> Iterator[str]:
+    for index, segment in enumerate(result.totals.segments):
+        facts = segment.facts
+        where = f", {facts['world_size']} × {facts['device']}" if "world_size" in facts else ""
+        why = f" ({segment.reason})" if segment.reason else ""
+        yield f"segment {index}: steps {segment.first_step:,} to {segment.last_step:,}{where}, {segment.status}{why}"
+
+
+def _units(data: dict[str, object]) -> Iterator[str]:
+    recorded = data | {"steps": data["steps"]["applied"]}  # type: ignore[index]
+    planned = data["planned"]
+    rows = []
+    for unit in UNITS:
+        name = unit.replace("_", " ").replace("micro steps", "micro-steps")
+        value = recorded[unit]
+        if isinstance(planned, dict):
+            expected = planned[unit]
+            same = "" if expected is None else "=" if expected == value else "≠"
+            rows.append([name, number(expected), same, number(value)])
+        else:
+            rows.append([name, number(value)])
+    yield table(["", "planned", "", "recorded"] if isinstance(planned, dict) else ["", "recorded"], rows)
+
+
+def _epochs(data: dict[str, object]) -> Iterator[str]:
+    epochs = data["epochs"]
+    assert isinstance(epochs, dict)
+    if epochs["samples"] is not None:
+        yield "epochs " + ", ".join(f"{number(value)} by {basis}" for basis, value in epochs.items())
+    sources = data["sources"]
+    assert isinstance(sources, list)
+    if len(sources) > 1:
+        for source in sources:
+            drawn = f"{number(source['samples'])} samples, {number(source['tokens'])} tokens"
+            yield f"  {source['name']}: {number(source['epochs'])} epochs, {drawn}"
+    coverage = data["coverage"]
+    if isinstance(coverage, int | float):
+        yield f"coverage {coverage:.2%} of the documents"
+    yield f"sample digest {data['sample_digest']}"
+
+
+def _kinds(data: dict[str, object]) -> Iterator[str]:
+    steps = data["steps"]
+    assert isinstance(steps, dict)
+    extra = [f"{steps[kind]:,} {kind}" for kind in ("skipped", "replayed", "unfinished") if steps[kind]]
+    if extra:
+        yield f"beside the applied steps: {', '.join(extra)}"
+
+
+def _verdict(result: Reconciliation) -> Iterator[str]:
+    if result.plan is None:
+        yield "no plan.json beside this ledger: nothing to compare with"
+    elif result.agrees:
+        yield "plan = ledger in every unit"
+    else:
+        for difference in result.differences:
+            amount = "" if difference.amount is None else f"{difference.amount:,} "
+            yield f"{difference.unit}: {amount}{difference.cause}"
+        yield "every difference has its cause" if result.adds_up else "the books do not add up"

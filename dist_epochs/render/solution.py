@@ -1,0 +1,61 @@
+"""The answer of `dist-epochs solve`, as text and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dist_epochs.arithmetic.identity import Solution
+from dist_epochs.render.text import number
+
+__all__ = ["solution_json", "solution_text"]
+
+AGREEMENTS = {
+    "exact": "the numbers agree exactly",
+    "rounds": "the numbers agree: what follows rounds to what is stated",
+    "overlaps": "the numbers agree within the digits they were written with",
+    "contradicts": "the numbers contradict each other",
+}
+
+
+def solution_text(solution: Solution) -> str:
+    """Derivation first, answer last."""
+    lines = [f"  {line}" for line in solution.derivation]
+    if solution.value is not None and solution.unknown is not None:
+        value = solution.value
+        unit = f"{value.unit}s" if value.unit else ""
+        named = "" if unit == solution.unknown else f" {unit}"
+        lines.append(f"{solution.unknown.replace('_', ' ')}: {number(value.value)}{named}")
+        if value.value.denominator != 1:
+            lines.append(f"  exactly {value.value}")
+        if value.low != value.high:
+            lines.append(f"  {number(value.low)} to {number(value.high)}, from the digits the others were written with")
+    else:
+        assert solution.agreement is not None
+        assert solution.ratio is not None
+        lines.append(f"  {solution.formula}")
+        lines.append(
+            f"{AGREEMENTS[solution.agreement]} (steps × batch ÷ (corpus × epochs) = {float(solution.ratio):.6g})"
+        )
+    return "\n".join(lines)
+
+
+def solution_json(solution: Solution) -> dict[str, Any]:
+    """The object of `dist-epochs solve --json`."""
+    value = solution.value
+    return {
+        "unknown": solution.unknown,
+        "unit": str(value.unit) if value and value.unit else None,
+        "value": _float(value.value) if value else None,
+        "exact": str(value.value) if value else None,
+        "low": _float(value.low) if value else None,
+        "high": _float(value.high) if value else None,
+        "formula": solution.formula,
+        "agreement": solution.agreement,
+        "ratio": None if solution.ratio is None else _float(solution.ratio),
+        "derivation": list(solution.derivation),
+        "numbers": {name: _float(quantity.value) for name, quantity in solution.numbers.items()},
+    }
+
+
+def _float(value: Any) -> int | float:
+    return int(value) if value.denominator == 1 else float(value)
