@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 __all__ = ["CorpusFacts", "SourceFacts"]
 
@@ -55,6 +55,10 @@ class CorpusFacts:
     def tokens(self) -> int:
         """Tokens of one pass over all sources."""
         return sum(source.tokens for source in self.sources)
+
+    def only(self, names: Collection[str]) -> CorpusFacts:
+        """The same corpus without the sources that are not named."""
+        return replace(self, sources=tuple(source for source in self.sources if source.name in names))
 
     def source(self, name: str) -> SourceFacts:
         """The source of that name."""

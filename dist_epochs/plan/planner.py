@@ -214,10 +214,13 @@ def make_plan(
         )
         for phase in schedule.phases
     )
+    mixture = None
+    if facts is not None:
+        mixture = mixture_of(recipe, facts)
+        facts = facts.only(mixture.names)
     notes = [_not_counted(recipe)] if facts is None else list(_not_packed(facts, schedule))
     drawn: tuple[Draw, ...] | None = None
-    if facts is not None and not notes:
-        mixture = mixture_of(recipe, facts)
+    if facts is not None and mixture is not None and not notes:
         drawn = tuple(
             draw for span in schedule.spans() for draw in draws(span, mixture, facts.samples(span.sequence_length))
         )

@@ -1,0 +1,32 @@
+import pytest
+
+from dist_epochs.arithmetic.batch import BatchError, GlobalBatch
+
+
+def test_an_impossible_batch():
+    with pytest.raises(BatchError) as caught:
+        GlobalBatch(samples=64, data_parallel_size=6, per_device=4)
+    assert str(caught.value) == (
+        "global batch 64 cannot be built on 6 devices with 4 samples each: 6 × 4 × k = 24, 48, 72, … "
+        "Nearest: 48 (accumulate 2), 72 (accumulate 3). Nothing was rounded."
+    )
+
+
+def test_below_the_smallest_there_is_only_one_neighbour():
+    with pytest.raises(BatchError, match=r"Nearest: 24 \(accumulate 1\)\. Nothing"):
+        GlobalBatch(samples=5, data_parallel_size=6, per_device=4)
+
+
+@pytest.mark.parametrize("field", ["samples", "data_parallel_size", "per_device"])
+def test_sizes_are_positive(field):
+    sizes = {"samples": 8, "data_parallel_size": 2, "per_device": 2, field: 0}
+    with pytest.raises(BatchError, match="must be at least 1"):
+        GlobalBatch(**sizes)
+
+
+def test_uneven_slices_differ_by_one():
+    batch = GlobalBatch(samples=5, data_parallel_size=4, per_device=1, uneven=True)
+    assert batch.gradient_accumulation == 2
+    assert [batch.micro_batches(rank) for rank in range(4)] == [
+        (range(0, 1), range(1, 2)), (range(2, 3), range(3, 3)), (range(3, 4), range(4, 4)), (range(4, 5), range(5, 5)),
+    ]  # fmt: skip

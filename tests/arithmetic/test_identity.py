@@ -1,0 +1,109 @@
+from fractions import Fraction
+
+import pytest
+
+from dist_epochs.arithmetic.batch import BatchError
+from dist_epochs.arithmetic.given import Given, SolveError
+from dist_epochs.arithmetic.identity import agreement, solve
+from dist_epochs.arithmetic.quantity import parse
+
+BERT = {"steps": "1M", "batch": "256x512", "corpus": "3.3B words", "tokens_per_word": "1", "epochs": "40"}
+
+
+def ask(**texts):
+    return solve(Given(**{name: parse(text) for name, text in texts.items()}))
+
+
+def without(*names, **more):
+    return {name: text for name, text in BERT.items() if name not in names} | more
+
+
+def test_the_blog_and_the_exact_batch():
+    # Devlin et al. 2019 write 256 × 512 = 128,000 tokens; the blog's 38.78 is 38.7878… truncated.
+    solution = ask(**without("epochs"))
+    assert (solution.unknown, solution.value.value) == ("epochs", Fraction(32768, 825))
+    assert ask(**without("epochs", batch="128000 tokens")).value.value == Fraction(1280, 33)
+    assert solution.value.low == Fraction(131_072_000_000, 3_350_000_000)
+    assert solution.value.high == Fraction(131_072_000_000, 3_250_000_000)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "given", "value"),
+    [
+        ("steps", without("steps"), Fraction(132_000_000_000, 131_072)),
+        ("corpus", without("corpus"), Fraction(131_072_000_000, 40)),
+        ("batch", without("batch"), 132_000),
+        ("tokens_per_word", without("tokens_per_word"), Fraction(4096, 4125)),
+        ("global_batch", without("batch", sequence_length="512"), Fraction(132_000, 512)),
+        ("sequence_length", without("batch", global_batch="256"), Fraction(132_000, 256)),
+        ("per_device", without("batch", sequence_length="512", devices="8", gradient_accumulation="4"), Fraction(4125, 512)),
+        ("devices", without("batch", sequence_length="512", per_device="8", gradient_accumulation="4"), Fraction(4125, 512)),
+        ("gradient_accumulation", without("batch", sequence_length="512", per_device="8", devices="4"), Fraction(4125, 512)),
+        ("tokens", {"steps": "1M", "batch": "256x512"}, 131_072_000_000),
+    ],
+)  # fmt: skip
+def test_each_part_can_be_the_unknown(unknown, given, value):
+    solution = ask(**given)
+    assert (solution.unknown, solution.value.value) == (unknown, value)
+    assert solution.agreement is None
+
+
+def test_everything_known_is_a_check():
+    solution = ask(**BERT)
+    assert (solution.unknown, solution.agreement) == (None, "rounds")
+    assert solution.ratio == Fraction(131_072, 132_000)
+    assert ask(**BERT | {"epochs": "13"}).agreement == "contradicts"
+    assert ask(**BERT | {"batch": "132000 tokens"}).agreement == "exact"
+    assert ask(**BERT | {"batch": "128000 tokens", "epochs": "39.3"}).agreement == "overlaps"
+
+
+def test_words_need_a_ratio():
+    with pytest.raises(SolveError) as caught:
+        ask(**without("epochs", "tokens_per_word"))
+    message = str(caught.value)
+    assert "at 1 (as papers count) epochs = 39.7188" in message
+    assert "at 1.24 (BERT's pieces on WikiText-2) epochs = 32.0313" in message
+
+
+def test_plain_samples():
+    assert ask(corpus="2000 examples", batch="200", epochs="50").value.value == 500
+    assert ask(
+        corpus="4107 rows", per_device="8", gradient_accumulation="8", devices="1", epochs="2"
+    ).value.value == Fraction(8214, 64)
+
+
+def test_a_budget_of_tokens():
+    solution = ask(tokens="300B", batch="4Mi tokens", sequence_length="4096", devices="64")
+    assert (solution.unknown, solution.value.value) == ("steps", Fraction(300 * 10**9, 2**22))
+    assert any("not a whole number" in line for line in solution.derivation)
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"steps": "5"}, "cannot be solved from steps 5"),
+        ({}, "from nothing"),
+        ({"corpus": "100", "batch": "10", "epochs": "5"}, "has no unit"),
+        ({"corpus": "100 documents", "batch": "10", "epochs": "5"}, "counts documents"),
+        ({"steps": "1M", "batch": "256", "corpus": "3.3B tokens"}, "samples or tokens?"),
+        ({"steps": "1", "batch": "512 tokens", "corpus": "10 samples"}, "the batch '512 tokens' counts tokens"),
+        ({"steps": "0", "batch": "1x2", "corpus": "10 tokens"}, "above zero"),
+        ({"tokens": "1M", "samples": "1M", "steps": "5"}, "both tokens and samples"),
+        ({"batch": "256x512", "sequence_length": "128", "steps": "1", "corpus": "1M tokens"}, "Keep one"),
+        ({"global_batch": "64", "devices": "6", "per_device": "4", "gradient_accumulation": "2", "steps": "5"}, "6 × 4 × 2 = 48"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_solved_says_why(given, part):
+    with pytest.raises(SolveError) as caught:
+        ask(**given)
+    assert part in str(caught.value)
+
+
+def test_an_impossible_batch_names_the_nearest():
+    with pytest.raises(BatchError, match=r"24, 48, 72.*Nearest: 48 \(accumulate 2\), 72 \(accumulate 3\)"):
+        ask(global_batch="64", devices="6", per_device="4")
+
+
+def test_agreement_of_intervals():
+    assert agreement(parse("39.72").exactly(), parse("40")) == "rounds"
+    assert agreement(parse("41.2"), parse("~40")) == "contradicts"

@@ -1,0 +1,78 @@
+from fractions import Fraction
+
+import pytest
+
+from dist_epochs.arithmetic.quantity import Quantity, QuantityError, Unit, parse, parse_count
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1M", 10**6), ("1k", 1000), ("90K", 90_000), ("3.3B", 3_300_000_000), ("2T", 2 * 10**12), ("4Mi", 2**22),
+        ("1Ki", 1024), ("2**16", 65536), ("256x512", 131072), ("256 × 512", 131072), ("256*512", 131072),
+        ("1_000_000", 10**6), ("1,000,000", 10**6), ("1e6", 10**6), ("1.5e3", 1500), ("1/3", Fraction(1, 3)),
+        ("90%", Fraction(9, 10)), (".5M", 500_000), ("3.3 billion", 3_300_000_000), (7, 7), (0.1, Fraction(1, 10)),
+        ("1e-3", Fraction(1, 1000)), ("128000 tokens", 128_000), ("4Mi tokens a batch", 2**22), ("512 tokens/step", 512),
+    ],
+)  # fmt: skip
+def test_spellings(text, value):
+    assert parse(text).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("3.3B words", Unit.WORD), ("40 epochs", Unit.EPOCH), ("1 epoch", Unit.EPOCH), ("256 sequences", Unit.SAMPLE),
+     ("5 rows", Unit.SAMPLE), ("5 examples", Unit.SAMPLE), ("9 images", Unit.SAMPLE), ("1M updates", Unit.STEP),
+     ("64 GPUs", Unit.DEVICE), ("12", None)],
+)  # fmt: skip
+def test_units(text, unit):
+    assert parse(text).unit is unit
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("3.3B words", 3_250_000_000, 3_350_000_000),  # half a unit of the last digit
+        ("40", Fraction(79, 2), Fraction(81, 2)),
+        ("~40", 39, 41),
+        ("2**16", 65536, 65536),
+        ("1/3", Fraction(1, 3), Fraction(1, 3)),
+    ],
+)
+def test_play_of_the_spelling(text, low, high):
+    quantity = parse(text)
+    assert (quantity.low, quantity.high) == (low, high)
+    assert quantity.exactly().low == quantity.exactly().high == quantity.value
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "not a number"), ("T", "not a number"), ("-1", "below zero"), ("1,5", "not a number"), ("1,00", "not a number"),
+        ("3m", "Scales are written"), ("3G", "For 10⁹ write B"), ("5 bananas", "not a unit"), ("1/0", "divides by zero"),
+        ("nan", "not a number"), ("inf", "not a number"), ("1e999999", "larger than anything"), ("2**99999", "larger than anything"),
+        (True, "not a number"), ("1 2", "not a number"), ("300B T", "not a unit"),
+    ],
+)  # fmt: skip
+def test_errors(text, part):
+    with pytest.raises(QuantityError, match=r".") as caught:
+        parse(text)
+    assert part in str(caught.value)
+
+
+def test_the_wrong_unit_names_both():
+    with pytest.raises(QuantityError, match="counts words; it must count steps"):
+        parse("1M words", unit=Unit.STEP, what="steps")
+
+
+def test_counts_are_whole():
+    assert parse_count("90k") == 90_000
+    with pytest.raises(QuantityError, match=r"1/3, not a whole number\. Nothing was rounded"):
+        parse_count("1/3")
+    with pytest.raises(QuantityError, match="at least 1"):
+        parse_count("0")
+
+
+def test_division_by_what_may_be_zero():
+    with pytest.raises(QuantityError, match="may be zero"):
+        Quantity.exact(1) / parse("0")

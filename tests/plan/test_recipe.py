@@ -1,0 +1,76 @@
+import pytest
+
+from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.plan.recipe_text import recipe_to_yaml
+from dist_epochs.plan.yaml_reader import RecipeError
+
+MINIMAL = """
+name: x
+corpus: {tokens: 300B}
+batch: {global_batch: 1Ki, per_device: 4}
+phases: [{steps: 1k, sequence_length: 4Ki}]
+"""
+
+
+def read(tmp_path, text=MINIMAL, *overrides):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    return read_recipe(path, overrides)
+
+
+def test_numbers_in_any_spelling(tmp_path):
+    recipe = read(tmp_path)
+    assert (recipe.phases[0].steps, recipe.phases[0].sequence_length, recipe.batch.global_batch.value) == (
+        1000,
+        4096,
+        1024,
+    )
+
+
+def test_paths_are_relative_to_the_recipe(tmp_path):
+    recipe = read(tmp_path, MINIMAL.replace("tokens: 300B", "store: ../store"))
+    assert recipe.corpus.store == str(tmp_path.parent / "store")
+
+
+def test_pasted_keys_of_hugging_face(tmp_path):
+    text = MINIMAL.replace(
+        "global_batch: 1Ki, per_device: 4", "devices: 8, per_device_train_batch_size: 4, gradient_accumulation_steps: 2"
+    )
+    batch = read(tmp_path, text).batch
+    assert (batch.per_device, batch.gradient_accumulation) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("steps: 1k", "steps: 1k tokens", "phases.0.steps: it '1k tokens' counts tokens; it must count steps"),
+        ("steps: 1k", "steps: 1.5", "phases.0.steps: it 1.5 is 3/2, not a whole number. Nothing was rounded."),
+        ("steps: 1k", "steps: 0", "phases.0.steps: it must be at least 1, not 0"),
+        ("tokens: 300B", "tokens: 300B words", "corpus.tokens: '300B words' counts words; it must count tokens"),
+        ("tokens: 300B", "words: 3B", "corpus: words and tokens_per_word go together"),
+        ("tokens: 300B", "tokens: 3B, store: a", "corpus: give one of store, tokens and words, not store and tokens"),
+        ("global_batch: 1Ki, ", "", "batch: give global_batch, or devices and gradient_accumulation"),
+        ("[{steps: 1k, sequence_length: 4Ki}]", "[]", "phases: list should have at least 1 item"),
+        ("sequence_length: 4Ki", "sequence_length: 1", "phases.0.sequence_length: it must be at least 2, not 1"),
+    ],
+)
+def test_wrong_values_say_the_rule_and_the_line(tmp_path, old, new, message):
+    with pytest.raises(RecipeError) as caught:
+        read(tmp_path, MINIMAL.replace(old, new))
+    line = MINIMAL[: MINIMAL.index(old)].count("\n") + 1
+    assert str(caught.value).startswith(f"{tmp_path}/r.yaml:{line}: {message}")
+
+
+def test_a_missing_model_configuration(tmp_path):
+    with pytest.raises(RecipeError, match=r"model\.config: .*nowhere: no such file"):
+        read(tmp_path, MINIMAL + "model: {objective: causal, config: nowhere}\n")
+
+
+def test_a_recipe_written_back_is_the_same_recipe(tmp_path):
+    text = MINIMAL + (
+        "model: {objective: masked, mask_probability: 1/7, config: {model_type: bert}}\n"
+        "optimizer: {learning_rate: 1e-4, max_grad_norm: null, epsilon: 1e-9}\nevaluation: {every: 10}\n"
+    )
+    recipe = read(tmp_path, text, "batch.devices=4")
+    assert read(tmp_path, recipe_to_yaml(recipe)) == recipe
+    assert recipe.optimizer.max_grad_norm is None
