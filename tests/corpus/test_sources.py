@@ -1,0 +1,110 @@
+import gzip
+
+import pytest
+
+from dist_epochs.corpus.sources import BadDocument, find_sources
+from dist_epochs.errors import InputError
+
+
+def read(*arguments, **options):
+    (source,) = find_sources(tuple(map(str, arguments)), **options)
+    return [document for unit in source.units for document in source.read(unit)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "documents"),
+    [
+        ("line", ["one", "still one", "", "two", "  ", "three"]),
+        ("paragraph", ["one\nstill one", "two", "three"]),
+        ("file", ["one\nstill one\n\ntwo\n  \nthree"]),
+    ],
+)
+def test_what_a_document_of_a_text_file_is(tmp_path, mode, documents):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffone\r\nstill one\n\ntwo\n  \nthree".encode())
+    assert read(path, document=mode) == documents
+
+
+def test_bytes_that_are_no_text_have_a_line(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"fine\nbro\xffken\nfine\n")
+    first, broken, last = read(path)
+    assert (first, last) == ("fine", "fine")
+    assert str(broken) == f"{path}:2: not UTF-8: invalid start byte at byte 3 of the line"
+    assert isinstance(read(path, document="paragraph")[0], BadDocument)
+    assert isinstance(read(path, document="file")[0], BadDocument)
+
+
+def test_json_lines(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "one"}\n\n{"text": "tw\n[1]\n{"body": "x"}\n{"text": 5}\n{"text": "\\ud800"}\n{"text": ""}\n')
+    documents = [str(document).removeprefix(f"{path}:") for document in read(path)]
+    assert documents == [
+        "one",
+        "3: broken JSON: Unterminated string starting at at column 10",
+        "4: a JSON list, not an object with a 'text' key",
+        "5: no 'text' key; there are 'body'. See --text-column.",
+        "6: 'text' holds int, not text",
+        "7: 'text' holds half a surrogate pair, which is not text",
+        "",
+    ]
+    assert str(read(path, text_column="body")[3]) == "x"
+
+
+def test_gzip(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "one"}\n'))
+    assert read(path) == ["one"]
+    path.write_bytes(gzip.compress(b'{"text": "one"}\n' * 1000)[:-20])
+    with pytest.raises(InputError, match="damaged or cut gzip"):
+        read(path)
+
+
+def test_parquet_and_a_folder_in_the_hub_s_layout(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    datasets.Dataset.from_dict({"text": ["one", None, "three"], "n": [1, 2, 3]}).to_parquet(folder / "train-00000-of-00001.parquet")
+    for argument in (folder / "train-00000-of-00001.parquet", folder, f"hf:{folder}"):
+        first, none, last = read(argument)
+        assert (first, last) == ("one", "three")
+        assert "row 1: 'text' holds NoneType" in str(none)
+    with pytest.raises(InputError, match="no column 'body'; there are text, n"):
+        read(folder, text_column="body")
+    (folder / "train-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read(folder)
+
+
+def test_a_folder(tmp_path):
+    for name in ("b.txt", "a.jsonl", "deep/c.txt", "readme.md", ".hidden.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"text": "json"}' if name == "a.jsonl" else name)
+    (source,) = find_sources((str(tmp_path),))
+    assert [document for unit in source.units for document in source.read(unit)] == ["json", "b.txt", "deep/c.txt"]
+    assert source.ignored == (str(tmp_path / "readme.md"),)
+
+
+def test_names(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "wiki.txt.gz").write_bytes(gzip.compress(b"x"))
+    named = find_sources((f"web={tmp_path}/a.txt", f"{tmp_path}/wiki.txt.gz", "embedded"))
+    assert [source.name for source in named] == ["web", "wiki", "python-docs"]
+    with pytest.raises(InputError, match="two sources are called 'a'"):
+        find_sources((f"{tmp_path}/a.txt", f"{tmp_path}/a.txt"))
+    with pytest.raises(InputError, match="cannot name a source"):
+        find_sources((f"../x={tmp_path}/a.txt",))
+
+
+@pytest.mark.parametrize(("name", "part"), [("none.txt", "no such file"), ("empty", "no .txt"), ("a.csv", "not a .txt")])
+def test_what_is_no_source(tmp_path, name, part):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(InputError, match=part):
+        find_sources((str(tmp_path / name),))
+
+
+def test_the_embedded_text_is_the_interpreter_s_own():
+    from pydoc_data.topics import topics
+
+    assert sum(len(text.split()) for text in read("embedded")) == sum(len(text.split()) for text in topics.values()) > 50_000
