@@ -69,7 +69,7 @@ class Ledger:
     Args:
         path: The ledger file. Only rank 0 opens it.
         peers: The other ranks.
-        from_step: Steps that are already behind this run.
+        totals: What is behind a run that goes on, from `read_totals(path, up_to=…)`.
         segment: Topology and versions, for the segment line.
 
     Examples:
@@ -89,15 +89,15 @@ class Ledger:
         path: Path,
         peers: Peers | None = None,
         *,
-        from_step: int = 0,
+        totals: Totals | None = None,
         segment: Mapping[str, Any] | None = None,
     ) -> None:
-        self.totals = Totals()
+        self.totals = totals or Totals()
         self._peers: Peers = peers or Alone()
         self._file = LedgerFile(path) if self._peers.rank == 0 else None
         self._current: Drawn | None = None
         self._since_totals = 0
-        self._write("segment", from_step=from_step, time=_now(), **(segment or {}))
+        self._write("segment", from_step=self.totals.last_step, time=_now(), **(segment or {}))
 
     @property
     def drawn(self) -> Drawn:

@@ -106,11 +106,15 @@ class Totals:
         }
 
 
-def read_totals(path: Path) -> Totals:
+def read_totals(path: Path, *, up_to: int | None = None) -> Totals:
     """Add up a ledger.
 
     A later segment's steps replace those of the same number before it; what they replace is replayed
     work. Reading starts at the last totals line that nothing later reaches back behind.
+
+    Args:
+        path: The ledger file.
+        up_to: Read as a segment that goes on after this step will: what came after it is replayed work.
 
     Raises:
         InputError: If the file is missing, or a line is damaged (with its number).
@@ -121,6 +125,9 @@ def read_totals(path: Path) -> Totals:
     ]
     if not starts:
         raise InputError(f"{path}: no segment line; this is not a ledger, or its run never began")
+    known = list(starts)
+    if up_to is not None:
+        starts = [*starts, (len(lines), {"from_step": up_to})]
     totals, begin = _anchor(path, lines, starts)
     records = _records(path, lines, begin, totals)
     later = {at: min((entry["from_step"] for other, entry in starts if other > at), default=None) for at, _ in starts}
@@ -139,7 +146,7 @@ def read_totals(path: Path) -> Totals:
                 kind = "replayed" if replaced else entry["event"]
                 getattr(totals, kind).add(entry["micro_steps"], dict(drawn_from_json(entry["drawn"])))
     totals.unfinished += len(opened)
-    totals.segments = _segments(path, lines, starts)
+    totals.segments = _segments(path, lines, known)
     return totals
 
 

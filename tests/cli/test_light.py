@@ -1,0 +1,45 @@
+"""Light commands stay light: what they import decides how fast they start."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "numpy", "transformers", "datasets", "accelerate", "wandb", "tokenizers", "pandas"}
+
+RECIPE = """
+name: x
+corpus: {tokens: 300B}
+batch: {global_batch: 1Ki, per_device: 4}
+phases: [{steps: 1k, sequence_length: 4Ki}]
+"""
+
+
+def modules_after(arguments):
+    code = (
+        "import sys, json\nfrom dist_epochs.cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as stop: assert not stop.code, stop.code\n"
+        "print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--version"], ["--help"], ["solve", "--help"], ["solve", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B tokens"], ["tokenize", "--help"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_heavy_library_and_no_pydantic(arguments):
+    assert not modules_after(arguments) & (HEAVY | {"pydantic", "yaml"})
+
+
+def test_planning_without_a_store_needs_no_heavy_library(tmp_path):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    assert not modules_after(["plan", str(tmp_path / "r.yaml")]) & HEAVY
+
+
+def test_reading_a_ledger_needs_none_either(tmp_path):
+    (tmp_path / "ledger.jsonl").write_text('{"event":"segment","from_step":0}\n')
+    assert not modules_after(["ledger", str(tmp_path)]) & (HEAVY | {"pydantic", "yaml"})
