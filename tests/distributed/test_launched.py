@@ -1,0 +1,178 @@
+"""The real launcher: what works, and what is stopped."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from dist_epochs.ledger.reconcile import read_run
+from dist_epochs.ledger.totals import read_totals
+
+ROOT = Path(__file__).parent.parent.parent
+ACCELERATE = shutil.which("accelerate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("WANDB", "ACCELERATE", "RANK", "WORLD_SIZE", "LOCAL_RANK", "OMP"))
+}
+QUIET = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="these launches are wrong only without a GPU")
+
+
+def launch(launcher, recipe, out, home, *overrides, **environment):
+    settings = [word for override in overrides for word in ("--set", override)]
+    command = [str(ACCELERATE), "launch", *launcher, "-m", "dist_epochs.train", str(recipe), "--out", str(out), *settings]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=CLEAN | {"HOME": str(home)} | environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+@NO_GPU
+@pytest.mark.parametrize(
+    ("launcher", "part"),
+    [
+        (["--cpu", "--num_processes", "2"], "was asked for 2 processes and started 1"),
+        (["--multi_gpu", "--num_processes", "2"], "started 2 processes, but each of them is alone"),
+    ],
+    ids=["one process in truth", "two lone ranks"],
+)
+def test_launches_that_go_wrong_quietly_are_stopped(tmp_path, store, write_recipe, launcher, part):
+    process = launch([*launcher, *QUIET], write_recipe(store.path), tmp_path / "run", tmp_path)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert part in errors
+    assert "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 -m dist_epochs.train" in errors
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory, store):
+    """The demo's launch on a short recipe, tracked by wandb without a login."""
+    folder = tmp_path_factory.mktemp("launched")
+    recipe = folder / "recipe.yaml"
+    text = (ROOT / "configs" / "demo.yaml").read_text()
+    recipe.write_text(text.replace("../runs/demo-store", str(store.path)))
+    short = ["phases.0={steps: 12, sequence_length: 16}", "phases.1={steps: 5, sequence_length: 32}", "log_every=5"]
+    process = launch(
+        ["--config_file", "launch/two-cpu-processes.yaml"], recipe, folder / "run", folder, *short, ACCELERATE_USE_CPU="true"
+    )
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, output + errors
+    return folder / "run", output, errors
+
+
+def test_the_demo_s_launch_balances(launched):
+    run, output, errors = launched
+    result = read_run(run)
+    assert result.agrees
+    assert (result.totals.applied.steps, result.totals.applied.micro_steps) == (17, 34)
+    assert result.totals.segments[0].facts["world_size"] == 2
+    assert "the books balance: 17 steps" in output
+    assert output.count("wandb: not logged in") == 1
+    assert "Writing model shards" not in errors  # one bar, ours
+    assert {entry.name for entry in run.iterdir()} == {"recipe.yaml", "plan.json", "ledger.jsonl", "model", "wandb"}
+
+
+def test_model_and_tokenizer_load_in_transformers(launched):
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    run, _, _ = launched
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(run / "model"), AutoTokenizer.from_pretrained(run / "model")
+    inputs = tokenizer("the statement is executed", return_tensors="pt")
+    assert model(**inputs).logits.shape[-1] == 2048
+    assert tokenizer.mask_token == "[MASK]"
+
+
+def test_the_offline_wandb_file_holds_the_true_counters(launched):
+    """Read back by wandb's own inspector; the counters are recomputed from the step lines of the ledger."""
+    run, _, _ = launched
+    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    wandb = Path(sys.executable).with_name("wandb")
+    shown = subprocess.run([wandb, "leet", "inspect", "--json", file], capture_output=True, text=True, check=True).stdout
+    records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
+    applied = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if '"applied"' in line]
+    trained = [row for row in rows if "train/loss" in row]
+    assert [row["ledger/steps"] for row in trained] == [5, 10, 15, 17]
+    for row in rows:
+        steps = applied[: int(row["ledger/steps"])]
+        drawn = [passes for line in steps for passes in line["drawn"]]
+        assert row["ledger/samples"] == sum(d[4] for d in drawn)
+        assert row["ledger/positions"] == sum(d[2] * d[4] for d in drawn)
+        assert row["ledger/tokens"] == sum(d[5] for d in drawn)
+        assert row["ledger/loss_tokens"] == sum(d[6] for d in drawn)
+        assert row["ledger/micro_steps"] == sum(line["micro_steps"] for line in steps)
+    assert any("evaluation/loss" in row for row in rows)
+    config, summary = ({}, {})
+    for record in records:
+        config |= record.get("config", {}).get("update", {})
+        summary |= record.get("summary", {}).get("update", {})
+    result = read_run(run)
+    assert config["plan"]["tokens"] == summary["plan"]["tokens"] == result.totals.applied.counts.tokens
+    assert summary["reconciliation"] == {"agrees": True, "differences": []}
+    assert summary["ledger"]["sample_digest"] == result.plan["sample_digest"]
+    metrics = json.dumps([record["metric"] for record in records if record["type"] == "metric"])
+    assert all(axis in metrics for axis in ("ledger/steps", "ledger/tokens", "ledger/epoch", "train/"))
+
+
+def wait_for_steps(ledger, steps, process):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if ledger.exists() and ledger.read_bytes().count(b'"applied"') >= steps:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    raise AssertionError("the run never got there")
+
+
+def processes_of(folder):
+    """Every process with this folder on its command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if str(folder).encode() in (entry / "cmdline").read_bytes() and int(entry.name) != os.getpid():
+                    found.append(int(entry.name))
+    return found
+
+
+LONG = "phases.0.steps=100000"
+
+
+def test_a_stop_signal_ends_at_a_step_and_says_so(tmp_path, store, write_recipe):
+    launcher = ["--config_file", "launch/two-cpu-processes.yaml"]
+    process = launch(launcher, write_recipe(store.path), tmp_path / "run", tmp_path, LONG, ACCELERATE_USE_CPU="true")
+    wait_for_steps(tmp_path / "run" / "ledger.jsonl", 5, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    result = read_run(tmp_path / "run")
+    assert result.totals.segments[0].status == "stopped"
+    assert result.totals.segments[0].reason in ("SIGTERM", "another rank was asked to stop")
+    assert {difference.cause for difference in result.differences} == {"stopped early"}
+    assert result.totals.unfinished == 0
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_a_kill_leaves_books_that_can_be_read(tmp_path, store, write_recipe):
+    launcher = ["--config_file", "launch/two-cpu-processes.yaml"]
+    process = launch(launcher, write_recipe(store.path), tmp_path / "run", tmp_path, LONG, ACCELERATE_USE_CPU="true")
+    wait_for_steps(tmp_path / "run" / "ledger.jsonl", 5, process)
+    for pid in processes_of(tmp_path):  # the launcher gives its ranks sessions of their own
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    totals = read_totals(tmp_path / "run" / "ledger.jsonl")
+    assert totals.applied.steps >= 5
+    assert totals.unfinished <= 1
+    assert totals.segments[0].status == "no end"
+    result = read_run(tmp_path / "run")
+    assert {difference.cause for difference in result.differences} == {"not finished"}
+    assert result.adds_up

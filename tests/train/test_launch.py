@@ -1,0 +1,128 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from click.testing import CliRunner
+
+from dist_epochs.ledger.reconcile import read_run
+from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.train.__main__ import main
+from dist_epochs.train.launch import LaunchError, asked_processes, check_environment, check_launch, command
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate():
+    """Accelerate keeps its state in the process; every run here begins without one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def accelerator(processes=2, fsdp2=False, parallelism=None):
+    return SimpleNamespace(
+        num_processes=processes, is_fsdp2=fsdp2, parallelism_config=parallelism, device=torch.device("cpu")
+    )
+
+
+def test_accumulation_from_outside_is_refused():
+    check_environment({})
+    with pytest.raises(LaunchError, match=r"ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4 is set.*Nothing was started"):
+        check_environment({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"})
+
+
+def test_what_was_asked_for_is_there():
+    check_launch(accelerator(), planned=2, environment={"WORLD_SIZE": "2"})
+    check_launch(accelerator(1), planned=None, environment={})
+
+
+@pytest.mark.parametrize(
+    ("found", "planned", "environment", "part"),
+    [
+        (accelerator(1), 2, {"WORLD_SIZE": "2"}, "each of them is alone"),
+        (accelerator(1), 2, {}, "the recipe plans 2 devices and this launch has 1"),
+        (accelerator(), 2, {"WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": "true"}, "FSDP was asked for and is not there"),
+        (accelerator(4, parallelism=SimpleNamespace(data_parallel_size=2)), None, {"WORLD_SIZE": "4"}, "form 2 data-parallel ranks"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_said_with_the_command_that_works(found, planned, environment, part):
+    with pytest.raises(LaunchError) as caught:
+        check_launch(found, planned=planned, environment=environment)
+    assert part in str(caught.value)
+    if planned:
+        assert "FSDP" in part or command(2, cpu=True) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "processes"),
+    [
+        ("accelerate launch --cpu --num_processes 2 -m x", 2),
+        ("accelerate launch --cpu --num-processes=2 -m x", 2),
+        ("accelerate launch -m x", None),
+        ("accelerate launch --num_processes 16 --num_machines 2 -m x", None),
+    ],
+)
+def test_what_a_launcher_was_asked_for(line, processes):
+    assert asked_processes(line.split()) == processes
+
+
+def test_a_configuration_file_asks_too(tmp_path):
+    (tmp_path / "c.yaml").write_text("distributed_type: MULTI_CPU\nnum_processes: 2\nnum_machines: 1\n")
+    assert asked_processes(["accelerate", "launch", "--config_file", str(tmp_path / "c.yaml"), "x"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        (["seed=a"], "seed: input should be a valid integer"),
+        (["model=null"], "missing model: a recipe without them can be planned, not trained"),
+        (["precision=fp16"], "fp16 needs a GPU"),
+        (["phases.0.sequence_length=128"], "sequence length 128 is beyond the model's 32 positions"),
+        (["model.config.vocab_size=2000"], "the tokenizer has 2,048 ids and model.config.vocab_size is 2,000"),
+        (["model.config.hiden_size=64"], "bert has no setting 'hiden_size'; did you mean 'hidden_size'?"),
+        (["model.config.model_type=brt"], "not a configuration transformers can use"),
+        (["batch.global_batch=64", "batch.devices=6", "batch.per_device=4"], "the recipe plans 6 devices and this launch has 1"),
+        (["phases.0.sequence_length=24"], "not packed at length 24"),
+        (["corpus.store=nowhere"], "not a token store: there is no such folder"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bad_input_is_said_before_anything_is_written(tmp_path, store, write_recipe, settings, part):
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    result = CliRunner().invoke(main, [str(write_recipe(store.path)), "--out", str(tmp_path / "run"), *overrides])
+    assert result.exit_code == 2, result.output
+    assert part in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_needs_held_out_documents(tmp_path, mixed_store, write_recipe):
+    corpus = {"store": str(mixed_store.path), "weights": {"web": 1}}
+    recipe = write_recipe(mixed_store.path, corpus=corpus, evaluation={"every": 5})
+    result = CliRunner().invoke(main, [str(recipe), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "holds no held-out documents" in result.stderr
+
+
+def test_a_directory_that_is_not_empty_is_left_alone(tmp_path, store, write_recipe):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("keep")
+    result = CliRunner().invoke(main, [str(write_recipe(store.path)), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "not empty" in result.stderr
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["mine"]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_the_ledger_says_so(tmp_path, store, write_recipe):
+    recipe = write_recipe(store.path, optimizer={"learning_rate": "1e30", "max_grad_norm": None, "decay": "constant"})
+    result = CliRunner().invoke(main, [str(recipe), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 1, result.output
+    assert "the loss is nan at step" in result.stderr
+    assert read_run(tmp_path / "run").totals.segments[0].status == "failed"
+
+
+def test_a_run_in_one_process(tmp_path, store, write_recipe):
+    result = CliRunner().invoke(main, [str(write_recipe(store.path)), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    assert read_run(tmp_path / "run").agrees
+    assert {entry.name for entry in (tmp_path / "run").iterdir()} == {"recipe.yaml", "plan.json", "ledger.jsonl", "model"}
+    assert read_recipe(tmp_path / "run" / "recipe.yaml").corpus.store == str(store.path)

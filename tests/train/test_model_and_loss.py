@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from dist_epochs.corpus.objective import IGNORED, Causal
+from dist_epochs.corpus.stream import MicroBatch
+from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.errors import InputError
+from dist_epochs.plan.recipe import ModelRecipe
+from dist_epochs.train.loss import loss_sum, to_device
+from dist_epochs.train.model import build_model, check_fit, model_config, transformers_tokenizer
+from tests.conftest import tiny_model
+
+CPU = torch.device("cpu")
+KINDS = [("bert", "masked"), ("gpt2", "causal"), ("llama", "causal")]
+
+
+def make(kind, objective, **settings):
+    recipe = ModelRecipe(objective=objective, config=tiny_model(kind, **settings))
+    return build_model(recipe, model_config(recipe), seed=1)
+
+
+def packed(seed=0):
+    draw = np.random.default_rng(seed)
+    ids = draw.integers(5, 2000, (2, 16))
+    segments = np.array([[1] * 6 + [2] * 7 + [0] * 3] * 2)
+    labels = np.where(draw.random((2, 16)) < 0.5, ids, IGNORED)
+    return ids, labels, segments
+
+
+@pytest.mark.parametrize(("kind", "objective"), KINDS)
+def test_packed_documents_do_not_see_each_other(kind, objective):
+    model = make(kind, objective).eval()
+    ids, labels, segments = packed()
+    other = ids.copy()
+    other[:, :6], other[:, 13:] = 7, 8  # another first document, another padding
+
+    def logits(inputs):
+        batch = to_device(MicroBatch(inputs, labels, segments), CPU, causal=objective == "causal")
+        with torch.no_grad():
+            return model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
+
+    difference = (logits(ids) - logits(other)).abs()
+    assert difference[:, 6:13].max() == 0
+    assert difference[:, :6].max() > 0.01
+
+
+def test_a_packed_document_of_a_rotary_model_is_the_document_alone():
+    model = make("llama", "causal").eval()
+    ids, labels, segments = packed()
+    batch = to_device(MicroBatch(ids, labels, segments), CPU, causal=True)
+    with torch.no_grad():
+        together = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
+        alone = model(input_ids=torch.from_numpy(ids[:, 6:13]), use_cache=False).logits
+    assert torch.allclose(together[:, 6:13], alone, atol=1e-5)
+
+
+def test_causal_positions_do_not_see_the_future():
+    model = make("gpt2", "causal").eval()
+    ids, labels, segments = packed()
+    later = ids.copy()
+    later[:, 4] = 9
+    batches = [to_device(MicroBatch(x, labels, segments), CPU, causal=True) for x in (ids, later)]
+    with torch.no_grad():
+        first, second = (
+            model(input_ids=b.input_ids, attention_mask=b.attention_mask, use_cache=False).logits for b in batches
+        )
+    assert (first[:, :4] == second[:, :4]).all()
+    assert (first[:, 4:6] != second[:, 4:6]).any()
+
+
+@pytest.mark.parametrize(("kind", "objective"), KINDS)
+def test_the_loss_against_transformers_own(kind, objective):
+    """One document a row and no padding: the model's own loss, times its tokens, is our sum."""
+    model = make(kind, objective).eval()
+    ids, labels, _ = packed()
+    segments = np.ones_like(ids)
+    if objective == "causal":
+        _, labels = Causal().inputs_and_labels(ids, segments, np.zeros(2, np.uint64))
+    ours = loss_sum(model, to_device(MicroBatch(ids, labels, segments), CPU, causal=objective == "causal"))
+    theirs = model(input_ids=torch.from_numpy(ids), labels=torch.from_numpy(ids if objective == "causal" else labels)).loss
+    assert ours.item() == pytest.approx(theirs.item() * (labels != IGNORED).sum(), rel=1e-5)
+
+
+def test_a_micro_batch_without_loss_tokens_has_gradients_of_zero():
+    model = make("bert", "masked")
+    ids, labels, segments = packed()
+    loss = loss_sum(model, to_device(MicroBatch(ids, np.full_like(labels, IGNORED), segments), CPU, causal=False))
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+
+
+def test_weights_follow_the_seed():
+    one, two = make("bert", "masked"), make("bert", "masked")
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_sliding_windows_are_refused():
+    recipe = ModelRecipe(objective="masked", config={"model_type": "modernbert", "vocab_size": 2048})
+    with pytest.raises(InputError, match="modernbert has layers of sliding_attention"):
+        check_fit(model_config(recipe), TextTokenizer(EMBEDDED), 16)
+
+
+def test_positions_that_roberta_reserves():
+    settings = {"model_type": "roberta", "vocab_size": 2048, "max_position_embeddings": 34, "pad_token_id": 1}
+    config = model_config(ModelRecipe(objective="masked", config=settings))
+    check_fit(config, TextTokenizer(EMBEDDED), 32)
+    with pytest.raises(InputError, match=r"beyond the model's 32 positions \(2 of 34 are reserved\)"):
+        check_fit(config, TextTokenizer(EMBEDDED), 33)
+
+
+def test_a_configuration_from_a_file(tmp_path):
+    model_config(ModelRecipe(objective="masked", config=tiny_model("bert"))).save_pretrained(tmp_path)
+    config = model_config(ModelRecipe(objective="masked", config=str(tmp_path)))
+    assert (config.model_type, config.hidden_size) == ("bert", 32)
+
+
+def test_an_objective_the_model_does_not_have():
+    with pytest.raises(InputError, match="llama cannot be trained with a masked objective"):
+        make("llama", "masked")
+
+
+def test_the_tokenizer_is_saved_with_its_roles(tmp_path):
+    tokenizer = transformers_tokenizer(TextTokenizer(EMBEDDED))
+    assert (tokenizer.mask_token, tokenizer.pad_token, tokenizer.cls_token) == ("[MASK]", "[PAD]", "[CLS]")
