@@ -41,8 +41,10 @@ def run(*command: str | Path, **environment: str) -> None:
     """Run a command in the environment, shown first; leave with its exit code if it fails."""
     shown = " ".join([*(f"{name}={value}" for name, value in environment.items()), *map(str, command)])
     print(f"\n$ {shown}", flush=True)
-    path = f"{FOLDER / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    result = subprocess.run([*map(str, command)], cwd=ROOT, env=os.environ | environment | {"PATH": path}, check=False)
+    around = dict(os.environ)
+    around.pop("PYTHONDONTWRITEBYTECODE", None)  # packages are compiled on first use: let that be kept
+    around["PATH"] = f"{FOLDER / 'bin'}{os.pathsep}{around['PATH']}"
+    result = subprocess.run([*map(str, command)], cwd=ROOT, env=around | environment, check=False)
     if result.returncode:
         raise SystemExit(result.returncode)
 

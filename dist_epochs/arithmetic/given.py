@@ -18,6 +18,9 @@ class SolveError(InputError):
 class Given:
     """What is known of a run. Settings are exact; corpus and epochs keep the play of their spelling.
 
+    A corpus written out to the last unit (`100 examples`) is exact, and so are epochs that a run is to
+    reach; `3.3B words` and `40 epochs` that a run is said to have reached are not.
+
     Attributes:
         steps: Optimizer steps.
         batch: What one step draws, in samples (`256`), samples × length (`256x512`) or tokens.
@@ -87,7 +90,9 @@ def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], l
             continue
         if quantity.value <= 0:
             raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be above zero")
-        known[name] = quantity if name in ("corpus", "epochs", "tokens", "samples") else quantity.exactly()
+        stated = name in ("corpus", "epochs", "tokens", "samples")
+        counted = name != "epochs" and quantity.high - quantity.low <= 1  # whole things, written out
+        known[name] = quantity if stated and not counted else quantity.exactly()
     batch = known.pop("batch", None)
     if batch is not None:
         _place_batch(batch, known, in_tokens)

@@ -82,6 +82,8 @@ def solve(given: Given) -> Solution:
     unknown = _unknown(given, known, derived)
     if unknown is None:
         return _check(known, lines, checked)
+    if unknown in ("steps", "batch", *PARTS) and given.epochs and given.epochs != given.epochs.exactly():
+        return solve(replace(given, epochs=given.epochs.exactly()))  # epochs to reach are a setting
     product, value = derived[unknown], known[unknown]
     if unknown in ("steps", *PARTS):
         lines += _whole(unknown, value, given, known)

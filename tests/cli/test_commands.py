@@ -59,7 +59,16 @@ def test_tokenize_and_plan(tmp_path, text_file, write_recipe):
     arguments = ["tokenize", text_file, "--tokenizer", "embedded", "--sequence-length", "16,32"]
     counts = ask(*arguments, "--out", tmp_path / "store")
     assert counts == ask(*arguments, "--count-only")
-    assert counts.keys() >= {"documents", "words", "bytes", "tokens", "tokens_per_word", "samples", "sources", "fingerprint"}
+    assert counts.keys() >= {
+        "documents",
+        "words",
+        "bytes",
+        "tokens",
+        "tokens_per_word",
+        "samples",
+        "sources",
+        "fingerprint",
+    }
     assert counts["tokens_per_word"] == counts["tokens"] / counts["words"]
     plan = ask("plan", write_recipe(tmp_path / "store"))
     assert plan["tokens"] > plan["loss_tokens"] > 0

@@ -37,7 +37,9 @@ def test_bytes_that_are_no_text_have_a_line(tmp_path):
 
 def test_json_lines(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "one"}\n\n{"text": "tw\n[1]\n{"body": "x"}\n{"text": 5}\n{"text": "\\ud800"}\n{"text": ""}\n')
+    path.write_text(
+        '{"text": "one"}\n\n{"text": "tw\n[1]\n{"body": "x"}\n{"text": 5}\n{"text": "\\ud800"}\n{"text": ""}\n'
+    )
     documents = [str(document).removeprefix(f"{path}:") for document in read(path)]
     assert documents == [
         "one",
@@ -64,7 +66,9 @@ def test_parquet_and_a_folder_in_the_hub_s_layout(tmp_path):
     datasets = pytest.importorskip("datasets")
     folder = tmp_path / "set"
     folder.mkdir()
-    datasets.Dataset.from_dict({"text": ["one", None, "three"], "n": [1, 2, 3]}).to_parquet(folder / "train-00000-of-00001.parquet")
+    datasets.Dataset.from_dict({"text": ["one", None, "three"], "n": [1, 2, 3]}).to_parquet(
+        folder / "train-00000-of-00001.parquet"
+    )
     for argument in (folder / "train-00000-of-00001.parquet", folder, f"hf:{folder}"):
         first, none, last = read(argument)
         assert (first, last) == ("one", "three")
@@ -96,7 +100,9 @@ def test_names(tmp_path):
         find_sources((f"../x={tmp_path}/a.txt",))
 
 
-@pytest.mark.parametrize(("name", "part"), [("none.txt", "no such file"), ("empty", "no .txt"), ("a.csv", "not a .txt")])
+@pytest.mark.parametrize(
+    ("name", "part"), [("none.txt", "no such file"), ("empty", "no .txt"), ("a.csv", "not a .txt")]
+)
 def test_what_is_no_source(tmp_path, name, part):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").touch()
@@ -107,4 +113,8 @@ def test_what_is_no_source(tmp_path, name, part):
 def test_the_embedded_text_is_the_interpreter_s_own():
     from pydoc_data.topics import topics
 
-    assert sum(len(text.split()) for text in read("embedded")) == sum(len(text.split()) for text in topics.values()) > 50_000
+    assert (
+        sum(len(text.split()) for text in read("embedded"))
+        == sum(len(text.split()) for text in topics.values())
+        > 50_000
+    )

@@ -1,6 +1,7 @@
 """Batches against the plan and against the text, on any world."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,14 +44,19 @@ def windows(corpus, devices, rank, per_device=3):
 def joined(world, name):
     """The arrays of every step, over ranks and micro-steps, in the order of the global batch."""
     return [
-        np.concatenate([getattr(m, name) for window in ranks for m in window.micro_batches if (m.labels != IGNORED).any()])
+        np.concatenate(
+            [getattr(m, name) for window in ranks for m in window.micro_batches if (m.labels != IGNORED).any()]
+        )
         for ranks in zip(*world, strict=True)
     ]
 
 
 @pytest.mark.parametrize("kind", ["masked", "causal"])
 def test_the_plan_equals_what_is_drawn_on_any_world(store, write_recipe, kind):
-    phases = [{"steps": p.steps, "sequence_length": p.sequence_length, "global_batch": p.global_batch} for p in SCHEDULE.phases]
+    phases = [
+        {"steps": p.steps, "sequence_length": p.sequence_length, "global_batch": p.global_batch}
+        for p in SCHEDULE.phases
+    ]
     recipe = read_recipe(write_recipe(store.path, phases=phases), [f"model.objective={kind}", "batch.uneven=allow"])
     corpus, plan = exact_plan(recipe, store, objective(store, kind), None)
     for devices in (1, 2, 3, 5):
@@ -88,21 +94,27 @@ def test_one_pass_is_the_corpus(store):
     packing = source.packing(16)
     size = len(packing.samples)
     schedule = Schedule((Phase(steps=1, sequence_length=16, global_batch=size),))
-    corpus = Corpus(store, schedule=schedule, mixture=Mixture.of({source.name: Fraction(1)}), objective=Causal(), seed=1)
+    corpus = Corpus(
+        store, schedule=schedule, mixture=Mixture.of({source.name: Fraction(1)}), objective=Causal(), seed=1
+    )
     window = corpus.window(0, GlobalBatch(samples=size, data_parallel_size=1, per_device=size), 0)
     ids, segments = window.micro_batches[0].input_ids, window.micro_batches[0].segments
-    pieces = sorted(tuple(row[line == s]) for row, line in zip(ids, segments, strict=True) for s in range(1, line.max() + 1))
+    pieces = sorted(
+        tuple(row[line == s]) for row, line in zip(ids, segments, strict=True) for s in range(1, line.max() + 1)
+    )
     tokens = [source.tokens(block) for block in range(len(source.blocks))]
     starts = np.concatenate([[0], np.cumsum(source.lengths)])
     flat = np.concatenate(tokens)
-    documents = [flat[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    documents = [flat[a:b] for a, b in pairwise(starts)]
     assert pieces == sorted(tuple(d[at : at + 16]) for d in documents for at in range(0, len(d), 16))
 
 
 def test_masks_change_from_pass_to_pass(store):
     size = store.facts().sources[0].samples[32]
     schedule = Schedule((Phase(steps=2, sequence_length=32, global_batch=size),))
-    corpus = Corpus(store, schedule=schedule, mixture=Mixture.of({"web": Fraction(1)}), objective=objective(store), seed=1)
+    corpus = Corpus(
+        store, schedule=schedule, mixture=Mixture.of({"web": Fraction(1)}), objective=objective(store), seed=1
+    )
     batch = GlobalBatch(samples=size, data_parallel_size=1, per_device=size)
     first, second = (corpus.window(step, batch, 0).micro_batches[0] for step in (0, 1))
     originals = [np.where(m.labels != IGNORED, m.labels, m.input_ids) for m in (first, second)]
@@ -150,13 +162,17 @@ def test_documents_seen_against_a_walk(store):
         blocks, rows = order.locate(0, np.arange(draw.start, draw.stop))
         for index in packing.first_samples()[blocks] + rows:
             sample = packing.samples[index]
-            seen |= set(packing.pieces["document"][sample["first_piece"] : sample["first_piece"] + sample["pieces"]].tolist())
+            seen |= set(
+                packing.pieces["document"][sample["first_piece"] : sample["first_piece"] + sample["pieces"]].tolist()
+            )
     assert corpus.counter().documents_seen("web", drawn) == len(seen)
 
 
 def test_a_rank_without_samples_gets_a_real_row_without_labels(store):
     schedule = Schedule((Phase(steps=1, sequence_length=16, global_batch=3),))
-    corpus = Corpus(store, schedule=schedule, mixture=Mixture.of({"web": Fraction(1)}), objective=objective(store), seed=1)
+    corpus = Corpus(
+        store, schedule=schedule, mixture=Mixture.of({"web": Fraction(1)}), objective=objective(store), seed=1
+    )
     batch = GlobalBatch(samples=3, data_parallel_size=4, per_device=1, uneven=True)
     ranks = [corpus.window(0, batch, rank) for rank in range(4)]
     assert {len(window.micro_batches) for window in ranks} == {1}

@@ -20,7 +20,9 @@ class WorldRun:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.lines: list[dict[str, Any]] = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+        self.lines: list[dict[str, Any]] = [
+            json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()
+        ]
 
     @property
     def result(self) -> Reconciliation:
@@ -41,7 +43,9 @@ def train_worlds(tmp_path: Path) -> Callable[..., dict[int, WorldRun]]:
     def train(recipe: Path, worlds: tuple[int, ...], *overrides: str) -> dict[int, WorldRun]:
         script = Path(__file__).with_name("worlds.py")
         numbers = ",".join(map(str, worlds))
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "ACCELERATE"))}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "ACCELERATE"))
+        }
         result = subprocess.run(
             [sys.executable, str(script), str(recipe), str(tmp_path / "runs"), numbers, *overrides],
             capture_output=True, text=True, check=False, env=environment | {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},

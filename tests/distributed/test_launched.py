@@ -29,7 +29,17 @@ NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="these launches ar
 
 def launch(launcher, recipe, out, home, *overrides, **environment):
     settings = [word for override in overrides for word in ("--set", override)]
-    command = [str(ACCELERATE), "launch", *launcher, "-m", "dist_epochs.train", str(recipe), "--out", str(out), *settings]
+    command = [
+        str(ACCELERATE),
+        "launch",
+        *launcher,
+        "-m",
+        "dist_epochs.train",
+        str(recipe),
+        "--out",
+        str(out),
+        *settings,
+    ]
     return subprocess.Popen(
         command, cwd=ROOT, env=CLEAN | {"HOME": str(home)} | environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -63,7 +73,12 @@ def launched(tmp_path_factory, store):
     recipe.write_text(text.replace("../runs/demo-store", str(store.path)))
     short = ["phases.0={steps: 12, sequence_length: 16}", "phases.1={steps: 5, sequence_length: 32}", "log_every=5"]
     process = launch(
-        ["--config_file", "launch/two-cpu-processes.yaml"], recipe, folder / "run", folder, *short, ACCELERATE_USE_CPU="true"
+        ["--config_file", "launch/two-cpu-processes.yaml"],
+        recipe,
+        folder / "run",
+        folder,
+        *short,
+        ACCELERATE_USE_CPU="true",
     )
     output, errors = process.communicate(timeout=200)
     assert process.returncode == 0, output + errors
@@ -97,7 +112,9 @@ def test_the_offline_wandb_file_holds_the_true_counters(launched):
     run, _, _ = launched
     (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
     wandb = Path(sys.executable).with_name("wandb")
-    shown = subprocess.run([wandb, "leet", "inspect", "--json", file], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [wandb, "leet", "inspect", "--json", file], capture_output=True, text=True, check=True
+    ).stdout
     records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
     rows = [record["history"]["item"] for record in records if record["type"] == "history"]
     applied = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if '"applied"' in line]

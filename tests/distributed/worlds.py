@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-import torch._dynamo  # noqa: F401  imported here, or every rank imports it anew
+import torch._dynamo
 from accelerate import debug_launcher
 
 from dist_epochs.train.run import run_recipe

@@ -163,7 +163,11 @@ def test_a_later_segment_replaces_what_it_draws_again(tmp_path):
     totals = read_totals(path)
     assert (totals.applied.steps, totals.replayed.steps) == (12, 5)
     assert totals.applied.counts.samples == 48
-    assert [(s.first_step, s.last_step, s.status) for s in totals.segments] == [(1, 10, "no end"), (7, 8, "no end"), (8, 12, "finished")]
+    assert [(s.first_step, s.last_step, s.status) for s in totals.segments] == [
+        (1, 10, "no end"),
+        (7, 8, "no end"),
+        (8, 12, "finished"),
+    ]
 
 
 def test_totals_lines_change_the_time_not_the_answer(tmp_path, monkeypatch):

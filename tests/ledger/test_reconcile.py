@@ -52,7 +52,9 @@ def test_equal_books_agree():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "cause"), [("stopped", "stopped early"), ("no end", "not finished"), ("failed", "not finished")])
+@pytest.mark.parametrize(
+    ("status", "cause"), [("stopped", "stopped early"), ("no end", "not finished"), ("failed", "not finished")]
+)
 def test_an_early_end_is_a_cause(status, cause):
     result = reconcile(totals(whole(6), status=status), plan())
     assert not result.agrees
@@ -78,7 +80,9 @@ def test_skipped_steps_are_a_cause():
 def test_another_topology_is_a_cause_for_micro_steps_only():
     applied = whole(8)
     applied.micro_steps = 32
-    assert causes(reconcile(totals(applied, data_parallel_size=1), plan())) == {("micro_steps", "topology changed", -16)}
+    assert causes(reconcile(totals(applied, data_parallel_size=1), plan())) == {
+        ("micro_steps", "topology changed", -16)
+    }
     assert causes(reconcile(totals(applied), plan())) == {("micro_steps", "unexplained", -16)}
 
 
@@ -100,7 +104,9 @@ def test_drawing_what_was_not_planned():
 def test_a_run_directory(tmp_path):
     with pytest.raises(InputError, match="no ledger there"):
         read_run(tmp_path)
-    (tmp_path / "ledger.jsonl").write_text(json.dumps({"event": "segment", "from_step": 0}, separators=(",", ":")) + "\n")
+    (tmp_path / "ledger.jsonl").write_text(
+        json.dumps({"event": "segment", "from_step": 0}, separators=(",", ":")) + "\n"
+    )
     assert read_run(tmp_path).agrees is None
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(InputError, match=r"plan\.json: damaged"):

@@ -124,5 +124,10 @@ def test_a_run_in_one_process(tmp_path, store, write_recipe):
     result = CliRunner().invoke(main, [str(write_recipe(store.path)), "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     assert read_run(tmp_path / "run").agrees
-    assert {entry.name for entry in (tmp_path / "run").iterdir()} == {"recipe.yaml", "plan.json", "ledger.jsonl", "model"}
+    assert {entry.name for entry in (tmp_path / "run").iterdir()} == {
+        "recipe.yaml",
+        "plan.json",
+        "ledger.jsonl",
+        "model",
+    }
     assert read_recipe(tmp_path / "run" / "recipe.yaml").corpus.store == str(store.path)

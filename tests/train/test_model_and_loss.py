@@ -78,7 +78,9 @@ def test_the_loss_against_transformers_own(kind, objective):
     if objective == "causal":
         _, labels = Causal().inputs_and_labels(ids, segments, np.zeros(2, np.uint64))
     ours = loss_sum(model, to_device(MicroBatch(ids, labels, segments), CPU, causal=objective == "causal"))
-    theirs = model(input_ids=torch.from_numpy(ids), labels=torch.from_numpy(ids if objective == "causal" else labels)).loss
+    theirs = model(
+        input_ids=torch.from_numpy(ids), labels=torch.from_numpy(ids if objective == "causal" else labels)
+    ).loss
     assert ours.item() == pytest.approx(theirs.item() * (labels != IGNORED).sum(), rel=1e-5)
 
 

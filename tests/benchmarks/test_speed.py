@@ -1,0 +1,133 @@
+"""Measurements, as ratios side by side in one run: `python -m pytest -m benchmark -s tests/benchmarks`."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dist_epochs.arithmetic.batch import GlobalBatch
+from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.arithmetic.mixture import Mixture
+from dist_epochs.arithmetic.schedule import Phase, Schedule
+from dist_epochs.corpus.planning import objective_of
+from dist_epochs.corpus.sources import find_sources
+from dist_epochs.corpus.store import Store
+from dist_epochs.corpus.stream import Corpus
+from dist_epochs.corpus.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.ledger import Ledger
+from dist_epochs.plan.recipe import ModelRecipe
+
+pytestmark = pytest.mark.benchmark
+
+
+def seconds(work, *arguments):
+    began = time.process_time()
+    work(*arguments)
+    return time.process_time() - began
+
+
+def paired(first, second, rounds=9):
+    """Median CPU seconds of two pieces of work done in turn, and the median ratio of the pairs."""
+    pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
+    medians = [statistics.median(pair[side] for pair in pairs) for side in (0, 1)]
+    return *medians, statistics.median(a / b for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """About 2.5 million tokens of the embedded text, a topic a document, forty times over."""
+    folder = tmp_path_factory.mktemp("speed")
+    (source,) = find_sources((EMBEDDED,))
+    texts = [text for text in source.read(source.units[0]) if isinstance(text, str)]
+    for copy in range(20):
+        (folder / f"{copy:02d}.txt").write_text("\n".join(" ".join(f"{copy} {text}".split()) for text in texts))
+    return folder, texts * 20
+
+
+def test_tokenizing_beside_the_bare_tokenizer(corpus, tmp_path):
+    folder, texts = corpus
+    tokenizer = TextTokenizer(EMBEDDED)
+    numbers = iter(range(100))
+
+    def whole():
+        tokenize(find_sources((str(folder),)), tokenizer, Settings(), out=tmp_path / str(next(numbers)))
+
+    def bare():
+        for start in range(0, len(texts), 1000):
+            tokenizer._tokenizer.encode_batch_fast(texts[start : start + 1000])
+
+    ours, theirs, ratio = paired(whole, bare)
+    print(f"\ntokenize to a store {ours:.3f} s, encode_batch_fast alone {theirs:.3f} s, ratio {ratio:.2f}")
+
+
+def test_batches_beside_tokenizing(corpus, tmp_path):
+    folder, _ = corpus
+    tokenizer = TextTokenizer(EMBEDDED)
+    settings = Settings(sequence_lengths=(512,))
+    counts = tokenize(find_sources((str(folder),)), tokenizer, settings, out=tmp_path / "store")
+    store = Store(tmp_path / "store")
+    schedule = Schedule((Phase(steps=10**6, sequence_length=512, global_batch=256),))
+    name = store.sources()[0].name
+    stream = Corpus(
+        store,
+        schedule=schedule,
+        mixture=Mixture.of({name: Fraction(1)}),
+        objective=objective_of(ModelRecipe(objective="masked", config="unused"), store),
+        seed=0,
+    )
+    batch = [GlobalBatch(samples=256, data_parallel_size=1, per_device=32)]
+    took = statistics.median(seconds(list, islice(stream.windows(batch, 0, first), 8)) for first in range(0, 800, 100))
+    print(
+        f"\nbatches {8 * 256 * 512 / took / 1e6:.1f} M positions per CPU second ({counts['tokens']:,} tokens in the store)"
+    )
+    for first in (10, 500_000, 990_000):
+        began = time.perf_counter()
+        next(stream.windows(batch, 0, first))
+        print(f"first batch at step {first:,}: {time.perf_counter() - began:.3f} s")
+
+
+def test_the_ledger_s_cost_of_a_step(tmp_path):
+    def windows(steps):
+        for step in range(steps):
+            counts = {PassKey(0, "web", 512, 0): Counts(256, 131_000, 19_000, step)}
+            yield SimpleNamespace(step=step, micro_batches=[None] * 4, counts=counts)
+
+    def counted(steps=20_000):
+        ledger = Ledger(tmp_path / f"{time.monotonic_ns()}")
+        for _ in ledger.watch(windows(steps)):
+            ledger.step()
+
+    def bare(steps=20_000):
+        for _ in windows(steps):
+            pass
+
+    ours, nothing, _ = paired(counted, bare, rounds=5)
+    print(f"\nledger {(ours - nothing) / 20_000 * 1e6:.1f} µs of host time a step, on one rank")
+
+
+def test_starting_beside_bare_python():
+    programs = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "dist-epochs solve": [
+            str(Path(sys.executable).with_name("dist-epochs")),
+            "solve", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B tokens",
+        ],
+    }  # fmt: skip
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(25):
+        for name, command in programs.items():
+            began = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=True)
+            times[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print("\n" + ", ".join(f"{name} {1000 * value:.0f} ms" for name, value in medians.items()))
+    print(f"ratio {medians['dist-epochs solve'] / medians['python -c pass']:.1f}")
