@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = ["EXIT_DISAGREES", "EXIT_INPUT", "InputError", "exit_on_input_error"]
+
+TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "tqdm", "transformers", "wandb")
+
+PATIENCE = 15.0
+"""Seconds that silent ranks stay: a launcher ends all ranks when the first exits, and rank 0 must speak first."""
 
 EXIT_DISAGREES = 1
 """Exit code when the numbers do not add up."""
@@ -33,11 +39,17 @@ def exit_on_input_error(*, speaks: bool = True) -> Iterator[None]:
         yield
     except InputError as error:
         message = str(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAIN_EXTRA:
+            raise
+        message = f"this needs {error.name}, which is not installed: pip install 'dist-epochs[train]'"
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         message = f"{place}{error.strerror or error}"
     else:
         return
     if speaks:
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    else:
+        time.sleep(PATIENCE)
     raise SystemExit(EXIT_INPUT)

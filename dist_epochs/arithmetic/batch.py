@@ -42,7 +42,12 @@ class GlobalBatch:
             if getattr(self, name) < 1:
                 raise BatchError(f"{name.replace('_', ' ')} must be at least 1, not {getattr(self, name)}")
         if self.samples % self.data_parallel_size and not self.uneven:
-            raise BatchError(cannot_build(self.samples, self.data_parallel_size, self.per_device))
+            size = self.data_parallel_size
+            smaller = " and ".join(str(fit) for fit in nearest_batches(self.samples, size))
+            raise BatchError(
+                f"{cannot_build(self.samples, size, self.per_device)} {smaller} fit too, with fewer samples in some "
+                "micro-steps; `uneven: allow` lets devices differ by one sample."
+            )
 
     @property
     def gradient_accumulation(self) -> int:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dist_epochs.arithmetic.batch import BatchError, cannot_build
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
 
 __all__ = ["Given", "SolveError", "counts_tokens", "known_numbers"]
+
+WHOLE = ("steps", "devices", "per_device", "gradient_accumulation", "global_batch", "sequence_length")
+"""Settings that are counts."""
 
 
 class SolveError(InputError):
@@ -82,6 +86,7 @@ def counts_tokens(given: Given) -> bool:
 
 def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:
     """Everything given, in the unit the draws are counted in, and what was taken for granted."""
+    _refuse_what_would_be_ignored(given, in_tokens)
     known: dict[str, Quantity] = {}
     notes: list[str] = []
     for name in Given.__dataclass_fields__:
@@ -90,6 +95,8 @@ def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], l
             continue
         if quantity.value <= 0:
             raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be above zero")
+        if name in WHOLE and quantity.value.denominator != 1:
+            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be a whole number")
         stated = name in ("corpus", "epochs", "tokens", "samples")
         counted = name != "epochs" and quantity.high - quantity.low <= 1  # whole things, written out
         known[name] = quantity if stated and not counted else quantity.exactly()
@@ -101,6 +108,30 @@ def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], l
     if given.tokens_per_word is not None and given.tokens_per_word.value == 1:
         notes.append("a word counts as one token, as papers do; subword tokenizers give more")
     return known, notes
+
+
+def _refuse_what_would_be_ignored(given: Given, in_tokens: bool) -> None:
+    corpus = given.corpus
+    if given.tokens_per_word is not None and corpus is not None and corpus.unit is not Unit.WORD:
+        raise SolveError(
+            f"tokens per word is given and the corpus is {corpus.text!r}: the ratio is for a corpus in words. "
+            "Leave it out."
+        )
+    if (in_tokens and given.samples is not None) or (not in_tokens and given.tokens is not None):
+        drawn, counted = ("samples", "tokens") if in_tokens else ("tokens", "samples")
+        raise SolveError(
+            f"{drawn} drawn in all are given, and the corpus counts {counted}: they meet only through the sequence "
+            f"length. Give --{counted} instead."
+        )
+    if given.global_batch is not None and given.devices is not None:
+        samples, devices = int(given.global_batch.value), int(given.devices.value)
+        if (
+            given.global_batch.value.denominator == given.devices.value.denominator == 1
+            and devices
+            and samples % devices
+        ):
+            each = given.per_device
+            raise BatchError(cannot_build(samples, devices, int(each.value) if each and each.value >= 1 else None))
 
 
 def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -> None:
@@ -119,6 +150,8 @@ def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -
         _set(known, "global_batch", samples.using(Unit.SAMPLE), batch)
         _set(known, "sequence_length", length.using(Unit.TOKEN), batch)
     elif batch.unit is Unit.SAMPLE or not in_tokens or "sequence_length" in known:
+        if batch.value.denominator != 1:
+            raise SolveError(f"a batch of {batch.text!r} samples: it must be a whole number")
         _set(known, "global_batch", batch.using(Unit.SAMPLE), batch)
     else:
         raise SolveError(

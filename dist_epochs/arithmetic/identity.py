@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import floor
+from math import floor, prod
 
-from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.arithmetic.batch import BatchError, cannot_build, nearest_batches
 from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, known_numbers
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 
@@ -82,11 +82,13 @@ def solve(given: Given) -> Solution:
     unknown = _unknown(given, known, derived)
     if unknown is None:
         return _check(known, lines, checked)
+    _same_draws(checked, known)
     if unknown in ("steps", "batch", *PARTS) and given.epochs and given.epochs != given.epochs.exactly():
         return solve(replace(given, epochs=given.epochs.exactly()))  # epochs to reach are a setting
     product, value = derived[unknown], known[unknown]
-    if unknown in ("steps", *PARTS):
-        lines += _whole(unknown, value, given, known)
+    for name in ("steps", *PARTS):
+        if name == unknown or name in derived:
+            lines += _whole(name, known[name], given, known)
     return Solution(
         unknown=unknown, value=value, formula=_formula(product, unknown, known), agreement=None,
         ratio=None, derivation=tuple(lines), numbers=known,
@@ -272,14 +274,39 @@ def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantit
     """A count that came out broken: an error where the batch is a setting, else a remark."""
     if value.value.denominator == 1:
         return
-    if given.global_batch is not None and "devices" in known and name != "devices":
-        each = int(known["per_device"].value) if "per_device" in known and name != "per_device" else None
-        raise BatchError(cannot_build(int(given.global_batch.value), int(known["devices"].value), each))
+    if given.global_batch is not None and name in ("devices", "per_device", "gradient_accumulation"):
+        raise BatchError(_broken_batch(name, int(given.global_batch.value), known))
     below = floor(value.value)
     yield (
         f"{name.replace('_', ' ')} {_decimal(value.value)} is not a whole number: "
         f"{below:,} falls short, {below + 1:,} goes beyond"
     )
+
+
+def _broken_batch(name: str, samples: int, known: Mapping[str, Quantity]) -> str:
+    """Two factors of a stated global batch do not divide it."""
+    factors = {part: int(known[part].value) for part in PARTS[:3] if part != name}
+    if name == "gradient_accumulation":
+        return cannot_build(samples, factors["devices"], factors["per_device"])
+    product = prod(factors.values())
+    said = " and ".join(f"{part.replace('_', ' ')} {size}" for part, size in factors.items())
+    fits = " and ".join(map(str, nearest_batches(samples, product)))
+    return (
+        f"global batch {samples} cannot be built with {said}: it must be a multiple of {product}. "
+        f"Nearest: {fits}. Nothing was rounded."
+    )
+
+
+def _same_draws(checked: list[_Product], known: Mapping[str, Quantity]) -> None:
+    """Two products that both give the tokens (or samples) drawn must give the same."""
+    for product in checked:
+        if product.left in DRAWN:
+            other = _value(product, product.left, known)
+            if agreement(other, known[product.left]) == "contradicts":
+                raise SolveError(
+                    f"{product.left} {_show(known[product.left].value)} is given, but "
+                    f"{_formula(product, product.left, known, other)}. Leave one of these numbers out."
+                )
 
 
 def _show(value: Fraction) -> str:

@@ -10,7 +10,7 @@ from math import prod
 
 from dist_epochs.errors import InputError
 
-__all__ = ["Quantity", "QuantityError", "Unit", "parse", "parse_count"]
+__all__ = ["Quantity", "QuantityError", "Unit", "parse", "parse_count", "parse_length"]
 
 
 class QuantityError(InputError):
@@ -48,8 +48,15 @@ SCALES = {
 }  # fmt: skip
 """What may follow a number. `T` is 10¹² and never means tokens."""
 
+LARGEST = 10**40
+"""Beyond this a number is a typing error."""
+
+LONGEST_SEQUENCE = 2**24
+"""Positions of a sample."""
+
 LARGEST_EXPONENT = 400
-"""Beyond this a number is a typing error, and computing it would take for ever."""
+LONGEST_SPELLING = 100
+"""What is checked before anything is computed."""
 
 _NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d[\d_]*)(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?"
 _SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
@@ -141,6 +148,8 @@ def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "num
         Fraction(1, 3)
     """
     spelling = str(text).strip()
+    if len(spelling) > LONGEST_SPELLING:
+        raise QuantityError(f"{what} {spelling[:20]!r}… has {len(spelling)} characters, which is no number")
     match = _QUANTITY.fullmatch(spelling)
     if match is None or isinstance(text, bool):
         raise QuantityError(f"{what} {spelling!r} is not a number.{_hint(spelling)}")
@@ -162,6 +171,8 @@ def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "num
             value, low, high = value * number, low * below, high * above
     if any(divides for divides, _, _ in pieces):
         low = high = value
+    if value > LARGEST or 0 < value < Fraction(1, LARGEST):
+        raise QuantityError(f"{what} {spelling!r} is beyond anything this tool counts")
     factors = tuple(number for divides, number, _ in pieces if not divides)
     return Quantity(value, found or unit, low, high, factors if prod(factors) == value else (value,), spelling)
 
@@ -184,6 +195,24 @@ def parse_count(text: str | int | float, *, unit: Unit | None = None, what: str 
     return int(value)
 
 
+def parse_length(text: str | int | float, *, what: str = "sequence length") -> int:
+    """Read a sequence length: positions, or tokens, which is what fills them.
+
+    Raises:
+        QuantityError: If it is not a whole number from 2 to `LONGEST_SEQUENCE`.
+
+    Examples:
+        >>> parse_length("4Ki"), parse_length("512 tokens")
+        (4096, 512)
+    """
+    quantity = parse(text, what=what)
+    unit = Unit.TOKEN if quantity.unit is Unit.TOKEN else Unit.POSITION
+    length = parse_count(text, unit=unit, what=what, least=2)
+    if length > LONGEST_SEQUENCE:
+        raise QuantityError(f"{what} {text!s} is longer than any model takes (at most {LONGEST_SEQUENCE:,})")
+    return length
+
+
 def _unit(word: str, spelling: str, what: str) -> Unit | None:
     name = word.strip().lower()
     if not name:
@@ -201,7 +230,7 @@ def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:
     mantissa, _, exponent = digits.lower().partition("e")
     power = int(match["power"] or 1)
     if abs(int(exponent or 0)) > LARGEST_EXPONENT or power > LARGEST_EXPONENT:
-        raise QuantityError(f"{what} {match.group().strip()!r} is larger than anything this tool counts")
+        raise QuantityError(f"{what} {match.group().strip()!r} is beyond anything this tool counts")
     decimals = len(mantissa.partition(".")[2])
     scale = Fraction(1, 100) if match["scale"] == "%" else Fraction(SCALES.get(match["scale"] or "", 1))
     number = Fraction(digits) ** power * scale

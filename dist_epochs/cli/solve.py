@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import EXIT_DISAGREES, exit_on_input_error
+from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 NUMBERS = {
     "steps": ("1M", "Optimizer steps."),
@@ -40,11 +40,15 @@ def command(as_json: bool, **texts: str | None) -> None:
 
         units = {"steps": Unit.STEP, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "per_device": Unit.SAMPLE,
                  "global_batch": Unit.SAMPLE, "tokens": Unit.TOKEN, "samples": Unit.SAMPLE}  # fmt: skip
-        given = {
-            name: parse(text, unit=units.get(name), what=f"--{name.replace('_', '-')}")
-            for name, text in texts.items()
-            if text is not None
-        }
+        given = {}
+        for name, text in texts.items():
+            if text is not None:
+                what = f"--{name.replace('_', '-')}"
+                given[name] = parse(text, unit=units.get(name), what=what)
+                if name in ("tokens_per_word", "gradient_accumulation") and given[name].unit:
+                    raise InputError(f"{what} {text!r} is a plain number, without {given[name].unit}s")
+                if name == "sequence_length" and given[name].unit not in (None, Unit.POSITION, Unit.TOKEN):
+                    raise InputError(f"{what} {text!r} counts {given[name].unit}s; it must count positions")
         solution = solve(Given(**given))
         if as_json:
             print_json(solution_json(solution))

@@ -101,10 +101,10 @@ def command(
 
 
 def _lengths(text: str | None) -> tuple[int, ...]:
-    from dist_epochs.arithmetic.quantity import Unit, parse_count
+    from dist_epochs.arithmetic.quantity import parse_length
 
     parts = text.split(",") if text else []
-    return tuple(sorted({parse_count(part, unit=Unit.POSITION, what="--sequence-length", least=2) for part in parts}))
+    return tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
 
 
 def _share(text: str) -> Any:

@@ -88,7 +88,7 @@ class Order:
         blocks = order[slots]
         inside = sequence - begins[slots]
         rows = np.empty_like(inside)
-        for block in np.unique(blocks):
-            here = blocks == block
-            rows[here] = self.rows(number, int(block))[inside[here]]
+        by_block = np.argsort(blocks, kind="stable")
+        for here in np.split(by_block, np.flatnonzero(np.diff(blocks[by_block])) + 1):
+            rows[here] = self.rows(number, int(blocks[here[0]]))[inside[here]]
         return blocks, rows

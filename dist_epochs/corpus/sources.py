@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any, BinaryIO, Literal, cast
 from dist_epochs.corpus.tokenizer import EMBEDDED
 from dist_epochs.errors import InputError
 
-__all__ = ["BadDocument", "DocumentMode", "Source", "Unit", "find_sources"]
+__all__ = ["HELD_OUT", "BadDocument", "DocumentMode", "Source", "Unit", "find_sources"]
 
 DocumentMode = Literal["line", "paragraph", "file"]
 """What a document of a text file is: a line, a block between blank lines, or the whole file."""
 
 KINDS = (".txt", ".jsonl", ".parquet")
+HELD_OUT = ".held-out"
+"""Ending of the source that holds another's held-out documents."""
 HUB = "hf:"
 """Prefix of a dataset for `datasets.load_dataset`: `hf:NAME[:CONFIGURATION[:SPLIT]]`."""
 
@@ -28,12 +31,25 @@ class BadDocument(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One input file (or dataset), read from start to end."""
+    """One input file (or dataset), read from start to end.
+
+    Attributes:
+        name: Path, or name of the dataset.
+        kind: Ending of the file, `hub` or `embedded`.
+        size: Bytes; 0 where unknown.
+        modified: When the file was last changed, in nanoseconds; 0 where unknown.
+    """
 
     name: str
     kind: str
-    size: int
-    """Bytes, for the progress bar; 0 where unknown."""
+    size: int = 0
+    modified: int = 0
+
+    @classmethod
+    def of(cls, path: Path, kind: str) -> Unit:
+        """A file as it is now."""
+        status = path.stat()
+        return cls(str(path), kind, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,10 @@ def find_sources(
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two sources are called {name!r}; name them apart: `first={name} second=…`")
+        if name.endswith(HELD_OUT):
+            raise InputError(
+                f"{name!r} cannot name a source: {HELD_OUT} is for its held-out documents; write name=PATH"
+            )
         if not name or any(mark in name for mark in "/\\\0") or name.startswith("."):
             raise InputError(f"{name!r} cannot name a source; write `name=PATH`")
     return tuple(sources)
@@ -100,10 +120,10 @@ def find_sources(
 
 def _units(place: str) -> tuple[tuple[Unit, ...], tuple[str, ...], str]:
     if place == EMBEDDED:
-        return (Unit(EMBEDDED, EMBEDDED, 0),), (), "python-docs"
+        return (Unit(EMBEDDED, EMBEDDED),), (), "python-docs"
     if place.startswith(HUB):
         dataset = place.removeprefix(HUB)
-        return (Unit(dataset, "hub", 0),), (), Path(dataset.split(":")[0]).name
+        return (Unit(dataset, "hub"),), (), Path(dataset.split(":")[0]).name
     path = Path(place)
     if not path.exists():
         raise InputError(f"{place}: no such file or folder. A dataset of the hub is written {HUB}NAME.")
@@ -111,9 +131,9 @@ def _units(place: str) -> tuple[tuple[Unit, ...], tuple[str, ...], str]:
         kind = _kind(path)
         if kind is None:
             raise InputError(f"{place}: not a {', '.join(KINDS)} file (.gz may follow the first two)")
-        return (Unit(str(path), kind, path.stat().st_size),), (), _stem(path)
+        return (Unit.of(path, kind),), (), _stem(path)
     found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    units = tuple(Unit(str(file), kind, file.stat().st_size) for file in found if (kind := _kind(file)))
+    units = tuple(Unit.of(file, kind) for file in found if (kind := _kind(file)))
     if not units:
         raise InputError(f"{place}: no {', '.join(KINDS)} file in this folder")
     return units, tuple(str(file) for file in found if _kind(file) is None), path.resolve().name
@@ -151,7 +171,7 @@ def _open(path: Path) -> BinaryIO:
 def _guarded(file: BinaryIO, path: Path) -> Iterator[bytes]:
     try:
         yield from file
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged or cut gzip file: {error}") from None
 
 
@@ -188,6 +208,8 @@ def _json_document(line: str, column: str, place: str) -> str | BadDocument:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         return BadDocument(f"{place}: broken JSON: {error.msg} at column {error.colno}")
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, endless nesting
+        return BadDocument(f"{place}: broken JSON: {error}")
     if not isinstance(row, dict):
         return BadDocument(f"{place}: a JSON {type(row).__name__}, not an object with a {column!r} key")
     return _column(row, column, place)

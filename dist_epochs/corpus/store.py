@@ -76,8 +76,8 @@ class SourceStore:
         """Samples per pass, for each length this source is packed at."""
         samples = {}
         for folder in self.folder.glob("packed-*"):
-            if folder.suffix != ".new":
-                samples[int(folder.name.removeprefix("packed-"))] = int(_json(folder / "packing.json")["samples"])
+            if folder.name.removeprefix("packed-").isdigit():
+                samples[int(folder.name.removeprefix("packed-"))] = _packing_counts(folder)["samples"]
         return dict(sorted(samples.items()))
 
     def packing(self, sequence_length: int) -> Packing:
@@ -90,7 +90,7 @@ class SourceStore:
         if not folder.is_dir():
             have = ", ".join(map(str, self.packed_lengths())) or "none"
             raise InputError(f"{self.folder}: not packed at length {sequence_length} (packed: {have})")
-        counts = _json(folder / "packing.json")
+        counts = _packing_counts(folder)
         return Packing(
             sequence_length=sequence_length,
             block_samples=_read(folder / "blocks", BLOCK_SAMPLES, len(self.blocks)),
@@ -174,11 +174,16 @@ class Store:
             raise InputError(
                 f"{path}: a store of version {self.manifest.get('version')}; this program reads version {VERSION}"
             )
-        token_type = np.dtype(f"<u{self.manifest['token_bytes']}")
-        self._sources = [
-            SourceStore(path / "sources" / entry["name"], entry, token_type, self.manifest["block_documents"])
-            for entry in self.manifest["sources"]
-        ]
+        try:
+            token_type = np.dtype(f"<u{self.manifest['token_bytes']}")
+            self._sources = [
+                SourceStore(path / "sources" / entry["name"], entry, token_type, self.manifest["block_documents"])
+                for entry in self.manifest["sources"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path / 'manifest.json'}: damaged: {type(error).__name__} {error}") from None
 
     def sources(self, *, held_out: bool = False) -> list[SourceStore]:
         """The sources to train on, or the held-out documents."""
@@ -270,6 +275,15 @@ def _cut_blocks(shard_documents: list[int], lengths: Integers, block_documents: 
             rows.append((shard, first + start, stop - start, before[start], before[stop] - before[start]))
         first += documents
     return np.array(rows, dtype=BLOCKS)
+
+
+def _packing_counts(folder: Path) -> dict[str, int]:
+    counts = _json(folder / "packing.json")
+    if not all(isinstance(counts.get(name), int) for name in ("samples", "pieces")):
+        raise InputError(
+            f"{folder / 'packing.json'}: damaged: no samples and pieces. Delete the folder and pack again."
+        )
+    return counts
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from the last complete input file.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import islice
@@ -21,7 +23,7 @@ import numpy as np
 
 from dist_epochs.corpus.files import make_durable, write_json
 from dist_epochs.corpus.packing import pack_block
-from dist_epochs.corpus.sources import BadDocument, Source, Unit
+from dist_epochs.corpus.sources import HELD_OUT, BadDocument, Source, Unit
 from dist_epochs.corpus.store import LENGTHS, VERSION, SourceStore, Store, pack_source
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
@@ -36,6 +38,9 @@ SHARD_TOKENS = 2**24
 
 BATCH_DOCUMENTS = 1000
 """Documents encoded at once."""
+
+PROGRESS = "progress.json"
+"""File of an unfinished store that says whose it is and how far it came."""
 
 Progress = Callable[[int], None]
 
@@ -99,9 +104,10 @@ class _Writer:
         raw = ids.astype(self._token_type).tobytes()
         self._write(raw, np.array([len(ids)], LENGTHS).tobytes())
         self._digest.update(len(ids).to_bytes(8, "little") + raw)
-        if not self._documents:
-            self.lengths.append([])
-        self.lengths[-1].append(len(ids))
+        if self._folder is None:  # --count-only packs from these; a store keeps them on the disk
+            if not self._documents:
+                self.lengths.append([])
+            self.lengths[-1].append(len(ids))
         self._documents += 1
         self._tokens += len(ids)
         draft.documents += 1
@@ -114,9 +120,10 @@ class _Writer:
         if not self._documents:
             return
         for file in self._open or ():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+            with _named(file.name):
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
         self.draft.shards.append(
             {"documents": self._documents, "tokens": self._tokens, "sha256": self._digest.hexdigest()}
         )
@@ -126,7 +133,8 @@ class _Writer:
     def abandon(self) -> None:
         """Close the files of an unfinished shard."""
         for file in self._open or ():
-            file.close()
+            with suppress(OSError):  # a full disk; the error is on its way already
+                file.close()
 
     def _write(self, tokens: bytes, length: bytes) -> None:
         if self._folder is None:
@@ -134,8 +142,18 @@ class _Writer:
         if self._open is None:
             stem = self._folder / f"{len(self.draft.shards):05d}"
             self._open = (open(f"{stem}.tokens", "wb"), open(f"{stem}.lengths", "wb"))  # noqa: SIM115, PTH123
-        self._open[0].write(tokens)
-        self._open[1].write(length)
+        for file, data in zip(self._open, (tokens, length), strict=True):
+            with _named(file.name):
+                file.write(data)
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Errors of a full disk say which file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def tokenize(
@@ -165,26 +183,62 @@ def tokenize(
     if out is None:
         manifest, lengths = _count(sources, tokenizer, settings, None, progress)
         return describe(manifest, _samples_of(lengths, settings.sequence_lengths))
+    out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: not empty. A store is written to a new folder; nothing was changed.")
     partial = out.with_name(out.name + ".partial")
-    try:
+    with _workplace(partial, _command(sources, tokenizer, settings)):
         manifest, _ = _count(sources, tokenizer, settings, partial, progress)
         tokenizer.save(partial / "tokenizer")
         write_json(partial / "manifest.json", manifest)
-        (partial / "progress.json").unlink()
         pack(Store(partial), settings.sequence_lengths)
+        (partial / PROGRESS).unlink()
         partial.rename(out)
         make_durable(out.parent)
-    except Exception as error:
-        if not isinstance(error, _Unfinished):
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
     return describe(*_counts_of(Store(out)))
 
 
-class _Unfinished(InputError):
-    """An unfinished store that belongs to another command; it is not ours to remove."""
+@contextmanager
+def _workplace(partial: Path, command: str) -> Iterator[None]:
+    """The folder a store is built in: new, or left by a kill of the same command. Removed on errors.
+
+    A folder that is not ours, belongs to another command, or is being written is left alone.
+    """
+    new_from = next((folder for folder in (*reversed(partial.parents), partial) if not folder.exists()), None)
+    if new_from is None:
+        _check_ours(partial, command)
+    partial.mkdir(parents=True, exist_ok=True)
+    handle = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"{partial}: another process is writing this store") from None
+    try:
+        if not (partial / PROGRESS).exists():
+            write_json(partial / PROGRESS, {"command": command, "finished": 0, "drafts": []})
+        yield
+    except Exception:
+        shutil.rmtree(new_from or partial, ignore_errors=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def _check_ours(partial: Path, command: str) -> None:
+    progress = partial / PROGRESS
+    try:
+        begun_by = json.loads(progress.read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{partial}: in the way: stores are built there, and it holds something else. "
+            "Move it, or choose another --out."
+        ) from None
+    if begun_by != command:
+        raise InputError(
+            f"{partial}: holds the unfinished store of another command (other sources, tokenizer or options). "
+            "Finish that one, or delete the folder."
+        )
 
 
 def pack(store: Store, sequence_lengths: Sequence[int]) -> dict[str, Any]:
@@ -231,10 +285,10 @@ def _count(
     """Read everything; returns the manifest, and the document lengths of each source's shards."""
     token_type = np.dtype("<u2" if tokenizer.vocabulary_size <= 2**16 else "<u4")
     command = _command(sources, tokenizer, settings)
-    finished, drafts = _recover(folder, command)
+    finished, drafts = _recover(folder)
     if not drafts:
         drafts = [_Draft(name=s.name, held_out=False) for s in sources]
-        drafts += [_Draft(name=f"{s.name}.held-out", held_out=True) for s in sources if settings.held_out]
+        drafts += [_Draft(name=f"{s.name}{HELD_OUT}", held_out=True) for s in sources if settings.held_out]
     writers = {d.name: _Writer(d, folder and folder / "sources" / d.name, token_type) for d in drafts}
     units = [(source, unit) for source in sources for unit in source.units]
     try:
@@ -249,7 +303,7 @@ def _count(
                     writer.close_shard()
                 if folder is not None:
                     state = {"command": command, "finished": number + 1, "drafts": [asdict(d) for d in drafts]}
-                    write_json(folder / "progress.json", state)
+                    write_json(folder / PROGRESS, state)
     finally:
         for writer in writers.values():
             writer.abandon()
@@ -304,29 +358,20 @@ def _destination(source: Source, text: str, settings: Settings) -> str:
     if not settings.held_out:
         return source.name
     draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-    return f"{source.name}.held-out" if draw < settings.held_out * 2**64 else source.name
+    return f"{source.name}{HELD_OUT}" if draw < settings.held_out * 2**64 else source.name
 
 
-def _recover(folder: Path | None, command: str) -> tuple[int, list[_Draft]]:
-    """What an interrupted run of the same command finished; an empty folder otherwise."""
+def _recover(folder: Path | None) -> tuple[int, list[_Draft]]:
+    """What an interrupted run of the same command finished."""
     if folder is None:
         return 0, []
-    state_file = folder / "progress.json"
-    if not state_file.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return 0, []
-    state = json.loads(state_file.read_text(encoding="utf-8"))
-    if state["command"] != command:
-        raise _Unfinished(
-            f"{folder}: holds the unfinished store of another command (other sources, tokenizer or options). "
-            "Finish that one, or delete the folder."
-        )
+    state = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
     return state["finished"], [_Draft(**draft) for draft in state["drafts"]]
 
 
 def _command(sources: Sequence[Source], tokenizer: TextTokenizer, settings: Settings) -> str:
-    decisive = [[asdict(source) for source in sources], tokenizer.fingerprint, str(settings), BLOCK_DOCUMENTS]
+    read = [asdict(source) | {"ignored": None} for source in sources]
+    decisive = [read, tokenizer.fingerprint, str(settings), BLOCK_DOCUMENTS]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 

@@ -38,7 +38,8 @@ class LedgerFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        _drop_cut_line(self._handle)
 
     def append(self, event: str, **fields: Any) -> None:
         """Add one line; it survives a kill of this process at once."""
@@ -58,6 +59,19 @@ class LedgerFile:
         """Make everything durable and close."""
         self.make_durable()
         os.close(self._handle)
+
+
+def _drop_cut_line(handle: int) -> None:
+    """Take off a last line without its newline: nothing reads it, and the next line must not join it."""
+    size = os.fstat(handle).st_size
+    tail = b""
+    while size > 0 and b"\n" not in tail:
+        start = max(0, size - 4096)
+        tail = os.pread(handle, size - start, start)
+        size = start
+    end = size + tail.rfind(b"\n") + 1
+    if end < os.fstat(handle).st_size:
+        os.ftruncate(handle, end)
 
 
 def read_lines(path: Path) -> list[bytes]:

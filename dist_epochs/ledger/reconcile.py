@@ -15,6 +15,7 @@ from dist_epochs.ledger.totals import Tally, Totals, read_totals
 
 __all__ = ["Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
 
+PLAN_KEYS = ("steps", "passes", "phases", "corpus", "coverage", "sample_digest", "global_batch")
 UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
 
 
@@ -160,9 +161,10 @@ def reconcile(totals: Totals, plan: dict[str, Any] | None) -> Reconciliation:
         planned_passes = dict(drawn_from_json(plan["passes"] or []))
         recorded, skipped = _recorded(totals.applied), _recorded(totals.skipped)
         recorded["steps"], skipped["steps"] = totals.applied.steps, totals.skipped.steps
+        left = _left(plan, totals.last_step)
         for unit in UNITS:
             if plan[unit] is not None:
-                differences += _explain(unit, plan[unit], recorded[unit], skipped[unit], totals, plan)
+                differences += _explain(unit, plan[unit], recorded[unit], skipped[unit], totals, plan, left.get(unit))
         if planned_passes:
             differences += _by_source(planned_passes, totals, plan)
             differences += _digests(planned_passes, totals)
@@ -179,8 +181,8 @@ def read_plan(path: Path) -> dict[str, Any]:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: damaged: {error}") from None
-    if not isinstance(plan, dict) or not all(unit in plan for unit in (*UNITS, "passes")):
-        raise InputError(f"{path}: not a plan")
+    if not isinstance(plan, dict) or not all(key in plan for key in PLAN_KEYS):
+        raise InputError(f"{path}: not a plan of this program: it has no {', '.join(PLAN_KEYS)}")
     return plan
 
 
@@ -206,27 +208,52 @@ def _recorded(tally: Tally) -> dict[str, int]:
     }
 
 
+def _left(plan: dict[str, Any], done: int) -> dict[str, int]:
+    """What the plan has for the steps after step `done`, in the units that follow from the phases."""
+    left = dict.fromkeys(UNITS[:4], 0)
+    for phase in plan["phases"]:
+        steps = phase["steps"] - min(done, phase["steps"])
+        done -= phase["steps"] - steps
+        samples = steps * phase["global_batch"]
+        left["steps"] += steps
+        left["micro_steps"] += steps * phase["gradient_accumulation"]
+        left["samples"] += samples
+        left["positions"] += samples * phase["sequence_length"]
+    return left
+
+
 def _explain(
-    unit: str, planned: int, recorded: int, skipped: int, totals: Totals, plan: dict[str, Any]
+    unit: str,
+    planned: int,
+    recorded: int,
+    skipped: int,
+    totals: Totals,
+    plan: dict[str, Any],
+    left: int | None,
 ) -> list[Difference]:
-    """Split the difference in one unit by cause."""
+    """Split the difference in one unit by cause.
+
+    `left` is what the steps not taken would have drawn, where that is known; the rest then must not
+    differ from it.
+    """
     differences = []
     rest = planned - recorded
     if skipped:
         differences.append(Difference(unit=unit, planned=planned, recorded=recorded, cause="skipped", amount=skipped))
         rest -= skipped
     if rest:
-        cause = _cause(unit, rest, totals, plan)
+        cause = _cause(unit, rest, totals, plan, left)
         differences.append(Difference(unit=unit, planned=planned, recorded=recorded, cause=cause, amount=rest))
     return differences
 
 
-def _cause(unit: str, rest: int, totals: Totals, plan: dict[str, Any]) -> str:
+def _cause(unit: str, rest: int, totals: Totals, plan: dict[str, Any], left: int | None) -> str:
     size = plan["global_batch"]["data_parallel_size"]
     if unit == "micro_steps" and any(s.facts.get("data_parallel_size", size) != size for s in totals.segments):
         return "topology changed"
-    if rest > 0 and totals.last_step < plan["steps"]:
-        return "stopped early" if totals.segments[-1].status == "stopped" else "not finished"
+    status = totals.segments[-1].status
+    if rest > 0 and left in (None, rest) and totals.last_step < plan["steps"] and status != "finished":
+        return "stopped early" if status == "stopped" else "not finished"
     return "unexplained"
 
 
@@ -241,7 +268,7 @@ def _by_source(planned: dict[PassKey, Counts], totals: Totals, plan: dict[str, A
                 sum(getattr(counts, unit) for key, counts in passes.items() if key.source == name)
                 for passes in (planned, totals.applied.passes, totals.skipped.passes)
             )
-            differences += _explain(f"{unit} of {name}", wanted, applied, skipped, totals, plan)
+            differences += _explain(f"{unit} of {name}", wanted, applied, skipped, totals, plan, None)
     return differences
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,29 +126,48 @@ def read_totals(path: Path, *, up_to: int | None = None) -> Totals:
     ]
     if not starts:
         raise InputError(f"{path}: no segment line; this is not a ledger, or its run never began")
+    for at, entry in starts:
+        if not isinstance(entry.get("from_step"), int):
+            raise InputError(f"{path}:{at + 1}: damaged: a segment line without from_step")
     known = list(starts)
     if up_to is not None:
         starts = [*starts, (len(lines), {"from_step": up_to})]
     totals, begin = _anchor(path, lines, starts)
     records = _records(path, lines, begin, totals)
+    expected = totals.last_step + 1
     later = {at: min((entry["from_step"] for other, entry in starts if other > at), default=None) for at, _ in starts}
     opened: dict[int, int] = {}
     segment_at = -1
     for at, entry in records:
-        match entry["event"]:
-            case "segment":
-                segment_at = at
-            case "begin":
-                opened[entry["step"]] = segment_at
-            case "applied" | "skipped":
-                opened.pop(entry["step"], None)
-                limit = later.get(segment_at if segment_at >= 0 else _segment_before(starts, at))
-                replaced = limit is not None and entry["step"] > limit
-                kind = "replayed" if replaced else entry["event"]
-                getattr(totals, kind).add(entry["micro_steps"], dict(drawn_from_json(entry["drawn"])))
+        with _at_line(path, at):
+            match entry["event"]:
+                case "segment":
+                    segment_at, expected = at, entry["from_step"] + 1
+                case "begin":
+                    opened[entry["step"]] = segment_at
+                case "applied" | "skipped":
+                    if entry["step"] != expected:
+                        raise InputError(f"{path}:{at + 1}: step {entry['step']} where step {expected} must follow")
+                    expected += 1
+                    opened.pop(entry["step"], None)
+                    limit = later.get(segment_at if segment_at >= 0 else _segment_before(starts, at))
+                    replaced = limit is not None and entry["step"] > limit
+                    kind = "replayed" if replaced else entry["event"]
+                    getattr(totals, kind).add(entry["micro_steps"], dict(drawn_from_json(entry["drawn"])))
     totals.unfinished += len(opened)
     totals.segments = _segments(path, lines, known)
     return totals
+
+
+@contextmanager
+def _at_line(path: Path, at: int) -> Iterator[None]:
+    """Name the line that lacks a field."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}:{at + 1}: damaged: {type(error).__name__} {error}") from None
 
 
 def _records(path: Path, lines: list[bytes], begin: int, totals: Totals) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -163,10 +183,19 @@ def _anchor(path: Path, lines: list[bytes], starts: list[tuple[int, dict[str, An
     for at in range(len(lines) - 1, -1, -1):
         if lines[at].startswith(b'{"event":"totals"'):
             entry = parse_line(path, at + 1, lines[at])
-            if all(start["from_step"] >= entry["step"] for other, start in starts if other > at):
-                applied, skipped, replayed = (Tally.from_json(entry[k]) for k in ("applied", "skipped", "replayed"))
-                return Totals(applied, skipped, replayed, entry["unfinished"]), at + 1
+            with _at_line(path, at):
+                usable = _usable(at, entry, starts)
+            if usable is not None:
+                return usable, at + 1
     return Totals(), 0
+
+
+def _usable(at: int, entry: dict[str, Any], starts: list[tuple[int, dict[str, Any]]]) -> Totals | None:
+    """A totals line as totals, unless a later segment reaches back behind it."""
+    if any(start["from_step"] < entry["step"] for other, start in starts if other > at):
+        return None
+    applied, skipped, replayed = (Tally.from_json(entry[kind]) for kind in ("applied", "skipped", "replayed"))
+    return Totals(applied, skipped, replayed, entry["unfinished"])
 
 
 def _segment_before(starts: list[tuple[int, dict[str, Any]]], at: int) -> int:

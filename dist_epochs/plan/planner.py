@@ -22,6 +22,9 @@ __all__ = ["CorpusCounter", "Plan", "SourcePlan", "fingerprint", "make_plan", "m
 
 PACKING = "best-fit-decreasing in blocks, 1"
 ORDER = "blocks and rows by hash, over lanes, 1"
+COST = ("parameters", "flops_per_token", "flops", "device_hours", "wall_hours", "price", "memory_bytes")
+"""Keys of the cost, which this version does not estimate."""
+MOST_PASSES = 1_000_000
 MASKS = "fixed count by hash, 1"
 
 
@@ -152,6 +155,7 @@ class Plan:
                 }
                 for phase, batch in zip(self.phases, self.batches, strict=True)
             ],
+            "cost": dict.fromkeys(COST),
             "corpus": self._corpus_json(),
             "passes": None
             if self.passes is None
@@ -221,6 +225,7 @@ def make_plan(
     notes = [_not_counted(recipe)] if facts is None else list(_not_packed(facts, schedule))
     drawn: tuple[Draw, ...] | None = None
     if facts is not None and mixture is not None and not notes:
+        _refuse_endless(schedule, facts)
         drawn = tuple(
             draw for span in schedule.spans() for draw in draws(span, mixture, facts.samples(span.sequence_length))
         )
@@ -234,7 +239,7 @@ def make_plan(
         passes=passes,
         sources=_sources(facts, drawn, passes) if facts and drawn else (),
         coverage=_coverage(facts, drawn, counter) if facts and drawn and counter else None,
-        fingerprint=fingerprint(recipe, schedule, facts),
+        fingerprint=fingerprint(recipe, schedule, facts, mixture),
         notes=tuple(notes),
     )
 
@@ -270,10 +275,11 @@ def mixture_of(recipe: Recipe, facts: CorpusFacts) -> Mixture:
     for name in weights or ():
         if name not in names:
             raise InputError(f"corpus.weights names {name!r}; {facts.store} holds {', '.join(names)}")
-    return Mixture.of(weights or {names[0]: Fraction(1)})
+    stated = weights or {names[0]: Fraction(1)}
+    return Mixture.of({name: stated[name] for name in names if name in stated})
 
 
-def fingerprint(recipe: Recipe, schedule: Schedule, facts: CorpusFacts | None) -> str:
+def fingerprint(recipe: Recipe, schedule: Schedule, facts: CorpusFacts | None, mixture: Mixture | None) -> str:
     """Digest of all that decides which samples are drawn, with which masks; never of the devices."""
     model = recipe.model
     decisive = {
@@ -282,7 +288,7 @@ def fingerprint(recipe: Recipe, schedule: Schedule, facts: CorpusFacts | None) -
         "order": ORDER,
         "masks": [MASKS, model.objective, str(model.mask_probability)] if model else None,
         "seed": recipe.seed,
-        "weights": {name: str(weight) for name, weight in (recipe.corpus.weights or {}).items()},
+        "mixture": list(zip(mixture.names, mixture.weights, strict=True)) if mixture else None,
         "phases": [[phase.steps, phase.sequence_length, phase.global_batch] for phase in schedule.phases],
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
@@ -329,6 +335,15 @@ def _not_packed(facts: CorpusFacts, schedule: Schedule) -> Iterable[tuple[str, s
                 f"{facts.store} is not packed at length {length}, so its samples and tokens are not known: "
                 f"run `dist-epochs tokenize {facts.store} --sequence-length {length}`",
             )
+
+
+def _refuse_endless(schedule: Schedule, facts: CorpusFacts) -> None:
+    passes = sum(phase.samples // min(facts.samples(phase.sequence_length).values()) + 1 for phase in schedule.phases)
+    if passes > MOST_PASSES:
+        raise InputError(
+            f"the phases draw up to {passes:,} passes over {facts.store}, and at most {MOST_PASSES:,} are planned "
+            "one by one. The steps are far too many for this corpus, or mistyped."
+        )
 
 
 def _sources(

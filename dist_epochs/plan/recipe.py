@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
 from dist_epochs.plan.yaml_reader import RecipeError, load
 
 __all__ = [
@@ -29,17 +29,18 @@ def _count(unit: Unit | None, least: int = 1) -> BeforeValidator:
     return BeforeValidator(lambda text: parse_count(text, unit=unit, what="it", least=least))
 
 
-def _quantity(*units: Unit) -> BeforeValidator:
-    def read(text: Any) -> Quantity:
-        quantity = text if isinstance(text, Quantity) else parse(text, what="it")
-        if quantity.unit is not None and quantity.unit not in units:
-            wanted = " or ".join(f"{unit}s" for unit in units)
-            raise ValueError(f"{quantity.text!r} counts {quantity.unit}s; it must count {wanted}")
-        if quantity.value <= 0:
-            raise ValueError(f"it must be above zero, not {quantity.text}")
-        return quantity
+def _read_quantity(text: Any, *units: Unit) -> Quantity:
+    quantity = text if isinstance(text, Quantity) else parse(text, what="it")
+    if quantity.unit is not None and quantity.unit not in units:
+        wanted = " or ".join(f"{unit}s" for unit in units) or "nothing"
+        raise ValueError(f"{quantity.text!r} counts {quantity.unit}s; it must count {wanted}")
+    if quantity.value <= 0:
+        raise ValueError(f"it must be above zero, not {quantity.text}")
+    return quantity
 
-    return BeforeValidator(read)
+
+def _quantity(*units: Unit) -> BeforeValidator:
+    return BeforeValidator(lambda text: _read_quantity(text, *units))
 
 
 def _share(text: Any) -> Fraction:
@@ -53,11 +54,26 @@ def _number(text: Any) -> float:
     return float(parse(text, what="it").value)
 
 
+def _batch(text: Any) -> Quantity:
+    quantity = _read_quantity(text, Unit.SAMPLE, Unit.TOKEN, Unit.POSITION)
+    if len(quantity.factors) > 1:
+        raise ValueError(f"{quantity.text!r} is a product; give the samples, the length is the phase's")
+    return quantity
+
+
+def _below_one(text: Any) -> float:
+    number = _number(text)
+    if not 0 <= number < 1:
+        raise ValueError(f"it must be at least 0 and below 1, not {text}")
+    return number
+
+
 Steps = Annotated[int, _count(Unit.STEP)]
 Samples = Annotated[int, _count(Unit.SAMPLE)]
-Length = Annotated[int, _count(Unit.POSITION, least=2)]
+Length = Annotated[int, BeforeValidator(lambda text: parse_length(text, what="it"))]
+Share = Annotated[float, BeforeValidator(_below_one)]
 Number = Annotated[float, BeforeValidator(_number)]
-Batch = Annotated[Quantity, _quantity(Unit.SAMPLE, Unit.TOKEN, Unit.POSITION)]
+Batch = Annotated[Quantity, BeforeValidator(_batch)]
 
 
 class _Part(BaseModel):
@@ -154,7 +170,7 @@ class OptimizerRecipe(_Part):
     """How it falls from the peak to zero at the last step."""
     weight_decay: Number = 0.01
     """Decoupled decay of matrices; biases and norms have none."""
-    betas: tuple[Number, Number] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     """Adam's averaging factors."""
     epsilon: Number = 1e-8
     """Adam's denominator term."""
@@ -181,7 +197,7 @@ class Recipe(_Part):
 
     name: str
     """Name of the run, for titles and trackers."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of order, masks and initial weights."""
     corpus: CorpusRecipe
     batch: BatchRecipe
@@ -198,6 +214,15 @@ class Recipe(_Part):
     tracking: TrackingRecipe | None = None
     log_every: Steps = 10
     """Steps between logged rows."""
+
+    @model_validator(mode="after")
+    def _warms_up_in_time(self) -> Recipe:
+        steps = sum(phase.steps for phase in self.phases)
+        if self.optimizer is not None and self.optimizer.warmup_steps > steps:
+            raise ValueError(
+                f"optimizer.warmup_steps is {self.optimizer.warmup_steps:,} and the run has {steps:,} steps"
+            )
+        return self
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from dist_epochs.arithmetic.quantity import Quantity
 from dist_epochs.plan.recipe import Recipe
+from dist_epochs.plan.yaml_reader import is_text
 
 __all__ = ["recipe_to_data", "recipe_to_yaml"]
 
@@ -23,7 +24,18 @@ def recipe_to_data(recipe: Recipe) -> dict[str, Any]:
 
 def recipe_to_yaml(recipe: Recipe) -> str:
     """A recipe as YAML that reads back as the same recipe."""
-    return yaml.safe_dump(recipe_to_data(recipe), sort_keys=False, allow_unicode=True)
+    return yaml.dump(recipe_to_data(recipe), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that our reader would take for a number."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text(text) else '"')
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _plain(value: Any) -> Any:

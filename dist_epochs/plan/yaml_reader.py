@@ -19,13 +19,15 @@ from pydantic_core import ErrorDetails
 
 from dist_epochs.errors import InputError
 
-__all__ = ["RecipeError", "load"]
+__all__ = ["RecipeError", "is_text", "load"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
 
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9_]*)(\.[0-9]*|(?=[eE])))([eE][-+]?[0-9]+)?")
+_WHOLE = r"(0|[1-9][0-9]*(_[0-9]+)*)"
+_INTEGER = re.compile(rf"[-+]?{_WHOLE}")
+_FLOAT = re.compile(rf"[-+]?(\.[0-9]+|{_WHOLE}(\.[0-9]*|(?=[eE])))([eE][-+]?[0-9]+)?")
+_LONGEST_NUMBER = 100
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -70,9 +72,12 @@ def _compose(text: str, path: Path, lines: dict[Place, str]) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise RecipeError(f"{where}: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"{path}: {error}") from None
-    return None if node is None else _value(node, (), path, lines)
+    try:
+        return None if node is None else _value(node, (), path, lines)
+    except RecursionError:
+        raise RecipeError(f"{path}: keys or lists are nested without end") from None
 
 
 def _value(node: yaml.Node, place: Place, path: Path, lines: dict[Place, str]) -> Any:
@@ -95,9 +100,16 @@ def _value(node: yaml.Node, place: Place, path: Path, lines: dict[Place, str]) -
     return result
 
 
+def is_text(text: str) -> bool:
+    """Whether an unquoted scalar reads back as text."""
+    return isinstance(_scalar(text), str)
+
+
 def _scalar(text: str) -> Any:
     if text in _CONSTANTS:
         return _CONSTANTS[text]
+    if len(text) > _LONGEST_NUMBER:
+        return text
     if _INTEGER.fullmatch(text):
         return int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
@@ -137,7 +149,7 @@ def _descend(target: Any, part: str, place: Place, where: str) -> tuple[Any, Pla
 
 
 def _index(target: list[Any], part: str, where: str) -> int:
-    if not part.isdigit() or int(part) >= len(target):
+    if not (part.isascii() and part.isdigit()) or int(part) >= len(target):
         raise RecipeError(f"{where}: {part!r} must be a number from 0 to {len(target) - 1}")
     return int(part)
 

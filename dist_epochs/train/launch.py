@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from accelerate import Accelerator
+from accelerate.commands.config.config_args import default_config_file
 
 from dist_epochs.errors import InputError
 
@@ -103,13 +104,27 @@ def launcher_processes() -> int | None:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return None
-    if not any(Path(word).name.startswith("accelerate") for word in words[:3]) or "launch" not in words:
-        return None
-    return asked_processes(words)
+    return asked_processes(words) if is_accelerate_launch(words) else None
+
+
+def is_accelerate_launch(words: Sequence[str]) -> bool:
+    """Whether a command line is `accelerate launch`, in any of its spellings.
+
+    Examples:
+        >>> is_accelerate_launch(["/bin/python", "/bin/accelerate-launch", "--cpu"])
+        True
+    """
+    names = [Path(word).name for word in words[:4]]
+    modules = ("accelerate.commands.launch", "accelerate/commands/launch.py")
+    return (
+        "accelerate-launch" in names
+        or ("accelerate" in names and "launch" in words)
+        or any(word.endswith(modules) for word in words[:4])
+    )
 
 
 def asked_processes(words: Sequence[str]) -> int | None:
-    """The number of processes on one machine that an `accelerate launch` command line asks for.
+    """The number of processes on one machine that an `accelerate launch` command line (or its file) asks for.
 
     Examples:
         >>> asked_processes(["accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "dist_epochs.train"])
@@ -120,7 +135,8 @@ def asked_processes(words: Sequence[str]) -> int | None:
         name, equals, value = word.partition("=")
         options.setdefault(name.lstrip("-").replace("-", "_"), value if equals else following)
     settings: dict[str, Any] = {}
-    if (file := Path(options.get("config_file", ""))).is_file():
+    file = Path(options.get("config_file", default_config_file))
+    if file.is_file():
         settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     numbers = [
         str(options.get(name, settings.get(name, default)))

@@ -35,10 +35,10 @@ def model_config(recipe: ModelRecipe) -> PretrainedConfig:
     """
     try:
         if isinstance(recipe.config, str):
-            return AutoConfig.from_pretrained(recipe.config)
+            return AutoConfig.from_pretrained(recipe.config, trust_remote_code=False)
         settings = dict(recipe.config)
         config = AutoConfig.for_model(settings.pop("model_type", ""), **settings)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+    except Exception as error:  # every kind of configuration raises its own
         raise InputError(f"model.config: not a configuration transformers can use: {error}") from None
     plain = type(config)()
     for name in settings:
@@ -93,16 +93,28 @@ def build_model(recipe: ModelRecipe, config: PretrainedConfig, seed: int) -> Pre
     family = AutoModelForMaskedLM if recipe.objective == "masked" else AutoModelForCausalLM
     torch.manual_seed(seed)
     try:
-        return family.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
-    except ValueError as error:
+        model = family.from_config(config, attn_implementation="sdpa", dtype=torch.float32, trust_remote_code=False)
+        _try_out(model)
+    except Exception as error:  # every kind of model raises its own
         raise InputError(
-            f"model: {config.model_type} cannot be trained with a {recipe.objective} objective: {error}"
+            f"model: {config.model_type} cannot be trained with a {recipe.objective} objective here: {error}"
         ) from None
+    return model
+
+
+@torch.no_grad()
+def _try_out(model: PreTrainedModel) -> None:
+    """Two tokens with a mask of our shape: a model that cannot take it says so now."""
+    model(
+        input_ids=torch.zeros(1, 2, dtype=torch.int64),
+        attention_mask=torch.ones(1, 1, 2, 2, dtype=torch.bool),
+        use_cache=False,
+    )
 
 
 def transformers_tokenizer(tokenizer: TextTokenizer) -> Any:
     """The store's tokenizer as a transformers one, to save beside the model."""
     folder = Path(tokenizer.path).parent
     if (folder / "tokenizer_config.json").is_file():
-        return AutoTokenizer.from_pretrained(str(folder))
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     return PreTrainedTokenizerFast(tokenizer_file=str(tokenizer.path), **tokenizer.roles)

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
-from dist_epochs.corpus.files import make_durable
+from dist_epochs.corpus.files import make_durable, new_folder
 from dist_epochs.corpus.objective import Objective
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.store import Store
@@ -87,13 +88,14 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
     corpus, plan = exact_plan(recipe, setup.store, setup.objective, data_parallel_size(accelerator))
     evaluation = _evaluation(setup, accelerator)
     model = build_model(setup.model, model_config(setup.model), recipe.seed)
+    torch.manual_seed(recipe.seed + 1 + accelerator.process_index)  # dropout differs between ranks
     optimizer = _adamw(model, setup.optimizer)
     _make_run_directory(out, recipe, plan, accelerator)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     tracking = recipe.tracking.wandb if recipe.tracking else None
     config = {"plan": plan.to_json(), "recipe": recipe_to_data(recipe)}
     with StopSignals() as signals:
-        tracker = Tracker(accelerator, project=tracking, name=recipe.name, folder=out, config=config)
+        tracker = Tracker(accelerator, project=tracking, name=recipe.name, folder=out, config=config, say=speak)
         peers = connect()
         ledger = Ledger(out / "ledger.jsonl", peers, segment=_segment(accelerator, plan))
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -107,10 +109,11 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
         )  # fmt: skip
         try:
             train(run, corpus.windows(plan.batches, peers.rank))
+            _save(accelerator, prepared, setup.tokenizer, out)
         except BaseException as error:
-            ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
+            with suppress(OSError):  # a full disk takes this line too
+                ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
             raise
-        _save(accelerator, prepared, setup.tokenizer, out)
         stopped = ledger.totals.last_step < plan.steps
         ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
     if accelerator.is_main_process:
@@ -240,10 +243,12 @@ def _save(accelerator: Accelerator, model: nn.Module, tokenizer: TextTokenizer, 
         return
     disable_progress_bar()  # ours is the only one
     unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
-    beside = out / "model.new"
-    unwrapped.save_pretrained(beside, state_dict=state)
-    transformers_tokenizer(tokenizer).save_pretrained(beside)
-    beside.rename(out / "model")
+    try:
+        with new_folder(out / "model") as folder:
+            unwrapped.save_pretrained(folder, state_dict=state)
+            transformers_tokenizer(tokenizer).save_pretrained(folder)
+    except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
+        raise InputError(f"{out / 'model'}: the trained model could not be saved: {error}") from None
 
 
 def _verdict(result: Reconciliation) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
     if importlib.util.find_spec("wandb") is None:
         raise InputError("tracking.wandb is set and wandb is not installed: `pip install wandb`, or remove tracking")
     os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_INIT_TIMEOUT", "30")
     if "WANDB_MODE" not in os.environ and not _logged_in():
         os.environ["WANDB_MODE"] = "offline"
         say("wandb: not logged in, so the run is written offline into its directory; `wandb sync` sends it later")
@@ -58,17 +59,33 @@ class Tracker:
         name: Name of the run.
         folder: Run directory.
         config: The plan and the recipe.
+        say: Prints a line.
     """
 
     def __init__(
-        self, accelerator: Accelerator, *, project: str | None, name: str, folder: Path, config: Mapping[str, Any]
+        self,
+        accelerator: Accelerator,
+        *,
+        project: str | None,
+        name: str,
+        folder: Path,
+        config: Mapping[str, Any],
+        say: Callable[[str], None],
     ) -> None:
         self._accelerator = accelerator
         self._run: Any = None
         if project is None:
             return
         settings = {"wandb": {"name": name, "dir": str(folder)}}
-        accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
+        try:
+            accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
+        except Exception as error:  # no network, a wrong key: the ledger is the record, so training goes on
+            if os.environ.get("WANDB_MODE") == "offline":
+                raise
+            os.environ["WANDB_MODE"] = "offline"
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
+            accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
         if accelerator.is_main_process:
             self._run = accelerator.get_tracker("wandb", unwrap=True)
             for axis in AXES:

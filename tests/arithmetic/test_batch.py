@@ -8,7 +8,8 @@ def test_an_impossible_batch():
         GlobalBatch(samples=64, data_parallel_size=6, per_device=4)
     assert str(caught.value) == (
         "global batch 64 cannot be built on 6 devices with 4 samples each: 6 × 4 × k = 24, 48, 72, … "
-        "Nearest: 48 (accumulate 2), 72 (accumulate 3). Nothing was rounded."
+        "Nearest: 48 (accumulate 2), 72 (accumulate 3). Nothing was rounded. 60 and 66 fit too, with fewer samples in "
+        "some micro-steps; `uneven: allow` lets devices differ by one sample."
     )
 
 

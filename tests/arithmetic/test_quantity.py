@@ -50,7 +50,7 @@ def test_play_of_the_spelling(text, low, high):
     [
         ("", "not a number"), ("T", "not a number"), ("-1", "below zero"), ("1,5", "not a number"), ("1,00", "not a number"),
         ("3m", "Scales are written"), ("3G", "For 10⁹ write B"), ("5 bananas", "not a unit"), ("1/0", "divides by zero"),
-        ("nan", "not a number"), ("inf", "not a number"), ("1e999999", "larger than anything"), ("2**99999", "larger than anything"),
+        ("nan", "not a number"), ("inf", "not a number"), ("1e999999", "beyond anything"), ("2**99999", "beyond anything"),
         (True, "not a number"), ("1 2", "not a number"), ("300B T", "not a unit"),
     ],
 )  # fmt: skip

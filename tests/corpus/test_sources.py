@@ -53,11 +53,24 @@ def test_json_lines(tmp_path):
     assert str(read(path, text_column="body")[3]) == "x"
 
 
+@pytest.mark.parametrize("line", ['{"text": ' + "9" * 5000 + "}", "[" * 100_000])
+def test_json_that_breaks_the_parser(tmp_path, line):
+    path = tmp_path / "a.jsonl"
+    path.write_text(line + "\n")
+    (document,) = read(path)
+    assert isinstance(document, BadDocument)
+
+
 def test_gzip(tmp_path):
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"text": "one"}\n'))
     assert read(path) == ["one"]
     path.write_bytes(gzip.compress(b'{"text": "one"}\n' * 1000)[:-20])
+    with pytest.raises(InputError, match="damaged or cut gzip"):
+        read(path)
+    whole = bytearray(gzip.compress(bytes(range(256)) * 50))
+    whole[30] ^= 255
+    path.write_bytes(whole)
     with pytest.raises(InputError, match="damaged or cut gzip"):
         read(path)
 
@@ -96,6 +109,8 @@ def test_names(tmp_path):
     assert [source.name for source in named] == ["web", "wiki", "python-docs"]
     with pytest.raises(InputError, match="two sources are called 'a'"):
         find_sources((f"{tmp_path}/a.txt", f"{tmp_path}/a.txt"))
+    with pytest.raises(InputError, match="is for its held-out documents"):
+        find_sources((f"web.held-out={tmp_path}/a.txt",))
     with pytest.raises(InputError, match="cannot name a source"):
         find_sources((f"../x={tmp_path}/a.txt",))
 

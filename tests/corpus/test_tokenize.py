@@ -122,6 +122,44 @@ def test_an_interrupted_store_goes_on_and_ends_the_same(text_file, tmp_path, mon
     assert not (tmp_path / "store.partial").exists()
 
 
+def test_a_folder_that_is_in_the_way_is_left_alone(text_file, tmp_path):
+    partial = tmp_path / "store.partial"
+    partial.mkdir()
+    (partial / "thesis.txt").write_text("keep")
+    with pytest.raises(InputError, match="in the way"):
+        run(text_file, tmp_path / "store")
+    assert listing(partial) == {"thesis.txt": b"keep"}
+
+
+def test_two_writers_of_one_store(text_file, tmp_path, monkeypatch):
+    original = module._count
+
+    def second_writer(*arguments):
+        with pytest.raises(InputError, match="another process is writing"):
+            run(text_file, tmp_path / "store")
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "_count", second_writer)
+    assert run(text_file, tmp_path / "store")["documents"] > 0
+
+
+def test_a_failure_leaves_no_folder_of_the_path(tmp_path):
+    (tmp_path / "a.txt").write_text("\n")
+    with pytest.raises(InputError, match="nothing to train on"):
+        run(tmp_path / "a.txt", tmp_path / "deep" / "er" / "store")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_kill_while_packing_does_not_read_again(text_file, tmp_path, monkeypatch):
+    settings = {"sequence_lengths": (16, 32)}
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(text_file, tmp_path / "store", **settings)
+    monkeypatch.setattr(module, "_read_unit", lambda *_: pytest.fail("read again"))
+    assert run(text_file, tmp_path / "store", **settings)["samples"].keys() == {"16", "32"}
+
+
 def test_packing_later_is_packing_at_once(text_file, tmp_path):
     at_once = run(text_file, tmp_path / "a", sequence_lengths=(16, 24))
     run(text_file, tmp_path / "b", sequence_lengths=(16,))

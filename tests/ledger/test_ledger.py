@@ -141,11 +141,31 @@ def test_a_damaged_line_is_named(tmp_path):
         path.write_bytes(b"".join([*good[:3], bad, *good[3:]]))
         with pytest.raises(InputError, match=r"l:4: (damaged|not a ledger line)"):
             read_totals(path)
+    for bad in (
+        '{"event":"begin","step":9}',
+        '{"event":"applied","step":7,"micro_steps":1,"drawn":[]}',
+        '{"event":"applied"}',
+    ):
+        path.write_bytes(b"".join([*good, bad.encode(), b"\n"]))
+        if "begin" in bad:
+            assert read_totals(path).unfinished == 1
+        else:
+            with pytest.raises(InputError, match=r"l:8: (step 7 where step 4|damaged: KeyError)"):
+                read_totals(path)
     path.write_text("{}\n")
     with pytest.raises(InputError, match="no segment line"):
         read_totals(path)
     with pytest.raises(InputError, match="no ledger there"):
         read_totals(tmp_path / "nowhere")
+
+
+def test_a_cut_line_does_not_spoil_what_is_added(tmp_path):
+    path = tmp_path / "l"
+    take(Ledger(path), map(window, range(3)))
+    with path.open("ab") as file:
+        file.write(b'{"event":"begin","st')
+    run_segment(path, 3, 5)
+    assert read_totals(path).applied.steps == 5
 
 
 def run_segment(path, first, stop):

@@ -25,6 +25,7 @@ def plan(steps=8):
     return {
         "steps": steps, "micro_steps": tally.micro_steps, "samples": tally.counts.samples, "positions": tally.positions,
         "tokens": tally.counts.tokens, "loss_tokens": tally.counts.loss_tokens, "coverage": 1,
+        "phases": [{"steps": steps, "global_batch": 4, "sequence_length": 10, "gradient_accumulation": 2}],
         "sample_digest": f"{tally.counts.digest:032x}", "passes": drawn_to_json(tally.passes),
         "global_batch": {"data_parallel_size": 2}, "corpus": {"samples": {"web": {"10": 20}}, "tokens": 150},
     }  # fmt: skip
@@ -114,3 +115,15 @@ def test_a_run_directory(tmp_path):
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(InputError, match="not a plan"):
         read_run(tmp_path)
+
+
+def test_an_early_end_does_not_excuse_the_steps_that_were_taken():
+    applied = whole(6)
+    applied.counts, applied.positions = Counts(23, 179, 30, 42), 230  # one sample is missing
+    result = reconcile(totals(applied, status="stopped"), plan())
+    assert not result.adds_up
+    assert {unit for unit, cause, _ in causes(result) if cause == "unexplained"} == {"samples", "positions"}
+
+
+def test_a_finished_run_has_taken_every_step():
+    assert not reconcile(totals(whole(7), status="finished"), plan()).adds_up

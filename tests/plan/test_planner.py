@@ -112,7 +112,7 @@ def test_before_counting_what_cannot_be_known_is_open(write_recipe):
 
 
 def test_a_length_that_is_not_packed(write_recipe, store):
-    plan = plan_on_store(read(write_recipe, store.path, phases=[{"steps": 1, "sequence_length": 24}]))
+    plan = plan_on_store(read(write_recipe, store.path, phases=[{"steps": 2, "sequence_length": 24}]))
     assert plan.notes[0][0] == "not-packed"
     assert "--sequence-length 24" in plan.notes[0][1]
 
@@ -136,6 +136,16 @@ def test_each_source_has_its_own_epochs(write_recipe, mixed_store):
     sizes = {source.name: source.samples for source in mixed_store.facts().sources}
     assert wiki.epochs == Fraction(18, sizes["wiki"][16]) + Fraction(9, sizes["wiki"][32])
     assert web.tokens + wiki.tokens == plan.totals.tokens
+
+
+def test_the_fingerprint_is_of_the_mixture_not_of_its_spelling(write_recipe, mixed_store):
+    def plan(**weights):
+        corpus = {"store": str(mixed_store.path), "weights": weights}
+        return plan_on_store(read(write_recipe, mixed_store.path, corpus=corpus))
+
+    plans = [plan(web=1, wiki=1), plan(wiki=1, web=1), plan(web="50%", wiki="50%"), plan(web=2, wiki=1)]
+    assert len({p.fingerprint for p in plans[:3]}) == len({p.totals.digest for p in plans[:3]}) == 1
+    assert plans[3].fingerprint != plans[0].fingerprint
 
 
 def test_a_source_left_out_is_not_part_of_the_corpus(write_recipe, mixed_store):

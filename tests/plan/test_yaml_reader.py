@@ -66,6 +66,7 @@ def test_a_key_like_no_other_lists_what_is_known(tmp_path):
         ("- a\n", "r.yaml:1: holds a list, not keys and values"),
         ("", "r.yaml:1: holds nothing, not keys and values"),
         ("? [a]\n: b\n", "r.yaml:1: a key must be a word"),
+        ("name: &a [*a]", "r.yaml: keys or lists are nested without end"),
     ],
 )
 def test_files_that_are_no_recipe(tmp_path, text, message):
@@ -97,6 +98,8 @@ def test_overrides(tmp_path):
         ("batch.per_devcie=1", "--set batch.per_devcie: unknown key 'batch.per_devcie'; did you mean 'per_device'?"),
         ("batch.ratio=often", "--set batch.ratio: batch.ratio: input should be a valid number"),
         ("batch", "--set batch: write key=value"),
+        ("items.².words=a", "--set items.².words: '²' must be a number from 0 to 0"),
+        ("batch.per_device=1__0", "--set batch.per_device: batch.per_device: input should be a valid integer"),
         ("items.3.words=a", "--set items.3.words: '3' must be a number from 0 to 0"),
         ("name.first=a", "--set name.first: name is 'x', which has no parts"),
     ],

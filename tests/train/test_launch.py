@@ -8,7 +8,14 @@ from click.testing import CliRunner
 from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.plan.recipe import read_recipe
 from dist_epochs.train.__main__ import main
-from dist_epochs.train.launch import LaunchError, asked_processes, check_environment, check_launch, command
+from dist_epochs.train.launch import (
+    LaunchError,
+    asked_processes,
+    check_environment,
+    check_launch,
+    command,
+    is_accelerate_launch,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,12 +65,26 @@ def test_what_is_not_there_is_said_with_the_command_that_works(found, planned, e
     [
         ("accelerate launch --cpu --num_processes 2 -m x", 2),
         ("accelerate launch --cpu --num-processes=2 -m x", 2),
-        ("accelerate launch -m x", None),
+        ("accelerate launch --config_file none.yaml -m x", None),
         ("accelerate launch --num_processes 16 --num_machines 2 -m x", None),
     ],
 )
 def test_what_a_launcher_was_asked_for(line, processes):
     assert asked_processes(line.split()) == processes
+
+
+@pytest.mark.parametrize(
+    ("line", "is_one"),
+    [
+        ("python /bin/accelerate launch --cpu x", True),
+        ("python /bin/accelerate-launch --cpu x", True),
+        ("python -m accelerate.commands.launch --cpu x", True),
+        ("python -m torch.distributed.run x", False),
+        ("bash launch", False),
+    ],
+)
+def test_launchers_are_recognised(line, is_one):
+    assert is_accelerate_launch(line.split()) is is_one
 
 
 def test_a_configuration_file_asks_too(tmp_path):
@@ -80,6 +101,12 @@ def test_a_configuration_file_asks_too(tmp_path):
         (["phases.0.sequence_length=128"], "sequence length 128 is beyond the model's 32 positions"),
         (["model.config.vocab_size=2000"], "the tokenizer has 2,048 ids and model.config.vocab_size is 2,000"),
         (["model.config.hiden_size=64"], "bert has no setting 'hiden_size'; did you mean 'hidden_size'?"),
+        (["model.config.hidden_size=wide"], "not a configuration transformers can use"),
+        (["optimizer.betas=[0.9, 1.5]"], "optimizer.betas.1: it must be at least 0 and below 1, not 1.5"),
+        (["seed=-1"], "seed: input should be greater than or equal to 0"),
+        (["optimizer.warmup_steps=10"], "optimizer.warmup_steps is 10 and the run has 9 steps"),
+        (["batch.global_batch=12x16"], "'12x16' is a product; give the samples, the length is the phase's"),
+        (["phases.0.steps=9999999999999"], "passes over"),
         (["model.config.model_type=brt"], "not a configuration transformers can use"),
         (["batch.global_batch=64", "batch.devices=6", "batch.per_device=4"], "the recipe plans 6 devices and this launch has 1"),
         (["phases.0.sequence_length=24"], "not packed at length 24"),

@@ -123,6 +123,20 @@ def test_an_objective_the_model_does_not_have():
         make("llama", "masked")
 
 
+def test_a_model_that_cannot_take_the_mask_says_so():
+    config = {
+        "model_type": "opt",
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "ffn_dim": 64,
+    }
+    recipe = ModelRecipe(objective="causal", config=config)
+    with pytest.raises(InputError, match="opt cannot be trained with a causal objective here"):
+        build_model(recipe, model_config(recipe), seed=1)
+
+
 def test_the_tokenizer_is_saved_with_its_roles(tmp_path):
     tokenizer = transformers_tokenizer(TextTokenizer(EMBEDDED))
     assert (tokenizer.mask_token, tokenizer.pad_token, tokenizer.cls_token) == ("[MASK]", "[PAD]", "[CLS]")
