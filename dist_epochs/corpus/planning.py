@@ -50,8 +50,8 @@ def exact_plan(recipe: Recipe, store: Store, objective: Objective, devices: int 
     """
     facts = store.facts()
     rough = make_plan(recipe, facts=facts, data_parallel_size=devices)
-    if rough.notes:
-        raise InputError("\n".join(message for _, message in rough.notes))
+    if not_packed := _not_packed(rough):
+        raise InputError("\n".join(not_packed))
     corpus = Corpus(
         store,
         schedule=schedule_of(recipe),
@@ -70,6 +70,10 @@ def plan_on_store(recipe: Recipe) -> Plan:
         return make_plan(recipe)
     store = Store(path)
     rough = make_plan(recipe, facts=store.facts())
-    if rough.notes or recipe.model is None:
+    if _not_packed(rough) or recipe.model is None:
         return rough
     return exact_plan(recipe, store, objective_of(recipe.model, store), None)[1]
+
+
+def _not_packed(plan: Plan) -> list[str]:
+    return [message for rule, message in plan.notes if rule == "not-packed"]

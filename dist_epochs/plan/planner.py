@@ -223,6 +223,7 @@ def make_plan(
         mixture = mixture_of(recipe, facts)
         facts = facts.only(mixture.names)
     notes = [_not_counted(recipe)] if facts is None else list(_not_packed(facts, schedule))
+    open_ends = list(_not_stated(recipe, data_parallel_size))
     drawn: tuple[Draw, ...] | None = None
     if facts is not None and mixture is not None and not notes:
         _refuse_endless(schedule, facts)
@@ -240,7 +241,7 @@ def make_plan(
         sources=_sources(facts, drawn, passes) if facts and drawn else (),
         coverage=_coverage(facts, drawn, counter) if facts and drawn and counter else None,
         fingerprint=fingerprint(recipe, schedule, facts, mixture),
-        notes=tuple(notes),
+        notes=(*notes, *open_ends),
     )
 
 
@@ -325,6 +326,17 @@ def _not_counted(recipe: Recipe) -> tuple[str, str]:
         f"samples and tokens of a pass are not known before {recipe.corpus.store or 'the corpus'} is counted: run "
         "`dist-epochs tokenize SOURCE --tokenizer T --out STORE --sequence-length …` and plan on the store",
     )
+
+
+def _not_stated(recipe: Recipe, data_parallel_size: int | None) -> Iterable[tuple[str, str]]:
+    if data_parallel_size is None and recipe.batch.devices is None:
+        yield (
+            "devices-not-stated",
+            "micro-steps are those of one device: batch.devices is not stated. Samples, tokens and epochs do not "
+            "depend on it.",
+        )
+    if recipe.model is None:
+        yield "no-model", "tokens and loss tokens are not counted: model.objective decides what the loss counts"
 
 
 def _not_packed(facts: CorpusFacts, schedule: Schedule) -> Iterable[tuple[str, str]]:

@@ -20,12 +20,22 @@ class LaunchError(InputError):
     """The processes that run are not the ones that were asked for."""
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse settings that would change the counting behind our back; call before `Accelerator()`.
+def check_environment(environment: Mapping[str, str], *, precision: str) -> None:
+    """Refuse settings that the recipe would silently contradict; call before `Accelerator()`.
+
+    Args:
+        environment: The process environment.
+        precision: Accelerate's name of the recipe's precision.
 
     Raises:
-        LaunchError: If gradient accumulation is set from outside.
+        LaunchError: If gradient accumulation, or another precision, is set from outside.
     """
+    asked = environment.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked not in ("no", precision):
+        raise LaunchError(
+            f"the launch asks for mixed precision {asked}, and the recipe for {precision}: the recipe decides. "
+            f"Nothing was started. Launch with --mixed_precision no, or set the recipe's precision to {asked}."
+        )
     name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
     if name in environment:
         raise LaunchError(

@@ -72,8 +72,8 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
         InputError: If recipe, store, launch or output do not fit; nothing is left behind.
         NotFinite: If the loss became NaN or infinite.
     """
-    check_environment(os.environ)
     recipe = read_recipe(path, overrides)
+    check_environment(os.environ, precision=PRECISIONS[recipe.precision])
     setup = _check(recipe, path)
     if recipe.tracking:
         prepare_wandb(say if os.environ.get("RANK", "0") == "0" else lambda _: None)

@@ -111,6 +111,13 @@ def test_before_counting_what_cannot_be_known_is_open(write_recipe):
     assert plan.notes[0][0] == "not-counted"
 
 
+def test_what_is_not_stated_is_said(write_recipe, store):
+    assert [rule for rule, _ in plan_on_store(read(write_recipe, store.path)).notes] == ["devices-not-stated"]
+    plan = plan_on_store(read(write_recipe, store.path, "batch.devices=1", model=None))
+    assert [rule for rule, _ in plan.notes] == ["no-model"]
+    assert plan.totals is None
+
+
 def test_a_length_that_is_not_packed(write_recipe, store):
     plan = plan_on_store(read(write_recipe, store.path, phases=[{"steps": 2, "sequence_length": 24}]))
     assert plan.notes[0][0] == "not-packed"
