@@ -11,7 +11,7 @@ from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import exit_on_input_error
 
 if TYPE_CHECKING:
-    from dist_epochs.plan.planner import Plan
+    from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.recipe import Recipe
 
 

@@ -10,7 +10,8 @@ from dist_epochs.corpus.objective import Causal, Masked, Objective
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError
-from dist_epochs.plan.planner import Plan, make_plan, mixture_of, schedule_of
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.planner import make_plan, mixture_of, schedule_of
 from dist_epochs.plan.recipe import ModelRecipe, Recipe
 
 __all__ = ["exact_plan", "objective_of", "plan_on_store"]

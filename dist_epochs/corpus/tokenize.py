@@ -6,14 +6,10 @@ from the last complete input file.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -21,11 +17,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dist_epochs.corpus.files import make_durable, write_json
+from dist_epochs.corpus.files import write_json
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.sources import HELD_OUT, BadDocument, Source, Unit
-from dist_epochs.corpus.store import LENGTHS, VERSION, SourceStore, Store, pack_source
+from dist_epochs.corpus.store import VERSION, SourceStore, Store, pack_source
 from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.corpus.workplace import finish, recall, remember, workplace
+from dist_epochs.corpus.writer import Draft, SourceWriter
 from dist_epochs.errors import InputError
 
 __all__ = ["BLOCK_DOCUMENTS", "Settings", "describe", "pack", "tokenize"]
@@ -38,9 +36,6 @@ SHARD_TOKENS = 2**24
 
 BATCH_DOCUMENTS = 1000
 """Documents encoded at once."""
-
-PROGRESS = "progress.json"
-"""File of an unfinished store that says whose it is and how far it came."""
 
 Progress = Callable[[int], None]
 
@@ -60,100 +55,6 @@ class Settings:
     held_out: Fraction = Fraction(0)
     on_error: Literal["stop", "skip"] = "stop"
     sequence_lengths: tuple[int, ...] = ()
-
-
-@dataclass(kw_only=True, slots=True)
-class _Draft:
-    """One source while it is written: counts, and the shards that are complete."""
-
-    name: str
-    held_out: bool
-    documents: int = 0
-    words: int = 0
-    bytes: int = 0
-    tokens: int = 0
-    empty_documents: int = 0
-    skipped_documents: int = 0
-    shards: list[dict[str, Any]] = field(default_factory=list)
-
-
-class _Writer:
-    """Writes (or only counts) one source, shard by shard."""
-
-    def __init__(self, draft: _Draft, folder: Path | None, token_type: np.dtype[Any]) -> None:
-        self.draft = draft
-        self.lengths: list[list[int]] = []  # per shard; kept for --count-only
-        self._folder = folder
-        self._token_type = token_type
-        self._open: tuple[Any, Any] | None = None
-        self._digest = hashlib.sha256()
-        self._documents = self._tokens = 0
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def open_tokens(self) -> int:
-        """Tokens in the shard that is not closed yet."""
-        return self._tokens
-
-    def add(self, ids: np.ndarray[Any, Any], text: str) -> None:
-        draft = self.draft
-        if not len(ids):
-            draft.empty_documents += 1
-            return
-        raw = ids.astype(self._token_type).tobytes()
-        self._write(raw, np.array([len(ids)], LENGTHS).tobytes())
-        self._digest.update(len(ids).to_bytes(8, "little") + raw)
-        if self._folder is None:  # --count-only packs from these; a store keeps them on the disk
-            if not self._documents:
-                self.lengths.append([])
-            self.lengths[-1].append(len(ids))
-        self._documents += 1
-        self._tokens += len(ids)
-        draft.documents += 1
-        draft.words += len(text.split())
-        draft.bytes += len(text.encode())
-        draft.tokens += len(ids)
-
-    def close_shard(self) -> None:
-        """Make the open shard complete and durable."""
-        if not self._documents:
-            return
-        for file in self._open or ():
-            with _named(file.name):
-                file.flush()
-                os.fsync(file.fileno())
-                file.close()
-        self.draft.shards.append(
-            {"documents": self._documents, "tokens": self._tokens, "sha256": self._digest.hexdigest()}
-        )
-        self._open, self._digest = None, hashlib.sha256()
-        self._documents = self._tokens = 0
-
-    def abandon(self) -> None:
-        """Close the files of an unfinished shard."""
-        for file in self._open or ():
-            with suppress(OSError):  # a full disk; the error is on its way already
-                file.close()
-
-    def _write(self, tokens: bytes, length: bytes) -> None:
-        if self._folder is None:
-            return
-        if self._open is None:
-            stem = self._folder / f"{len(self.draft.shards):05d}"
-            self._open = (open(f"{stem}.tokens", "wb"), open(f"{stem}.lengths", "wb"))  # noqa: SIM115, PTH123
-        for file, data in zip(self._open, (tokens, length), strict=True):
-            with _named(file.name):
-                file.write(data)
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Errors of a full disk say which file."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
 
 
 def tokenize(
@@ -187,58 +88,13 @@ def tokenize(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: not empty. A store is written to a new folder; nothing was changed.")
     partial = out.with_name(out.name + ".partial")
-    with _workplace(partial, _command(sources, tokenizer, settings)):
+    with workplace(partial, _command(sources, tokenizer, settings)):
         manifest, _ = _count(sources, tokenizer, settings, partial, progress)
         tokenizer.save(partial / "tokenizer")
         write_json(partial / "manifest.json", manifest)
         pack(Store(partial), settings.sequence_lengths)
-        (partial / PROGRESS).unlink()
-        partial.rename(out)
-        make_durable(out.parent)
+        finish(partial, out)
     return describe(*_counts_of(Store(out)))
-
-
-@contextmanager
-def _workplace(partial: Path, command: str) -> Iterator[None]:
-    """The folder a store is built in: new, or left by a kill of the same command. Removed on errors.
-
-    A folder that is not ours, belongs to another command, or is being written is left alone.
-    """
-    new_from = next((folder for folder in (*reversed(partial.parents), partial) if not folder.exists()), None)
-    if new_from is None:
-        _check_ours(partial, command)
-    partial.mkdir(parents=True, exist_ok=True)
-    handle = os.open(partial, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(f"{partial}: another process is writing this store") from None
-    try:
-        if not (partial / PROGRESS).exists():
-            write_json(partial / PROGRESS, {"command": command, "finished": 0, "drafts": []})
-        yield
-    except Exception:
-        shutil.rmtree(new_from or partial, ignore_errors=True)
-        raise
-    finally:
-        os.close(handle)
-
-
-def _check_ours(partial: Path, command: str) -> None:
-    progress = partial / PROGRESS
-    try:
-        begun_by = json.loads(progress.read_text(encoding="utf-8"))["command"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{partial}: in the way: stores are built there, and it holds something else. "
-            "Move it, or choose another --out."
-        ) from None
-    if begun_by != command:
-        raise InputError(
-            f"{partial}: holds the unfinished store of another command (other sources, tokenizer or options). "
-            "Finish that one, or delete the folder."
-        )
 
 
 def pack(store: Store, sequence_lengths: Sequence[int]) -> dict[str, Any]:
@@ -284,12 +140,11 @@ def _count(
 ) -> tuple[dict[str, Any], dict[str, list[list[int]]]]:
     """Read everything; returns the manifest, and the document lengths of each source's shards."""
     token_type = np.dtype("<u2" if tokenizer.vocabulary_size <= 2**16 else "<u4")
-    command = _command(sources, tokenizer, settings)
-    finished, drafts = _recover(folder)
+    finished, drafts = recall(folder) if folder is not None else (0, [])
     if not drafts:
-        drafts = [_Draft(name=s.name, held_out=False) for s in sources]
-        drafts += [_Draft(name=f"{s.name}{HELD_OUT}", held_out=True) for s in sources if settings.held_out]
-    writers = {d.name: _Writer(d, folder and folder / "sources" / d.name, token_type) for d in drafts}
+        drafts = [Draft(name=s.name, held_out=False) for s in sources]
+        drafts += [Draft(name=f"{s.name}{HELD_OUT}", held_out=True) for s in sources if settings.held_out]
+    writers = {d.name: SourceWriter(d, folder and folder / "sources" / d.name, token_type) for d in drafts}
     units = [(source, unit) for source in sources for unit in source.units]
     try:
         for number, (source, unit) in enumerate(units):
@@ -302,8 +157,7 @@ def _count(
                 for writer in writers.values():
                     writer.close_shard()
                 if folder is not None:
-                    state = {"command": command, "finished": number + 1, "drafts": [asdict(d) for d in drafts]}
-                    write_json(folder / PROGRESS, state)
+                    remember(folder, number + 1, drafts)
     finally:
         for writer in writers.values():
             writer.abandon()
@@ -324,7 +178,7 @@ def _read_unit(
     unit: Unit,
     tokenizer: TextTokenizer,
     settings: Settings,
-    writers: dict[str, _Writer],
+    writers: dict[str, SourceWriter],
     progress: Progress,
 ) -> None:
     draft = writers[source.name].draft
@@ -339,7 +193,7 @@ def _read_unit(
     progress(left)
 
 
-def _readable(documents: Iterator[str | BadDocument], draft: _Draft, settings: Settings) -> Iterator[str]:
+def _readable(documents: Iterator[str | BadDocument], draft: Draft, settings: Settings) -> Iterator[str]:
     """The documents with text; the others are counted, or stop the work."""
     for document in documents:
         if isinstance(document, BadDocument):
@@ -361,14 +215,6 @@ def _destination(source: Source, text: str, settings: Settings) -> str:
     return f"{source.name}{HELD_OUT}" if draw < settings.held_out * 2**64 else source.name
 
 
-def _recover(folder: Path | None) -> tuple[int, list[_Draft]]:
-    """What an interrupted run of the same command finished."""
-    if folder is None:
-        return 0, []
-    state = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    return state["finished"], [_Draft(**draft) for draft in state["drafts"]]
-
-
 def _command(sources: Sequence[Source], tokenizer: TextTokenizer, settings: Settings) -> str:
     read = [asdict(source) | {"ignored": None} for source in sources]
     decisive = [read, tokenizer.fingerprint, str(settings), BLOCK_DOCUMENTS]
@@ -376,7 +222,7 @@ def _command(sources: Sequence[Source], tokenizer: TextTokenizer, settings: Sett
 
 
 def _manifest(
-    drafts: Sequence[_Draft], tokenizer: TextTokenizer, settings: Settings, token_type: np.dtype[Any]
+    drafts: Sequence[Draft], tokenizer: TextTokenizer, settings: Settings, token_type: np.dtype[Any]
 ) -> dict[str, Any]:
     entries = [asdict(draft) for draft in drafts]
     content = [[e["name"], e["held_out"], [shard["sha256"] for shard in e["shards"]]] for e in entries]

@@ -215,15 +215,6 @@ class Recipe(_Part):
     log_every: Steps = 10
     """Steps between logged rows."""
 
-    @model_validator(mode="after")
-    def _warms_up_in_time(self) -> Recipe:
-        steps = sum(phase.steps for phase in self.phases)
-        if self.optimizer is not None and self.optimizer.warmup_steps > steps:
-            raise ValueError(
-                f"optimizer.warmup_steps is {self.optimizer.warmup_steps:,} and the run has {steps:,} steps"
-            )
-        return self
-
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe; paths in it become absolute.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.schedule import Phase
-from dist_epochs.plan.planner import Plan
+from dist_epochs.plan.plan import Plan
 from dist_epochs.render.text import aligned, number, short
 
 __all__ = ["plan_text"]

@@ -30,7 +30,7 @@ from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
-from dist_epochs.plan.planner import Plan
+from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
 from dist_epochs.train.evaluation import Evaluation

@@ -115,11 +115,13 @@ def test_what_is_not_stated_is_said(write_recipe, store):
     assert [rule for rule, _ in plan_on_store(read(write_recipe, store.path)).notes] == ["devices-not-stated"]
     plan = plan_on_store(read(write_recipe, store.path, "batch.devices=1", model=None))
     assert [rule for rule, _ in plan.notes] == ["no-model"]
+    late = plan_on_store(read(write_recipe, store.path, "batch.devices=1", "optimizer.warmup_steps=10"))
+    assert [rule for rule, _ in late.notes] == ["warmup-beyond-the-run"]
     assert plan.totals is None
 
 
 def test_a_length_that_is_not_packed(write_recipe, store):
-    plan = plan_on_store(read(write_recipe, store.path, phases=[{"steps": 2, "sequence_length": 24}]))
+    plan = plan_on_store(read(write_recipe, store.path, phases=[{"steps": 1, "sequence_length": 24}]))
     assert plan.notes[0][0] == "not-packed"
     assert "--sequence-length 24" in plan.notes[0][1]
 

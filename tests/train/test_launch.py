@@ -110,7 +110,6 @@ def test_a_configuration_file_asks_too(tmp_path):
         (["model.config.hidden_size=wide"], "not a configuration transformers can use"),
         (["optimizer.betas=[0.9, 1.5]"], "optimizer.betas.1: it must be at least 0 and below 1, not 1.5"),
         (["seed=-1"], "seed: input should be greater than or equal to 0"),
-        (["optimizer.warmup_steps=10"], "optimizer.warmup_steps is 10 and the run has 9 steps"),
         (["batch.global_batch=12x16"], "'12x16' is a product; give the samples, the length is the phase's"),
         (["phases.0.steps=9999999999999"], "passes over"),
         (["model.config.model_type=brt"], "not a configuration transformers can use"),

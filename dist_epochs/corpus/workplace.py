@@ -1,0 +1,84 @@
+"""Where a store is built: beside its place, locked, and taken up again after a kill."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.corpus.files import make_durable, write_json
+from dist_epochs.corpus.writer import Draft
+from dist_epochs.errors import InputError
+
+__all__ = ["finish", "recall", "remember", "workplace"]
+
+PROGRESS = "progress.json"
+"""File of an unfinished store that says whose it is and how far it came."""
+
+
+@contextmanager
+def workplace(partial: Path, command: str) -> Iterator[None]:
+    """The folder a store is built in: new, or left by a kill of the same command. Removed on errors.
+
+    A folder that is not ours, belongs to another command, or is being written is left alone.
+    """
+    new_from = next((folder for folder in (*reversed(partial.parents), partial) if not folder.exists()), None)
+    if new_from is None:
+        _check_ours(partial, command)
+    partial.mkdir(parents=True, exist_ok=True)
+    handle = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"{partial}: another process is writing this store") from None
+    try:
+        if not (partial / PROGRESS).exists():
+            write_json(partial / PROGRESS, {"command": command, "finished": 0, "drafts": []})
+        yield
+    except Exception:
+        shutil.rmtree(new_from or partial, ignore_errors=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def _check_ours(partial: Path, command: str) -> None:
+    progress = partial / PROGRESS
+    try:
+        begun_by = json.loads(progress.read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{partial}: in the way: stores are built there, and it holds something else. "
+            "Move it, or choose another --out."
+        ) from None
+    if begun_by != command:
+        raise InputError(
+            f"{partial}: holds the unfinished store of another command (other sources, tokenizer or options). "
+            "Finish that one, or delete the folder."
+        )
+
+
+def remember(folder: Path, finished: int, drafts: list[Draft]) -> None:
+    """Note that the first `finished` input files are complete, with these counts."""
+    state: dict[str, Any] = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    write_json(folder / PROGRESS, state | {"finished": finished, "drafts": [asdict(draft) for draft in drafts]})
+
+
+def recall(folder: Path) -> tuple[int, list[Draft]]:
+    """What an interrupted run of the same command noted last."""
+    state = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    return state["finished"], [Draft(**draft) for draft in state["drafts"]]
+
+
+def finish(partial: Path, out: Path) -> None:
+    """Give the complete store its name."""
+    (partial / PROGRESS).unlink()
+    partial.rename(out)
+    make_durable(out.parent)

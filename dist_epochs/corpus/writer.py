@@ -1,0 +1,112 @@
+"""One source of a store while it is written: shards of ids and lengths, and running counts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dist_epochs.corpus.store import LENGTHS
+
+__all__ = ["Draft", "SourceWriter"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Draft:
+    """One source while it is written: counts, and the shards that are complete."""
+
+    name: str
+    held_out: bool
+    documents: int = 0
+    words: int = 0
+    bytes: int = 0
+    tokens: int = 0
+    empty_documents: int = 0
+    skipped_documents: int = 0
+    shards: list[dict[str, Any]] = field(default_factory=list)
+
+
+class SourceWriter:
+    """Writes (or only counts) one source, shard by shard."""
+
+    def __init__(self, draft: Draft, folder: Path | None, token_type: np.dtype[Any]) -> None:
+        self.draft = draft
+        self.lengths: list[list[int]] = []  # per shard; kept for --count-only
+        self._folder = folder
+        self._token_type = token_type
+        self._open: tuple[Any, Any] | None = None
+        self._digest = hashlib.sha256()
+        self._documents = self._tokens = 0
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def open_tokens(self) -> int:
+        """Tokens in the shard that is not closed yet."""
+        return self._tokens
+
+    def add(self, ids: np.ndarray[Any, Any], text: str) -> None:
+        """Add one document, or count it as empty where it has no token."""
+        draft = self.draft
+        if not len(ids):
+            draft.empty_documents += 1
+            return
+        raw = ids.astype(self._token_type).tobytes()
+        self._write(raw, np.array([len(ids)], LENGTHS).tobytes())
+        self._digest.update(len(ids).to_bytes(8, "little") + raw)
+        if self._folder is None:  # --count-only packs from these; a store keeps them on the disk
+            if not self._documents:
+                self.lengths.append([])
+            self.lengths[-1].append(len(ids))
+        self._documents += 1
+        self._tokens += len(ids)
+        draft.documents += 1
+        draft.words += len(text.split())
+        draft.bytes += len(text.encode())
+        draft.tokens += len(ids)
+
+    def close_shard(self) -> None:
+        """Make the open shard complete and durable."""
+        if not self._documents:
+            return
+        for file in self._open or ():
+            with _named(file.name):
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+        self.draft.shards.append(
+            {"documents": self._documents, "tokens": self._tokens, "sha256": self._digest.hexdigest()}
+        )
+        self._open, self._digest = None, hashlib.sha256()
+        self._documents = self._tokens = 0
+
+    def abandon(self) -> None:
+        """Close the files of an unfinished shard."""
+        for file in self._open or ():
+            with suppress(OSError):  # a full disk; the error is on its way already
+                file.close()
+
+    def _write(self, tokens: bytes, length: bytes) -> None:
+        if self._folder is None:
+            return
+        if self._open is None:
+            stem = self._folder / f"{len(self.draft.shards):05d}"
+            self._open = (open(f"{stem}.tokens", "wb"), open(f"{stem}.lengths", "wb"))  # noqa: SIM115, PTH123
+        for file, data in zip(self._open, (tokens, length), strict=True):
+            with _named(file.name):
+                file.write(data)
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Errors of a full disk say which file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
