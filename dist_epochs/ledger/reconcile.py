@@ -11,7 +11,8 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.file import drawn_from_json
-from dist_epochs.ledger.totals import Tally, Totals, read_totals
+from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.totals import Tally, Totals
 
 __all__ = ["Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
 

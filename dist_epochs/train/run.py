@@ -6,8 +6,8 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -73,8 +73,71 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
         NotFinite: If the loss became NaN or infinite.
     """
     recipe = read_recipe(path, overrides)
-    check_environment(os.environ, precision=PRECISIONS[recipe.precision])
     setup = _check(recipe, path)
+    accelerator = _connect(recipe, say)
+    speak = say if accelerator.is_main_process else lambda _: None
+    corpus, plan = exact_plan(recipe, setup.store, setup.objective, data_parallel_size(accelerator))
+    evaluation = _evaluation(setup, accelerator)
+    model = build_model(setup.model, model_config(setup.model), recipe.seed)
+    torch.manual_seed(recipe.seed + 1 + accelerator.process_index)  # dropout differs between ranks
+    optimizer = _adamw(model, setup.optimizer)
+    _make_run_directory(out, recipe, plan, accelerator)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    model, optimizer = accelerator.prepare(model, optimizer)
+    tracker = Tracker(
+        accelerator,
+        project=recipe.tracking.wandb if recipe.tracking else None,
+        name=recipe.name,
+        folder=out,
+        config={"plan": plan.to_json(), "recipe": recipe_to_data(recipe)},
+        say=speak,
+    )
+    where = f"{accelerator.num_processes} × {accelerator.device.type}"
+    speak(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {where}")
+    with StopSignals() as signals:
+        peers = connect()
+        ledger = Ledger(out / "ledger.jsonl", peers, segment=_segment(accelerator, plan))
+        run = Run(
+            accelerator=accelerator,
+            model=model,
+            optimizer=optimizer,
+            settings=setup.optimizer,
+            causal=setup.model.objective == "causal",
+            plan=plan.to_json(),
+            ledger=ledger,
+            tracker=tracker,
+            progress=ProgressBar(plan.steps, shown=accelerator.is_main_process),
+            evaluation=evaluation,
+            log_every=recipe.log_every,
+            stop=lambda: signals.received is not None,
+        )
+        with _ending(ledger, plan, signals):
+            train(run, corpus.windows(plan.batches, peers.rank))
+            _save(accelerator, model, setup.tokenizer, out)
+    if accelerator.is_main_process:
+        result = read_run(out)
+        tracker.summarize({"plan": plan.to_json(), "ledger": result.to_json(), "reconciliation": _verdict(result)})
+        speak(_balance(result, out))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+@contextmanager
+def _ending(ledger: Ledger, plan: Plan, signals: StopSignals) -> Iterator[None]:
+    """Write how the run ended, whichever way it did."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):  # a full disk takes this line too
+            ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
+        raise
+    stopped = ledger.totals.last_step < plan.steps
+    ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
+
+
+def _connect(recipe: Recipe, say: Callable[[str], None]) -> Accelerator:
+    """The ranks of this launch, found to be those that were asked for."""
+    check_environment(os.environ, precision=PRECISIONS[recipe.precision])
     if recipe.tracking:
         prepare_wandb(say if os.environ.get("RANK", "0") == "0" else lambda _: None)
     accelerator = Accelerator(
@@ -84,44 +147,7 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
     )
     check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
     _check_precision(recipe, accelerator)
-    speak = say if accelerator.is_main_process else lambda _: None
-    corpus, plan = exact_plan(recipe, setup.store, setup.objective, data_parallel_size(accelerator))
-    evaluation = _evaluation(setup, accelerator)
-    model = build_model(setup.model, model_config(setup.model), recipe.seed)
-    torch.manual_seed(recipe.seed + 1 + accelerator.process_index)  # dropout differs between ranks
-    optimizer = _adamw(model, setup.optimizer)
-    _make_run_directory(out, recipe, plan, accelerator)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    tracking = recipe.tracking.wandb if recipe.tracking else None
-    config = {"plan": plan.to_json(), "recipe": recipe_to_data(recipe)}
-    with StopSignals() as signals:
-        tracker = Tracker(accelerator, project=tracking, name=recipe.name, folder=out, config=config, say=speak)
-        peers = connect()
-        ledger = Ledger(out / "ledger.jsonl", peers, segment=_segment(accelerator, plan))
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        where = f"{accelerator.num_processes} × {accelerator.device.type}"
-        speak(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {where}")
-        run = Run(
-            accelerator=accelerator, model=prepared, optimizer=optimizer, settings=setup.optimizer,
-            causal=setup.model.objective == "causal", plan=plan.to_json(), ledger=ledger, tracker=tracker,
-            progress=ProgressBar(plan.steps, shown=accelerator.is_main_process), evaluation=evaluation,
-            log_every=recipe.log_every, stop=lambda: signals.received is not None,
-        )  # fmt: skip
-        try:
-            train(run, corpus.windows(plan.batches, peers.rank))
-            _save(accelerator, prepared, setup.tokenizer, out)
-        except BaseException as error:
-            with suppress(OSError):  # a full disk takes this line too
-                ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
-            raise
-        stopped = ledger.totals.last_step < plan.steps
-        ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
-    if accelerator.is_main_process:
-        result = read_run(out)
-        tracker.summarize({"plan": plan.to_json(), "ledger": result.to_json(), "reconciliation": _verdict(result)})
-        speak(_balance(result, out))
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    return accelerator
 
 
 def _check(recipe: Recipe, path: Path) -> _Setup:

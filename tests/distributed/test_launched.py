@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.reconcile import read_run
-from dist_epochs.ledger.totals import read_totals
 
 ROOT = Path(__file__).parent.parent.parent
 ACCELERATE = shutil.which("accelerate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

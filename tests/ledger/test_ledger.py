@@ -7,7 +7,7 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger import ledger as module
-from dist_epochs.ledger.totals import read_totals
+from dist_epochs.ledger.reading import read_totals
 
 KEY, NEXT = PassKey(0, "web", 128, 0), PassKey(0, "web", 128, 1)
 
