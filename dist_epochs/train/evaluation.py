@@ -33,16 +33,16 @@ class Evaluation:
         """Whether to evaluate after step `step` of `steps`."""
         return step % self.every == 0 or step == steps
 
-    @torch.no_grad()
     def loss(self, accelerator: Accelerator, model: nn.Module) -> float:
         """Mean loss over every loss token of the held-out documents, over all ranks."""
         model.eval()
         total = torch.zeros(2, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
         total = total.to(accelerator.device)
-        for batch in self.batches:
-            inputs = to_device(batch, accelerator.device, causal=self.causal)
-            total[0] += loss_sum(model, inputs)
-            total[1] += len(inputs.targets)
+        with torch.no_grad():
+            for batch in self.batches:
+                inputs = to_device(batch, accelerator.device, causal=self.causal)
+                total[0] += loss_sum(model, inputs)
+                total[1] += len(inputs.targets)
         model.train()
-        loss, tokens = accelerator.reduce(total, "sum").tolist()
+        loss, tokens = (float(value) for value in accelerator.reduce(total, "sum").tolist())
         return loss / tokens

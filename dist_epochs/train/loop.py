@@ -129,7 +129,7 @@ class _Rows:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._waiting: tuple[int, dict[str, float | int], _HostCopy] | None = None
-        self._counted = (time.perf_counter(), 0, 0, 0)
+        self._counted: tuple[float, dict[str, float | int]] = (time.perf_counter(), {})
         self._loss: float | None = None
 
     def take(self, step: int, loss: Tensor, norm: Tensor | None, rate: float) -> None:
@@ -178,12 +178,12 @@ class _Rows:
         return None if epoch is None else float(epoch)
 
     def _rates(self, values: Mapping[str, float | int]) -> dict[str, float]:
-        now = (time.perf_counter(), *(int(values[f"ledger/{unit}"]) for unit in ("steps", "samples", "tokens")))
-        seconds = now[0] - self._counted[0]
-        deltas = [new - old for new, old in zip(now[1:], self._counted[1:], strict=True)]
-        self._counted = now
-        names = ("steps", "samples", "tokens")
-        return {f"rate/{name}_per_second": delta / seconds for name, delta in zip(names, deltas, strict=True)}
+        """Units a second since the last row of this kind."""
+        now = time.perf_counter()
+        counted = {unit: values[f"ledger/{unit}"] for unit in ("steps", "samples", "tokens")}
+        seconds, before = now - self._counted[0], self._counted[1]
+        self._counted = (now, counted)
+        return {f"rate/{unit}_per_second": (count - before.get(unit, 0)) / seconds for unit, count in counted.items()}
 
 
 class _HostCopy:

@@ -102,14 +102,14 @@ def build_model(recipe: ModelRecipe, config: PretrainedConfig, seed: int) -> Pre
     return model
 
 
-@torch.no_grad()
 def _try_out(model: PreTrainedModel) -> None:
     """Two tokens with a mask of our shape: a model that cannot take it says so now."""
-    model(
-        input_ids=torch.zeros(1, 2, dtype=torch.int64),
-        attention_mask=torch.ones(1, 1, 2, 2, dtype=torch.bool),
-        use_cache=False,
-    )
+    with torch.no_grad():
+        model(
+            input_ids=torch.zeros(1, 2, dtype=torch.int64),
+            attention_mask=torch.ones(1, 1, 2, 2, dtype=torch.bool),
+            use_cache=False,
+        )
 
 
 def transformers_tokenizer(tokenizer: TextTokenizer) -> Any:
