@@ -12,7 +12,11 @@ from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.corpus.objective import IGNORED, Causal, Masked
 from dist_epochs.corpus.planning import exact_plan, objective_of
+from dist_epochs.corpus.sources import find_sources
+from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus, held_out_batches
+from dist_epochs.corpus.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.plan.recipe import ModelRecipe, read_recipe
 
 SCHEDULE = Schedule(
@@ -122,6 +126,24 @@ def test_masks_change_from_pass_to_pass(store):
     same_rows = [o[i] for o, i in zip(originals, order, strict=True)]
     assert (same_rows[0] == same_rows[1]).all()
     assert (first.labels[order[0]] != second.labels[order[1]]).mean() > 0.1
+
+
+def test_masks_are_new_in_each_pass_even_of_a_corpus_of_one_sample(tmp_path):
+    (tmp_path / "one.txt").write_text("the statement is executed when the expression is true and not otherwise\n")
+    tokenize(
+        find_sources((str(tmp_path / "one.txt"),)),
+        TextTokenizer(EMBEDDED),
+        Settings(sequence_lengths=(32,)),
+        out=tmp_path / "store",
+    )
+    store = Store(tmp_path / "store")
+    schedule = Schedule((Phase(steps=8, sequence_length=32, global_batch=1),))
+    corpus = Corpus(
+        store, schedule=schedule, mixture=Mixture.of({"one": Fraction(1)}), objective=objective(store), seed=1
+    )
+    batch = GlobalBatch(samples=1, data_parallel_size=1, per_device=1)
+    masked = {tuple(corpus.window(step, batch, 0).micro_batches[0].labels[0].tolist()) for step in range(8)}
+    assert len(masked) > 3
 
 
 def test_a_mixture_draws_its_shares(mixed_store):
