@@ -107,7 +107,7 @@ def test_a_configuration_file_asks_too(tmp_path):
         (["phases.0.sequence_length=128"], "sequence length 128 is beyond the model's 32 positions"),
         (["model.config.vocab_size=2000"], "the tokenizer has 2,048 ids and model.config.vocab_size is 2,000"),
         (["model.config.hiden_size=64"], "bert has no setting 'hiden_size'; did you mean 'hidden_size'?"),
-        (["model.config.hidden_size=wide"], "not a configuration transformers can use"),
+        (["model.config.hidden_size=wide"], "error: model"),
         (["optimizer.betas=[0.9, 1.5]"], "optimizer.betas.1: it must be at least 0 and below 1, not 1.5"),
         (["seed=-1"], "seed: input should be greater than or equal to 0"),
         (["batch.global_batch=12x16"], "'12x16' is a product; give the samples, the length is the phase's"),
