@@ -69,7 +69,7 @@ class SourceStore:
         """Ids of one block, read where they are used."""
         place = self.blocks[block]
         shard = int(place["shard"])
-        ids = self._tokens.get(shard, lambda: np.memmap(self._shard(shard, "tokens"), self._token_type, "r"))
+        ids = self._tokens.get(shard, lambda: _mapped(self._shard(shard, "tokens"), self._token_type))
         return ids[place["first_token"] : place["first_token"] + place["tokens"]]
 
     def packed_lengths(self) -> dict[int, int]:
@@ -298,7 +298,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, kind: np.dtype[Any], rows: int) -> NDArray[Any]:
     _check_size(path, rows * kind.itemsize)
-    return np.memmap(path, kind, "r")
+    return _mapped(path, kind)
+
+
+def _mapped(path: Path, kind: np.dtype[Any]) -> NDArray[Any]:
+    """A file as a plain array, read where it is used; slices of `memmap` itself cost microseconds each."""
+    return np.asarray(np.memmap(path, kind, "r"))
 
 
 def _check_size(path: Path, size: int) -> None:
