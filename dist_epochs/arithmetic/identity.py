@@ -83,6 +83,7 @@ def solve(given: Given) -> Solution:
     if unknown is None:
         return _check(known, lines, checked)
     _same_draws(checked, known)
+    lines += _unused(given, products, derived, checked)
     if unknown in ("steps", "batch", *PARTS) and given.epochs and given.epochs != given.epochs.exactly():
         return solve(replace(given, epochs=given.epochs.exactly()))  # epochs to reach are a setting
     product, value = derived[unknown], known[unknown]
@@ -239,9 +240,12 @@ def _check(known: dict[str, Quantity], lines: list[str], checked: list[_Product]
     drawn = known["steps"] * known["batch"]
     ratio = known.get("tokens_per_word", Quantity.exact(1))
     derived = drawn / (known["corpus"] * ratio)
+    divisors = ["corpus", *(["tokens_per_word"] if "tokens_per_word" in known else [])]
+    words = " ÷ ".join(name.replace("_", " ") for name in divisors)
+    numbers = " ÷ ".join(_show(known[name].value) for name in divisors)
     formula = (
-        f"epochs = steps × batch ÷ corpus = {_show(known['steps'].value)} × {_show(known['batch'].value)} ÷ "
-        f"{_show((known['corpus'] * ratio).value)} = {_decimal(derived.value)}, stated {known['epochs'].text}"
+        f"epochs = steps × batch ÷ {words} = {_show(known['steps'].value)} × {_show(known['batch'].value)} ÷ {numbers} "
+        f"= {_decimal(derived.value)}, stated {known['epochs'].text}"
     )
     verdict = agreement(derived, known["epochs"])
     for product in checked:
@@ -295,6 +299,16 @@ def _broken_batch(name: str, samples: int, known: Mapping[str, Quantity]) -> str
         f"global batch {samples} cannot be built with {said}: it must be a multiple of {product}. "
         f"Nearest: {fits}. Nothing was rounded."
     )
+
+
+def _unused(
+    given: Given, products: tuple[_Product, ...], derived: Mapping[str, _Product], checked: list[_Product]
+) -> Iterator[str]:
+    """Numbers that were given and say nothing about the answer."""
+    used = {name for product in (*derived.values(), *checked) for name in product.names()}
+    for name in {name for product in products for name in product.names()} - used:
+        if getattr(given, name, None) is not None:
+            yield f"{name.replace('_', ' ')} is not used: too little else is known of the batch"
 
 
 def _same_draws(checked: list[_Product], known: Mapping[str, Quantity]) -> None:

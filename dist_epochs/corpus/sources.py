@@ -207,7 +207,7 @@ def _json_document(line: str, column: str, place: str) -> str | BadDocument:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        return BadDocument(f"{place}: broken JSON: {error.msg} at column {error.colno}")
+        return BadDocument(f"{place}: broken JSON: {error.msg} (column {error.colno})")
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, endless nesting
         return BadDocument(f"{place}: broken JSON: {error}")
     if not isinstance(row, dict):

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ def workplace(partial: Path, command: str) -> Iterator[None]:
 
     A folder that is not ours, belongs to another command, or is being written is left alone.
     """
-    new_from = next((folder for folder in (*reversed(partial.parents), partial) if not folder.exists()), None)
-    if new_from is None:
+    new_parents = [folder for folder in partial.parents if not folder.exists()]
+    if partial.exists():
         _check_ours(partial, command)
     partial.mkdir(parents=True, exist_ok=True)
     handle = os.open(partial, os.O_RDONLY)
@@ -43,7 +43,10 @@ def workplace(partial: Path, command: str) -> Iterator[None]:
             write_json(partial / PROGRESS, {"command": command, "finished": 0, "drafts": []})
         yield
     except Exception:
-        shutil.rmtree(new_from or partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):  # somebody else may have put something there meanwhile
+            for folder in new_parents:
+                folder.rmdir()
         raise
     finally:
         os.close(handle)

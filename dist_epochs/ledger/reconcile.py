@@ -57,6 +57,17 @@ class Reconciliation:
         return None if self.plan is None else not self.differences
 
     @property
+    def unchecked(self) -> int:
+        """Planned parts of passes that were drawn in part: their tokens and digest have nothing to be held against."""
+        if self.plan is None:
+            return 0
+        drawn, skipped = self.totals.applied.passes, self.totals.skipped.passes
+        return sum(
+            0 < drawn.get(key, Counts()).samples + skipped.get(key, Counts()).samples < counts.samples
+            for key, counts in drawn_from_json(self.plan["passes"] or [])
+        )
+
+    @property
     def adds_up(self) -> bool:
         """Whether every difference has a known cause."""
         return all(difference.cause != "unexplained" for difference in self.differences)
@@ -92,6 +103,7 @@ class Reconciliation:
             "planned": self.plan and {name: self.plan[name] for name in (*UNITS, "sample_digest")},
             "differences": [difference.to_json() for difference in self.differences],
             "agrees": self.agrees,
+            "unchecked_passes": self.unchecked,
         }
 
     def epochs(self) -> dict[str, Fraction | None]:

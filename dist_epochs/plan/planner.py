@@ -56,6 +56,7 @@ def make_plan(
         InputError: If the corpus does not fit the recipe.
     """
     schedule = schedule_of(recipe)
+    _check_lengths(recipe, schedule)
     size = data_parallel_size or recipe.batch.devices or 1
     batches = tuple(
         GlobalBatch(
@@ -169,11 +170,25 @@ def _samples(batch: BatchRecipe, own: Quantity | None, length: int) -> int:
 
 
 def _not_counted(recipe: Recipe) -> tuple[str, str]:
+    store = recipe.corpus.store
+    there = f"there is no store at {store} (paths are relative to the recipe): " if store else ""
     return (
         "not-counted",
-        f"samples and tokens of a pass are not known before {recipe.corpus.store or 'the corpus'} is counted: run "
-        "`dist-epochs tokenize SOURCE --tokenizer T --out STORE --sequence-length …` and plan on the store",
+        f"{there}samples and tokens of a pass are not known before the corpus is counted: run "
+        f"`dist-epochs tokenize SOURCE --tokenizer T --out {store or 'STORE'} --sequence-length …` and plan on that",
     )
+
+
+def _check_lengths(recipe: Recipe, schedule: Schedule) -> None:
+    """A length beyond the positions that an inline model configuration states."""
+    stated = recipe.model.config if recipe.model else None
+    positions = stated.get("max_position_embeddings") if isinstance(stated, dict) else None
+    longest = max(phase.sequence_length for phase in schedule.phases)
+    if isinstance(positions, int) and longest > positions:
+        raise InputError(
+            f"sequence length {longest} is beyond the model's {positions} positions. Shorten "
+            f"phases.sequence_length, or set model.config.max_position_embeddings to at least {longest}."
+        )
 
 
 def _remarks(recipe: Recipe, schedule: Schedule, data_parallel_size: int | None) -> Iterable[tuple[str, str]]:

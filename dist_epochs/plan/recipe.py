@@ -26,11 +26,11 @@ __all__ = [
 
 
 def _count(unit: Unit | None, least: int = 1) -> BeforeValidator:
-    return BeforeValidator(lambda text: parse_count(text, unit=unit, what="it", least=least))
+    return BeforeValidator(lambda text: parse_count(text, unit=unit, what="the value", least=least))
 
 
 def _read_quantity(text: Any, *units: Unit) -> Quantity:
-    quantity = text if isinstance(text, Quantity) else parse(text, what="it")
+    quantity = text if isinstance(text, Quantity) else parse(text, what="the value")
     if quantity.unit is not None and quantity.unit not in units:
         wanted = " or ".join(f"{unit}s" for unit in units) or "nothing"
         raise ValueError(f"{quantity.text!r} counts {quantity.unit}s; it must count {wanted}")
@@ -44,14 +44,14 @@ def _quantity(*units: Unit) -> BeforeValidator:
 
 
 def _share(text: Any) -> Fraction:
-    share = parse(text, what="it").value
+    share = parse(text, what="the value").value
     if not 0 < share < 1:
         raise ValueError(f"it must lie between 0 and 1, not {text}")
     return share
 
 
 def _number(text: Any) -> float:
-    return float(parse(text, what="it").value)
+    return float(parse(text, what="the value").value)
 
 
 def _batch(text: Any) -> Quantity:
@@ -70,7 +70,7 @@ def _below_one(text: Any) -> float:
 
 Steps = Annotated[int, _count(Unit.STEP)]
 Samples = Annotated[int, _count(Unit.SAMPLE)]
-Length = Annotated[int, BeforeValidator(lambda text: parse_length(text, what="it"))]
+Length = Annotated[int, BeforeValidator(lambda text: parse_length(text, what="the value"))]
 Share = Annotated[float, BeforeValidator(_below_one)]
 Number = Annotated[float, BeforeValidator(_number)]
 Batch = Annotated[Quantity, BeforeValidator(_batch)]
@@ -85,7 +85,9 @@ class CorpusRecipe(_Part):
 
     store: str | None = None
     """Folder written by `dist-epochs tokenize`, relative to the recipe."""
-    weights: dict[str, Annotated[Fraction, BeforeValidator(lambda text: parse(text, what="it").value)]] | None = None
+    weights: (
+        dict[str, Annotated[Fraction, BeforeValidator(lambda text: parse(text, what="the value").value)]] | None
+    ) = None
     """Share of the samples drawn from each source, in any proportion. Needed with several sources."""
     tokens: Annotated[Quantity, _quantity(Unit.TOKEN)] | None = None
     """Tokens of the corpus, where nothing was counted."""

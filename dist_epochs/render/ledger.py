@@ -25,7 +25,8 @@ def _segments(result: Reconciliation) -> Iterator[str]:
         facts = segment.facts
         where = f", {facts['world_size']} × {facts['device']}" if "world_size" in facts else ""
         why = f" ({segment.reason})" if segment.reason else ""
-        yield f"segment {index}: steps {segment.first_step:,} to {segment.last_step:,}{where}, {segment.status}{why}"
+        status = "no end recorded: still running, or killed" if segment.status == "no end" else segment.status
+        yield f"segment {index}: steps {segment.first_step:,} to {segment.last_step:,}{where}, {status}{why}"
 
 
 def _units(data: dict[str, object]) -> Iterator[str]:
@@ -79,3 +80,5 @@ def _verdict(result: Reconciliation) -> Iterator[str]:
             amount = "" if difference.amount is None else f"{difference.amount:,} "
             yield f"{difference.unit}: {amount}{difference.cause}"
         yield "every difference has its cause" if result.adds_up else "the books do not add up"
+        if result.unchecked:
+            yield f"not checked: tokens and digest of {result.unchecked:,} passes drawn in part"

@@ -23,7 +23,7 @@ def solution_text(solution: Solution) -> str:
     if solution.value is not None and solution.unknown is not None:
         value = solution.value
         unit = f"{value.unit}s" if value.unit else ""
-        named = "" if unit == solution.unknown else f" {unit}"
+        named = "" if unit in ("", solution.unknown) else f" {unit}"
         lines.append(f"{solution.unknown.replace('_', ' ')}: {number(value.value)}{named}")
         if value.value.denominator != 1:
             lines.append(f"  exactly {value.value}")

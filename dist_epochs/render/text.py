@@ -22,7 +22,7 @@ def number(value: int | float | Fraction | None) -> str:
     exact = Fraction(value)
     if exact.denominator == 1:
         return f"{int(exact):,}"
-    return f"{float(exact):,.4f}" if abs(exact) >= 1 else f"{float(exact):.4g}"
+    return f"{float(exact):,.4f}" if abs(exact) >= Fraction(1, 1000) else f"{float(exact):.4g}"
 
 
 def short(value: int | float | Fraction) -> str:

@@ -18,14 +18,17 @@ from dist_epochs.errors import exit_on_input_error
 )
 def main(recipe: Path, out: Path, overrides: tuple[str, ...]) -> None:
     """Train RECIPE and write the run directory."""
-    with exit_on_input_error(speaks=os.environ.get("RANK", "0") == "0"):
+    speaks = os.environ.get("RANK", "0") == "0"
+    with exit_on_input_error(speaks=speaks):
         from dist_epochs.train.loop import NotFinite
         from dist_epochs.train.run import run_recipe
 
         try:
             run_recipe(recipe, out, overrides, say=click.echo)
         except NotFinite as error:
-            raise click.ClickException(f"{error}; {out}/ledger.jsonl holds the run up to there") from None
+            if speaks:
+                click.echo(f"error: {error}; {out}/ledger.jsonl holds the run up to there", err=True)
+            raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
 
     Args:
         environment: The process environment.
-        precision: Accelerate's name of the recipe's precision.
+        precision: Of the recipe: `fp32`, `bf16` or `fp16`.
 
     Raises:
         LaunchError: If gradient accumulation, or another precision, is set from outside.
     """
     asked = environment.get("ACCELERATE_MIXED_PRECISION", "no")
-    if asked not in ("no", precision):
+    if asked not in ("no", "fp32", precision):
         raise LaunchError(
             f"the launch asks for mixed precision {asked}, and the recipe for {precision}: the recipe decides. "
             f"Nothing was started. Launch with --mixed_precision no, or set the recipe's precision to {asked}."

@@ -63,7 +63,7 @@ class Run:
     stop: Callable[[], bool]
 
 
-def train(run: Run, windows: Iterable[Window]) -> None:
+def train(run: Run, windows: Iterable[Window]) -> str:
     """Take every step of a run, or those until a rank asks to stop.
 
     Nothing in a step waits for the device, but for fp16, whose scaler must know whether it overflowed:
@@ -72,6 +72,9 @@ def train(run: Run, windows: Iterable[Window]) -> None:
     Args:
         run: The parts.
         windows: This rank's samples of each step.
+
+    Returns:
+        The first and the last loss logged, in words.
 
     Raises:
         NotFinite: If a logged loss is NaN or infinite.
@@ -94,8 +97,11 @@ def train(run: Run, windows: Iterable[Window]) -> None:
             rows.write()
             rows.add(step, {"evaluation/loss": run.evaluation.loss(run.accelerator, run.model)})
         run.progress.step()
-    rows.write(last=True)
+        rows.show()
+    rows.write()
+    rows.show(last=True)
     run.progress.close()
+    return rows.summary()
 
 
 def _step(run: Run, window: Window) -> tuple[Tensor, Tensor | None, bool]:
@@ -131,15 +137,15 @@ class _Rows:
         self._waiting: tuple[int, dict[str, float | int], _HostCopy] | None = None
         self._counted: tuple[float, dict[str, float | int]] = (time.perf_counter(), {})
         self._loss: float | None = None
+        self._losses: dict[str, tuple[float, float]] = {}
 
     def take(self, step: int, loss: Tensor, norm: Tensor | None, rate: float) -> None:
         """Begin a row."""
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
         self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _HostCopy(tensors))
 
-    def write(self, *, last: bool = False) -> None:
-        """End the row that waits, if any, and refresh the bar where that is due."""
-        run = self._run
+    def write(self) -> None:
+        """End the row that waits, if any."""
         if self._waiting is not None:
             step, values, device_values = self._waiting
             self._waiting = None
@@ -148,14 +154,24 @@ class _Rows:
             self._record(step, values | self._rates(values))
             if not math.isfinite(self._loss):
                 raise NotFinite(f"the loss is {self._loss} at step {step}")
-        if run.progress.due or last:
-            run.progress.show(epoch=self._epoch(), loss=self._loss)
+
+    def show(self, *, last: bool = False) -> None:
+        """Draw the bar where that is due."""
+        if self._run.progress.due or last:
+            self._run.progress.show(epoch=self._epoch(), loss=self._loss)
+
+    def summary(self) -> str:
+        """The first and the last value of each loss."""
+        return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
 
     def add(self, step: int, values: dict[str, float | int]) -> None:
         """A row that is ready."""
         self._record(step, values | self._counters())
 
     def _record(self, step: int, values: dict[str, float | int]) -> None:
+        for key, name in (("train/loss", "loss"), ("evaluation/loss", "held-out loss")):
+            if key in values:
+                self._losses[name] = (self._losses.get(name, (values[key],))[0], values[key])
         self._run.ledger.metrics(step, values)
         self._run.tracker.log(values)
 

@@ -27,8 +27,10 @@ PADDED_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "ro
 """Models whose first position is the padding id + 1, so that many positions are never used."""
 
 
-def model_config(recipe: ModelRecipe) -> PretrainedConfig:
+def model_config(recipe: ModelRecipe, tokenizer: TextTokenizer) -> PretrainedConfig:
     """The transformers configuration of a recipe.
+
+    An inline one takes the ids of its special tokens from the tokenizer, where it does not state them.
 
     Raises:
         InputError: If it names no known model, or a key that this model does not have.
@@ -37,7 +39,7 @@ def model_config(recipe: ModelRecipe) -> PretrainedConfig:
         if isinstance(recipe.config, str):
             return AutoConfig.from_pretrained(recipe.config, trust_remote_code=False)
         settings = dict(recipe.config)
-        config = AutoConfig.for_model(settings.pop("model_type", ""), **settings)
+        config = AutoConfig.for_model(settings.pop("model_type", ""), **(_special_ids(tokenizer) | settings))
     except Exception as error:  # every kind of configuration raises its own
         raise InputError(f"model.config: not a configuration transformers can use: {error}") from None
     plain = type(config)()
@@ -47,6 +49,12 @@ def model_config(recipe: ModelRecipe) -> PretrainedConfig:
             hint = f"; did you mean '{close[0]}'?" if close else ""
             raise InputError(f"model.config: {config.model_type} has no setting '{name}'{hint}")
     return config
+
+
+def _special_ids(tokenizer: TextTokenizer) -> dict[str, int | None]:
+    ids = {f"{role}_id": tokenizer.role_id(role) for role in ("bos_token", "eos_token")}
+    pad = tokenizer.role_id("pad_token")
+    return ids if pad is None else ids | {"pad_token_id": pad}
 
 
 def check_fit(config: PretrainedConfig, tokenizer: TextTokenizer, longest: int) -> None:
@@ -112,9 +120,14 @@ def _try_out(model: PreTrainedModel) -> None:
         )
 
 
-def transformers_tokenizer(tokenizer: TextTokenizer) -> Any:
-    """The store's tokenizer as a transformers one, to save beside the model."""
+def transformers_tokenizer(tokenizer: TextTokenizer, longest: int) -> Any:
+    """The store's tokenizer as a transformers one, to save beside the model.
+
+    Args:
+        tokenizer: The store's.
+        longest: Tokens of the longest input the model was trained on; a tokenizer folder's own setting wins.
+    """
     folder = Path(tokenizer.path).parent
     if (folder / "tokenizer_config.json").is_file():
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    return PreTrainedTokenizerFast(tokenizer_file=str(tokenizer.path), **tokenizer.roles)
+    return PreTrainedTokenizerFast(tokenizer_file=str(tokenizer.path), model_max_length=longest, **tokenizer.roles)

@@ -24,14 +24,14 @@ class ProgressBar:
         self._every = 0.2 if on_terminal else 5.0
         self._last = 0.0
         self._bar = tqdm(
-            total=steps, initial=done, unit="step", disable=not shown, mininterval=self._every,
+            total=steps, initial=done, unit="step", disable=not shown, mininterval=float("inf"),
             dynamic_ncols=on_terminal, smoothing=0.1, ascii=not on_terminal,
         )  # fmt: skip
         self.due = shown
         """Whether the numbers on the bar are old enough to be worth new ones."""
 
     def step(self) -> None:
-        """One step further."""
+        """One step further; drawn with the next numbers, so that both are of the same step."""
         self._bar.update()
         self.due = not self._bar.disable and time.monotonic() - self._last >= self._every
 
@@ -39,9 +39,7 @@ class ProgressBar:
         """Put new numbers on the bar."""
         self._last = time.monotonic()
         numbers = {"epoch": epoch, "loss": loss}
-        self._bar.set_postfix(
-            {name: f"{value:.3f}" for name, value in numbers.items() if value is not None}, refresh=False
-        )
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items() if value is not None})
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
@@ -56,6 +56,7 @@ class _Setup:
     optimizer: OptimizerRecipe
     store: Store
     tokenizer: TextTokenizer
+    config: PretrainedConfig
     objective: Objective
 
 
@@ -78,7 +79,7 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
     speak = say if accelerator.is_main_process else lambda _: None
     corpus, plan = exact_plan(recipe, setup.store, setup.objective, data_parallel_size(accelerator))
     evaluation = _evaluation(setup, accelerator)
-    model = build_model(setup.model, model_config(setup.model), recipe.seed)
+    model = build_model(setup.model, setup.config, recipe.seed)
     torch.manual_seed(recipe.seed + 1 + accelerator.process_index)  # dropout differs between ranks
     optimizer = _adamw(model, setup.optimizer)
     _make_run_directory(out, recipe, plan, accelerator)
@@ -109,14 +110,15 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
             progress=ProgressBar(plan.steps, shown=accelerator.is_main_process),
             evaluation=evaluation,
             log_every=recipe.log_every,
-            stop=lambda: signals.received is not None,
+            stop=signals.stop,
         )
         with _ending(ledger, plan, signals):
-            train(run, corpus.windows(plan.batches, peers.rank))
-            _save(accelerator, model, setup.tokenizer, out)
+            losses = train(run, corpus.windows(plan.batches, peers.rank))
+            _save(accelerator, model, setup, out)
     if accelerator.is_main_process:
         result = read_run(out)
         tracker.summarize({"plan": plan.to_json(), "ledger": result.to_json(), "reconciliation": _verdict(result)})
+        speak(losses)
         speak(_balance(result, out))
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -137,7 +139,7 @@ def _ending(ledger: Ledger, plan: Plan, signals: StopSignals) -> Iterator[None]:
 
 def _connect(recipe: Recipe, say: Callable[[str], None]) -> Accelerator:
     """The ranks of this launch, found to be those that were asked for."""
-    check_environment(os.environ, precision=PRECISIONS[recipe.precision])
+    check_environment(os.environ, precision=recipe.precision)
     if recipe.tracking:
         prepare_wandb(say if os.environ.get("RANK", "0") == "0" else lambda _: None)
     accelerator = Accelerator(
@@ -164,7 +166,7 @@ def _check(recipe: Recipe, path: Path) -> _Setup:
     assert recipe.optimizer is not None
     store = Store(Path(recipe.corpus.store))
     tokenizer = store.tokenizer()
-    config = model_config(recipe.model)
+    config = model_config(recipe.model, tokenizer)
     check_fit(config, tokenizer, max(phase.sequence_length for phase in recipe.phases))
     objective = objective_of(recipe.model, store)
     return _Setup(
@@ -173,6 +175,7 @@ def _check(recipe: Recipe, path: Path) -> _Setup:
         optimizer=recipe.optimizer,
         store=store,
         tokenizer=tokenizer,
+        config=config,
         objective=objective,
     )
 
@@ -262,7 +265,7 @@ def _segment(accelerator: Accelerator, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _save(accelerator: Accelerator, model: nn.Module, tokenizer: TextTokenizer, out: Path) -> None:
+def _save(accelerator: Accelerator, model: nn.Module, setup: _Setup, out: Path) -> None:
     """Model and tokenizer in transformers' format; the folder appears when it is complete."""
     state = accelerator.get_state_dict(model)
     if not accelerator.is_main_process:
@@ -272,7 +275,8 @@ def _save(accelerator: Accelerator, model: nn.Module, tokenizer: TextTokenizer, 
     try:
         with new_folder(out / "model") as folder:
             unwrapped.save_pretrained(folder, state_dict=state)
-            transformers_tokenizer(tokenizer).save_pretrained(folder)
+            longest = max(phase.sequence_length for phase in setup.recipe.phases)
+            transformers_tokenizer(setup.tokenizer, longest).save_pretrained(folder)
     except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
         raise InputError(f"{out / 'model'}: the trained model could not be saved: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Stop signals: the first asks for a clean end, a second one ends at once."""
+"""Why a run should stop: signals (the first asks for a clean end, a second one ends at once), or no launcher."""
 
 from __future__ import annotations
 
@@ -24,11 +24,23 @@ class StopSignals:
         self.received: signal.Signals | None = None
         self._first = 0.0
         self._before: dict[int, object] = {}
+        self._parent = os.getppid()
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the launcher is gone: its ranks live in sessions of their own and no signal would reach them."""
+        return os.getppid() != self._parent
+
+    def stop(self) -> bool:
+        """Whether this rank wants to stop."""
+        return self.received is not None or self.orphaned
 
     @property
     def reason(self) -> str:
         """For the ledger."""
-        return self.received.name if self.received else "another rank was asked to stop"
+        if self.received:
+            return self.received.name
+        return "the launcher is gone" if self.orphaned else "another rank was asked to stop"
 
     def __enter__(self) -> StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -31,10 +31,18 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
     if importlib.util.find_spec("wandb") is None:
         raise InputError("tracking.wandb is set and wandb is not installed: `pip install wandb`, or remove tracking")
     os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_INIT_TIMEOUT", "30")
+    os.environ.setdefault("WANDB_INIT_TIMEOUT", "20")
     if "WANDB_MODE" not in os.environ and not _logged_in():
         os.environ["WANDB_MODE"] = "offline"
         say("wandb: not logged in, so the run is written offline into its directory; `wandb sync` sends it later")
+
+
+def _forget_connection(accelerator: Accelerator) -> None:
+    """Take back a start that failed: wandb has read its mode already, and Accelerate keeps the tracker."""
+    import wandb
+
+    accelerator.trackers.clear()
+    wandb.teardown()
 
 
 def _logged_in() -> bool:
@@ -83,6 +91,7 @@ class Tracker:
             if os.environ.get("WANDB_MODE") == "offline":
                 raise
             os.environ["WANDB_MODE"] = "offline"
+            _forget_connection(accelerator)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
             accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)

@@ -28,6 +28,8 @@ from dist_epochs.train.run import run_recipe
 
 pytestmark = pytest.mark.benchmark
 
+TOKENIZER = TextTokenizer(EMBEDDED)
+
 STEPS, SAMPLES, PER_DEVICE, LENGTH = 16, 16, 4, 128
 CONFIG = {
     "model_type": "bert", "vocab_size": 2048, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -85,7 +87,9 @@ def theirs(store, folder):
         gradient_accumulation_steps=SAMPLES // PER_DEVICE, report_to=[], save_strategy="no", logging_steps=1,
         use_cpu=not torch.cuda.is_available(), disable_tqdm=True,
     )  # fmt: skip
-    Trainer(build_model(recipe, model_config(recipe), 0), arguments, train_dataset=rows, callbacks=[clock]).train()
+    Trainer(
+        build_model(recipe, model_config(recipe, TOKENIZER), 0), arguments, train_dataset=rows, callbacks=[clock]
+    ).train()
     AcceleratorState._reset_state(reset_partial_state=True)
     return clock.times
 

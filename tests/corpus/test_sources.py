@@ -43,7 +43,7 @@ def test_json_lines(tmp_path):
     documents = [str(document).removeprefix(f"{path}:") for document in read(path)]
     assert documents == [
         "one",
-        "3: broken JSON: Unterminated string starting at at column 10",
+        "3: broken JSON: Unterminated string starting at (column 10)",
         "4: a JSON list, not an object with a 'text' key",
         "5: no 'text' key; there are 'body'. See --text-column.",
         "6: 'text' holds int, not text",

@@ -179,6 +179,29 @@ def test_a_stop_signal_ends_at_a_step_and_says_so(tmp_path, store, write_recipe)
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
+def test_ranks_do_not_outlive_their_launcher(tmp_path, store, write_recipe):
+    launcher = ["--config_file", "launch/two-cpu-processes.yaml"]
+    process = launch(launcher, write_recipe(store.path), tmp_path / "run", tmp_path, LONG, ACCELERATE_USE_CPU="true")
+    wait_for_steps(tmp_path / "run" / "ledger.jsonl", 5, process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert not processes_of(tmp_path)
+    segment = read_run(tmp_path / "run").totals.segments[0]
+    assert (segment.status, segment.reason) == ("stopped", "the launcher is gone")
+
+
+def test_wandb_without_a_connection_goes_on_offline(tmp_path, store, write_recipe):
+    launcher = ["--config_file", "launch/two-cpu-processes.yaml"]
+    environment = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_INIT_TIMEOUT": "3"}
+    recipe = write_recipe(store.path, tracking={"wandb": "project"})
+    process = launch(launcher, recipe, tmp_path / "run", tmp_path, ACCELERATE_USE_CPU="true", **environment)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, output + errors
+    assert "wandb: no connection" in output
+    assert read_run(tmp_path / "run").agrees
+    assert list((tmp_path / "run").glob("wandb/offline-run-*/run-*.wandb"))
+
+
 def test_a_kill_leaves_books_that_can_be_read(tmp_path, store, write_recipe):
     launcher = ["--config_file", "launch/two-cpu-processes.yaml"]
     process = launch(launcher, write_recipe(store.path), tmp_path / "run", tmp_path, LONG, ACCELERATE_USE_CPU="true")

@@ -102,6 +102,7 @@ def test_before_counting_what_cannot_be_known_is_open(write_recipe):
         corpus={"words": "3.3B words", "tokens_per_word": 1},
         phases=[{"steps": "900k", "sequence_length": 128}, {"steps": "100k", "sequence_length": 512}],
         batch={"global_batch": 256, "per_device": 8},
+        model=None,
     )
     plan = make_plan(recipe)
     # BERT's two lengths: arXiv:1810.04805 appendix A.2
@@ -109,6 +110,17 @@ def test_before_counting_what_cannot_be_known_is_open(write_recipe):
     assert float(plan.epochs["positions"]) == pytest.approx(12.9086, abs=1e-4)
     assert (plan.totals, plan.epochs["samples"], plan.coverage) == (None, None, None)
     assert plan.notes[0][0] == "not-counted"
+
+
+def test_a_length_beyond_the_model_s(write_recipe, store):
+    with pytest.raises(InputError, match="sequence length 64 is beyond the model's 32 positions"):
+        plan_on_store(read(write_recipe, store.path, "phases.0.sequence_length=64"))
+
+
+def test_a_store_that_is_not_there_is_said(write_recipe, tmp_path):
+    ((rule, message), *_) = plan_on_store(read(write_recipe, tmp_path / "nowhere")).notes
+    assert rule == "not-counted"
+    assert f"there is no store at {tmp_path}/nowhere" in message
 
 
 def test_what_is_not_stated_is_said(write_recipe, store):

@@ -43,15 +43,15 @@ def test_pasted_keys_of_hugging_face(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("steps: 1k", "steps: 1k tokens", "phases.0.steps: it '1k tokens' counts tokens; it must count steps"),
-        ("steps: 1k", "steps: 1.5", "phases.0.steps: it 1.5 is 3/2, not a whole number. Nothing was rounded."),
-        ("steps: 1k", "steps: 0", "phases.0.steps: it must be at least 1, not 0"),
+        ("steps: 1k", "steps: 1k tokens", "phases.0.steps: the value '1k tokens' counts tokens; it must count steps"),
+        ("steps: 1k", "steps: 1.5", "phases.0.steps: the value 1.5 is 3/2, not a whole number. Nothing was rounded."),
+        ("steps: 1k", "steps: 0", "phases.0.steps: the value must be at least 1, not 0"),
         ("tokens: 300B", "tokens: 300B words", "corpus.tokens: '300B words' counts words; it must count tokens"),
         ("tokens: 300B", "words: 3B", "corpus: words and tokens_per_word go together"),
         ("tokens: 300B", "tokens: 3B, store: a", "corpus: give one of store, tokens and words, not store and tokens"),
         ("global_batch: 1Ki, ", "", "batch: give global_batch, or devices and gradient_accumulation"),
         ("[{steps: 1k, sequence_length: 4Ki}]", "[]", "phases: list should have at least 1 item"),
-        ("sequence_length: 4Ki", "sequence_length: 1", "phases.0.sequence_length: it must be at least 2, not 1"),
+        ("sequence_length: 4Ki", "sequence_length: 1", "phases.0.sequence_length: the value must be at least 2, not 1"),
     ],
 )
 def test_wrong_values_say_the_rule_and_the_line(tmp_path, old, new, message):

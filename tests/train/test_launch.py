@@ -36,12 +36,12 @@ def test_accumulation_from_outside_is_refused():
     check_environment({"ACCELERATE_MIXED_PRECISION": "bf16"}, precision="bf16")
     check_environment({"ACCELERATE_MIXED_PRECISION": "no"}, precision="bf16")
     with pytest.raises(LaunchError, match=r"ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4 is set.*Nothing was started"):
-        check_environment({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, precision="no")
+        check_environment({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, precision="fp32")
 
 
 def test_another_precision_from_outside_is_refused():
-    with pytest.raises(LaunchError, match="asks for mixed precision fp16, and the recipe for no"):
-        check_environment({"ACCELERATE_MIXED_PRECISION": "fp16"}, precision="no")
+    with pytest.raises(LaunchError, match="asks for mixed precision fp16, and the recipe for fp32"):
+        check_environment({"ACCELERATE_MIXED_PRECISION": "fp16"}, precision="fp32")
 
 
 def test_what_was_asked_for_is_there():

@@ -12,12 +12,13 @@ from dist_epochs.train.model import build_model, check_fit, model_config, transf
 from tests.conftest import tiny_model
 
 CPU = torch.device("cpu")
+TOKENIZER = TextTokenizer(EMBEDDED)
 KINDS = [("bert", "masked"), ("gpt2", "causal"), ("llama", "causal")]
 
 
 def make(kind, objective, **settings):
     recipe = ModelRecipe(objective=objective, config=tiny_model(kind, **settings))
-    return build_model(recipe, model_config(recipe), seed=1)
+    return build_model(recipe, model_config(recipe, TOKENIZER), seed=1)
 
 
 def packed(seed=0):
@@ -101,26 +102,34 @@ def test_weights_follow_the_seed():
 def test_sliding_windows_are_refused():
     recipe = ModelRecipe(objective="masked", config={"model_type": "modernbert", "vocab_size": 2048})
     with pytest.raises(InputError, match="modernbert has layers of sliding_attention"):
-        check_fit(model_config(recipe), TextTokenizer(EMBEDDED), 16)
+        check_fit(model_config(recipe, TOKENIZER), TOKENIZER, 16)
 
 
 def test_positions_that_roberta_reserves():
     settings = {"model_type": "roberta", "vocab_size": 2048, "max_position_embeddings": 34, "pad_token_id": 1}
-    config = model_config(ModelRecipe(objective="masked", config=settings))
-    check_fit(config, TextTokenizer(EMBEDDED), 32)
+    config = model_config(ModelRecipe(objective="masked", config=settings), TOKENIZER)
+    check_fit(config, TOKENIZER, 32)
     with pytest.raises(InputError, match=r"beyond the model's 32 positions \(2 of 34 are reserved\)"):
-        check_fit(config, TextTokenizer(EMBEDDED), 33)
+        check_fit(config, TOKENIZER, 33)
 
 
 def test_a_configuration_from_a_file(tmp_path):
-    model_config(ModelRecipe(objective="masked", config=tiny_model("bert"))).save_pretrained(tmp_path)
-    config = model_config(ModelRecipe(objective="masked", config=str(tmp_path)))
+    model_config(ModelRecipe(objective="masked", config=tiny_model("bert")), TOKENIZER).save_pretrained(tmp_path)
+    config = model_config(ModelRecipe(objective="masked", config=str(tmp_path)), TOKENIZER)
     assert (config.model_type, config.hidden_size) == ("bert", 32)
 
 
 def test_an_objective_the_model_does_not_have():
     with pytest.raises(InputError, match="llama cannot be trained with a masked objective"):
         make("llama", "masked")
+
+
+def test_special_ids_are_the_tokenizer_s_unless_stated():
+    config = {"model_type": "gpt2", "vocab_size": 2048}
+    plain = model_config(ModelRecipe(objective="causal", config=config), TOKENIZER)
+    assert (plain.bos_token_id, plain.eos_token_id, plain.pad_token_id) == (None, None, 0)
+    stated = model_config(ModelRecipe(objective="causal", config=config | {"eos_token_id": 3}), TOKENIZER)
+    assert stated.eos_token_id == 3
 
 
 def test_a_model_that_cannot_take_the_mask_says_so():
@@ -134,9 +143,10 @@ def test_a_model_that_cannot_take_the_mask_says_so():
     }
     recipe = ModelRecipe(objective="causal", config=config)
     with pytest.raises(InputError, match="opt cannot be trained with a causal objective here"):
-        build_model(recipe, model_config(recipe), seed=1)
+        build_model(recipe, model_config(recipe, TOKENIZER), seed=1)
 
 
 def test_the_tokenizer_is_saved_with_its_roles(tmp_path):
-    tokenizer = transformers_tokenizer(TextTokenizer(EMBEDDED))
+    tokenizer = transformers_tokenizer(TOKENIZER, 64)
+    assert tokenizer.model_max_length == 64
     assert (tokenizer.mask_token, tokenizer.pad_token, tokenizer.cls_token) == ("[MASK]", "[PAD]", "[CLS]")
