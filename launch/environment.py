@@ -56,7 +56,13 @@ def _install(interpreter: Path) -> None:
         f"making {FOLDER.relative_to(ROOT)}/ with {sys.executable} (once; about 1.5 GB and a minute or two)", flush=True
     )
     shutil.rmtree(FOLDER, ignore_errors=True)
-    venv.create(FOLDER, with_pip=True, system_site_packages=keeps_torch)
+    try:
+        venv.create(FOLDER, with_pip=True, system_site_packages=keeps_torch)
+    except subprocess.CalledProcessError:
+        raise SystemExit(
+            f"{sys.executable} cannot make virtual environments with pip (ensurepip is missing). On Debian and Ubuntu "
+            "install python3-venv; or call this with another Python, such as: python3.12 launch/demo"
+        ) from None
     pip = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile"]
     if keeps_torch:
         print("this machine has a working torch; it is used as it is", flush=True)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,17 @@ def test_scripts_can_be_called(script):
     assert (ROOT / script).stat().st_mode & stat.S_IXUSR
 
 
-@pytest.fixture
-def environment(tmp_path, monkeypatch):
-    """The environment module with its installation replaced by a fake that can be interrupted."""
+def load_environment():
     spec = importlib.util.spec_from_file_location("environment", ROOT / "launch" / "environment.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """The environment module with its installation replaced by a fake that can be interrupted."""
+    module = load_environment()
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "FOLDER", tmp_path / ".venv")
     for name in ("pyproject.toml", "constraints.txt", "launch/environment.py"):
@@ -78,6 +84,20 @@ def test_an_interrupted_installation_is_made_again(environment, monkeypatch):
     monkeypatch.setattr(environment, "_install", whole)
     environment.python()
     assert len(environment.calls) == 2
+
+
+def test_a_python_without_ensurepip_is_told(monkeypatch, tmp_path):
+    module = load_environment()
+    monkeypatch.setattr(module, "FOLDER", tmp_path / ".venv")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "_has_own_torch", lambda: False)
+
+    def fails(*_, **__):
+        raise subprocess.CalledProcessError(1, "ensurepip")
+
+    monkeypatch.setattr(module.venv, "create", fails)
+    with pytest.raises(SystemExit, match="install python3-venv"):
+        module._install(tmp_path / ".venv" / "bin" / "python")
 
 
 def test_commands_are_shown_and_their_exit_code_kept(environment, capfd):
