@@ -85,7 +85,7 @@ class Masked:
         counts = self.loss_tokens(ids, ids, ordinary.sum(axis=1))
         positions = np.arange(ids.shape[1])
         lots = hash_each(hash_each(keys, np.full(len(ids), key("choose")))[:, None], positions)
-        ranked = np.argsort(np.where(ordinary, lots, np.uint64(2**64 - 1)), axis=1, kind="stable")
+        ranked = np.argsort(np.where(ordinary, lots, np.uint64(2**64 - 1)), axis=1)  # ties are never chosen
         chosen = np.zeros_like(ordinary)
         np.put_along_axis(chosen, ranked, positions[None, :] < counts[:, None], axis=1)
         fate = hash_each(hash_each(keys, np.full(len(ids), key("replace")))[:, None], positions)
