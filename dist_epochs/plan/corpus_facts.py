@@ -60,10 +60,6 @@ class CorpusFacts:
         """The same corpus without the sources that are not named."""
         return replace(self, sources=tuple(source for source in self.sources if source.name in names))
 
-    def source(self, name: str) -> SourceFacts:
-        """The source of that name."""
-        return next(source for source in self.sources if source.name == name)
-
     def samples(self, sequence_length: int) -> dict[str, int]:
         """Samples of one pass of each source at a length it is packed at."""
         return {source.name: source.samples[sequence_length] for source in self.sources}

@@ -85,14 +85,7 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
     _make_run_directory(out, recipe, plan, accelerator)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     model, optimizer = accelerator.prepare(model, optimizer)
-    tracker = Tracker(
-        accelerator,
-        project=recipe.tracking.wandb if recipe.tracking else None,
-        name=recipe.name,
-        folder=out,
-        config={"plan": plan.to_json(), "recipe": recipe_to_data(recipe)},
-        say=speak,
-    )
+    tracker = _tracker(accelerator, recipe, plan, out, speak)
     where = f"{accelerator.num_processes} × {accelerator.device.type}"
     speak(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {where}")
     with StopSignals() as signals:
@@ -122,6 +115,18 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
         speak(_balance(result, out))
     accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def _tracker(accelerator: Accelerator, recipe: Recipe, plan: Plan, out: Path, say: Callable[[str], None]) -> Tracker:
+    """The mirror of the run, where the recipe asks for one."""
+    return Tracker(
+        accelerator,
+        project=recipe.tracking.wandb if recipe.tracking else None,
+        name=recipe.name,
+        folder=out,
+        config={"plan": plan.to_json(), "recipe": recipe_to_data(recipe)},
+        say=say,
+    )
 
 
 @contextmanager

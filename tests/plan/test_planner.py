@@ -173,4 +173,4 @@ def test_a_source_left_out_is_not_part_of_the_corpus(write_recipe, mixed_store):
     corpus = {"store": str(mixed_store.path), "weights": {"wiki": 1}}
     plan = plan_on_store(read(write_recipe, mixed_store.path, corpus=corpus))
     assert [source.name for source in plan.sources] == ["wiki"]
-    assert plan.corpus_tokens.value == mixed_store.facts().source("wiki").tokens
+    assert plan.corpus_tokens.value == mixed_store.facts().only({"wiki"}).tokens
