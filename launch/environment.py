@@ -71,7 +71,17 @@ def _install(interpreter: Path) -> None:
     result = subprocess.run([*pip, "--editable", f"{ROOT}[dev]"], check=False)
     if result.returncode:
         raise SystemExit("the installation failed; call this again to go on once the cause is mended")
+    _own_scripts(interpreter)
     print(f"installed in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _own_scripts(interpreter: Path) -> None:
+    """A command that came with the machine's packages starts the machine's Python; ours must start this one."""
+    for name, module in {"accelerate": "accelerate.commands.accelerate_cli"}.items():
+        script = interpreter.with_name(name)
+        if not script.exists():
+            script.write_text(f"#!{interpreter}\nfrom {module} import main\n\nmain()\n")
+            script.chmod(0o755)
 
 
 def _has_own_torch() -> bool:

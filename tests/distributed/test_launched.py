@@ -111,10 +111,8 @@ def test_the_offline_wandb_file_holds_the_true_counters(launched):
     """Read back by wandb's own inspector; the counters are recomputed from the step lines of the ledger."""
     run, _, _ = launched
     (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
-    wandb = Path(sys.executable).with_name("wandb")
-    shown = subprocess.run(
-        [wandb, "leet", "inspect", "--json", file], capture_output=True, text=True, check=True
-    ).stdout
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    shown = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
     records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
     rows = [record["history"]["item"] for record in records if record["type"] == "history"]
     applied = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if '"applied"' in line]

@@ -100,6 +100,16 @@ def test_a_python_without_ensurepip_is_told(monkeypatch, tmp_path):
         module._install(tmp_path / ".venv" / "bin" / "python")
 
 
+def test_commands_start_the_environment_s_python(tmp_path):
+    module = load_environment()
+    module._own_scripts(tmp_path / "python")
+    assert (tmp_path / "accelerate").read_text().startswith(f"#!{tmp_path}/python\nfrom accelerate.commands")
+    assert (tmp_path / "accelerate").stat().st_mode & stat.S_IXUSR
+    (tmp_path / "accelerate").write_text("installed")
+    module._own_scripts(tmp_path / "python")
+    assert (tmp_path / "accelerate").read_text() == "installed"
+
+
 def test_commands_are_shown_and_their_exit_code_kept(environment, capfd):
     with pytest.raises(SystemExit) as stop:
         environment.run("sh", "-c", 'echo "$GREETING"; exit 7', GREETING="hello")
