@@ -81,8 +81,9 @@ def solve(given: Given) -> Solution:
     derived, checked = _propagate(products, known, lines)
     unknown = _unknown(given, known, derived)
     if unknown is None:
-        return _check(known, lines, checked)
-    _same_draws(checked, known)
+        return _check(given, known, lines, checked)
+    for contradiction in _contradictions(given, checked, known):
+        raise SolveError(f"{contradiction}. Leave one of these numbers out.")
     lines += _unused(given, products, derived, checked)
     if unknown in ("steps", "batch", *PARTS) and given.epochs and given.epochs != given.epochs.exactly():
         return solve(replace(given, epochs=given.epochs.exactly()))  # epochs to reach are a setting
@@ -235,7 +236,7 @@ def _too_little(known: Mapping[str, Quantity]) -> str:
     )
 
 
-def _check(known: dict[str, Quantity], lines: list[str], checked: list[_Product]) -> Solution:
+def _check(given: Given, known: dict[str, Quantity], lines: list[str], checked: list[_Product]) -> Solution:
     """Nothing is missing: do steps × batch and corpus × epochs agree?"""
     drawn = known["steps"] * known["batch"]
     ratio = known.get("tokens_per_word", Quantity.exact(1))
@@ -248,13 +249,10 @@ def _check(known: dict[str, Quantity], lines: list[str], checked: list[_Product]
         f"= {_decimal(derived.value)}, stated {known['epochs'].text}"
     )
     verdict = agreement(derived, known["epochs"])
-    for product in checked:
-        if product.left in ("tokens", "samples") and len(checked) > 1:
-            other = _value(product, product.left, known)
-            if agreement(other, known[product.left]) == "contradicts":
-                verdict = "contradicts"
-                said = _show(known[product.left].value)
-                lines.append(f"{product.left} {said} is given, but {_formula(product, product.left, known, other)}")
+    if given.tokens is not None or given.samples is not None:
+        contradictions = list(_contradictions(given, checked, known))
+        verdict = "contradicts" if contradictions else verdict
+        lines = [*lines, *contradictions]
     return Solution(
         unknown=None, value=None, formula=formula, agreement=verdict,
         ratio=derived.value / known["epochs"].value, derivation=tuple(lines), numbers=known,
@@ -311,16 +309,15 @@ def _unused(
             yield f"{name.replace('_', ' ')} is not used: too little else is known of the batch"
 
 
-def _same_draws(checked: list[_Product], known: Mapping[str, Quantity]) -> None:
-    """Two products that both give the tokens (or samples) drawn must give the same."""
+def _contradictions(given: Given, checked: list[_Product], known: Mapping[str, Quantity]) -> Iterator[str]:
+    """Tokens (or samples) drawn that a product with nothing missing does not give."""
     for product in checked:
         if product.left in DRAWN:
             other = _value(product, product.left, known)
             if agreement(other, known[product.left]) == "contradicts":
-                raise SolveError(
-                    f"{product.left} {_show(known[product.left].value)} is given, but "
-                    f"{_formula(product, product.left, known, other)}. Leave one of these numbers out."
-                )
+                said = _show(known[product.left].value)
+                how = "drawn" if getattr(given, product.left) is None else "given"
+                yield f"{product.left} {said} is {how}, but {_formula(product, product.left, known, other)}"
 
 
 def _show(value: Fraction) -> str:

@@ -10,7 +10,7 @@ from math import prod
 
 from dist_epochs.errors import InputError
 
-__all__ = ["Quantity", "QuantityError", "Unit", "parse", "parse_count", "parse_length"]
+__all__ = ["Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length"]
 
 
 class QuantityError(InputError):
@@ -211,6 +211,18 @@ def parse_length(text: str | int | float, *, what: str = "sequence length") -> i
     if length > LONGEST_SEQUENCE:
         raise QuantityError(f"{what} {text!s} is longer than any model takes (at most {LONGEST_SEQUENCE:,})")
     return length
+
+
+def json_number(value: Fraction | None) -> int | float | None:
+    """A number as JSON holds it: whole ones exactly, others as the nearest float.
+
+    Examples:
+        >>> json_number(Fraction(6, 2)), json_number(Fraction(1, 2)), json_number(None)
+        (3, 0.5, None)
+    """
+    if value is None:
+        return None
+    return int(value) if value.denominator == 1 else float(value)
 
 
 def _unit(word: str, spelling: str, what: str) -> Unit | None:

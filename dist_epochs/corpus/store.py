@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,11 @@ class Store:
         return list(self.manifest["tokenizer"]["special_ids"])
 
     def tokenizer(self) -> TextTokenizer:
-        """The tokenizer the store was made with."""
+        """The tokenizer the store was made with, read once."""
+        return self._tokenizer
+
+    @cached_property
+    def _tokenizer(self) -> TextTokenizer:
         return TextTokenizer(self.path / "tokenizer")
 
 

@@ -83,7 +83,7 @@ class Corpus:
             for (name, length), packing in self._packings.items()
         }
         self._first = {place: packing.first_samples() for place, packing in self._packings.items()}
-        self._pad = store.tokenizer().role_id("pad_token") or 0
+        self._pad = store.tokenizer().pad_id
 
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""

@@ -92,6 +92,11 @@ class TextTokenizer:
         token = self.roles.get(role)
         return None if token is None else self._tokenizer.token_to_id(token)
 
+    @property
+    def pad_id(self) -> int:
+        """Id that fills a sample; without a padding token any id does, since nothing sees it."""
+        return self.role_id("pad_token") or 0
+
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[NDArray[np.int64]]:
         """Ids of each text, special tokens added once per text where asked."""
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=special_tokens)

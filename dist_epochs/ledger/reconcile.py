@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.file import drawn_from_json
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Tally, Totals
 
-__all__ = ["Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
+__all__ = ["UNITS", "Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
 
 PLAN_KEYS = ("steps", "passes", "phases", "corpus", "coverage", "sample_digest", "global_batch")
 UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
@@ -84,7 +86,7 @@ class Reconciliation:
                 "unfinished": totals.unfinished,
             },
             **_recorded(applied),
-            "epochs": {basis: _float(value) for basis, value in self.epochs().items()},
+            "epochs": {basis: json_number(value) for basis, value in self.epochs().items()},
             "epochs_exact": {basis: value and str(value) for basis, value in self.epochs().items()},
             "coverage": self.coverage(),
             "sources": self.sources(),
@@ -115,15 +117,11 @@ class Reconciliation:
         result = []
         for name in dict.fromkeys(key.source for key in self.totals.applied.passes):
             mine = {key: c for key, c in self.totals.applied.passes.items() if key.source == name}
-            sizes = ((self.plan or {}).get("corpus") or {}).get("samples", {}).get(name, {})
-            known = all(str(key.sequence_length) in sizes for key in mine)
-            epochs = (
-                sum((Fraction(c.samples, sizes[str(k.sequence_length)]) for k, c in mine.items()), Fraction(0))
-                if known
-                else None
-            )
+            epochs = _epochs(mine, _sizes(self.plan).get(name, {}))
             counts = sum(mine.values(), Counts())
-            result.append({"name": name, "samples": counts.samples, "tokens": counts.tokens, "epochs": _float(epochs)})
+            result.append(
+                {"name": name, "samples": counts.samples, "tokens": counts.tokens, "epochs": json_number(epochs)}
+            )
         return result
 
     def coverage(self) -> float | int | None:
@@ -134,32 +132,40 @@ class Reconciliation:
         if self.agrees and self.plan:
             planned: float | int | None = self.plan["coverage"]
             return planned
-        sizes = ((self.plan or {}).get("corpus") or {}).get("samples", {})
+        sizes = _sizes(self.plan)
         whole = {
             key.source
             for key, counts in self.totals.applied.passes.items()
-            if counts.samples == sizes.get(key.source, {}).get(str(key.sequence_length))
+            if counts.samples == sizes.get(key.source, {}).get(key.sequence_length)
         }
         return 1 if sizes and whole == set(sizes) else None
 
 
-def epochs_of(applied: Tally, plan: dict[str, Any] | None) -> dict[str, Fraction | None]:
+def epochs_of(applied: Tally, plan: Mapping[str, Any] | None) -> dict[str, Fraction | None]:
     """Epochs of what was applied: samples ÷ samples of the corpus, added over lengths; and by tokens."""
-    corpus = (plan or {}).get("corpus") or {}
     sizes: dict[int, int] = {}
-    for by_length in (corpus.get("samples") or {}).values():
+    for by_length in _sizes(plan).values():
         for length, count in by_length.items():
-            sizes[int(length)] = sizes.get(int(length), 0) + count
-    by_samples: Fraction | None = None
-    if sizes and all(key.sequence_length in sizes for key in applied.passes):
-        terms = (Fraction(c.samples, sizes[key.sequence_length]) for key, c in applied.passes.items())
-        by_samples = sum(terms, Fraction(0))
-    tokens = corpus.get("tokens")
+            sizes[length] = sizes.get(length, 0) + count
+    tokens = ((plan or {}).get("corpus") or {}).get("tokens")
     return {
-        "samples": by_samples,
+        "samples": _epochs(applied.passes, sizes) if sizes else None,
         "positions": Fraction(applied.positions) / Fraction(tokens) if tokens else None,
         "tokens": Fraction(applied.counts.tokens) / Fraction(tokens) if tokens else None,
     }
+
+
+def _sizes(plan: Mapping[str, Any] | None) -> dict[str, dict[int, int]]:
+    """Samples per pass by source and length, as far as the plan knows them."""
+    samples = ((plan or {}).get("corpus") or {}).get("samples") or {}
+    return {name: {int(length): count for length, count in sizes.items()} for name, sizes in samples.items()}
+
+
+def _epochs(passes: Mapping[PassKey, Counts], sizes: Mapping[int, int]) -> Fraction | None:
+    """Samples ÷ samples per pass, added over lengths; None where a length's size is not known."""
+    if any(key.sequence_length not in sizes for key in passes):
+        return None
+    return sum((Fraction(counts.samples, sizes[key.sequence_length]) for key, counts in passes.items()), Fraction(0))
 
 
 def reconcile(totals: Totals, plan: dict[str, Any] | None) -> Reconciliation:
@@ -309,9 +315,3 @@ def _digests(planned: dict[PassKey, Counts], totals: Totals) -> list[Difference]
                 Difference(unit=unit, planned=0, recorded=recorded, cause="unexplained", amount=-recorded)
             )
     return differences
-
-
-def _float(value: Fraction | None) -> float | int | None:
-    if value is None:
-        return None
-    return int(value) if value.denominator == 1 else float(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.arithmetic.quantity import Quantity, json_number
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.plan.corpus_facts import CorpusFacts
 
@@ -111,11 +111,11 @@ class Plan:
             "positions": self.positions,
             "tokens": totals and totals.tokens,
             "loss_tokens": totals and totals.loss_tokens,
-            "epochs": {basis: _float(value) for basis, value in self.epochs.items()},
+            "epochs": {basis: json_number(value) for basis, value in self.epochs.items()},
             "epochs_exact": {basis: _text(value) for basis, value in self.epochs.items()},
-            "coverage": _float(self.coverage),
+            "coverage": json_number(self.coverage),
             "sources": [
-                {"name": s.name, "samples": s.samples, "tokens": s.tokens, "epochs": _float(s.epochs)}
+                {"name": s.name, "samples": s.samples, "tokens": s.tokens, "epochs": json_number(s.epochs)}
                 for s in self.sources
             ],
             "global_batch": {
@@ -152,7 +152,7 @@ class Plan:
     def _corpus_json(self) -> dict[str, Any]:
         facts = self.facts
         return {
-            "tokens": _float(self.corpus_tokens.value) if self.corpus_tokens else None,
+            "tokens": json_number(self.corpus_tokens.value) if self.corpus_tokens else None,
             "documents": facts and facts.documents,
             "words": facts and facts.words,
             "store": facts and facts.store,
@@ -167,12 +167,6 @@ class Plan:
 def counts_json(counts: Counts) -> list[int | str]:
     """Samples, tokens, loss tokens, digest: how counts stand in `plan.json` and in the ledger."""
     return [counts.samples, counts.tokens, counts.loss_tokens, f"{counts.digest:032x}"]
-
-
-def _float(value: Fraction | None) -> float | int | None:
-    if value is None:
-        return None
-    return int(value) if value.denominator == 1 else float(value)
 
 
 def _text(value: Fraction | None) -> str | None:

@@ -56,7 +56,7 @@ def make_plan(
         InputError: If the corpus does not fit the recipe.
     """
     schedule = schedule_of(recipe)
-    _check_lengths(recipe, schedule)
+    _check_lengths(recipe)
     size = data_parallel_size or recipe.batch.devices or 1
     batches = tuple(
         GlobalBatch(
@@ -179,15 +179,14 @@ def _not_counted(recipe: Recipe) -> tuple[str, str]:
     )
 
 
-def _check_lengths(recipe: Recipe, schedule: Schedule) -> None:
+def _check_lengths(recipe: Recipe) -> None:
     """A length beyond the positions that an inline model configuration states."""
     stated = recipe.model.config if recipe.model else None
     positions = stated.get("max_position_embeddings") if isinstance(stated, dict) else None
-    longest = max(phase.sequence_length for phase in schedule.phases)
-    if isinstance(positions, int) and longest > positions:
+    if isinstance(positions, int) and recipe.longest > positions:
         raise InputError(
-            f"sequence length {longest} is beyond the model's {positions} positions. Shorten "
-            f"phases.sequence_length, or set model.config.max_position_embeddings to at least {longest}."
+            f"sequence length {recipe.longest} is beyond the model's {positions} positions. Shorten "
+            f"phases.sequence_length, or set model.config.max_position_embeddings to at least {recipe.longest}."
         )
 
 

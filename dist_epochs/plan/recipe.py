@@ -217,6 +217,11 @@ class Recipe(_Part):
     log_every: Steps = 10
     """Steps between logged rows."""
 
+    @property
+    def longest(self) -> int:
+        """The longest sequence length of the phases."""
+        return max(phase.sequence_length for phase in self.phases)
+
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe; paths in it become absolute.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dist_epochs.ledger.reconcile import Reconciliation
+from dist_epochs.ledger.reconcile import UNITS, Reconciliation
 from dist_epochs.render.text import number, table
 
 __all__ = ["ledger_text"]
-
-UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
 
 
 def ledger_text(result: Reconciliation, title: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dist_epochs.arithmetic.identity import Solution
+from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.render.text import number
 
 __all__ = ["solution_json", "solution_text"]
@@ -45,17 +46,13 @@ def solution_json(solution: Solution) -> dict[str, Any]:
     return {
         "unknown": solution.unknown,
         "unit": str(value.unit) if value and value.unit else None,
-        "value": _float(value.value) if value else None,
+        "value": json_number(value.value) if value else None,
         "exact": str(value.value) if value else None,
-        "low": _float(value.low) if value else None,
-        "high": _float(value.high) if value else None,
+        "low": json_number(value.low) if value else None,
+        "high": json_number(value.high) if value else None,
         "formula": solution.formula,
         "agreement": solution.agreement,
-        "ratio": None if solution.ratio is None else _float(solution.ratio),
+        "ratio": json_number(solution.ratio),
         "derivation": list(solution.derivation),
-        "numbers": {name: _float(quantity.value) for name, quantity in solution.numbers.items()},
+        "numbers": {name: json_number(quantity.value) for name, quantity in solution.numbers.items()},
     }
-
-
-def _float(value: Any) -> int | float:
-    return int(value) if value.denominator == 1 else float(value)

@@ -190,7 +190,7 @@ class _Rows:
         } | ({} if epoch is None else {"ledger/epoch": epoch})
 
     def _epoch(self) -> float | None:
-        epoch = epochs_of(self._run.ledger.totals.applied, dict(self._run.plan))["samples"]
+        epoch = epochs_of(self._run.ledger.totals.applied, self._run.plan)["samples"]
         return None if epoch is None else float(epoch)
 
     def _rates(self, values: Mapping[str, float | int]) -> dict[str, float]:

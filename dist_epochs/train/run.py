@@ -172,7 +172,7 @@ def _check(recipe: Recipe, path: Path) -> _Setup:
     store = Store(Path(recipe.corpus.store))
     tokenizer = store.tokenizer()
     config = model_config(recipe.model, tokenizer)
-    check_fit(config, tokenizer, max(phase.sequence_length for phase in recipe.phases))
+    check_fit(config, tokenizer, recipe.longest)
     objective = objective_of(recipe.model, store)
     return _Setup(
         recipe=recipe,
@@ -203,14 +203,13 @@ def _evaluation(setup: _Setup, accelerator: Accelerator) -> Evaluation | None:
             f"evaluation is asked for and {setup.store.path} holds no held-out documents: make the store with "
             "`--held-out 1%`, or remove evaluation."
         )
-    longest = max(phase.sequence_length for phase in recipe.phases)
     batches = held_out_batches(
-        [source.packing(longest) for source in sources],
+        [source.packing(recipe.longest) for source in sources],
         setup.objective,
         devices=data_parallel_size(accelerator),
         rank=accelerator.process_index,
         per_device=recipe.batch.per_device,
-        pad=setup.tokenizer.role_id("pad_token") or 0,
+        pad=setup.tokenizer.pad_id,
     )
     return Evaluation(tuple(batches), recipe.evaluation.every, setup.model.objective == "causal")
 
@@ -280,8 +279,7 @@ def _save(accelerator: Accelerator, model: nn.Module, setup: _Setup, out: Path) 
     try:
         with new_folder(out / "model") as folder:
             unwrapped.save_pretrained(folder, state_dict=state)
-            longest = max(phase.sequence_length for phase in setup.recipe.phases)
-            transformers_tokenizer(setup.tokenizer, longest).save_pretrained(folder)
+            transformers_tokenizer(setup.tokenizer, setup.recipe.longest).save_pretrained(folder)
     except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
         raise InputError(f"{out / 'model'}: the trained model could not be saved: {error}") from None
 

@@ -57,6 +57,13 @@ def test_everything_known_is_a_check():
     assert ask(**BERT | {"batch": "128000 tokens", "epochs": "39.3"}).agreement == "overlaps"
 
 
+def test_a_part_of_the_batch_is_not_solved_from_numbers_that_contradict():
+    contradicting = BERT | {"epochs": "13", "devices": "8", "gradient_accumulation": "4"}
+    with pytest.raises(SolveError, match="tokens 131,072,000,000 is drawn, but tokens = corpus"):
+        ask(**contradicting)
+    assert ask(**contradicting | {"epochs": "40"}).unknown == "per_device"
+
+
 def test_words_need_a_ratio():
     with pytest.raises(SolveError) as caught:
         ask(**without("epochs", "tokens_per_word"))
