@@ -55,6 +55,12 @@ class GlobalBatch:
         largest_slice = -(-self.samples // self.data_parallel_size)
         return -(-largest_slice // self.per_device)
 
+    @property
+    def largest_micro_batch(self) -> int:
+        """The most samples that a device really takes in one micro-step."""
+        largest_slice = -(-self.samples // self.data_parallel_size)
+        return -(-largest_slice // self.gradient_accumulation)
+
     def micro_batches(self, rank: int) -> tuple[range, ...]:
         """Which samples of the batch (0 to `samples` − 1) device `rank` takes, micro-step by micro-step.
 

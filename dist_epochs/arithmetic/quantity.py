@@ -58,7 +58,8 @@ LARGEST_EXPONENT = 400
 LONGEST_SPELLING = 100
 """What is checked before anything is computed."""
 
-_NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d[\d_]*)(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?"
+_DIGITS = r"\d+(?:_\d+)*"
+_NUMBER = rf"(?:(?:\d{{1,3}}(?:,\d{{3}})+(?![\d,])|{_DIGITS})(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?\d+)?"
 _SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
 _LITERAL = rf"{_NUMBER}(?:\*\*\d+)?\s*(?:(?:{_SCALE})(?![A-Za-z])|%)?"
 _PRODUCT = rf"{_LITERAL}(?:\s*[x×*/]\s*{_LITERAL})*"

@@ -13,9 +13,10 @@ __all__ = ["main"]
 
 COMMANDS = {
     "solve": "Find the missing one of steps × batch = corpus × epochs.",
-    "plan": "What a recipe will draw, before it runs.",
+    "plan": "What a run will draw and cost, before it runs.",
     "tokenize": "Count a corpus exactly, and write its tokens.",
     "ledger": "What a run really trained, beside its plan.",
+    "explain": "What a warning means, and what to do about it.",
 }
 
 

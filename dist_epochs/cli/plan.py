@@ -2,47 +2,229 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import exit_on_input_error
+from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
+    from dist_epochs.plan.cost.pricing import ModelCost
     from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.recipe import Recipe
+    from dist_epochs.plan.yaml_reader import Document
+
+FLAGS = {
+    "How long: one of": {
+        "steps": ("1M", "Optimizer steps."),
+        "samples": ("256M", "Samples drawn in all."),
+        "tokens": ("300B", "Tokens drawn in all, padding included."),
+        "epochs": ("40", "Times the corpus is drawn."),
+        "hours": ("72", "Hours from start to end (or '3 days')."),
+        "flops": ("1e21", "Training FLOPs."),
+        "money": ("5000", "What may be spent, in the currency of --price."),
+    },
+    "What is drawn": {
+        "corpus": ("'3.3B words'", "Size of the corpus with its unit, or a store."),
+        "tokens-per-word": ("1.24", "Tokens for one word of a corpus in words."),
+        "temperature": ("2", "Mix sources by size to the power of 1 ÷ temperature."),
+        "max-epochs": ("4", "Cap on how often a source may be repeated."),
+        "batch": ("256x512", "What a step draws: samples × length, '4Mi tokens', or samples."),
+        "global-batch": ("256", "Samples per step, over all devices."),
+        "sequence-length": ("512", "Positions per sample."),
+        "ramp": ("'16 8 5859375'", "Batch ramp as Megatron writes it: start, increment, samples."),
+    },
+    "How it is laid over devices": {
+        "devices": ("8xH100", "Devices, with their kind if they are to be priced."),
+        "per-device": ("8", "Samples per device and micro-step."),
+        "gradient-accumulation": ("4", "Micro-steps per step."),
+        "tensor-parallel": ("2", "Devices that share each layer."),
+        "pipeline-parallel": ("2", "Devices that share the stack of layers."),
+        "context-parallel": ("2", "Devices that share each sequence."),
+        "expert-parallel": ("2", "Devices that share the experts."),
+    },
+    "Somebody else's loop": {
+        "last-window": ("flush|carry|drop", "What happens to a partial window at the end of a pass."),
+        "uneven": ("pad|drop|keep", "What happens where devices do not divide a pass."),
+    },
+    "What it costs": {
+        "model": ("bert-base", "A size name, or a transformers config.json."),
+        "parameters": ("7B", "Instead: the number of parameters, at 6 FLOPs each a token."),
+        "precision": ("bf16", "fp32, bf16 or fp16."),
+        "mfu": ("40%", "Model FLOPs utilization; default: a range."),
+        "peak-tflops": ("989", "Dense peak of a device, where the table has another or none."),
+        "tokens-per-second": ("1.2M", "Instead: measured, over all devices."),
+        "price": ("2.5", "Price of one device for one hour."),
+        "zero-stage": ("3", "ZeRO stage 0 to 3; FSDP is 3."),
+        "restarts": ("4", "Restarts expected; needs --checkpoint-every."),
+        "checkpoint-every": ("'2 hours'", "Hours between checkpoints."),
+        "restart-time": ("0.5", "Hours from a failure to the next step."),
+    },
+}
+"""Flags that are settings of a recipe, by section of the help: an example and what it is."""
 
 
-@click.command(short_help="What a recipe will draw, before it runs.")
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. batch.devices=4."
-)
+class _PlanCommand(click.Command):
+    """Help with the settings in sections."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        named = {param.name: param for param in self.params if isinstance(param, click.Option)}
+        for title, section in FLAGS.items():
+            records = [named.pop(name.replace("-", "_")).get_help_record(context) for name in section]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record])
+        with formatter.section("Options"):
+            rest = [
+                option.get_help_record(context) for option in (*named.values(), self.get_help_option(context)) if option
+            ]
+            formatter.write_dl(list(dict.fromkeys(record for record in rest if record)))
+
+
+@click.command(cls=_PlanCommand, short_help="What a run will draw and cost, before it runs.")
+@click.argument("recipes", metavar="[RECIPE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--source", "sources", multiple=True, metavar="NAME:SIZE:WEIGHT",
+              help="A source of a mixture, e.g. 'wiki:4B tokens:10%'.")  # fmt: skip
+@click.option("--replacement", is_flag=True, help="Samples are drawn with replacement.")
+@click.option("--from", "files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
+              help="Batch settings of a DeepSpeed JSON, an Accelerate YAML or TrainingArguments.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. batch.devices=4.")
+@click.option("--sweep", metavar="KEY=V1,V2", help="Plan with each value: at the same steps, and at the same tokens.")
+@click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @as_json
-def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """What RECIPE will draw: steps, samples, tokens, epochs, each with its formula.
+def command(
+    recipes: tuple[Path, ...],
+    sources: tuple[str, ...],
+    replacement: bool,
+    files: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    sweep: str | None,
+    exact: bool,
+    strict: bool,
+    as_json: bool,
+    **flags: str | None,
+) -> None:
+    """What a run will draw and cost: steps, samples, tokens, epochs, hours, each with its formula.
 
-    With a token store the integers are exact, and the ledger of the run will show the same ones.
-    Without one, what cannot be known before counting is left open and named.
+    The run is a RECIPE, or flags alone, or both; with several recipes they stand side by side. With a token
+    store the integers are exact, and the ledger of the run will show the same ones. Without one, what cannot
+    be known before counting is estimated and named.
     """
+    settings: dict[str, Any] = {name: text for name, text in flags.items() if text is not None}
+    if replacement:
+        settings["replacement"] = True
     with exit_on_input_error():
-        from dist_epochs.plan.recipe import read_recipe
-        from dist_epochs.render.plan import plan_text
-
-        plan = _plan(read_recipe(recipe, overrides))
-        if as_json:
-            print_json(plan.to_json())
+        documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
+        if sweep is not None:
+            plans = _sweep(documents, recipes, sweep, exact, as_json)
         else:
-            click.echo(plan_text(plan))
+            plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
+            _show(plans, exact, as_json)
+    if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
+        raise SystemExit(EXIT_DISAGREES)
 
 
-def _plan(recipe: Recipe) -> Plan:
+for _section in reversed(FLAGS.values()):
+    for _name, (_example, _help) in reversed(_section.items()):
+        command.params.insert(1, click.Option([f"--{_name}"], metavar=_example, help=_help))
+
+
+def _document(
+    path: Path | None,
+    files: Sequence[Path],
+    flags: dict[str, Any],
+    sources: Sequence[str],
+    overrides: Sequence[str],
+) -> Document:
+    """A recipe with other tools' files, flags and settings over it."""
+    from dist_epochs.plan.flags import apply_flags
+    from dist_epochs.plan.yaml_reader import Document
+
+    document = Document("flags") if path is None else Document.read(path)
+    if files:
+        from dist_epochs.plan.foreign.apply import apply_files
+
+        flags, found = apply_files(document, files, flags)
+        for note in found.notes:
+            click.echo(f"note {note}", err=True)
+        for key in found.ignored:
+            click.echo(f"note {key}: left open, or not used here", err=True)
+    if path is None or flags or sources:
+        apply_flags(document, flags, sources)
+    for setting in overrides:
+        document.override(setting)
+    return document
+
+
+def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:
+    return list(zip(documents, recipes or (Path("flags"),), strict=True))
+
+
+def _recipe(document: Document, path: Path) -> Recipe:
+    from dist_epochs.plan.recipe import make_recipe
+
+    return make_recipe(document, path)
+
+
+def _plan(recipe: Recipe, exact: bool) -> Plan:
+    """The plan, on a store if the recipe has one."""
     from dist_epochs.plan.planner import make_plan
 
+    model = None
+    if exact:
+        model = _measured(recipe)
     if recipe.corpus.store is None:
-        return make_plan(recipe)
+        return make_plan(recipe, model=model)
     from dist_epochs.corpus.planning import plan_on_store
 
-    return plan_on_store(recipe)
+    return plan_on_store(recipe, model)
+
+
+def _measured(recipe: Recipe) -> ModelCost:
+    """The recipe's model, built without weights and counted."""
+    from dist_epochs.plan.models import MeasuredModel, config_of
+
+    model = recipe.model
+    if model is None or model.config is None or model.objective is None:
+        raise InputError("--exact builds the model and counts: give --model, a size name or a config.json")
+    if any(phase.sequence_length is None for phase in recipe.phases):
+        raise InputError("--exact counts FLOPs at a length: give --sequence-length")
+    from dist_epochs.train.exact_cost import exact_cost
+
+    lengths = [phase.sequence_length for phase in recipe.phases if phase.sequence_length]
+    found = exact_cost(config_of(model), model.objective, lengths)
+    return MeasuredModel(found.parameters, found.flops_per_token)
+
+
+def _show(plans: Sequence[Plan], exact: bool, as_json: bool) -> None:
+    if len(plans) > 1:
+        from dist_epochs.render.comparison import comparison_json, comparison_text
+
+        print_json(comparison_json(plans)) if as_json else click.echo(comparison_text(plans))
+        return
+    from dist_epochs.plan.plan_json import plan_json
+    from dist_epochs.plan.sensitivity import what_moves
+
+    (plan,) = plans
+    moves = what_moves(plan, lambda changed: _plan(changed, exact))
+    if as_json:
+        print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves]})
+    else:
+        from dist_epochs.render.plan import plan_text
+
+        click.echo(plan_text(plan, moves))
+
+
+def _sweep(documents: Sequence[Document], recipes: Sequence[Path], text: str, exact: bool, as_json: bool) -> list[Plan]:
+    from dist_epochs.plan.sweep import sweep
+    from dist_epochs.render.comparison import sweep_json, sweep_text
+
+    if len(documents) > 1:
+        raise InputError("--sweep changes one recipe; several recipes stand side by side without it")
+    ((document, path),) = _named(documents, recipes)
+    found = sweep(document, text, lambda changed: _plan(_recipe(changed, path), exact))
+    print_json(sweep_json(found)) if as_json else click.echo(sweep_text(found))
+    return [swept.plan for swept in (*found.fixed_steps, *found.fixed_data) if swept.plan is not None]

@@ -10,9 +10,11 @@ from dist_epochs.corpus.objective import Causal, Masked, Objective
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError
+from dist_epochs.plan.cost.pricing import ModelCost
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.planner import make_plan, mixture_of, schedule_of
+from dist_epochs.plan.planner import make_plan, mixture_of
 from dist_epochs.plan.recipe import ModelRecipe, Recipe
+from dist_epochs.plan.scheduling import schedule_of
 
 __all__ = ["exact_plan", "objective_of", "plan_on_store"]
 
@@ -37,7 +39,9 @@ def objective_of(model: ModelRecipe, store: Store) -> Objective:
     return Masked(model.mask_probability, mask_id, special, ordinary)
 
 
-def exact_plan(recipe: Recipe, store: Store, objective: Objective, devices: int | None) -> tuple[Corpus, Plan]:
+def exact_plan(
+    recipe: Recipe, store: Store, objective: Objective, devices: int | None, model: ModelCost | None = None
+) -> tuple[Corpus, Plan]:
     """The corpus in the run's order, and the plan with every integer known.
 
     Args:
@@ -45,36 +49,41 @@ def exact_plan(recipe: Recipe, store: Store, objective: Objective, devices: int 
         store: Its token store.
         objective: What the loss counts.
         devices: Data-parallel size; None takes the recipe's.
+        model: The model's cost, where it was measured.
 
     Raises:
         InputError: If the store is not packed at a length of the recipe.
     """
     facts = store.facts()
-    rough = make_plan(recipe, facts=facts, data_parallel_size=devices)
+    rough = make_plan(recipe, facts=facts, data_parallel_size=devices, model=model)
     if not_packed := _not_packed(rough):
         raise InputError("\n".join(not_packed))
+    mixture = mixture_of(recipe, facts)
+    assert mixture is not None  # a counted corpus has one
     corpus = Corpus(
         store,
-        schedule=schedule_of(recipe),
-        mixture=mixture_of(recipe, facts),
+        schedule=schedule_of(recipe, facts.only(mixture.names)),
+        mixture=mixture,
         objective=objective,
         seed=recipe.seed,
     )
-    return corpus, make_plan(recipe, facts=facts, counter=corpus.counter(), data_parallel_size=devices)
+    counter = corpus.counter()
+    return corpus, make_plan(recipe, facts=facts, counter=counter, data_parallel_size=devices, model=model)
 
 
-def plan_on_store(recipe: Recipe) -> Plan:
+def plan_on_store(recipe: Recipe, model: ModelCost | None = None) -> Plan:
     """The plan of a recipe whose store may not be there, or not be packed, yet: as exact as can be."""
     assert recipe.corpus.store is not None
     path = Path(recipe.corpus.store)
     if not path.exists():
-        return make_plan(recipe)
+        return make_plan(recipe, model=model)
     store = Store(path)
-    rough = make_plan(recipe, facts=store.facts())
-    if _not_packed(rough) or recipe.model is None:
-        return rough
-    return exact_plan(recipe, store, objective_of(recipe.model, store), None)[1]
+    rough = make_plan(recipe, facts=store.facts(), model=model)
+    batch = recipe.batch
+    if _not_packed(rough) or recipe.model is None or batch.is_foreign or batch.replacement:
+        return rough  # masks, or the order, are not known
+    return exact_plan(recipe, store, objective_of(recipe.model, store), None, model)[1]
 
 
 def _not_packed(plan: Plan) -> list[str]:
-    return [message for rule, message in plan.notes if rule == "not-packed"]
+    return [warning.message for warning in plan.warnings if warning.rule == "not-packed"]

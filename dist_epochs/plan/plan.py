@@ -1,32 +1,67 @@
-"""The plan as a value: what will be drawn, and its JSON."""
+"""The plan as a value: what will be drawn, what it costs, and what to know about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.arithmetic.quantity import Quantity, json_number
+from dist_epochs.arithmetic.loader import Loader, LoaderCounts
+from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.plan.corpus_facts import CorpusFacts
+from dist_epochs.plan.cost.pricing import Cost
+from dist_epochs.plan.recipe import Recipe
 
-__all__ = ["Plan", "SourcePlan", "counts_json"]
-
-COST = ("parameters", "flops_per_token", "flops", "device_hours", "wall_hours", "price", "memory_bytes")
-"""Keys of the cost, which this version does not estimate."""
+__all__ = ["Loop", "Plan", "SourcePlan", "Warning"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourcePlan:
-    """One source's part of the run."""
+    """One source's part of the run.
+
+    Attributes:
+        name: The source.
+        samples: Samples drawn from it.
+        tokens: Tokens drawn from it; of a source that was not counted, positions.
+        epochs: Samples drawn ÷ samples of the source.
+        share: Share of all samples.
+        size: Tokens or samples of the source, in the unit of the corpus.
+        fitting_share: Where the recipe caps repeats and this source is beyond: the share that fits.
+    """
 
     name: str
     samples: int
     tokens: int | None
-    epochs: Fraction | None
+    epochs: Fraction
+    share: Fraction
+    size: Fraction
+    fitting_share: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """Something to know about a plan.
+
+    Attributes:
+        rule: Its name, for `dist-epochs explain`.
+        message: What it is here, with numbers.
+        is_note: Whether it only informs; `--strict` fails on the others.
+    """
+
+    rule: str
+    message: str
+    is_note: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Somebody else's loop: how it ends its passes, and what it has done at the end."""
+
+    loader: Loader
+    counts: LoaderCounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,50 +69,98 @@ class Plan:
     """What will be drawn, over all devices. None means: not known before the corpus is counted.
 
     Attributes:
-        name: The recipe's name.
-        phases: Steps, length and global batch of each phase.
-        batches: How each phase's batch lies over the devices.
+        recipe: What was planned.
+        phases: Steps, length and global batch of each stretch of equal steps.
+        stretches: For each of them, the phase of the recipe it is a part of.
+        batches: How each one's batch lies over the devices.
+        excess: What the run draws beyond the amount asked for, in `excess_unit`; negative: less.
+        excess_unit: Samples or positions.
+        loop: Somebody else's loop, where one is planned; it then holds steps, micro-steps and samples.
         facts: The counted corpus, if there is one.
-        corpus_tokens: Tokens of one pass, counted or stated.
+        corpus_size: One pass, counted or stated, in tokens or samples.
         passes: Exact counts of each pass of each source in each phase.
         sources: Samples, tokens and epochs of each source.
-        coverage: Share of the documents drawn at least once.
+        coverage: Share of the documents drawn at least once; expected, where it is left to chance.
+        cost: What it takes to compute.
         fingerprint: Digest of all that decides which samples are drawn.
-        notes: What is estimated or missing, by rule name.
+        warnings: What is estimated, missing, or easily misread.
     """
 
-    name: str
+    recipe: Recipe
     phases: tuple[Phase, ...]
+    stretches: tuple[int, ...]
     batches: tuple[GlobalBatch, ...]
+    excess: Fraction
+    excess_unit: Unit
+    loop: Loop | None
     facts: CorpusFacts | None
-    corpus_tokens: Quantity | None
+    corpus_size: Quantity | None
     passes: Mapping[PassKey, Counts] | None
     sources: tuple[SourcePlan, ...]
-    coverage: Fraction | None
+    coverage: Fraction | float | None
+    cost: Cost
     fingerprint: str
-    notes: tuple[tuple[str, str], ...]
+    warnings: tuple[Warning, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.recipe.name
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether samples have a length; rows and images have none."""
+        return all(phase.sequence_length > 1 for phase in self.phases)
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether padding is not known, so that every position is taken for a token."""
+        return self.facts is None and self.counts_tokens
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the corpus is counted in tokens (else in samples)."""
+        return self.corpus_size is not None and self.corpus_size.unit is Unit.TOKEN
 
     @property
     def steps(self) -> int:
         """Optimizer steps."""
-        return sum(phase.steps for phase in self.phases)
+        return self.loop.counts.steps if self.loop else sum(phase.steps for phase in self.phases)
 
     @property
     def micro_steps(self) -> int:
-        """Forward and backward passes on each device."""
+        """Forward and backward passes on each device (on the busiest one, where they differ)."""
+        if self.loop and self.recipe.batch.per_device is not None:
+            return self.loop.counts.micro_steps
+        if self.loop:
+            return self.loop.counts.steps * self.batches[0].gradient_accumulation
         return sum(
             phase.steps * batch.gradient_accumulation for phase, batch in zip(self.phases, self.batches, strict=True)
         )
 
     @property
     def samples(self) -> int:
-        """Samples drawn."""
-        return sum(phase.samples for phase in self.phases)
+        """Samples drawn, and trained."""
+        return self.loop.counts.samples if self.loop else sum(phase.samples for phase in self.phases)
 
     @property
-    def positions(self) -> int:
-        """Positions drawn, padding included."""
+    def positions(self) -> int | None:
+        """Positions drawn, padding included; None for samples without a length."""
+        if not self.has_positions:
+            return None
+        if self.loop:
+            return self.loop.counts.samples * self.phases[0].sequence_length
         return sum(phase.positions for phase in self.phases)
+
+    @property
+    def devices(self) -> int:
+        """All devices, those that see the same data included."""
+        return self.recipe.batch.devices or self.batches[0].data_parallel_size
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The sequence lengths, shortest first."""
+        return tuple(sorted({phase.sequence_length for phase in self.phases}))
 
     @property
     def totals(self) -> Counts | None:
@@ -85,89 +168,39 @@ class Plan:
         return None if self.passes is None else sum(self.passes.values(), Counts())
 
     @property
+    def corpus_tokens(self) -> Quantity | None:
+        """Tokens of one pass, counted or stated."""
+        return self.corpus_size if self.counts_tokens else None
+
+    def samples_at(self, length: int) -> int:
+        """Samples drawn at one length."""
+        if self.loop:
+            return self.loop.counts.samples
+        return sum(phase.samples for phase in self.phases if phase.sequence_length == length)
+
+    def pass_at(self, length: int) -> Fraction | None:
+        """Samples of one pass at a length; estimated, if the corpus is not counted; None if it is not packed."""
+        if self.facts is not None:
+            if any(length not in source.samples for source in self.facts.sources):
+                return None
+            return Fraction(sum(self.facts.samples(length).values()))
+        if self.corpus_size is None:
+            return None
+        return self.corpus_size.value / length if self.counts_tokens else self.corpus_size.value
+
+    def epochs_at(self, length: int) -> Fraction | None:
+        """Epochs drawn at one length."""
+        one_pass = self.pass_at(length)
+        return None if one_pass is None else self.samples_at(length) / one_pass
+
+    @property
     def epochs(self) -> dict[str, Fraction | None]:
         """Epochs by samples (the definition), by positions (as papers print it), and by tokens."""
         totals, corpus = self.totals, self.corpus_tokens
-        by_samples = None
-        if self.passes is not None and self.facts is not None:
-            by_samples = sum(
-                (Fraction(p.samples, sum(self.facts.samples(p.sequence_length).values())) for p in self.phases),
-                Fraction(0),
-            )
+        by_length = [self.epochs_at(length) for length in self.lengths]
+        known = [epochs for epochs in by_length if epochs is not None]
         return {
-            "samples": by_samples,
-            "positions": self.positions / corpus.value if corpus else None,
+            "samples": sum(known, Fraction(0)) if len(known) == len(by_length) else None,
+            "positions": self.positions / corpus.value if corpus and self.positions is not None else None,
             "tokens": totals.tokens / corpus.value if corpus and totals else None,
         }
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan as the object that `dist-epochs plan --json` prints and `plan.json` holds."""
-        totals, first = self.totals, self.batches[0]
-        return {
-            "name": self.name,
-            "steps": self.steps,
-            "micro_steps": self.micro_steps,
-            "samples": self.samples,
-            "positions": self.positions,
-            "tokens": totals and totals.tokens,
-            "loss_tokens": totals and totals.loss_tokens,
-            "epochs": {basis: json_number(value) for basis, value in self.epochs.items()},
-            "epochs_exact": {basis: _text(value) for basis, value in self.epochs.items()},
-            "coverage": json_number(self.coverage),
-            "sources": [
-                {"name": s.name, "samples": s.samples, "tokens": s.tokens, "epochs": json_number(s.epochs)}
-                for s in self.sources
-            ],
-            "global_batch": {
-                "samples": first.samples,
-                "positions": first.samples * self.phases[0].sequence_length,
-                "per_device": first.per_device,
-                "gradient_accumulation": first.gradient_accumulation,
-                "data_parallel_size": first.data_parallel_size,
-            },
-            "phases": [
-                {
-                    "steps": phase.steps,
-                    "samples": phase.samples,
-                    "positions": phase.positions,
-                    "sequence_length": phase.sequence_length,
-                    "global_batch": phase.global_batch,
-                    "gradient_accumulation": batch.gradient_accumulation,
-                }
-                for phase, batch in zip(self.phases, self.batches, strict=True)
-            ],
-            "cost": dict.fromkeys(COST),
-            "corpus": self._corpus_json(),
-            "passes": None
-            if self.passes is None
-            else [
-                [key.phase, key.source, key.sequence_length, key.number, *counts_json(counts)]
-                for key, counts in sorted(self.passes.items())
-            ],
-            "sample_digest": totals and f"{totals.digest:032x}",
-            "fingerprint": self.fingerprint,
-            "warnings": [{"rule": rule, "message": message} for rule, message in self.notes],
-        }
-
-    def _corpus_json(self) -> dict[str, Any]:
-        facts = self.facts
-        return {
-            "tokens": json_number(self.corpus_tokens.value) if self.corpus_tokens else None,
-            "documents": facts and facts.documents,
-            "words": facts and facts.words,
-            "store": facts and facts.store,
-            "fingerprint": facts and facts.fingerprint,
-            "samples": {
-                source.name: {str(length): count for length, count in source.samples.items()}
-                for source in (facts.sources if facts else ())
-            },
-        }
-
-
-def counts_json(counts: Counts) -> list[int | str]:
-    """Samples, tokens, loss tokens, digest: how counts stand in `plan.json` and in the ledger."""
-    return [counts.samples, counts.tokens, counts.loss_tokens, f"{counts.digest:032x}"]
-
-
-def _text(value: Fraction | None) -> str | None:
-    return None if value is None else str(value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
 
-from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.arithmetic.quantity import Quantity, parse
 from dist_epochs.plan.recipe import Recipe
 from dist_epochs.plan.yaml_reader import is_text
 
@@ -39,18 +39,18 @@ _Dumper.add_representer(str, _text)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        fields = type(value).model_fields
-        present = {name: getattr(value, name) for name in fields}
+    if isinstance(value, Quantity):
+        bare = value.unit is not None and parse(value.text).unit is None
+        return f"{value.text} {value.unit}s" if bare else value.text
+    if is_dataclass(value):
+        present = {field: getattr(value, field.name) for field in fields(value)}
         return {
-            name: _plain(inner)
-            for name, inner in present.items()
-            if inner is not None or fields[name].default is not None
+            field.name: _plain(inner)
+            for field, inner in present.items()
+            if inner is not None or field.default is not None
         }
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    if isinstance(value, Quantity):
-        return value.text
     return str(value) if isinstance(value, Fraction) else value

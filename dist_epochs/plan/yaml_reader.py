@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from dist_epochs.errors import InputError
+from dist_epochs.plan.keys import Place, Problem, read_part
 
-__all__ = ["RecipeError", "is_text", "load"]
+__all__ = ["Document", "RecipeError", "is_text", "load"]
 
-Model = TypeVar("Model", bound=BaseModel)
-Place = tuple[str | int, ...]
+Made = TypeVar("Made")
 
 _WHOLE = r"(0|[1-9][0-9]*(_[0-9]+)*)"
 _INTEGER = re.compile(rf"[-+]?{_WHOLE}")
@@ -35,34 +33,114 @@ class RecipeError(InputError):
     """Every problem found in a file, one per line, each starting with `path:line`."""
 
 
-def load(path: Path, model: type[Model], overrides: Sequence[str] = ()) -> Model:
-    """Read a YAML file into a model.
+class Document:
+    """Keys and values that know where each came from: a file, a flag, another tool's file.
+
+    Args:
+        name: What to call the document in messages where no line is known.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.data: dict[str, Any] = {}
+        self._lines: dict[Place, str] = {(): name}
+
+    @classmethod
+    def read(cls, path: Path) -> Document:
+        """Read a YAML file.
+
+        Raises:
+            RecipeError: If it is no file, no text, or does not hold keys and values.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RecipeError(f"{path}: no such file{_similar_files(path)}") from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{path}:{_line_of(path, error.start)}: not UTF-8 text") from None
+        document = cls(f"{path}:1")
+        data = _compose(text, path, document._lines)
+        if not isinstance(data, dict):
+            raise RecipeError(f"{path}:1: holds {_kind(data)}, not keys and values")
+        document.data = data
+        return document
+
+    def override(self, setting: str) -> None:
+        """Apply a `key=value` setting from the command line, keys dotted (`phases.0.steps=10`).
+
+        Raises:
+            RecipeError: If it is not `key=value`, or leads into something without parts.
+        """
+        _override(self.data, setting, self._lines)
+
+    def copy(self) -> Document:
+        """The same document, to change."""
+        twin = Document("")
+        twin.data, twin._lines = deepcopy(self.data), dict(self._lines)
+        return twin
+
+    def get(self, place: Place) -> Any:
+        """What stands at a place; None if nothing does."""
+        found: Any = self.data
+        for part in place:
+            if isinstance(found, dict):
+                found = found.get(str(part))
+            elif isinstance(found, list) and isinstance(part, int) and part < len(found):
+                found = found[part]
+            else:
+                return None
+        return found
+
+    def where(self, place: Place) -> str:
+        """Where it was stated: `path:line`, or a flag."""
+        while place not in self._lines:
+            place = place[:-1]
+        return self._lines[place]
+
+    def put(self, place: Place, value: Any, where: str) -> None:
+        """Set a value that comes from elsewhere; messages about it start with `where`."""
+        target: Any = self.data
+        for at, part in enumerate(place[:-1]):
+            self._lines.setdefault(place[: at + 1], where)
+            if isinstance(target, dict) and target.get(str(part)) is None:
+                target[str(part)] = {}
+            target = target[part]
+        target[place[-1]] = value
+        for inner in [known for known in self._lines if known[: len(place)] == place]:
+            del self._lines[inner]
+        self._lines[place] = where
+
+    def make(self, owner: type[Made]) -> Made:
+        """The document as a dataclass.
+
+        Raises:
+            RecipeError: With every unknown key, missing key and unusable value, and their lines.
+        """
+        problems: list[Problem] = []
+        made = read_part(owner, self.data, (), problems)
+        if made is None:
+            raise RecipeError("\n".join(sorted({self._message(problem) for problem in problems}, key=_by_line)))
+        return made
+
+    def _message(self, problem: Problem) -> str:
+        name = "" if problem.names_place else _dotted(problem.place)
+        return f"{self.where(problem.place)}: {f'{name}: ' if name else ''}{problem.message}"
+
+
+def load(path: Path, owner: type[Made], overrides: Sequence[str] = ()) -> Made:
+    """Read a YAML file into a dataclass.
 
     Args:
         path: The file.
-        model: What it must hold.
-        overrides: `key=value` settings from the command line, keys dotted (`phases.0.steps=10`).
+        owner: What it must hold.
+        overrides: `key=value` settings from the command line.
 
     Raises:
         RecipeError: With every unknown key, missing key and unusable value, and their lines.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RecipeError(f"{path}: no such file{_similar_files(path)}") from None
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}:{_line_of(path, error.start)}: not UTF-8 text") from None
-    lines: dict[Place, str] = {(): f"{path}:1"}
-    data = _compose(text, path, lines)
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path}:1: holds {_kind(data)}, not keys and values")
+    document = Document.read(path)
     for setting in overrides:
-        _override(data, setting, lines)
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        messages = sorted({_message(detail, model, lines) for detail in error.errors()}, key=_by_line)
-        raise RecipeError("\n".join(messages)) from None
+        document.override(setting)
+    return document.make(owner)
 
 
 def _compose(text: str, path: Path, lines: dict[Place, str]) -> Any:
@@ -152,54 +230,6 @@ def _index(target: list[Any], part: str, where: str) -> int:
     if not (part.isascii() and part.isdigit()) or int(part) >= len(target):
         raise RecipeError(f"{where}: {part!r} must be a number from 0 to {len(target) - 1}")
     return int(part)
-
-
-def _message(detail: ErrorDetails, model: type[BaseModel], lines: Mapping[Place, str]) -> str:
-    place = tuple(detail["loc"])
-    known = place
-    while known not in lines:  # pydantic adds the names of union members; a missing key has no line
-        known = known[:-1]
-    where, name = lines[known], _dotted(place)
-    match detail["type"]:
-        case "extra_forbidden":
-            return f"{where}: unknown key '{name}'{_nearest(str(place[-1]), _keys(model, place[:-1]))}"
-        case "missing":
-            return f"{where}: missing key '{name}'"
-        case "value_error":
-            inner = str(detail["ctx"]["error"]) if "ctx" in detail else detail["msg"]
-            return f"{where}: {name}: {inner}" if name else f"{where}: {inner}"
-        case _:
-            return f"{where}: {name}: {detail['msg'][0].lower()}{detail['msg'][1:]}, not {detail['input']!r}"
-
-
-def _keys(model: type[BaseModel], place: Place) -> Iterable[str]:
-    """The keys that may stand at a place of the file."""
-    annotation: Any = model
-    for part in place:
-        if isinstance(part, int):
-            continue
-        owner = _model_in(annotation)
-        if owner is None or part not in owner.model_fields:
-            return ()
-        annotation = owner.model_fields[part].annotation
-    owner = _model_in(annotation)
-    return owner.model_fields if owner else ()
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, UnionType, list, tuple):
-        return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
-    return None
-
-
-def _nearest(word: str, words: Iterable[str]) -> str:
-    candidates = list(words)
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known here: {', '.join(candidates)}" if candidates else ""
 
 
 def _by_line(message: str) -> tuple[str, int, str]:

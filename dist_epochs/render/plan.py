@@ -2,109 +2,233 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.plan.plan import Plan
-from dist_epochs.render.text import aligned, number, short
+from dist_epochs.plan.repeats import unique_equivalents
+from dist_epochs.plan.sensitivity import Move
+from dist_epochs.render.cost import cost_rows
+from dist_epochs.render.text import aligned, number, scaled, short, table
 
-__all__ = ["plan_text"]
+__all__ = ["plan_text", "warnings_text"]
 
 Row = tuple[str, str, str]
 
+MOST_TERMS = 4
+"""Terms of a sum that are written out."""
 
-def plan_text(plan: Plan) -> str:
+OBJECTIVES = {"masked": "masked LM", "causal": "causal LM"}
+
+
+def plan_text(plan: Plan, moves: Sequence[Move] = ()) -> str:
     """The whole plan, for a terminal."""
-    parts = [plan.name, *_corpus(plan), "", aligned(_rows(plan))]
+    parts = [*_head(plan), "", aligned([*_rows(plan), *cost_rows(plan)])]
     if len(plan.sources) > 1:
-        parts += ["", aligned(_source_rows(plan))]
-    for rule, message in plan.notes:
-        parts += ["", f"{rule}: {message}"]
+        parts += ["", _sources(plan)]
+    if moves:
+        told = [(move.change, f"{scaled(move.value)} {move.unit}", f"explain {move.rule}") for move in moves]
+        parts += ["", "Moves the answer most", aligned(told)]
+    if plan.warnings:
+        parts += ["", warnings_text(plan)]
     return "\n".join(parts)
 
 
-def _corpus(plan: Plan) -> Iterator[str]:
-    facts = plan.facts
+def warnings_text(plan: Plan) -> str:
+    """What to know about the plan, a line each; `dist-epochs explain NAME` says more."""
+    return "\n".join(f"{'note' if w.is_note else 'warning'} {w.rule}: {w.message}" for w in plan.warnings)
+
+
+def _head(plan: Plan) -> Iterator[str]:
+    model = plan.recipe.model
+    title = plan.name + (f", {OBJECTIVES[model.objective]}" if model and model.objective else "")
+    facts, corpus = plan.facts, plan.recipe.corpus
     if facts is not None:
+        yield title
         yield (
             f"corpus  {number(facts.documents)} documents, {number(facts.words)} words × "
             f"{facts.tokens / facts.words:.4f} tokens/word = {number(facts.tokens)} tokens, counted"
         )
-        for length in sorted({phase.sequence_length for phase in plan.phases}):
+        for length in plan.lengths:
             if all(length in source.samples for source in facts.sources):
                 samples = sum(facts.samples(length).values())
                 padding = 1 - facts.tokens / (samples * length)
                 yield f"        {number(samples)} samples of length {length} a pass, {padding:.2%} padding"
-    elif plan.corpus_tokens is not None:
-        tokens = plan.corpus_tokens
-        yield f"corpus  {short(tokens.value)} tokens, stated ({short(tokens.low)} to {short(tokens.high)})"
+    elif corpus.words is not None and corpus.tokens_per_word is not None and plan.corpus_size is not None:
+        ratio = corpus.tokens_per_word.value
+        yield f"{title}     {short(corpus.words.value)} words × {scaled(ratio)} tokens/word = {_tokens(plan)}"
+    elif plan.corpus_size is not None:
+        yield f"{title}     corpus of {_tokens(plan)}"
+    else:
+        yield f"{title}     corpus not stated"
+
+
+def _tokens(plan: Plan) -> str:
+    size = plan.corpus_size
+    assert size is not None
+    return f"{short(size.value)} {size.unit}s"
 
 
 def _rows(plan: Plan) -> Iterator[Row]:
-    phases, batches = plan.phases, plan.batches
-    for phase, batch in _distinct(plan):
-        each = -(-phase.global_batch // batch.data_parallel_size)
-        per_step = -(-each // batch.gradient_accumulation)
-        exact = per_step * batch.gradient_accumulation * batch.data_parallel_size == phase.global_batch
-        formula = (
-            f"{batch.data_parallel_size} devices × {per_step} per device × {batch.gradient_accumulation} accumulation"
-        )
-        yield "global batch", number(phase.global_batch), f"{'=' if exact else '≤'} {formula}"
-    by_length = " + ".join(f"{number(phase.steps)} at length {phase.sequence_length}" for phase in phases)
-    yield "steps", number(plan.steps), f"= {by_length}"
-    terms = " + ".join(f"{number(p.steps)} × {b.gradient_accumulation}" for p, b in zip(phases, batches, strict=True))
-    yield "micro-steps", number(plan.micro_steps), f"= {terms}, on each device"
-    yield (
-        "samples",
-        number(plan.samples),
-        "= " + " + ".join(f"{number(p.steps)} × {number(p.global_batch)}" for p in phases),
-    )
-    terms = " + ".join(f"{number(phase.samples)} × {phase.sequence_length}" for phase in phases)
-    yield "positions", number(plan.positions), f"= {terms}"
+    yield from _batch_rows(plan)
+    yield from _loop_rows(plan) if plan.loop else _step_rows(plan)
     totals = plan.totals
-    if totals is not None:
+    if totals is not None and plan.positions is not None:
         padding = plan.positions - totals.tokens
-        yield (
-            "tokens",
-            number(totals.tokens),
-            f"= {number(plan.positions)} − {number(padding)} padding, from the packed samples",
-        )
-        yield (
-            "loss tokens",
-            number(totals.loss_tokens),
-            f"= {totals.loss_tokens / totals.tokens:.2%} of the tokens, counted sample by sample",
-        )
+        formula = f"= {number(plan.positions)} − {number(padding)} padding, from the packed samples"
+        yield "tokens", number(totals.tokens), formula
+        share = f"= {totals.loss_tokens / totals.tokens:.2%} of the tokens, counted sample by sample"
+        yield "loss tokens", number(totals.loss_tokens), share
     yield from _epoch_rows(plan)
     if plan.coverage is not None:
-        yield "coverage", f"{float(plan.coverage):.2%}", "of the documents at least once"
+        by_chance = isinstance(plan.coverage, float) or plan.recipe.batch.replacement
+        what = "documents" if plan.facts is not None and not plan.loop else "samples"
+        expected = ", expected" if by_chance or (plan.loop is not None and plan.coverage != 1) else ""
+        yield "coverage", f"{float(plan.coverage):.2%}", f"of the {what} at least once{expected}"
+
+
+def _batch_rows(plan: Plan) -> Iterator[Row]:
+    batch = plan.recipe.batch
+    if plan.devices != plan.batches[0].data_parallel_size:
+        shared = {name: getattr(batch, f"{name}_parallel") for name in ("tensor", "pipeline", "context")}
+        factors = " × ".join(f"{size} {name}" for name, size in shared.items() if size > 1)
+        yield (
+            "data-parallel size",
+            number(plan.batches[0].data_parallel_size),
+            f"= {plan.devices} devices ÷ ({factors})",
+        )
+    distinct = list(_distinct(plan))
+    if len(distinct) > MOST_TERMS:
+        (first, _), (last, _) = distinct[0], max(distinct, key=lambda pair: pair[0].global_batch)
+        span = f"{number(first.global_batch)} → {number(last.global_batch)}"
+        yield "global batch", span, f"in {len(distinct)} levels"
+        return
+    for phase, laid in distinct:
+        yield "global batch", number(phase.global_batch), _laid_over_devices(laid)
+
+
+def _laid_over_devices(batch: GlobalBatch) -> str:
+    per_step, count = batch.largest_micro_batch, batch.gradient_accumulation
+    exact = per_step * count * batch.data_parallel_size == batch.samples
+    devices = f"{batch.data_parallel_size} device{'s' * (batch.data_parallel_size > 1)}"
+    return f"{'=' if exact else '≤'} {devices} × {per_step} per device × {count} accumulation"
+
+
+def _step_rows(plan: Plan) -> Iterator[Row]:
+    phases, batches = plan.phases, plan.batches
+    yield "steps", number(plan.steps), _sum(_steps_by_length(plan)) if len(phases) > 1 else ""
+    counts = {batch.gradient_accumulation for batch in batches}
+    terms = [f"{number(p.steps)} × {b.gradient_accumulation}" for p, b in zip(phases, batches, strict=True)]
+    formula = f"= {number(plan.steps)} × {counts.pop()}" if len(counts) == 1 else _sum(terms)
+    yield "micro-steps", number(plan.micro_steps), f"{formula}, on each device".removeprefix(", ")
+    same_batch = len({phase.global_batch for phase in phases}) == 1
+    terms = [f"{number(phase.steps)} × {number(phase.global_batch)}" for phase in phases]
+    formula = f"= {number(plan.steps)} × {number(phases[0].global_batch)}" if same_batch else _sum(terms)
+    yield "samples", number(plan.samples), formula
+    if plan.positions is None:
+        return
+    by_length = [f"{number(plan.samples_at(length))} × {length}" for length in plan.lengths]
+    if same_batch and len(phases) > 1:
+        inner = " + ".join(f"{number(phase.steps)} × {phase.sequence_length}" for phase in phases[:MOST_TERMS])
+        formula = f"= {phases[0].global_batch} × ({inner})" if len(phases) <= MOST_TERMS else _sum(by_length)
+    else:
+        formula = _sum(by_length)
+    yield "positions", _large(plan, plan.positions), formula
+
+
+def _loop_rows(plan: Plan) -> Iterator[Row]:
+    assert plan.loop is not None
+    loader, counts = plan.loop.loader, plan.loop.counts
+    rounds = f"{loader.data_parallel_size} × {loader.per_device}"
+    if plan.recipe.batch.per_device is not None:
+        what = f"= {number(loader.drawn_per_pass)} samples ÷ ({rounds}), {loader.uneven} the last round"
+        yield "micro-steps a pass", number(loader.micro_steps_per_pass), what
+    windows = f"= {number(loader.micro_steps_per_pass)} ÷ {loader.gradient_accumulation}"
+    yield "steps a pass", number(loader.steps_per_pass), f"{windows}, {loader.last_window} the last window"
+    yield "steps", number(plan.steps), ""
+    left = f", {counts.unstepped_micro_steps} of them without a step" if counts.unstepped_micro_steps else ""
+    if plan.recipe.batch.per_device is not None:
+        yield "micro-steps", number(plan.micro_steps), f"on each device{left}"
+    yield "samples", number(plan.samples), "trained"
+    if counts.drawn != counts.samples or loader.dropped_per_pass:
+        passes = number(counts.passes_drawn)
+        yield "drawn", number(counts.drawn), f"= {passes} passes of {number(loader.drawn_per_pass)}"
+    if plan.positions is not None:
+        yield "positions", number(plan.positions), f"= {number(plan.samples)} × {plan.lengths[0]}"
 
 
 def _epoch_rows(plan: Plan) -> Iterator[Row]:
-    epochs, facts, totals = plan.epochs, plan.facts, plan.totals
-    if epochs["samples"] is not None and facts is not None:
-        terms = " + ".join(
-            f"{number(p.samples)} ÷ {number(sum(facts.samples(p.sequence_length).values()))}" for p in plan.phases
-        )
-        yield "epochs", number(epochs["samples"]), f"= {terms}  (samples drawn ÷ samples of the corpus)"
-    if epochs["positions"] is not None and plan.corpus_tokens is not None:
-        corpus = number(plan.corpus_tokens.value)
+    epochs, totals, corpus = plan.epochs, plan.totals, plan.corpus_tokens
+    per_length = [(length, plan.epochs_at(length)) for length in plan.lengths]
+    split = ", ".join(f"{scaled(value)} at {length}" for length, value in per_length if value is not None)
+    if plan.is_estimate and corpus is not None and epochs["positions"] is not None:
+        formula = f"= {_large(plan, plan.positions)} ÷ {short(corpus.value)}"
+        yield "epochs", scaled(epochs["positions"]), formula + (f"  ({split})" if len(per_length) > 1 else "")
+    elif epochs["samples"] is not None:
+        passes = [(length, plan.pass_at(length)) for length in plan.lengths]
+        terms = [f"{number(plan.samples_at(length))} ÷ {number(one)}" for length, one in passes]
+        yield "epochs", number(epochs["samples"]), f"{_sum(terms)}  (samples drawn ÷ samples of the corpus)"
+    if plan.facts is not None and corpus is not None and epochs["positions"] is not None:
+        size = number(corpus.value)
         yield (
             "  by positions",
             number(epochs["positions"]),
-            f"= {number(plan.positions)} ÷ {corpus}  (as papers print it)",
+            f"= {number(plan.positions)} ÷ {size}  (as papers print it)",
         )
         if epochs["tokens"] is not None and totals is not None:
-            yield "  by tokens", number(epochs["tokens"]), f"= {number(totals.tokens)} ÷ {corpus}"
-
-
-def _source_rows(plan: Plan) -> Iterator[Row]:
-    for source in plan.sources:
+            yield "  by tokens", number(epochs["tokens"]), f"= {number(totals.tokens)} ÷ {size}"
+    whole = epochs["samples"]
+    if whole is not None and whole > 1 and len(plan.sources) < 2:
         yield (
-            source.name,
-            number(source.epochs),
-            f"epochs = {number(source.samples)} samples, {number(source.tokens)} tokens",
+            "worth",
+            f"{unique_equivalents(whole):.4f}",
+            "fresh passes, by the data-constrained law  (explain repeated-data)",
         )
+
+
+def _sources(plan: Plan) -> str:
+    unit = "tokens" if plan.counts_tokens or plan.facts is not None else "samples"
+    rows = [
+        [
+            source.name,
+            f"{float(source.share):.4g}",
+            short(source.size),
+            short(source.tokens if source.tokens is not None and unit == "tokens" else source.samples),
+            scaled(source.epochs),
+            f"{unique_equivalents(source.epochs) / float(source.epochs):.3f}" if source.epochs else "",
+            f"{float(source.fitting_share):.4g}" if source.fitting_share is not None else "",
+        ]
+        for source in plan.sources
+    ]
+    drawn = unit if all(source.tokens is not None for source in plan.sources) else "samples"
+    header = ["source", "share", unit, f"{drawn} drawn", "epochs", "worth each", "share that fits"]
+    if all(source.fitting_share is None for source in plan.sources):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return table(header, rows)
+
+
+def _steps_by_length(plan: Plan) -> list[str]:
+    """Steps of each recipe phase; ramps change the batch inside one."""
+    steps: dict[tuple[int, int], int] = {}
+    for phase, stretch in zip(plan.phases, plan.stretches, strict=True):
+        place = (stretch, phase.sequence_length)
+        steps[place] = steps.get(place, 0) + phase.steps
+    if len(steps) == 1:
+        return [f"{number(phase.steps)} of {number(phase.global_batch)}" for phase in plan.phases]
+    return [f"{number(count)} at length {length}" for (_, length), count in steps.items()]
+
+
+def _sum(terms: Sequence[str]) -> str:
+    if len(terms) > MOST_TERMS:
+        return f"= {terms[0]} + {terms[1]} + … + {terms[-1]}"
+    return f"= {' + '.join(terms)}" if terms else ""
+
+
+def _large(plan: Plan, value: int | Fraction | None) -> str:
+    """A count in full where it is exact, in four digits where it is an estimate anyway."""
+    return short(value) if value is not None and plan.facts is None else number(value)
 
 
 def _distinct(plan: Plan) -> Iterator[tuple[Phase, GlobalBatch]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-__all__ = ["aligned", "number", "short", "table"]
+__all__ = ["aligned", "number", "scaled", "short", "table"]
 
 SCALES = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
 
@@ -36,6 +36,18 @@ def short(value: int | float | Fraction) -> str:
         if value >= size:
             return f"{float(value) / size:.4g}{letter}"
     return number(value)
+
+
+def scaled(value: int | float | Fraction) -> str:
+    """A number of any size in four digits, large ones with their scale.
+
+    Examples:
+        >>> scaled(Fraction(212992, 20625)), scaled(2400), scaled(71526), scaled(3.5e9)
+        ('10.33', '2,400', '71,526', '3.5B')
+    """
+    if value >= 10**6 or (value >= 1000 and Fraction(value).denominator == 1):
+        return short(value)
+    return f"{float(value):,.0f}" if value >= 1000 else f"{float(value):.4g}"
 
 
 def aligned(rows: Iterable[tuple[str, str, str]], indent: str = "  ") -> str:

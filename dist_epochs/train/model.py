@@ -38,7 +38,7 @@ def model_config(recipe: ModelRecipe, tokenizer: TextTokenizer) -> PretrainedCon
     try:
         if isinstance(recipe.config, str):
             return AutoConfig.from_pretrained(recipe.config, trust_remote_code=False)
-        settings = dict(recipe.config)
+        settings = dict(recipe.config or {})
         config = AutoConfig.for_model(settings.pop("model_type", ""), **(_special_ids(tokenizer) | settings))
     except Exception as error:  # every kind of configuration raises its own
         raise InputError(f"model.config: not a configuration transformers can use: {error}") from None

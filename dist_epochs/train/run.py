@@ -31,9 +31,11 @@ from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
 from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
 from dist_epochs.train.evaluation import Evaluation
+from dist_epochs.train.fitness import check_trainable, precision_of
 from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
 from dist_epochs.train.loop import Run, train
 from dist_epochs.train.model import build_model, check_fit, model_config, transformers_tokenizer
@@ -58,6 +60,7 @@ class _Setup:
     tokenizer: TextTokenizer
     config: PretrainedConfig
     objective: Objective
+    per_device: int
 
 
 def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Callable[[str], None] = print) -> None:
@@ -97,7 +100,7 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
             optimizer=optimizer,
             settings=setup.optimizer,
             causal=setup.model.objective == "causal",
-            plan=plan.to_json(),
+            plan=plan_json(plan),
             ledger=ledger,
             tracker=tracker,
             progress=ProgressBar(plan.steps, shown=accelerator.is_main_process),
@@ -110,7 +113,7 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
             _save(accelerator, model, setup, out)
     if accelerator.is_main_process:
         result = read_run(out)
-        tracker.summarize({"plan": plan.to_json(), "ledger": result.to_json(), "reconciliation": _verdict(result)})
+        tracker.summarize({"plan": plan_json(plan), "ledger": result.to_json(), "reconciliation": _verdict(result)})
         speak(losses)
         speak(_balance(result, out))
     accelerator.wait_for_everyone()
@@ -124,7 +127,7 @@ def _tracker(accelerator: Accelerator, recipe: Recipe, plan: Plan, out: Path, sa
         project=recipe.tracking.wandb if recipe.tracking else None,
         name=recipe.name,
         folder=out,
-        config={"plan": plan.to_json(), "recipe": recipe_to_data(recipe)},
+        config={"plan": plan_json(plan), "recipe": recipe_to_data(recipe)},
         say=say,
     )
 
@@ -144,12 +147,12 @@ def _ending(ledger: Ledger, plan: Plan, signals: StopSignals) -> Iterator[None]:
 
 def _connect(recipe: Recipe, say: Callable[[str], None]) -> Accelerator:
     """The ranks of this launch, found to be those that were asked for."""
-    check_environment(os.environ, precision=recipe.precision)
+    check_environment(os.environ, precision=precision_of(recipe))
     if recipe.tracking:
         prepare_wandb(say if os.environ.get("RANK", "0") == "0" else lambda _: None)
     accelerator = Accelerator(
         gradient_accumulation_steps=1,
-        mixed_precision=PRECISIONS[recipe.precision],
+        mixed_precision=PRECISIONS[precision_of(recipe)],
         log_with="wandb" if recipe.tracking else None,
     )
     check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
@@ -167,6 +170,7 @@ def _check(recipe: Recipe, path: Path) -> _Setup:
             f"{path}: corpus.store is not set: training reads a token store. Make one with "
             "`dist-epochs tokenize SOURCE --tokenizer T --out STORE`."
         )
+    per_device = check_trainable(recipe, path)
     assert recipe.model is not None
     assert recipe.optimizer is not None
     store = Store(Path(recipe.corpus.store))
@@ -182,6 +186,7 @@ def _check(recipe: Recipe, path: Path) -> _Setup:
         tokenizer=tokenizer,
         config=config,
         objective=objective,
+        per_device=per_device,
     )
 
 
@@ -208,7 +213,7 @@ def _evaluation(setup: _Setup, accelerator: Accelerator) -> Evaluation | None:
         setup.objective,
         devices=data_parallel_size(accelerator),
         rank=accelerator.process_index,
-        per_device=recipe.batch.per_device,
+        per_device=setup.per_device,
         pad=setup.tokenizer.pad_id,
     )
     return Evaluation(tuple(batches), recipe.evaluation.every, setup.model.objective == "causal")
@@ -246,7 +251,7 @@ def _write_run_directory(out: Path, recipe: Recipe, plan: Plan) -> None:
     out.mkdir(parents=True, exist_ok=True)
     try:
         (out / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
-        (out / "plan.json").write_text(json.dumps(plan.to_json(), indent=1) + "\n", encoding="utf-8")
+        (out / "plan.json").write_text(json.dumps(plan_json(plan), indent=1) + "\n", encoding="utf-8")
         for file in ("recipe.yaml", "plan.json"):
             make_durable(out / file)
     except OSError:

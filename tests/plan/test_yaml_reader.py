@@ -1,22 +1,25 @@
-import pytest
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass
 
+import pytest
+
+from dist_epochs.plan.keys import Many, Part, Value, key
+from dist_epochs.plan.recipe.values import COUNT, NUMBER, TEXT
 from dist_epochs.plan.yaml_reader import RecipeError, load
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    per_device: int
-    ratio: float = 0.0
-    words: str = ""
+@dataclass(frozen=True, kw_only=True)
+class Small:
+    per_device: int = key(COUNT)
+    ratio: float = key(NUMBER, 0.0)
+    words: str = key(TEXT, "")
 
 
-class Whole(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    name: str
-    batch: Part
-    items: list[Part] = []
-    anything: dict | None = None
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    name: str = key(TEXT)
+    batch: Small = key(Part(Small))
+    items: tuple = key(Many(Part(Small)), ())
+    anything: dict | None = key(Value(dict, ("object",)), None)
 
 
 def read(tmp_path, text, *overrides):
@@ -47,7 +50,7 @@ def test_all_problems_at_once_with_lines_and_the_nearest_key(tmp_path):
         "r.yaml:1: unknown key 'nmae'; did you mean 'name'?",
         "r.yaml:2: missing key 'batch.per_device'",
         "r.yaml:3: unknown key 'batch.per_devcie'; did you mean 'per_device'?",
-        "r.yaml:4: batch.ratio: input should be a valid number, unable to parse string as a number, not 'often'",
+        "r.yaml:4: batch.ratio: the value 'often' is not a number. Write for example 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%.",
         "r.yaml:7: missing key 'items.1.per_device'",
     ]
 
@@ -96,10 +99,10 @@ def test_overrides(tmp_path):
     ("override", "message"),
     [
         ("batch.per_devcie=1", "--set batch.per_devcie: unknown key 'batch.per_devcie'; did you mean 'per_device'?"),
-        ("batch.ratio=often", "--set batch.ratio: batch.ratio: input should be a valid number"),
+        ("batch.ratio=often", "--set batch.ratio: batch.ratio: the value 'often' is not a number"),
         ("batch", "--set batch: write key=value"),
         ("items.².words=a", "--set items.².words: '²' must be a number from 0 to 0"),
-        ("batch.per_device=1__0", "--set batch.per_device: batch.per_device: input should be a valid integer"),
+        ("batch.per_device=1__0", "--set batch.per_device: batch.per_device: the value '1__0' is not a number"),
         ("items.3.words=a", "--set items.3.words: '3' must be a number from 0 to 0"),
         ("name.first=a", "--set name.first: name is 'x', which has no parts"),
     ],

@@ -1,0 +1,167 @@
+"""From stretches of a run, measured in whatever their authors chose, to phases of whole steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
+from typing import Literal
+
+from dist_epochs.arithmetic.quantity import Unit
+from dist_epochs.arithmetic.ramp import Ramp
+from dist_epochs.arithmetic.schedule import Phase
+from dist_epochs.errors import InputError
+
+__all__ = ["Layout", "Stretch", "lay_out"]
+
+MOST_STEPS = 10**15
+"""More steps than any run takes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A part of the run with one sequence length.
+
+    Attributes:
+        unit: What its amount counts: steps, samples or positions.
+        amount: How much of it.
+        sequence_length: Positions per sample.
+        batch: Samples per step over all devices, or the ramp that they follow.
+    """
+
+    unit: Unit
+    amount: Fraction
+    sequence_length: int
+    batch: int | Ramp
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """The phases of a run, and what rounding to whole steps did.
+
+    Attributes:
+        phases: Stretches of steps with one length and one global batch.
+        stretches: For each phase, the stretch it is a part of.
+        excess: What the run draws beyond its last amount (negative: leaves of it).
+        unit: What the last amount counts.
+        partial: Whether the last phase is one partial step.
+    """
+
+    phases: tuple[Phase, ...]
+    stretches: tuple[int, ...]
+    excess: Fraction
+    unit: Unit
+    partial: bool = False
+
+    def is_partial(self, index: int) -> bool:
+        """Whether a phase is the last, partial step."""
+        return self.partial and index == len(self.phases) - 1
+
+
+def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partial", "within"] = "whole") -> Layout:
+    """Turn stretches into phases of whole steps.
+
+    A stretch ends with the first step that reaches its amount, and what this step drew beyond is taken
+    off the next stretch if that counts the same unit. So rounding happens once, at the end, and a
+    stretch cut in two gives the same run.
+
+    Args:
+        stretches: In order.
+        last_step: What the very last step does where steps do not divide the amount: it is a `whole`
+            one and draws more, a `partial` one that draws what is left (of amounts in samples), or it
+            is left out, so that the run stays `within` its amount.
+
+    Raises:
+        InputError: If a stretch gets no step, or there are more than anybody takes.
+
+    Examples:
+        >>> parts = [Stretch(unit=Unit.SAMPLE, amount=Fraction(n), sequence_length=8, batch=64) for n in (300, 700)]
+        >>> lay_out(parts).phases[0].steps, lay_out(parts).phases[1].steps, lay_out(parts).excess
+        (5, 11, Fraction(24, 1))
+        >>> [(phase.steps, phase.global_batch) for phase in lay_out(parts, last_step="partial").phases]
+        [(5, 64), (10, 64), (1, 40)]
+    """
+    writer = _Writer()
+    excess, unit = Fraction(0), None
+    for index, stretch in enumerate(stretches):
+        target = writer.done[stretch.unit] + stretch.amount - (excess if stretch.unit is unit else 0)
+        if target <= writer.done[stretch.unit]:
+            raise InputError(
+                f"phase {index + 1} gets no step: its {float(stretch.amount):g} {stretch.unit}s are already drawn by "
+                "the last step of the phase before, which ends beyond its own. Merge the two."
+            )
+        writer.write(index, stretch, target)
+        excess, unit = writer.done[stretch.unit] - target, stretch.unit
+    short = bool(excess) and last_step != "whole"
+    if short:
+        excess = writer.shorten(excess, stretches[-1], keep=last_step == "partial")
+    if not writer.phases:
+        raise InputError("the budget does not pay for a single step. Give more of it, or take a smaller batch.")
+    return Layout(
+        phases=tuple(writer.phases),
+        stretches=tuple(writer.stretches),
+        excess=excess,
+        unit=stretches[-1].unit,
+        partial=short and last_step == "partial",
+    )
+
+
+class _Writer:
+    """The phases so far, and how far the run has come in each unit."""
+
+    def __init__(self) -> None:
+        self.phases: list[Phase] = []
+        self.stretches: list[int] = []
+        self.done = {Unit.STEP: 0, Unit.SAMPLE: 0, Unit.POSITION: 0}
+
+    def write(self, index: int, stretch: Stretch, target: Fraction) -> None:
+        """Add the steps that bring the run to `target`."""
+        while self.done[stretch.unit] < target:
+            ramp = stretch.batch if isinstance(stretch.batch, Ramp) else None
+            batch = ramp.batch_at(self.done[ramp.unit]) if ramp else stretch.batch
+            assert isinstance(batch, int)
+            per_step = {Unit.STEP: 1, Unit.SAMPLE: batch, Unit.POSITION: batch * stretch.sequence_length}
+            steps = ceil((target - self.done[stretch.unit]) / per_step[stretch.unit])
+            change = ramp.next_start(self.done[ramp.unit]) if ramp else None
+            if ramp and change is not None:
+                steps = min(steps, ceil((change - self.done[ramp.unit]) / per_step[ramp.unit]))
+            self._add(index, Phase(steps=steps, sequence_length=stretch.sequence_length, global_batch=batch))
+
+    def shorten(self, excess: Fraction, last: Stretch, *, keep: bool) -> Fraction:
+        """Take the last step back; with `keep`, put one in its place that draws what is left."""
+        index, phase = self.stretches[-1], self.phases[-1]
+        per_step = {Unit.SAMPLE: phase.global_batch, Unit.POSITION: phase.global_batch * phase.sequence_length}
+        left = per_step[last.unit] - excess
+        self._remove_step()
+        if not keep:
+            return -left
+        per_sample = per_step[last.unit] // phase.global_batch
+        samples = ceil(left / per_sample)
+        if samples:
+            self._add(index, replace(phase, steps=1, global_batch=samples))
+        return samples * per_sample - left
+
+    def _add(self, index: int, phase: Phase) -> None:
+        self.phases.append(phase)
+        self.stretches.append(index)
+        self._advance(phase, 1)
+        if self.done[Unit.STEP] > MOST_STEPS:
+            raise InputError(
+                f"phase {index + 1} takes the run to {self.done[Unit.STEP]:,} steps, more than any run takes. The "
+                "amount is far too large for this batch, or mistyped."
+            )
+
+    def _remove_step(self) -> None:
+        phase = self.phases.pop()
+        self._advance(phase, -1)
+        if phase.steps > 1:
+            self.phases.append(replace(phase, steps=phase.steps - 1))
+            self._advance(self.phases[-1], 1)
+        else:
+            self.stretches.pop()
+
+    def _advance(self, phase: Phase, sign: int) -> None:
+        self.done[Unit.STEP] += sign * phase.steps
+        self.done[Unit.SAMPLE] += sign * phase.samples
+        self.done[Unit.POSITION] += sign * phase.positions

@@ -1,0 +1,1 @@
+"""What a plan costs: parameters, FLOPs, memory and devices, by closed form."""

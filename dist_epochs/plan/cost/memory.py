@@ -1,0 +1,261 @@
+"""Memory of one device: weights, gradients and Adam states exactly, activations as a range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dist_epochs.errors import InputError
+from dist_epochs.plan.cost.architecture import Architecture
+
+__all__ = ["Memory", "MemoryRange", "activation_bytes", "device_memory", "states_bytes"]
+
+STATES = {"fp32": (4, 4, 8), "bf16": (2, 2, 12), "fp16": (2, 2, 12)}
+"""Bytes a parameter of weights, gradients and optimizer states: 16 in each precision."""
+
+SHARDED_FROM_STAGE = (3, 2, 1)
+"""The first ZeRO stage that shards weights, gradients and optimizer states."""
+
+ELEMENT = {"fp32": 4, "bf16": 2, "fp16": 2}
+"""Bytes of a number that a matrix product keeps for its backward pass."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryRange:
+    """Bytes of one device, between two estimates."""
+
+    low: Fraction
+    high: Fraction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Bytes of one device at the largest moment of a step, when the backward pass begins.
+
+    Attributes:
+        states: Weights, gradients and optimizer states.
+        activations_low: What the backward pass needs, at the least.
+        activations_high: The same, at the most.
+    """
+
+    states: Fraction
+    activations_low: Fraction
+    activations_high: Fraction
+
+    @property
+    def low(self) -> Fraction:
+        """All of it, at the least."""
+        return self.states + self.activations_low
+
+    @property
+    def high(self) -> Fraction:
+        """All of it, at the most; the device's context and fragmentation take another 1 to 2 GiB."""
+        return self.states + self.activations_high
+
+
+def device_memory(
+    architecture: Architecture,
+    *,
+    samples: int,
+    sequence_length: int,
+    precision: str,
+    stage: int = 0,
+    data_parallel_size: int = 1,
+    model_parallel: int = 1,
+    recompute: bool = False,
+) -> Memory:
+    """What a device holds. Arguments as for `states_bytes` and `activation_bytes`.
+
+    Not counted: communication buckets, the layer that stage 3 has gathered, and the device's context.
+    At stage 0 in mixed precision the high end has autocast's half-precision copies of the weights,
+    which the backward pass keeps: 2 bytes each.
+
+    Raises:
+        InputError: If a count is below 1, or stage or precision is not known.
+    """
+    activations = activation_bytes(
+        architecture,
+        samples=samples,
+        sequence_length=sequence_length,
+        precision=precision,
+        model_parallel=model_parallel,
+        recompute=recompute,
+    )
+    copies = 2 * architecture.matmul_parameters if stage == 0 and precision != "fp32" else 0
+    return Memory(
+        states=states_bytes(architecture.parameters, stage, data_parallel_size, precision, model_parallel),
+        activations_low=activations.low,
+        activations_high=activations.high + Fraction(copies, model_parallel),
+    )
+
+
+def states_bytes(
+    parameters: int, stage: int, data_parallel_size: int, precision: str, model_parallel: int = 1
+) -> Fraction:
+    """Bytes per device of weights, gradients and Adam states.
+
+    Adam takes 16 bytes a parameter in each precision: 4 + 4 + 8 in fp32, which is also what autocast
+    keeps, and 2 + 2 + 12 with half-precision weights and an fp32 master copy. They differ in what a
+    stage of ZeRO can shard (Rajbhandari et al., arXiv:1910.02054, section 5): with n data-parallel
+    devices and half-precision weights, stage 0 holds 16 N, stage 1 4 N + 12 N/n, stage 2 2 N + 14 N/n,
+    and stage 3 16 N/n. FSDP's full shard is stage 3.
+
+    Args:
+        parameters: N, over all devices.
+        stage: 0 (nothing sharded, as DDP) to 3 (all of it).
+        data_parallel_size: Devices that see different data, n.
+        precision: `fp32`, `bf16` or `fp16`.
+        model_parallel: Devices that share one copy of the model: tensor × pipeline parallel.
+
+    Raises:
+        InputError: If a count is below 1, or stage or precision is not known.
+
+    Examples:
+        >>> states_bytes(1000, 0, 8, "bf16"), states_bytes(1000, 2, 8, "bf16")
+        (Fraction(16000, 1), Fraction(3750, 1))
+    """
+    _check_counts(parameters=parameters, data_parallel_size=data_parallel_size, model_parallel=model_parallel)
+    _check_precision(precision)
+    if stage not in (0, 1, 2, 3):
+        raise InputError(
+            f"ZeRO stage {stage!r} does not exist: 0 shards nothing (DDP), 1 optimizer states, 2 gradients too, "
+            "3 weights too (FSDP)"
+        )
+    parts = zip(STATES[precision], SHARDED_FROM_STAGE, strict=True)
+    each = sum(Fraction(size, data_parallel_size if stage >= first else 1) for size, first in parts)
+    return Fraction(parameters * each, model_parallel)
+
+
+@dataclass(frozen=True, slots=True)
+class _Eager:
+    """What transformers' modules keep beyond the textbook, measured (see `activation_bytes`).
+
+    Attributes:
+        attention: Tensors as wide as the queries.
+        mlp: Tensors as wide as the MLP.
+        casts: Copies of the norms' outputs that autocast makes, one for each projection that takes one.
+        norm: fp32 tensors that a norm keeps: its input, and an RMSNorm in Python its quotient too.
+        dropout: Dropout masks, one byte a number.
+    """
+
+    attention: int
+    mlp: int
+    casts: int
+    norm: int
+    dropout: int
+
+
+EAGER = {
+    "BERT": _Eager(attention=4, mlp=2, casts=4, norm=1, dropout=2),
+    "RoBERTa": _Eager(attention=4, mlp=2, casts=4, norm=1, dropout=2),
+    "ModernBERT": _Eager(attention=6, mlp=4, casts=2, norm=1, dropout=0),
+    "GPT-2": _Eager(attention=4, mlp=5, casts=2, norm=1, dropout=2),
+    "Llama": _Eager(attention=4, mlp=4, casts=5, norm=2, dropout=0),
+}
+"""By family. GPT-2's GELU is written out in Python; ModernBERT keeps queries and keys unrotated and rotated."""
+
+
+def activation_bytes(
+    architecture: Architecture,
+    *,
+    samples: int,
+    sequence_length: int,
+    precision: str,
+    model_parallel: int = 1,
+    recompute: bool = False,
+) -> MemoryRange:
+    """Bytes per device of what one micro-step keeps for its backward pass, logits included.
+
+    Attention is fused (flash or memory-efficient), so that no matrix of scores is kept; where it is
+    not, each layer has 2 (fp32: 4) bytes × heads × length² a sample more, several times over.
+
+    The low end is a textbook's: every matrix product, norm and activation keeps its inputs once, and
+    dropout a mask of one byte. With an MLP of 4 × hidden in half precision these are the 34 bytes ×
+    samples × length × hidden × layers of Korthikanti et al., arXiv:2205.05198, equation 1 without its
+    scores; the logits are kept once in fp32 (their section 4.3).
+
+    The high end is transformers 5 in eager mode under autocast, counted with
+    `torch.autograd.graph.saved_tensors_hooks` on meta and on a CPU: norms in fp32, a cast for each
+    projection, activations written out in Python, grouped keys repeated; in each layer a copy of the
+    mask that keeps packed documents apart; logits in fp32 with their log-softmax and their gradient.
+    Neither end was measured on a GPU.
+
+    Recomputing all activations leaves the input of each layer, and one layer at work (section 5 of
+    the paper). Tensor parallelism with sequence parallelism divides all (low end); without it only a
+    part, and pipelines keep as many micro-batches as they have stages (high end: nothing divided).
+
+    Args:
+        architecture: The model.
+        samples: Samples per micro-step on this device.
+        sequence_length: Positions of a sample.
+        precision: `fp32`, or `bf16` or `fp16` mixed with it.
+        model_parallel: Devices that share one copy of the model.
+        recompute: Whether activations are recomputed in the backward pass (gradient checkpointing).
+
+    Raises:
+        InputError: If a count is below 1, or the precision is not known.
+    """
+    _check_counts(samples=samples, sequence_length=sequence_length, model_parallel=model_parallel)
+    _check_precision(precision)
+    positions = samples * sequence_length
+    low, high = _low(architecture, precision), _high(architecture, precision, sequence_length)
+    if recompute:
+        low_layers = architecture.layers * ELEMENT[precision] * architecture.hidden_size + low.layer
+        high_layers = architecture.layers * 4 * architecture.hidden_size + high.layer
+    else:
+        low_layers, high_layers = architecture.layers * low.layer, architecture.layers * high.layer
+    return MemoryRange(
+        low=Fraction(positions * (low_layers + low.ends), model_parallel),
+        high=Fraction(positions * (high_layers + high.ends)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _PerPosition:
+    """Bytes per position of one layer, and of the embeddings, head and logits together."""
+
+    layer: int
+    ends: int
+
+
+def _low(model: Architecture, precision: str) -> _PerPosition:
+    """Each input once, elements as small as the precision allows."""
+    element, masks = ELEMENT[precision], EAGER[model.family].dropout * model.hidden_size
+    attention = model.hidden_size + 2 * model.attention_size + 2 * model.key_value_size
+    mlp = model.hidden_size + (3 if model.gated else 2) * model.intermediate_size
+    layer = element * (attention + mlp + 2 * model.hidden_size) + masks
+    return _PerPosition(
+        layer, element * _end_tensors(model) * model.hidden_size + masks // 2 + 4 * model.vocabulary_size
+    )
+
+
+def _high(model: Architecture, precision: str, sequence_length: int) -> _PerPosition:
+    """What eager modules keep."""
+    element, kept = ELEMENT[precision], EAGER[model.family]
+    masks = kept.dropout * model.hidden_size
+    casts = (2 if precision == "fp32" else kept.casts) * model.hidden_size
+    products = casts + kept.attention * model.attention_size + kept.mlp * model.intermediate_size
+    layer = element * (products + sequence_length) + 2 * 4 * kept.norm * model.hidden_size + masks
+    half_precision = 0 if precision == "fp32" else 2
+    logits = (4 + 4 + 4 + half_precision) * model.vocabulary_size
+    return _PerPosition(layer, 4 * (_end_tensors(model) + 1) * model.hidden_size + masks // 2 + logits)
+
+
+def _end_tensors(model: Architecture) -> int:
+    """Hidden-sized inputs kept outside the layers.
+
+    Masked: those of the embeddings' norm, and of the head's dense layer, activation, norm and output.
+    Causal: those of the last norm and of the output.
+    """
+    return 5 if model.objective == "masked" else 2
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name.replace('_', ' ')} must be at least 1, not {count}")
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in STATES:
+        raise InputError(f"precision {precision!r} is not one that is trained in here: {', '.join(STATES)}")

@@ -1,0 +1,236 @@
+"""What a run costs: FLOPs, hours, money and memory, as ranges where an input is a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+from dist_epochs.arithmetic.quantity import json_number
+from dist_epochs.arithmetic.schedule import Phase
+from dist_epochs.plan.cost.hardware import Device, find_device
+from dist_epochs.plan.cost.memory import Memory
+from dist_epochs.plan.recipe import BatchRecipe, HardwareRecipe
+
+__all__ = [
+    "GUESSED_MFU",
+    "USUAL_PRECISION",
+    "Cost",
+    "ModelCost",
+    "Range",
+    "SixPerParameter",
+    "Speed",
+    "price",
+    "speed_of",
+]
+
+GUESSED_MFU = (Fraction(30, 100), Fraction(45, 100))
+"""Model FLOPs utilization where none is stated: well-tuned runs on A100 and H100 measured by llm-foundry
+(scripts/train/benchmarking/README.md) lie mostly between 35 and 60 %, untuned ones below."""
+
+USUAL_PRECISION = "bf16"
+"""What pretraining on accelerators computes in, where nothing is said."""
+TERA = 10**12
+
+
+class ModelCost(Protocol):
+    """A model as far as its price goes."""
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers, shared ones once."""
+
+    def flops_per_token(self, sequence_length: int) -> int | Fraction:
+        """Training FLOPs for one position: forward and backward."""
+
+
+@dataclass(frozen=True, slots=True)
+class SixPerParameter:
+    """A model of which only the size is known: 6 FLOPs for each parameter and position.
+
+    Two for the forward pass and four for the backward one; attention and embeddings are left out, which is
+    6 to 20 % too little for usual models. Source: Kaplan et al. 2020, arXiv:2001.08361, section 2.1.
+    """
+
+    parameters: int
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Six times the parameters, whatever the length."""
+        return 6 * self.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number between two ends; `point` is what is shown where one number is asked for."""
+
+    low: Fraction
+    high: Fraction
+
+    @property
+    def point(self) -> Fraction:
+        """The middle."""
+        return (self.low + self.high) / 2
+
+    def __mul__(self, factor: Fraction | int) -> Range:
+        return Range(self.low * factor, self.high * factor)
+
+    def to_json(self) -> dict[str, Any]:
+        """Both ends."""
+        return {"low": json_number(self.low), "high": json_number(self.high)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speed:
+    """How fast the devices compute.
+
+    Attributes:
+        hardware: What the recipe says.
+        device: The device's row in the table, if it is named.
+        devices: All devices of the launch, those that see the same data included; None if not stated.
+        peak: Dense peak of one device in FLOP/s.
+        mfu: Share of it that the model's FLOPs reach.
+        positions_per_second: Measured, over all devices; then peak and MFU are not used.
+    """
+
+    hardware: HardwareRecipe
+    device: Device | None
+    devices: int | None
+    peak: Fraction | None
+    mfu: tuple[Fraction, Fraction]
+    positions_per_second: Fraction | None
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether the utilization was assumed."""
+        return self.positions_per_second is None and self.hardware.mfu is None
+
+    @property
+    def lost_hours(self) -> Fraction:
+        """Hours that restarts cost: half a checkpoint interval of work each, and the time to start again."""
+        hardware = self.hardware
+        if not hardware.restarts or hardware.checkpoint_every is None:
+            return Fraction(0)
+        return hardware.restarts * (hardware.checkpoint_every / 2 + hardware.restart_time)
+
+    def device_hours(self, positions: int, flops: Fraction | None) -> Range | None:
+        """Hours of computing, added over devices; None if too little is known."""
+        if self.positions_per_second is not None:
+            if self.devices is None:
+                return None
+            hours = self.devices * positions / self.positions_per_second / 3600
+            return Range(hours, hours)
+        if self.peak is None or flops is None:
+            return None
+        low, high = self.mfu
+        return Range(flops / (self.peak * high * 3600), flops / (self.peak * low * 3600))
+
+    def positions_in(self, device_hours: Fraction, flops_per_token: Fraction | None) -> Fraction | None:
+        """Positions that hours added over devices compute, at the middle of the range."""
+        if self.positions_per_second is not None:
+            return None if self.devices is None else device_hours * 3600 * self.positions_per_second / self.devices
+        if self.peak is None or flops_per_token is None:
+            return None
+        one = self.device_hours(1, flops_per_token)
+        assert one is not None
+        return device_hours / one.point
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """The price of a run. None means: too little is stated to say.
+
+    Attributes:
+        parameters: Of the model, shared ones once.
+        flops_per_token: Training FLOPs per position at each sequence length.
+        flops: Training FLOPs of the run: full attention, no recomputation, as MFU counts them.
+        positions: Positions they are spent on.
+        speed: What the hours rest on.
+        wall_hours: From start to end, restarts included.
+        device_hours: The same, added over devices.
+        price: Device-hours times the price of one.
+        memory: What one device holds.
+    """
+
+    parameters: int | None = None
+    flops_per_token: Mapping[int, Fraction] | None = None
+    flops: Fraction | None = None
+    positions: int | None = None
+    speed: Speed | None = None
+    wall_hours: Range | None = None
+    device_hours: Range | None = None
+    price: Range | None = None
+    memory: Memory | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One number for each, and the ranges beside them."""
+        per_token = self.flops_per_token or {}
+        memory = Range(self.memory.low, self.memory.high) if self.memory else None
+        points = {"wall_hours": self.wall_hours, "device_hours": self.device_hours, "price": self.price}
+        ranges = points | {"memory_bytes": memory}
+        speed = self.speed
+        return {
+            "parameters": self.parameters,
+            "flops_per_token": json_number(self.flops / self.positions if self.flops and self.positions else None),
+            "flops_per_token_at": {str(length): json_number(flops) for length, flops in per_token.items()},
+            "flops": json_number(self.flops),
+            **{name: json_number(found.point) if found else None for name, found in points.items()},
+            "memory_bytes": json_number(self.memory.high) if self.memory else None,
+            "ranges": {name: found.to_json() for name, found in ranges.items() if found},
+            "mfu": [json_number(end) for end in speed.mfu] if speed and speed.positions_per_second is None else None,
+            "peak_flops": json_number(speed.peak) if speed else None,
+            "device": speed.device.name if speed and speed.device else None,
+        }
+
+
+def speed_of(hardware: HardwareRecipe | None, batch: BatchRecipe, precision: str | None) -> Speed | None:
+    """How fast a recipe's devices compute; None if it names no hardware.
+
+    Raises:
+        InputError: If the device is not in the table, or has no such precision.
+    """
+    if hardware is None:
+        return None
+    device = find_device(hardware.device) if hardware.device else None
+    peak = hardware.peak_tflops * TERA if hardware.peak_tflops else None
+    if peak is None and device is not None:
+        peak = device.peak_flops(precision or USUAL_PRECISION)
+    return Speed(
+        hardware=hardware,
+        device=device,
+        devices=batch.devices,
+        peak=peak,
+        mfu=hardware.mfu or GUESSED_MFU,
+        positions_per_second=hardware.tokens_per_second,
+    )
+
+
+def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None, memory: Memory | None) -> Cost:
+    """What phases cost on some hardware, as far as model and hardware are stated."""
+    per_token = flops = None
+    positions = sum(phase.positions for phase in phases)
+    if model is not None:
+        lengths = sorted({phase.sequence_length for phase in phases})
+        per_token = {length: Fraction(model.flops_per_token(length)) for length in lengths}
+        flops = sum((phase.positions * per_token[phase.sequence_length] for phase in phases), Fraction(0))
+    computed = speed.device_hours(positions, flops) if speed else None
+    wall = device = money = None
+    if speed is not None and computed is not None:
+        device = computed
+        if speed.devices is not None:
+            wall = Range(
+                computed.low / speed.devices + speed.lost_hours, computed.high / speed.devices + speed.lost_hours
+            )
+            device = wall * speed.devices
+        money = device * speed.hardware.price if speed.hardware.price else None
+    return Cost(
+        parameters=model.parameters if model else None,
+        flops_per_token=per_token,
+        flops=flops,
+        positions=positions,
+        speed=speed,
+        wall_hours=wall,
+        device_hours=device,
+        price=money,
+        memory=memory,
+    )

@@ -1,0 +1,1 @@
+"""Readers of other tools' settings files: DeepSpeed, Accelerate, and Hugging Face's TrainingArguments."""

@@ -1,0 +1,101 @@
+"""Somebody else's loop: passes by a sampler, windows that end with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import ceil
+
+from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.arithmetic.loader import Loader, Uneven
+from dist_epochs.arithmetic.quantity import Unit
+from dist_epochs.errors import InputError
+from dist_epochs.plan.corpus_facts import CorpusFacts
+from dist_epochs.plan.global_batch import batch_of
+from dist_epochs.plan.plan import Loop
+from dist_epochs.plan.recipe import Recipe
+from dist_epochs.plan.scheduling import PositionsFor
+
+__all__ = ["expected_loop_coverage", "loop_of"]
+
+_UNEVEN: Mapping[str, Uneven] = {"pad": "pad", "drop": "drop", "keep": "keep"}
+
+MOST_POWERS = 1000
+"""Passes after which what is missed is nothing."""
+
+
+def loop_of(
+    recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, positions_for: PositionsFor | None
+) -> Loop | None:
+    """The loop that a recipe plans, and what it has done at the end; None for this package's own batches.
+
+    Raises:
+        InputError: If the size of the corpus in samples, or a factor of the batch, is missing.
+    """
+    batch = recipe.batch
+    if not batch.is_foreign:
+        return None
+    per_device = batch.per_device or 1  # not stated: windows are then cut between samples
+    loader = Loader(
+        samples=_corpus_samples(recipe, facts),
+        per_device=per_device,
+        data_parallel_size=data_parallel_size,
+        gradient_accumulation=_accumulation(recipe, per_device, data_parallel_size),
+        uneven=_UNEVEN.get(batch.uneven, "pad"),  # what Accelerate and the Trainer do if nothing is said
+        last_window=batch.last_window or "flush",
+    )
+    (phase,) = recipe.phases
+    name, amount = phase.amount or (recipe.budget.amount if recipe.budget else ("", Fraction(0)))
+    length = phase.sequence_length
+    match name:
+        case "steps":
+            return Loop(loader, loader.after_steps(int(amount)))
+        case "epochs":
+            return Loop(loader, loader.after_passes(amount))
+        case "samples":
+            return Loop(loader, loader.after_steps(loader.steps_to_train(int(amount))))
+    if length is None:
+        raise InputError(f"{name} of samples without a length: give --sequence-length, or samples, steps or epochs")
+    if name == "tokens":
+        return Loop(loader, loader.after_steps(loader.steps_to_train(ceil(amount / length))))
+    if positions_for is None:
+        raise InputError(f"a budget in {name} needs the model and the hardware it is spent on")
+    steps = loader.steps_to_train(int(positions_for(name, amount, length) / length) + 1) - 1
+    return Loop(loader, loader.after_steps(steps))
+
+
+def expected_loop_coverage(loop: Loop) -> Fraction:
+    """Expected share of the corpus that is trained at least once, if every pass is shuffled anew.
+
+    What a pass drops is another part of the corpus each time, so p passes miss the p-th power of its share.
+    """
+    corpus = loop.loader.samples
+    whole, rest = divmod(loop.counts.samples, loop.loader.trained_per_pass)
+    missed_per_pass = 1 - Fraction(min(loop.loader.trained_per_pass, corpus), corpus)
+    missed = missed_per_pass ** min(whole, MOST_POWERS) if missed_per_pass else Fraction(not whole)
+    return 1 - missed * (1 - Fraction(min(rest, corpus), corpus))
+
+
+def _corpus_samples(recipe: Recipe, facts: CorpusFacts | None) -> int:
+    length = recipe.phases[0].sequence_length
+    if facts is not None and length is not None and all(length in source.samples for source in facts.sources):
+        return sum(facts.samples(length).values())
+    size = recipe.corpus.size
+    if size is not None and size.unit is Unit.SAMPLE and size.value.denominator == 1:
+        return int(size.value)
+    raise InputError(
+        "last_window and uneven: pad, drop, keep count passes over whole samples: state the corpus in samples "
+        "(--corpus '148 samples'), or plan on a store that is packed at this length"
+    )
+
+
+def _accumulation(recipe: Recipe, per_device: int, data_parallel_size: int) -> int:
+    """Micro-steps per window, stated or from the global batch."""
+    batch = recipe.batch
+    if batch.per_device is not None and batch.gradient_accumulation is not None and batch.global_batch is None:
+        return batch.gradient_accumulation
+    samples = batch_of(batch, recipe.phases[0])
+    assert isinstance(samples, int)  # a loop has no ramp
+    if samples % (per_device * data_parallel_size):
+        raise BatchError(cannot_build(samples, data_parallel_size, batch.per_device))
+    return samples // (per_device * data_parallel_size)

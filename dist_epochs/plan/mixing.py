@@ -1,0 +1,105 @@
+"""In which proportion sources are drawn: by weights, by temperature, and what a cap on repeats allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from dist_epochs.errors import InputError
+
+__all__ = ["shares_by_temperature", "shares_of", "shares_within"]
+
+TEMPERATURE_DIGITS = 10_000
+"""Shares by temperature are powers; they are stated to this fraction."""
+
+
+def shares_of(
+    weights: Mapping[str, Fraction] | None,
+    temperature: Fraction | None,
+    sizes: Mapping[str, Fraction],
+    *,
+    where: str,
+    key: str,
+) -> dict[str, Fraction]:
+    """Each source's share of the samples drawn; sources without a weight are left out.
+
+    Args:
+        weights: Stated weights, in any proportion.
+        temperature: Instead of weights.
+        sizes: Tokens or samples of each source.
+        where: The corpus, for messages.
+        key: The setting that holds the weights, for messages.
+
+    Raises:
+        InputError: If several sources have neither, or weights name no source.
+    """
+    if temperature is not None:
+        return shares_by_temperature(sizes, temperature)
+    if weights is None and len(sizes) > 1:
+        total = sum(sizes.values())
+        shares = ", ".join(f"{name}: {float(size / total):.4g}" for name, size in sizes.items())
+        raise InputError(
+            f"{where} holds {len(sizes)} sources and {key} does not say how to mix them. "
+            f"Their shares of the tokens are {{{shares}}}; write weights like these, or others, or temperature: 1."
+        )
+    for name in weights or ():
+        if name not in sizes:
+            raise InputError(f"{key} names {name!r}; {where} holds {', '.join(sizes)}")
+    stated = weights or dict.fromkeys(sizes, Fraction(1))
+    total = sum(stated.values(), Fraction(0))
+    return {name: stated[name] / total for name in sizes if name in stated}
+
+
+def shares_by_temperature(sizes: Mapping[str, Fraction], temperature: Fraction) -> dict[str, Fraction]:
+    """Temperature-scaled mixing: sizes to the power of 1 ÷ temperature, as shares to four decimals.
+
+    1 mixes by size, larger values draw small sources more often. Source: T5, arXiv:1910.10683,
+    section 3.5.2; mT5 and XLM state the exponent 1 ÷ temperature instead.
+
+    Examples:
+        >>> shares_by_temperature({"en": Fraction(81), "sw": Fraction(1)}, Fraction(2))
+        {'en': Fraction(9, 10), 'sw': Fraction(1, 10)}
+    """
+    if temperature == 1:
+        total = sum(sizes.values())
+        return {name: size / total for name, size in sizes.items()}
+    largest = max(sizes.values())
+    powers = {name: float(size / largest) ** float(1 / temperature) for name, size in sizes.items()}
+    total_power = sum(powers.values())
+    counts = {name: max(1, round(power / total_power * TEMPERATURE_DIGITS)) for name, power in powers.items()}
+    return {name: Fraction(count, sum(counts.values())) for name, count in counts.items()}
+
+
+def shares_within(
+    shares: Mapping[str, Fraction], sizes: Mapping[str, Fraction], drawn: Fraction, most_epochs: Fraction
+) -> dict[str, Fraction] | None:
+    """The shares nearest to the stated ones in which no source is drawn beyond a cap.
+
+    Sources over the cap get the share that fits; the others keep their proportions and fill what that frees.
+
+    Args:
+        shares: Stated shares.
+        sizes: Size of each source, in the unit of `drawn`.
+        drawn: What the run draws in all.
+        most_epochs: The cap.
+
+    Returns:
+        None if the sources together are too small for any shares to fit.
+
+    Examples:
+        >>> sizes = {"web": Fraction(200), "wiki": Fraction(4)}
+        >>> shares_within({"web": Fraction(9, 10), "wiki": Fraction(1, 10)}, sizes, Fraction(300), Fraction(4))
+        {'web': Fraction(71, 75), 'wiki': Fraction(4, 75)}
+    """
+    limits = {name: most_epochs * sizes[name] / drawn for name in shares}
+    if sum(limits.values()) < 1:
+        return None
+    fitted = dict(shares)
+    capped: set[str] = set()
+    while over := [name for name in fitted if name not in capped and fitted[name] > limits[name]]:
+        capped.update(over)
+        left = 1 - sum(limits[name] for name in capped)
+        free = sum((shares[name] for name in shares if name not in capped), Fraction(0))
+        for name in shares:
+            fitted[name] = limits[name] if name in capped else shares[name] / free * left
+    return fitted

@@ -1,0 +1,98 @@
+"""The model of a recipe as far as its price goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.errors import InputError
+from dist_epochs.plan.cost.architecture import FAMILIES, Architecture, read_architecture
+from dist_epochs.plan.cost.pricing import ModelCost, SixPerParameter
+from dist_epochs.plan.recipe import ModelRecipe, Recipe
+
+__all__ = ["MeasuredModel", "architecture_of", "check_positions", "config_of", "model_cost"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredModel:
+    """A model that was built and counted, at the lengths that the run uses."""
+
+    parameters: int
+    by_length: Mapping[int, int | Fraction]
+
+    def flops_per_token(self, sequence_length: int) -> int | Fraction:
+        """Training FLOPs for one position."""
+        return self.by_length[sequence_length]
+
+
+def config_of(model: ModelRecipe) -> Mapping[str, Any]:
+    """The keys of a recipe's model configuration, read from its file if it is one.
+
+    Raises:
+        InputError: If the file does not hold one.
+    """
+    assert model.config is not None
+    if not isinstance(model.config, str):
+        return model.config
+    path = Path(model.config)
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; a model folder holds a config.json") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{file}:{getattr(error, 'lineno', 1)}: not a transformers config.json: {error}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{file}:1: not a transformers config.json: it holds no keys and values")
+    return data
+
+
+def architecture_of(model: ModelRecipe | None) -> Architecture | None:
+    """The sizes of a recipe's model; None if there is none, or its family has no closed form here.
+
+    Raises:
+        InputError: If a configuration of a known family makes no sense.
+    """
+    if model is None or model.config is None:
+        return None
+    config = config_of(model)
+    if config.get("model_type") not in FAMILIES:
+        return None
+    where = model.config if isinstance(model.config, str) else "model.config"
+    return read_architecture(config, where=where)
+
+
+def model_cost(model: ModelRecipe | None) -> ModelCost | None:
+    """What a recipe's model costs per token; None if it is not stated, or cannot be told without torch.
+
+    Raises:
+        InputError: If a configuration of a known family makes no sense, or parameters are no whole number.
+    """
+    if model is not None and model.parameters is not None:
+        if model.parameters.value.denominator != 1:
+            raise InputError(f"model.parameters is {model.parameters.text}: it must be a whole number")
+        return SixPerParameter(int(model.parameters.value))
+    return architecture_of(model)
+
+
+def check_positions(recipe: Recipe) -> None:
+    """Does the model take the longest samples of the run?
+
+    Raises:
+        InputError: If a length is beyond the positions that its configuration states.
+    """
+    model = recipe.model
+    if model is None or model.config is None:
+        return
+    architecture = architecture_of(model)
+    stated = model.config.get("max_position_embeddings") if isinstance(model.config, Mapping) else None
+    positions = architecture.longest if architecture is not None and architecture.longest else stated
+    if isinstance(positions, int) and recipe.longest > positions:
+        raise InputError(
+            f"sequence length {recipe.longest} is beyond the model's {positions} positions. Shorten "
+            f"phases.sequence_length, or set model.config.max_position_embeddings to at least {recipe.longest}."
+        )

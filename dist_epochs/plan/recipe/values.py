@@ -1,0 +1,134 @@
+"""How the numbers of a recipe are read: every spelling of `arithmetic.quantity`, with the units that fit."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
+from dist_epochs.plan.keys import Value
+
+__all__ = [
+    "BATCH",
+    "COUNT",
+    "DEVICES",
+    "FLAG",
+    "FLOPS",
+    "HOURS",
+    "LENGTH",
+    "MONEY",
+    "NUMBER",
+    "POSITIVE",
+    "RATIO",
+    "SAMPLES",
+    "SHARE",
+    "STEPS",
+    "TEXT",
+    "count",
+    "quantity",
+    "read_quantity",
+]
+
+WHAT = "the value"
+
+
+def count(unit: Unit | None, least: int = 1) -> Value:
+    """A whole number of one unit."""
+    return Value(lambda data: parse_count(data, unit=unit, what=WHAT, least=least))
+
+
+def quantity(*units: Unit) -> Value:
+    """A number above zero that keeps its spelling and its play."""
+    return Value(lambda data: read_quantity(data, *units))
+
+
+def read_quantity(data: Any, *units: Unit) -> Quantity:
+    """Read a number above zero in one of `units`; a bare number is left without one.
+
+    Raises:
+        ValueError: If it counts something else.
+    """
+    number = data if isinstance(data, Quantity) else parse(data, what=WHAT)
+    if number.unit is not None and number.unit not in units:
+        wanted = " or ".join(f"{unit}s" for unit in units) or "nothing"
+        raise ValueError(f"{number.text!r} counts {number.unit}s; it must count {wanted}")
+    if number.value <= 0:
+        raise ValueError(f"it must be above zero, not {number.text}")
+    return number
+
+
+def _text(data: Any) -> str:
+    if not isinstance(data, str):
+        raise ValueError(f"it must be text, not {data!r}; put it in quotes")
+    return data
+
+
+def _flag(data: Any) -> bool:
+    if not isinstance(data, bool):
+        raise ValueError(f"it must be true or false, not {data!r}")
+    return data
+
+
+def _share(data: Any) -> Fraction:
+    share = _plain(data)
+    if not 0 < share < 1:
+        raise ValueError(f"it must lie between 0 and 1, not {data}")
+    return share
+
+
+def _plain(data: Any) -> Fraction:
+    number = parse(data, what=WHAT)
+    if number.unit is not None:
+        raise ValueError(f"{data!r} counts {number.unit}s; it must be a plain number")
+    return number.value
+
+
+def _positive(data: Any) -> Fraction:
+    number = _plain(data)
+    if number <= 0:
+        raise ValueError(f"it must be above zero, not {data}")
+    return number
+
+
+def _batch(data: Any) -> Quantity:
+    number = read_quantity(data, Unit.SAMPLE, Unit.TOKEN, Unit.POSITION)
+    if len(number.factors) > 1:
+        raise ValueError(f"{number.text!r} is a product; give the samples, the length is the phase's")
+    return number
+
+
+_HOURS = re.compile(r"\s*(?P<number>.*?)\s*(?P<unit>h|hours?|days?|weeks?)?\s*")
+_HOURS_IN = {"h": 1, "hour": 1, "day": 24, "week": 168}
+
+
+def _hours(data: Any) -> Fraction:
+    match = _HOURS.fullmatch(str(data))
+    assert match is not None  # everything in it is optional
+    unit = (match["unit"] or "h").removesuffix("s")
+    return _positive(match["number"]) * _HOURS_IN[unit]
+
+
+def _flops(data: Any) -> Fraction:
+    return _positive(re.sub(r"\s*flops?\s*$", "", str(data), flags=re.IGNORECASE))
+
+
+def _money(data: Any) -> Fraction:
+    return _positive(str(data).strip().lstrip("$€£¥ "))
+
+
+TEXT = Value(_text, ("string",))
+FLAG = Value(_flag, ("boolean",))
+STEPS = count(Unit.STEP)
+SAMPLES = count(Unit.SAMPLE)
+DEVICES = count(Unit.DEVICE)
+COUNT = count(None)
+LENGTH = Value(lambda data: parse_length(data, what=WHAT))
+SHARE = Value(_share)
+RATIO = quantity()
+NUMBER = Value(lambda data: float(_plain(data)))
+POSITIVE = Value(_positive)
+BATCH = Value(_batch)
+HOURS = Value(_hours)
+FLOPS = Value(_flops)
+MONEY = Value(_money)

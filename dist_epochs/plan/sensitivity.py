@@ -1,0 +1,152 @@
+"""What moves the answer most: the same plan with one assumption changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import log
+from typing import Any
+
+from dist_epochs.arithmetic.loader import LastWindow
+from dist_epochs.arithmetic.quantity import Quantity, json_number
+from dist_epochs.errors import InputError
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.recipe import Recipe
+
+__all__ = ["Move", "what_moves"]
+
+USUAL_RATIO = Fraction(5, 4)
+SMALLEST = 1.005
+"""A change of less than half a percent moves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An assumption changed, and what becomes of the answer.
+
+    Attributes:
+        change: What is assumed instead.
+        value: The answer then.
+        unit: Of the answer: epochs, hours or steps.
+        factor: The answer then ÷ the answer now.
+        rule: The page that explains it.
+    """
+
+    change: str
+    value: Fraction
+    unit: str
+    factor: float
+    rule: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The move as the plan's JSON shows it."""
+        return {
+            "change": self.change,
+            "value": json_number(self.value),
+            "unit": self.unit,
+            "factor": self.factor,
+            "rule": self.rule,
+        }
+
+
+def what_moves(plan: Plan, replan: Callable[[Recipe], Plan]) -> tuple[Move, ...]:
+    """The assumptions of a plan, the strongest first.
+
+    Args:
+        plan: The plan.
+        replan: Plans a changed recipe on the same corpus.
+    """
+    moves = [
+        *_lengths(plan, replan),
+        *_words(plan, replan),
+        *_corpus_digits(plan),
+        *_windows(plan, replan),
+        *_mfu(plan),
+    ]
+    strong = [move for move in moves if max(move.factor, 1 / move.factor) > SMALLEST]
+    return tuple(sorted(strong, key=lambda move: -abs(log(move.factor))))
+
+
+def _epochs(plan: Plan) -> Fraction | None:
+    return plan.epochs["samples"] if plan.epochs["samples"] is not None else plan.epochs["positions"]
+
+
+def _move(
+    change: str, before: Fraction | None, after: Fraction | None, rule: str, unit: str = "epochs"
+) -> Iterator[Move]:
+    if before and after:
+        yield Move(change, after, unit, float(after / before), rule)
+
+
+def _lengths(plan: Plan, replan: Callable[[Recipe], Plan]) -> Iterator[Move]:
+    """All steps at the longest length, as papers multiply."""
+    if len(plan.lengths) < 2:
+        return
+    longest = plan.recipe.longest
+    recipe = plan.recipe
+    phases = tuple(replace(phase, sequence_length=longest) for phase in recipe.phases)
+    try:
+        changed = replan(replace(recipe, phases=phases))
+    except InputError:  # a batch in tokens may not divide by that length
+        return
+    yield from _move(f"length {longest} throughout", _epochs(plan), _epochs(changed), "sequence-phases")
+
+
+def _words(plan: Plan, replan: Callable[[Recipe], Plan]) -> Iterator[Move]:
+    ratio = plan.recipe.corpus.tokens_per_word
+    if ratio is None or plan.facts is not None:
+        return
+    other = USUAL_RATIO if ratio.value == 1 else Fraction(1)
+    corpus = replace(plan.recipe.corpus, tokens_per_word=Quantity.exact(other))
+    name = "one token per word" if other == 1 else f"{float(other):g} tokens per word"
+    yield from _move(name, _epochs(plan), _epochs(replan(replace(plan.recipe, corpus=corpus))), "words-as-tokens")
+
+
+def _corpus_digits(plan: Plan) -> Iterator[Move]:
+    """A corpus is as large as its digits say, give or take half of the last one."""
+    size, epochs = plan.corpus_size, _epochs(plan)
+    if size is None or epochs is None or size.low == size.high or size.low <= 0:
+        return
+    amounts = {name for name, _ in filter(None, (phase.amount for phase in plan.recipe.phases))}
+    if "epochs" in amounts or (plan.recipe.budget is not None and plan.recipe.budget.epochs is not None):
+        return  # what is asked for does not move
+    name = f"corpus of {_short(size.low)} {size.unit}s, as its digits allow"
+    yield from _move(name, epochs, epochs * size.value / size.low, "not-counted")
+
+
+def _windows(plan: Plan, replan: Callable[[Recipe], Plan]) -> Iterator[Move]:
+    if plan.loop is None:
+        return
+    others: tuple[LastWindow, ...] = ("flush", "carry", "drop")
+    for policy in others:
+        if policy == plan.loop.loader.last_window:
+            continue
+        try:
+            changed = replan(replace(plan.recipe, batch=replace(plan.recipe.batch, last_window=policy)))
+        except InputError:  # a pass may have no whole window to keep
+            continue
+        yield from _move(f"last window: {policy}", _epochs(plan), _epochs(changed), "partial-window")
+        steps = Fraction(plan.steps), Fraction(changed.steps)
+        yield from _move(f"last window: {policy}", *steps, "partial-window", "steps")
+
+
+def _mfu(plan: Plan) -> Iterator[Move]:
+    hours, speed = plan.cost.wall_hours or plan.cost.device_hours, plan.cost.speed
+    if hours is None or speed is None or not speed.is_guess:
+        return
+    unit = "hours" if plan.cost.wall_hours else "device-hours"
+    yield from _move(
+        f"{float(speed.mfu[0]):.0%} of the peak, not {float(speed.mfu[1]):.0%}",
+        hours.low,
+        hours.high,
+        "guessed-mfu",
+        unit,
+    )
+
+
+def _short(value: Fraction) -> str:
+    for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M")):
+        if value >= size:
+            return f"{float(value / size):.4g}{letter}"
+    return f"{float(value):,.6g}"

@@ -1,0 +1,141 @@
+"""The same run with one setting changed: at the same steps, and at the same amount of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dist_epochs.errors import InputError
+from dist_epochs.plan.flags import BUDGET_FLAGS, SETTING_FLAGS
+from dist_epochs.plan.keys import Place
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.yaml_reader import Document
+
+__all__ = ["Sweep", "SweptPlan", "parse_sweep", "sweep"]
+
+Planner = Callable[[Document], Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class SweptPlan:
+    """The plan with one value, or why there is none."""
+
+    value: str
+    plan: Plan | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A setting, and the plans with each of its values.
+
+    Attributes:
+        setting: Its dotted name.
+        unit: What the second series keeps: tokens, or samples where they have no length.
+        fixed_steps: Plans that all take the steps of the base plan.
+        fixed_data: Plans that all draw what the base plan draws.
+    """
+
+    setting: str
+    unit: Literal["tokens", "samples"]
+    fixed_steps: tuple[SweptPlan, ...]
+    fixed_data: tuple[SweptPlan, ...]
+
+
+def parse_sweep(text: str) -> tuple[str, tuple[str, ...]]:
+    """`KEY=V1,V2,…` as the setting's name and its values.
+
+    Raises:
+        InputError: If it is not of this form.
+
+    Examples:
+        >>> parse_sweep("devices=1,2,4")
+        ('devices', ('1', '2', '4'))
+    """
+    name, equals, rest = text.partition("=")
+    values = tuple(value.strip() for value in rest.split(",") if value.strip())
+    if not equals or not name.strip() or not values:
+        raise InputError(f"--sweep {text}: write KEY=V1,V2,…, for example --sweep devices=1,2,4,8")
+    return name.strip(), values
+
+
+def sweep(document: Document, text: str, planner: Planner) -> Sweep:
+    """Plan a document with each value of a setting.
+
+    The first value's plan is the base: its steps, and what it draws, are kept in the two series.
+
+    Args:
+        document: The recipe.
+        text: `KEY=V1,V2,…`; the key is a flag's name, or dotted as in a recipe.
+        planner: Plans a document.
+
+    Raises:
+        InputError: If not even the first value gives a plan, or the setting is the run's length.
+    """
+    name, values = parse_sweep(text)
+    place = _place(name)
+    _refuse_a_speed_that_was_measured(document, name)
+    base_document = document.copy()
+    base_document.put(place, values[0], "--sweep")
+    base = planner(base_document)
+    unit: Literal["tokens", "samples"] = "tokens" if base.positions is not None else "samples"
+    steps = [_kept(base, index, "steps") for index in range(len(base.recipe.phases))]
+    data = [_kept(base, index, unit) for index in range(len(base.recipe.phases))]
+    return Sweep(
+        setting=name,
+        unit=unit,
+        fixed_steps=tuple(_swept(document, place, value, "steps", steps, planner) for value in values),
+        fixed_data=tuple(_swept(document, place, value, unit, data, planner) for value in values),
+    )
+
+
+def _place(name: str) -> Place:
+    flag = name.removeprefix("--").replace("-", "_")
+    if flag in BUDGET_FLAGS:
+        raise InputError(
+            f"--sweep {name}: steps and data are what a sweep keeps; change another setting, such as devices"
+        )
+    if flag == "devices":
+        return ("batch", "devices")
+    if flag == "sequence_length":
+        return ("phases", 0, "sequence_length")
+    if flag in SETTING_FLAGS:
+        return SETTING_FLAGS[flag]
+    return tuple(int(part) if part.isdigit() else part for part in name.split("."))
+
+
+def _refuse_a_speed_that_was_measured(document: Document, name: str) -> None:
+    if document.get(("hardware", "tokens_per_second")) is not None:
+        raise InputError(
+            f"--sweep {name} changes the speed, and tokens_per_second was measured for one setting. Leave it out, or "
+            "state mfu instead."
+        )
+
+
+def _kept(base: Plan, index: int, unit: str) -> int:
+    """What one phase of the recipe takes in the base plan."""
+    if base.loop is not None:
+        found = {"steps": base.steps, "samples": base.samples, "tokens": base.positions}[unit]
+        assert found is not None
+        return found
+    names = {"steps": "steps", "samples": "samples", "tokens": "positions"}
+    mine = (phase for phase, stretch in zip(base.phases, base.stretches, strict=True) if stretch == index)
+    return sum(getattr(phase, names[unit]) for phase in mine)
+
+
+def _swept(
+    document: Document, place: Place, value: str, unit: str, amounts: Sequence[int], planner: Planner
+) -> SweptPlan:
+    changed = document.copy()
+    changed.put(place, value, f"--sweep {value}")
+    changed.put(("budget",), None, "--sweep")
+    for index, amount in enumerate(amounts):
+        phase = changed.get(("phases", index))
+        for stated in {*BUDGET_FLAGS, "share"} & set(phase):
+            del phase[stated]
+        changed.put(("phases", index, unit), amount, "--sweep")
+    try:
+        return SweptPlan(value, planner(changed))
+    except InputError as error:
+        return SweptPlan(value, None, str(error))

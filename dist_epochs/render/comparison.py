@@ -1,0 +1,99 @@
+"""Plans side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.plan.sweep import Sweep, SweptPlan
+from dist_epochs.render.cost import span
+from dist_epochs.render.text import number, scaled, short, table
+
+__all__ = ["comparison_json", "comparison_text", "sweep_json", "sweep_text"]
+
+GIB = 2**30
+
+Shown = TypeVar("Shown")
+
+
+def _known(show: Callable[[Shown], str], value: Shown | None) -> str | None:
+    return None if value is None else show(value)
+
+
+ROWS: Sequence[tuple[str, Callable[[Plan], str | None]]] = (
+    ("devices", lambda plan: number(plan.devices)),
+    ("global batch", lambda plan: number(max(phase.global_batch for phase in plan.phases))),
+    ("steps", lambda plan: number(plan.steps)),
+    ("micro-steps", lambda plan: number(plan.micro_steps)),
+    ("samples", lambda plan: short(plan.samples)),
+    ("positions", lambda plan: _known(short, plan.positions)),
+    ("epochs", lambda plan: _known(scaled, plan.epochs["samples"])),
+    ("FLOPs", lambda plan: f"{float(plan.cost.flops):.3g}" if plan.cost.flops else None),
+    ("hours", lambda plan: _known(span, plan.cost.wall_hours)),
+    ("device-hours", lambda plan: _known(span, plan.cost.device_hours)),
+    ("price", lambda plan: _known(span, plan.cost.price)),
+    ("memory, GiB", lambda plan: f"{float(plan.cost.memory.high / GIB):.3g}" if plan.cost.memory else None),
+)
+"""What is compared; a row that no plan knows is left out."""
+
+
+def comparison_text(plans: Sequence[Plan]) -> str:
+    """Two or more plans side by side, and the warnings of each."""
+    parts = [_columns([plan.name for plan in plans], plans)]
+    for plan in plans:
+        parts += [f"{plan.name}: warning {found.rule}: {found.message}" for found in plan.warnings if not found.is_note]
+    return "\n".join(parts)
+
+
+def comparison_json(plans: Sequence[Plan]) -> dict[str, Any]:
+    """The plans, in the order they were given."""
+    return {"plans": [plan_json(plan) for plan in plans]}
+
+
+def sweep_text(sweep: Sweep) -> str:
+    """Both series; one, where the setting does not change the batch."""
+    steps, data = _measures(sweep.fixed_steps), _measures(sweep.fixed_data)
+    if steps == data:
+        return "\n".join(_series(f"the same steps and the same {sweep.unit}", sweep.setting, sweep.fixed_steps))
+    first = _series("at the same steps", sweep.setting, sweep.fixed_steps)
+    second = _series(f"at the same {sweep.unit}", sweep.setting, sweep.fixed_data)
+    return "\n".join([*first, "", *second])
+
+
+def sweep_json(sweep: Sweep) -> dict[str, Any]:
+    """Both series, each plan whole."""
+    return {
+        "sweep": sweep.setting,
+        "values": [swept.value for swept in sweep.fixed_steps],
+        "fixed_steps": [_swept_json(swept) for swept in sweep.fixed_steps],
+        f"fixed_{sweep.unit}": [_swept_json(swept) for swept in sweep.fixed_data],
+    }
+
+
+def _swept_json(swept: SweptPlan) -> dict[str, Any]:
+    return {"value": swept.value, "error": swept.error, "plan": swept.plan and plan_json(swept.plan)}
+
+
+def _measures(series: Sequence[SweptPlan]) -> list[tuple[int, int] | None]:
+    return [(swept.plan.steps, swept.plan.samples) if swept.plan else None for swept in series]
+
+
+def _series(title: str, setting: str, series: Sequence[SweptPlan]) -> Iterator[str]:
+    yield title
+    planned = [swept for swept in series if swept.plan is not None]
+    plans = [swept.plan for swept in planned if swept.plan is not None]
+    yield _columns([f"{setting} {swept.value}" for swept in planned], plans)
+    for swept in series:
+        if swept.error is not None:
+            yield f"  {setting} {swept.value}: {swept.error}"
+
+
+def _columns(titles: Sequence[str], plans: Sequence[Plan]) -> str:
+    rows = []
+    for label, show in ROWS:
+        cells = [show(plan) for plan in plans]
+        if any(cell is not None for cell in cells):
+            rows.append([label, *(cell if cell is not None else "" for cell in cells)])
+    return table(["", *titles], rows)

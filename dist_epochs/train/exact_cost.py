@@ -1,0 +1,183 @@
+"""Parameters and training FLOPs of any transformers model, counted on a model without weights."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from dist_epochs.errors import InputError
+from dist_epochs.plan.cost.architecture import Architecture, read_architecture, whole
+
+__all__ = ["ExactCost", "exact_cost"]
+
+WINDOWED = ("modernbert",)
+"""Families whose windows have a closed form."""
+
+WINDOWS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
+"""Settings with the number of keys that a layer sees."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExactCost:
+    """What one training position costs.
+
+    Attributes:
+        parameters: All weights, tied ones once.
+        flops_per_token: Training FLOPs per position, three times the forward pass, by sequence length.
+    """
+
+    parameters: int
+    flops_per_token: Mapping[int, int | Fraction]
+
+
+def exact_cost(
+    config: Mapping[str, Any], objective: Literal["masked", "causal"], sequence_lengths: Iterable[int]
+) -> ExactCost:
+    """Build the model on torch's `meta` device, which computes shapes alone, and count what it does.
+
+    The forward pass is counted by `torch.utils.flop_counter.FlopCounterMode`, for one sample, as the
+    trainer calls it; training is three times that (Kaplan et al., arXiv:2001.08361, section 2.1), as
+    model FLOPs are counted. All positions pass through the output head. Attention is full for causal
+    models too, the convention of PaLM (arXiv:2204.02311, appendix B); ModernBERT's sliding windows are
+    taken off by their closed form (`Architecture.flops_per_token`). Nothing is downloaded, and no code
+    that comes with a model runs.
+
+    Args:
+        config: The content of a `config.json`.
+        objective: `masked` or `causal`: which head the model is trained with.
+        sequence_lengths: Positions of a sample, each counted apart.
+
+    Raises:
+        InputError: If transformers cannot build or run the model, or the count would be wrong: experts,
+            windows without a closed form, and products that the counter does not see.
+    """
+    lengths = sorted(set(sequence_lengths))
+    if any(length < 1 for length in lengths):
+        raise InputError(f"sequence length must be at least 1, not {lengths[0]}")
+    settings = _settings(config)
+    _refuse_windows(settings, lengths)
+    model = _build(settings, objective)
+    _refuse_experts(model)
+    windows = read_architecture(config, where="model.config") if settings.model_type in WINDOWED else None
+    return ExactCost(
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        flops_per_token={length: whole(3 * _forward(model, length) - _saved(windows, length)) for length in lengths},
+    )
+
+
+def _settings(config: Mapping[str, Any]) -> PretrainedConfig:
+    stated = dict(config)
+    model_type = str(stated.pop("model_type", ""))
+    if model_type not in CONFIG_MAPPING:
+        nearest = ", ".join(difflib.get_close_matches(model_type, CONFIG_MAPPING.keys()))
+        raise InputError(
+            f"model.config: model_type {model_type!r} is none that the installed transformers knows, so nothing was "
+            f"built. {f'Nearest: {nearest}.' if nearest else 'Take it from the config.json of the model.'}"
+        )
+    try:
+        settings, plain = AutoConfig.for_model(model_type, **stated), AutoConfig.for_model(model_type)
+    except Exception as error:  # every kind of configuration raises its own
+        raise InputError(f"model.config: not a configuration transformers can use: {error}") from None
+    missing = plain.to_dict().keys() - stated.keys()
+    for name in stated:
+        close = difflib.get_close_matches(str(name), missing, n=1, cutoff=0.85)
+        if close and not hasattr(plain, name):
+            raise InputError(f"model.config: {model_type} has no setting '{name}'; did you mean '{close[0]}'?")
+    return settings
+
+
+def _build(settings: PretrainedConfig, objective: str) -> PreTrainedModel:
+    """The model that is trained, without weights; unlike accelerate's `init_empty_weights` this keeps ties."""
+    family = AutoModelForMaskedLM if objective == "masked" else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            return family.from_config(
+                settings, attn_implementation="sdpa", dtype=torch.float32, trust_remote_code=False
+            ).eval()
+    except Exception as error:  # every kind of model raises its own
+        raise InputError(
+            f"model.config: {settings.model_type} with a {objective} objective cannot be built: {error}"
+        ) from None
+
+
+def _forward(model: PreTrainedModel, length: int) -> Fraction:
+    """FLOPs per position of the forward pass of one sample.
+
+    The 4-D mask keeps transformers from looking into the ids for packed documents, which `meta` has not.
+    On `meta`, attention is made of products that the counter knows; a CPU's fused kernel counts as 0,
+    and a GPU's counts its backward pass otherwise.
+    """
+    ids = torch.zeros(1, length, dtype=torch.int64, device="meta")
+    mask = torch.ones(1, 1, length, length, dtype=torch.bool, device="meta")
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(input_ids=ids, attention_mask=mask, use_cache=False)
+    except Exception as error:  # every kind of model raises its own
+        raise InputError(
+            f"model.config: {model.config.model_type} does not run without weights at length {length}, so it "
+            f"cannot be counted: {error}"
+        ) from None
+    flops = counter.get_total_flops()
+    _refuse_unseen(model, flops, length)
+    return Fraction(flops, length)
+
+
+def _saved(windows: Architecture | None, length: int) -> int | Fraction:
+    if windows is None:
+        return 0
+    return windows.full_attention_flops_per_token(length) - windows.flops_per_token(length)
+
+
+def _refuse_windows(settings: PretrainedConfig, lengths: list[int]) -> None:
+    """The counter sees full attention in every layer, which with windows is too much (ModernBERT at 8192: by 69 %)."""
+    if settings.model_type in WINDOWED:
+        return
+    text = settings.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if kinds:
+        _refuse(text, f"layers of {', '.join(sorted(kinds))}, which is no full attention")
+    if "local" in (getattr(text, "attention_layers", None) or ()) or getattr(text, "use_sliding_window", True):
+        for name in WINDOWS:
+            window = getattr(text, name, None)
+            if isinstance(window, int) and any(length > window for length in lengths):
+                _refuse(text, f"{name} {window}, shorter than the sequence length {lengths[-1]}")
+
+
+def _refuse_experts(model: PreTrainedModel) -> None:
+    for name, module in model.named_modules():
+        if "expert" in name.lower() or "expert" in type(module).__name__.lower():
+            _refuse(
+                model.config, f"experts ({name}): fused ones are invisible to it, a five-fold undercount for Mixtral"
+            )
+
+
+def _refuse_unseen(model: PreTrainedModel, flops: int, length: int) -> None:
+    """Every position passes through every linear layer: less than that, and a kernel of its own was at work."""
+    linear = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    if flops < 2 * linear * length:
+        _refuse(
+            model.config,
+            f"linear layers of {2 * linear:,} FLOPs per position, and {flops // length:,} were seen at length {length}",
+        )
+
+
+def _refuse(settings: PretrainedConfig, has: str) -> None:
+    raise InputError(
+        f"model.config: {settings.model_type} has {has}. torch's counter would be wrong, so nothing was counted. "
+        "State parameters and FLOPs per token yourself, or plan without a price."
+    )

@@ -1,0 +1,168 @@
+from datetime import date
+from fractions import Fraction
+
+import pytest
+
+from dist_epochs.errors import InputError
+from dist_epochs.plan.cost.hardware import devices, find_device, sparse_twin
+
+TERA = 10**12
+
+# as torch.cuda.get_device_name and JAX's device_kind write them, and as people do
+NAMES = {
+    "NVIDIA H100 80GB HBM3": "H100 SXM",
+    "h100-sxm": "H100 SXM",
+    "H100": "H100 SXM",
+    "NVIDIA H100 PCIe": "H100 PCIe",
+    "pcie h100": "H100 PCIe",
+    "NVIDIA H200": "H200 SXM",
+    "NVIDIA B200": "B200 SXM",
+    "NVIDIA GB200": "GB200",
+    "A100-80GB": "A100 SXM 80GB",
+    "NVIDIA A100-SXM4-80GB": "A100 SXM 80GB",
+    "NVIDIA A100-SXM4-40GB": "A100 SXM 40GB",
+    "A100 SXM 40 GB": "A100 SXM 40GB",
+    "NVIDIA A100 80GB PCIe": "A100 PCIe 80GB",
+    "NVIDIA A100-PCIE-40GB": "A100 PCIe 40GB",
+    "Tesla V100-SXM2-32GB": "V100 SXM2 32GB",
+    "Tesla V100-SXM2-16GB": "V100 SXM2 16GB",
+    "NVIDIA L4": "L4",
+    "l40s": "L40S",
+    "NVIDIA L40S": "L40S",
+    "NVIDIA A10": "A10",
+    "NVIDIA GeForce RTX 4090": "RTX 4090",
+    "rtx_3090": "RTX 3090",
+    "AMD Instinct MI250X": "MI250X GCD",
+    "AMD Instinct MI300X": "MI300X",
+    "TPU v5 lite": "TPU v5e",
+    "Google Cloud TPU v5p": "TPU v5p",
+    "TPU v6 lite": "TPU v6e",
+}
+
+
+@pytest.mark.parametrize(("name", "found"), NAMES.items())
+def test_names_as_they_are_written(name, found):
+    assert find_device(name).name == found
+
+
+@pytest.mark.parametrize("device", devices(), ids=lambda device: device.name)
+def test_a_device_is_found_by_its_own_name(device):
+    assert find_device(device.name) is device
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NVIDIA A10G", "L40", "NVIDIA H100 NVL", "NVIDIA GH200 480GB", "NVIDIA GeForce RTX 4090 D",
+        "NVIDIA GeForce RTX 3090 Ti", "NVIDIA GeForce RTX 4090 Laptop GPU", "Tesla V100-PCIE-16GB", "NVIDIA",
+        "NVIDIA A100-SXM4-40GB MIG 1g.5gb", "H100 80GB PCIe NVL", "H", "100", "", "TPU", "quantum",
+    ],
+)  # fmt: skip
+def test_other_devices_are_not_taken_for_those_in_the_table(name):
+    with pytest.raises(InputError, match="is not in the table, so no peak"):
+        find_device(name)
+
+
+def test_unknown_names_come_with_the_nearest():
+    with pytest.raises(InputError, match="Nearest: L40S, L4"):
+        find_device("L40")
+    with pytest.raises(InputError, match="Nearest: H100 SXM"):
+        find_device("H100SXM")
+    with pytest.raises(InputError, match=r"Known: V100 SXM2 16GB, .*TPU v6e"):
+        find_device("quantum")
+
+
+@pytest.mark.parametrize(
+    ("name", "those"),
+    [
+        ("A100", "A100 SXM 40GB, A100 SXM 80GB"),
+        ("A100 PCIe", "A100 PCIe 40GB, A100 PCIe 80GB"),
+        ("Tesla V100", "V100 SXM2 16GB, V100 SXM2 32GB"),
+        ("MI250X", "MI250X GCD, MI250X module"),
+        ("TPU v3", "TPU v3 chip, TPU v3 core"),
+    ],
+)
+def test_ambiguous_names(name, those):
+    with pytest.raises(InputError, match=f"may be any of {those}, which are not the same"):
+        find_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "tflops"),
+    [
+        ("H100 SXM", "bf16", "989.4"),
+        ("H100 SXM", "tf32", "494.7"),
+        ("H100 SXM", "fp8", "1979"),
+        ("H100 PCIe", "bf16", "756"),
+        ("A100 SXM 80GB", "bf16", "312"),
+        ("V100 SXM2 32GB", "fp16", "125"),
+        ("L40S", "bf16", "362"),
+        ("RTX 4090", "bf16", "165.2"),
+        ("MI250X GCD", "bf16", "191.5"),
+        ("TPU v4", "bf16", "275"),
+    ],
+)
+def test_dense_peaks(name, precision, tflops):
+    assert find_device(name).peak_flops(precision) == Fraction(tflops) * TERA
+
+
+def test_fp32_is_measured_against_the_tf32_peak():
+    assert find_device("A100-80GB").peak_flops("fp32") == 156 * TERA
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "message"),
+    [
+        ("V100 16GB", "bf16", r"no dense bf16 peak is known for V100 SXM2 16GB.*It has fp16 \(125 TFLOP/s\)"),
+        ("V100 16GB", "fp32", "no dense fp32 peak"),
+        ("TPU v4", "fp16", r"It has bf16 \(275 TFLOP/s\)"),
+        ("H100", "int4", "It has bf16"),
+    ],
+)
+def test_a_precision_that_a_device_does_not_have(name, precision, message):
+    with pytest.raises(InputError, match=message):
+        find_device(name).peak_flops(precision)
+
+
+@pytest.mark.parametrize("device", devices(), ids=lambda device: device.name)
+def test_every_row_says_where_it_comes_from(device):
+    assert device.source
+    assert all(len(source) > 20 for source in device.source)
+    assert date.fromisoformat(device.date) <= date.today()
+    assert set(device.recalled) <= {"memory_gb", "bandwidth_tb_s", "watts", *device.dense_tflops}
+    assert device.dense_tflops.keys() == {"bf16", "fp16", "tf32", "fp8"}
+    assert device.memory_gb > 0
+    assert 0 < device.bandwidth_tb_s < 10
+    assert device.watts is None or 50 < device.watts <= 1200
+
+
+SPARSE = {
+    "H100 SXM": 1979,
+    "H200": 1979,
+    "H100 PCIe": 1513,
+    "A100 80GB": 624,
+    "L4": 242,
+    "L40S": 733,
+    "B200": 4500,
+    "RTX 4090": 330.3,
+}
+
+
+@pytest.mark.parametrize("device", devices(), ids=lambda device: device.name)
+def test_peaks_are_dense(device):
+    """tf32 runs at half the rate of bf16 and fp8 at twice: a sparse number among dense ones would show."""
+    peaks = {name: peak for name, peak in device.dense_tflops.items() if peak}
+    half = peaks.get("bf16") or peaks["fp16"]
+    assert peaks.get("fp16", half) == half
+    assert Fraction(49, 100) <= peaks.get("tf32", half / 2) / half <= Fraction(51, 100)
+    assert Fraction(195, 100) <= peaks.get("fp8", half * 2) / half <= Fraction(205, 100)
+    assert half < 2501
+
+
+@pytest.mark.parametrize(("name", "tflops"), SPARSE.items())
+def test_peaks_with_sparsity_are_recognised(name, tflops):
+    device = find_device(name)
+    assert sparse_twin(device, "bf16", Fraction(tflops) * TERA)
+    assert not sparse_twin(device, "bf16", device.peak_flops("bf16"))
+    assert not sparse_twin(device, "bf16", device.peak_flops("bf16") * 3 / 2)
+    assert not sparse_twin(device, "bf16", device.peak_flops("bf16") * 4)
