@@ -200,27 +200,24 @@ def _source(text: str) -> tuple[str, dict[str, str]]:
 
 def _budget(document: Document, amounts: Mapping[str, Any]) -> None:
     """How long the run is: over a recipe, in place of what its one phase or its budget says."""
-    phases = document.get(("phases",))
     if len(amounts) > 1:
         names = " and ".join(_flag(name) for name in amounts)
         raise InputError(
             f"{names} each say how long the run is; keep one. Whether they agree with each other: `dist-epochs solve`."
         )
+    _first_phase(document, "flags")
     if not amounts:
-        if phases is None:
-            flags = ", ".join(_flag(name) for name in BUDGET_FLAGS)
-            raise InputError(f"how long is the run? Give one of {flags}, or a recipe with phases.")
         return
     ((name, value),) = amounts.items()
-    _first_phase(document, _flag(name))
-    phases = document.get(("phases",))
-    stated = [index for index, phase in enumerate(phases) if isinstance(phase, dict) and set(phase) & {*BUDGET_FLAGS}]
+    found = document.get(("phases",))
+    phases = [phase for phase in found if isinstance(phase, dict)] if isinstance(found, list) else []
+    stated = [phase for phase in phases if set(phase) & {*BUDGET_FLAGS}]
     if stated and len(phases) > 1:
         raise InputError(
             f"{_flag(name)} {value}: the recipe's phases state amounts of their own, so there is nothing to share. "
             "Give them shares (`share: 90%`) and a budget, or change one with --set phases.0.steps=…"
         )
-    for index in stated:
-        for amount in {*BUDGET_FLAGS} & set(phases[index]):
-            del phases[index][amount]
+    for phase in stated:
+        for amount in {*BUDGET_FLAGS} & set(phase):
+            del phase[amount]
     document.put(("budget",), {name: value}, _flag(name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +12,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import FAMILIES, Architecture, read_architecture
 from dist_epochs.plan.cost.pricing import ModelCost, SixPerParameter
 from dist_epochs.plan.recipe import ModelRecipe, Recipe
+from dist_epochs.plan.recipe.model_config import read_config
 
 __all__ = ["MeasuredModel", "architecture_of", "check_positions", "config_of", "model_cost"]
 
@@ -36,19 +36,7 @@ def config_of(model: ModelRecipe) -> Mapping[str, Any]:
         InputError: If the file does not hold one.
     """
     assert model.config is not None
-    if not isinstance(model.config, str):
-        return model.config
-    path = Path(model.config)
-    file = path / "config.json" if path.is_dir() else path
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; a model folder holds a config.json") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{file}:{getattr(error, 'lineno', 1)}: not a transformers config.json: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{file}:1: not a transformers config.json: it holds no keys and values")
-    return data
+    return read_config(Path(model.config)) if isinstance(model.config, str) else model.config
 
 
 def architecture_of(model: ModelRecipe | None) -> Architecture | None:

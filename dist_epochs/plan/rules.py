@@ -294,7 +294,8 @@ def memory_too_small(plan: Plan) -> str | None:
     capacity = speed.device.memory_gb * GIB  # sold in GB, built in GiB
     if memory.high <= TIGHT_MEMORY * capacity:
         return None
-    shown = f"{memory.low / GIB:.3g} to {memory.high / GIB:.3g} GiB of {capacity / GIB:.3g} on one {speed.device.name}"
+    low, high, whole = (float(size / GIB) for size in (memory.low, memory.high, capacity))
+    shown = f"{low:.3g} to {high:.3g} GiB of {whole:.3g} on one {speed.device.name}"
     verdict = "does not fit without recomputation" if memory.low > capacity else "may not fit"
     return f"{shown}: {verdict}"
 

@@ -97,14 +97,19 @@ class Document:
         return self._lines[place]
 
     def put(self, place: Place, value: Any, where: str) -> None:
-        """Set a value that comes from elsewhere; messages about it start with `where`."""
+        """Set a value that comes from elsewhere; messages about it start with `where`.
+
+        Raises:
+            RecipeError: If the place leads into something without such parts.
+        """
         target: Any = self.data
         for at, part in enumerate(place[:-1]):
             self._lines.setdefault(place[: at + 1], where)
             if isinstance(target, dict) and target.get(str(part)) is None:
                 target[str(part)] = {}
-            target = target[part]
-        target[place[-1]] = value
+            target = _part(target, part, place[: at + 1], where)
+        _part(target, place[-1], place, where, fill=True)
+        target[place[-1] if isinstance(target, list) else str(place[-1])] = value
         for inner in [known for known in self._lines if known[: len(place)] == place]:
             del self._lines[inner]
         self._lines[place] = where
@@ -240,6 +245,17 @@ def _by_line(message: str) -> tuple[str, int, str]:
 
 def _dotted(place: Place) -> str:
     return ".".join(str(part) for part in place)
+
+
+def _part(target: Any, part: str | int, place: Place, where: str, *, fill: bool = False) -> Any:
+    """One step down; with `fill`, only whether it can be taken."""
+    if isinstance(target, dict):
+        return None if fill else target[str(part)]
+    if not isinstance(target, list):
+        raise RecipeError(f"{where}: {_dotted(place[:-1])} is {target!r}, which has no parts")
+    if not isinstance(part, int) or part >= len(target):
+        raise RecipeError(f"{where}: {_dotted(place)}: there are {len(target)}, counted from 0")
+    return target[part]
 
 
 def _kind(data: Any) -> str:

@@ -25,7 +25,12 @@ def test_the_last_step_is_whole_partial_or_within():
     amount = stretch(Unit.SAMPLE, 1000)
     whole, partial, within = (lay_out([amount], last_step=policy) for policy in ("whole", "partial", "within"))
     assert (shape(whole), whole.excess) == ([(16, 64)], 24)
-    assert (shape(partial), partial.excess, partial.is_partial(1), partial.is_partial(0)) == ([(15, 64), (1, 40)], 0, True, False)
+    assert (shape(partial), partial.excess, partial.is_partial(1), partial.is_partial(0)) == (
+        [(15, 64), (1, 40)],
+        0,
+        True,
+        False,
+    )
     assert (shape(within), within.excess) == ([(15, 64)], -40)
 
 

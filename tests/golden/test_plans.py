@@ -63,7 +63,18 @@ def test_148_samples(last_window, epochs, samples, drawn):
 @pytest.mark.parametrize(("last_window", "steps"), [("flush", 130), ("carry", 128), ("drop", 128)])
 def test_4107_samples(last_window, steps):
     # a StackOverflow question ("why 128?"), whose accepted answer says 128 an epoch; it is 64.17
-    flags = ["--corpus", "4,107 samples", "--per-device", 8, "--gradient-accumulation", 8, "--devices", 1, "--epochs", 2]
+    flags = [
+        "--corpus",
+        "4,107 samples",
+        "--per-device",
+        8,
+        "--gradient-accumulation",
+        8,
+        "--devices",
+        1,
+        "--epochs",
+        2,
+    ]
     assert ask(*flags, "--last-window", last_window)["steps"] == steps
 
 
@@ -120,7 +131,9 @@ def test_a_mixture_has_one_epoch_count_per_source():
         assert f"{other} " not in rules(plan)["over-the-cap"]
     again = [f"--source={name}:{size}:{fitting[name]:.10f}" for name, size in
              {"web": "200B", "code": "30B", "wiki": "4B", "books": "5B"}.items()]  # fmt: skip
-    shares = ask("--tokens", "300B", *[entry[:-6] for entry in again], "--batch", "4Mi tokens", "--sequence-length", 4096)
+    shares = ask(
+        "--tokens", "300B", *[entry[:-6] for entry in again], "--batch", "4Mi tokens", "--sequence-length", 4096
+    )
     assert max(source["epochs"] for source in shares["sources"]) <= 4.01
 
 

@@ -48,7 +48,11 @@ def test_pasted_keys_of_hugging_face(tmp_path):
         ("steps: 1k", "steps: 0", "phases.0.steps: the value must be at least 1, not 0"),
         ("tokens: 300B", "tokens: 300B words", "corpus.tokens: '300B words' counts words; it must count tokens"),
         ("tokens: 300B", "words: 3B", "corpus: words and tokens_per_word go together"),
-        ("tokens: 300B", "tokens: 3B, store: a", "corpus: give one of store, tokens, words, samples and sources, not store and tokens"),
+        (
+            "tokens: 300B",
+            "tokens: 3B, store: a",
+            "corpus: give one of store, tokens, words, samples and sources, not store and tokens",
+        ),
         ("global_batch: 1Ki, per_device: 4", "devices: 8", "batch: give global_batch, or per_device, devices and"),
         ("[{steps: 1k, sequence_length: 4Ki}]", "[]", "phases: the list must have at least 1 item, not 0"),
         ("sequence_length: 4Ki", "sequence_length: 1", "phases.0.sequence_length: the value must be at least 2, not 1"),

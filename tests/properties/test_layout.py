@@ -81,12 +81,15 @@ def test_stages_over_phases_of_any_unit(gaps, unit, amounts, first):
 @given(st.lists(st.integers(100, 5000), min_size=1, max_size=5), st.integers(1, 99), st.integers(1, 64), UNITS)
 def test_phases_split_or_merged_give_equal_totals(parts, batch, length, unit):
     def totals(amounts):
-        layout = lay_out(
-            [Stretch(unit=unit, amount=Fraction(a), sequence_length=length, batch=batch) for a in amounts]
-        )
-        return [sum(getattr(phase, name) for phase in layout.phases) for name in ("steps", "samples", "positions")], layout.excess
+        layout = lay_out([Stretch(unit=unit, amount=Fraction(a), sequence_length=length, batch=batch) for a in amounts])
+        return [
+            sum(getattr(phase, name) for phase in layout.phases) for name in ("steps", "samples", "positions")
+        ], layout.excess
 
-    scaled = [part * (batch * length if unit is Unit.POSITION else 1) + (part if unit is Unit.POSITION else 0) for part in parts]
+    scaled = [
+        part * (batch * length if unit is Unit.POSITION else 1) + (part if unit is Unit.POSITION else 0)
+        for part in parts
+    ]
     assert totals(scaled) == totals([sum(scaled)])
 
 

@@ -101,7 +101,7 @@ def test_a_configuration_file_asks_too(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "part"),
     [
-        (["seed=a"], "seed: input should be a valid integer"),
+        (["seed=a"], "seed: the seed"),
         (["model=null"], "missing model: a recipe without them can be planned, not trained"),
         (["precision=fp16"], "fp16 needs a GPU"),
         (["phases.0.sequence_length=128"], "sequence length 128 is beyond the model's 32 positions"),

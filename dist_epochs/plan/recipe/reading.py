@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.sizes import named_config
+from dist_epochs.plan.recipe.model_config import read_config
 from dist_epochs.plan.recipe.recipe import Recipe
 from dist_epochs.plan.recipe.training import OBJECTIVES, ModelRecipe
 from dist_epochs.plan.yaml_reader import Document, RecipeError
@@ -55,7 +55,7 @@ def _with_config(model: ModelRecipe, home: Path, path: Path) -> ModelRecipe:
     if isinstance(config, str):
         file = (home / config).resolve()
         if file.exists():
-            config, kind = str(file), _model_type(file)
+            config, kind = str(file), read_config(file).get("model_type")
         else:
             try:
                 config = dict(named_config(config))
@@ -66,12 +66,3 @@ def _with_config(model: ModelRecipe, home: Path, path: Path) -> ModelRecipe:
     if objective is None:
         raise RecipeError(f"{path}: model.objective is missing: masked or causal? It is not known for {kind!r} models.")
     return replace(model, config=config, objective=objective)
-
-
-def _model_type(file: Path) -> str | None:
-    """What kind of model a `config.json` describes; None if it cannot be told here."""
-    try:
-        data = json.loads((file / "config.json" if file.is_dir() else file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return str(data.get("model_type")) if isinstance(data, dict) else None

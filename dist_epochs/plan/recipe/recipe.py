@@ -99,8 +99,8 @@ class Recipe:
         if self.budget is None:
             if open_phases or shares:
                 raise InputError(
-                    "phases: each phase needs an amount (steps, samples, tokens or epochs); a share, or nothing, needs "
-                    "a budget that it is a part of"
+                    "how long is the run? Each phase needs an amount (steps, samples, tokens or epochs), or the run a "
+                    "budget that they share: steps, samples, tokens, epochs, hours, flops or money"
                 )
             return
         unit, budget = self.budget.amount

@@ -1,0 +1,145 @@
+"""`dist-epochs plan` and `explain` as a user calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dist_epochs.cli.main import main
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+BERT = CONFIGS / "bert-base.yaml"
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_bert_on_eight_devices_reads_like_this():
+    text = call("plan", BERT, "--devices", "8xH100").stdout
+    for line in (
+        "BERT-base, masked LM     3.3B words × 1.25 tokens/word = 4.125B tokens",
+        "256  = 8 devices × 8 per device × 4 accumulation",
+        "1,000,000  = 900,000 at length 128 + 100,000 at length 512",
+        "42.6B  = 256 × (900,000 × 128 + 100,000 × 512)",
+        "10.33  = 42.6B ÷ 4.125B  (7.149 at 128, 3.178 at 512)",
+        "2.9e+19 FLOPs  667.9M and 710.4M per position",
+        "2.26–3.39 h  at 45% to 30% of 989.4 TFLOP/s, a guess; 18.1–27.1 device-hours",
+        "length 512 throughout                         31.78 epochs  explain sequence-phases",
+        "one token per word                            12.91 epochs  explain words-as-tokens",
+    ):
+        assert line in text
+    assert call("plan", BERT, "--devices", "8xH100").stderr == ""
+
+
+def test_somebody_else_s_loop_shows_its_passes():
+    text = call("plan", "--corpus", "148 samples", "--per-device", 2, "--gradient-accumulation", 6, "--steps", 200,
+                "--last-window", "drop").stdout  # fmt: skip
+    assert "micro-steps a pass       74  = 148 samples ÷ (1 × 2), pad the last round" in text
+    assert "steps a pass             12  = 74 ÷ 6, drop the last window" in text
+    assert "drawn                 2,464  = 16.6486 passes of 148" in text
+    assert "last window: flush" in text
+
+
+def test_recipes_side_by_side():
+    text = call("plan", BERT, CONFIGS / "gpt2-small.yaml").stdout
+    assert "BERT-base  GPT-2 small" in text
+    assert "10.33        32.64" in text
+    plans = json.loads(call("plan", BERT, CONFIGS / "gpt2-small.yaml", "--json").stdout)["plans"]
+    assert [plan["name"] for plan in plans] == ["BERT-base", "GPT-2 small"]
+    assert "one recipe" in call("plan", BERT, BERT, "--sweep", "devices=1,2", code=2).stderr
+
+
+SWEEP = ["--per-device", 32, "--sequence-length", 512, "--corpus", "4.29B tokens"]
+
+
+def test_a_sweep_keeps_steps_and_tokens():
+    text = call("plan", "--steps", "1M", *SWEEP, "--sweep", "devices=1,2,4,8").stdout
+    assert "at the same steps" in text
+    assert "at the same tokens" in text
+    assert "3.819      7.638      15.28      30.55" in text
+
+
+def test_a_sweep_of_what_does_not_change_the_batch_is_one_table():
+    text = call("plan", BERT, "--devices", "8xH100", "--sweep", "devices=4,7,8").stdout
+    assert text.startswith("the same steps and the same tokens")
+    assert "devices 7: global batch 256 cannot be built on 7 devices" in text
+
+
+def test_a_sweep_over_a_setting_of_the_recipe():
+    found = json.loads(call("plan", BERT, "--sweep", "corpus.tokens_per_word=1,1.25", "--json").stdout)
+    epochs = [round(entry["plan"]["epochs"]["positions"], 2) for entry in found["fixed_steps"]]
+    assert (found["values"], epochs) == (["1", "1.25"], [12.91, 10.33])
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [("devices", "write KEY=V1,V2"), ("steps=1,2", "what a sweep keeps"), ("batch.devcies=1,2", "did you mean 'devices'"),
+     ("phases.7.steps=1", "phases.7")],
+)  # fmt: skip
+def test_sweeps_that_cannot_be(sweep, message):
+    assert message in call("plan", BERT, "--sweep", sweep, code=2).stderr
+
+
+def test_a_measured_speed_holds_for_one_setting():
+    error = call("plan", BERT, "--devices", 8, "--tokens-per-second", "1M", "--sweep", "devices=8,16", code=2).stderr
+    assert "was measured for one setting" in error
+
+
+def test_strict_fails_on_warnings_and_not_on_notes():
+    quiet = ["plan", "--corpus", "1B tokens", "--batch", "256x512", "--steps", 100]
+    assert "note not-counted" in call(*quiet, "--strict").stdout
+    words = [*quiet[:2], "1B words", *quiet[3:], "--tokens-per-word", 1]
+    assert json.loads(call(*words, "--strict", "--json", code=1).stdout)["steps"] == 100
+    call(*words)
+
+
+def test_explain():
+    text = call("explain", "sparse-peak").stdout
+    assert "1,979" in text
+    assert json.loads(call("explain", "sparse-peak", "--json").stdout) == {"topic": "sparse-peak", "text": text.strip()}
+    assert "did you mean 'sparse-peak'" in call("explain", "sparse-peek", code=2).stderr
+    assert "words-as-tokens  " in call("explain").stdout
+    assert "words-as-tokens" in json.loads(call("explain", "--json").stdout)["topics"]
+
+
+def test_exact_costs_agree_with_the_closed_form():
+    flags = ["plan", "--steps", 10, "--batch", "8x128", "--model", "bert-base", "--json"]
+    closed, exact = (json.loads(call(*flags, *more).stdout)["cost"] for more in ([], ["--exact"]))
+    assert exact == closed
+    assert "give --model" in call("plan", "--steps", 10, "--batch", "8x128", "--exact", code=2).stderr
+
+
+def test_a_config_json_from_a_file(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_layer": 2, "torch_dtype": "float32"}')
+    for path in (tmp_path, tmp_path / "config.json"):
+        cost = json.loads(call("plan", "--steps", 1, "--batch", "8x128", "--model", path, "--json").stdout)["cost"]
+        assert cost["parameters"] == 124_439_808 - 10 * (12 * 768**2 + 13 * 768)
+    (tmp_path / "config.json").write_text('{"model_type": ')
+    assert "config.json:1: not a transformers config.json" in call(
+        "plan", "--steps", 1, "--batch", "8x128", "--model", tmp_path, code=2).stderr  # fmt: skip
+
+
+def test_a_store_planned_from_flags(store):
+    plan = json.loads(call("plan", "--corpus", store.path, "--epochs", 2, "--batch", "12x16", "--json").stdout)
+    assert plan["epochs"]["samples"] == 2
+    assert plan["samples"] == 2 * store.facts().sources[0].samples[16]
+    loop = [
+        "plan",
+        "--corpus",
+        store.path,
+        "--epochs",
+        2,
+        "--per-device",
+        4,
+        "--devices",
+        3,
+        "--sequence-length",
+        16,
+        "--json",
+    ]
+    padded = json.loads(call(*loop, "--uneven", "pad").stdout)
+    assert padded["drawn"]["samples_per_pass"] == -(-store.facts().sources[0].samples[16] // 12) * 12

@@ -1,0 +1,115 @@
+"""Every kind of budget, and that each returns the others."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from dist_epochs.plan.flags import apply_flags
+from dist_epochs.plan.planner import make_plan
+from dist_epochs.plan.recipe import make_recipe
+from dist_epochs.plan.yaml_reader import Document
+
+RUN = {
+    "batch": "256x512",
+    "corpus": "1B tokens",
+    "devices": "8xH100",
+    "model": "bert-base",
+    "mfu": "40%",
+    "price": "2.5",
+}
+
+
+def plan(**flags):
+    document = Document("flags")
+    apply_flags(document, {name: str(text) for name, text in (RUN | flags).items() if text is not None})
+    return make_plan(make_recipe(document, Path("flags")))
+
+
+def exact(value):
+    return f"{value.numerator}/{value.denominator}"
+
+
+def test_each_budget_returns_the_others():
+    base = plan(steps=5000)
+    hours, money = base.cost.wall_hours.point, base.cost.price.point
+    budgets = {
+        "tokens": base.positions,
+        "samples": base.samples,
+        "epochs": exact(base.epochs["positions"]),
+        "flops": int(base.cost.flops),
+        "hours": exact(hours),
+        "money": exact(money),
+    }
+    for name, amount in budgets.items():
+        assert plan(**{name: amount}).steps == 5000, name
+
+
+@pytest.mark.parametrize("name", ["hours", "flops", "money"])
+def test_a_limit_is_not_exceeded_and_one_step_more_would(name):
+    amount = {"hours": "7.3", "flops": "1e19", "money": "123.4"}[name]
+    found = plan(**{name: amount})
+    spent = {"hours": found.cost.wall_hours, "flops": found.cost.flops, "money": found.cost.price}[name]
+    spent = spent if isinstance(spent, Fraction) else spent.point
+    assert spent <= Fraction(amount) < spent * (found.steps + 1) / found.steps
+
+
+def test_restarts_cost_hours():
+    lost = {"restarts": 4, "checkpoint_every": "2 hours", "restart_time": "0.5"}
+    without, with_restarts = plan(steps=5000), plan(steps=5000, **lost)
+    assert with_restarts.cost.wall_hours.low - without.cost.wall_hours.low == 4 * (1 + Fraction(1, 2))
+    assert plan(hours=exact(with_restarts.cost.wall_hours.point), **lost).steps == 5000
+
+
+def test_measured_speed():
+    found = plan(steps=5000, tokens_per_second="1M", mfu=None)
+    assert found.cost.wall_hours.point == Fraction(found.positions, 3_600_000_000)
+    assert plan(hours=exact(found.cost.wall_hours.point), tokens_per_second="1M", mfu=None, model=None).steps == 5000
+
+
+def test_a_budget_in_hours_is_shared_by_lengths():
+    document = Document.read(Path(__file__).parent.parent.parent / "configs/bert-base.yaml")
+    apply_flags(document, {"hours": "3 days", "devices": "8xH100", "mfu": "40%"})
+    found = make_plan(make_recipe(document, Path("bert")))
+    short, long = found.phases
+    flops = [phase.positions * found.cost.flops_per_token[phase.sequence_length] for phase in (short, long)]
+    assert float(flops[0] / sum(flops)) == pytest.approx(0.9, abs=1e-4)
+    assert found.cost.wall_hours.point <= 72
+
+
+def test_shares_of_steps_must_be_whole():
+    document = Document.read(Path(__file__).parent.parent.parent / "configs/bert-base.yaml")
+    apply_flags(document, {"steps": "15"})
+    with pytest.raises(ValueError, match=r"13\.5 steps, not a whole number"):
+        make_plan(make_recipe(document, Path("bert")))
+
+
+def test_epochs_of_samples_end_exactly():
+    found = plan(
+        batch=None, global_batch=64, corpus="101 samples", epochs="1.5", devices=8, model=None, price=None, mfu=None
+    )
+    assert (found.samples, found.steps, found.batches[-1].samples) == (152, 3, 24)  # 151.5 samples do not exist
+    assert found.phases[-1].steps == 1
+
+
+def test_parallel_devices_are_paid_and_share_data():
+    alone = plan(steps=1000, batch="256x512")
+    tensor = plan(steps=1000, batch="256x512", tensor_parallel=2)
+    assert tensor.batches[0].data_parallel_size == alone.batches[0].data_parallel_size // 2
+    assert tensor.cost.device_hours == alone.cost.device_hours
+    assert tensor.cost.memory.states == alone.cost.memory.states / 2
+
+
+def test_the_trainer_refuses_what_is_only_planned():
+    from dist_epochs.train.fitness import check_trainable
+
+    recipe = plan(steps=10, per_device=8).recipe
+    assert check_trainable(recipe, Path("r.yaml")) == 8
+    for part, message in {
+        replace(recipe.batch, per_device=None): "per_device is missing",
+        replace(recipe.batch, last_window="flush"): "somebody else's loop",
+        replace(recipe.batch, tensor_parallel=2): "tensor_parallel is 2",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            check_trainable(replace(recipe, batch=part), Path("r.yaml"))
