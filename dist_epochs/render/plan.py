@@ -118,7 +118,8 @@ def _laid_over_devices(batch: GlobalBatch) -> str:
 
 def _step_rows(plan: Plan) -> Iterator[Row]:
     phases, batches = plan.phases, plan.batches
-    yield "steps", number(plan.steps), _sum(_steps_by_length(plan)) if len(phases) > 1 else ""
+    whole = _steps_from_amount(plan) if len(phases) == 1 else _sum(_steps_by_length(plan))
+    yield "steps", number(plan.steps), whole
     counts = {batch.gradient_accumulation for batch in batches}
     terms = [f"{number(p.steps)} × {b.gradient_accumulation}" for p, b in zip(phases, batches, strict=True)]
     formula = f"= {number(plan.steps)} × {counts.pop()}" if len(counts) == 1 else _sum(terms)
@@ -207,6 +208,28 @@ def _sources(plan: Plan) -> str:
     if all(source.fitting_share is None for source in plan.sources):
         header, rows = header[:-1], [row[:-1] for row in rows]
     return table(header, rows)
+
+
+def _steps_from_amount(plan: Plan) -> str:
+    """How one phase's steps follow from what was asked for, where that is no number of steps."""
+    (phase,), recipe = plan.phases, plan.recipe
+    stated = recipe.phases[0].amount or (recipe.budget.amount if recipe.budget else None)
+    if stated is None:
+        return ""
+    name, amount = stated
+    per_step = f"{number(phase.global_batch)} × {phase.sequence_length}"
+    match name:
+        case "tokens":
+            return f"= {scaled(amount)} ÷ ({per_step}), whole steps"
+        case "samples":
+            return f"= {number(amount)} ÷ {number(phase.global_batch)}"
+        case "epochs" if plan.is_estimate and plan.corpus_size is not None:
+            return f"= {number(amount)} × {short(plan.corpus_size.value)} ÷ ({per_step}), whole steps"
+        case "epochs":
+            return f"= {number(amount)} × {number(plan.pass_at(phase.sequence_length))} ÷ {number(phase.global_batch)}"
+        case "hours" | "flops" | "money":
+            return f"what {scaled(amount)} {name} pay for, in whole steps"
+    return ""
 
 
 def _steps_by_length(plan: Plan) -> list[str]:

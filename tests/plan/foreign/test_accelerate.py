@@ -271,6 +271,15 @@ def test_small_and_old_files(folder, text, values):
     assert (folder.values(name), folder.notes(name)) == (values, [])
 
 
+def test_sequence_parallel_sizes_do_not_state_the_devices(folder):
+    """DeepSpeed lays them out: the product need not be the number of processes."""
+    folder.write("acc.yaml", "distributed_type: MULTI_GPU\nnum_processes: 8\n"
+                 "parallelism_config:\n  parallelism_config_sp_size: 4")  # fmt: skip
+    folder.write("ta.json", {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 5})
+    assert folder.values("acc.yaml") == {"devices": 8, "context_parallel": 4}
+    assert folder.completed("acc.yaml", "ta.json")["global_batch"] == 3 * 5 * 2
+
+
 CONFIG_FILE = "distributed_type: DEEPSPEED\nnum_processes: 8\ndeepspeed_config:\n  deepspeed_config_file: ds.json\n"
 
 
