@@ -16,7 +16,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def shown():
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for block in re.findall(r"```console\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
-            for command, _, output in (part.partition("\n") for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]):
+            for command, _, output in (
+                part.partition("\n") for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+            ):
                 yield pytest.param(command, output, id=f"{path.name}-{command}")
 
 

@@ -12,8 +12,8 @@ from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
-    from dist_epochs.plan.cost.pricing import ModelCost
     from dist_epochs.plan.plan import Plan
+    from dist_epochs.plan.pricing import ModelCost
     from dist_epochs.plan.recipe import Recipe
     from dist_epochs.plan.yaml_reader import Document
 
@@ -144,19 +144,24 @@ def _document(
     from dist_epochs.plan.yaml_reader import Document
 
     document = Document("flags") if path is None else Document.read(path)
-    if files:
-        from dist_epochs.plan.foreign.apply import apply_files
-
-        flags, found = apply_files(document, files, flags)
-        for note in found.notes:
-            click.echo(f"note {note}", err=True)
-        for key in found.ignored:
-            click.echo(f"note {key}: left open, or not used here", err=True)
     if path is None or flags or sources:
         apply_flags(document, flags, sources)
+    if files:
+        _apply_files(document, files)
     for setting in overrides:
         document.override(setting)
     return document
+
+
+def _apply_files(document: Document, files: Sequence[Path]) -> None:
+    """Other tools' settings; what is to be known of them goes where it does not disturb the JSON."""
+    from dist_epochs.plan.foreign.apply import apply_files
+
+    found = apply_files(document, files)
+    for note in found.notes:
+        click.echo(f"note {note}", err=True)
+    for key in found.ignored:
+        click.echo(f"note {key}: left open, or not used here", err=True)
 
 
 def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:

@@ -10,9 +10,9 @@ from dist_epochs.corpus.objective import Causal, Masked, Objective
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.pricing import ModelCost
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan, mixture_of
+from dist_epochs.plan.pricing import ModelCost
 from dist_epochs.plan.recipe import ModelRecipe, Recipe
 from dist_epochs.plan.scheduling import schedule_of
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import FAMILIES, Architecture, read_architecture
-from dist_epochs.plan.cost.pricing import ModelCost, SixPerParameter
+from dist_epochs.plan.pricing import ModelCost, SixPerParameter
 from dist_epochs.plan.recipe import ModelRecipe, Recipe
 from dist_epochs.plan.recipe.model_config import read_config
 

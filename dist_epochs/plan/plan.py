@@ -12,7 +12,7 @@ from dist_epochs.arithmetic.loader import Loader, LoaderCounts
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.plan.corpus_facts import CorpusFacts
-from dist_epochs.plan.cost.pricing import Cost
+from dist_epochs.plan.pricing import Cost
 from dist_epochs.plan.recipe import Recipe
 
 __all__ = ["Loop", "Plan", "SourcePlan", "Warning"]

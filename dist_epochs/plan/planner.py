@@ -7,27 +7,26 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
-from typing import Protocol
 
 from dist_epochs.arithmetic.batch import GlobalBatch
-from dist_epochs.arithmetic.counts import Counts, Draw, draws
+from dist_epochs.arithmetic.counts import Draw, draws
 from dist_epochs.arithmetic.layout import Layout
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.arithmetic.replacement import expected_coverage
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.cost.memory import Memory, device_memory
-from dist_epochs.plan.cost.pricing import USUAL_PRECISION, ModelCost, Speed, price, speed_of
 from dist_epochs.plan.global_batch import lay_over_devices
-from dist_epochs.plan.loops import expected_loop_coverage, loop_of
-from dist_epochs.plan.mixing import shares_of, shares_within
+from dist_epochs.plan.loops import loop_of
+from dist_epochs.plan.mixing import shares_of
 from dist_epochs.plan.models import architecture_of, check_positions, model_cost
-from dist_epochs.plan.plan import Loop, Plan, SourcePlan
+from dist_epochs.plan.plan import Loop, Plan
+from dist_epochs.plan.pricing import USUAL_PRECISION, ModelCost, Speed, price, speed_of
 from dist_epochs.plan.recipe import Recipe
 from dist_epochs.plan.rules import check
 from dist_epochs.plan.scheduling import PositionsFor, layout_of
+from dist_epochs.plan.shares import CorpusCounter, coverage_of, sources_of
 
 __all__ = ["CorpusCounter", "fingerprint", "make_plan", "mixture_of"]
 
@@ -35,16 +34,6 @@ PACKING = "best-fit-decreasing in blocks, 1"
 ORDER = "blocks and rows by hash, over lanes, 1"
 MASKS = "fixed count by hash, 1"
 MOST_PASSES = 1_000_000
-
-
-class CorpusCounter(Protocol):
-    """Whoever can count a stretch of a pass exactly."""
-
-    def count(self, draw: Draw) -> Counts:
-        """Exact counts of a draw, over all devices."""
-
-    def documents_seen(self, source: str, drawn: Iterable[Draw]) -> int:
-        """Documents of a source that the draws touch at least once."""
 
 
 def make_plan(
@@ -75,6 +64,11 @@ def make_plan(
     model = model or model_cost(recipe.model)
     speed = speed_of(recipe.hardware, recipe.batch, recipe.precision)
     positions_for = _positions_for(recipe, model, speed)
+    if recipe.batch.is_foreign and mixture is not None and len(mixture.names) > 1:
+        raise InputError(
+            "batch: last_window and uneven: pad, drop, keep plan passes over one corpus, and this is a mixture of "
+            f"{', '.join(mixture.names)}. Plan one source, or leave them out."
+        )
     size = data_parallel_size or recipe.batch.data_parallel_size or 1
     loop = loop_of(recipe, facts, size, positions_for)
     layout = _loop_layout(loop, recipe) if loop else layout_of(recipe, facts, positions_for)
@@ -102,8 +96,8 @@ def make_plan(
         cost=price(_priced(layout, loop), model, speed, _memory(recipe, batches, layout.phases)),
         fingerprint=fingerprint(recipe, layout.phases, facts, mixture),
     )
-    plan = replace(plan, sources=_sources(plan, mixture, drawn))
-    plan = replace(plan, coverage=_coverage(plan, drawn, counter))
+    plan = replace(plan, sources=sources_of(plan, mixture, drawn))
+    plan = replace(plan, coverage=coverage_of(plan, drawn, counter))
     return replace(plan, warnings=check(plan, data_parallel_size))
 
 
@@ -235,95 +229,3 @@ def _draws(layout: Layout, mixture: Mixture | None, facts: CorpusFacts | None) -
         )
     spans = Schedule(layout.phases).spans()
     return tuple(draw for span in spans for draw in draws(span, mixture, facts.samples(span.sequence_length)))
-
-
-def _sources(plan: Plan, mixture: Mixture | None, drawn: tuple[Draw, ...] | None) -> tuple[SourcePlan, ...]:
-    if mixture is None or (plan.facts is not None and drawn is None):
-        return ()
-    found = _counted_sources(plan, mixture, drawn) if drawn is not None else _stated_sources(plan, mixture)
-    cap = plan.recipe.corpus.max_epochs
-    over = cap is not None and any(source.epochs > cap for source in found)
-    if cap is None or not over:
-        return found
-    sizes = {source.name: source.samples / source.epochs for source in found}  # in samples, over all lengths
-    fitted = shares_within({source.name: source.share for source in found}, sizes, Fraction(plan.samples), cap)
-    if fitted is None:
-        return found
-    return tuple(replace(source, fitting_share=fitted[source.name]) for source in found)
-
-
-def _counted_sources(plan: Plan, mixture: Mixture, drawn: tuple[Draw, ...]) -> tuple[SourcePlan, ...]:
-    assert plan.facts is not None
-    result = []
-    for source, weight in zip(plan.facts.sources, mixture.weights, strict=True):
-        mine = [draw for draw in drawn if draw.key.source == source.name]
-        epochs = (Fraction(draw.stop - draw.start, source.samples[draw.key.sequence_length]) for draw in mine)
-        result.append(
-            SourcePlan(
-                name=source.name,
-                samples=sum(draw.stop - draw.start for draw in mine),
-                tokens=sum(plan.passes[draw.key].tokens for draw in mine) if plan.passes else None,
-                epochs=sum(epochs, Fraction(0)),
-                share=Fraction(weight, mixture.period),
-                size=Fraction(source.tokens),
-            )
-        )
-    return tuple(result)
-
-
-def _stated_sources(plan: Plan, mixture: Mixture) -> tuple[SourcePlan, ...]:
-    """Sources of stated size: positions are taken for tokens."""
-    sources = plan.recipe.corpus.sources
-    assert sources is not None
-    spans = Schedule(plan.phases).spans()
-    result = []
-    for number, name in enumerate(mixture.names):
-        samples, positions = 0, 0
-        for span in spans:
-            count = mixture.drawn(number, span.stop) - mixture.drawn(number, span.start)
-            samples += count
-            positions += count * span.sequence_length
-        size = sources[name].size
-        result.append(
-            SourcePlan(
-                name=name,
-                samples=samples,
-                tokens=positions if plan.counts_tokens else None,
-                epochs=(positions if plan.counts_tokens else samples) / size.value,
-                share=Fraction(mixture.weights[number], mixture.period),
-                size=size.value,
-            )
-        )
-    return tuple(result)
-
-
-def _coverage(plan: Plan, drawn: tuple[Draw, ...] | None, counter: CorpusCounter | None) -> Fraction | float | None:
-    """Share of the documents drawn at least once."""
-    if drawn is not None:
-        if counter is None or plan.facts is None:
-            return None
-        seen = sum(
-            counter.documents_seen(source.name, [draw for draw in drawn if draw.key.source == source.name])
-            for source in plan.facts.sources
-        )
-        return Fraction(seen, plan.facts.documents)
-    epochs, one = plan.epochs["samples"], Fraction(1)
-    if plan.recipe.batch.replacement:
-        return _coverage_by_chance(plan)
-    if plan.loop is not None:
-        return expected_loop_coverage(plan.loop)
-    if plan.sources:
-        size = sum((source.size for source in plan.sources), Fraction(0))
-        return sum((min(one, source.epochs) * source.size for source in plan.sources), Fraction(0)) / size
-    return None if epochs is None or plan.facts is not None else min(one, epochs)
-
-
-def _coverage_by_chance(plan: Plan) -> float | None:
-    """With replacement: every length draws from its own samples; what all of them miss is never seen."""
-    missed = 1.0
-    for length in plan.lengths:
-        one_pass = plan.pass_at(length)
-        if one_pass is None:
-            return None
-        missed *= 1 - expected_coverage(one_pass, plan.samples_at(length))
-    return 1 - missed

@@ -28,6 +28,8 @@ from dist_epochs.plan.recipe import ModelRecipe
 
 pytestmark = pytest.mark.benchmark
 
+ROOT = Path(__file__).parent.parent.parent
+
 
 def seconds(work, *arguments):
     began = time.process_time()
@@ -121,6 +123,10 @@ def test_starting_beside_bare_python():
             str(Path(sys.executable).with_name("dist-epochs")),
             "solve", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B tokens",
         ],
+        "dist-epochs plan": [
+            str(Path(sys.executable).with_name("dist-epochs")),
+            "plan", str(ROOT / "configs" / "bert-base.yaml"), "--devices", "8xH100",
+        ],
     }  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(25):
@@ -130,4 +136,32 @@ def test_starting_beside_bare_python():
             times[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print("\n" + ", ".join(f"{name} {1000 * value:.0f} ms" for name, value in medians.items()))
-    print(f"ratio {medians['dist-epochs solve'] / medians['python -c pass']:.1f}")
+    bare = medians.pop("python -c pass")
+    print("ratios: " + ", ".join(f"{name} {value / bare:.1f}" for name, value in medians.items()))
+
+
+def test_plans_in_closed_form():
+    """Steps, devices, phases and ramp levels should add next to nothing."""
+    from dist_epochs.plan.flags import apply_flags
+    from dist_epochs.plan.planner import make_plan
+    from dist_epochs.plan.recipe import make_recipe
+    from dist_epochs.plan.yaml_reader import Document
+
+    base = {"corpus": "1B tokens", "sequence_length": "512", "model": "bert-base"}
+    runs = {
+        "1,000 steps": {"steps": "1k", "global_batch": "256", "devices": "8xH100"},
+        "10¹² steps on 65,536 devices": {"steps": "1T", "global_batch": "1Mi", "devices": "65536xH100"},
+        "a ramp of 96 levels": {"samples": "100M", "global_batch": "1536", "ramp": "16 16 5859375"},
+        "a million passes of a foreign loop": {"corpus": "148 samples", "epochs": "1M", "per_device": "2", "last_window": "flush"},
+    }  # fmt: skip
+    print()
+    for name, flags in runs.items():
+        document = Document("flags")
+        apply_flags(document, base | flags)
+        recipe = make_recipe(document, Path("flags"))
+        times = []
+        for _ in range(50):
+            began = time.perf_counter()
+            make_plan(recipe)
+            times.append(time.perf_counter() - began)
+        print(f"{name}: {1000 * statistics.median(times):.2f} ms")

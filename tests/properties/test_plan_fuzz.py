@@ -89,7 +89,10 @@ GOOD = {
 }  # fmt: skip
 TREE = st.recursive(
     st.one_of(NUMBERS, SPELLED, st.none(), st.booleans(), st.integers(-5, 5000)),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["steps", "tokens", "share", "web"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["steps", "tokens", "share", "web"]), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 KEYS = [
@@ -116,7 +119,9 @@ hardware: {device: H100}
 """
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(CHANGE, min_size=1, max_size=5))
 def test_recipes(tmp_path, changes):
     path = tmp_path / "r.yaml"

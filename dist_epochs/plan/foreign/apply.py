@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.quantity import Unit, parse, parse_count
+from dist_epochs.arithmetic.quantity import Unit, parse, parse_count, parse_length
 from dist_epochs.errors import InputError
-from dist_epochs.plan.flags import split_devices
+from dist_epochs.plan.flags import BUDGET_FLAGS
 from dist_epochs.plan.foreign.complete import complete
 from dist_epochs.plan.foreign.detect import read_settings
 from dist_epochs.plan.foreign.settings import LaunchSettings, Stated, merge
@@ -40,90 +40,81 @@ PLACES: Mapping[str, Place] = {
 }
 """Where a recipe holds what files state; the length of the run is a flag."""
 
-LENGTHS = ("steps", "samples", "tokens", "epochs", "hours", "flops", "money")
 
+def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
+    """Write what files state into a document that flags were applied to.
 
-def apply_files(
-    document: Document, files: Sequence[Path], flags: Mapping[str, Any]
-) -> tuple[dict[str, Any], LaunchSettings]:
-    """Write what files state into a document.
-
-    The recipe's own numbers and the flags take part in the same sums, so that a missing factor of the batch
-    follows from all of them, and a contradiction names both places.
+    The document's own numbers take part in the same sums, so that a missing factor of the batch follows from
+    all of them, and a contradiction names both places.
 
     Args:
-        document: The recipe, or an empty document.
+        document: The recipe, flags included.
         files: DeepSpeed JSON, Accelerate YAML, TrainingArguments.
-        flags: Values of flags by name.
 
     Returns:
-        The flags, with the length of the run if only the files state it, and what was read.
+        What was read, with its notes.
 
     Raises:
-        InputError: If files, recipe and flags contradict each other.
+        InputError: If files and document contradict each other.
     """
-    read = [read_settings(path) for path in files]
-    settings = complete(merge([*read, _own(document), _flagged(flags)]))
-    settings = _that_apply(settings, document, flags)
+    settings = complete(merge([*map(read_settings, files), _own(document)]))
+    settings = _without_what_does_not_apply(settings, document)
     for name, stated in settings.stated().items():
-        if name in PLACES:
+        if name in PLACES and document.get(PLACES[name]) is None:
             document.put(PLACES[name], stated.value, stated.where)
-    result = {name: value for name, value in flags.items() if name not in BATCH}
-    if "devices" in flags and (kind := split_devices(flags["devices"])[1]) is not None:
-        document.put(("hardware", "device"), kind, "--devices")
-    stated_length = any(name in flags for name in LENGTHS) or document.get(("phases",)) is not None
-    for name in ("steps", "epochs"):
-        found = getattr(settings, name)
-        if found is not None and not stated_length:
-            result[name] = str(found.value)
-    return result, settings
+    length = settings.steps or settings.epochs
+    if length is not None and not _has_length(document):
+        name = "steps" if settings.steps else "epochs"
+        document.put(("budget",), {name: str(length.value)}, length.where)
+    return settings
 
 
 def _own(document: Document) -> LaunchSettings:
-    """What the recipe states of its batch, as whole numbers."""
+    """What the document states of its batch, as whole numbers."""
     found: dict[str, Any] = {}
     for name in BATCH:
         value = document.get(("batch", name))
-        if value is not None and not _in_tokens(value):
-            found[name] = Stated(parse_count(value, what=f"batch.{name}"), document.where(("batch", name)))
+        if value is not None:
+            count = parse_count(_samples(document, value), what=name.replace("_", " "))
+            found[name] = Stated(count, document.where(("batch", name)))
     return LaunchSettings(**found)
 
 
-def _flagged(flags: Mapping[str, Any]) -> LaunchSettings:
-    found: dict[str, Any] = {}
-    for name in BATCH:
-        if name in flags and not _in_tokens(flags[name]):
-            text = split_devices(flags[name])[0] if name == "devices" else flags[name]
-            found[name] = Stated(parse_count(text, what=f"--{name}"), f"--{name.replace('_', '-')}")
-    return LaunchSettings(**found)
+def _samples(document: Document, value: Any) -> Any:
+    """A batch in tokens as samples, if the document has one length that divides it."""
+    number = parse(value)
+    if number.unit not in (Unit.TOKEN, Unit.POSITION):
+        return value
+    lengths = {parse_length(phase["sequence_length"]) for phase in _phases(document) if phase.get("sequence_length")}
+    samples = number.value / lengths.pop() if len(lengths) == 1 else None
+    if samples is None or samples.denominator != 1:
+        raise InputError(
+            f"{document.where(('batch', 'global_batch'))}: a batch of {number.text!r} beside other tools' files, "
+            "which count samples, needs one sequence length that divides it. State the batch in samples."
+        )
+    return int(samples)
 
 
-def _in_tokens(value: Any) -> bool:
-    """A batch in tokens is no factor of the sum; the length of the samples decides what it is."""
-    try:
-        return parse(value).unit in (Unit.TOKEN, Unit.POSITION)
-    except InputError:
-        return False
+def _phases(document: Document) -> list[dict[str, Any]]:
+    phases = document.get(("phases",))
+    return [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
 
 
-def _that_apply(settings: LaunchSettings, document: Document, flags: Mapping[str, Any]) -> LaunchSettings:
-    """Without what this plan cannot use, which is told."""
+def _has_length(document: Document) -> bool:
+    """Whether the document says how long the run is."""
+    amounts = {*BUDGET_FLAGS, "share"}
+    return document.get(("budget",)) is not None or any(amounts & set(phase) for phase in _phases(document))
+
+
+def _without_what_does_not_apply(settings: LaunchSettings, document: Document) -> LaunchSettings:
+    """What this plan cannot use is left out, and told."""
     notes = list(settings.notes)
     left_out: dict[str, Any] = {}
-    corpus = flags.get("corpus")
-    in_samples = document.get(("corpus", "samples")) is not None or _counts_samples(corpus)
-    if settings.uneven is not None and not in_samples:
-        notes.append(
-            f"{settings.uneven.where}: {settings.uneven.value} at the ends of passes is planned for a corpus in samples"
-        )
+    if settings.uneven is not None and document.get(("corpus", "samples")) is None:
+        told = f"{settings.uneven.value} at the ends of passes is planned for a corpus in samples"
+        notes.append(f"{settings.uneven.where}: {told}")
         left_out["uneven"] = None
     if settings.warmup_steps is not None and document.get(("optimizer",)) is None:
+        notes.append(f"{settings.warmup_steps.where}: a warm-up is planned with an optimizer, and the recipe has none")
         left_out["warmup_steps"] = None
     return replace(settings, notes=tuple(notes), **left_out)
-
-
-def _counts_samples(corpus: Any) -> bool:
-    try:
-        return corpus is not None and parse(corpus).unit is Unit.SAMPLE
-    except InputError:
-        return False

@@ -150,10 +150,11 @@ def _check(
         seen = f"{size} data-parallel devices ({settings.devices.value}, {settings.devices.where}, ÷ {named})"
         if batch.value == product * shared:
             hint = f" It counts the {shared} devices that see the same samples as if each saw its own."
+    fixes = "; ".join(_fixes(batch.value, each.value, accumulation.value, size, shared))
     raise InputError(
         f"the batch does not add up: {batch.value} ({batch.where}) ≠ {each.value} samples each ({each.where}) × "
-        f"{accumulation.value} micro-steps ({accumulation.where}) × {seen} = {product}.{hint} One run cannot have all of "
-        f"them; DeepSpeed stops at its start. Change one: {'; '.join(_fixes(batch.value, each.value, accumulation.value, size, shared))}."
+        f"{accumulation.value} micro-steps ({accumulation.where}) × {seen} = {product}.{hint} One run cannot have all "
+        f"of them; DeepSpeed stops at its start. Change one: {fixes}."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from dist_epochs.errors import InputError
 
-__all__ = ["LaunchSettings", "Precision", "Stated", "Uneven", "agree", "merge", "recipe_keys"]
+__all__ = ["LaunchSettings", "Precision", "Stated", "Uneven", "agree", "merge"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Uneven = Literal["pad", "drop", "keep"]
@@ -129,38 +129,3 @@ def _mixed(first: Stated[Any], second: Stated[Any], notes: list[str]) -> Stated[
     mixed, plain = (second, first) if first.value == "fp32" else (first, second)
     notes.append(f"{mixed.where}: {mixed.value}, although {plain.where} leaves mixed precision off")
     return mixed
-
-
-def recipe_keys(settings: LaunchSettings) -> dict[str, Any]:
-    """The settings in the words of a recipe, nested as there; only what is stated.
-
-    `devices` is the world size, and the whole run's `steps` or `epochs` stand at the top.
-
-    Examples:
-        >>> recipe_keys(LaunchSettings(devices=Stated(8, "--devices"), steps=Stated(100, "ta.json:4 max_steps")))
-        {'batch': {'devices': 8}, 'steps': 100}
-    """
-    stated = {name: found.value for name, found in settings.stated().items()}
-    inner = {name: _SECTIONS[name] for name in stated if name in _SECTIONS}
-    result: dict[str, Any] = {section: {} for section in dict.fromkeys(inner.values())}
-    for name, value in stated.items():
-        if name in inner:
-            result[inner[name]][name] = value
-        elif name != "machines":
-            result[name] = value
-    if "machines" in stated and "devices" in stated and stated["devices"] % stated["machines"] == 0:
-        result.setdefault("hardware", {})["devices_per_node"] = stated["devices"] // stated["machines"]
-    return result
-
-
-_SECTIONS = {
-    **dict.fromkeys(
-        (
-            "devices", "per_device", "gradient_accumulation", "global_batch", "tensor_parallel", "pipeline_parallel",
-            "context_parallel", "expert_parallel", "uneven",
-        ),
-        "batch",
-    ),
-    "zero_stage": "hardware",
-    "warmup_steps": "optimizer",
-}  # fmt: skip

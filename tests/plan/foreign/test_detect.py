@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dist_epochs.errors import InputError
 from dist_epochs.plan.foreign.complete import complete
 from dist_epochs.plan.foreign.detect import KINDS, read_settings
-from dist_epochs.plan.foreign.settings import LaunchSettings, merge, recipe_keys
+from dist_epochs.plan.foreign.settings import LaunchSettings, merge
 
 
 @pytest.mark.parametrize("name", ["a.json", "b", "c.txt", "train.cfg"])
@@ -109,7 +109,7 @@ def read_raw(path, raw):
         str(error).encode()
     else:
         assert isinstance(found, LaunchSettings)
-        json.dumps(recipe_keys(found), default=str).encode()
+        json.dumps({name: str(stated.value) for name, stated in found.stated().items()}).encode()
         "".join([*found.notes, *found.ignored]).encode()
 
 

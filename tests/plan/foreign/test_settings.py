@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import combinations
 
 import pytest
 from hypothesis import assume, given
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.foreign.complete import complete, data_parallel_size
-from dist_epochs.plan.foreign.settings import LaunchSettings, Stated, merge, recipe_keys
+from dist_epochs.plan.foreign.settings import LaunchSettings, Stated, merge
 
 SMALL = st.integers(1, 64)
 SHARING = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
@@ -216,22 +215,3 @@ def test_steps_win_over_epochs_and_say_so():
 def test_the_order_of_the_files_does_not_matter(order):
     files = [settings(devices=8), settings(per_device=4, precision="fp32"), settings(per_device=4, precision="bf16")]
     assert values(merge([files[at] for at in order])) == {"devices": 8, "per_device": 4, "precision": "bf16"}
-
-
-def test_the_words_of_a_recipe():
-    whole = settings(
-        **launch(4, 2, 8, (2, 1, 1)), expert_parallel=4, machines=2, precision="bf16", zero_stage=3, warmup_steps=10,
-        epochs=Fraction(3, 2), uneven="pad", seed=42,
-    )  # fmt: skip
-    assert recipe_keys(whole) == {
-        "batch": {
-            "devices": 8, "per_device": 2, "gradient_accumulation": 8, "global_batch": 64, "tensor_parallel": 2,
-            "pipeline_parallel": 1, "context_parallel": 1, "expert_parallel": 4, "uneven": "pad",
-        },
-        "precision": "bf16", "hardware": {"zero_stage": 3, "devices_per_node": 4}, "optimizer": {"warmup_steps": 10},
-        "epochs": Fraction(3, 2), "seed": 42,
-    }  # fmt: skip
-    assert recipe_keys(LaunchSettings()) == {}
-    for left_out in combinations(["devices", "machines"], 1):
-        rest = replace(whole, **dict.fromkeys(left_out))
-        assert "devices_per_node" not in recipe_keys(rest)["hardware"]

@@ -1,0 +1,115 @@
+"""What to know about a plan. Each rule is a function; its docstring is the page that `dist-epochs explain` shows.
+
+A rule looks at a finished plan and returns a message with its numbers, or None. Warnings make `--strict` fail,
+notes only inform.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from dist_epochs.plan.plan import Plan, Warning
+from dist_epochs.plan.rules.corpus import (
+    mixture_average,
+    no_model,
+    not_counted,
+    not_packed,
+    over_the_cap,
+    repeated_data,
+    with_replacement,
+    words_as_tokens,
+)
+from dist_epochs.plan.rules.costs import (
+    guessed_mfu,
+    memory_too_small,
+    model_not_priced,
+    optimistic_mfu,
+    six_per_parameter,
+    sparse_peak,
+    tokens_per_parameter,
+)
+from dist_epochs.plan.rules.loops import (
+    dropped_data,
+    global_batch_not_reached,
+    padded_duplicates,
+    partial_window,
+    uneven_ranks,
+)
+from dist_epochs.plan.rules.steps import (
+    budget_rounded,
+    devices_not_stated,
+    per_device_not_stated,
+    sequence_phases,
+    warmup_beyond_the_run,
+)
+
+__all__ = ["NOTES", "WARNINGS", "check", "page", "rule_names"]
+
+Rule = Callable[[Plan], str | None]
+
+WARNINGS: tuple[Rule, ...] = (
+    words_as_tokens,
+    partial_window,
+    padded_duplicates,
+    dropped_data,
+    uneven_ranks,
+    global_batch_not_reached,
+    repeated_data,
+    over_the_cap,
+    sparse_peak,
+    optimistic_mfu,
+    memory_too_small,
+    warmup_beyond_the_run,
+)
+"""Rules that make `--strict` fail."""
+
+NOTES: tuple[Rule, ...] = (
+    not_counted,
+    not_packed,
+    devices_not_stated,
+    per_device_not_stated,
+    no_model,
+    sequence_phases,
+    budget_rounded,
+    mixture_average,
+    with_replacement,
+    guessed_mfu,
+    six_per_parameter,
+    model_not_priced,
+    tokens_per_parameter,
+)
+"""Rules that only inform."""
+
+
+def check(plan: Plan, data_parallel_size: int | None) -> tuple[Warning, ...]:
+    """All that is to be known about a plan, warnings first.
+
+    Args:
+        plan: The plan.
+        data_parallel_size: Devices of a launch that already runs; then none need to be stated.
+    """
+    found = [Warning(_name(rule), message, False) for rule in WARNINGS if (message := rule(plan))]
+    for rule in NOTES:
+        if rule is devices_not_stated and data_parallel_size is not None:
+            continue
+        if message := rule(plan):
+            found.append(Warning(_name(rule), message, True))
+    return tuple(found)
+
+
+def rule_names() -> tuple[str, ...]:
+    """The names of all rules."""
+    return tuple(_name(rule) for rule in (*WARNINGS, *NOTES))
+
+
+def page(name: str) -> str | None:
+    """The page of a rule; None if there is no such rule."""
+    for rule in (*WARNINGS, *NOTES):
+        if _name(rule) == name:
+            return inspect.getdoc(rule)
+    return None
+
+
+def _name(rule: Rule) -> str:
+    return rule.__name__.replace("_", "-")

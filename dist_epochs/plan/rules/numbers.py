@@ -1,0 +1,14 @@
+"""Numbers in messages."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+__all__ = ["number"]
+
+
+def number(value: Fraction | None) -> str:
+    """Whole ones in full, others in four digits."""
+    if value is None:
+        return "an unknown number of"
+    return f"{int(value):,}" if value.denominator == 1 else f"{float(value):.4g}"
