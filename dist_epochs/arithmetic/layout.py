@@ -24,16 +24,24 @@ class Stretch:
     """A part of the run with one sequence length.
 
     Attributes:
-        unit: What its amount counts: steps, samples or positions.
+        measure: What its amount counts: steps, samples, tokens, epochs, FLOPs, …
         amount: How much of it.
-        sequence_length: Positions per sample.
+        sequence_length: Positions per sample; 1 where samples have none.
         batch: Samples per step over all devices, or the ramp that they follow.
+        per_step: How much of the measure every step takes, whatever its batch.
+        per_sample: How much of it every sample takes.
     """
 
-    unit: Unit
+    measure: str
     amount: Fraction
     sequence_length: int
     batch: int | Ramp
+    per_step: int = 0
+    per_sample: Fraction | int = 0
+
+    def taken_by(self, batch: int) -> Fraction:
+        """How much of the measure a step of so many samples takes."""
+        return Fraction(self.per_step + batch * self.per_sample)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,15 +51,15 @@ class Layout:
     Attributes:
         phases: Stretches of steps with one length and one global batch.
         stretches: For each phase, the stretch it is a part of.
-        excess: What the run draws beyond its last amount (negative: leaves of it).
-        unit: What the last amount counts.
+        excess: What the run takes beyond its last amount (negative: leaves of it).
+        measure: What the last amount counts.
         partial: Whether the last phase is one partial step.
     """
 
     phases: tuple[Phase, ...]
     stretches: tuple[int, ...]
     excess: Fraction
-    unit: Unit
+    measure: str
     partial: bool = False
 
     def is_partial(self, index: int) -> bool:
@@ -62,37 +70,39 @@ class Layout:
 def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partial", "within"] = "whole") -> Layout:
     """Turn stretches into phases of whole steps.
 
-    A stretch ends with the first step that reaches its amount, and what this step drew beyond is taken
-    off the next stretch if that counts the same unit. So rounding happens once, at the end, and a
+    A stretch ends with the first step that reaches its amount, and what this step took beyond is taken
+    off the next stretch if that has the same measure. So rounding happens once, at the end, and a
     stretch cut in two gives the same run.
 
     Args:
         stretches: In order.
         last_step: What the very last step does where steps do not divide the amount: it is a `whole`
-            one and draws more, a `partial` one that draws what is left (of amounts in samples), or it
-            is left out, so that the run stays `within` its amount.
+            one and takes more, a `partial` one that draws the samples that are left, or it is left
+            out, so that the run stays `within` its amount.
 
     Raises:
         InputError: If a stretch gets no step, or there are more than anybody takes.
 
     Examples:
-        >>> parts = [Stretch(unit=Unit.SAMPLE, amount=Fraction(n), sequence_length=8, batch=64) for n in (300, 700)]
-        >>> lay_out(parts).phases[0].steps, lay_out(parts).phases[1].steps, lay_out(parts).excess
-        (5, 11, Fraction(24, 1))
-        >>> [(phase.steps, phase.global_batch) for phase in lay_out(parts, last_step="partial").phases]
+        >>> def part(samples):
+        ...     return Stretch(measure="samples", amount=Fraction(samples), sequence_length=8, batch=64, per_sample=1)
+        >>> layout = lay_out([part(300), part(700)])
+        >>> [phase.steps for phase in layout.phases], layout.excess
+        ([5, 11], Fraction(24, 1))
+        >>> layout = lay_out([part(300), part(700)], last_step="partial")
+        >>> [(phase.steps, phase.global_batch) for phase in layout.phases]
         [(5, 64), (10, 64), (1, 40)]
     """
     writer = _Writer()
-    excess, unit = Fraction(0), None
+    excess, measure = Fraction(0), ""
     for index, stretch in enumerate(stretches):
-        target = writer.done[stretch.unit] + stretch.amount - (excess if stretch.unit is unit else 0)
-        if target <= writer.done[stretch.unit]:
+        amount = stretch.amount - (excess if stretch.measure == measure else 0)
+        if amount <= 0:
             raise InputError(
-                f"phase {index + 1} gets no step: its {float(stretch.amount):g} {stretch.unit}s are already drawn by "
+                f"phase {index + 1} gets no step: its {float(stretch.amount):g} {stretch.measure} are already taken by "
                 "the last step of the phase before, which ends beyond its own. Merge the two."
             )
-        writer.write(index, stretch, target)
-        excess, unit = writer.done[stretch.unit] - target, stretch.unit
+        excess, measure = writer.write(index, stretch, amount), stretch.measure
     short = bool(excess) and last_step != "whole"
     if short:
         excess = writer.shorten(excess, stretches[-1], keep=last_step == "partial")
@@ -102,45 +112,45 @@ def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partia
         phases=tuple(writer.phases),
         stretches=tuple(writer.stretches),
         excess=excess,
-        unit=stretches[-1].unit,
+        measure=measure,
         partial=short and last_step == "partial",
     )
 
 
 class _Writer:
-    """The phases so far, and how far the run has come in each unit."""
+    """The phases so far, and how far the run has come in each unit that a ramp may follow."""
 
     def __init__(self) -> None:
         self.phases: list[Phase] = []
         self.stretches: list[int] = []
         self.done = {Unit.STEP: 0, Unit.SAMPLE: 0, Unit.POSITION: 0}
 
-    def write(self, index: int, stretch: Stretch, target: Fraction) -> None:
-        """Add the steps that bring the run to `target`."""
-        while self.done[stretch.unit] < target:
+    def write(self, index: int, stretch: Stretch, amount: Fraction) -> Fraction:
+        """Add the steps that take `amount`; returns what they take beyond."""
+        left = amount
+        while left > 0:
             ramp = stretch.batch if isinstance(stretch.batch, Ramp) else None
             batch = ramp.batch_at(self.done[ramp.unit]) if ramp else stretch.batch
             assert isinstance(batch, int)
-            per_step = {Unit.STEP: 1, Unit.SAMPLE: batch, Unit.POSITION: batch * stretch.sequence_length}
-            steps = ceil((target - self.done[stretch.unit]) / per_step[stretch.unit])
+            steps = ceil(left / stretch.taken_by(batch))
             change = ramp.next_start(self.done[ramp.unit]) if ramp else None
             if ramp and change is not None:
-                steps = min(steps, ceil((change - self.done[ramp.unit]) / per_step[ramp.unit]))
+                progress = {Unit.STEP: 1, Unit.SAMPLE: batch, Unit.POSITION: batch * stretch.sequence_length}
+                steps = min(steps, ceil((change - self.done[ramp.unit]) / progress[ramp.unit]))
             self._add(index, Phase(steps=steps, sequence_length=stretch.sequence_length, global_batch=batch))
+            left -= steps * stretch.taken_by(batch)
+        return -left
 
     def shorten(self, excess: Fraction, last: Stretch, *, keep: bool) -> Fraction:
         """Take the last step back; with `keep`, put one in its place that draws what is left."""
         index, phase = self.stretches[-1], self.phases[-1]
-        per_step = {Unit.SAMPLE: phase.global_batch, Unit.POSITION: phase.global_batch * phase.sequence_length}
-        left = per_step[last.unit] - excess
+        left = last.taken_by(phase.global_batch) - excess
         self._remove_step()
         if not keep:
             return -left
-        per_sample = per_step[last.unit] // phase.global_batch
-        samples = ceil(left / per_sample)
-        if samples:
-            self._add(index, replace(phase, steps=1, global_batch=samples))
-        return samples * per_sample - left
+        samples = ceil(left / last.per_sample)
+        self._add(index, replace(phase, steps=1, global_batch=samples))
+        return samples * last.per_sample - left
 
     def _add(self, index: int, phase: Phase) -> None:
         self.phases.append(phase)

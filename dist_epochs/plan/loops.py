@@ -14,7 +14,7 @@ from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.global_batch import batch_of
 from dist_epochs.plan.plan import Loop
 from dist_epochs.plan.recipe import Recipe
-from dist_epochs.plan.scheduling import PositionsFor
+from dist_epochs.plan.scheduling import PricePerPosition
 
 __all__ = ["expected_loop_coverage", "loop_of"]
 
@@ -24,9 +24,7 @@ MOST_POWERS = 1000
 """Passes after which what is missed is nothing."""
 
 
-def loop_of(
-    recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, positions_for: PositionsFor | None
-) -> Loop | None:
+def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, price: PricePerPosition) -> Loop | None:
     """The loop that a recipe plans, and what it has done at the end; None for this package's own batches.
 
     Raises:
@@ -58,10 +56,19 @@ def loop_of(
         raise InputError(f"{name} of samples without a length: give --sequence-length, or samples, steps or epochs")
     if name == "tokens":
         return Loop(loader, loader.after_steps(loader.steps_to_train(ceil(amount / length))))
-    if positions_for is None:
-        raise InputError(f"a budget in {name} needs the model and the hardware it is spent on")
-    steps = loader.steps_to_train(int(positions_for(name, amount, length) / length) + 1) - 1
-    return Loop(loader, loader.after_steps(steps))
+    affordable = int(amount / (length * price(name, length)))
+    return Loop(loader, loader.after_steps(_most_steps(loader, affordable)))
+
+
+def _most_steps(loader: Loader, drawn: int) -> int:
+    """The most steps that draw no more than so many samples."""
+    if loader.after_steps(1).drawn > drawn:
+        raise InputError("the budget does not pay for a single step. Give more of it, or take a smaller batch.")
+    low, high = 1, loader.steps_to_train(drawn + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if loader.after_steps(middle).drawn <= drawn else (low, middle)
+    return low
 
 
 def expected_loop_coverage(loop: Loop) -> Fraction:

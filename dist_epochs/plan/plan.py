@@ -73,8 +73,9 @@ class Plan:
         phases: Steps, length and global batch of each stretch of equal steps.
         stretches: For each of them, the phase of the recipe it is a part of.
         batches: How each one's batch lies over the devices.
-        excess: What the run draws beyond the amount asked for, in `excess_unit`; negative: less.
-        excess_unit: Samples or positions.
+        excess: What the run takes beyond the amount asked for; negative: less.
+        measure: What that amount counts: steps, samples, tokens, epochs, hours, FLOPs or money.
+        has_partial_step: Whether the last step draws less, what is left of the amount.
         loop: Somebody else's loop, where one is planned; it then holds steps, micro-steps and samples.
         facts: The counted corpus, if there is one.
         corpus_size: One pass, counted or stated, in tokens or samples.
@@ -91,7 +92,8 @@ class Plan:
     stretches: tuple[int, ...]
     batches: tuple[GlobalBatch, ...]
     excess: Fraction
-    excess_unit: Unit
+    measure: str
+    has_partial_step: bool
     loop: Loop | None
     facts: CorpusFacts | None
     corpus_size: Quantity | None

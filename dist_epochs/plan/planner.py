@@ -25,7 +25,7 @@ from dist_epochs.plan.plan import Loop, Plan
 from dist_epochs.plan.pricing import USUAL_PRECISION, ModelCost, Speed, price, speed_of
 from dist_epochs.plan.recipe import Recipe
 from dist_epochs.plan.rules import check
-from dist_epochs.plan.scheduling import PositionsFor, layout_of
+from dist_epochs.plan.scheduling import PricePerPosition, layout_of
 from dist_epochs.plan.shares import CorpusCounter, coverage_of, sources_of
 
 __all__ = ["CorpusCounter", "fingerprint", "make_plan", "mixture_of"]
@@ -63,15 +63,15 @@ def make_plan(
         facts = facts.only(mixture.names)
     model = model or model_cost(recipe.model)
     speed = speed_of(recipe.hardware, recipe.batch, recipe.precision)
-    positions_for = _positions_for(recipe, model, speed)
+    price_of_one = _price_per_position(recipe, model, speed)
     if recipe.batch.is_foreign and mixture is not None and len(mixture.names) > 1:
         raise InputError(
             "batch: last_window and uneven: pad, drop, keep plan passes over one corpus, and this is a mixture of "
             f"{', '.join(mixture.names)}. Plan one source, or leave them out."
         )
     size = data_parallel_size or recipe.batch.data_parallel_size or 1
-    loop = loop_of(recipe, facts, size, positions_for)
-    layout = _loop_layout(loop, recipe) if loop else layout_of(recipe, facts, positions_for)
+    loop = loop_of(recipe, facts, size, price_of_one)
+    layout = _loop_layout(loop, recipe) if loop else layout_of(recipe, facts, price_of_one)
     batches = tuple(
         _batch_of_loop(recipe, loop)
         if loop
@@ -86,7 +86,8 @@ def make_plan(
         stretches=layout.stretches,
         batches=batches,
         excess=layout.excess,
-        excess_unit=layout.unit,
+        measure=layout.measure,
+        has_partial_step=layout.partial,
         loop=loop,
         facts=facts,
         corpus_size=Quantity.exact(facts.tokens, Unit.TOKEN) if facts else recipe.corpus.size,
@@ -135,41 +136,43 @@ def fingerprint(recipe: Recipe, phases: Iterable[Phase], facts: CorpusFacts | No
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _positions_for(recipe: Recipe, model: ModelCost | None, speed: Speed | None) -> PositionsFor | None:
-    """Prices positions in hours, FLOPs or money, where the recipe states enough."""
+def _price_per_position(recipe: Recipe, model: ModelCost | None, speed: Speed | None) -> PricePerPosition:
+    """What positions take of a budget in hours, FLOPs or money, where the recipe states enough."""
 
-    def positions_for(unit: str, amount: Fraction, length: int) -> Fraction:
+    def price_of_one(unit: str, length: int) -> Fraction:
         per_token = Fraction(model.flops_per_token(length)) if model else None
         if unit == "flops":
             if per_token is None:
                 raise InputError("a budget in FLOPs needs the model they are spent on: give model.config or parameters")
-            return amount / per_token
-        devices = recipe.batch.devices
-        assert recipe.budget is not None  # hours and money stand nowhere else
-        rate = speed.hardware.price if speed else None
+            return per_token
+        device_hours = speed.device_hours(1, per_token) if speed else None
+        devices, rate = recipe.batch.devices, speed.hardware.price if speed else None
         if unit == "money" and rate is None:
             raise InputError("a budget in money needs hardware.price, the price of one device for one hour")
         if devices is None:
             raise InputError(
                 f"a budget in {unit} needs batch.devices: hours are counted from start to end on all of them"
             )
-        hours_per_unit = Fraction(1) if unit == "hours" or rate is None else 1 / (rate * devices)
-        whole = recipe.budget.amount[1] * hours_per_unit
-        lost = speed.lost_hours if speed else Fraction(0)
-        if lost >= whole:
-            raise InputError(
-                f"restarts alone take {float(lost):.4g} of {float(whole):.4g} hours: nothing is left to train"
-            )
-        hours = amount * hours_per_unit * (whole - lost) / whole
-        positions = speed.positions_in(hours * devices, per_token) if speed else None
-        if positions is None:
+        if speed is None or device_hours is None:
             raise InputError(
                 f"a budget in {unit} needs to know how fast it goes: give hardware.tokens_per_second, or a model and "
                 "hardware.device (or peak_tflops)"
             )
-        return positions
+        per_hour = Fraction(1) if rate is None or unit == "hours" else rate * devices
+        return device_hours.point / devices * per_hour / _share_that_computes(recipe, speed, per_hour)
 
-    return positions_for
+    return price_of_one
+
+
+def _share_that_computes(recipe: Recipe, speed: Speed, per_hour: Fraction) -> Fraction:
+    """What restarts leave of a budget in hours or money."""
+    assert recipe.budget is not None  # hours and money stand nowhere else
+    whole = recipe.budget.amount[1] / per_hour
+    if speed.lost_hours >= whole:
+        raise InputError(
+            f"restarts alone take {float(speed.lost_hours):.4g} of {float(whole):.4g} hours: nothing is left to train"
+        )
+    return 1 - speed.lost_hours / whole
 
 
 def _loop_layout(loop: Loop, recipe: Recipe) -> Layout:
@@ -180,7 +183,7 @@ def _loop_layout(loop: Loop, recipe: Recipe) -> Layout:
         sequence_length=recipe.phases[0].sequence_length or 1,
         global_batch=loader.samples_per_round * loader.gradient_accumulation,
     )
-    return Layout(phases=(phase,), stretches=(0,), excess=Fraction(0), unit=Unit.SAMPLE)
+    return Layout(phases=(phase,), stretches=(0,), excess=Fraction(0), measure="samples")
 
 
 def _batch_of_loop(recipe: Recipe, loop: Loop) -> GlobalBatch:

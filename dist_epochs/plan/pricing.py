@@ -125,16 +125,6 @@ class Speed:
         low, high = self.mfu
         return Range(flops / (self.peak * high * 3600), flops / (self.peak * low * 3600))
 
-    def positions_in(self, device_hours: Fraction, flops_per_token: Fraction | None) -> Fraction | None:
-        """Positions that hours added over devices compute, at the middle of the range."""
-        if self.positions_per_second is not None:
-            return None if self.devices is None else device_hours * 3600 * self.positions_per_second / self.devices
-        if self.peak is None or flops_per_token is None:
-            return None
-        one = self.device_hours(1, flops_per_token)
-        assert one is not None
-        return device_hours / one.point
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:

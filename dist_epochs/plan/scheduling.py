@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -15,50 +14,52 @@ from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.global_batch import batch_of
 from dist_epochs.plan.recipe import PhaseRecipe, Recipe
 
-__all__ = ["PositionsFor", "layout_of", "schedule_of"]
+__all__ = ["LIMITS", "PricePerPosition", "layout_of", "schedule_of"]
 
-PositionsFor = Callable[[str, Fraction, int], Fraction]
-"""How many positions of a length an amount of hours, FLOPs or money pays for."""
+PricePerPosition = Callable[[str, int], Fraction]
+"""What one position of a length takes of a budget in hours, FLOPs or money."""
 
 LIMITS = ("hours", "flops", "money")
 """Amounts that may not be exceeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Amount:
-    unit: Unit
-    value: Fraction
-    last_step: Literal["whole", "partial", "within"]
-
-
-def layout_of(recipe: Recipe, facts: CorpusFacts | None, positions_for: PositionsFor | None = None) -> Layout:
+def layout_of(recipe: Recipe, facts: CorpusFacts | None, price: PricePerPosition | None = None) -> Layout:
     """The phases of a recipe, each with its global batch in samples.
 
     Args:
         recipe: The recipe.
         facts: The counted corpus, which epochs are measured by; without it, the stated size.
-        positions_for: Prices positions; needed for a budget in hours, FLOPs or money.
+        price: Prices positions; needed for a budget in hours, FLOPs or money.
 
     Raises:
         InputError: If an amount cannot be turned into steps.
     """
-    stretches, last = [], _Amount(Unit.STEP, Fraction(1), "whole")
-    for phase, (name, value) in zip(recipe.phases, _amounts(recipe), strict=True):
-        last = _measured(recipe, phase, name, value, facts, positions_for)
-        stretches.append(
-            Stretch(
-                unit=last.unit,
-                amount=last.value,
-                sequence_length=phase.sequence_length or 1,
-                batch=batch_of(recipe.batch, phase),
-            )
+    stretches = [
+        Stretch(
+            measure=name,
+            amount=amount,
+            sequence_length=phase.sequence_length or 1,
+            batch=batch_of(recipe.batch, phase),
+            per_step=int(name == "steps"),
+            per_sample=0 if name == "steps" else _per_sample(recipe, phase, name, facts, price),
         )
-    return lay_out(stretches, last_step=last.last_step)
+        for phase, (name, amount) in zip(recipe.phases, _amounts(recipe), strict=True)
+    ]
+    return lay_out(stretches, last_step=_last_step(recipe, stretches[-1].measure, facts))
 
 
 def schedule_of(recipe: Recipe, facts: CorpusFacts | None) -> Schedule:
     """The phases of a recipe that is trained here."""
     return Schedule(layout_of(recipe, facts).phases)
+
+
+def _last_step(recipe: Recipe, measure: str, facts: CorpusFacts | None) -> Literal["whole", "partial", "within"]:
+    """How the run ends where steps do not divide what was asked for."""
+    if measure in LIMITS:
+        return "within"
+    size = recipe.corpus.size
+    counted = facts is not None or (size is not None and size.unit is Unit.SAMPLE)
+    return "partial" if measure == "samples" or (measure == "epochs" and counted) else "whole"
 
 
 def _amounts(recipe: Recipe) -> list[tuple[str, Fraction]]:
@@ -69,55 +70,52 @@ def _amounts(recipe: Recipe) -> list[tuple[str, Fraction]]:
     unit, budget = recipe.budget.amount
     parts = [None if amount is None else amount[1] * budget if amount[0] == "share" else amount[1] for amount in stated]
     rest = budget - sum((part for part in parts if part is not None), Fraction(0))
-    return [(unit, rest if part is None else part) for part in parts]
-
-
-def _measured(
-    recipe: Recipe,
-    phase: PhaseRecipe,
-    name: str,
-    value: Fraction,
-    facts: CorpusFacts | None,
-    positions_for: PositionsFor | None,
-) -> _Amount:
-    """An amount in steps, samples or positions."""
-    length = phase.sequence_length
-    if name == "steps":
-        if value.denominator != 1:
+    amounts = [(unit, rest if part is None else part) for part in parts]
+    for _, value in amounts:
+        if unit == "steps" and value.denominator != 1:
             raise InputError(f"a phase's share of the budget is {float(value):.6g} steps, not a whole number of them")
-        return _Amount(Unit.STEP, value, "whole")
-    if name == "samples":
-        return _Amount(Unit.SAMPLE, value, "partial")
-    if name == "epochs":
-        return _epochs(recipe, value, length, facts)
+    return amounts
+
+
+def _per_sample(
+    recipe: Recipe, phase: PhaseRecipe, measure: str, facts: CorpusFacts | None, price: PricePerPosition | None
+) -> Fraction:
+    """How much of a measure one sample takes."""
+    length = phase.sequence_length
+    if measure == "samples":
+        return Fraction(1)
+    if measure == "epochs":
+        return 1 / _samples_per_pass(recipe, length, facts)
     if length is None:
         raise InputError(
-            f"{name} of a corpus counted in samples: how many tokens a sample has is not known. Give samples"
+            f"{measure} of a corpus counted in samples: how many tokens a sample has is not known. Give samples, steps "
+            "or epochs, or a sequence length."
         )
-    if name == "tokens":
-        return _Amount(Unit.POSITION, value, "whole")
-    assert name in LIMITS
-    if positions_for is None:
+    if measure == "tokens":
+        return Fraction(length)
+    if price is None:
         raise InputError(
-            f"a budget in {name} is an estimate of steps; to train, state steps, samples, tokens or epochs"
+            f"a budget in {measure} is an estimate of steps; to train, state steps, samples, tokens or epochs"
         )
-    return _Amount(Unit.POSITION, positions_for(name, value, length), "within")
+    return length * price(measure, length)
 
 
-def _epochs(recipe: Recipe, epochs: Fraction, length: int | None, facts: CorpusFacts | None) -> _Amount:
+def _samples_per_pass(recipe: Recipe, length: int | None, facts: CorpusFacts | None) -> Fraction:
     if facts is not None and length is not None:
         if any(length not in source.samples for source in facts.sources):
             raise InputError(
                 f"epochs at length {length} are passes over samples of that length, and {facts.store} is not packed at "
                 f"it: run `dist-epochs tokenize {facts.store} --sequence-length {length}`"
             )
-        return _Amount(Unit.SAMPLE, epochs * sum(facts.samples(length).values()), "partial")
-    size = recipe.corpus.size
+        return Fraction(sum(facts.samples(length).values()))
+    size, store = recipe.corpus.size, recipe.corpus.store
     if size is None:
+        missing = f"there is no store at {store}" if store else "none is stated"
         raise InputError(
-            f"epochs need the size of the corpus, and there is no store at {recipe.corpus.store}: count it with "
-            "`dist-epochs tokenize`, or state corpus.tokens"
+            f"epochs need the size of the corpus, and {missing}: count it with `dist-epochs tokenize`, or state it "
+            "(--corpus '3.3B tokens')"
         )
     if size.unit is Unit.SAMPLE:
-        return _Amount(Unit.SAMPLE, epochs * size.value, "partial")
-    return _Amount(Unit.POSITION, epochs * size.value, "whole")
+        return size.value
+    assert length is not None  # the recipe checks it
+    return size.value / length

@@ -9,7 +9,12 @@ from dist_epochs.errors import InputError
 
 
 def stretch(unit, amount, batch=64, length=8):
-    return Stretch(unit=unit, amount=Fraction(amount), sequence_length=length, batch=batch)
+    """The three plain measures; a step of 64 samples of length 8 unless said."""
+    per_sample = {Unit.STEP: 0, Unit.SAMPLE: 1, Unit.POSITION: length}[unit]
+    return Stretch(
+        measure=f"{unit}s", amount=Fraction(amount), sequence_length=length, batch=batch,
+        per_step=int(unit is Unit.STEP), per_sample=per_sample,
+    )  # fmt: skip
 
 
 def shape(layout):
@@ -63,8 +68,20 @@ def test_what_a_phase_draws_beyond_is_taken_off_the_next():
     assert shape(other_unit) == [(5, 64), (11, 64)]
 
 
+def test_epochs_of_two_lengths_end_where_they_should():
+    # 0.28 epochs of 1,976 samples at 64, then 0.12 of 988 at 128: the overshoot is taken off as epochs, not as samples
+    parts = [
+        Stretch(measure="epochs", amount=Fraction(28, 100), sequence_length=64, batch=16, per_sample=Fraction(1, 1976)),
+        Stretch(measure="epochs", amount=Fraction(12, 100), sequence_length=128, batch=16, per_sample=Fraction(1, 988)),
+    ]
+    layout = lay_out(parts, last_step="partial")
+    first, *rest = layout.phases
+    epochs = Fraction(first.samples, 1976) + Fraction(sum(phase.samples for phase in rest), 988)
+    assert 0 <= epochs - Fraction(4, 10) == layout.excess < Fraction(1, 988)
+
+
 def test_a_phase_without_a_step_is_refused():
-    with pytest.raises(InputError, match=r"phase 2 gets no step: its 10 samples are already drawn"):
+    with pytest.raises(InputError, match=r"phase 2 gets no step: its 10 samples are already taken"):
         lay_out([stretch(Unit.SAMPLE, 300), stretch(Unit.SAMPLE, 10)])
 
 

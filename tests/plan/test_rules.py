@@ -47,7 +47,7 @@ CASES = {
     "not-counted": ({"corpus": "1B tokens", "steps": 10, "batch": "256x512"}, "dist-epochs tokenize"),
     "devices-not-stated": ({**LOOP, "devices": None}, "the global batch is that of one device"),
     "per-device-not-stated": ({**QUIET, "per_device": None}, "8 samples at once"),
-    "budget-rounded": ({"tokens": 1000, "batch": "4x64"}, "4 whole steps draw 24 positions more"),
+    "budget-rounded": ({"tokens": 1000, "batch": "4x64"}, "4 whole steps take 24 positions more"),
     "with-replacement": ({**QUIET, "replacement": True}, "1 epochs of draws see 63.21%"),
     "guessed-mfu": (PRICED, "30% to 45%"),
     "six-per-parameter": ({**PRICED, "model": None, "parameters": "1B"}, "6e+09"),

@@ -12,19 +12,27 @@ from dist_epochs.arithmetic.ramp import Ramp
 UNITS = st.sampled_from([Unit.STEP, Unit.SAMPLE, Unit.POSITION])
 
 
+def stretch_of(unit, amount, length, batch):
+    return Stretch(
+        measure=str(unit), amount=Fraction(amount), sequence_length=length, batch=batch,
+        per_step=int(unit is Unit.STEP), per_sample={Unit.STEP: 0, Unit.SAMPLE: 1, Unit.POSITION: length}[unit],
+    )  # fmt: skip
+
+
 def step_by_step(stretches, batch_at):
     """The batch of every step: an oracle without closed forms."""
     done = {Unit.STEP: 0, Unit.SAMPLE: 0, Unit.POSITION: 0}
     steps, excess, unit = [], 0, None
     for stretch in stretches:
-        target = done[stretch.unit] + stretch.amount - (excess if stretch.unit is unit else 0)
-        while done[stretch.unit] < target:
+        mine = Unit(stretch.measure)
+        target = done[mine] + stretch.amount - (excess if mine is unit else 0)
+        while done[mine] < target:
             batch = batch_at(done)
             steps.append((batch, stretch.sequence_length))
             done[Unit.STEP] += 1
             done[Unit.SAMPLE] += batch
             done[Unit.POSITION] += batch * stretch.sequence_length
-        excess, unit = done[stretch.unit] - target, stretch.unit
+        excess, unit = done[mine] - target, mine
     return steps, done
 
 
@@ -48,7 +56,7 @@ def test_megatron_s_ramp_to_the_sample(numbers, samples, length):
         consumed = done[Unit.SAMPLE]
         return goal if consumed > over else start + int(consumed / Fraction(over, rises)) * increment
 
-    stretch = Stretch(unit=Unit.SAMPLE, amount=Fraction(samples), sequence_length=length, batch=ramp)
+    stretch = stretch_of(Unit.SAMPLE, samples, length, ramp)
     steps, done = step_by_step([stretch], batch_at)
     layout = lay_out([stretch])
     assert unrolled(layout) == steps
@@ -68,7 +76,7 @@ def test_stages_over_phases_of_any_unit(gaps, unit, amounts, first):
         levels[Fraction(at)] = batch
     ramp = Ramp.stages(unit=unit, levels=levels)
     stretches = [
-        Stretch(unit=kind, amount=Fraction(amount * 200 if kind is Unit.POSITION else amount), sequence_length=length, batch=ramp)
+        stretch_of(kind, amount * 200 if kind is Unit.POSITION else amount, length, ramp)
         for kind, amount, length in amounts
     ]  # fmt: skip
 
@@ -81,7 +89,7 @@ def test_stages_over_phases_of_any_unit(gaps, unit, amounts, first):
 @given(st.lists(st.integers(100, 5000), min_size=1, max_size=5), st.integers(1, 99), st.integers(1, 64), UNITS)
 def test_phases_split_or_merged_give_equal_totals(parts, batch, length, unit):
     def totals(amounts):
-        layout = lay_out([Stretch(unit=unit, amount=Fraction(a), sequence_length=length, batch=batch) for a in amounts])
+        layout = lay_out([stretch_of(unit, a, length, batch) for a in amounts])
         return [
             sum(getattr(phase, name) for phase in layout.phases) for name in ("steps", "samples", "positions")
         ], layout.excess
@@ -98,7 +106,7 @@ def test_planning_by_each_amount_returns_the_others(steps, batch, length):
     """Steps, samples and positions of one run, each given alone, plan the same run."""
     amounts = {Unit.STEP: steps, Unit.SAMPLE: steps * batch, Unit.POSITION: steps * batch * length}
     layouts = [
-        lay_out([Stretch(unit=unit, amount=Fraction(amount), sequence_length=length, batch=batch)], last_step=policy)
+        lay_out([stretch_of(unit, amount, length, batch)], last_step=policy)
         for unit, amount in amounts.items()
         for policy in ("whole", "partial", "within")
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.plan.plan import Plan
 
 __all__ = ["budget_rounded", "devices_not_stated", "per_device_not_stated", "sequence_phases", "warmup_beyond_the_run"]
@@ -91,15 +90,14 @@ def budget_rounded(plan: Plan) -> str | None:
     """
     if plan.loop is not None:
         return None
-    last = plan.batches[-1]
-    if len(plan.batches) > 1 and plan.phases[-1].steps == 1 and last.uneven and plan.recipe.batch.uneven == "error":
-        return f"the last step draws the {last.samples:,} samples that are left of the amount"
+    if plan.has_partial_step:
+        return f"the last step draws the {plan.batches[-1].samples:,} samples that are left of the amount"
     if not plan.excess:
         return None
-    unit = "positions" if plan.excess_unit is Unit.POSITION else f"{plan.excess_unit}s"
-    share = plan.excess / (plan.positions if plan.excess_unit is Unit.POSITION and plan.positions else plan.samples)
+    unit = {"tokens": "positions", "flops": "FLOPs", "money": "of the money"}.get(plan.measure, plan.measure)
     direction = "more" if plan.excess > 0 else "less"
-    return (
-        f"{plan.steps:,} whole steps draw {float(abs(plan.excess)):,.0f} {unit} {direction} than asked for "
-        f"({float(abs(share)):.2g} of the run)"
-    )
+    return f"{plan.steps:,} whole steps take {_amount(plan.excess)} {unit} {direction} than asked for"
+
+
+def _amount(excess: Fraction) -> str:
+    return f"{int(abs(excess)):,}" if excess.denominator == 1 else f"{float(abs(excess)):.4g}"
