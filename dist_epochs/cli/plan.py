@@ -122,7 +122,7 @@ def command(
             plans = _sweep(documents, recipes, sweep, exact, as_json)
         else:
             plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-            _show(plans, exact, as_json)
+            _show(plans, as_json)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
         raise SystemExit(EXIT_DISAGREES)
 
@@ -204,17 +204,18 @@ def _measured(recipe: Recipe) -> ModelCost:
     return MeasuredModel(found.parameters, found.flops_per_token)
 
 
-def _show(plans: Sequence[Plan], exact: bool, as_json: bool) -> None:
+def _show(plans: Sequence[Plan], as_json: bool) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
         print_json(comparison_json(plans)) if as_json else click.echo(comparison_text(plans))
         return
     from dist_epochs.plan.plan_json import plan_json
+    from dist_epochs.plan.planner import make_plan
     from dist_epochs.plan.sensitivity import what_moves
 
     (plan,) = plans
-    moves = what_moves(plan, lambda changed: _plan(changed, exact))
+    moves = what_moves(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
         print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves]})
     else:

@@ -201,7 +201,7 @@ def _priced(layout: Layout, loop: Loop | None) -> tuple[Phase, ...]:
 
 def _memory(recipe: Recipe, batches: tuple[GlobalBatch, ...], phases: tuple[Phase, ...]) -> Memory | None:
     architecture = architecture_of(recipe.model)
-    if architecture is None or recipe.hardware is None:
+    if architecture is None or recipe.hardware is None or recipe.longest == 1:
         return None
     largest = max(
         zip(batches, phases, strict=True), key=lambda pair: pair[0].largest_micro_batch * pair[1].sequence_length

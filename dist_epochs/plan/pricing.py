@@ -197,6 +197,9 @@ def speed_of(hardware: HardwareRecipe | None, batch: BatchRecipe, precision: str
 
 def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None, memory: Memory | None) -> Cost:
     """What phases cost on some hardware, as far as model and hardware are stated."""
+    parameters = model.parameters if model else None
+    if any(phase.sequence_length == 1 for phase in phases):  # samples without a length have no tokens to price
+        return Cost(parameters=parameters, speed=speed)
     per_token = flops = None
     positions = sum(phase.positions for phase in phases)
     if model is not None:
@@ -214,7 +217,7 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
             device = wall * speed.devices
         money = device * speed.hardware.price if speed.hardware.price else None
     return Cost(
-        parameters=model.parameters if model else None,
+        parameters=parameters,
         flops_per_token=per_token,
         flops=flops,
         positions=positions,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.flags import BUDGET_FLAGS, SETTING_FLAGS
+from dist_epochs.plan.flags import BUDGET_FLAGS, SETTING_FLAGS, split_devices
 from dist_epochs.plan.keys import Place
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.yaml_reader import Document
@@ -76,9 +76,7 @@ def sweep(document: Document, text: str, planner: Planner) -> Sweep:
     name, values = parse_sweep(text)
     place = _place(name)
     _refuse_a_speed_that_was_measured(document, name)
-    base_document = document.copy()
-    base_document.put(place, values[0], "--sweep")
-    base = planner(base_document)
+    base = planner(_changed(document, place, values[0]))
     unit: Literal["tokens", "samples"] = "tokens" if base.positions is not None else "samples"
     steps = [_kept(base, index, "steps") for index in range(len(base.recipe.phases))]
     data = [_kept(base, index, unit) for index in range(len(base.recipe.phases))]
@@ -124,11 +122,21 @@ def _kept(base: Plan, index: int, unit: str) -> int:
     return sum(getattr(phase, names[unit]) for phase in mine)
 
 
+def _changed(document: Document, place: Place, value: str) -> Document:
+    changed = document.copy()
+    kind = None
+    if place == ("batch", "devices"):
+        value, kind = split_devices(value)
+    changed.put(place, value, f"--sweep {value}")
+    if kind is not None:
+        changed.put(("hardware", "device"), kind, "--sweep")
+    return changed
+
+
 def _swept(
     document: Document, place: Place, value: str, unit: str, amounts: Sequence[int], planner: Planner
 ) -> SweptPlan:
-    changed = document.copy()
-    changed.put(place, value, f"--sweep {value}")
+    changed = _changed(document, place, value)
     changed.put(("budget",), None, "--sweep")
     for index, amount in enumerate(amounts):
         phase = changed.get(("phases", index))

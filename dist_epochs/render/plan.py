@@ -105,8 +105,9 @@ def _batch_rows(plan: Plan) -> Iterator[Row]:
         span = f"{number(first.global_batch)} → {number(last.global_batch)}"
         yield "global batch", span, f"in {len(distinct)} levels"
         return
-    for phase, laid in distinct:
-        yield "global batch", number(phase.global_batch), _laid_over_devices(laid)
+    for index, (phase, laid) in enumerate(distinct):
+        is_rest = plan.has_partial_step and index == len(distinct) - 1 and len(plan.phases) > 1
+        yield "last step" if is_rest else "global batch", number(phase.global_batch), _laid_over_devices(laid)
 
 
 def _laid_over_devices(batch: GlobalBatch) -> str:

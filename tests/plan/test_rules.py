@@ -91,8 +91,8 @@ def found_in_config(name):
 def test_every_rule_is_tested_and_has_a_page():
     elsewhere = {"sequence-phases", "mixture-average"}
     on_stores = {"not-packed", "no-model", "warmup-beyond-the-run"}  # test_planner.py
-    unpriced = {"model-not-priced"}
-    assert set(rule_names()) == {*CASES, *elsewhere, *on_stores, *unpriced}
+    priced = {"not-priced", "temperature-rounded"}
+    assert set(rule_names()) == {*CASES, *elsewhere, *on_stores, *priced}
     for name in rule_names():
         text = page(name)
         assert "What to do:" in text, name
@@ -106,5 +106,29 @@ def test_a_family_without_a_closed_form(tmp_path):
     apply_flags(document, {"tokens": "1B", "batch": "64x512", "devices": "8xH100"})
     document.put(("model",), {"objective": "causal", "config": {"model_type": "mamba"}}, "test")
     made = make_plan(make_recipe(document, Path("flags")))
-    assert "--exact" in {warning.rule: warning.message for warning in made.warnings}["model-not-priced"]
+    assert "--exact" in {warning.rule: warning.message for warning in made.warnings}["not-priced"]
     assert made.cost.flops is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        ({"model": None}, "a model (--model or --parameters)"),
+        ({"devices": 8, "mfu": "40%"}, "the device (--devices 8xH100)"),
+        ({"devices": None, "tokens_per_second": "1M"}, "batch.devices"),
+        ({"tokens": None, "samples": 640, "sequence_length": None}, "a sequence length"),
+    ],
+)
+def test_what_a_price_still_needs(flags, part):
+    assert part in found(**given(PRICED | flags))["not-priced"]
+
+
+def test_samples_without_a_length_have_no_flops():
+    made = plan(**given(PRICED | {"tokens": None, "samples": 640, "sequence_length": None}))
+    assert (made.cost.parameters, made.cost.flops, made.cost.memory) == (109_514_298, None, None)
+
+
+def test_shares_by_temperature_are_told():
+    sources = ["en:81B", "sw:1B"]
+    assert "en 0.9000, sw 0.1000" in found(*sources, temperature=2, tokens="1B", batch="64x512")["temperature-rounded"]
+    assert "temperature-rounded" not in found(*sources, temperature=1, tokens="1B", batch="64x512")

@@ -17,13 +17,14 @@ from dist_epochs.plan.rules.corpus import (
     not_packed,
     over_the_cap,
     repeated_data,
+    temperature_rounded,
     with_replacement,
     words_as_tokens,
 )
 from dist_epochs.plan.rules.costs import (
     guessed_mfu,
     memory_too_small,
-    model_not_priced,
+    not_priced,
     optimistic_mfu,
     six_per_parameter,
     sparse_peak,
@@ -73,10 +74,11 @@ NOTES: tuple[Rule, ...] = (
     sequence_phases,
     budget_rounded,
     mixture_average,
+    temperature_rounded,
     with_replacement,
     guessed_mfu,
     six_per_parameter,
-    model_not_priced,
+    not_priced,
     tokens_per_parameter,
 )
 """Rules that only inform."""

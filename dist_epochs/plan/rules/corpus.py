@@ -15,6 +15,7 @@ __all__ = [
     "not_packed",
     "over_the_cap",
     "repeated_data",
+    "temperature_rounded",
     "with_replacement",
     "words_as_tokens",
 ]
@@ -178,3 +179,18 @@ def with_replacement(plan: Plan) -> str | None:
     return (
         f"{number(plan.epochs['samples'])} epochs of draws see {float(plan.coverage):.2%} of the samples at least once"
     )
+
+
+def temperature_rounded(plan: Plan) -> str | None:
+    """Shares by temperature are powers of sizes, stated to four decimals.
+
+    A mixture is drawn in a pattern of whole numbers, and a power is no whole number. The shares in the table of
+    sources are exact: they are what is drawn.
+
+    What to do: nothing, or write the shares as weights.
+    """
+    temperature = plan.recipe.corpus.temperature
+    if temperature is None or temperature == 1 or not plan.sources:
+        return None
+    shares = ", ".join(f"{source.name} {float(source.share):.4f}" for source in plan.sources)
+    return f"temperature {number(temperature)} draws {shares}, rounded to four decimals"

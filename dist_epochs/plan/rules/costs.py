@@ -11,7 +11,7 @@ from dist_epochs.plan.pricing import SixPerParameter
 __all__ = [
     "guessed_mfu",
     "memory_too_small",
-    "model_not_priced",
+    "not_priced",
     "optimistic_mfu",
     "six_per_parameter",
     "sparse_peak",
@@ -108,17 +108,29 @@ def six_per_parameter(plan: Plan) -> str | None:
     return f"{flops:.4g} FLOPs a token leave out attention: 6 to 20 % too few for usual models"
 
 
-def model_not_priced(plan: Plan) -> str | None:
-    """The model's family has no closed form here, so its parameters and FLOPs are not known.
+def not_priced(plan: Plan) -> str | None:
+    """Hardware is stated, and its hours, price or memory cannot be told.
 
-    BERT, RoBERTa, ModernBERT, GPT-2 and Llama are priced by formula, without torch.
+    Hours need FLOPs (a model and a sequence length) and a peak (a device, or `peak_tflops`), or a measured
+    `tokens_per_second` with the number of devices. BERT, RoBERTa, ModernBERT, GPT-2 and Llama are priced by formula,
+    without torch; `--exact` builds any other model on torch's meta device and counts.
 
-    What to do: `--exact` builds the model on torch's meta device and counts; or state `model.parameters`.
+    What to do: state what the message names.
     """
-    model = plan.recipe.model
-    if model is None or plan.cost.parameters is not None or plan.recipe.hardware is None:
+    cost, speed, model = plan.cost, plan.cost.speed, plan.recipe.model
+    if speed is None or cost.device_hours is not None:
         return None
-    return "parameters and FLOPs of this family are not known by formula: plan with --exact, or give model.parameters"
+    if not plan.has_positions:
+        missing = "a sequence length: samples without one have no tokens to price"
+    elif speed.positions_per_second is not None:
+        missing = "batch.devices: device-hours are counted over all of them"
+    elif model is None:
+        missing = "a model (--model or --parameters), or tokens_per_second"
+    elif cost.flops is None:
+        missing = "the FLOPs of this family, which is not known by formula: plan with --exact, or give model.parameters"
+    else:
+        missing = "the device (--devices 8xH100), peak_tflops or tokens_per_second"
+    return f"hours and price are not known without {missing}"
 
 
 def tokens_per_parameter(plan: Plan) -> str | None:
