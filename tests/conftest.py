@@ -8,11 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 WORDS = "the run of a step is not what an epoch says when batch and data part over many devices".split()
 

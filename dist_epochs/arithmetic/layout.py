@@ -13,7 +13,7 @@ from dist_epochs.arithmetic.ramp import Ramp
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.errors import InputError
 
-__all__ = ["Layout", "Stretch", "lay_out"]
+__all__ = ["Excess", "Layout", "Stretch", "lay_out"]
 
 MOST_STEPS = 10**15
 """More steps than any run takes."""
@@ -44,6 +44,21 @@ class Stretch:
         return Fraction(self.per_step + batch * self.per_sample)
 
 
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """What a run takes beyond an amount asked for.
+
+    Attributes:
+        measure: What the amount counts.
+        amount: How much more is taken; negative: how much is left of it.
+        stretch: The stretch after which it is known.
+    """
+
+    measure: str
+    amount: Fraction
+    stretch: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """The phases of a run, and what rounding to whole steps did.
@@ -51,15 +66,13 @@ class Layout:
     Attributes:
         phases: Stretches of steps with one length and one global batch.
         stretches: For each phase, the stretch it is a part of.
-        excess: What the run takes beyond its last amount (negative: leaves of it).
-        measure: What the last amount counts.
+        excesses: Where amounts were missed: at the end, and where the measure changes on the way.
         partial: Whether the last phase is one partial step.
     """
 
     phases: tuple[Phase, ...]
     stretches: tuple[int, ...]
-    excess: Fraction
-    measure: str
+    excesses: tuple[Excess, ...]
     partial: bool = False
 
     def is_partial(self, index: int) -> bool:
@@ -87,16 +100,20 @@ def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partia
         >>> def part(samples):
         ...     return Stretch(measure="samples", amount=Fraction(samples), sequence_length=8, batch=64, per_sample=1)
         >>> layout = lay_out([part(300), part(700)])
-        >>> [phase.steps for phase in layout.phases], layout.excess
-        ([5, 11], Fraction(24, 1))
+        >>> [phase.steps for phase in layout.phases], layout.excesses
+        ([5, 11], (Excess(measure='samples', amount=Fraction(24, 1), stretch=1),))
         >>> layout = lay_out([part(300), part(700)], last_step="partial")
         >>> [(phase.steps, phase.global_batch) for phase in layout.phases]
         [(5, 64), (10, 64), (1, 40)]
     """
     writer = _Writer()
     excess, measure = Fraction(0), ""
+    excesses: list[Excess] = []
     for index, stretch in enumerate(stretches):
-        amount = stretch.amount - (excess if stretch.measure == measure else 0)
+        if stretch.measure != measure:
+            excesses.append(Excess(measure, excess, index - 1))
+            excess = Fraction(0)
+        amount = stretch.amount - excess
         if amount <= 0:
             raise InputError(
                 f"phase {index + 1} gets no step: its {float(stretch.amount):g} {stretch.measure} are already taken by "
@@ -111,8 +128,7 @@ def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partia
     return Layout(
         phases=tuple(writer.phases),
         stretches=tuple(writer.stretches),
-        excess=excess,
-        measure=measure,
+        excesses=tuple(found for found in (*excesses, Excess(measure, excess, len(stretches) - 1)) if found.amount),
         partial=short and last_step == "partial",
     )
 

@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, exit_on_input_error
 
 
-@click.command(short_help="What a warning means, and what to do about it.")
+@click.command(short_help="What a word or a warning means, with numbers.")
 @click.argument("topic", required=False)
+@click.option("--examples", metavar="100", help="Examples of the data.")
+@click.option("--epochs", metavar="500", help="Epochs, in the words of each system.")
+@click.option("--batch-size", metavar="5", help="Examples of a mini-batch.")
 @as_json
-def command(topic: str | None, as_json: bool) -> None:
-    """What a warning or note of a plan means, and what to do about it. Without TOPIC, all of them in a line each."""
+def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
+    """What a word means in textbooks and frameworks, or a warning of a plan.
+
+    Words are step, iteration, epoch, batch-size and batches, with the numbers of a run if they are given.
+    Warnings come with what to do about them. Without TOPIC, all of them in a line each.
+    """
     with exit_on_input_error():
-        from dist_epochs.plan.keys import nearest
-        from dist_epochs.plan.rules import page, rule_names
+        from dist_epochs.words.terms import find_term
 
         if topic is None:
-            headings = {name: (page(name) or "").partition("\n")[0] for name in rule_names()}
-            if as_json:
-                print_json({"topics": headings})
-                return
-            width = max(map(len, headings))
-            click.echo("\n".join(f"{name:<{width}}  {heading}" for name, heading in headings.items()))
+            _list_topics(as_json)
             return
-        text = page(topic)
-        if text is None:
-            raise InputError(f"there is no page {topic!r}{nearest(topic, rule_names())}")
-        if as_json:
-            print_json({"topic": topic, "text": text})
-        else:
-            click.echo(text)
+        term = find_term(topic)
+        if term is not None:
+            from dist_epochs.render.words import term_json, term_text
+
+            given = _numbers(numbers)
+            print_json(term_json(term, **given)) if as_json else click.echo(term_text(term, **given))
+            return
+        text = _page(topic)
+        print_json({"topic": topic, "text": text}) if as_json else click.echo(text)
+
+
+def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
+    """All three numbers, or none; two alone would leave one to be made up."""
+    from dist_epochs.arithmetic.quantity import Unit, parse_count
+
+    units = {"examples": Unit.SAMPLE, "epochs": Unit.EPOCH, "batch_size": Unit.SAMPLE}
+    missing = [f"--{name.replace('_', '-')}" for name, text in texts.items() if text is None]
+    if missing and len(missing) < len(texts):
+        raise InputError(
+            f"the numbers of a run are examples, epochs and batch size: {' and '.join(missing)} is missing"
+        )
+    return {
+        name: None if text is None else parse_count(text, unit=units[name], what=f"--{name.replace('_', '-')}")
+        for name, text in texts.items()
+    }
+
+
+def _page(topic: str) -> str:
+    from dist_epochs.plan.keys import nearest
+    from dist_epochs.plan.rules import page, rule_names
+    from dist_epochs.words.terms import TERMS
+
+    text = page(topic)
+    if text is None:
+        raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *rule_names()))}")
+    return text
+
+
+def _list_topics(as_json: bool) -> None:
+    from dist_epochs.plan.rules import page, rule_names
+    from dist_epochs.words.terms import TERMS
+
+    headings = {term.name: f"What {term.word} means, in textbooks and in frameworks." for term in TERMS}
+    headings |= {name: (page(name) or "").partition("\n")[0] for name in rule_names()}
+    if as_json:
+        print_json({"topics": headings})
+        return
+    width = max(map(len, headings))
+    click.echo("\n".join(f"{name:<{width}}  {heading}" for name, heading in headings.items()))

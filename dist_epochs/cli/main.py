@@ -16,7 +16,7 @@ COMMANDS = {
     "plan": "What a run will draw and cost, before it runs.",
     "tokenize": "Count a corpus exactly, and write its tokens.",
     "ledger": "What a run really trained, beside its plan.",
-    "explain": "What a warning means, and what to do about it.",
+    "explain": "What a word or a warning means, with numbers.",
 }
 
 

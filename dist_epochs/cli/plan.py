@@ -88,10 +88,12 @@ class _PlanCommand(click.Command):
 @click.option("--source", "sources", multiple=True, metavar="NAME:SIZE:WEIGHT",
               help="A source of a mixture, e.g. 'wiki:4B tokens:10%'.")  # fmt: skip
 @click.option("--replacement", is_flag=True, help="Samples are drawn with replacement.")
+@click.option("--activation-checkpointing", is_flag=True, help="Activations are computed again: less memory.")
 @click.option("--from", "files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
               help="Batch settings of a DeepSpeed JSON, an Accelerate YAML or TrainingArguments.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. batch.devices=4.")
-@click.option("--sweep", metavar="KEY=V1,V2", help="Plan with each value: at the same steps, and at the same tokens.")
+@click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2",
+              help="Plan with each value: at the same steps, and at the same tokens.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @as_json
@@ -99,9 +101,10 @@ def command(
     recipes: tuple[Path, ...],
     sources: tuple[str, ...],
     replacement: bool,
+    activation_checkpointing: bool,
     files: tuple[Path, ...],
     overrides: tuple[str, ...],
-    sweep: str | None,
+    sweeps: tuple[str, ...],
     exact: bool,
     strict: bool,
     as_json: bool,
@@ -114,12 +117,12 @@ def command(
     be known before counting is estimated and named.
     """
     settings: dict[str, Any] = {name: text for name, text in flags.items() if text is not None}
-    if replacement:
-        settings["replacement"] = True
+    switches = {"replacement": replacement, "activation_checkpointing": activation_checkpointing}
+    settings |= {name: True for name, on in switches.items() if on}
     with exit_on_input_error():
         documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
-        if sweep is not None:
-            plans = _sweep(documents, recipes, sweep, exact, as_json)
+        if sweeps:
+            plans = _sweep(documents, recipes, sweeps, exact, as_json)
         else:
             plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
             _show(plans, as_json)
@@ -144,17 +147,21 @@ def _document(
     from dist_epochs.plan.yaml_reader import Document
 
     document = Document("flags") if path is None else Document.read(path)
+    if "model_type" in document.data and "batch" not in document.data:
+        raise InputError(f"{path}: a model's configuration, not a recipe: give it as --model {path}")
     if path is None or flags or sources:
         apply_flags(document, flags, sources)
-    if files:
-        _apply_files(document, files)
     for setting in overrides:
         document.override(setting)
+    if files:
+        _apply_files(document, files)
+    if document.get(("batch",)) is None and path is None:
+        raise InputError("what does a step draw? Give --batch, --global-batch, or --per-device with --devices")
     return document
 
 
 def _apply_files(document: Document, files: Sequence[Path]) -> None:
-    """Other tools' settings; what is to be known of them goes where it does not disturb the JSON."""
+    """Other tools' settings; what is to be known of them is said beside the plan."""
     from dist_epochs.plan.foreign.apply import apply_files
 
     found = apply_files(document, files)
@@ -165,7 +172,7 @@ def _apply_files(document: Document, files: Sequence[Path]) -> None:
 
 
 def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:
-    return list(zip(documents, recipes or (Path("flags"),), strict=True))
+    return list(zip(documents, recipes or (Path("plan"),), strict=True))
 
 
 def _recipe(document: Document, path: Path) -> Recipe:
@@ -193,8 +200,10 @@ def _measured(recipe: Recipe) -> ModelCost:
     from dist_epochs.plan.models import MeasuredModel, config_of
 
     model = recipe.model
-    if model is None or model.config is None or model.objective is None:
+    if model is None or model.config is None:
         raise InputError("--exact builds the model and counts: give --model, a size name or a config.json")
+    if model.objective is None:
+        raise InputError("--exact builds the model with its head: give --set model.objective=causal, or masked")
     if any(phase.sequence_length is None for phase in recipe.phases):
         raise InputError("--exact counts FLOPs at a length: give --sequence-length")
     from dist_epochs.train.exact_cost import exact_cost
@@ -224,13 +233,17 @@ def _show(plans: Sequence[Plan], as_json: bool) -> None:
         click.echo(plan_text(plan, moves))
 
 
-def _sweep(documents: Sequence[Document], recipes: Sequence[Path], text: str, exact: bool, as_json: bool) -> list[Plan]:
+def _sweep(
+    documents: Sequence[Document], recipes: Sequence[Path], texts: Sequence[str], exact: bool, as_json: bool
+) -> list[Plan]:
     from dist_epochs.plan.sweep import sweep
     from dist_epochs.render.comparison import sweep_json, sweep_text
 
+    if len(texts) > 1:
+        raise InputError(f"--sweep {' and '.join(texts)}: one setting is changed at a time; keep one")
     if len(documents) > 1:
         raise InputError("--sweep changes one recipe; several recipes stand side by side without it")
     ((document, path),) = _named(documents, recipes)
-    found = sweep(document, text, lambda changed: _plan(_recipe(changed, path), exact))
+    found = sweep(document, texts[0], lambda changed: _plan(_recipe(changed, path), exact))
     print_json(sweep_json(found)) if as_json else click.echo(sweep_text(found))
     return [swept.plan for swept in (*found.fixed_steps, *found.fixed_data) if swept.plan is not None]

@@ -80,7 +80,13 @@ def plan_on_store(recipe: Recipe, model: ModelCost | None = None) -> Plan:
     store = Store(path)
     rough = make_plan(recipe, facts=store.facts(), model=model)
     batch = recipe.batch
-    if _not_packed(rough) or recipe.model is None or batch.is_foreign or batch.replacement:
+    if (
+        _not_packed(rough)
+        or recipe.model is None
+        or recipe.model.objective is None
+        or batch.is_foreign
+        or batch.replacement
+    ):
         return rough  # masks, or the order, are not known
     return exact_plan(recipe, store, objective_of(recipe.model, store), None, model)[1]
 

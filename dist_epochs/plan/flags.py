@@ -18,7 +18,6 @@ BUDGET_FLAGS = ("steps", "samples", "tokens", "epochs", "hours", "flops", "money
 """Flags that say how long the run is: one of them."""
 
 SETTING_FLAGS: Mapping[str, Place] = {
-    "name": ("name",),
     "global_batch": ("batch", "global_batch"),
     "per_device": ("batch", "per_device"),
     "gradient_accumulation": ("batch", "gradient_accumulation"),
@@ -40,11 +39,15 @@ SETTING_FLAGS: Mapping[str, Place] = {
     "tokens_per_second": ("hardware", "tokens_per_second"),
     "price": ("hardware", "price"),
     "zero_stage": ("hardware", "zero_stage"),
+    "activation_checkpointing": ("hardware", "activation_checkpointing"),
     "restarts": ("hardware", "restarts"),
     "checkpoint_every": ("hardware", "checkpoint_every"),
     "restart_time": ("hardware", "restart_time"),
 }
 """Flags that are one setting each, and its place."""
+
+SIZES = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
+"""The setting that a corpus of each unit is."""
 
 _HARDWARE = re.compile(r"\s*(?P<count>.+?)\s*[x×*]\s*(?P<device>[A-Za-z].*?)\s*")
 _SOURCE = re.compile(r"(?P<name>[^:]+):(?P<size>[^:]+)(:(?P<weight>[^:]+))?")
@@ -72,8 +75,6 @@ def apply_flags(document: Document, flags: Mapping[str, Any], sources: Sequence[
         _batch(document, flags["batch"], flags)
     _corpus(document, flags, sources)
     _budget(document, {name: flags[name] for name in BUDGET_FLAGS if name in flags})
-    if document.get(("name",)) is None:
-        document.put(("name",), "plan", "--name")
 
 
 def _flag(name: str) -> str:
@@ -155,28 +156,36 @@ def _size(text: str) -> Quantity | None:
 
 
 def _corpus(document: Document, flags: Mapping[str, Any], sources: Sequence[str]) -> None:
+    """What is drawn; how it is mixed and capped stays as it was stated."""
+    if sources and "corpus" in flags:
+        raise InputError("--corpus and --source both state what is drawn; keep one")
+    ratio = flags.get("tokens_per_word")
     if sources:
-        if "corpus" in flags:
-            raise InputError("--corpus and --source both state what is drawn; keep one")
-        kept = {name: flags[name] for name in ("temperature", "max_epochs") if name in flags}
         table = dict(map(_source, sources))
+        for entry in table.values():
+            if ratio is not None and "words" in entry:
+                entry["tokens_per_word"] = ratio
         if len(table) < len(sources):
             raise InputError("--source: two sources have the same name")
-        document.put(("corpus",), kept | {"sources": table}, "--source")
-    elif "corpus" in flags:
-        kept = {name: flags[name] for name in ("temperature", "max_epochs") if name in flags}
-        document.put(("corpus",), kept | _stated(flags["corpus"]), "--corpus")
-    if "tokens_per_word" in flags:
-        document.put(("corpus", "tokens_per_word"), flags["tokens_per_word"], "--tokens-per-word")
+        _replace_corpus(document, {"sources": table}, "--source")
+        return
+    if "corpus" in flags:
+        _replace_corpus(document, _stated(flags["corpus"]), "--corpus")
+    if ratio is not None:
+        document.put(("corpus", "tokens_per_word"), ratio, "--tokens-per-word")
+
+
+def _replace_corpus(document: Document, stated: dict[str, Any], where: str) -> None:
+    kept = {name: document.get(("corpus", name)) for name in ("temperature", "max_epochs")}
+    document.put(("corpus",), {name: value for name, value in kept.items() if value is not None} | stated, where)
 
 
 def _stated(text: str) -> dict[str, str]:
     size = _size(text)
     if size is None:
         return {"store": str(Path(text).resolve())}
-    names = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
-    if size.unit in names:
-        return {names[size.unit]: text}
+    if size.unit in SIZES:
+        return {SIZES[size.unit]: text}
     if size.unit is Unit.DOCUMENT:
         raise InputError(
             f"--corpus {text!r} counts documents, and a step draws samples or tokens: their lengths decide. Count it "
@@ -193,8 +202,12 @@ def _source(text: str) -> tuple[str, dict[str, str]]:
     if match is None:
         raise InputError(f"--source {text!r}: write NAME:SIZE:WEIGHT, for example 'web:200B tokens:60%'")
     size = parse(match["size"], what=f"--source {match['name']}")
-    unit = "samples" if size.unit is Unit.SAMPLE else "words" if size.unit is Unit.WORD else "tokens"
-    entry = {unit: match["size"]}
+    if size.unit not in SIZES:
+        raise InputError(
+            f"--source {text!r}: {size.text} of what? A size is counted in tokens, words or samples: write for example "
+            f"'{match['name']}:{size.text} tokens{':' + match['weight'] if match['weight'] else ''}'."
+        )
+    entry = {SIZES[size.unit]: match["size"]}
     return match["name"].strip(), entry | ({"weight": match["weight"]} if match["weight"] else {})
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, cannot_build
+from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, cannot_build, nearest_batches
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.ramp import Ramp
 from dist_epochs.plan.recipe import BatchRecipe, PhaseRecipe
 
-__all__ = ["batch_of", "lay_over_devices"]
+__all__ = ["batch_of", "data_parallel_size_of", "lay_over_devices"]
 
 
 def batch_of(batch: BatchRecipe, phase: PhaseRecipe) -> int | Ramp:
@@ -22,21 +22,26 @@ def batch_of(batch: BatchRecipe, phase: PhaseRecipe) -> int | Ramp:
     if batch.ramp is not None and batch.ramp.stages is not None:
         return batch.ramp.levels(0)
     samples = _samples(batch.global_batch, length) if batch.global_batch else _product(batch)
-    complete = batch.data_parallel_size and batch.per_device and batch.gradient_accumulation
-    if complete and samples != _product(batch):
+    known = (batch.data_parallel_size, batch.per_device, batch.gradient_accumulation)
+    if all(known) and samples != _product(batch):
         raise BatchError(
             f"global batch {samples} is stated, but {batch.data_parallel_size} devices × {batch.per_device} samples × "
             f"{batch.gradient_accumulation} micro-steps = {_product(batch)}. Leave one of them out, or correct it."
         )
+    if batch.global_batch and batch.gradient_accumulation and batch.ramp is None:
+        _check_factors(samples, batch.data_parallel_size, batch.per_device, batch.gradient_accumulation)
     return batch.ramp.levels(samples) if batch.ramp else samples
 
 
-def lay_over_devices(batch: BatchRecipe, samples: int, data_parallel_size: int, *, partial: bool) -> GlobalBatch:
+def lay_over_devices(
+    batch: BatchRecipe, samples: int, data_parallel_size: int, *, largest: int, partial: bool
+) -> GlobalBatch:
     """How one phase's batch lies over the devices.
 
     Args:
         batch: The recipe's.
         samples: The global batch.
+        largest: The largest global batch of the run; where samples per device are not stated, its slice is.
         data_parallel_size: Devices that see different data.
         partial: Whether this is the last, partial step, which devices share as evenly as it goes.
 
@@ -47,7 +52,7 @@ def lay_over_devices(batch: BatchRecipe, samples: int, data_parallel_size: int, 
     if batch.per_device is None and samples % data_parallel_size and not uneven:
         raise BatchError(cannot_build(samples, data_parallel_size))
     accumulation = batch.gradient_accumulation or 1
-    each = -(-samples // data_parallel_size)
+    each = -(-largest // data_parallel_size)
     per_device = batch.per_device or -(-each // accumulation)
     return GlobalBatch(
         samples=samples,
@@ -55,6 +60,30 @@ def lay_over_devices(batch: BatchRecipe, samples: int, data_parallel_size: int, 
         per_device=per_device,
         uneven=uneven,
     )
+
+
+def data_parallel_size_of(batch: BatchRecipe) -> int:
+    """Devices that see different data: stated, or what global batch ÷ (per device × accumulation) leaves; else one."""
+    if batch.data_parallel_size is not None:
+        return batch.data_parallel_size
+    stated = batch.global_batch
+    if stated is None or stated.unit in (Unit.TOKEN, Unit.POSITION) or batch.ramp is not None:
+        return 1
+    if batch.per_device is None or batch.gradient_accumulation is None:
+        return 1
+    return max(1, int(stated.value) // (batch.per_device * batch.gradient_accumulation))
+
+
+def _check_factors(samples: int, size: int | None, per_device: int | None, accumulation: int) -> None:
+    """Does the stated accumulation, with whatever else is stated, divide the global batch?"""
+    known = accumulation * (size or 1) * (per_device or 1)
+    if samples % known:
+        named = {"devices": size, "per device": per_device, "accumulation": accumulation}
+        factors = " × ".join(f"{value} {name}" for name, value in named.items() if value)
+        fits = " or ".join(map(str, nearest_batches(samples, known)))
+        raise BatchError(
+            f"global batch {samples} does not divide by {factors} = {known}. Nearest: {fits}. Nothing was rounded."
+        )
 
 
 def _product(batch: BatchRecipe) -> int:

@@ -51,10 +51,17 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One number or word, read by a function that raises `ValueError`."""
+    """One number or word, read by a function that raises `ValueError`.
+
+    Attributes:
+        parse: The function.
+        types: JSON types that may stand there.
+        least: Of a number: the least that is read; its spellings as text have a digit. None for words.
+    """
 
     parse: Callable[[Any], Any]
     types: tuple[str, ...] = ("string", "number")
+    least: int | None = None
 
     def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
         """The value, or None and a problem."""
@@ -66,7 +73,8 @@ class Value:
 
     def schema(self) -> dict[str, Any]:
         """Its JSON schema."""
-        return {"type": list(self.types) if len(self.types) > 1 else self.types[0]}
+        schema: dict[str, Any] = {"type": list(self.types) if len(self.types) > 1 else self.types[0]}
+        return schema if self.least is None else schema | {"minimum": self.least, "pattern": "[0-9]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,7 @@ def read_part(owner: type[Made], data: Any, place: Place, problems: list[Problem
     for name, item in data.items():
         if name not in fields:
             names = (found.name for found in dataclasses.fields(owner))  # type: ignore[arg-type]
-            hint = nearest(str(name), names)
+            hint = _elsewhere(owner, str(name)) or nearest(str(name), names)
             problems.append(Problem((*place, name), f"unknown key '{_dotted((*place, name))}'{hint}", True))
             continue
         found = fields[name]
@@ -211,6 +219,15 @@ def nearest(word: str, words: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known here: {', '.join(candidates)}" if candidates else ""
+
+
+def _elsewhere(owner: type, name: str) -> str:
+    """A key that stands one level deeper."""
+    for found in dataclasses.fields(owner):
+        reader = found.metadata["reader"]
+        if isinstance(reader, Part) and name in _keys(reader.owner):
+            return f"; did you mean '{found.name}.{name}'?"
+    return ""
 
 
 def _keys(owner: type) -> dict[str, dataclasses.Field[Any]]:

@@ -33,13 +33,15 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
     batch = recipe.batch
     if not batch.is_foreign:
         return None
-    per_device = batch.per_device or 1  # not stated: windows are then cut between samples
+    per_device, accumulation = _micro_batches(recipe, data_parallel_size)
+    # a window of one micro-step is partial where its micro-batch is short; else what Accelerate and the Trainer do
+    unsaid: Uneven = "drop" if batch.last_window == "drop" and accumulation == 1 else "pad"
     loader = Loader(
         samples=_corpus_samples(recipe, facts),
         per_device=per_device,
         data_parallel_size=data_parallel_size,
-        gradient_accumulation=_accumulation(recipe, per_device, data_parallel_size),
-        uneven=_UNEVEN.get(batch.uneven, "pad"),  # what Accelerate and the Trainer do if nothing is said
+        gradient_accumulation=accumulation,
+        uneven=_UNEVEN.get(batch.uneven, unsaid),
         last_window=batch.last_window or "flush",
     )
     (phase,) = recipe.phases
@@ -96,13 +98,13 @@ def _corpus_samples(recipe: Recipe, facts: CorpusFacts | None) -> int:
     )
 
 
-def _accumulation(recipe: Recipe, per_device: int, data_parallel_size: int) -> int:
-    """Micro-steps per window, stated or from the global batch."""
+def _micro_batches(recipe: Recipe, data_parallel_size: int) -> tuple[int, int]:
+    """Samples per device and micro-step, and micro-steps per window, stated or from the global batch."""
     batch = recipe.batch
-    if batch.per_device is not None and batch.gradient_accumulation is not None and batch.global_batch is None:
-        return batch.gradient_accumulation
     samples = batch_of(batch, recipe.phases[0])
     assert isinstance(samples, int)  # a loop has no ramp
-    if samples % (per_device * data_parallel_size):
+    known = batch.per_device or batch.gradient_accumulation or 1
+    if samples % (known * data_parallel_size):
         raise BatchError(cannot_build(samples, data_parallel_size, batch.per_device))
-    return samples // (per_device * data_parallel_size)
+    other = samples // (known * data_parallel_size)
+    return (known, other) if batch.per_device is not None else (other, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from math import lcm
 
 from dist_epochs.errors import InputError
 
@@ -60,9 +61,10 @@ def shares_by_temperature(sizes: Mapping[str, Fraction], temperature: Fraction) 
         >>> shares_by_temperature({"en": Fraction(81), "sw": Fraction(1)}, Fraction(2))
         {'en': Fraction(9, 10), 'sw': Fraction(1, 10)}
     """
-    if temperature == 1:
-        total = sum(sizes.values())
-        return {name: size / total for name, size in sizes.items()}
+    total = sum(sizes.values(), Fraction(0))
+    exact = {name: size / total for name, size in sizes.items()}
+    if temperature == 1 and lcm(*(share.denominator for share in exact.values())) <= TEMPERATURE_DIGITS:
+        return exact
     largest = max(sizes.values())
     powers = {name: float(size / largest) ** float(1 / temperature) for name, size in sizes.items()}
     total_power = sum(powers.values())

@@ -61,6 +61,8 @@ def model_cost(model: ModelRecipe | None) -> ModelCost | None:
         InputError: If a configuration of a known family makes no sense, or parameters are no whole number.
     """
     if model is not None and model.parameters is not None:
+        if architecture_of(model) is not None:
+            raise InputError("model.parameters is stated, and model.config says how many there are; keep one")
         if model.parameters.value.denominator != 1:
             raise InputError(f"model.parameters is {model.parameters.text}: it must be a whole number")
         return SixPerParameter(int(model.parameters.value))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.arithmetic.layout import Excess
 from dist_epochs.arithmetic.loader import Loader, LoaderCounts
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.schedule import Phase
@@ -29,6 +30,7 @@ class SourcePlan:
         epochs: Samples drawn ÷ samples of the source.
         share: Share of all samples.
         size: Tokens or samples of the source, in the unit of the corpus.
+        epochs_at: Of a source that was not counted: epochs at each length.
         fitting_share: Where the recipe caps repeats and this source is beyond: the share that fits.
     """
 
@@ -38,6 +40,7 @@ class SourcePlan:
     epochs: Fraction
     share: Fraction
     size: Fraction
+    epochs_at: Mapping[int, Fraction] = field(default_factory=dict)
     fitting_share: Fraction | None = None
 
 
@@ -73,17 +76,16 @@ class Plan:
         phases: Steps, length and global batch of each stretch of equal steps.
         stretches: For each of them, the phase of the recipe it is a part of.
         batches: How each one's batch lies over the devices.
-        excess: What the run takes beyond the amount asked for; negative: less.
-        measure: What that amount counts: steps, samples, tokens, epochs, hours, FLOPs or money.
+        excesses: What rounding to whole steps did to the amounts asked for.
         has_partial_step: Whether the last step draws less, what is left of the amount.
         loop: Somebody else's loop, where one is planned; it then holds steps, micro-steps and samples.
         facts: The counted corpus, if there is one.
         corpus_size: One pass, counted or stated, in tokens or samples.
         passes: Exact counts of each pass of each source in each phase.
-        sources: Samples, tokens and epochs of each source.
-        coverage: Share of the documents drawn at least once; expected, where it is left to chance.
         cost: What it takes to compute.
         fingerprint: Digest of all that decides which samples are drawn.
+        sources: Samples, tokens and epochs of each source.
+        coverage: Share of the documents drawn at least once; expected, where it is left to chance.
         warnings: What is estimated, missing, or easily misread.
     """
 
@@ -91,17 +93,16 @@ class Plan:
     phases: tuple[Phase, ...]
     stretches: tuple[int, ...]
     batches: tuple[GlobalBatch, ...]
-    excess: Fraction
-    measure: str
+    excesses: tuple[Excess, ...]
     has_partial_step: bool
     loop: Loop | None
     facts: CorpusFacts | None
     corpus_size: Quantity | None
     passes: Mapping[PassKey, Counts] | None
-    sources: tuple[SourcePlan, ...]
-    coverage: Fraction | float | None
     cost: Cost
     fingerprint: str
+    sources: tuple[SourcePlan, ...] = ()
+    coverage: Fraction | float | None = None
     warnings: tuple[Warning, ...] = ()
 
     @property
@@ -132,10 +133,8 @@ class Plan:
     @property
     def micro_steps(self) -> int:
         """Forward and backward passes on each device (on the busiest one, where they differ)."""
-        if self.loop and self.recipe.batch.per_device is not None:
-            return self.loop.counts.micro_steps
         if self.loop:
-            return self.loop.counts.steps * self.batches[0].gradient_accumulation
+            return self.loop.counts.micro_steps
         return sum(
             phase.steps * batch.gradient_accumulation for phase, batch in zip(self.phases, self.batches, strict=True)
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
-from dist_epochs.arithmetic.batch import GlobalBatch
+from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, nearest_batches
 from dist_epochs.arithmetic.counts import Draw, draws
 from dist_epochs.arithmetic.layout import Layout
 from dist_epochs.arithmetic.mixture import Mixture
@@ -17,15 +17,15 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.cost.memory import Memory, device_memory
-from dist_epochs.plan.global_batch import lay_over_devices
+from dist_epochs.plan.global_batch import data_parallel_size_of, lay_over_devices
 from dist_epochs.plan.loops import loop_of
 from dist_epochs.plan.mixing import shares_of
 from dist_epochs.plan.models import architecture_of, check_positions, model_cost
 from dist_epochs.plan.plan import Loop, Plan
-from dist_epochs.plan.pricing import USUAL_PRECISION, ModelCost, Speed, price, speed_of
+from dist_epochs.plan.pricing import USUAL_PRECISION, ModelCost, price, price_per_position, speed_of
 from dist_epochs.plan.recipe import Recipe
 from dist_epochs.plan.rules import check
-from dist_epochs.plan.scheduling import PricePerPosition, layout_of
+from dist_epochs.plan.scheduling import layout_of
 from dist_epochs.plan.shares import CorpusCounter, coverage_of, sources_of
 
 __all__ = ["CorpusCounter", "fingerprint", "make_plan", "mixture_of"]
@@ -63,42 +63,32 @@ def make_plan(
         facts = facts.only(mixture.names)
     model = model or model_cost(recipe.model)
     speed = speed_of(recipe.hardware, recipe.batch, recipe.precision)
-    price_of_one = _price_per_position(recipe, model, speed)
-    if recipe.batch.is_foreign and mixture is not None and len(mixture.names) > 1:
-        raise InputError(
-            "batch: last_window and uneven: pad, drop, keep plan passes over one corpus, and this is a mixture of "
-            f"{', '.join(mixture.names)}. Plan one source, or leave them out."
-        )
-    size = data_parallel_size or recipe.batch.data_parallel_size or 1
+    price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed)
+    _check_one_source(recipe, mixture)
+    size = data_parallel_size or data_parallel_size_of(recipe.batch)
     loop = loop_of(recipe, facts, size, price_of_one)
     layout = _loop_layout(loop, recipe) if loop else layout_of(recipe, facts, price_of_one)
     batches = tuple(
-        _batch_of_loop(recipe, loop)
-        if loop
-        else lay_over_devices(recipe.batch, phase.global_batch, size, partial=layout.is_partial(index))
+        _batch_of_loop(loop) if loop else _laid(recipe, layout, index, size)
         for index, phase in enumerate(layout.phases)
     )
     drawn = _draws(layout, mixture, facts) if not loop and not recipe.batch.replacement else None
-    passes = {draw.key: counter.count(draw) for draw in drawn} if drawn and counter else None
-    plan = Plan(
+    draft = Plan(
         recipe=recipe,
         phases=layout.phases,
         stretches=layout.stretches,
         batches=batches,
-        excess=layout.excess,
-        measure=layout.measure,
+        excesses=layout.excesses,
         has_partial_step=layout.partial,
         loop=loop,
         facts=facts,
         corpus_size=Quantity.exact(facts.tokens, Unit.TOKEN) if facts else recipe.corpus.size,
-        passes=passes,
-        sources=(),
-        coverage=None,
+        passes={draw.key: counter.count(draw) for draw in drawn} if drawn and counter else None,
         cost=price(_priced(layout, loop), model, speed, _memory(recipe, batches, layout.phases)),
         fingerprint=fingerprint(recipe, layout.phases, facts, mixture),
     )
-    plan = replace(plan, sources=sources_of(plan, mixture, drawn))
-    plan = replace(plan, coverage=coverage_of(plan, drawn, counter))
+    draft = replace(draft, sources=sources_of(draft, mixture, drawn))
+    plan = replace(draft, coverage=coverage_of(draft, drawn, counter))
     return replace(plan, warnings=check(plan, data_parallel_size))
 
 
@@ -136,43 +126,13 @@ def fingerprint(recipe: Recipe, phases: Iterable[Phase], facts: CorpusFacts | No
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _price_per_position(recipe: Recipe, model: ModelCost | None, speed: Speed | None) -> PricePerPosition:
-    """What positions take of a budget in hours, FLOPs or money, where the recipe states enough."""
-
-    def price_of_one(unit: str, length: int) -> Fraction:
-        per_token = Fraction(model.flops_per_token(length)) if model else None
-        if unit == "flops":
-            if per_token is None:
-                raise InputError("a budget in FLOPs needs the model they are spent on: give model.config or parameters")
-            return per_token
-        device_hours = speed.device_hours(1, per_token) if speed else None
-        devices, rate = recipe.batch.devices, speed.hardware.price if speed else None
-        if unit == "money" and rate is None:
-            raise InputError("a budget in money needs hardware.price, the price of one device for one hour")
-        if devices is None:
-            raise InputError(
-                f"a budget in {unit} needs batch.devices: hours are counted from start to end on all of them"
-            )
-        if speed is None or device_hours is None:
-            raise InputError(
-                f"a budget in {unit} needs to know how fast it goes: give hardware.tokens_per_second, or a model and "
-                "hardware.device (or peak_tflops)"
-            )
-        per_hour = Fraction(1) if rate is None or unit == "hours" else rate * devices
-        return device_hours.point / devices * per_hour / _share_that_computes(recipe, speed, per_hour)
-
-    return price_of_one
-
-
-def _share_that_computes(recipe: Recipe, speed: Speed, per_hour: Fraction) -> Fraction:
-    """What restarts leave of a budget in hours or money."""
-    assert recipe.budget is not None  # hours and money stand nowhere else
-    whole = recipe.budget.amount[1] / per_hour
-    if speed.lost_hours >= whole:
+def _check_one_source(recipe: Recipe, mixture: Mixture | None) -> None:
+    """Somebody else's loop passes over one corpus."""
+    if recipe.batch.is_foreign and mixture is not None and len(mixture.names) > 1:
         raise InputError(
-            f"restarts alone take {float(speed.lost_hours):.4g} of {float(whole):.4g} hours: nothing is left to train"
+            "batch: last_window and uneven: pad, drop, keep plan passes over one corpus, and this is a mixture of "
+            f"{', '.join(mixture.names)}. Plan one source, or leave them out."
         )
-    return 1 - speed.lost_hours / whole
 
 
 def _loop_layout(loop: Loop, recipe: Recipe) -> Layout:
@@ -183,13 +143,35 @@ def _loop_layout(loop: Loop, recipe: Recipe) -> Layout:
         sequence_length=recipe.phases[0].sequence_length or 1,
         global_batch=loader.samples_per_round * loader.gradient_accumulation,
     )
-    return Layout(phases=(phase,), stretches=(0,), excess=Fraction(0), measure="samples")
+    return Layout(phases=(phase,), stretches=(0,), excesses=())
 
 
-def _batch_of_loop(recipe: Recipe, loop: Loop) -> GlobalBatch:
+def _laid(recipe: Recipe, layout: Layout, index: int, data_parallel_size: int) -> GlobalBatch:
+    """One phase's batch over the devices; a refusal names the phase, or the ramp."""
+    samples = layout.phases[index].global_batch
+    try:
+        return lay_over_devices(
+            recipe.batch,
+            samples,
+            data_parallel_size,
+            largest=max(phase.global_batch for phase in layout.phases),
+            partial=layout.is_partial(index),
+        )
+    except BatchError as error:
+        if recipe.batch.ramp is not None:
+            raise BatchError(f"batch.ramp, at its level of {samples}: {error}") from None
+        if len({phase.global_batch for phase in layout.phases}) > 1:
+            raise BatchError(f"phases.{layout.stretches[index]}: {error}") from None
+        raise
+
+
+def _batch_of_loop(loop: Loop) -> GlobalBatch:
     loader = loop.loader
-    samples = loader.samples_per_round * loader.gradient_accumulation
-    return lay_over_devices(recipe.batch, samples, loader.data_parallel_size, partial=False)
+    return GlobalBatch(
+        samples=loader.samples_per_round * loader.gradient_accumulation,
+        data_parallel_size=loader.data_parallel_size,
+        per_device=loader.per_device,
+    )
 
 
 def _priced(layout: Layout, loop: Loop | None) -> tuple[Phase, ...]:
@@ -209,12 +191,24 @@ def _memory(recipe: Recipe, batches: tuple[GlobalBatch, ...], phases: tuple[Phas
     return device_memory(
         architecture,
         samples=largest[0].largest_micro_batch,
-        sequence_length=-(-largest[1].sequence_length // recipe.batch.context_parallel),
+        sequence_length=_own_positions(largest[1].sequence_length, recipe.batch.context_parallel),
         precision=recipe.precision or USUAL_PRECISION,
         stage=recipe.hardware.zero_stage,
-        data_parallel_size=largest[0].data_parallel_size,
+        recompute=recipe.hardware.activation_checkpointing,
+        data_parallel_size=largest[0].data_parallel_size * recipe.batch.context_parallel,  # they shard states too
         model_parallel=recipe.batch.tensor_parallel * recipe.batch.pipeline_parallel,
     )
+
+
+def _own_positions(length: int, context_parallel: int) -> int:
+    """Positions of a sample that one device holds."""
+    if length % context_parallel:
+        fits = " or ".join(map(str, nearest_batches(length, context_parallel)))
+        raise InputError(
+            f"context_parallel {context_parallel} does not divide the sequence length {length}: each device would hold "
+            f"{length}/{context_parallel} positions. Use a length of {fits}. Nothing was rounded."
+        )
+    return length // context_parallel
 
 
 def _draws(layout: Layout, mixture: Mixture | None, facts: CorpusFacts | None) -> tuple[Draw, ...] | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.schedule import Phase
+from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.hardware import Device, find_device
 from dist_epochs.plan.cost.memory import Memory
-from dist_epochs.plan.recipe import BatchRecipe, HardwareRecipe
+from dist_epochs.plan.recipe import BatchRecipe, BudgetRecipe, HardwareRecipe
 
 __all__ = [
     "GUESSED_MFU",
@@ -22,6 +23,7 @@ __all__ = [
     "SixPerParameter",
     "Speed",
     "price",
+    "price_per_position",
     "speed_of",
 ]
 
@@ -89,6 +91,7 @@ class Speed:
         device: The device's row in the table, if it is named.
         devices: All devices of the launch, those that see the same data included; None if not stated.
         peak: Dense peak of one device in FLOP/s.
+        precision: What the peak holds for.
         mfu: Share of it that the model's FLOPs reach.
         positions_per_second: Measured, over all devices; then peak and MFU are not used.
     """
@@ -97,6 +100,7 @@ class Speed:
     device: Device | None
     devices: int | None
     peak: Fraction | None
+    precision: str
     mfu: tuple[Fraction, Fraction]
     positions_per_second: Fraction | None
 
@@ -114,11 +118,12 @@ class Speed:
         return hardware.restarts * (hardware.checkpoint_every / 2 + hardware.restart_time)
 
     def device_hours(self, positions: int, flops: Fraction | None) -> Range | None:
-        """Hours of computing, added over devices; None if too little is known."""
+        """Hours of computing, added over devices (of one, where a measured run has no number of them).
+
+        None if too little is known.
+        """
         if self.positions_per_second is not None:
-            if self.devices is None:
-                return None
-            hours = self.devices * positions / self.positions_per_second / 3600
+            hours = (self.devices or 1) * positions / self.positions_per_second / 3600
             return Range(hours, hours)
         if self.peak is None or flops is None:
             return None
@@ -170,6 +175,11 @@ class Cost:
             "mfu": [json_number(end) for end in speed.mfu] if speed and speed.positions_per_second is None else None,
             "peak_flops": json_number(speed.peak) if speed else None,
             "device": speed.device.name if speed and speed.device else None,
+            "precision": speed.precision if speed else None,
+            "zero_stage": speed.hardware.zero_stage if speed else None,
+            "price_per_device_hour": json_number(speed.hardware.price) if speed else None,
+            "lost_hours": json_number(speed.lost_hours) if speed else None,
+            "states_bytes": json_number(self.memory.states) if self.memory else None,
         }
 
 
@@ -190,6 +200,7 @@ def speed_of(hardware: HardwareRecipe | None, batch: BatchRecipe, precision: str
         device=device,
         devices=batch.devices,
         peak=peak,
+        precision=precision or USUAL_PRECISION,
         mfu=hardware.mfu or GUESSED_MFU,
         positions_per_second=hardware.tokens_per_second,
     )
@@ -210,12 +221,11 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
     wall = device = money = None
     if speed is not None and computed is not None:
         device = computed
-        if speed.devices is not None:
-            wall = Range(
-                computed.low / speed.devices + speed.lost_hours, computed.high / speed.devices + speed.lost_hours
-            )
-            device = wall * speed.devices
-        money = device * speed.hardware.price if speed.hardware.price else None
+        devices = speed.devices or (1 if speed.positions_per_second is not None else None)
+        if devices is not None:
+            wall = Range(computed.low / devices + speed.lost_hours, computed.high / devices + speed.lost_hours)
+        device = wall * speed.devices if wall and speed.devices else computed if wall is None else None
+        money = device * speed.hardware.price if device and speed.hardware.price else None
     return Cost(
         parameters=parameters,
         flops_per_token=per_token,
@@ -227,3 +237,44 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
         price=money,
         memory=memory,
     )
+
+
+def price_per_position(
+    budget: BudgetRecipe | None, batch: BatchRecipe, model: ModelCost | None, speed: Speed | None
+) -> Callable[[str, int], Fraction]:
+    """What positions take of a budget in hours, FLOPs or money, where the recipe states enough."""
+
+    def price_of_one(unit: str, length: int) -> Fraction:
+        per_token = Fraction(model.flops_per_token(length)) if model else None
+        if unit == "flops":
+            if per_token is None:
+                raise InputError("a budget in FLOPs needs the model they are spent on: give model.config or parameters")
+            return per_token
+        device_hours = speed.device_hours(1, per_token) if speed else None
+        devices, rate = batch.devices, speed.hardware.price if speed else None
+        if unit == "money" and rate is None:
+            raise InputError("a budget in money needs hardware.price, the price of one device for one hour")
+        if devices is None:
+            raise InputError(
+                f"a budget in {unit} needs batch.devices: hours are counted from start to end on all of them"
+            )
+        if speed is None or device_hours is None:
+            raise InputError(
+                f"a budget in {unit} needs to know how fast it goes: give hardware.tokens_per_second, or a model and "
+                "hardware.device (or peak_tflops)"
+            )
+        per_hour = Fraction(1) if rate is None or unit == "hours" else rate * devices
+        return device_hours.point / devices * per_hour / _share_that_computes(budget, speed, per_hour)
+
+    return price_of_one
+
+
+def _share_that_computes(budget: BudgetRecipe | None, speed: Speed, per_hour: Fraction) -> Fraction:
+    """What restarts leave of a budget in hours or money."""
+    assert budget is not None  # hours and money stand nowhere else
+    whole = budget.amount[1] / per_hour
+    if speed.lost_hours >= whole:
+        raise InputError(
+            f"restarts alone take {float(speed.lost_hours):.4g} of {float(whole):.4g} hours: nothing is left to train"
+        )
+    return 1 - speed.lost_hours / whole

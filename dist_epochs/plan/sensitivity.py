@@ -9,7 +9,7 @@ from math import log
 from typing import Any
 
 from dist_epochs.arithmetic.loader import LastWindow
-from dist_epochs.arithmetic.quantity import Quantity, json_number
+from dist_epochs.arithmetic.quantity import Quantity, Unit, json_number
 from dist_epochs.errors import InputError
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.recipe import Recipe
@@ -17,6 +17,8 @@ from dist_epochs.plan.recipe import Recipe
 __all__ = ["Move", "what_moves"]
 
 USUAL_RATIO = Fraction(5, 4)
+ROUND_NUMBER = Fraction(96, 100)
+
 SMALLEST = 1.005
 """A change of less than half a percent moves nothing."""
 
@@ -100,14 +102,19 @@ def _words(plan: Plan, replan: Callable[[Recipe], Plan]) -> Iterator[Move]:
     other = USUAL_RATIO if ratio.value == 1 else Fraction(1)
     corpus = replace(plan.recipe.corpus, tokens_per_word=Quantity.exact(other))
     name = "one token per word" if other == 1 else f"{float(other):g} tokens per word"
-    yield from _move(name, _epochs(plan), _epochs(replan(replace(plan.recipe, corpus=corpus))), "words-as-tokens")
+    changed = replan(replace(plan.recipe, corpus=corpus))
+    if changed.steps != plan.steps:  # epochs are asked for, so steps follow the corpus
+        steps = Fraction(plan.steps), Fraction(changed.steps)
+        yield from _move(name, *steps, "words-as-tokens", "steps")
+    else:
+        yield from _move(name, _epochs(plan), _epochs(changed), "words-as-tokens")
 
 
 def _corpus_digits(plan: Plan) -> Iterator[Move]:
     """A corpus is as large as its digits say, give or take half of the last one."""
     size, epochs = plan.corpus_size, _epochs(plan)
-    if size is None or epochs is None or size.low == size.high or size.low <= 0:
-        return
+    if size is None or epochs is None or size.unit is Unit.SAMPLE or size.low < size.value * ROUND_NUMBER:
+        return  # samples are counted, and one digit is a round number
     amounts = {name for name, _ in filter(None, (phase.amount for phase in plan.recipe.phases))}
     if "epochs" in amounts or (plan.recipe.budget is not None and plan.recipe.budget.epochs is not None):
         return  # what is asked for does not move
@@ -126,9 +133,11 @@ def _windows(plan: Plan, replan: Callable[[Recipe], Plan]) -> Iterator[Move]:
             changed = replan(replace(plan.recipe, batch=replace(plan.recipe.batch, last_window=policy)))
         except InputError:  # a pass may have no whole window to keep
             continue
-        yield from _move(f"last window: {policy}", _epochs(plan), _epochs(changed), "partial-window")
-        steps = Fraction(plan.steps), Fraction(changed.steps)
-        yield from _move(f"last window: {policy}", *steps, "partial-window", "steps")
+        if changed.steps != plan.steps:
+            steps = Fraction(plan.steps), Fraction(changed.steps)
+            yield from _move(f"last window: {policy}", *steps, "partial-window", "steps")
+        else:
+            yield from _move(f"last window: {policy}", _epochs(plan), _epochs(changed), "partial-window")
 
 
 def _mfu(plan: Plan) -> Iterator[Move]:

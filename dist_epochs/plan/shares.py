@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 from typing import Protocol
 
 from dist_epochs.arithmetic.counts import Counts, Draw
@@ -78,18 +79,23 @@ def _stated_sources(plan: Plan, mixture: Mixture) -> tuple[SourcePlan, ...]:
     spans = Schedule(plan.phases).spans()
     result = []
     for number, name in enumerate(mixture.names):
-        samples, positions = 0, 0
+        size = sources[name].size
+        drawn: dict[int, int] = {}
         for span in spans:
             count = mixture.drawn(number, span.stop) - mixture.drawn(number, span.start)
-            samples += count
-            positions += count * span.sequence_length
-        size = sources[name].size
+            drawn[span.sequence_length] = drawn.get(span.sequence_length, 0) + count
+        samples = sum(drawn.values())
+        positions = sum(count * length for length, count in drawn.items())
+        epochs_at = {
+            length: count * (length if plan.counts_tokens else 1) / size.value for length, count in drawn.items()
+        }
         result.append(
             SourcePlan(
                 name=name,
                 samples=samples,
                 tokens=positions if plan.counts_tokens else None,
-                epochs=(positions if plan.counts_tokens else samples) / size.value,
+                epochs=sum(epochs_at.values(), Fraction(0)),
+                epochs_at=epochs_at,
                 share=Fraction(mixture.weights[number], mixture.period),
                 size=size.value,
             )
@@ -113,15 +119,28 @@ def coverage_of(plan: Plan, drawn: tuple[Draw, ...] | None, counter: CorpusCount
             for source in plan.facts.sources
         )
         return Fraction(seen, plan.facts.documents)
-    epochs, one = plan.epochs["samples"], Fraction(1)
     if plan.recipe.batch.replacement:
         return _coverage_by_chance(plan)
     if plan.loop is not None:
         return expected_loop_coverage(plan.loop)
+    return None if plan.facts is not None else _expected_coverage(plan)
+
+
+def _expected_coverage(plan: Plan) -> Fraction | None:
+    """Of a stated corpus. Every length has an order of its own, so what one misses another may draw."""
+    missed = Fraction(0)
+    whole = sum((source.size for source in plan.sources), Fraction(0))
+    for source in plan.sources:
+        missed += _missed(source.epochs_at.values()) * source.size / whole
     if plan.sources:
-        size = sum((source.size for source in plan.sources), Fraction(0))
-        return sum((min(one, source.epochs) * source.size for source in plan.sources), Fraction(0)) / size
-    return None if epochs is None or plan.facts is not None else min(one, epochs)
+        return 1 - missed
+    known = [epochs for length in plan.lengths if (epochs := plan.epochs_at(length)) is not None]
+    return 1 - _missed(known) if len(known) == len(plan.lengths) else None
+
+
+def _missed(epochs: Iterable[Fraction]) -> Fraction:
+    """Share that no length draws, each having its own order."""
+    return prod((1 - min(Fraction(1), each) for each in epochs), start=Fraction(1))
 
 
 def _coverage_by_chance(plan: Plan) -> float | None:

@@ -63,7 +63,8 @@ def parse_sweep(text: str) -> tuple[str, tuple[str, ...]]:
 def sweep(document: Document, text: str, planner: Planner) -> Sweep:
     """Plan a document with each value of a setting.
 
-    The first value's plan is the base: its steps, and what it draws, are kept in the two series.
+    The two series keep the steps of the recipe as it stands, and what it draws; of the first value that can
+    be planned, where the recipe does not state the setting.
 
     Args:
         document: The recipe.
@@ -71,12 +72,13 @@ def sweep(document: Document, text: str, planner: Planner) -> Sweep:
         planner: Plans a document.
 
     Raises:
-        InputError: If not even the first value gives a plan, or the setting is the run's length.
+        InputError: If there is no plan to compare with, the setting is the run's length, or it belongs to one of
+            several phases.
     """
     name, values = parse_sweep(text)
-    place = _place(name)
+    place = _place(name, document)
     _refuse_a_speed_that_was_measured(document, name)
-    base = planner(_changed(document, place, values[0]))
+    base = _base(document, place, values, planner)
     unit: Literal["tokens", "samples"] = "tokens" if base.positions is not None else "samples"
     steps = [_kept(base, index, "steps") for index in range(len(base.recipe.phases))]
     data = [_kept(base, index, unit) for index in range(len(base.recipe.phases))]
@@ -88,7 +90,20 @@ def sweep(document: Document, text: str, planner: Planner) -> Sweep:
     )
 
 
-def _place(name: str) -> Place:
+def _base(document: Document, place: Place, values: Sequence[str], planner: Planner) -> Plan:
+    """The plan that both series keep something of."""
+    if document.get(place) is not None:
+        return planner(document)
+    errors = []
+    for value in values:
+        try:
+            return planner(_changed(document, place, value))
+        except InputError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _place(name: str, document: Document) -> Place:
     flag = name.removeprefix("--").replace("-", "_")
     if flag in BUDGET_FLAGS:
         raise InputError(
@@ -97,6 +112,12 @@ def _place(name: str) -> Place:
     if flag == "devices":
         return ("batch", "devices")
     if flag == "sequence_length":
+        phases = document.get(("phases",))
+        if isinstance(phases, list) and len(phases) > 1:
+            raise InputError(
+                f"--sweep {name}: the recipe has {len(phases)} phases with lengths of their own, so there is no one "
+                "length to change. Sweep one of them: --sweep phases.0.sequence_length=…"
+            )
         return ("phases", 0, "sequence_length")
     if flag in SETTING_FLAGS:
         return SETTING_FLAGS[flag]

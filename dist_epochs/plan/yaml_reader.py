@@ -104,7 +104,7 @@ class Document:
         """
         target: Any = self.data
         for at, part in enumerate(place[:-1]):
-            self._lines.setdefault(place[: at + 1], where)
+            self._lines.setdefault(place[: at + 1], self._lines[()])
             if isinstance(target, dict) and target.get(str(part)) is None:
                 target[str(part)] = {}
             target = _part(target, part, place[: at + 1], where)

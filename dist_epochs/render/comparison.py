@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from dist_epochs.plan.cost.memory import Memory
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.plan.pricing import Range
 from dist_epochs.plan.sweep import Sweep, SweptPlan
 from dist_epochs.render.cost import span
 from dist_epochs.render.text import number, scaled, short, table
@@ -18,6 +20,10 @@ GIB = 2**30
 Shown = TypeVar("Shown")
 
 
+def _gib(memory: Memory) -> str:
+    return span(Range(memory.low / GIB, memory.high / GIB))
+
+
 def _known(show: Callable[[Shown], str], value: Shown | None) -> str | None:
     return None if value is None else show(value)
 
@@ -25,6 +31,8 @@ def _known(show: Callable[[Shown], str], value: Shown | None) -> str | None:
 ROWS: Sequence[tuple[str, Callable[[Plan], str | None]]] = (
     ("devices", lambda plan: number(plan.devices)),
     ("global batch", lambda plan: number(max(phase.global_batch for phase in plan.phases))),
+    ("per device", lambda plan: number(plan.batches[0].per_device)),
+    ("accumulation", lambda plan: number(max(batch.gradient_accumulation for batch in plan.batches))),
     ("steps", lambda plan: number(plan.steps)),
     ("micro-steps", lambda plan: number(plan.micro_steps)),
     ("samples", lambda plan: short(plan.samples)),
@@ -34,7 +42,7 @@ ROWS: Sequence[tuple[str, Callable[[Plan], str | None]]] = (
     ("hours", lambda plan: _known(span, plan.cost.wall_hours)),
     ("device-hours", lambda plan: _known(span, plan.cost.device_hours)),
     ("price", lambda plan: _known(span, plan.cost.price)),
-    ("memory, GiB", lambda plan: f"{float(plan.cost.memory.high / GIB):.3g}" if plan.cost.memory else None),
+    ("memory, GiB", lambda plan: _known(_gib, plan.cost.memory)),
 )
 """What is compared; a row that no plan knows is left out."""
 
@@ -43,8 +51,12 @@ def comparison_text(plans: Sequence[Plan]) -> str:
     """Two or more plans side by side, and the warnings of each."""
     parts = [_columns([plan.name for plan in plans], plans)]
     for plan in plans:
-        parts += [f"{plan.name}: warning {found.rule}: {found.message}" for found in plan.warnings if not found.is_note]
+        parts += _warnings(plan.name, plan)
     return "\n".join(parts)
+
+
+def _warnings(title: str, plan: Plan) -> list[str]:
+    return [f"{title}: warning {found.rule}: {found.message}" for found in plan.warnings if not found.is_note]
 
 
 def comparison_json(plans: Sequence[Plan]) -> dict[str, Any]:
@@ -88,6 +100,8 @@ def _series(title: str, setting: str, series: Sequence[SweptPlan]) -> Iterator[s
     for swept in series:
         if swept.error is not None:
             yield f"  {setting} {swept.value}: {swept.error}"
+        elif swept.plan is not None:
+            yield from (f"  {line}" for line in _warnings(f"{setting} {swept.value}", swept.plan))
 
 
 def _columns(titles: Sequence[str], plans: Sequence[Plan]) -> str:

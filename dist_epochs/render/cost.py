@@ -31,7 +31,7 @@ def cost_rows(plan: Plan) -> Iterator[Row]:
         low, high = cost.memory.low / GIB, cost.memory.high / GIB
         stage = cost.speed.hardware.zero_stage if cost.speed else 0
         states = f"{float(cost.memory.states / GIB):.3g} of it weights, gradients and Adam (ZeRO stage {stage})"
-        yield "memory", f"{float(low):.3g}–{float(high):.3g} GiB", f"a device, {states}; activations are estimated"
+        yield "memory", f"{span(Range(low, high))} GiB", f"a device, {states}; activations are estimated"
 
 
 def span(found: Range) -> str:
@@ -47,13 +47,13 @@ def span(found: Range) -> str:
 
 
 def _time_rows(cost: Cost) -> Iterator[Row]:
-    speed, hours = cost.speed, cost.device_hours
-    if speed is None or hours is None:
+    speed, hours, wall = cost.speed, cost.device_hours, cost.wall_hours
+    if speed is None or (hours is None and wall is None):
         return
     how = _how_fast(cost)
-    wall = cost.wall_hours
-    if wall is None:
+    if wall is None and hours is not None:
         yield "device-hours", span(hours), how
+    if wall is None:
         return
     days = (
         f" ({span(Range(wall.low / HOURS_A_DAY, wall.high / HOURS_A_DAY))} days)"
@@ -61,7 +61,8 @@ def _time_rows(cost: Cost) -> Iterator[Row]:
         else ""
     )
     lost = f", {scaled(speed.lost_hours)} h of them for {speed.hardware.restarts} restarts" if speed.lost_hours else ""
-    yield "time", f"{span(wall)} h", f"{how}; {span(hours)} device-hours{days}{lost}"
+    total = f"; {span(hours)} device-hours" if hours is not None else ""
+    yield "time", f"{span(wall)} h", f"{how}{days}{lost}{total}"
 
 
 def _how_fast(cost: Cost) -> str:
@@ -73,5 +74,7 @@ def _how_fast(cost: Cost) -> str:
     low, high = (float(end) for end in speed.mfu)
     utilization = f"{high:.0%}" if low == high else f"{high:.0%} to {low:.0%}"
     peak = f"{float(speed.peak / 10**12):,.4g} TFLOP/s"
+    if speed.device is not None and speed.hardware.peak_tflops is None:
+        peak += f" in {speed.precision}"
     guess = ", a guess" if speed.is_guess else ""
     return f"at {utilization} of {peak}{guess}"

@@ -84,8 +84,10 @@ def _rows(plan: Plan) -> Iterator[Row]:
     yield from _epoch_rows(plan)
     if plan.coverage is not None:
         by_chance = isinstance(plan.coverage, float) or plan.recipe.batch.replacement
-        what = "documents" if plan.facts is not None and not plan.loop else "samples"
-        expected = ", expected" if by_chance or (plan.loop is not None and plan.coverage != 1) else ""
+        by_document = plan.facts is not None and not plan.loop and not plan.recipe.batch.replacement
+        what = "documents" if by_document else "samples"
+        is_guess = plan.coverage != 1 and (plan.loop is not None or len(plan.lengths) > 1) and not by_document
+        expected = ", expected" if by_chance or is_guess else ""
         yield "coverage", f"{float(plan.coverage):.2%}", f"of the {what} at least once{expected}"
 
 
@@ -144,15 +146,17 @@ def _loop_rows(plan: Plan) -> Iterator[Row]:
     assert plan.loop is not None
     loader, counts = plan.loop.loader, plan.loop.counts
     rounds = f"{loader.data_parallel_size} × {loader.per_device}"
-    if plan.recipe.batch.per_device is not None:
-        what = f"= {number(loader.drawn_per_pass)} samples ÷ ({rounds}), {loader.uneven} the last round"
-        yield "micro-steps a pass", number(loader.micro_steps_per_pass), what
+    short = loader.samples % loader.samples_per_round
+    ends = f", {loader.uneven} the last round" if short and loader.data_parallel_size > 1 else ""
+    what = f"= {number(loader.drawn_per_pass)} samples ÷ ({rounds}){ends}"
+    yield "micro-steps a pass", number(loader.micro_steps_per_pass), what
     windows = f"= {number(loader.micro_steps_per_pass)} ÷ {loader.gradient_accumulation}"
-    yield "steps a pass", number(loader.steps_per_pass), f"{windows}, {loader.last_window} the last window"
+    partial = loader.micro_steps_per_pass % loader.gradient_accumulation
+    ends = f", {loader.last_window} the last window" if partial else ""
+    yield "steps a pass", number(loader.steps_per_pass), f"{windows}{ends}"
     yield "steps", number(plan.steps), ""
     left = f", {counts.unstepped_micro_steps} of them without a step" if counts.unstepped_micro_steps else ""
-    if plan.recipe.batch.per_device is not None:
-        yield "micro-steps", number(plan.micro_steps), f"on each device{left}"
+    yield "micro-steps", number(plan.micro_steps), f"on each device{left}"
     yield "samples", number(plan.samples), "trained"
     if counts.drawn != counts.samples or loader.dropped_per_pass:
         passes = number(counts.passes_drawn)
@@ -228,8 +232,10 @@ def _steps_from_amount(plan: Plan) -> str:
             return f"= {number(amount)} × {short(plan.corpus_size.value)} ÷ ({per_step}), whole steps"
         case "epochs":
             return f"= {number(amount)} × {number(plan.pass_at(phase.sequence_length))} ÷ {number(phase.global_batch)}"
-        case "hours" | "flops" | "money":
-            return f"what {scaled(amount)} {name} pay for, in whole steps"
+        case "hours" | "flops":
+            return f"what {scaled(amount)} {'FLOPs' if name == 'flops' else name} pay for, in whole steps"
+        case "money":
+            return f"what {scaled(amount)} pays for, in whole steps"
     return ""
 
 
@@ -239,7 +245,7 @@ def _steps_by_length(plan: Plan) -> list[str]:
     for phase, stretch in zip(plan.phases, plan.stretches, strict=True):
         place = (stretch, phase.sequence_length)
         steps[place] = steps.get(place, 0) + phase.steps
-    if len(steps) == 1:
+    if len(steps) == 1 or not plan.has_positions:
         return [f"{number(phase.steps)} of {number(phase.global_batch)}" for phase in plan.phases]
     return [f"{number(count)} at length {length}" for (_, length), count in steps.items()]
 

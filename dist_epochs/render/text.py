@@ -7,6 +7,9 @@ from fractions import Fraction
 
 __all__ = ["aligned", "number", "scaled", "short", "table"]
 
+LARGEST_SCALED = 10**15
+"""From here on scales are no longer read as words."""
+
 SCALES = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
 
 
@@ -32,6 +35,8 @@ def short(value: int | float | Fraction) -> str:
         >>> short(42598400000), short(128000)
         ('42.6B', '128,000')
     """
+    if value >= LARGEST_SCALED:
+        return f"{float(value):.4g}"
     for size, letter in SCALES:
         if value >= size:
             return f"{float(value) / size:.4g}{letter}"

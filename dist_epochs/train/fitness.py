@@ -40,6 +40,8 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
                 f"{path}: batch.{name}_parallel is {size}: this loop trains with DDP or FSDP2, where every device sees "
                 "its own data. Leave it out to train; it can be planned."
             )
+    if model.objective is None:
+        raise InputError(f"{path}: model.objective is missing: masked or causal? It is not known for this family.")
     if model.config is None:
         raise InputError(f"{path}: model.parameters prices a model; to train one, give model.config")
     if recipe.budget is not None and recipe.budget.amount[0] in ("hours", "flops", "money"):

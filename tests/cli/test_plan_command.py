@@ -27,7 +27,7 @@ def test_bert_on_eight_devices_reads_like_this():
         "42.6B  = 256 × (900,000 × 128 + 100,000 × 512)",
         "10.33  = 42.6B ÷ 4.125B  (7.149 at 128, 3.178 at 512)",
         "2.9e+19 FLOPs  667.9M and 710.4M per position",
-        "2.26–3.39 h  at 45% to 30% of 989.4 TFLOP/s, a guess; 18.1–27.1 device-hours",
+        "2.26–3.39 h  at 45% to 30% of 989.4 TFLOP/s in bf16, a guess; 18.1–27.1 device-hours",
         "length 512 throughout                         31.78 epochs  explain sequence-phases",
         "one token per word                            12.91 epochs  explain words-as-tokens",
     ):
@@ -38,7 +38,7 @@ def test_bert_on_eight_devices_reads_like_this():
 def test_somebody_else_s_loop_shows_its_passes():
     text = call("plan", "--corpus", "148 samples", "--per-device", 2, "--gradient-accumulation", 6, "--steps", 200,
                 "--last-window", "drop").stdout  # fmt: skip
-    assert "micro-steps a pass       74  = 148 samples ÷ (1 × 2), pad the last round" in text
+    assert "micro-steps a pass       74  = 148 samples ÷ (1 × 2)" in text
     assert "steps a pass             12  = 74 ÷ 6, drop the last window" in text
     assert "drawn                 2,464  = 16.6486 passes of 148" in text
     assert "last window: flush" in text
@@ -78,10 +78,62 @@ def test_a_sweep_over_a_setting_of_the_recipe():
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [("devices", "write KEY=V1,V2"), ("steps=1,2", "what a sweep keeps"), ("batch.devcies=1,2", "did you mean 'devices'"),
-     ("phases.7.steps=1", "phases.7")],
+     ("phases.7.steps=1", "phases.7"), ("sequence_length=128,512", "2 phases with lengths of their own")],
 )  # fmt: skip
 def test_sweeps_that_cannot_be(sweep, message):
     assert message in call("plan", BERT, "--sweep", sweep, code=2).stderr
+
+
+def test_a_sweep_keeps_what_the_recipe_says():
+    found = json.loads(
+        call("plan", CONFIGS / "gpt2-small.yaml", "--sweep", "sequence_length=512,1024", "--json").stdout
+    )
+    assert [entry["plan"]["steps"] for entry in found["fixed_tokens"]] == [1_200_000, 600_000]
+    named = json.loads(call("plan", BERT, "--devices", 8, "--model", "gpt2", "--set", "phases=[{steps: 10, sequence_length: 512}]",
+                            "--set", "budget=null", "--sweep", "devices=7,8xH100,16xL4", "--json").stdout)  # fmt: skip
+    assert [entry["error"] is None for entry in named["fixed_steps"]] == [False, True, True]
+    assert named["fixed_steps"][2]["plan"]["cost"]["device"] == "L4"
+    assert "keep one" in call("plan", BERT, "--sweep", "devices=1,2", "--sweep", "batch.per_device=1,2", code=2).stderr
+
+
+def test_a_sweep_tells_its_warnings():
+    text = call("plan", CONFIGS / "llama-7b.yaml", "--sweep", "zero_stage=0,3").stdout
+    assert "zero_stage 0: warning memory-too-small" in text
+    assert "zero_stage 3: warning" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", 10], "what does a step draw?"),
+        (["--epochs", 3, "--batch", "8x16"], "none is stated"),
+        ([BERT, "--set", "devices=8"], "did you mean 'batch.devices'?"),
+        (["--batch", "8x16", "--steps", 1, "--corpus", "3B tokens", "--tokens-per-word", 2], "not counted in words"),
+    ],
+)
+def test_errors_that_name_the_fix(arguments, message):
+    assert message in call("plan", *arguments, code=2).stderr
+
+
+def test_a_model_s_configuration_is_no_recipe(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    assert f"give it as --model {tmp_path}/config.json" in call("plan", tmp_path / "config.json", code=2).stderr
+
+
+def test_words_of_sources_take_the_ratio():
+    plan = call("plan", "--source", "a:12M words:50%", "--source", "b:5M words:50%", "--tokens-per-word", "1.25", "--tokens", "10M",
+                "--batch", "8x16", "--json")  # fmt: skip
+    assert json.loads(plan.stdout)["corpus"]["tokens"] == 17_000_000 * 1.25
+
+
+def test_a_cap_of_the_recipe_stays_when_its_corpus_is_replaced(tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "corpus: {tokens: 1B, max_epochs: 4}\nbatch: {global_batch: 8}\nphases: [{steps: 10k, sequence_length: 4096}]\n"
+    )
+    found = json.loads(call("plan", recipe, "--corpus", "11M tokens", "--json").stdout)
+    assert found["name"] == "r"
+    assert "over-the-cap" in [warning["rule"] for warning in found["warnings"]]
 
 
 def test_a_measured_speed_holds_for_one_setting():

@@ -115,7 +115,16 @@ def test_dropping_a_large_batch_loses_data(more):
     assert "(18.08%)" in rules(plan)["dropped-data"]
 
 
-MIXTURE = ["--source", "web:200B:60%", "--source", "code:30B:25%", "--source", "wiki:4B:10%", "--source", "books:5B:5%"]
+MIXTURE = [
+    "--source",
+    "web:200B tokens:60%",
+    "--source",
+    "code:30B tokens:25%",
+    "--source",
+    "wiki:4B tokens:10%",
+    "--source",
+    "books:5B tokens:5%",
+]
 
 
 def test_a_mixture_has_one_epoch_count_per_source():
@@ -130,7 +139,7 @@ def test_a_mixture_has_one_epoch_count_per_source():
     for other in ("web", "code", "books"):
         assert f"{other} " not in rules(plan)["over-the-cap"]
     again = [f"--source={name}:{size}:{fitting[name]:.10f}" for name, size in
-             {"web": "200B", "code": "30B", "wiki": "4B", "books": "5B"}.items()]  # fmt: skip
+             {"web": "200B tokens", "code": "30B tokens", "wiki": "4B tokens", "books": "5B tokens"}.items()]  # fmt: skip
     shares = ask(
         "--tokens", "300B", *[entry[:-6] for entry in again], "--batch", "4Mi tokens", "--sequence-length", 4096
     )

@@ -113,3 +113,75 @@ def test_the_trainer_refuses_what_is_only_planned():
     }.items():
         with pytest.raises(ValueError, match=message):
             check_trainable(replace(recipe, batch=part), Path("r.yaml"))
+
+
+def test_lengths_that_miss_the_same_part_and_different_ones():
+    document = Document("flags")
+    apply_flags(document, {"epochs": "1", "global_batch": "100", "corpus": "100M tokens"})
+    document.put(("phases",), [{"share": "50%", "sequence_length": 125}, {"sequence_length": 500}], "test")
+    found = make_plan(make_recipe(document, Path("flags")))
+    assert float(found.coverage) == pytest.approx(0.75, abs=1e-3)  # each length has its own order
+
+
+def test_flops_over_two_lengths_stay_within():
+    document = Document("flags")
+    apply_flags(document, {"flops": "1.9e18", "global_batch": "4096", "model": "llama-7b"})
+    document.put(("phases",), [{"share": "50%", "sequence_length": 8192}, {"sequence_length": 128}], "test")
+    found = make_plan(make_recipe(document, Path("flags")))
+    assert found.cost.flops <= 19 * 10**17
+
+
+def test_a_loop_in_hours_pays_for_what_it_draws():
+    flags = {"batch": None, "corpus": "1000 samples", "sequence_length": 1024, "model": "gpt2", "per_device": 8,
+             "gradient_accumulation": 15, "last_window": "drop", "hours": 1}  # fmt: skip
+    found = plan(**flags)
+    assert found.cost.wall_hours.point <= 1 < found.cost.wall_hours.point * (found.steps + 1) / found.steps * 1.2
+
+
+def test_states_are_sharded_over_context_parallel_devices_too():
+    flags = {
+        "batch": None,
+        "sequence_length": 8192,
+        "global_batch": 8,
+        "per_device": 1,
+        "zero_stage": 3,
+        "model": "llama-7b",
+    }
+    sharded = plan(**flags, tokens="1B", context_parallel=8)
+    assert float(sharded.cost.memory.states / 2**30) == pytest.approx(12.551, abs=1e-3)
+    with pytest.raises(ValueError, match="does not divide the sequence length 100"):
+        plan(**(flags | {"sequence_length": 100}), tokens="1B", context_parallel=8)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"batch": None, "global_batch": 64, "devices": 4, "gradient_accumulation": 7, "sequence_length": 8}, "4 devices × 7 accumulation = 28"),
+        ({"devices": None, "tensor_parallel": 4}, "give devices too"),
+        ({"restart_time": 5}, "give restarts too"),
+        ({"tokens_per_second": "1M", "mfu": None, "peak_tflops": 100}, "both say how fast"),
+        ({"mfu": "40"}, "for 40 percent write 40%"),
+        ({"hours": "90 parsecs"}, "'30 minutes'"),
+    ],
+)  # fmt: skip
+def test_what_would_have_no_effect_is_refused(flags, message):
+    with pytest.raises(ValueError, match=message):
+        plan(**({"steps": 10} if "hours" not in flags else {}), **flags)
+
+
+def test_devices_that_follow_from_the_batch():
+    found = plan(batch=None, global_batch=64, per_device=8, gradient_accumulation=2, devices=None, sequence_length=8, steps=10,
+                 mfu=None, price=None)  # fmt: skip
+    assert (found.batches[0].data_parallel_size, found.batches[0].gradient_accumulation) == (4, 2)
+
+
+def test_a_measured_rate_needs_no_devices():
+    found = plan(tokens="3.6B", devices=None, tokens_per_second="1M", mfu=None, price=None, model=None)
+    assert float(found.cost.wall_hours.point) == pytest.approx(1, abs=1e-3)
+    assert found.cost.device_hours is None
+
+
+def test_one_size_of_micro_batches_for_a_whole_ramp():
+    found = plan(batch=None, samples="100k", global_batch=1536, sequence_length=8, ramp="16 8 5000", devices=8, model=None, price=None,
+                 mfu=None)  # fmt: skip
+    assert {batch.per_device for batch in found.batches} == {192}

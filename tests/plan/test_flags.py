@@ -120,11 +120,11 @@ def test_flags_that_do_not_fit_the_recipe(tmp_path, text, flags, message):
     ("sources", "message"),
     [
         (["web"], "write NAME:SIZE:WEIGHT"),
-        (["web:3B:50%", "web:4B:50%"], "two sources have the same name"),
-        (["web:3B:50%", "wiki:4B"], "wiki has no weight"),
-        (["web:3B", "wiki:4B"], "does not say how to mix them"),
-        (["web:3B words:1", "wiki:4B:1"], "words and tokens_per_word go together"),
-        (["web:3 samples:1", "wiki:4B:1"], "count all of them the same way"),
+        (["web:3B tokens:50%", "web:4B tokens:50%"], "two sources have the same name"),
+        (["web:3B tokens:50%", "wiki:4B tokens"], "wiki has no weight"),
+        (["web:3B tokens", "wiki:4B tokens"], "does not say how to mix them"),
+        (["web:3B words:1", "wiki:4B tokens:1"], "words and tokens_per_word go together"),
+        (["web:3 samples:1", "wiki:4B tokens:1"], "count all of them the same way"),
     ],
 )
 def test_sources_that_cannot_be_planned(sources, message):

@@ -47,7 +47,13 @@ CASES = {
     "not-counted": ({"corpus": "1B tokens", "steps": 10, "batch": "256x512"}, "dist-epochs tokenize"),
     "devices-not-stated": ({**LOOP, "devices": None}, "the global batch is that of one device"),
     "per-device-not-stated": ({**QUIET, "per_device": None}, "8 samples at once"),
-    "budget-rounded": ({"tokens": 1000, "batch": "4x64"}, "4 whole steps take 24 positions more"),
+    "budget-rounded": ({"tokens": 100_000, "batch": "4x64"}, "391 whole steps take 96 positions more"),
+    "budget-missed": ({"tokens": 300, "batch": "256x512"}, "one whole step takes 130,772 positions more"),
+    "checkpoints-too-rare": ({**PRICED, "restarts": 1, "checkpoint_every": 7200}, "a checkpoint every 7,200 hours"),
+    "fp32-peak": ({**PRICED, "precision": "fp32"}, "TF32 peak of H100 SXM"),
+    "corpus-not-stated": ({"tokens": 1000, "batch": "4x64"}, "--corpus is not given"),
+    "ramp-off-the-micro-batch": ({"samples": 1000, "global_batch": 32, "per_device": 4, "devices": 2, "sequence_length": 8,
+                                  "ramp": "16 4 100"}, "2 levels (20, 28) are no multiples of 2 × 4 = 8"),
     "with-replacement": ({**QUIET, "replacement": True}, "1 epochs of draws see 63.21%"),
     "guessed-mfu": (PRICED, "30% to 45%"),
     "six-per-parameter": ({**PRICED, "model": None, "parameters": "1B"}, "6e+09"),
@@ -74,7 +80,7 @@ def test_nothing_is_said_where_nothing_is_to_be_known():
 
 def test_the_last_step_draws_what_is_left():
     message = found(**{**QUIET, "corpus": "100 samples", "epochs": 2})["budget-rounded"]
-    assert message == "the last step draws the 8 samples that are left of the amount"
+    assert message == "the last step draws what is left of the amount: 8 samples"
     assert plan(**{**QUIET, "corpus": "100 samples", "epochs": 2}).samples == 200
 
 
@@ -89,9 +95,9 @@ def found_in_config(name):
 
 
 def test_every_rule_is_tested_and_has_a_page():
-    elsewhere = {"sequence-phases", "mixture-average"}
+    elsewhere = {"sequence-phases", "mixture-average", "shares-of-the-budget"}
     on_stores = {"not-packed", "no-model", "warmup-beyond-the-run"}  # test_planner.py
-    priced = {"not-priced", "temperature-rounded"}
+    priced = {"not-priced", "temperature-rounded", "weights-beyond-one"}
     assert set(rule_names()) == {*CASES, *elsewhere, *on_stores, *priced}
     for name in rule_names():
         text = page(name)
@@ -115,7 +121,7 @@ def test_a_family_without_a_closed_form(tmp_path):
     [
         ({"model": None}, "a model (--model or --parameters)"),
         ({"devices": 8, "mfu": "40%"}, "the device (--devices 8xH100)"),
-        ({"devices": None, "tokens_per_second": "1M"}, "batch.devices"),
+        ({"devices": None, "tokens_per_second": "1M", "price": 2}, "batch.devices"),
         ({"tokens": None, "samples": 640, "sequence_length": None}, "a sequence length"),
     ],
 )
@@ -129,6 +135,40 @@ def test_samples_without_a_length_have_no_flops():
 
 
 def test_shares_by_temperature_are_told():
-    sources = ["en:81B", "sw:1B"]
+    sources = ["en:81B tokens", "sw:1B tokens"]
     assert "en 0.9000, sw 0.1000" in found(*sources, temperature=2, tokens="1B", batch="64x512")["temperature-rounded"]
     assert "temperature-rounded" not in found(*sources, temperature=1, tokens="1B", batch="64x512")
+
+
+def test_weights_that_look_like_shares_and_are_none():
+    run = {"tokens": "1B", "batch": "64x512"}
+    assert "add up to 1.2" in found("a:1B tokens:60%", "b:1B tokens:60%", **run)["weights-beyond-one"]
+    for fine in (("a:1B tokens:60%", "b:1B tokens:40%"), ("a:1B tokens:3", "b:1B tokens:1")):
+        assert "weights-beyond-one" not in found(*fine, **run)
+
+
+def test_shares_follow_the_unit_of_the_budget():
+    path = Path(__file__).parent.parent.parent / "configs/bert-base.yaml"
+    document = Document.read(path)
+    apply_flags(document, {"epochs": "40"})
+    made = make_plan(make_recipe(document, path))
+    message = {warning.rule: warning.message for warning in made.warnings}["shares-of-the-budget"]
+    assert message.startswith("90% of the epochs are 97.297% of the steps")
+    assert "shares-of-the-budget" not in found_in_config("bert-base")
+
+
+def test_the_steps_that_hours_pay_for_are_a_range_where_the_speed_is():
+    flags = {name: text for name, text in PRICED.items() if name != "tokens"} | {"hours": 10}
+    assert "the budget may pay for" in found(**flags)["guessed-mfu"]
+    assert "guessed-mfu" not in found(**flags, mfu="40%")
+
+
+def test_a_phase_that_misses_its_amount_on_the_way_is_told():
+    document = Document("flags")
+    apply_flags(document, {"steps": "1", "batch": "64x8"})
+    document.put(("budget",), None, "test")
+    document.put(("phases",), [{"samples": 10_000, "sequence_length": 8}, {"steps": 10, "sequence_length": 16}], "test")
+    made = make_plan(make_recipe(document, Path("flags")))
+    assert {w.rule: w.message for w in made.warnings}[
+        "budget-rounded"
+    ] == "157 whole steps take 48 samples more than asked for"

@@ -1,6 +1,7 @@
 """The schema that editors use is that of the recipes, and the shipped recipes fit it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ def fits(data, schema):
         return data in schema["enum"]
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     if not any(isinstance(data, TYPES[name]) for name in types):
+        return False
+    if isinstance(data, str) and not re.search(schema.get("pattern", ""), data):
+        return False
+    if isinstance(data, int | float) and data < schema.get("minimum", data):
         return False
     if isinstance(data, list):
         return len(data) >= schema.get("minItems", 0) and all(fits(item, schema["items"]) for item in data)
@@ -45,7 +50,10 @@ def test_the_shipped_recipes_fit_and_name_it(path):
 def test_it_refuses_what_the_reader_refuses():
     data = Document.read(CONFIGS / "bert-base.yaml").data
     assert not fits(data | {"bacth": {}}, recipe_schema())
-    assert not fits({name: part for name, part in data.items() if name != "phases"}, recipe_schema())
+    assert not fits({name: part for name, part in data.items() if name != "batch"}, recipe_schema())
+    for name, value in {"global_batch": -4, "devices": "many", "ramp": "16 8"}.items():
+        assert fits(data | {"batch": {"global_batch": 4, "devices": "8", "ramp": "16 8 100"}}, recipe_schema())
+        assert not fits(data | {"batch": {name: value}}, recipe_schema())
     assert not fits(data | {"precision": "fp8"}, recipe_schema())
 
 

@@ -60,7 +60,7 @@ def test_megatron_s_ramp_to_the_sample(numbers, samples, length):
     steps, done = step_by_step([stretch], batch_at)
     layout = lay_out([stretch])
     assert unrolled(layout) == steps
-    assert layout.excess == done[Unit.SAMPLE] - samples
+    assert sum(found.amount for found in layout.excesses) == done[Unit.SAMPLE] - samples
 
 
 @given(
@@ -92,7 +92,7 @@ def test_phases_split_or_merged_give_equal_totals(parts, batch, length, unit):
         layout = lay_out([stretch_of(unit, a, length, batch) for a in amounts])
         return [
             sum(getattr(phase, name) for phase in layout.phases) for name in ("steps", "samples", "positions")
-        ], layout.excess
+        ], layout.excesses and layout.excesses[-1].amount
 
     scaled = [
         part * (batch * length if unit is Unit.POSITION else 1) + (part if unit is Unit.POSITION else 0)

@@ -30,6 +30,8 @@ BATCH = (
 )
 """Factors of the batch."""
 
+TRAINER = "TrainingArguments"
+
 PLACES: Mapping[str, Place] = {
     **{name: ("batch", name) for name in BATCH},
     "precision": ("precision",),
@@ -62,11 +64,25 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:
             document.put(PLACES[name], stated.value, stated.where)
+    if TRAINER in settings.tools:
+        settings = _with_the_trainer_s_loop(document, settings)
     length = settings.steps or settings.epochs
     if length is not None and not _has_length(document):
         name = "steps" if settings.steps else "epochs"
         document.put(("budget",), {name: str(length.value)}, length.where)
     return settings
+
+
+def _with_the_trainer_s_loop(document: Document, settings: LaunchSettings) -> LaunchSettings:
+    """TrainingArguments run in the Trainer, which pads the last round of a pass and steps its last window."""
+    told = "the Trainer's own loop (5.x, map-style data) pads the last round and flushes the last window of a pass"
+    if document.get(("corpus", "samples")) is None:
+        told += "; that is planned for a corpus in samples, and this one runs on across passes"
+    else:
+        for name, policy in {"uneven": "pad", "last_window": "flush"}.items():
+            if document.get(("batch", name)) is None:
+                document.put(("batch", name), policy, f"{TRAINER}, by default")
+    return replace(settings, notes=(*settings.notes, told))
 
 
 def _own(document: Document) -> LaunchSettings:
@@ -75,7 +91,7 @@ def _own(document: Document) -> LaunchSettings:
     for name in BATCH:
         value = document.get(("batch", name))
         if value is not None:
-            count = parse_count(_samples(document, value), what=name.replace("_", " "))
+            count = parse_count(_samples(document, value), what=f"{document.where(('batch', name))}: {name}")
             found[name] = Stated(count, document.where(("batch", name)))
     return LaunchSettings(**found)
 

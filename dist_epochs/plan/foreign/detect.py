@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,6 +94,18 @@ KINDS = (
         read=training_arguments_settings,
     ),
 )
+COUNTED = (
+    "gradient_accumulation_steps",
+    "max_steps",
+    "num_machines",
+    "num_processes",
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+)
+"""Keys that a misspelling of would change the count."""
+
 REFUSED = (
     (
         {"log_history", "global_step"},
@@ -129,7 +142,17 @@ def read_settings(path: Path) -> LaunchSettings:
     if not found:
         raise InputError(_unknown(top))
     kind = found[0][0]
-    return kind.read(replace(top, open_word=kind.open_word))
+    settings = kind.read(replace(top, open_word=kind.open_word))
+    return replace(settings, tools=(kind.name,), notes=(*settings.notes, *_misspelled(top)))
+
+
+def _misspelled(top: Section) -> Iterator[str]:
+    """Keys that no tool has and that nearly are one that counts; the tool itself may ignore or refuse them."""
+    known = frozenset().union(*(kind.keys for kind in KINDS))
+    for key in top.values:
+        close = difflib.get_close_matches(key, COUNTED, n=1, cutoff=0.9)
+        if close and key != close[0] and key not in known:
+            yield f"{top.where(key)}: not read; did you mean {close[0]}?"
 
 
 def _raw(top: Section) -> dict[str, object]:

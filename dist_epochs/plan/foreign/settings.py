@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Generic, Literal, TypeVar
 
+from dist_epochs.arithmetic.loader import Uneven
 from dist_epochs.errors import InputError
 
 __all__ = ["LaunchSettings", "Precision", "Stated", "Uneven", "agree", "merge"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
-Uneven = Literal["pad", "drop", "keep"]
 Said = TypeVar("Said", covariant=True)
 
 
@@ -50,6 +50,7 @@ class LaunchSettings:
         warmup_steps: Steps over which the learning rate rises.
         uneven: What happens where the devices do not divide the data.
         seed: Seed of the run.
+        tools: The tools whose files these are.
         ignored: Keys that bear on the count and could not be used, such as DeepSpeed's "auto".
         notes: What to know about the settings, each with its place.
     """
@@ -70,6 +71,7 @@ class LaunchSettings:
     warmup_steps: Stated[int] | None = None
     uneven: Stated[Uneven] | None = None
     seed: Stated[int] | None = None
+    tools: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -108,7 +110,10 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
         epochs = merged.pop("epochs")
         ignored.append(epochs.where)
         notes.append(f"{merged['steps'].where}: {merged['steps'].value} steps override the epochs of {epochs.where}")
-    return LaunchSettings(**merged, notes=tuple(dict.fromkeys(notes)), ignored=tuple(dict.fromkeys(ignored)))
+    tools = tuple(tool for given in settings for tool in given.tools)
+    return LaunchSettings(
+        **merged, tools=tools, notes=tuple(dict.fromkeys(notes)), ignored=tuple(dict.fromkeys(ignored))
+    )
 
 
 def agree(name: str, first: Stated[Said], second: Stated[Said]) -> Stated[Said]:

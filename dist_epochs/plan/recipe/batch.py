@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dist_epochs.arithmetic.batch import nearest_batches
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
 from dist_epochs.arithmetic.ramp import Ramp
 from dist_epochs.errors import InputError
@@ -32,8 +33,8 @@ class RampRecipe:
 
     def __post_init__(self) -> None:
         grown = [name for name in ("start", "increment", "over") if getattr(self, name) is not None]
-        if (self.stages is None) == (len(grown) < 3):
-            raise InputError("a ramp is either start, increment and over, or stages")
+        if len(grown) != (0 if self.stages is not None else 3):
+            raise InputError("a ramp is either start, increment and over, or stages alone")
         if self.over is not None and self.over.unit is None:
             raise InputError(f"over: {self.over.text!r} of what? Write '{self.over.text} samples', steps or tokens")
         self.levels(self.start or 1)
@@ -84,7 +85,7 @@ class RampReader:
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of either form."""
-        return {"anyOf": [{"type": "string"}, Part(RampRecipe).schema()]}
+        return {"anyOf": [{"type": "string", "pattern": r"^\s*\S+\s+\S+\s+\S+\s*$"}, Part(RampRecipe).schema()]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ class BatchRecipe:
         stages = self.ramp is not None and self.ramp.stages is not None
         if self.global_batch is None and self.per_device is None and not stages:
             raise InputError("give global_batch, or per_device, devices and gradient_accumulation to derive it from")
+        self._check_ramp()
         self._check_parallelism()
         if self.replacement and self.is_foreign:
             raise InputError(
@@ -135,15 +137,29 @@ class BatchRecipe:
                 "a ramp is planned for this package's own batches, not with last_window or uneven: pad, drop"
             )
 
+    def _check_ramp(self) -> None:
+        """Stages end with the global batch, where both are stated in samples."""
+        stated = self.global_batch
+        if self.ramp is None or self.ramp.stages is None or stated is None or stated.unit in PROGRESS[2:]:
+            return
+        last = list(self.ramp.stages.values())[-1]
+        if last != stated.value:
+            raise InputError(
+                f"the last stage of the ramp draws {last}, and global_batch is {stated.text}: a ramp ends with the "
+                "global batch. Make them equal, or leave global_batch out."
+            )
+
     def _check_parallelism(self) -> None:
         if self.devices is None:
+            shared = [n for n in ("tensor", "pipeline", "context", "expert") if getattr(self, f"{n}_parallel") > 1]
+            if shared:
+                raise InputError(f"{shared[0]}_parallel is a part of the devices: give devices too (--devices 64)")
             return
         factors = {name: getattr(self, f"{name}_parallel") for name in ("tensor", "pipeline", "context", "expert")}
         shared = factors["tensor"] * factors["pipeline"] * factors["context"]
         named = " × ".join(f"{name} {size}" for name, size in factors.items() if size > 1 and name != "expert")
         if self.devices % shared:
-            below = self.devices // shared * shared
-            fits = " or ".join(str(fit) for fit in (below, below + shared) if fit)
+            fits = " or ".join(map(str, nearest_batches(self.devices, shared)))
             raise InputError(
                 f"{self.devices} devices do not divide by {named} = {shared}: the data-parallel size would be "
                 f"{self.devices}/{shared}. Use {fits} devices, or other parallel sizes. Nothing was rounded."

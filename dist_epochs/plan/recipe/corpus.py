@@ -15,8 +15,9 @@ __all__ = ["CorpusRecipe", "SourceRecipe"]
 
 NO_RATIO = (
     "words and tokens_per_word go together: words do not turn into tokens without a ratio "
-    "(papers count 1; BERT's pieces on WikiText-2 are 1.24)"
+    "(papers count 1; BERT's pieces on WikiText-2 are 1.24). Give --tokens-per-word, or corpus.tokens_per_word"
 )
+NO_WORDS = "tokens_per_word is the ratio of a corpus in words, and this one is not counted in words; leave it out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class SourceRecipe:
     def __post_init__(self) -> None:
         _one_of(self, "tokens", "words", "samples")
         if (self.words is None) != (self.tokens_per_word is None):
-            raise InputError(NO_RATIO)
+            raise InputError(NO_RATIO if self.tokens_per_word is None else NO_WORDS)
 
     @property
     def size(self) -> Quantity:
@@ -76,7 +77,7 @@ class CorpusRecipe:
     def __post_init__(self) -> None:
         _one_of(self, "store", "tokens", "words", "samples", "sources", needed=False)
         if (self.words is None) != (self.tokens_per_word is None):
-            raise InputError(NO_RATIO)
+            raise InputError(NO_RATIO if self.tokens_per_word is None else NO_WORDS)
         if self.sources is not None:
             self._check_sources(self.sources)
         elif self.store is None and (self.weights is not None or self.temperature is not None):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import Many, Place, Problem, Value, key
-from dist_epochs.plan.recipe.values import HOURS, MONEY, POSITIVE, SHARE, TEXT, count
+from dist_epochs.plan.recipe.values import FLAG, HOURS, MONEY, POSITIVE, SHARE, TEXT, count
 
 __all__ = ["HardwareRecipe"]
 
@@ -18,6 +19,8 @@ class MfuReader:
 
     def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
         """Read either; the result is (low, high)."""
+        if isinstance(data, str) and (match := re.fullmatch(r"(.+?)\s*(?:-|–|,|\bto\b)\s*(.+)", data)):
+            data = list(match.groups())
         if isinstance(data, list):
             ends = Many(SHARE, exactly=2).read(data, place, problems)
             return tuple(sorted(end for end in ends if end is not None)) if ends else None
@@ -50,8 +53,10 @@ class HardwareRecipe:
     """Instead: measured tokens (positions) a second, over all devices."""
     price: Fraction | None = key(MONEY, None)
     """Price of one device for one hour, in any currency."""
-    zero_stage: int = key(Value(_stage), 0)
+    zero_stage: int = key(Value(_stage, least=0), 0)
     """What the data-parallel devices share: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too (FSDP)."""
+    activation_checkpointing: bool = key(FLAG, False)
+    """Whether activations are computed again in the backward pass: much less memory, and a lower utilization."""
     restarts: int = key(count(None, least=0), 0)
     """Restarts expected in the run."""
     checkpoint_every: Fraction | None = key(HOURS, None)
@@ -62,5 +67,10 @@ class HardwareRecipe:
     def __post_init__(self) -> None:
         if self.restarts and self.checkpoint_every is None:
             raise InputError("restarts lose half a checkpoint interval each: give checkpoint_every, in hours")
-        if self.tokens_per_second is not None and self.mfu is not None:
-            raise InputError("tokens_per_second and mfu both say how fast it goes; keep one")
+        if not self.restarts and (self.checkpoint_every is not None or self.restart_time):
+            raise InputError("checkpoint_every and restart_time are counted for each restart: give restarts too")
+        for name in ("mfu", "peak_tflops"):
+            if self.tokens_per_second is not None and getattr(self, name) is not None:
+                raise InputError(
+                    f"tokens_per_second and {name} both say how fast it goes; keep one (--set hardware.{name}=null)"
+                )

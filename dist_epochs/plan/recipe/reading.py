@@ -39,6 +39,8 @@ def make_recipe(document: Document, path: Path) -> Recipe:
         RecipeError: With all problems at once, each at `path:line`.
     """
     recipe = document.make(Recipe)
+    if not recipe.name:
+        recipe = replace(recipe, name=path.stem)
     home = path.resolve().parent
     if recipe.corpus.store is not None:
         store = str((home / recipe.corpus.store).resolve())
@@ -63,6 +65,4 @@ def _with_config(model: ModelRecipe, home: Path, path: Path) -> ModelRecipe:
                 raise RecipeError(f"{path}: model.config: {file}: no such file or folder, and {error}") from None
             kind = config["model_type"]
     objective = model.objective or OBJECTIVES.get(str(kind))
-    if objective is None:
-        raise RecipeError(f"{path}: model.objective is missing: masked or causal? It is not known for {kind!r} models.")
     return replace(model, config=config, objective=objective)

@@ -31,8 +31,8 @@ def _seed(data: Any) -> int:
 class Recipe:
     """A whole run."""
 
-    name: str = key(TEXT)
-    """Name of the run, for titles and trackers."""
+    name: str = key(TEXT, "")
+    """Name of the run, for titles and trackers. Default: the file's."""
     seed: int = key(Value(_seed, ("integer",)), 0)
     """Seed of order, masks and initial weights."""
     corpus: CorpusRecipe = key(Part(CorpusRecipe), CorpusRecipe())
@@ -41,8 +41,8 @@ class Recipe:
     """What one step draws, and how it is laid over devices."""
     budget: BudgetRecipe | None = key(Part(BudgetRecipe), None)
     """The whole run in one number; phases then take shares of it."""
-    phases: tuple[PhaseRecipe, ...] = key(Many(Part(PhaseRecipe), least=1))
-    """Stretches of the run, in order."""
+    phases: tuple[PhaseRecipe, ...] = key(Many(Part(PhaseRecipe), least=1), (PhaseRecipe(),))
+    """Stretches of the run, in order. Without any, the budget is spent in one."""
     model: ModelRecipe | None = key(Part(ModelRecipe), None)
     """What is trained. Needed to train, and to price the run."""
     hardware: HardwareRecipe | None = key(Part(HardwareRecipe), None)

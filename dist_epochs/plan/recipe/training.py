@@ -21,6 +21,15 @@ OBJECTIVES: Mapping[str, Literal["masked", "causal"]] = {
     "modernbert": "masked",
     "gpt2": "causal",
     "llama": "causal",
+    "mistral": "causal",
+    "mixtral": "causal",
+    "qwen2": "causal",
+    "qwen3": "causal",
+    "gpt_neox": "causal",
+    "opt": "causal",
+    "distilbert": "masked",
+    "electra": "masked",
+    "xlm-roberta": "masked",
 }
 """What each family of models is pretrained for, by transformers' `model_type`."""
 
@@ -50,12 +59,13 @@ class ModelRecipe:
     """A size name (`bert-base`), a transformers `config.json` (file or folder, relative to the recipe), or its keys,
     `model_type` among them."""
     parameters: Quantity | None = key(quantity(), None)
-    """To price a model that has no config yet: its parameters, at 6 FLOPs each a token."""
+    """To price a model that has no config yet, or whose family has no formula here: its parameters (of a mixture of
+    experts, those active for one token), at 6 FLOPs each a token."""
     mask_probability: Fraction = key(SHARE, Fraction(15, 100))
     """Share of each sample's ordinary tokens that are predicted; a fixed count per sample, at least one."""
 
     def __post_init__(self) -> None:
-        if (self.config is None) == (self.parameters is None):
+        if self.config is None and self.parameters is None:
             raise InputError("give config (a size name, a config.json or its keys), or the number of parameters")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -35,12 +36,12 @@ WHAT = "the value"
 
 def count(unit: Unit | None, least: int = 1) -> Value:
     """A whole number of one unit."""
-    return Value(lambda data: parse_count(data, unit=unit, what=WHAT, least=least))
+    return Value(lambda data: parse_count(data, unit=unit, what=WHAT, least=least), least=least)
 
 
 def quantity(*units: Unit) -> Value:
     """A number above zero that keeps its spelling and its play."""
-    return Value(lambda data: read_quantity(data, *units))
+    return Value(lambda data: read_quantity(data, *units), least=0)
 
 
 def read_quantity(data: Any, *units: Unit) -> Quantity:
@@ -73,7 +74,8 @@ def _flag(data: Any) -> bool:
 def _share(data: Any) -> Fraction:
     share = _plain(data)
     if not 0 < share < 1:
-        raise ValueError(f"it must lie between 0 and 1, not {data}")
+        percent = f"; for {data} percent write {data}%" if 1 <= share < 100 else ""
+        raise ValueError(f"it must lie between 0 and 1, not {data}{percent}")
     return share
 
 
@@ -98,15 +100,28 @@ def _batch(data: Any) -> Quantity:
     return number
 
 
-_HOURS = re.compile(r"\s*(?P<number>.*?)\s*(?P<unit>h|hours?|days?|weeks?)?\s*")
-_HOURS_IN = {"h": 1, "hour": 1, "day": 24, "week": 168}
+_HOURS = re.compile(r"\s*(?P<number>.*?)\s*(?P<unit>h|hours?|min|minutes?|d|days?|weeks?)?\s*")
+_HOURS_IN: Mapping[str, Fraction | int] = {
+    "h": 1,
+    "hour": 1,
+    "min": Fraction(1, 60),
+    "minute": Fraction(1, 60),
+    "d": 24,
+    "day": 24,
+    "week": 168,
+}
 
 
 def _hours(data: Any) -> Fraction:
     match = _HOURS.fullmatch(str(data))
     assert match is not None  # everything in it is optional
     unit = (match["unit"] or "h").removesuffix("s")
-    return _positive(match["number"]) * _HOURS_IN[unit]
+    try:
+        return _positive(match["number"]) * _HOURS_IN[unit]
+    except ValueError:
+        raise ValueError(
+            f"{data!r} is no time: write hours as 36, '36 hours', '30 minutes', '3 days' or '2 weeks'"
+        ) from None
 
 
 def _flops(data: Any) -> Fraction:
@@ -123,12 +138,12 @@ STEPS = count(Unit.STEP)
 SAMPLES = count(Unit.SAMPLE)
 DEVICES = count(Unit.DEVICE)
 COUNT = count(None)
-LENGTH = Value(lambda data: parse_length(data, what=WHAT))
-SHARE = Value(_share)
+LENGTH = Value(lambda data: parse_length(data, what=WHAT), least=2)
+SHARE = Value(_share, least=0)
 RATIO = quantity()
-NUMBER = Value(lambda data: float(_plain(data)))
-POSITIVE = Value(_positive)
-BATCH = Value(_batch)
-HOURS = Value(_hours)
-FLOPS = Value(_flops)
-MONEY = Value(_money)
+NUMBER = Value(lambda data: float(_plain(data)), least=0)
+POSITIVE = Value(_positive, least=0)
+BATCH = Value(_batch, least=1)
+HOURS = Value(_hours, least=0)
+FLOPS = Value(_flops, least=0)
+MONEY = Value(_money, least=0)

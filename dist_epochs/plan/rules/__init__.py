@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from dist_epochs.plan.plan import Plan, Warning
 from dist_epochs.plan.rules.corpus import (
+    corpus_not_stated,
     mixture_average,
     no_model,
     not_counted,
@@ -18,10 +19,12 @@ from dist_epochs.plan.rules.corpus import (
     over_the_cap,
     repeated_data,
     temperature_rounded,
+    weights_beyond_one,
     with_replacement,
     words_as_tokens,
 )
 from dist_epochs.plan.rules.costs import (
+    fp32_peak,
     guessed_mfu,
     memory_too_small,
     not_priced,
@@ -38,10 +41,14 @@ from dist_epochs.plan.rules.loops import (
     uneven_ranks,
 )
 from dist_epochs.plan.rules.steps import (
+    budget_missed,
     budget_rounded,
+    checkpoints_too_rare,
     devices_not_stated,
     per_device_not_stated,
+    ramp_off_the_micro_batch,
     sequence_phases,
+    shares_of_the_budget,
     warmup_beyond_the_run,
 )
 
@@ -60,18 +67,25 @@ WARNINGS: tuple[Rule, ...] = (
     over_the_cap,
     sparse_peak,
     optimistic_mfu,
+    fp32_peak,
     memory_too_small,
     warmup_beyond_the_run,
+    budget_missed,
+    checkpoints_too_rare,
+    weights_beyond_one,
 )
 """Rules that make `--strict` fail."""
 
 NOTES: tuple[Rule, ...] = (
+    corpus_not_stated,
     not_counted,
     not_packed,
     devices_not_stated,
     per_device_not_stated,
     no_model,
     sequence_phases,
+    shares_of_the_budget,
+    ramp_off_the_micro_batch,
     budget_rounded,
     mixture_average,
     temperature_rounded,

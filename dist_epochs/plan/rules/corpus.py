@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan import Plan, SourcePlan
 from dist_epochs.plan.repeats import RepeatBand, repeat_band, unique_equivalents, worth_per_token
 from dist_epochs.plan.rules.numbers import number
 
 __all__ = [
+    "corpus_not_stated",
     "mixture_average",
     "no_model",
     "not_counted",
@@ -16,6 +17,7 @@ __all__ = [
     "over_the_cap",
     "repeated_data",
     "temperature_rounded",
+    "weights_beyond_one",
     "with_replacement",
     "words_as_tokens",
 ]
@@ -31,8 +33,9 @@ def words_as_tokens(plan: Plan) -> str | None:
     What to do: measure the ratio on your text with `dist-epochs tokenize SOURCE --tokenizer T --count-only`, and
     state it as `corpus.tokens_per_word` or `--tokens-per-word`.
     """
-    ratio = plan.recipe.corpus.tokens_per_word
-    if ratio is None or ratio.value != 1 or plan.facts is not None:
+    corpus = plan.recipe.corpus
+    ratios = [corpus.tokens_per_word, *(source.tokens_per_word for source in (corpus.sources or {}).values())]
+    if plan.facts is not None or not any(ratio is not None and ratio.value == 1 for ratio in ratios):
         return None
     epochs = plan.epochs["positions"]
     usual = f"; at 1.25 tokens a word they are {float(epochs / Fraction(5, 4)):.4g}" if epochs else ""
@@ -101,9 +104,9 @@ def not_counted(plan: Plan) -> str | None:
     What to do: `dist-epochs tokenize SOURCE --tokenizer T --out STORE --sequence-length …`, then plan on the store;
     every integer is then exact, and the ledger of the run will show the same ones.
     """
-    if plan.facts is not None or not plan.has_positions or not (plan.counts_tokens or plan.corpus_size is None):
-        return None
     store = plan.recipe.corpus.store
+    if plan.facts is not None or not (plan.counts_tokens or store is not None):
+        return None
     there = f"there is no store at {store} (paths are relative to the recipe): " if store else ""
     count = f"`dist-epochs tokenize SOURCE --tokenizer T --out {store or 'STORE'} --sequence-length …`"
     return (
@@ -139,7 +142,8 @@ def no_model(plan: Plan) -> str | None:
 
     What to do: `model.objective` and `model.config`.
     """
-    if plan.recipe.model is not None or plan.facts is None or plan.loop is not None:
+    model = plan.recipe.model
+    if (model is not None and model.objective is not None) or plan.facts is None or plan.loop is not None:
         return None
     return "tokens and loss tokens are not counted: model.objective decides what the loss counts"
 
@@ -190,7 +194,44 @@ def temperature_rounded(plan: Plan) -> str | None:
     What to do: nothing, or write the shares as weights.
     """
     temperature = plan.recipe.corpus.temperature
-    if temperature is None or temperature == 1 or not plan.sources:
+    if (
+        temperature is None
+        or not plan.sources
+        or all(source.share == _by_size(plan, source) for source in plan.sources)
+    ):
         return None
     shares = ", ".join(f"{source.name} {float(source.share):.4f}" for source in plan.sources)
     return f"temperature {number(temperature)} draws {shares}, rounded to four decimals"
+
+
+def _by_size(plan: Plan, source: SourcePlan) -> Fraction:
+    return source.size / sum((other.size for other in plan.sources), Fraction(0))
+
+
+def weights_beyond_one(plan: Plan) -> str | None:
+    """The weights look like shares and do not add up to one.
+
+    Weights may be in any proportion (3 to 1), but 60 % and 60 % are more likely a slip than a proportion. They are
+    taken in proportion, as the table of sources shows.
+
+    What to do: correct the weights, or write them as whole numbers.
+    """
+    sources = plan.recipe.corpus.sources or {}
+    stated = [source.weight for source in sources.values() if source.weight is not None]
+    weights = stated or list((plan.recipe.corpus.weights or {}).values())
+    total = sum(weights, Fraction(0))
+    if len(weights) < 2 or max(weights) > 1 or min(weights) == 1 or abs(total - 1) <= Fraction(1, 100):
+        return None
+    return f"the weights add up to {number(total)}, and are taken in proportion"
+
+
+def corpus_not_stated(plan: Plan) -> str | None:
+    """Epochs are not known, since no corpus is stated.
+
+    Steps, samples and positions follow from the amount and the batch alone; how often the data is drawn does not.
+
+    What to do: `--corpus "3.3B tokens"`, or a token store.
+    """
+    if plan.corpus_size is not None or plan.recipe.corpus.store is not None:
+        return None
+    return "epochs are not known: --corpus is not given"

@@ -9,6 +9,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import SixPerParameter
 
 __all__ = [
+    "fp32_peak",
     "guessed_mfu",
     "memory_too_small",
     "not_priced",
@@ -65,7 +66,7 @@ def memory_too_small(plan: Plan) -> str | None:
     and weights over the data-parallel devices. Activations depend on the samples a device takes at once and on
     recomputation; their range is an estimate, and a gigabyte or two of context and fragmentation come on top.
 
-    What to do: a smaller `per_device`, a higher `zero_stage`, recomputation, or tensor parallelism.
+    What to do: a smaller `per_device`, a higher `zero_stage`, `activation_checkpointing`, or tensor parallelism.
     """
     memory, speed = plan.cost.memory, plan.cost.speed
     if memory is None or speed is None or speed.device is None:
@@ -75,7 +76,9 @@ def memory_too_small(plan: Plan) -> str | None:
         return None
     low, high, whole = (float(size / GIB) for size in (memory.low, memory.high, capacity))
     shown = f"{low:.3g} to {high:.3g} GiB of {whole:.3g} on one {speed.device.name}"
-    verdict = "does not fit without recomputation" if memory.low > capacity else "may not fit"
+    recomputed = speed.hardware.activation_checkpointing
+    without = "" if recomputed else " without activation checkpointing"
+    verdict = f"does not fit{without}" if memory.low > capacity else "may not fit"
     return f"{shown}: {verdict}"
 
 
@@ -90,7 +93,13 @@ def guessed_mfu(plan: Plan) -> str | None:
     if speed is None or not speed.is_guess or plan.cost.device_hours is None:
         return None
     low, high = speed.mfu
-    return f"hours assume {float(low):.0%} to {float(high):.0%} of the dense peak; nothing was measured"
+    assumed = f"hours assume {float(low):.0%} to {float(high):.0%} of the dense peak; nothing was measured"
+    hours = plan.cost.device_hours
+    budget = plan.recipe.budget
+    if budget is None or budget.amount[0] not in ("hours", "money"):
+        return assumed
+    ends = [int(plan.steps * hours.point / end) for end in (hours.high, hours.low)]
+    return f"{assumed}. The steps are those of the middle; the budget may pay for {ends[0]:,} to {ends[1]:,}"
 
 
 def six_per_parameter(plan: Plan) -> str | None:
@@ -118,7 +127,7 @@ def not_priced(plan: Plan) -> str | None:
     What to do: state what the message names.
     """
     cost, speed, model = plan.cost, plan.cost.speed, plan.recipe.model
-    if speed is None or cost.device_hours is not None:
+    if speed is None or cost.device_hours is not None or (cost.wall_hours is not None and not speed.hardware.price):
         return None
     if not plan.has_positions:
         missing = "a sequence length: samples without one have no tokens to price"
@@ -147,4 +156,20 @@ def tokens_per_parameter(plan: Plan) -> str | None:
     ratio = Fraction(positions, parameters)
     if TOKENS_PER_PARAMETER / 4 <= ratio <= TOKENS_PER_PARAMETER * 4:
         return None
-    return f"{float(ratio):.3g} tokens a parameter; about {TOKENS_PER_PARAMETER} are compute-optimal"
+    return f"{float(ratio):,.3g} tokens a parameter; about {TOKENS_PER_PARAMETER} are compute-optimal"
+
+
+def fp32_peak(plan: Plan) -> str | None:
+    """Hours in fp32 are computed with the TF32 peak, which PyTorch does not use unless told.
+
+    `torch.set_float32_matmul_precision("high")` turns TF32 on. Without it matrix products in fp32 run on other units,
+    about eight times slower on an A100, and the hours are that many times more.
+
+    What to do: train in bf16, turn TF32 on, or state `peak_tflops` (19.5 for an A100 without TF32).
+    """
+    speed = plan.cost.speed
+    if plan.recipe.precision != "fp32" or speed is None or speed.device is None or plan.cost.device_hours is None:
+        return None
+    if speed.hardware.peak_tflops is not None or speed.positions_per_second is not None:
+        return None
+    return f"hours in fp32 take the TF32 peak of {speed.device.name}, which PyTorch does not use unless told"

@@ -17,8 +17,9 @@ def partial_window(plan: Plan) -> str | None:
     With 74 micro-batches a pass and an accumulation of 6, the last window of a pass has 2. A loop may
     *flush* it (step with what there is: a smaller batch, and more steps a pass), *carry* it (go on into the next
     pass: as many steps as fit into all micro-batches), or *drop* it (draw it, compute it, and never step).
-    200 steps are then 15.41, 16.22 or 16.22 epochs over 16.65 drawn passes. The HF Trainer carried until 4.44,
-    floored its plan in 4.48 and flushes map-style data in 5.x; Lightning flushes; plain loops carry.
+    200 steps over 148 samples, 2 at a time, are then 15.41, 16.22, or 16.22 epochs over 16.65 drawn passes. The HF
+    Trainer carried until 4.44, floored its plan in 4.48 and flushes map-style data in 5.x; Lightning flushes; plain
+    loops carry.
 
     What to do: name what your loop does with `--last-window flush|carry|drop`, or choose batches that divide the
     pass. This package's own batches run on across passes, so they have no partial window.
@@ -88,8 +89,8 @@ def uneven_ranks(plan: Plan) -> str | None:
 
     In somebody else's loop (`even_batches=False`) one device runs out of micro-batches first. With DDP the others
     then wait in the gradient reduction for ever, or the loop ends early on all, unless it joins uneven inputs.
-    In this package `batch.uneven: allow` gives devices slices that differ by at most one sample, with an equal
-    number of micro-steps, so nothing hangs and the gradient is the exact mean.
+    (`batch.uneven: allow` of this package is another thing: slices differ by at most one sample, micro-steps are equal
+    on all devices, and nobody waits.)
 
     What to do: in other loops pad or drop, or use torch's `Join`; here nothing.
     """
@@ -99,6 +100,8 @@ def uneven_ranks(plan: Plan) -> str | None:
         if loader.uneven != "keep" or not rest or loader.data_parallel_size == 1:
             return None
         idle = loader.data_parallel_size - -(-rest // loader.per_device)
+        if not idle:
+            return None  # the last micro-batch is short on one device, and nobody waits
         return (
             f"the last round of a pass has {rest} of {loader.samples_per_round} samples: {idle} of "
             f"{loader.data_parallel_size} devices have none, and wait, hang or end the pass early"

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from dist_epochs.arithmetic.layout import Excess
 from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.rules.numbers import number
 
 __all__ = ["budget_rounded", "devices_not_stated", "per_device_not_stated", "sequence_phases", "warmup_beyond_the_run"]
+
+
+FEW_STEPS = 100
+"""In fewer steps than this, one of them is more than a percent of the run."""
 
 
 def warmup_beyond_the_run(plan: Plan) -> str | None:
@@ -83,21 +89,111 @@ def budget_rounded(plan: Plan) -> str | None:
     """Steps do not divide the amount asked for.
 
     A run is made of whole steps, so an amount in tokens ends with the first step that reaches it. An amount in
-    samples or epochs of counted samples ends exactly: the last step draws what is left. What hours, FLOPs or money
-    pay for is not exceeded. Rounding happens once, at the end of the run.
+    samples, or in epochs of counted samples, ends with a step that draws the samples that are left. What hours, FLOPs
+    or money pay for is not exceeded. What a phase takes beyond its amount is taken off the next one, if that counts
+    the same.
 
     What to do: nothing, if the difference does not matter; else choose an amount that steps divide.
     """
     if plan.loop is not None:
         return None
+    told = []
     if plan.has_partial_step:
-        return f"the last step draws the {plan.batches[-1].samples:,} samples that are left of the amount"
-    if not plan.excess:
-        return None
-    unit = {"tokens": "positions", "flops": "FLOPs", "money": "of the money"}.get(plan.measure, plan.measure)
-    direction = "more" if plan.excess > 0 else "less"
-    return f"{plan.steps:,} whole steps take {_amount(plan.excess)} {unit} {direction} than asked for"
+        count = plan.batches[-1].samples
+        told.append(f"the last step draws what is left of the amount: {count:,} sample{'s' * (count != 1)}")
+    told += [_rounded(plan, found) for found in plan.excesses if not _is_much(plan, found)]
+    return "; ".join(told) or None
+
+
+def budget_missed(plan: Plan) -> str | None:
+    """Whole steps miss the amount asked for by more than one percent.
+
+    The amount is a few steps, or less than one: a step draws more than a percent of it.
+
+    What to do: look for a missing K, M or B in the amount; else take a smaller batch.
+    """
+    return "; ".join(_rounded(plan, found) for found in plan.excesses if _is_much(plan, found)) or None
+
+
+def _is_much(plan: Plan, found: Excess) -> bool:
+    """A phase of so few steps that rounding to a whole one shows."""
+    if plan.has_partial_step and found is plan.excesses[-1]:
+        return False  # less than a sample
+    return _steps_until(plan, found) < FEW_STEPS
+
+
+def _steps_until(plan: Plan, found: Excess) -> int:
+    return sum(p.steps for p, stretch in zip(plan.phases, plan.stretches, strict=True) if stretch <= found.stretch)
+
+
+def _rounded(plan: Plan, found: Excess) -> str:
+    unit = {"tokens": "positions", "flops": "FLOPs", "money": "of the money"}.get(found.measure, found.measure)
+    direction = "more" if found.amount > 0 else "less"
+    count = _steps_until(plan, found)
+    steps = "one whole step takes" if count == 1 else f"{count:,} whole steps take"
+    if plan.has_partial_step and found is plan.excesses[-1]:
+        steps = "whole samples take"
+    return f"{steps} {_amount(found.amount)} {unit} {direction} than asked for"
 
 
 def _amount(excess: Fraction) -> str:
-    return f"{int(abs(excess)):,}" if excess.denominator == 1 else f"{float(abs(excess)):.4g}"
+    return f"{int(abs(excess)):,}" if excess.denominator == 1 else f"{float(abs(excess)):,.4g}"
+
+
+def checkpoints_too_rare(plan: Plan) -> str | None:
+    """The run may be over before its first checkpoint.
+
+    A restart loses half a checkpoint interval on average. An interval beyond the run's hours means that a failure
+    loses everything, and is more often a slip: `checkpoint_every` is in hours, not in seconds or steps.
+
+    What to do: `--checkpoint-every "2 hours"`, or `"30 minutes"`.
+    """
+    speed, hours = plan.cost.speed, plan.cost.wall_hours
+    if speed is None or hours is None or speed.hardware.checkpoint_every is None:
+        return None
+    every, computing = speed.hardware.checkpoint_every, hours.high - speed.lost_hours
+    if every <= computing:
+        return None
+    return f"a checkpoint every {number(every)} hours in a run that computes for {float(computing):,.3g}"
+
+
+def shares_of_the_budget(plan: Plan) -> str | None:
+    """Phases take shares of the budget, in the budget's unit, and steps are shared otherwise.
+
+    90 % of the steps at length 128 are 69 % of the positions beside 10 % at length 512. With a budget in tokens,
+    epochs or hours, a share of 90 % is one of tokens, epochs or hours.
+
+    What to do: nothing, if it is meant; else state the budget in steps.
+    """
+    recipe = plan.recipe
+    shares = [phase.share for phase in recipe.phases]
+    if recipe.budget is None or recipe.budget.steps is not None or len(plan.lengths) < 2 or not any(shares):
+        return None
+    told = []
+    for index, share in enumerate(shares):
+        steps = sum(p.steps for p, stretch in zip(plan.phases, plan.stretches, strict=True) if stretch == index)
+        if share is not None:
+            told.append(
+                f"{float(share):.3%} of the {recipe.budget.amount[0]} are {steps / plan.steps:.3%} of the steps"
+            )
+    return "; ".join(told).replace(".000%", "%")
+
+
+def ramp_off_the_micro_batch(plan: Plan) -> str | None:
+    """Some levels of the ramp do not fill the devices' micro-batches.
+
+    Here samples per device are a maximum, so such a level takes smaller micro-batches. Megatron-LM refuses a global
+    batch that is no multiple of data-parallel size × micro-batch.
+
+    What to do: nothing here; for Megatron-LM an increment that is a multiple of data-parallel size × per device.
+    """
+    batch = plan.recipe.batch
+    if batch.ramp is None or batch.per_device is None:
+        return None
+    full = batch.per_device * plan.batches[0].data_parallel_size
+    levels = sorted({phase.global_batch for phase in plan.phases if phase.global_batch % full})
+    if not levels:
+        return None
+    shown = ", ".join(map(str, levels[:3])) + (", …" if len(levels) > 3 else "")
+    size = plan.batches[0].data_parallel_size
+    return f"{len(levels)} levels ({shown}) are no multiples of {size} × {batch.per_device} = {full}"

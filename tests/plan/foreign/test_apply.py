@@ -121,3 +121,22 @@ def test_what_a_file_leaves_open_is_told_beside_the_json(deepspeed):
 def test_flags_decide_how_long(arguments):
     assert plan("--from", arguments, "--corpus", "91 samples", "--devices", 2, "--steps", 7)["steps"] == 7
     assert plan("--from", arguments, "--corpus", "91 samples", "--devices", 2)["steps"] == 30
+
+
+def test_the_trainer_s_own_loop_is_planned_unless_flags_say_otherwise(tmp_path):
+    path = tmp_path / "arguments.json"
+    path.write_text('{"per_device_train_batch_size": 8, "gradient_accumulation_steps": 8, "num_train_epochs": 2}')
+    run = ["--from", path, "--corpus", "4107 samples", "--devices", 1]
+    assert plan(*run)["steps"] == 130
+    assert plan(*run, "--last-window", "carry")["steps"] == 128
+    assert (
+        "runs on across passes"
+        in call("--from", path, "--corpus", "1B tokens", "--sequence-length", 512, "--devices", 1).stderr
+    )
+
+
+def test_a_misspelled_key_is_told(tmp_path):
+    path = tmp_path / "arguments.json"
+    path.write_text('{"per_device_train_batch_sise": 8, "per_gpu_train_batch_size": 4, "num_train_epochs": 2}')
+    note = call("--from", path, "--corpus", "100 samples", "--devices", 1).stderr
+    assert f"{path}:1 per_device_train_batch_sise: not read; did you mean per_device_train_batch_size?" in note

@@ -1,0 +1,118 @@
+"""A word as textbooks and frameworks use it, with the numbers of one run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dist_epochs.arithmetic.quantity import json_number
+from dist_epochs.render.text import number, table
+from dist_epochs.words.methods import METHODS, Reading, Updates, count_updates
+from dist_epochs.words.systems import SYSTEMS, Shown, shown_by
+from dist_epochs.words.terms import Term
+
+__all__ = ["term_json", "term_text"]
+
+READINGS: dict[Reading, str] = {
+    "textbook": "as textbooks count (an epoch is one update)",
+    "framework": "as frameworks count (an epoch is a pass over the data)",
+}
+
+
+def term_text(term: Term, examples: int | None, epochs: int | None, batch_size: int | None) -> str:
+    """What a word means everywhere, and, with numbers given, what each system shows."""
+    parts = [f"{term.word}, here: {term.here}", ""]
+    width = max(len(system.name) for system in SYSTEMS)
+    parts += [f"  {system.name:<{width}}  {system.words[term.word]}" for system in SYSTEMS]
+    if examples is None or epochs is None or batch_size is None:
+        return "\n".join(
+            [*parts, "", f"With numbers: dist-epochs explain {term.name} --examples 100 --epochs 500 --batch-size 5"]
+        )
+    given = {"examples": examples, "epochs": epochs, "batch_size": batch_size}
+    parts += ["", f"{number(examples)} examples, {number(epochs)} epochs, mini-batches of {number(batch_size)}"]
+    for reading, title in READINGS.items():
+        rows = [count_updates(method, reading, **given) for method in METHODS]
+        parts += ["", title, _methods(rows)]
+    parts += ["", "what systems show for the mini-batches", _systems([shown_by(system, **given) for system in SYSTEMS])]
+    return "\n".join(parts)
+
+
+def term_json(term: Term, examples: int | None, epochs: int | None, batch_size: int | None) -> dict[str, Any]:
+    """The same as one object; `methods` and `systems` have numbers only where they were given."""
+    result: dict[str, Any] = {
+        "topic": term.name,
+        "here": term.here,
+        "words": {system.name: system.words[term.word] for system in SYSTEMS},
+    }
+    if examples is None or epochs is None or batch_size is None:
+        return result
+    given = {"examples": examples, "epochs": epochs, "batch_size": batch_size}
+    return result | {
+        "given": given,
+        "methods": [
+            _method_json(count_updates(method, reading, **given)) for reading in READINGS for method in METHODS
+        ],
+        "systems": [_system_json(shown_by(system, **given)) for system in SYSTEMS],
+    }
+
+
+def _methods(rows: list[Updates]) -> str:
+    header = ["method", "batch", "updates an epoch", "updates", "one example is drawn", "spread", "never drawn"]
+    return table(header, [_method_cells(row) for row in rows])
+
+
+def _method_cells(row: Updates) -> list[str]:
+    return [
+        row.method,
+        number(row.batch),
+        number(row.per_epoch),
+        number(row.updates),
+        f"{number(row.mean)} times{' on average' if row.spread else ''}",
+        f"± {row.spread:.3g}" if row.spread else "0",
+        _share(row.never),
+    ]
+
+
+def _share(share: float) -> str:
+    return "0 %" if share == 0 else f"{share:.2%}" if share >= 0.0001 else f"{share:.1e}"
+
+
+def _systems(rows: list[Shown]) -> str:
+    header = ["system", "iterations it shows", "counted over", "updates an epoch", "updates", "one example is drawn"]
+    return table(
+        header,
+        [
+            [
+                row.system.name,
+                number(row.iterations),
+                row.system.counts,
+                number(row.per_epoch),
+                number(row.updates),
+                f"{number(row.mean)} times",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _method_json(row: Updates) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "reading": row.reading,
+        "batch": row.batch,
+        "updates_per_epoch": row.per_epoch,
+        "updates": row.updates,
+        "draws_per_example": json_number(row.mean),
+        "spread": row.spread,
+        "never_drawn": row.never,
+    }
+
+
+def _system_json(row: Shown) -> dict[str, Any]:
+    return {
+        "system": row.system.name,
+        "iterations": row.iterations,
+        "iterations_count": row.system.counts,
+        "updates_per_epoch": json_number(row.per_epoch),
+        "updates": row.updates,
+        "draws_per_example": json_number(row.mean),
+    }

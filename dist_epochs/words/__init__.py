@@ -1,0 +1,1 @@
+"""What step, iteration, epoch and batch mean, in textbooks and in frameworks, with numbers."""
