@@ -33,6 +33,20 @@ class RecipeError(InputError):
     """Every problem found in a file, one per line, each starting with `path:line`."""
 
 
+class WrittenFloat(float):
+    """A float that keeps its spelling: `1.8e5` has two digits, 180000.0 has seven."""
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        number = super().__new__(cls, text)
+        number._text = text
+        return number
+
+    _text: str
+
+    def __str__(self) -> str:
+        return self._text
+
+
 class Document:
     """Keys and values that know where each came from: a file, a flag, another tool's file.
 
@@ -195,7 +209,7 @@ def _scalar(text: str) -> Any:
         return text
     if _INTEGER.fullmatch(text):
         return int(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
+    return WrittenFloat(text) if _FLOAT.fullmatch(text) else text
 
 
 def _override(data: dict[str, Any], setting: str, lines: dict[Place, str]) -> None:

@@ -1,0 +1,33 @@
+"""How a derived number stands to the stated one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from dist_epochs.audit.claim import Fact
+from dist_epochs.audit.interval import Interval
+
+__all__ = ["Agreement", "agreement_of"]
+
+
+class Agreement(StrEnum):
+    """How a derived number stands to the stated one, best first."""
+
+    EXACT = "exact"
+    ROUNDS = "rounds"
+    OVERLAPS = "overlaps"
+    CONTRADICTS = "contradicts"
+
+
+def agreement_of(derived: Interval, stated: Fact) -> Agreement:
+    """Exact, rounds to it, overlaps with it, or contradicts it.
+
+    Args:
+        derived: What the facts give, with their play.
+        stated: What is printed.
+    """
+    if derived.point == stated.number.value:
+        return Agreement.EXACT
+    if stated.rounds_to.holds(derived.point):
+        return Agreement.ROUNDS
+    return Agreement.OVERLAPS if derived.overlaps(stated.interval) else Agreement.CONTRADICTS

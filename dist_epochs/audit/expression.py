@@ -1,0 +1,249 @@
+"""Formulas of claims: parsed by a small grammar, never evaluated as code.
+
+    sum     = product (("+" | "-") product)*
+    product = power (("*" | "×" | "/" | "÷") power)*
+    power   = atom ("**" whole number)?
+    atom    = number | name | "(" sum ")"
+
+Numbers are spelled as everywhere (`1M`, `3.3B`, `2**16`), without units; names are those of the claim's facts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product as combinations
+from typing import Literal
+
+from dist_epochs.arithmetic.quantity import parse
+from dist_epochs.audit.interval import Interval
+from dist_epochs.errors import InputError
+from dist_epochs.plan.keys import nearest
+
+__all__ = ["Binary", "Expression", "Name", "Number", "Power", "evaluate", "names_in", "parse_expression", "written"]
+
+Operator = Literal["+", "-", "*", "/"]
+
+DEEPEST = 50
+LONGEST = 500
+MOST_CORNERS = 8
+"""Names with play whose combinations are tried one by one; with more, intervals are combined step by step."""
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[KMBTk]i?(?![A-Za-z0-9_]))?%?)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>\*\*|[-+*/×÷−()]))"
+)
+_SIGNS: Mapping[str, str] = {"×": "*", "÷": "/", "−": "-"}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number written in the formula; exact."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A fact."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Two parts and the sign between them."""
+
+    sign: Operator
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """A part to a whole power."""
+
+    base: Expression
+    exponent: int
+
+
+Expression = Number | Name | Binary | Power
+
+
+def parse_expression(text: str) -> Expression:
+    """Read a formula.
+
+    Raises:
+        InputError: If it is none, with the place where it stops being one.
+
+    Examples:
+        >>> written(parse_expression("steps*(batch + 1)/corpus"))
+        'steps × (batch + 1) ÷ corpus'
+    """
+    if len(text) > LONGEST:
+        raise InputError(f"a formula of {len(text)} characters; at most {LONGEST} are read")
+    return _Parser(text).whole()
+
+
+def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
+    """The value of a formula, with the play of its facts.
+
+    A fact that stands twice has one value at a time: the ends are those over all combinations of the facts' own
+    ends, so a formula is not given more play than it has.
+
+    Raises:
+        InputError: If a name is no fact, or something is divided by zero.
+
+    Examples:
+        >>> from fractions import Fraction
+        >>> x = Interval(*map(Fraction, (10, 9, 11)))
+        >>> evaluate(parse_expression("(2*x + x)/x"), {"x": x}).is_exact
+        True
+    """
+    for name in names_in(expression):
+        if name not in facts:
+            raise InputError(f"there is no fact {name!r}{nearest(name, facts)}")
+    loose = [name for name in names_in(expression) if not facts[name].is_exact]
+    point = _value(expression, {name: Interval.exact(fact.point) for name, fact in facts.items()}).point
+    if len(loose) > MOST_CORNERS:
+        found = _value(expression, facts)
+        return Interval(point, found.low, found.high)
+    ends = []
+    for corner in combinations(*([facts[name].low, facts[name].high] for name in loose)):
+        settled = dict(facts) | {name: Interval.exact(end) for name, end in zip(loose, corner, strict=True)}
+        ends.append(_value(expression, settled).point)
+    return Interval(point, min(point, *ends) if ends else point, max(point, *ends) if ends else point)
+
+
+def names_in(expression: Expression) -> tuple[str, ...]:
+    """The facts of a formula, each once, in order."""
+    match expression:
+        case Name(name):
+            return (name,)
+        case Binary(_, left, right):
+            return tuple(dict.fromkeys((*names_in(left), *names_in(right))))
+        case Power(base, _):
+            return names_in(base)
+        case _:
+            return ()
+
+
+def written(expression: Expression, show: Callable[[Name], str] = lambda name: name.name) -> str:
+    """A formula as text, with × and ÷; names as `show` writes them, for example as their numbers."""
+    match expression:
+        case Number(text):
+            return text
+        case Name():
+            return show(expression)
+        case Power(base, exponent):
+            inner = written(base, show)
+            return f"({inner})**{exponent}" if isinstance(base, Binary) else f"{inner}**{exponent}"
+        case Binary(sign, left, right):
+            one, two = written(left, show), written(right, show)
+            if sign in "*/" and isinstance(left, Binary) and left.sign in "+-":
+                one = f"({one})"
+            if isinstance(right, Binary) and (sign == "/" or (sign in "*-" and right.sign in "+-")):
+                two = f"({two})"
+            return f"{one} { ({'*': '×', '/': '÷', '-': '−'}.get(sign, sign)) } {two}"
+    raise AssertionError(expression)
+
+
+def _value(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
+    match expression:
+        case Number(text):
+            return Interval.exact(parse(text).value)
+        case Name(name):
+            return facts[name]
+        case Power(base, exponent):
+            return _value(base, facts) ** exponent
+        case Binary(sign, left, right):
+            one, two = _value(left, facts), _value(right, facts)
+            match sign:
+                case "+":
+                    return one + two
+                case "-":
+                    return one - two
+                case "*":
+                    return one * two
+            return one / two
+    raise AssertionError(expression)
+
+
+class _Parser:
+    """One formula, read from the left."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at, self.depth = text, 0, 0
+
+    def whole(self) -> Expression:
+        """The formula, to its end."""
+        found = self.sum()
+        if self.peek() is not None:
+            self.refuse("an operator")
+        return found
+
+    def peek(self) -> re.Match[str] | None:
+        match = _TOKEN.match(self.text, self.at)
+        if match is None and self.text[self.at :].strip():
+            self.refuse("a number, a name, or one of + - * / ** ( )")
+        return match
+
+    def sign(self, *wanted: str) -> str | None:
+        match = self.peek()
+        found = None if match is None else _SIGNS.get(match["sign"], match["sign"])
+        if match is None or found not in wanted:
+            return None
+        self.at = match.end()
+        return found
+
+    def sum(self) -> Expression:
+        found = self.product()
+        while sign := self.sign("+", "-"):
+            found = Binary(sign, found, self.product())  # type: ignore[arg-type]
+        return found
+
+    def product(self) -> Expression:
+        found = self.power()
+        while sign := self.sign("*", "/"):
+            found = Binary(sign, found, self.power())  # type: ignore[arg-type]
+        return found
+
+    def power(self) -> Expression:
+        base = self.atom()
+        if self.sign("**") is None:
+            return base
+        match = self.peek()
+        if match is None or not (match["number"] or "").isdigit():
+            self.refuse("a whole exponent")
+        assert match is not None
+        self.at = match.end()
+        return Power(base, int(match["number"]))
+
+    def atom(self) -> Expression:
+        match = self.peek()
+        if match is None:
+            self.refuse("a number or a name")
+        assert match is not None
+        if match["number"]:
+            self.at = match.end()
+            parse(match["number"], what="the formula's number")
+            return Number(match["number"])
+        if match["name"]:
+            self.at = match.end()
+            return Name(match["name"])
+        if self.sign("(") is None:
+            self.refuse("a number or a name")
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise InputError(f"the formula has more than {DEEPEST} nested brackets")
+        inner = self.sum()
+        self.depth -= 1
+        if self.sign(")") is None:
+            self.refuse("a closing bracket")
+        return inner
+
+    def refuse(self, wanted: str) -> None:
+        rest = self.text[self.at :].strip()
+        place = f"before {rest[:20]!r}" if rest else "at its end"
+        raise InputError(f"the formula {self.text!r} needs {wanted} {place}")

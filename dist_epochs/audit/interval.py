@@ -1,0 +1,78 @@
+"""Numbers as they were printed: a point, and the interval that rounds to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.errors import InputError
+
+__all__ = ["Interval"]
+
+LARGEST_POWER = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A number between two ends, with the point that was written.
+
+    Attributes:
+        point: The number as written, or derived from such.
+        low: Lower end of what it may be.
+        high: Upper end.
+
+    Examples:
+        >>> Interval.exact(256) * Interval.exact(512)
+        Interval(point=Fraction(131072, 1), low=Fraction(131072, 1), high=Fraction(131072, 1))
+    """
+
+    point: Fraction
+    low: Fraction
+    high: Fraction
+
+    @classmethod
+    def exact(cls, number: Fraction | int) -> Interval:
+        """A number without play."""
+        return cls(Fraction(number), Fraction(number), Fraction(number))
+
+    @classmethod
+    def of(cls, quantity: Quantity) -> Interval:
+        """A quantity's number and play."""
+        return cls(quantity.value, quantity.low, quantity.high)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it has no play."""
+        return self.low == self.high
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether some number lies in both."""
+        return self.low <= other.high and other.low <= self.high
+
+    def holds(self, number: Fraction) -> bool:
+        """Whether a number lies in it."""
+        return self.low <= number <= self.high
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(self.point + other.point, self.low + other.low, self.high + other.high)
+
+    def __sub__(self, other: Interval) -> Interval:
+        return Interval(self.point - other.point, self.low - other.high, self.high - other.low)
+
+    def __mul__(self, other: Interval) -> Interval:
+        ends = [one * two for one in (self.low, self.high) for two in (other.low, other.high)]
+        return Interval(self.point * other.point, min(ends), max(ends))
+
+    def __truediv__(self, other: Interval) -> Interval:
+        if other.low <= 0 <= other.high:
+            raise InputError("a division by a number that may be zero")
+        return self * Interval(1 / other.point, 1 / other.high, 1 / other.low)
+
+    def __pow__(self, exponent: int) -> Interval:
+        if not 0 <= exponent <= LARGEST_POWER:
+            raise InputError(f"a power of {exponent}: whole exponents from 0 to {LARGEST_POWER} are read")
+        result = Interval.exact(1)
+        for _ in range(exponent):
+            result = result * self
+        return result

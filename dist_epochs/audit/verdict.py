@@ -1,0 +1,284 @@
+"""Each reading's checks, how well they agree, and the verdict that follows by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import log
+from typing import Any
+
+from dist_epochs.arithmetic.quantity import json_number
+from dist_epochs.audit.agreement import Agreement, agreement_of
+from dist_epochs.audit.claim import CheckText, Claim, Fact
+from dist_epochs.audit.expression import Expression, evaluate, names_in, parse_expression
+from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
+
+__all__ = ["Audit", "Check", "Reading", "Verdict", "audit_claim"]
+
+LITERAL = "as printed"
+
+
+class Verdict(StrEnum):
+    """What is to be said of a claim."""
+
+    CONSISTENT = "consistent"
+    WITH_ROUNDING = "consistent-with-rounding"
+    ONLY_IF = "consistent-only-if"
+    INCONSISTENT = "inconsistent"
+    UNDERDETERMINED = "underdetermined"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One number, derived and stated.
+
+    Attributes:
+        name: What it is.
+        formula: How it is derived.
+        facts: The facts in it, as this reading has them.
+        derived: What comes out.
+        stated: What the work says; None if it says nothing.
+        agreement: How they agree; None if nothing is stated.
+    """
+
+    name: str
+    formula: Expression
+    facts: Mapping[str, Fact]
+    derived: Interval
+    stated: Fact | None
+    agreement: Agreement | None
+
+    @property
+    def rests_on_memory(self) -> bool:
+        """Whether a number in it was remembered and not read."""
+        return any(fact.recalled for fact in (*self.facts.values(), *([self.stated] if self.stated else [])))
+
+    @property
+    def ratio(self) -> float | None:
+        """Derived ÷ stated."""
+        if self.stated is None or not self.stated.number.value:
+            return None
+        return float(self.derived.point / self.stated.number.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A way to read the claim.
+
+    Attributes:
+        name: Its name; `as printed` for the literal one.
+        literal: Whether it takes everything as it stands.
+        assumes: What it takes for granted, by name.
+        checks: Its checks.
+    """
+
+    name: str
+    literal: bool
+    assumes: Mapping[str, str]
+    checks: tuple[Check, ...]
+
+    @property
+    def worst(self) -> Agreement | None:
+        """The worst agreement of what is stated; None if nothing is."""
+        found = [check.agreement for check in self.checks if check.agreement is not None]
+        return max(found, key=list(Agreement).index) if found else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """A claim, recomputed.
+
+    Attributes:
+        id: The claim's name.
+        claim: The claim.
+        verdict: What follows by rule.
+        only_if: The condition under which it is consistent, what matters most first.
+        readings: All readings, the literal one first.
+        suspects: Where the literal reading contradicts: single changes that would close it.
+        missing: What would have to be known for a verdict.
+    """
+
+    id: str
+    claim: Claim
+    verdict: Verdict
+    only_if: str | None
+    readings: tuple[Reading, ...]
+    suspects: tuple[Suspect, ...] = ()
+    missing: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `dist-epochs audit --json`."""
+        return {
+            "id": self.id,
+            "title": self.claim.title,
+            "verdict": str(self.verdict),
+            "only_if": self.only_if,
+            "readings": [
+                {
+                    "name": reading.name,
+                    "literal": reading.literal,
+                    "assumes": dict(reading.assumes),
+                    "checks": [_check_json(check) for check in reading.checks],
+                }
+                for reading in self.readings
+            ],
+            "suspects": [suspect.to_json() for suspect in self.suspects],
+            "missing": self.missing,
+            "notes": list(self.claim.notes),
+        }
+
+
+def audit_claim(name: str, claim: Claim) -> Audit:
+    """Recompute a claim under each of its readings.
+
+    The verdict follows by rule. Nothing stated: underdetermined. The literal reading holds exactly or rounds to
+    what is stated: consistent; it overlaps somewhere: consistent with rounding; it contradicts, and another reading
+    does not: consistent only if; else inconsistent, unless a contradiction rests on a number that was recalled
+    and not read: underdetermined.
+    """
+    readings = (_reading(claim, None), *(_reading(claim, title) for title in claim.readings or {}))
+    verdict = _verdict(readings, claim.unknown)
+    return Audit(
+        id=name,
+        claim=claim,
+        verdict=verdict,
+        only_if=_only_if(readings, verdict),
+        readings=readings,
+        suspects=_suspects(readings[0]),
+        missing=_missing(readings[0], claim.unknown) if verdict is Verdict.UNDERDETERMINED else None,
+    )
+
+
+def _suspects(literal: Reading) -> tuple[Suspect, ...]:
+    """What may be mistyped, where the literal reading contradicts."""
+    if literal.worst is not Agreement.CONTRADICTS:
+        return ()
+    stated = {f"stated {check.name}": check.stated for check in literal.checks if check.stated is not None}
+    facts = {name: fact for check in literal.checks for name, fact in check.facts.items()}
+    equations = (Equation(c.name, c.formula, f"stated {c.name}") for c in literal.checks if c.stated is not None)
+    return find_suspects(tuple(equations), {**facts, **stated})
+
+
+def _reading(claim: Claim, title: str | None) -> Reading:
+    text = (claim.readings or {})[title] if title is not None else None
+    facts = {**claim.facts, **((text.facts if text else None) or {})}
+    own = (text.checks if text else None) or {}
+    stated = claim.checks or {}
+    base: Mapping[str, CheckText] = {} if text is not None and text.only else stated
+    checks = {**{name: own.get(name, check) for name, check in base.items()}, **own}
+    return Reading(
+        name=title or LITERAL,
+        literal=title is None,
+        assumes={**(claim.assumes or {}), **((text.assumes if text else None) or {})},
+        checks=tuple(_check(name, check, stated.get(name), facts) for name, check in checks.items()),
+    )
+
+
+def _check(name: str, text: CheckText, base: CheckText | None, facts: Mapping[str, Fact]) -> Check:
+    formula = text.formula or (base.formula if base else None)
+    assert formula is not None  # the claim checks it
+    stated = text.stated or (base.stated if base else None)
+    expression = parse_expression(formula)
+    derived = evaluate(expression, {known: fact.interval for known, fact in facts.items()})
+    return Check(
+        name=name,
+        formula=expression,
+        facts={known: facts[known] for known in names_in(expression)},
+        derived=derived,
+        stated=stated,
+        agreement=agreement_of(derived, stated) if stated is not None else None,
+    )
+
+
+def _missing(literal: Reading, unknown: Mapping[str, str] | None) -> str:
+    """Why there is no verdict."""
+    if unknown:
+        return "; ".join(f"{name} cannot be derived without {what}" for name, what in unknown.items())
+    if literal.worst is None:
+        return "nothing that follows from its numbers is stated"
+    return "its contradictions rest on numbers that were recalled, not read"
+
+
+def _verdict(readings: tuple[Reading, ...], unknown: Mapping[str, str] | None) -> Verdict:
+    literal, *others = readings
+    if unknown and literal.worst is not Agreement.CONTRADICTS:
+        return Verdict.UNDERDETERMINED
+    match literal.worst:
+        case None:
+            return Verdict.UNDERDETERMINED
+        case Agreement.EXACT | Agreement.ROUNDS:
+            return Verdict.CONSISTENT
+        case Agreement.OVERLAPS:
+            return Verdict.WITH_ROUNDING
+    if any(_agrees(reading, literal) for reading in others):
+        return Verdict.ONLY_IF
+    contradictions = [check for check in literal.checks if check.agreement is Agreement.CONTRADICTS]
+    if all(check.rests_on_memory for check in contradictions):
+        return Verdict.UNDERDETERMINED
+    return Verdict.INCONSISTENT
+
+
+def _agrees(reading: Reading, literal: Reading) -> bool:
+    """Whether a reading settles what the literal one contradicts, without a contradiction of its own."""
+    if reading.worst in (None, Agreement.CONTRADICTS):
+        return False
+    settled = {check.name for check in reading.checks if check.agreement is not None}
+    return all(check.name in settled for check in literal.checks if check.agreement is Agreement.CONTRADICTS)
+
+
+def _only_if(readings: tuple[Reading, ...], verdict: Verdict) -> str | None:
+    """What the agreeing reading assumes and a contradicting one does not, by how much that changes.
+
+    Readings that were tried and contradict tell how much each assumption matters: those that change one assumption
+    first, then those that change more, whose effect is shared by the assumptions not yet known.
+    """
+    if verdict is not Verdict.ONLY_IF:
+        return None
+    literal = readings[0]
+    best = min(
+        (reading for reading in readings[1:] if _agrees(reading, literal)),
+        key=lambda reading: list(Agreement).index(reading.worst or Agreement.CONTRADICTS),
+    )
+    effects: dict[str, float] = {}
+    tried = [
+        (other, [name for name in best.assumes if other.assumes.get(name) != best.assumes[name]]) for other in readings
+    ]
+    for other, different in sorted(tried, key=lambda pair: len(pair[1])):
+        new = [name for name in different if name not in effects]
+        if new and other.worst is Agreement.CONTRADICTS:
+            left = _effect(best, other) - sum(effects[name] for name in different if name in effects)
+            effects |= {name: max(left, 0.0) / len(new) for name in new}
+    ranked = sorted(effects, key=lambda name: -effects[name])
+    large = [name for name in ranked if effects[name] >= LARGE] or ranked
+    return " and ".join(best.assumes[name] for name in large) or best.name
+
+
+LARGE = log(1.1)
+"""Assumptions that move a stated number by a tenth or more come into the condition, if there are any."""
+
+
+def _effect(best: Reading, other: Reading) -> float:
+    """How far another reading moves the stated numbers, at most, as a logarithm."""
+    mine = {check.name: check for check in best.checks if check.stated is not None}
+    moves = [
+        abs(log(check.derived.point / mine[check.name].derived.point))
+        for check in other.checks
+        if check.name in mine and check.derived.point > 0 < mine[check.name].derived.point
+    ]
+    return max(moves, default=0.0)
+
+
+def _check_json(check: Check) -> dict[str, Any]:
+    derived = check.derived.point
+    return {
+        "name": check.name,
+        "derived": str(json_number(derived)) if derived.denominator == 1 else str(derived),
+        "value": json_number(derived),
+        "low": json_number(check.derived.low),
+        "high": json_number(check.derived.high),
+        "stated": check.stated.number.text if check.stated else None,
+        "agreement": str(check.agreement) if check.agreement else None,
+        "ratio": check.ratio,
+    }

@@ -1,0 +1,64 @@
+"""A recipe with stated results is a claim."""
+
+import pytest
+
+from dist_epochs.audit.claim import read_claim
+from dist_epochs.audit.verdict import audit_claim
+from dist_epochs.plan.yaml_reader import RecipeError
+
+CLAIM = """
+title: a run
+corpus: {words: 3.3B words, tokens_per_word: 1}
+batch: {global_batch: 256}
+phases: [{steps: 1M, sequence_length: 512}]
+stated: {epochs: ~40, tokens: 131B}
+assumes: {length: every step has length 512}
+readings:
+  short: {assumes: {length: every step has length 128}, set: {phases.0.sequence_length: 128}}
+"""
+
+
+def audit(tmp_path, text=CLAIM):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return audit_claim("c", read_claim(path))
+
+
+def test_stated_results_of_a_plan(tmp_path):
+    found = audit(tmp_path)
+    literal, short = ({check.name: check for check in reading.checks} for reading in found.readings)
+    assert str(found.verdict) == "consistent"
+    assert float(literal["epochs"].derived.point) == pytest.approx(39.7188, abs=1e-4)
+    assert float(short["epochs"].derived.point) == pytest.approx(9.9297, abs=1e-4)
+    assert literal["epochs"].derived.low < literal["epochs"].derived.point < literal["epochs"].derived.high
+
+
+def test_a_reading_s_recipe_may_settle_it(tmp_path):
+    found = audit(tmp_path, CLAIM.replace("~40", "~10").replace(", tokens: 131B", ""))
+    assert (str(found.verdict), found.only_if) == ("consistent-only-if", "every step has length 128")
+
+
+def test_costs_may_be_stated(tmp_path):
+    text = CLAIM.replace(
+        "stated: {epochs: ~40, tokens: 131B}", "model: {config: bert-base}\nstated: {parameters: 110M, flops: 9.3e19}"
+    )
+    assert str(audit(tmp_path, text).verdict) == "consistent"
+
+
+def test_without_a_corpus_epochs_are_underdetermined(tmp_path):
+    found = audit(tmp_path, CLAIM.replace("corpus: {words: 3.3B words, tokens_per_word: 1}", "corpus: {}"))
+    assert str(found.verdict) == "underdetermined"
+    assert found.missing == "epochs cannot be derived without the size of the corpus"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("tokens: 131B", "tokns: 131B", "stated.tokns: a plan does not know it; did you mean 'tokens'?"),
+        ("steps: 1M", "stpes: 1M", "unknown key 'phases.0.stpes'; did you mean 'steps'?"),
+        ("phases.0.sequence_length", "phases.3.sequence_length", "must be a number from 0 to 0"),
+    ],
+)
+def test_malformed(tmp_path, old, new, message):
+    with pytest.raises(RecipeError, match=message.replace("?", r"\?")):
+        audit(tmp_path, CLAIM.replace(old, new))

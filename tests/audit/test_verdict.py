@@ -1,0 +1,91 @@
+"""Verdicts by rule, on claims made for the purpose."""
+
+import pytest
+
+from dist_epochs.audit.claim import read_claim
+from dist_epochs.audit.verdict import audit_claim
+from dist_epochs.plan.yaml_reader import RecipeError
+
+BASE = """
+title: x
+facts: {steps: 100 steps, batch: 8 sequences, corpus: 800 samples, words: 3.3B words}
+"""
+
+
+def audit(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(BASE + text)
+    return audit_claim("c", read_claim(path))
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict", "agreement"),
+    [
+        ("epochs: {formula: steps * batch / corpus, stated: 1}", "consistent", "exact"),
+        ("epochs: {formula: steps * batch / 790, stated: 1.0}", "consistent", "rounds"),
+        ("epochs: {formula: words / 1B, stated: 3.2}", "consistent-with-rounding", "overlaps"),
+        ("epochs: {formula: steps * batch / corpus, stated: 2}", "inconsistent", "contradicts"),
+        ("epochs: {formula: steps * batch / corpus}", "underdetermined", None),
+        ("epochs: {formula: words / 1B, stated: ~4}", "consistent-with-rounding", "overlaps"),
+        ("epochs: {formula: 38.79, stated: {number: '38.78', rounded: down}}", "inconsistent", "contradicts"),
+        ("epochs: {formula: 38.7879, stated: {number: '38.78', rounded: down}}", "consistent", "rounds"),
+    ],
+)  # fmt: skip
+def test_one_check(tmp_path, checks, verdict, agreement):
+    found = audit(tmp_path, f"checks: {{{checks}}}")
+    assert (str(found.verdict), found.readings[0].checks[0].agreement) == (verdict, agreement)
+
+
+def test_a_reading_that_settles_it_is_the_condition(tmp_path):
+    found = audit(tmp_path, """
+assumes: {batch: the batch is 8, corpus: the corpus is 800}
+checks: {epochs: {formula: steps * batch / corpus, stated: 2}}
+readings:
+  twice: {assumes: {batch: the batch is 16}, facts: {batch: 16 sequences}}
+  thrice: {assumes: {batch: the batch is 24}, facts: {batch: 24 sequences}}
+""")  # fmt: skip
+    assert (str(found.verdict), found.only_if) == ("consistent-only-if", "the batch is 16")
+
+
+def test_what_matters_most_leads_the_condition(tmp_path):
+    found = audit(tmp_path, """
+assumes: {small: a, large: b}
+checks: {epochs: {formula: steps * batch / corpus, stated: 2.00}}
+readings:
+  right: {assumes: {small: small as it should be, large: large as it should be}, checks: {epochs: {formula: steps * batch / corpus * 2}}}
+  small wrong: {assumes: {large: large as it should be}, checks: {epochs: {formula: steps * batch / corpus * 1.5}}}
+  large wrong: {assumes: {small: small as it should be}, checks: {epochs: {formula: steps * batch / corpus / 5}}}
+""")  # fmt: skip
+    assert found.only_if == "large as it should be and small as it should be"
+
+
+def test_a_recalled_number_carries_no_accusation(tmp_path):
+    checks = "checks: {{epochs: {{formula: steps * {name} / corpus, stated: 2}}}}\n"
+    assert str(audit(tmp_path, checks.format(name="batch")).verdict) == "inconsistent"
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        BASE.replace("batch: 8 sequences", "batch: {number: 8 sequences, recalled: true}") + checks.format(name="batch")
+    )
+    found = audit_claim("c", read_claim(path))
+    assert str(found.verdict) == "underdetermined"
+    assert "recalled, not read" in found.missing
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("checks: {a: {formula: steps * bacth}}", ["checks.a: there is no fact 'bacth'; did you mean 'batch'?"]),
+        ("checks: {a: {formula: 'steps *'}}", ["checks.a: the formula 'steps *' needs a number or a name at its end"]),
+        ("checks: {a: {stated: 5}}", ["checks.a: formula is missing"]),
+        ("", ["checks are missing"]),
+        ("checks: {a: {formula: steps}}\nreadings: {r: {assumes: {x: y}}}", ["the claim assumes nothing of that name"]),
+        ("checks: {a: {formula: steps, stated: lots}, b: {formla: 2}}",
+         ["c.yaml:4: checks.a.stated.number", "unknown key 'checks.b.formla'; did you mean 'formula'?"]),
+    ],
+)  # fmt: skip
+def test_malformed_claims_say_the_line_and_all_errors(tmp_path, text, messages):
+    with pytest.raises(RecipeError) as caught:
+        audit(tmp_path, text)
+    for message in messages:
+        assert message in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path))
