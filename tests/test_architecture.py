@@ -13,7 +13,8 @@ FLOORS = {
     "render": 5, "cli": 6,
 }  # fmt: skip
 STANDARD_ONLY = {"arithmetic", "ledger", "words"}
-WITHOUT = {"plan": {"torch", "transformers", "datasets", "numpy", "wandb", "tokenizers"}}
+HEAVY = {"torch", "transformers", "datasets", "numpy", "wandb", "tokenizers"}
+WITHOUT = {"audit": HEAVY, "plan": HEAVY}
 
 
 def imports(path):

@@ -52,11 +52,13 @@ class Excess:
         measure: What the amount counts.
         amount: How much more is taken; negative: how much is left of it.
         stretch: The stretch after which it is known.
+        asked: The amount asked for, over the stretches of this measure.
     """
 
     measure: str
     amount: Fraction
     stretch: int
+    asked: Fraction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,18 +103,19 @@ def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partia
         ...     return Stretch(measure="samples", amount=Fraction(samples), sequence_length=8, batch=64, per_sample=1)
         >>> layout = lay_out([part(300), part(700)])
         >>> [phase.steps for phase in layout.phases], layout.excesses
-        ([5, 11], (Excess(measure='samples', amount=Fraction(24, 1), stretch=1),))
+        ([5, 11], (Excess(measure='samples', amount=Fraction(24, 1), stretch=1, asked=Fraction(1000, 1)),))
         >>> layout = lay_out([part(300), part(700)], last_step="partial")
         >>> [(phase.steps, phase.global_batch) for phase in layout.phases]
         [(5, 64), (10, 64), (1, 40)]
     """
     writer = _Writer()
-    excess, measure = Fraction(0), ""
+    excess, asked, measure = Fraction(0), Fraction(0), ""
     excesses: list[Excess] = []
     for index, stretch in enumerate(stretches):
         if stretch.measure != measure:
-            excesses.append(Excess(measure, excess, index - 1))
-            excess = Fraction(0)
+            excesses.append(Excess(measure, excess, index - 1, asked))
+            excess = asked = Fraction(0)
+        asked += stretch.amount
         amount = stretch.amount - excess
         if amount <= 0:
             raise InputError(
@@ -123,12 +126,20 @@ def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partia
     short = bool(excess) and last_step != "whole"
     if short:
         excess = writer.shorten(excess, stretches[-1], keep=last_step == "partial")
+    for index, stretch in enumerate(stretches):
+        if writer.phases and index not in writer.stretches:
+            raise InputError(
+                f"phase {index + 1} gets no step: one takes more than its {float(stretch.amount):g} {stretch.measure}. "
+                "Give more of the budget, or a smaller batch."
+            )
     if not writer.phases:
         raise InputError("the budget does not pay for a single step. Give more of it, or take a smaller batch.")
     return Layout(
         phases=tuple(writer.phases),
         stretches=tuple(writer.stretches),
-        excesses=tuple(found for found in (*excesses, Excess(measure, excess, len(stretches) - 1)) if found.amount),
+        excesses=tuple(
+            found for found in (*excesses, Excess(measure, excess, len(stretches) - 1, asked)) if found.amount
+        ),
         partial=short and last_step == "partial",
     )
 

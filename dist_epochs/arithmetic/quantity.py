@@ -206,6 +206,11 @@ def parse_length(text: str | int | float, *, what: str = "sequence length") -> i
         >>> parse_length("4Ki"), parse_length("512 tokens")
         (4096, 512)
     """
+    first, comma, _ = str(text).strip().partition(",")
+    if comma and len(first) == 3:  # 128,512 is how two lengths are written; 2,048 is how one is
+        raise QuantityError(
+            f"{what} {text!r}: one length without commas. For several lengths, write phases in a recipe"
+        )
     quantity = parse(text, what=what)
     unit = Unit.TOKEN if quantity.unit is Unit.TOKEN else Unit.POSITION
     length = parse_count(text, unit=unit, what=what, least=2)

@@ -28,6 +28,6 @@ def agreement_of(derived: Interval, stated: Fact) -> Agreement:
     """
     if derived.point == stated.number.value:
         return Agreement.EXACT
-    if stated.rounds_to.holds(derived.point):
+    if stated.is_printed_for(derived.point):
         return Agreement.ROUNDS
     return Agreement.OVERLAPS if derived.overlaps(stated.interval) else Agreement.CONTRADICTS

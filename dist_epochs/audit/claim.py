@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.planned import PLANNED, write_planned
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import Choice, Many, Part, Place, Problem, Table, Value, key, nearest
-from dist_epochs.plan.recipe.values import FLAG, TEXT
+from dist_epochs.plan.recipe.values import COUNT, FLAG, TEXT
 from dist_epochs.plan.yaml_reader import Document
 
 __all__ = ["CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
@@ -40,6 +41,8 @@ class Fact:
     exact: bool | None = key(FLAG, None)
     """Whether it has no play. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest has
     half a unit of the last digit written, or a whole one with `~`."""
+    digits: int | None = key(COUNT, None)
+    """Significant digits it was printed with, where its spelling has others: `300B` that is rounded to one digit."""
     rounded: Literal["nearest", "down"] = key(Choice(("nearest", "down")), "nearest")
     """How it was shortened when it was printed."""
     read_in: str | None = key(TEXT, None)
@@ -55,23 +58,38 @@ class Fact:
     def interval(self) -> Interval:
         """What the number may be."""
         number = self.number
-        about = number.text.lstrip().startswith(("~", "about", "approximately"))
-        exact = self.exact if self.exact is not None else number.unit in SETTINGS and not about
-        if exact:
+        if self.exact or (
+            self.exact is None and self.digits is None and number.unit in SETTINGS and not self._is_about
+        ):
             return Interval.exact(number.value)
         if self.rounded == "down":
-            return Interval(number.value, number.value, number.value + (number.high - number.low))
-        return Interval.of(number)
+            return Interval(number.value, number.value, number.value + 2 * self._half)
+        play = self._half * (2 if self._is_about else 1)
+        return Interval(number.value, number.value - play, number.value + play)
+
+    def is_printed_for(self, value: Fraction) -> bool:
+        """Whether a value is printed as this number, with the digits it has; `~` makes no difference here."""
+        number = self.number
+        if self.rounded == "down":
+            return number.value <= value < number.value + 2 * self._half
+        return number.value - self._half <= value <= number.value + self._half
 
     @property
-    def rounds_to(self) -> Interval:
-        """What rounds to the number as printed; `~` makes no difference here."""
+    def _is_about(self) -> bool:
+        return self.number.text.lstrip().startswith(("~", "about", "approximately"))
+
+    @property
+    def _half(self) -> Fraction:
+        """Half a unit of the last digit."""
         number = self.number
-        about = number.text.lstrip().startswith(("~", "about", "approximately"))
-        half = (number.high - number.value) / (2 if about else 1)
-        if self.rounded == "down":
-            return Interval(number.value, number.value, number.value + 2 * half)
-        return Interval(number.value, number.value - half, number.value + half)
+        if self.digits is None:
+            return (number.high - number.value) / (2 if self._is_about else 1)
+        unit = Fraction(1)
+        while unit * 10 <= number.value:
+            unit *= 10
+        while unit > number.value:
+            unit /= 10
+        return unit / Fraction(10) ** (self.digits - 1) / 2
 
 
 class FactReader:

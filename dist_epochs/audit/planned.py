@@ -56,6 +56,9 @@ def write_planned(document: Document, path: Path) -> None:
     for name, fact in _facts(plan, document):
         document.put(("facts", name), fact, document.where(("corpus",)))
     known = set(document.get(("facts",)) or {})
+    rows = stated.pop("sources", None)
+    if rows is not None:
+        _write_sources(document, plan, rows, known)
     for name, value in stated.items():
         formula, missing = _formula(name, known, document)
         where = document.where(("stated", name))
@@ -110,6 +113,31 @@ def _facts(plan: Plan, document: Document, changes: Mapping[str, Any] | None = N
     elif plan.corpus_size is not None:
         size = plan.corpus_size
         yield "corpus", size.text or {"number": f"{size.value.numerator}/{size.value.denominator} {size.unit}s"}
+
+
+def _write_sources(document: Document, plan: Plan, rows: Any, known: set[str]) -> None:
+    """Stated epochs of each source: its own check, and their sum over sizes beside what the run draws."""
+    where = document.where(("stated", "sources"))
+    sources = plan.recipe.corpus.sources or {}
+    drawn = "positions" if plan.counts_tokens else "samples"
+    if not isinstance(rows, dict) or not sources or drawn not in known:
+        raise RecipeError(f"{where}: stated.sources: the epochs of each of corpus.sources, by name")
+    for name in rows:
+        if name not in sources:
+            raise RecipeError(f"{where}: stated.sources: there is no source {name!r}{nearest(str(name), sources)}")
+    for number, (name, source) in enumerate(sources.items()):
+        size = source.size
+        document.put(("facts", f"size_{number}"), size.text or str(size.value), where)
+        document.put(("facts", f"weight_{number}"), str(source.weight or 0), where)
+        if name in rows:
+            document.put(("facts", f"epochs_{number}"), rows[name], where)
+            formula = f"{drawn} * weight_{number} / size_{number}"
+            document.put(("checks", f"epochs of {name}"), {"formula": formula, "stated": rows[name]}, where)
+    weights = " + ".join(f"weight_{number}" for number in range(len(sources)))
+    document.put(("checks", "sum of the weights"), {"formula": weights, "stated": {"number": 1, "exact": True}}, where)
+    if len(rows) == len(sources):
+        total = " + ".join(f"epochs_{number} * size_{number}" for number in range(len(sources)))
+        document.put(("checks", "sum of epochs × size ÷ what is drawn"), {"formula": f"({total}) / {drawn}"}, where)
 
 
 def _formula(name: str, known: set[str], document: Document) -> tuple[str, str]:

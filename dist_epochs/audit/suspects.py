@@ -25,13 +25,13 @@ class Slip(IntEnum):
     """Kinds of slips, the simplest first."""
 
     ZERO = 0
-    POWER_OF_TWO = 1
-    PER_DEVICE = 2
-    FACTOR = 3
-    RECOMPUTATION = 4
-    DIGIT = 5
-    NAMED_SIZE = 6
-    WORDS = 7
+    NAMED_SIZE = 1
+    POWER_OF_TWO = 2
+    PER_DEVICE = 3
+    FACTOR = 4
+    RECOMPUTATION = 5
+    WORDS = 6
+    DIGIT = 7
 
 
 TOLD = {
@@ -178,16 +178,22 @@ def _slips(
     for slip, factor, why in _factors(name, numbers, mine):
         yield from ((slip, after, why) for after in (value / factor, value * factor))
     yield from ((Slip.RECOMPUTATION, value * ratio, "") for ratio in (Fraction(8, 6), Fraction(6, 8)))
-    yield from ((Slip.WORDS, after, "") for ratio in TOKENS_PER_WORD for after in (value * ratio, value / ratio))
-    for after in dict.fromkeys(wanted):
+    if fact.number.unit in (Unit.TOKEN, Unit.WORD):
+        yield from ((Slip.WORDS, after, "") for ratio in TOKENS_PER_WORD for after in (value * ratio, value / ratio))
+    middle = (sum(wanted, Fraction(0)) / len(wanted),) if wanted else ()  # between what rounded checks ask for
+    for after in dict.fromkeys((*wanted, *middle)):
         yield from ((Slip.DIGIT, edited, "") for edited in _edits(value) if abs(edited / after - 1) < CLOSE)
         low, high = NAMED_SIZES
         if low <= after / value <= high and _significant(value) < 3 and "parameter" in name:
-            yield Slip.NAMED_SIZE, after, ""
+            unit = 10 ** max(0, len(str(int(after))) - SIZE_DIGITS)
+            yield Slip.NAMED_SIZE, Fraction(round(after / unit) * unit), ""
 
 
 NEAR = (Fraction(6, 10), Fraction(16, 10))
 """How far a number may be from what its checks ask for and still be within what was printed."""
+
+SIZE_DIGITS = 4
+"""Digits of a measured size that can be told from rounded checks."""
 
 CLOSE = Fraction(3, 100)
 """How near a mistyped number must be to what the other numbers ask for, before it is tried."""

@@ -108,6 +108,25 @@ class Audit:
     suspects: tuple[Suspect, ...] = ()
     missing: str | None = None
 
+    @property
+    def contrary(self) -> tuple[Reading, Check] | None:
+        """Beside a condition: the reading that contradicts most for the assumptions it changes, and its check."""
+        if self.only_if is None:
+            return None
+        found = [
+            (reading, check)
+            for reading in self.readings
+            for check in reading.checks
+            if check.agreement is Agreement.CONTRADICTS and check.ratio
+        ]
+        own = [pair for pair in found if not pair[0].literal] or found
+        printed = self.readings[0].assumes
+        return max(
+            own,
+            key=lambda pair: abs(log(pair[1].ratio or 1)) / max(1, len(pair[0].assumes.items() - printed.items())),
+            default=None,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The object of `dist-epochs audit --json`."""
         return {

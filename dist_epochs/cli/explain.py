@@ -25,10 +25,12 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
     with exit_on_input_error():
         from dist_epochs.words.terms import find_term
 
+        term = None if topic is None else find_term(topic)
+        if term is None and any(numbers.values()):
+            raise InputError("numbers go with a word: step, iteration, epoch, batch-size or batches")
         if topic is None:
             _list_topics(as_json)
             return
-        term = find_term(topic)
         if term is not None:
             from dist_epochs.render.words import term_json, term_text
 
@@ -47,7 +49,7 @@ def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
     missing = [f"--{name.replace('_', '-')}" for name, text in texts.items() if text is None]
     if missing and len(missing) < len(texts):
         raise InputError(
-            f"the numbers of a run are examples, epochs and batch size: {' and '.join(missing)} is missing"
+            f"the numbers of a run are examples, epochs and batch size: missing are {' and '.join(missing)}"
         )
     return {
         name: None if text is None else parse_count(text, unit=units[name], what=f"--{name.replace('_', '-')}")
@@ -60,6 +62,7 @@ def _page(topic: str) -> str:
     from dist_epochs.plan.rules import page, rule_names
     from dist_epochs.words.terms import TERMS
 
+    topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
     text = page(topic)
     if text is None:
         raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *rule_names()))}")

@@ -125,14 +125,15 @@ def command(
             plans = _sweep(documents, recipes, sweeps, exact, as_json)
         else:
             plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-            _show(plans, as_json)
+            _show(plans, [document.remarks for document in documents], as_json)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
         raise SystemExit(EXIT_DISAGREES)
 
 
 for _section in reversed(FLAGS.values()):
     for _name, (_example, _help) in reversed(_section.items()):
-        command.params.insert(1, click.Option([f"--{_name}"], metavar=_example, help=_help))
+        _spellings = [f"--{_name}", *(["--gpus"] if _name == "devices" else [])]
+        command.params.insert(1, click.Option([*_spellings, _name.replace("-", "_")], metavar=_example, help=_help))
 
 
 def _document(
@@ -165,10 +166,9 @@ def _apply_files(document: Document, files: Sequence[Path]) -> None:
     from dist_epochs.plan.foreign.apply import apply_files
 
     found = apply_files(document, files)
-    for note in found.notes:
-        click.echo(f"note {note}", err=True)
-    for key in found.ignored:
-        click.echo(f"note {key}: left open, or not used here", err=True)
+    document.remarks += [*found.notes, *(f"{key}: left open, or not used here" for key in found.ignored)]
+    for remark in document.remarks:
+        click.echo(f"note {remark}", err=True)
 
 
 def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:
@@ -213,7 +213,7 @@ def _measured(recipe: Recipe) -> ModelCost:
     return MeasuredModel(found.parameters, found.flops_per_token)
 
 
-def _show(plans: Sequence[Plan], as_json: bool) -> None:
+def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], as_json: bool) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
@@ -226,7 +226,7 @@ def _show(plans: Sequence[Plan], as_json: bool) -> None:
     (plan,) = plans
     moves = what_moves(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
-        print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves]})
+        print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]})
     else:
         from dist_epochs.render.plan import plan_text
 
@@ -245,5 +245,7 @@ def _sweep(
         raise InputError("--sweep changes one recipe; several recipes stand side by side without it")
     ((document, path),) = _named(documents, recipes)
     found = sweep(document, texts[0], lambda changed: _plan(_recipe(changed, path), exact))
+    if not any(swept.plan for swept in (*found.fixed_steps, *found.fixed_data)):
+        raise InputError(f"--sweep {texts[0]}: no value can be planned. The first: {found.fixed_steps[0].error}")
     print_json(sweep_json(found)) if as_json else click.echo(sweep_text(found))
     return [swept.plan for swept in (*found.fixed_steps, *found.fixed_data) if swept.plan is not None]

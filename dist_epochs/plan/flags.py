@@ -88,6 +88,8 @@ def split_devices(text: str) -> tuple[str, str | None]:
         >>> split_devices("8xH100"), split_devices("8")
         (('8', 'H100'), ('8', None))
     """
+    if text.strip()[:1].isalpha():
+        raise InputError(f"--devices {text}: how many? Write for example --devices 8x{text.strip()}")
     match = _HARDWARE.fullmatch(text)
     return (text, None) if match is None else (match["count"], match["device"])
 

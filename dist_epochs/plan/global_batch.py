@@ -62,16 +62,16 @@ def lay_over_devices(
     )
 
 
-def data_parallel_size_of(batch: BatchRecipe) -> int:
+def data_parallel_size_of(batch: BatchRecipe, phase: PhaseRecipe) -> int:
     """Devices that see different data: stated, or what global batch ÷ (per device × accumulation) leaves; else one."""
     if batch.data_parallel_size is not None:
         return batch.data_parallel_size
-    stated = batch.global_batch
-    if stated is None or stated.unit in (Unit.TOKEN, Unit.POSITION) or batch.ramp is not None:
+    if batch.global_batch is None or batch.per_device is None or batch.gradient_accumulation is None:
         return 1
-    if batch.per_device is None or batch.gradient_accumulation is None:
-        return 1
-    return max(1, int(stated.value) // (batch.per_device * batch.gradient_accumulation))
+    found = batch_of(batch, phase)
+    samples = found.batches[-1] if isinstance(found, Ramp) else found
+    _check_factors(samples, None, batch.per_device, batch.gradient_accumulation)
+    return samples // (batch.per_device * batch.gradient_accumulation)
 
 
 def _check_factors(samples: int, size: int | None, per_device: int | None, accumulation: int) -> None:

@@ -20,6 +20,8 @@ __all__ = ["expected_loop_coverage", "loop_of"]
 
 _UNEVEN: Mapping[str, Uneven] = {"pad": "pad", "drop": "drop", "keep": "keep"}
 
+NO_STEP = "the budget does not pay for a single step. Give more of it, or take a smaller batch."
+
 MOST_POWERS = 1000
 """Passes after which what is missed is nothing."""
 
@@ -51,7 +53,10 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
         case "steps":
             return Loop(loader, loader.after_steps(int(amount)))
         case "epochs":
-            return Loop(loader, loader.after_passes(amount))
+            counts = loader.after_passes(amount)
+            if not counts.steps:
+                raise InputError(NO_STEP)
+            return Loop(loader, counts)
         case "samples":
             return Loop(loader, loader.after_steps(loader.steps_to_train(int(amount))))
     if length is None:
@@ -65,7 +70,7 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
 def _most_steps(loader: Loader, drawn: int) -> int:
     """The most steps that draw no more than so many samples."""
     if loader.after_steps(1).drawn > drawn:
-        raise InputError("the budget does not pay for a single step. Give more of it, or take a smaller batch.")
+        raise InputError(NO_STEP)
     low, high = 1, loader.steps_to_train(drawn + 1)
     while high - low > 1:
         middle = (low + high) // 2

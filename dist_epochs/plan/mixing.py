@@ -10,8 +10,8 @@ from dist_epochs.errors import InputError
 
 __all__ = ["shares_by_temperature", "shares_of", "shares_within"]
 
-TEMPERATURE_DIGITS = 10_000
-"""Shares by temperature are powers; they are stated to this fraction."""
+SHARE_DIGITS = 10_000
+"""Shares that are worked out here (by temperature, within a cap) are stated to this fraction."""
 
 
 def shares_of(
@@ -63,12 +63,12 @@ def shares_by_temperature(sizes: Mapping[str, Fraction], temperature: Fraction) 
     """
     total = sum(sizes.values(), Fraction(0))
     exact = {name: size / total for name, size in sizes.items()}
-    if temperature == 1 and lcm(*(share.denominator for share in exact.values())) <= TEMPERATURE_DIGITS:
+    if temperature == 1 and lcm(*(share.denominator for share in exact.values())) <= SHARE_DIGITS:
         return exact
     largest = max(sizes.values())
     powers = {name: float(size / largest) ** float(1 / temperature) for name, size in sizes.items()}
     total_power = sum(powers.values())
-    counts = {name: max(1, round(power / total_power * TEMPERATURE_DIGITS)) for name, power in powers.items()}
+    counts = {name: max(1, round(power / total_power * SHARE_DIGITS)) for name, power in powers.items()}
     return {name: Fraction(count, sum(counts.values())) for name, count in counts.items()}
 
 
@@ -77,7 +77,8 @@ def shares_within(
 ) -> dict[str, Fraction] | None:
     """The shares nearest to the stated ones in which no source is drawn beyond a cap.
 
-    Sources over the cap get the share that fits; the others keep their proportions and fill what that frees.
+    Sources over the cap get the share that fits; the others keep their proportions and fill what that frees. Shares
+    have four decimals, so that they can be written down and used.
 
     Args:
         shares: Stated shares.
@@ -91,7 +92,7 @@ def shares_within(
     Examples:
         >>> sizes = {"web": Fraction(200), "wiki": Fraction(4)}
         >>> shares_within({"web": Fraction(9, 10), "wiki": Fraction(1, 10)}, sizes, Fraction(300), Fraction(4))
-        {'web': Fraction(71, 75), 'wiki': Fraction(4, 75)}
+        {'web': Fraction(9467, 10000), 'wiki': Fraction(533, 10000)}
     """
     limits = {name: most_epochs * sizes[name] / drawn for name in shares}
     if sum(limits.values()) < 1:
@@ -104,4 +105,17 @@ def shares_within(
         free = sum((shares[name] for name in shares if name not in capped), Fraction(0))
         for name in shares:
             fitted[name] = limits[name] if name in capped else shares[name] / free * left
-    return fitted
+    return _in_four_decimals(fitted, capped)
+
+
+def _in_four_decimals(shares: Mapping[str, Fraction], capped: set[str]) -> dict[str, Fraction]:
+    """Shares that can be written down: capped ones rounded down, so that they still fit; the others fill up to one."""
+    free = [name for name in shares if name not in capped]
+    if not free:
+        return dict(shares)
+    counts = {name: int(share * SHARE_DIGITS) for name, share in shares.items()}
+    missing = SHARE_DIGITS - sum(counts.values())
+    by_rest = sorted(free, key=lambda name: counts[name] - shares[name] * SHARE_DIGITS)
+    for index in range(missing):
+        counts[by_rest[index % len(by_rest)]] += 1
+    return {name: Fraction(count, SHARE_DIGITS) for name, count in counts.items()}

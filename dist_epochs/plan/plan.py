@@ -154,6 +154,13 @@ class Plan:
         return sum(phase.positions for phase in self.phases)
 
     @property
+    def amounts(self) -> tuple[tuple[str, Fraction], ...]:
+        """What the run's length was asked for in: the budget's, or each phase's."""
+        if self.recipe.budget is not None:
+            return (self.recipe.budget.amount,)
+        return tuple(filter(None, (phase.amount for phase in self.recipe.phases)))
+
+    @property
     def devices(self) -> int:
         """All devices, those that see the same data included."""
         return self.recipe.batch.devices or self.batches[0].data_parallel_size
@@ -193,6 +200,11 @@ class Plan:
         """Epochs drawn at one length."""
         one_pass = self.pass_at(length)
         return None if one_pass is None else self.samples_at(length) / one_pass
+
+    def goes_beyond(self, epochs: Fraction, limit: Fraction) -> bool:
+        """Whether some epochs are above a limit, the last step's rounding taken off."""
+        last = self.batches[-1].samples if not self.loop else 0
+        return epochs * (1 - Fraction(last, max(self.samples, 1))) > limit
 
     @property
     def epochs(self) -> dict[str, Fraction | None]:

@@ -65,7 +65,7 @@ def make_plan(
     speed = speed_of(recipe.hardware, recipe.batch, recipe.precision)
     price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed)
     _check_one_source(recipe, mixture)
-    size = data_parallel_size or data_parallel_size_of(recipe.batch)
+    size = data_parallel_size or data_parallel_size_of(recipe.batch, recipe.phases[0])
     loop = loop_of(recipe, facts, size, price_of_one)
     layout = _loop_layout(loop, recipe) if loop else layout_of(recipe, facts, price_of_one)
     batches = tuple(
@@ -160,7 +160,7 @@ def _laid(recipe: Recipe, layout: Layout, index: int, data_parallel_size: int) -
     except BatchError as error:
         if recipe.batch.ramp is not None:
             raise BatchError(f"batch.ramp, at its level of {samples}: {error}") from None
-        if len({phase.global_batch for phase in layout.phases}) > 1:
+        if len(recipe.phases) > 1 and len({phase.global_batch for phase in layout.phases}) > 1:
             raise BatchError(f"phases.{layout.stretches[index]}: {error}") from None
         raise
 

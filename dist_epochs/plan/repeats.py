@@ -20,7 +20,7 @@ from math import expm1
 
 from dist_epochs.errors import InputError
 
-__all__ = ["REPETITION_DECAY", "RepeatBand", "repeat_band", "unique_equivalents", "worth_per_token"]
+__all__ = ["MILD_EPOCHS", "REPETITION_DECAY", "RepeatBand", "repeat_band", "unique_equivalents", "worth_per_token"]
 
 REPETITION_DECAY = 15.387756
 """R*_D: after this many repetitions, one more is worth 1/e of a fresh pass. From the README of the authors' repository,
@@ -41,7 +41,10 @@ class RepeatBand(StrEnum):
     NEAR_ZERO = "near zero"
 
 
-UPPER_ENDS = {1: RepeatBand.NONE, 4: RepeatBand.MILD, 16: RepeatBand.NOTICEABLE, 40: RepeatBand.STRONG}
+MILD_EPOCHS = 4
+"""Up to here the paper finds hardly any change in loss."""
+
+UPPER_ENDS = {1: RepeatBand.NONE, MILD_EPOCHS: RepeatBand.MILD, 16: RepeatBand.NOTICEABLE, 40: RepeatBand.STRONG}
 """Epochs up to and including which a band reaches; `NEAR_ZERO` lies beyond the last."""
 
 

@@ -71,9 +71,12 @@ def _amounts(recipe: Recipe) -> list[tuple[str, Fraction]]:
     parts = [None if amount is None else amount[1] * budget if amount[0] == "share" else amount[1] for amount in stated]
     rest = budget - sum((part for part in parts if part is not None), Fraction(0))
     amounts = [(unit, rest if part is None else part) for part in parts]
-    for _, value in amounts:
+    for index, (_, value) in enumerate(amounts):
         if unit == "steps" and value.denominator != 1:
-            raise InputError(f"a phase's share of the budget is {float(value):.6g} steps, not a whole number of them")
+            raise InputError(
+                f"phases.{index}: its share of the {int(budget):,} steps is {float(value):.6g}, not a whole number. "
+                "Give the phases steps, or the budget a number that the shares divide. Nothing was rounded."
+            )
     return amounts
 
 

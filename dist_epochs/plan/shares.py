@@ -41,7 +41,7 @@ def sources_of(plan: Plan, mixture: Mixture | None, drawn: tuple[Draw, ...] | No
         return ()
     found = _counted_sources(plan, mixture, drawn) if drawn is not None else _stated_sources(plan, mixture)
     cap = plan.recipe.corpus.max_epochs
-    over = cap is not None and any(source.epochs > cap for source in found)
+    over = cap is not None and any(plan.goes_beyond(source.epochs, cap) for source in found)
     if cap is None or not over:
         return found
     sizes = {  # in samples, over all lengths; a source that is not drawn yet fits anyway

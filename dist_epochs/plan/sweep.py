@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.flags import BUDGET_FLAGS, SETTING_FLAGS, split_devices
-from dist_epochs.plan.keys import Place
+from dist_epochs.plan.flags import BUDGET_FLAGS, SETTING_FLAGS, apply_flags
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.yaml_reader import Document
 
 __all__ = ["Sweep", "SweptPlan", "parse_sweep", "sweep"]
+
+FLAGS = (*SETTING_FLAGS, "devices", "sequence_length", "batch", "corpus", "tokens_per_word")
+"""Flags whose values may be swept by their names."""
 
 Planner = Callable[[Document], Plan]
 
@@ -76,52 +78,61 @@ def sweep(document: Document, text: str, planner: Planner) -> Sweep:
             several phases.
     """
     name, values = parse_sweep(text)
-    place = _place(name, document)
+    _refuse_what_is_kept(document, name)
     _refuse_a_speed_that_was_measured(document, name)
-    base = _base(document, place, values, planner)
+    base = _base(document, name, values, planner)
     unit: Literal["tokens", "samples"] = "tokens" if base.positions is not None else "samples"
     steps = [_kept(base, index, "steps") for index in range(len(base.recipe.phases))]
     data = [_kept(base, index, unit) for index in range(len(base.recipe.phases))]
     return Sweep(
         setting=name,
         unit=unit,
-        fixed_steps=tuple(_swept(document, place, value, "steps", steps, planner) for value in values),
-        fixed_data=tuple(_swept(document, place, value, unit, data, planner) for value in values),
+        fixed_steps=tuple(_swept(document, name, value, "steps", steps, planner) for value in values),
+        fixed_data=tuple(_swept(document, name, value, unit, data, planner) for value in values),
     )
 
 
-def _base(document: Document, place: Place, values: Sequence[str], planner: Planner) -> Plan:
+def _base(document: Document, name: str, values: Sequence[str], planner: Planner) -> Plan:
     """The plan that both series keep something of."""
-    if document.get(place) is not None:
+    if _is_stated(document, name):
         return planner(document)
     errors = []
     for value in values:
         try:
-            return planner(_changed(document, place, value))
+            return planner(_changed(document, name, value))
         except InputError as error:
             errors.append(error)
     raise errors[0]
 
 
-def _place(name: str, document: Document) -> Place:
-    flag = name.removeprefix("--").replace("-", "_")
-    if flag in BUDGET_FLAGS:
+def _flag(name: str) -> str:
+    return name.removeprefix("--").replace("-", "_")
+
+
+def _refuse_what_is_kept(document: Document, name: str) -> None:
+    if _flag(name) in BUDGET_FLAGS:
         raise InputError(
             f"--sweep {name}: steps and data are what a sweep keeps; change another setting, such as devices"
         )
-    if flag == "devices":
-        return ("batch", "devices")
-    if flag == "sequence_length":
-        phases = document.get(("phases",))
-        if isinstance(phases, list) and len(phases) > 1:
-            raise InputError(
-                f"--sweep {name}: the recipe has {len(phases)} phases with lengths of their own, so there is no one "
-                "length to change. Sweep one of them: --sweep phases.0.sequence_length=…"
-            )
-        return ("phases", 0, "sequence_length")
-    if flag in SETTING_FLAGS:
-        return SETTING_FLAGS[flag]
-    return tuple(int(part) if part.isdigit() else part for part in name.split("."))
+    phases = document.get(("phases",))
+    if _flag(name) == "sequence_length" and isinstance(phases, list) and len(phases) > 1:
+        raise InputError(
+            f"--sweep {name}: the recipe has {len(phases)} phases with lengths of their own, so there is no one length "
+            "to change. Sweep one of them: --sweep phases.0.sequence_length=…"
+        )
+
+
+def _is_stated(document: Document, name: str) -> bool:
+    """Whether the recipe states the setting, so that it is a plan to compare with."""
+    places = dict(SETTING_FLAGS) | {
+        "devices": ("batch", "devices"),
+        "sequence_length": ("phases", 0, "sequence_length"),
+        "batch": ("batch", "global_batch"),
+        "corpus": ("corpus",),
+        "tokens_per_word": ("corpus", "tokens_per_word"),
+    }
+    place = places.get(_flag(name), tuple(int(part) if part.isdigit() else part for part in name.split(".")))
+    return document.get(place) is not None
 
 
 def _refuse_a_speed_that_was_measured(document: Document, name: str) -> None:
@@ -143,21 +154,23 @@ def _kept(base: Plan, index: int, unit: str) -> int:
     return sum(getattr(phase, names[unit]) for phase in mine)
 
 
-def _changed(document: Document, place: Place, value: str) -> Document:
+def _changed(document: Document, name: str, value: str) -> Document:
+    """The document with one value: of a flag, or of a dotted setting."""
     changed = document.copy()
-    kind = None
-    if place == ("batch", "devices"):
-        value, kind = split_devices(value)
-    changed.put(place, value, f"--sweep {value}")
-    if kind is not None:
-        changed.put(("hardware", "device"), kind, "--sweep")
+    flag = _flag(name)
+    if flag in FLAGS:
+        apply_flags(changed, {flag: value})
+    else:
+        place = tuple(int(part) if part.isdigit() else part for part in name.split("."))
+        changed.put(place, value, f"--sweep {value}")
     return changed
 
 
-def _swept(
-    document: Document, place: Place, value: str, unit: str, amounts: Sequence[int], planner: Planner
-) -> SweptPlan:
-    changed = _changed(document, place, value)
+def _swept(document: Document, name: str, value: str, unit: str, amounts: Sequence[int], planner: Planner) -> SweptPlan:
+    try:
+        changed = _changed(document, name, value)
+    except InputError as error:
+        return SweptPlan(value, None, str(error))
     changed.put(("budget",), None, "--sweep")
     for index, amount in enumerate(amounts):
         phase = changed.get(("phases", index))

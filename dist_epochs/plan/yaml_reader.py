@@ -52,10 +52,15 @@ class Document:
 
     Args:
         name: What to call the document in messages where no line is known.
+
+    Attributes:
+        data: The keys and values.
+        remarks: What is to be known of files that were read into it.
     """
 
     def __init__(self, name: str) -> None:
         self.data: dict[str, Any] = {}
+        self.remarks: list[str] = []
         self._lines: dict[Place, str] = {(): name}
 
     @classmethod
@@ -89,7 +94,7 @@ class Document:
     def copy(self) -> Document:
         """The same document, to change."""
         twin = Document("")
-        twin.data, twin._lines = deepcopy(self.data), dict(self._lines)
+        twin.data, twin._lines, twin.remarks = deepcopy(self.data), dict(self._lines), list(self.remarks)
         return twin
 
     def get(self, place: Place) -> Any:

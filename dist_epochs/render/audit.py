@@ -9,11 +9,13 @@ from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.claim import Claim
 from dist_epochs.audit.expression import Name, Number, written
 from dist_epochs.audit.verdict import Audit, Check, Reading, Verdict
-from dist_epochs.render.text import scaled, table
+from dist_epochs.render.text import scaled
 
 __all__ = ["audit_text", "audits_text"]
 
 WIDTH = 110
+
+MANY = 5
 
 AGREEMENTS = {
     Agreement.EXACT: "exact",
@@ -26,8 +28,9 @@ AGREEMENTS = {
 def audit_text(audit: Audit) -> str:
     """One claim: what is stated, the verdict, and the derivation under each reading."""
     parts = [_title(audit.claim), *_stated(audit), "", *wrap(_verdict(audit), WIDTH)]
-    for reading in audit.readings:
-        parts += ["", *_reading(reading)]
+    parts += wrap(_strongest(audit), WIDTH)
+    for name in dict.fromkeys(check.name for reading in audit.readings for check in reading.checks):
+        parts += ["", *_check(name, audit.readings)]
     if audit.suspects:
         parts += ["", "One change that would close it, the simplest first"]
         parts += [f"  {suspect.told}" for suspect in audit.suspects]
@@ -61,6 +64,8 @@ def _stated(audit: Audit) -> Iterator[str]:
 def _verdict(audit: Audit) -> str:
     tried = len(audit.readings)
     told = f"{tried} readings were tried" if tried > 1 else "one reading"
+    if tried > MANY:
+        told += "; with so many, one may fit by chance"
     match audit.verdict:
         case Verdict.ONLY_IF:
             return f"CONSISTENT ONLY IF {audit.only_if} ({told})."
@@ -73,20 +78,28 @@ def _verdict(audit: Audit) -> str:
     return f"UNDERDETERMINED: {audit.missing} ({told})."
 
 
-def _reading(reading: Reading) -> Iterator[str]:
-    yield reading.name
-    rows = [
-        [
-            f"  {check.name}",
-            scaled(check.derived.point),
-            check.stated.number.text if check.stated else "",
-            AGREEMENTS[check.agreement] if check.agreement else "",
-            f"= {_arithmetic(check)}",
-        ]
-        for check in reading.checks
-    ]
-    lines = table(["", "derived", "stated", ""], [row[:4] for row in rows], indent="").splitlines()[1:]
-    yield from (f"{line:<{max(map(len, lines))}}  {row[4]}".rstrip() for line, row in zip(lines, rows, strict=True))
+def _strongest(audit: Audit) -> str:
+    """The reading that contradicts most, in a sentence."""
+    if audit.contrary is None:
+        return ""
+    reading, check = audit.contrary
+    assert check.stated is not None
+    ratio = float(check.derived.point / check.stated.number.value)
+    times = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
+    return f"Read otherwise ({reading.name}), {check.name} come to {scaled(check.derived.point)}: {times}."
+
+
+def _check(name: str, readings: Sequence[Reading]) -> Iterator[str]:
+    """One check under every reading that has it."""
+    mine = [(reading.name, check) for reading in readings for check in reading.checks if check.name == name]
+    stated = dict.fromkeys(check.stated.number.text for _, check in mine if check.stated is not None)
+    yield f"{name}, stated {' or '.join(stated)}" if stated else name
+    width = max(len(reading) for reading, _ in mine)
+    value = max(len(scaled(check.derived.point)) for _, check in mine)
+    for reading, check in mine:
+        agreement = AGREEMENTS[check.agreement] if check.agreement else ""
+        derived = f"{scaled(check.derived.point):>{value}}"
+        yield f"  {reading:<{width}}  {derived}  {agreement:<8}  = {_arithmetic(check)}"
 
 
 def _arithmetic(check: Check) -> str:

@@ -147,14 +147,16 @@ def _loop_rows(plan: Plan) -> Iterator[Row]:
     loader, counts = plan.loop.loader, plan.loop.counts
     rounds = f"{loader.data_parallel_size} × {loader.per_device}"
     short = loader.samples % loader.samples_per_round
-    ends = f", {loader.uneven} the last round" if short and loader.data_parallel_size > 1 else ""
-    what = f"= {number(loader.drawn_per_pass)} samples ÷ ({rounds}){ends}"
+    padded = loader.duplicates_per_pass > 0
+    how = {"pad": "the last round padded" if padded else "the last one short", "keep": "the last one short"}
+    ends = f", {how.get(loader.uneven, 'the last round dropped')}" if short else ""
+    what = f"= {number(loader.samples)} samples ÷ ({rounds}){ends}"
     yield "micro-steps a pass", number(loader.micro_steps_per_pass), what
     windows = f"= {number(loader.micro_steps_per_pass)} ÷ {loader.gradient_accumulation}"
     partial = loader.micro_steps_per_pass % loader.gradient_accumulation
     ends = f", {loader.last_window} the last window" if partial else ""
     yield "steps a pass", number(loader.steps_per_pass), f"{windows}{ends}"
-    yield "steps", number(plan.steps), ""
+    yield "steps", number(plan.steps), _passes(plan)
     left = f", {counts.unstepped_micro_steps} of them without a step" if counts.unstepped_micro_steps else ""
     yield "micro-steps", number(plan.micro_steps), f"on each device{left}"
     yield "samples", number(plan.samples), "trained"
@@ -163,6 +165,15 @@ def _loop_rows(plan: Plan) -> Iterator[Row]:
         yield "drawn", number(counts.drawn), f"= {passes} passes of {number(loader.drawn_per_pass)}"
     if plan.positions is not None:
         yield "positions", number(plan.positions), f"= {number(plan.samples)} × {plan.lengths[0]}"
+
+
+def _passes(plan: Plan) -> str:
+    """How the steps of somebody else's loop follow from its passes, where those are asked for."""
+    assert plan.loop is not None
+    ((name, amount), *_) = plan.amounts
+    if name != "epochs":
+        return ""
+    return f"= {number(amount)} passes × {number(plan.loop.loader.steps_per_pass)}, rounded to whole steps"
 
 
 def _epoch_rows(plan: Plan) -> Iterator[Row]:
@@ -175,7 +186,11 @@ def _epoch_rows(plan: Plan) -> Iterator[Row]:
     elif epochs["samples"] is not None:
         passes = [(length, plan.pass_at(length)) for length in plan.lengths]
         terms = [f"{number(plan.samples_at(length))} ÷ {number(one)}" for length, one in passes]
-        yield "epochs", number(epochs["samples"]), f"{_sum(terms)}  (samples drawn ÷ samples of the corpus)"
+        yield (
+            "epochs",
+            number(epochs["samples"]),
+            f"{_sum(terms)}  (samples {'trained' if plan.loop else 'drawn'} ÷ samples of the corpus)",
+        )
     if plan.facts is not None and corpus is not None and epochs["positions"] is not None:
         size = number(corpus.value)
         yield (
@@ -204,7 +219,7 @@ def _sources(plan: Plan) -> str:
             short(source.tokens if source.tokens is not None and unit == "tokens" else source.samples),
             scaled(source.epochs),
             f"{unique_equivalents(source.epochs) / float(source.epochs):.3f}" if source.epochs else "",
-            f"{float(source.fitting_share):.4g}" if source.fitting_share is not None else "",
+            f"{float(source.fitting_share):.4f}" if source.fitting_share is not None else "",
         ]
         for source in plan.sources
     ]

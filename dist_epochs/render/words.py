@@ -73,7 +73,7 @@ def _method_cells(row: Updates) -> list[str]:
 
 
 def _share(share: float) -> str:
-    return "0 %" if share == 0 else f"{share:.2%}" if share >= 0.0001 else f"{share:.1e}"
+    return "0%" if share == 0 else f"{share:.2%}" if share >= 0.0001 else f"{100 * share:.1e}%"
 
 
 def _systems(rows: list[Shown]) -> str:

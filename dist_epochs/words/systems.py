@@ -149,7 +149,7 @@ SYSTEMS: tuple[System, ...] = (
     System(
         name="Lightning",
         ends="pass",
-        counts="whole run",
+        counts="each epoch",
         words={
             "iteration": "batch_idx, a batch of the epoch; global_step goes on",
             "step": "global_step: optimizer steps over the whole run, added over all optimizers",
@@ -166,7 +166,7 @@ SYSTEMS: tuple[System, ...] = (
             "iteration": "an update with the whole global batch: --train-iters, over the whole run",
             "step": "the same; micro-batches are counted apart",
             "epoch": "only in building the index of samples: as many passes as the run needs",
-            "batch size": "--micro-batch-size of a device; --global-batch-size of an iteration",
+            "batch size": "--micro-batch-size of a data-parallel replica; --global-batch-size of an iteration",
             "number of batches": "train samples ÷ global batch, whole ones; they run on across passes",
         },
     ),

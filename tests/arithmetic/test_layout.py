@@ -92,7 +92,7 @@ def test_a_phase_without_a_step_is_refused():
 
 def test_what_a_phase_takes_beyond_is_kept_where_the_measure_changes():
     layout = lay_out([stretch(Unit.SAMPLE, 100), stretch(Unit.STEP, 10)])
-    assert layout.excesses == (Excess("samples", Fraction(28), 0),)
+    assert layout.excesses == (Excess("samples", Fraction(28), 0, Fraction(100)),)
 
 
 def test_steps_beyond_any_run_are_refused():
@@ -113,3 +113,8 @@ def test_a_ramp_goes_on_over_phases():
     ramp = Ramp.stages(unit=Unit.STEP, levels={Fraction(0): 2, Fraction(15): 4})
     layout = lay_out([stretch(Unit.STEP, 10, ramp), stretch(Unit.STEP, 10, ramp, 16)])
     assert (shape(layout), layout.stretches) == ([(10, 2), (5, 2), (5, 4)], (0, 1, 1))
+
+
+def test_a_last_phase_that_the_budget_does_not_reach_is_refused():
+    with pytest.raises(InputError, match="phase 2 gets no step: one takes more than its 3 positions"):
+        lay_out([stretch(Unit.POSITION, 64 * 8 * 5), stretch(Unit.POSITION, 3, length=512)], last_step="within")

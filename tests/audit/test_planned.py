@@ -62,3 +62,31 @@ def test_without_a_corpus_epochs_are_underdetermined(tmp_path):
 def test_malformed(tmp_path, old, new, message):
     with pytest.raises(RecipeError, match=message.replace("?", r"\?")):
         audit(tmp_path, CLAIM.replace(old, new))
+
+
+MIXTURE = """
+title: a mixture
+corpus:
+  sources:
+    web: {tokens: 200B, weight: 60%}
+    code: {tokens: 30B, weight: 25%}
+    wiki: {tokens: 4B, weight: 10%}
+    books: {tokens: 5B, weight: 5%}
+batch: {global_batch: 1024}
+budget: {tokens: 300B}
+phases: [{sequence_length: 4096}]
+stated: {sources: {web: 0.9, code: 2.5, wiki: 7.5, books: 3.0}}
+"""
+
+
+def test_a_mixture_s_rows(tmp_path):
+    found = audit(tmp_path, MIXTURE)
+    checks = {check.name: check for check in found.readings[0].checks}
+    assert str(found.verdict) == "consistent"
+    assert checks["sum of the weights"].derived.point == 1
+    assert float(checks["sum of epochs × size ÷ what is drawn"].derived.point) == pytest.approx(1, abs=1e-4)
+    wrong = audit(tmp_path, MIXTURE.replace("wiki: 7.5", "wiki: 2.5"))
+    assert str(wrong.verdict) == "inconsistent"
+    assert any(suspect.name == "stated epochs of wiki" for suspect in wrong.suspects)
+    with pytest.raises(RecipeError, match="there is no source 'wikki'; did you mean 'wiki'"):
+        audit(tmp_path, MIXTURE.replace("wiki: 7.5", "wikki: 7.5"))

@@ -16,7 +16,7 @@ def printed(value, digits=3):
     return f"{float(value):.{digits - 1}e}"
 
 
-def consistent(draw):
+def consistent(draw, million=False):
     """Facts of a run, and what a paper may state of it, each number rounded as papers do."""
     devices, per_device, accumulation = (
         draw.choice([8, 16, 64, 256]),
@@ -25,6 +25,7 @@ def consistent(draw):
     )
     length, steps = draw.choice([128, 512, 1024, 2048]), draw.randrange(20, 2000) * 1000
     corpus, parameters = draw.randrange(100, 999) * 10 ** draw.choice([7, 8, 9]), draw.randrange(100, 999) * 10**6
+    steps = 1_000_000 if million else steps
     samples = steps * devices * per_device * accumulation
     facts = {
         "steps": f"{steps} steps", "devices": f"{devices} devices", "per_device": f"{per_device} samples",
@@ -69,6 +70,8 @@ PLANTED = {
     "samples for steps": lambda draw, facts: (
         "steps", number(facts, "steps") * number(facts, "devices") * number(facts, "per_device") * number(facts, "accumulation")),
     "per device for global": lambda draw, facts: ("per_device", number(facts, "per_device") * number(facts, "devices")),
+    "2^20 for a million": lambda draw, facts: ("steps", 2**20),
+    "words for tokens": lambda draw, facts: ("corpus", number(facts, "corpus") * 4 // 5),
     "a factor of the length": lambda draw, facts: ("per_device", number(facts, "per_device") * number(facts, "length")),
 }  # fmt: skip
 
@@ -77,7 +80,7 @@ PLANTED = {
 def test_a_planted_typo_is_ranked_first(kind):
     draw, first, tried = Random(kind), 0, 0
     while tried < CASES:
-        facts, checks = consistent(draw)
+        facts, checks = consistent(draw, million=kind == "2^20 for a million")
         name, wrong = PLANTED[kind](draw, facts)
         right = number(facts, name)
         planted = facts | {name: facts[name].replace(str(right), str(wrong))}
@@ -112,3 +115,32 @@ def test_slips_of_papers(facts, checks, name, after, slip):
     found = audit(facts, checks)
     first = next(suspect for suspect in found.suspects if suspect.name == name)
     assert (first.after, first.told.count(slip)) == (after, 1)
+
+
+def test_eight_flops_for_six():
+    draw, first = Random(8), 0
+    for _ in range(CASES):
+        facts, checks = consistent(draw)
+        formula, _ = checks["FLOPs"]
+        tokens = number(facts, "length") * int(checks["samples"][1])
+        found = audit(facts, checks | {"FLOPs": (formula, printed(8 * number(facts, "parameters") * tokens))})
+        first += (
+            bool(found.suspects) and found.suspects[0].name == "stated FLOPs" and "6 FLOPs" in found.suspects[0].told
+        )
+    assert first >= 0.9 * CASES
+
+
+def test_a_name_s_size_for_the_measured_one():
+    draw, first = Random(9), 0
+    for _ in range(CASES):
+        facts, checks = consistent(draw)
+        measured = draw.randrange(6_600, 6_950) * 10**6
+        tokens = number(facts, "length") * int(checks["samples"][1])
+        for name, factor in {"FLOPs": tokens, "FLOPs a token": 1}.items():
+            checks[name] = (checks[name][0], printed(6 * measured * factor))
+        found = audit(facts | {"parameters": "7000000000"}, checks)
+        first += bool(found.suspects) and (found.suspects[0].name, "name" in found.suspects[0].told) == (
+            "parameters",
+            True,
+        )
+    assert first >= 0.9 * CASES

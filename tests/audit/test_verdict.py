@@ -27,7 +27,7 @@ def audit(tmp_path, text):
         ("epochs: {formula: steps * batch / corpus, stated: 2}", "inconsistent", "contradicts"),
         ("epochs: {formula: steps * batch / corpus}", "underdetermined", None),
         ("epochs: {formula: words / 1B, stated: ~4}", "consistent-with-rounding", "overlaps"),
-        ("epochs: {formula: 38.79, stated: {number: '38.78', rounded: down}}", "inconsistent", "contradicts"),
+        ("epochs: {formula: 38.80, stated: {number: '38.78', rounded: down}}", "inconsistent", "contradicts"),
         ("epochs: {formula: 38.7879, stated: {number: '38.78', rounded: down}}", "consistent", "rounds"),
     ],
 )  # fmt: skip

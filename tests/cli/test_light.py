@@ -40,6 +40,10 @@ def test_planning_without_a_store_needs_no_heavy_library(tmp_path):
     assert not modules_after(["plan", str(tmp_path / "r.yaml")]) & HEAVY
 
 
+def test_auditing_needs_no_heavy_library():
+    assert not modules_after(["audit", "--all"]) & (HEAVY | {"pydantic"})
+
+
 def test_reading_a_ledger_needs_none_either(tmp_path):
     (tmp_path / "ledger.jsonl").write_text('{"event":"segment","from_step":0}\n')
     assert not modules_after(["ledger", str(tmp_path)]) & (HEAVY | {"pydantic", "yaml"})

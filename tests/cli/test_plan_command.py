@@ -195,3 +195,24 @@ def test_a_store_planned_from_flags(store):
     ]
     padded = json.loads(call(*loop, "--uneven", "pad").stdout)
     assert padded["drawn"]["samples_per_pass"] == -(-store.facts().sources[0].samples[16] // 12) * 12
+
+
+def test_sweeps_of_flags_that_are_no_single_setting():
+    found = json.loads(call("plan", "--corpus", "3B words", "--tokens-per-word", 1, "--steps", 10, "--batch", "8x16", "--sweep",
+                            "batch=8x16,16x16", "--json").stdout)  # fmt: skip
+    assert [entry["plan"]["samples"] for entry in found["fixed_steps"]] == [80, 160]
+    ratios = json.loads(call("plan", BERT, "--sweep", "tokens-per-word=1,1.25", "--json").stdout)["fixed_steps"]
+    assert [round(entry["plan"]["epochs"]["positions"], 2) for entry in ratios] == [12.91, 10.33]
+
+
+def test_a_sweep_without_a_plan_is_an_error():
+    assert "no value can be planned" in call("plan", BERT, "--devices", 8, "--sweep", "devices=7,9", code=2).stderr
+
+
+def test_gpus_are_devices():
+    assert (
+        json.loads(call("plan", "--steps", 10, "--batch", "64x16", "--gpus", 8, "--json").stdout)["global_batch"][
+            "devices"
+        ]
+        == 8
+    )

@@ -81,7 +81,7 @@ def test_a_budget_in_hours_is_shared_by_lengths():
 def test_shares_of_steps_must_be_whole():
     document = Document.read(Path(__file__).parent.parent.parent / "configs/bert-base.yaml")
     apply_flags(document, {"steps": "15"})
-    with pytest.raises(ValueError, match=r"13\.5 steps, not a whole number"):
+    with pytest.raises(ValueError, match=r"phases\.0: its share of the 15 steps is 13\.5, not a whole number"):
         make_plan(make_recipe(document, Path("bert")))
 
 
@@ -185,3 +185,39 @@ def test_one_size_of_micro_batches_for_a_whole_ramp():
     found = plan(batch=None, samples="100k", global_batch=1536, sequence_length=8, ramp="16 8 5000", devices=8, model=None, price=None,
                  mfu=None)  # fmt: skip
     assert {batch.per_device for batch in found.batches} == {192}
+
+
+@pytest.mark.parametrize(("flags", "size"), [({"batch": "8192 tokens", "sequence_length": 128}, 2),
+                                             ({"batch": None, "global_batch": 256, "sequence_length": 128, "ramp": "32 32 1000"}, 8)])  # fmt: skip
+def test_devices_that_follow_from_tokens_and_ramps(flags, size):
+    found = plan(
+        **flags, per_device=4, gradient_accumulation=8, devices=None, steps=10, model=None, mfu=None, price=None
+    )
+    assert found.batches[-1].data_parallel_size == size
+
+
+def test_what_a_guessed_speed_may_buy_is_what_its_ends_buy():
+    run = {
+        "hours": 2,
+        "batch": "64x128",
+        "devices": "4xH100",
+        "restarts": 2,
+        "checkpoint_every": 1,
+        "restart_time": "0.2",
+        "price": None,
+    }
+    guess = plan(**run, mfu=None)
+    slow, fast = (plan(**run, mfu=share).steps for share in ("30%", "45%"))
+    told = {warning.rule: warning.message for warning in guess.warnings}["guessed-mfu"]
+    low, high = (int(number.replace(",", "")) for number in told.rpartition("pay for ")[2].split(" to "))
+    assert abs(low - slow) <= 1
+    assert abs(high - fast) <= 1
+
+
+def test_rounding_is_judged_by_its_share():
+    def rules(**flags):
+        found = plan(**flags, batch="64x128", devices=8, model=None, mfu=None, price=None)
+        return {warning.rule for warning in found.warnings}
+
+    assert "budget-missed" not in rules(tokens=409_599)
+    assert "budget-missed" in rules(tokens=1000)

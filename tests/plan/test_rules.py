@@ -43,7 +43,7 @@ CASES = {
     "over-the-cap": ({**QUIET, "epochs": 3, "max_epochs": 2}, "the cap is 2"),
     "sparse-peak": ({**PRICED, "peak_tflops": 1979}, "twice the dense 989.4"),
     "optimistic-mfu": ({**PRICED, "mfu": "70%"}, "70%"),
-    "memory-too-small": ({**PRICED, "model": "llama-7b"}, "does not fit"),
+    "memory-too-small": ({**PRICED, "model": "llama-7b"}, "alone do not fit"),
     "not-counted": ({"corpus": "1B tokens", "steps": 10, "batch": "256x512"}, "dist-epochs tokenize"),
     "devices-not-stated": ({**LOOP, "devices": None}, "the global batch is that of one device"),
     "per-device-not-stated": ({**QUIET, "per_device": None}, "8 samples at once"),
@@ -57,7 +57,7 @@ CASES = {
     "with-replacement": ({**QUIET, "replacement": True}, "1 epochs of draws see 63.21%"),
     "guessed-mfu": (PRICED, "30% to 45%"),
     "six-per-parameter": ({**PRICED, "model": None, "parameters": "1B"}, "6e+09"),
-    "tokens-per-parameter": ({**PRICED, "tokens": "300B"}, "2.74e+03 tokens a parameter"),
+    "tokens-per-parameter": ({**PRICED, "tokens": "300B"}, "2,739.4 tokens a parameter"),
 }  # fmt: skip
 
 

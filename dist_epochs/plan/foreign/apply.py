@@ -59,7 +59,8 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     Raises:
         InputError: If files and document contradict each other.
     """
-    settings = complete(merge([*map(read_settings, files), _own(document)]))
+    read = [_without_its_length(settings, document) for settings in map(read_settings, files)]
+    settings = complete(merge([*read, _own(document)]))
     settings = _without_what_does_not_apply(settings, document)
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:
@@ -73,15 +74,27 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     return settings
 
 
+def _without_its_length(settings: LaunchSettings, document: Document) -> LaunchSettings:
+    """A file's steps or epochs are left out where the document says how long the run is."""
+    if not _has_length(document):
+        return settings
+    left = [found.where for found in (settings.steps, settings.epochs) if found is not None]
+    notes = tuple(f"{where}: not used, since the length of the run is stated beside the file" for where in left)
+    return replace(settings, steps=None, epochs=None, notes=(*settings.notes, *notes))
+
+
 def _with_the_trainer_s_loop(document: Document, settings: LaunchSettings) -> LaunchSettings:
     """TrainingArguments run in the Trainer, which pads the last round of a pass and steps its last window."""
-    told = "the Trainer's own loop (5.x, map-style data) pads the last round and flushes the last window of a pass"
-    if document.get(("corpus", "samples")) is None:
-        told += "; that is planned for a corpus in samples, and this one runs on across passes"
-    else:
-        for name, policy in {"uneven": "pad", "last_window": "flush"}.items():
-            if document.get(("batch", name)) is None:
-                document.put(("batch", name), policy, f"{TRAINER}, by default")
+    if document.get(("corpus", "samples")) is None or any(
+        document.get(("batch", name)) for name in ("replacement", "ramp")
+    ):
+        told = "the Trainer's loop ends its passes; that is planned for samples, and this one runs on across them"
+        return replace(settings, notes=(*settings.notes, told))
+    for name, policy in {"uneven": "pad", "last_window": "flush"}.items():
+        if document.get(("batch", name)) is None:
+            document.put(("batch", name), policy, f"{TRAINER}, by default")
+    uneven, window = document.get(("batch", "uneven")), document.get(("batch", "last_window"))
+    told = f"passes end as in the Trainer (5.x, map-style data): uneven {uneven}, last window {window}"
     return replace(settings, notes=(*settings.notes, told))
 
 

@@ -154,7 +154,7 @@ def _check(
     raise InputError(
         f"the batch does not add up: {batch.value} ({batch.where}) ≠ {each.value} samples each ({each.where}) × "
         f"{accumulation.value} micro-steps ({accumulation.where}) × {seen} = {product}.{hint} One run cannot have all "
-        f"of them; DeepSpeed stops at its start. Change one: {fixes}."
+        f"of them (DeepSpeed stops at its start). Change one: {fixes}."
     )
 
 

@@ -82,8 +82,15 @@ class CorpusRecipe:
             self._check_sources(self.sources)
         elif self.store is None and (self.weights is not None or self.temperature is not None):
             raise InputError("weights and temperature mix sources, and this corpus has one. Leave them out.")
+        self._check_whole(self.size)
         if self.temperature is not None and self.weights is not None:
             raise InputError("weights and temperature both say how sources are mixed; keep one")
+
+    def _check_whole(self, size: Quantity | None) -> None:
+        if size is not None and (size.value < 1 or (size.unit is Unit.SAMPLE and size.value.denominator != 1)):
+            raise InputError(
+                f"the corpus has {float(size.value):g} {size.unit}s; it must have whole ones, at least one"
+            )
 
     def _check_sources(self, sources: Mapping[str, SourceRecipe]) -> None:
         if self.weights is not None:

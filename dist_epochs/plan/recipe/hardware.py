@@ -14,6 +14,10 @@ from dist_epochs.plan.recipe.values import FLAG, HOURS, MONEY, POSITIVE, SHARE, 
 __all__ = ["HardwareRecipe"]
 
 
+LARGEST_TFLOPS = 100_000
+"""Beyond what one device does, in TFLOP/s; more is FLOP/s."""
+
+
 class MfuReader:
     """One share, or the two ends of a range."""
 
@@ -65,6 +69,8 @@ class HardwareRecipe:
     """Hours from a failure to the next step."""
 
     def __post_init__(self) -> None:
+        if self.peak_tflops is not None and self.peak_tflops > LARGEST_TFLOPS:
+            raise InputError(f"peak_tflops is {float(self.peak_tflops):g}: it is in TFLOP/s, as in 989 for an H100")
         if self.restarts and self.checkpoint_every is None:
             raise InputError("restarts lose half a checkpoint interval each: give checkpoint_every, in hours")
         if not self.restarts and (self.checkpoint_every is not None or self.restart_time):

@@ -55,6 +55,8 @@ def _with_config(model: ModelRecipe, home: Path, path: Path) -> ModelRecipe:
     config = model.config
     kind = config.get("model_type") if isinstance(config, dict) else None
     if isinstance(config, str):
+        if not config.isprintable():
+            raise RecipeError(f"{path}: model.config: {config!r} is no name of a file")
         file = (home / config).resolve()
         if file.exists():
             config, kind = str(file), read_config(file).get("model_type")

@@ -74,7 +74,7 @@ def _flag(data: Any) -> bool:
 def _share(data: Any) -> Fraction:
     share = _plain(data)
     if not 0 < share < 1:
-        percent = f"; for {data} percent write {data}%" if 1 <= share < 100 else ""
+        percent = f"; for {data} percent write {data}%" if 1 < share < 100 and "%" not in str(data) else ""
         raise ValueError(f"it must lie between 0 and 1, not {data}{percent}")
     return share
 

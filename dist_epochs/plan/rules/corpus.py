@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from dist_epochs.plan.plan import Plan, SourcePlan
-from dist_epochs.plan.repeats import RepeatBand, repeat_band, unique_equivalents, worth_per_token
+from dist_epochs.plan.repeats import MILD_EPOCHS, unique_equivalents, worth_per_token
 from dist_epochs.plan.rules.numbers import number
 
 __all__ = [
@@ -38,7 +38,8 @@ def words_as_tokens(plan: Plan) -> str | None:
     if plan.facts is not None or not any(ratio is not None and ratio.value == 1 for ratio in ratios):
         return None
     epochs = plan.epochs["positions"]
-    usual = f"; at 1.25 tokens a word they are {float(epochs / Fraction(5, 4)):.4g}" if epochs else ""
+    asked = corpus.sources or any(amount and amount[0] == "epochs" for amount in plan.amounts)
+    usual = f"; at 1.25 tokens a word they are {number(epochs / Fraction(5, 4))}" if epochs and not asked else ""
     return f"a word counts as one token, as papers do: {number(epochs)} epochs{usual}"
 
 
@@ -55,9 +56,7 @@ def repeated_data(plan: Plan) -> str | None:
     by_source = {f"source {source.name}": source.epochs for source in plan.sources} if len(plan.sources) > 1 else {}
     whole = plan.epochs["samples"]
     found = by_source or ({"the corpus": whole} if whole is not None else {})
-    strong = {
-        name: epochs for name, epochs in found.items() if repeat_band(epochs) not in (RepeatBand.NONE, RepeatBand.MILD)
-    }
+    strong = {name: epochs for name, epochs in found.items() if plan.goes_beyond(epochs, Fraction(MILD_EPOCHS))}
     if not strong:
         return None
     told = ", ".join(
@@ -78,17 +77,17 @@ def over_the_cap(plan: Plan) -> str | None:
     What to do: write these shares as weights, draw less in all, or raise the cap.
     """
     cap = plan.recipe.corpus.max_epochs
-    over = [source for source in plan.sources if cap is not None and source.epochs > cap]
+    over = [source for source in plan.sources if cap is not None and plan.goes_beyond(source.epochs, cap)]
     if cap is None:
         return None
     whole = plan.epochs["samples"]
     if not over:
-        if len(plan.sources) < 2 and whole is not None and whole > cap:
+        if len(plan.sources) < 2 and whole is not None and plan.goes_beyond(whole, cap):
             return f"the corpus is drawn {number(whole)} times, and the cap is {number(cap)}"
         return None
     told = ", ".join(
         f"{source.name} {number(source.epochs)} times at {float(source.share):.4g}"
-        + (f" (at most {float(source.fitting_share):.4g} fits)" if source.fitting_share is not None else "")
+        + (f" (at most {float(source.fitting_share):.4f} fits)" if source.fitting_share is not None else "")
         for source in over
     )
     nothing = "" if over[0].fitting_share is not None else "; no weights fit, the sources are too small together"

@@ -7,6 +7,7 @@ from fractions import Fraction
 from dist_epochs.plan.cost.hardware import sparse_twin
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import SixPerParameter
+from dist_epochs.plan.rules.numbers import number
 
 __all__ = [
     "fp32_peak",
@@ -79,6 +80,8 @@ def memory_too_small(plan: Plan) -> str | None:
     recomputed = speed.hardware.activation_checkpointing
     without = "" if recomputed else " without activation checkpointing"
     verdict = f"does not fit{without}" if memory.low > capacity else "may not fit"
+    if memory.states > capacity:
+        verdict = "weights, gradients and Adam alone do not fit; a higher zero_stage or tensor_parallel spreads them"
     return f"{shown}: {verdict}"
 
 
@@ -94,11 +97,11 @@ def guessed_mfu(plan: Plan) -> str | None:
         return None
     low, high = speed.mfu
     assumed = f"hours assume {float(low):.0%} to {float(high):.0%} of the dense peak; nothing was measured"
-    hours = plan.cost.device_hours
+    hours, lost = plan.cost.wall_hours, speed.lost_hours
     budget = plan.recipe.budget
-    if budget is None or budget.amount[0] not in ("hours", "money"):
+    if budget is None or budget.amount[0] not in ("hours", "money") or hours is None:
         return assumed
-    ends = [int(plan.steps * hours.point / end) for end in (hours.high, hours.low)]
+    ends = [int(plan.steps * (hours.point - lost) / (end - lost)) for end in (hours.high, hours.low)]
     return f"{assumed}. The steps are those of the middle; the budget may pay for {ends[0]:,} to {ends[1]:,}"
 
 
@@ -156,7 +159,7 @@ def tokens_per_parameter(plan: Plan) -> str | None:
     ratio = Fraction(positions, parameters)
     if TOKENS_PER_PARAMETER / 4 <= ratio <= TOKENS_PER_PARAMETER * 4:
         return None
-    return f"{float(ratio):,.3g} tokens a parameter; about {TOKENS_PER_PARAMETER} are compute-optimal"
+    return f"{number(ratio)} tokens a parameter; about {TOKENS_PER_PARAMETER} are compute-optimal"
 
 
 def fp32_peak(plan: Plan) -> str | None:

@@ -11,6 +11,9 @@ from dist_epochs.plan.rules.numbers import number
 __all__ = ["dropped_data", "global_batch_not_reached", "padded_duplicates", "partial_window", "uneven_ranks"]
 
 
+MUCH = Fraction(1, 100)
+
+
 def partial_window(plan: Plan) -> str | None:
     """A pass does not divide into whole accumulation windows, and libraries disagree on what then happens.
 
@@ -31,7 +34,7 @@ def partial_window(plan: Plan) -> str | None:
     if not rest:
         return None
     return (
-        f"a pass is {loader.micro_steps_per_pass} micro-steps, which end with a window of {rest} instead of "
+        f"a pass is {loader.micro_steps_per_pass:,} micro-steps, which end with a window of {rest} instead of "
         f"{loader.gradient_accumulation}: {loader.last_window} makes {number(loader.steps_per_pass)} steps a pass, "
         f"{_other_windows(loader)}"
     )
@@ -79,6 +82,9 @@ def dropped_data(plan: Plan) -> str | None:
         return None
     loader = plan.loop.loader
     lost = loader.samples - min(loader.trained_per_pass, loader.samples)
+    left = plan.loop.counts.drawn - plan.loop.counts.samples
+    if loader.last_window == "carry" and left > MUCH * plan.loop.counts.drawn:
+        return f"{left:,} of {plan.loop.counts.drawn:,} samples are drawn, and the run ends before they are stepped"
     if not lost:
         return None
     return f"{lost:,} of {loader.samples:,} samples ({lost / loader.samples:.2%}) of each pass are never trained"

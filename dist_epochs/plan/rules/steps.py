@@ -11,8 +11,8 @@ from dist_epochs.plan.rules.numbers import number
 __all__ = ["budget_rounded", "devices_not_stated", "per_device_not_stated", "sequence_phases", "warmup_beyond_the_run"]
 
 
-FEW_STEPS = 100
-"""In fewer steps than this, one of them is more than a percent of the run."""
+MUCH = Fraction(1, 100)
+"""Missing an amount by more than this share is not rounding any more."""
 
 
 def warmup_beyond_the_run(plan: Plan) -> str | None:
@@ -41,7 +41,9 @@ def devices_not_stated(plan: Plan) -> str | None:
     """
     if plan.recipe.batch.devices is not None:
         return None
-    batch = plan.recipe.batch
+    batch, size = plan.recipe.batch, plan.batches[0].data_parallel_size
+    if size > 1:
+        return f"{size} devices, the number with which the batch adds up: batch.devices is not stated"
     if batch.global_batch is None and batch.ramp is None:
         return "the global batch is that of one device, since batch.devices is not stated: everything depends on it"
     return (
@@ -116,10 +118,10 @@ def budget_missed(plan: Plan) -> str | None:
 
 
 def _is_much(plan: Plan, found: Excess) -> bool:
-    """A phase of so few steps that rounding to a whole one shows."""
+    """Whether an amount is missed by more than a percent; less than a sample does not count."""
     if plan.has_partial_step and found is plan.excesses[-1]:
-        return False  # less than a sample
-    return _steps_until(plan, found) < FEW_STEPS
+        return False
+    return abs(found.amount) > MUCH * found.asked
 
 
 def _steps_until(plan: Plan, found: Excess) -> int:
@@ -191,7 +193,8 @@ def ramp_off_the_micro_batch(plan: Plan) -> str | None:
     if batch.ramp is None or batch.per_device is None:
         return None
     full = batch.per_device * plan.batches[0].data_parallel_size
-    levels = sorted({phase.global_batch for phase in plan.phases if phase.global_batch % full})
+    phases = plan.phases[: len(plan.phases) - plan.has_partial_step]
+    levels = sorted({phase.global_batch for phase in phases if phase.global_batch % full})
     if not levels:
         return None
     shown = ", ".join(map(str, levels[:3])) + (", …" if len(levels) > 3 else "")

@@ -129,10 +129,12 @@ def test_the_trainer_s_own_loop_is_planned_unless_flags_say_otherwise(tmp_path):
     run = ["--from", path, "--corpus", "4107 samples", "--devices", 1]
     assert plan(*run)["steps"] == 130
     assert plan(*run, "--last-window", "carry")["steps"] == 128
-    assert (
-        "runs on across passes"
-        in call("--from", path, "--corpus", "1B tokens", "--sequence-length", 512, "--devices", 1).stderr
-    )
+    tokens = ["--from", path, "--corpus", "1B tokens", "--sequence-length", 512, "--devices", 1]
+    assert "runs on across them" in call(*tokens).stderr
+    assert "last window carry" in call(*run, "--last-window", "carry").stderr
+    assert "num_train_epochs: not used" in call(*run, "--steps", 5).stderr
+    assert any("last window flush" in note for note in plan(*run)["from"])
+    assert plan(*run, "--replacement")["drawn"] is None
 
 
 def test_a_misspelled_key_is_told(tmp_path):

@@ -133,8 +133,8 @@ def test_two_files_must_agree(first, second, name):
         (
             {"global_batch": 256, "per_device": 4, "gradient_accumulation": 8, "devices": 1},
             "the batch does not add up: 256 (x.json:1 global_batch) ≠ 4 samples each (x.json:1 per_device) × 8 micro-steps "
-            "(x.json:1 gradient_accumulation) × 1 device (x.json:1 devices) = 32. One run cannot have all of them; "
-            "DeepSpeed stops at its start. Change one: global_batch 32; gradient_accumulation 64; per_device 32; "
+            "(x.json:1 gradient_accumulation) × 1 device (x.json:1 devices) = 32. One run cannot have all of them "
+            "(DeepSpeed stops at its start). Change one: global_batch 32; gradient_accumulation 64; per_device 32; "
             "devices 8.",
         ),
         # OpenRLHF/OpenRLHF#346: 2 × 18 × 7 = 252
@@ -142,7 +142,7 @@ def test_two_files_must_agree(first, second, name):
             {"global_batch": 256, "per_device": 2, "gradient_accumulation": 18, "devices": 7},
             "the batch does not add up: 256 (x.json:1 global_batch) ≠ 2 samples each (x.json:1 per_device) × 18 "
             "micro-steps (x.json:1 gradient_accumulation) × 7 devices (x.json:1 devices) = 252. One run cannot have all "
-            "of them; DeepSpeed stops at its start. Change one: global_batch 252; global_batch 266 with "
+            "of them (DeepSpeed stops at its start). Change one: global_batch 252; global_batch 266 with "
             "gradient_accumulation 19.",
         ),
         (

@@ -1,0 +1,124 @@
+"""The shipped claims: their verdicts, and that each says where its numbers were read."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dist_epochs.audit.collection import claim_names, find_claim
+from dist_epochs.audit.verdict import audit_claim
+from dist_epochs.cli.main import main
+
+VERDICTS = {
+    "consistent": "bert-mlm bluebert chipnemo deberta deepseek-v3 detectron2 electra gopher gptj gptneo lamda llama3 meditron megatron "
+    "modernbert mpt muennighoff nvidia-bert openclip-laion2b sam stable-diffusion tinyllama wav2vec2 xlnet",
+    "consistent-with-rounding": "galactica gpt3 openclip-laion400m transformer",
+    "consistent-only-if": "bert nanogpt roberta roberta-batches t5",
+    "inconsistent": "silly-t5",
+    "underdetermined": "albert alexnet alphago-zero dalle ddpm distilbert esm2 falcon gpt1 opt phi1.5 resnet spanbert vit",
+}
+EXPECTED = {name: verdict for verdict, names in VERDICTS.items() for name in names.split()}
+
+
+def audited(name):
+    return audit_claim(*find_claim(name))
+
+
+def test_every_claim_has_a_verdict_here():
+    assert set(claim_names()) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", claim_names())
+def test_verdicts(name):
+    found = audited(name)
+    assert str(found.verdict) == EXPECTED[name]
+    citation = found.claim.citation
+    assert citation.arxiv or citation.doi or citation.url or citation.where
+    assert citation.year
+    if found.only_if:
+        assert not found.only_if.endswith(".")
+
+
+def checks(name, reading):
+    return {check.name: check for found in audited(name).readings if found.name == reading for check in found.checks}
+
+
+def epochs(name):
+    return {
+        found.name: float(check.derived.point)
+        for found in audited(name).readings
+        for check in found.checks
+        if check.name == "epochs"
+    }
+
+
+def test_bert_in_full():
+    assert epochs("bert") == pytest.approx(
+        {"as printed": 38.7879, "256 × 512 multiplied out": 39.7188, "two lengths": 12.9086, "two lengths, subwords": 11.0073,
+         "one length, subwords": 33.8687},
+        abs=1e-4,
+    )  # fmt: skip
+    found = audited("bert")
+    assert found.only_if == "every step has length 512 and a word is one token"
+    reading, check = found.contrary
+    assert (reading.name, check.name, round(1 / check.ratio, 1)) == ("two lengths", "epochs", 3.1)
+    assert checks("bert", "as printed")["times each mask is seen"].agreement == "exact"
+
+
+def test_roberta_s_batches_need_binary_k():
+    binary = checks("roberta-batches", "a K in a batch is 1024")
+    assert [str(check.agreement) for check in binary.values()] == ["exact", "exact", "overlaps"]
+
+
+def test_figures_of_the_papers():
+    assert epochs("nanogpt")["as printed"] == pytest.approx(32.6387, abs=1e-3)
+    assert checks("t5", "as printed")["tokens"].derived.point == 2**35
+    assert float(checks("gpt3", "as printed")["FLOPs of GPT-3 175B"].derived.point) == pytest.approx(3.1428e23)
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(main, ["audit", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_command():
+    text = call("bert").stdout
+    for line in (
+        "CONSISTENT ONLY IF every step has length 512 and a word is one token",
+        "Read otherwise (two lengths), epochs come to 12.91: 3.1 times fewer.",
+        "as printed                38.79  overlaps  = 1M × 128,000 ÷ 3.3B",
+        "256 × 512 multiplied out  39.72  rounds    = 1M × 256 × 512 ÷ 3.3B",
+    ):
+        assert line in text
+    data = json.loads(call("bert", "--json").stdout)
+    assert (data["id"], data["verdict"], data["only_if"]) == (
+        "bert",
+        "consistent-only-if",
+        "every step has length 512 and a word is one token",
+    )
+    literal = data["readings"][0]
+    assert (literal["literal"], literal["checks"][1]["derived"], literal["checks"][1]["agreement"]) == (
+        True,
+        "1280/33",
+        "overlaps",
+    )
+    assert "bert" in call("--all").stdout
+    claims = json.loads(call("--all", "--json").stdout)["claims"]
+    assert [claim["id"] for claim in claims] == list(claim_names())
+
+
+def test_what_is_no_claim():
+    assert "did you mean 'bert'" in call("brt", code=2).stderr
+    assert "name one claim, or --all" in call(code=2).stderr
+    assert "nowhere.yaml: no such file" in call("nowhere.yaml", code=2).stderr
+    assert "INCONSISTENT" in call("silly-t5", code=1).stdout
+
+
+def test_a_claim_of_one_s_own(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "title: mine\nfacts: {steps: 1M steps, batch: 256 sequences}\nchecks: {samples: {formula: steps * batch, stated: 256M}}\n"
+    )
+    assert "CONSISTENT as printed" in call(Path(path)).stdout
