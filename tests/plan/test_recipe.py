@@ -78,3 +78,14 @@ def test_a_recipe_written_back_is_the_same_recipe(tmp_path):
     recipe = read(tmp_path, text.replace("name: x", "name: '1e3'"), "batch.devices=4")
     assert read(tmp_path, recipe_to_yaml(recipe)) == recipe
     assert recipe.optimizer.max_grad_norm is None
+
+
+def test_numbers_of_a_model_s_configuration_are_plain(tmp_path):
+    text = (
+        MINIMAL
+        + "model: {objective: causal, config: {model_type: gpt2, attn_pdrop: 1e-1, rope: {factors: [1.5, 2]}}}\n"
+    )
+    config = read(tmp_path, text).model.config
+    assert (config["attn_pdrop"], config["rope"]["factors"]) == (0.1, [1.5, 2])
+    assert {type(config["attn_pdrop"]), type(config["rope"]["factors"][0])} == {float}
+    assert "attn_pdrop: 0.1" in recipe_to_yaml(read(tmp_path, text))

@@ -43,10 +43,19 @@ def _below_one(data: Any) -> float:
 
 def _config(data: Any) -> str | dict[str, Any]:
     if isinstance(data, Mapping) and data:
-        return dict(data)
+        return {name: _plain(value) for name, value in data.items()}
     if isinstance(data, str):
         return data
     raise ValueError(f"it must be a size name, a config.json, or its keys, not {data!r}")
+
+
+def _plain(value: Any) -> Any:
+    """A value as transformers takes it: floats without their spelling."""
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, kw_only=True)
