@@ -14,7 +14,7 @@ from math import exp, expm1, inf, log1p, sqrt
 
 from dist_epochs.errors import InputError
 
-__all__ = ["expected_coverage", "mean_draws", "share_never_drawn", "spread_of_draws"]
+__all__ = ["expected_coverage", "share_never_drawn", "spread_of_draws"]
 
 
 def expected_coverage(corpus: int | Fraction, draws: int | Fraction) -> float:
@@ -45,16 +45,6 @@ def share_never_drawn(corpus: int | Fraction, draws: int | Fraction) -> float:
         0.161
     """
     return exp(_log_never_drawn(corpus, draws))
-
-
-def mean_draws(corpus: int | Fraction, draws: int | Fraction) -> Fraction:
-    """How often one sample is drawn on average, D ÷ N: the epochs.
-
-    Raises:
-        InputError: As `expected_coverage`.
-    """
-    _check(corpus, draws)
-    return Fraction(draws) / Fraction(corpus)
 
 
 def spread_of_draws(corpus: int | Fraction, draws: int | Fraction) -> float:
