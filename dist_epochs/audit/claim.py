@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
-from dist_epochs.audit.expression import Expression, names_in, parse_expression
+from dist_epochs.audit.expression import names_in, parse_expression
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.planned import PLANNED, write_planned
 from dist_epochs.errors import InputError
@@ -18,12 +18,33 @@ from dist_epochs.plan.keys import Choice, Many, Part, Place, Problem, Table, Val
 from dist_epochs.plan.recipe.values import COUNT, FLAG, TEXT
 from dist_epochs.plan.yaml_reader import Document
 
-__all__ = ["CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
+__all__ = ["LITERAL", "CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
 
 SETTINGS = (Unit.STEP, Unit.SAMPLE, Unit.POSITION, Unit.DEVICE)
 """What a run was told is exact, unless it is written with `~`: `1M steps`, `256 sequences`."""
 
+LITERAL = "as printed"
+"""Name of the reading that takes everything as it stands."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+LABELS = ("hours", "days", "bytes", "parameters", "FLOPs", "TPUs", "pairs", "seconds", "years")
+"""What numbers of claims count beside the project's own units; their names are the facts' own."""
+
+_LABEL = re.compile(rf"\s*({'|'.join(rf'{label[:-1]}s?' for label in LABELS)})\s*$", re.IGNORECASE)
+_BYTES = re.compile(r"(?<=\d)\s*([KMGT])B\s*$")
+_ABOUT = re.compile(r"^\s*(≈|approx\.?)\s*")
+_BYTE_SCALES = {"K": "K", "M": "M", "G": "B", "T": "T"}
+
+
+def _number(data: Any) -> Quantity:
+    """A number in any spelling of papers; labels that are no unit here are left to the fact's name."""
+    if not isinstance(data, str):
+        return parse(data, what="the number")
+    text = _ABOUT.sub("~", _LABEL.sub("", data))
+    text = _BYTES.sub(lambda match: _BYTE_SCALES[match[1]], text)
+    return parse(text, what="the number")
 
 
 def _formula(data: Any) -> str:
@@ -36,8 +57,8 @@ def _formula(data: Any) -> str:
 class Fact:
     """A number, as precise as it was printed."""
 
-    number: Quantity = key(Value(lambda data: parse(data, what="the number"), least=0))
-    """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`."""
+    number: Quantity = key(Value(_number, least=0))
+    """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`, `60K hours`, `160GB`."""
     exact: bool | None = key(FLAG, None)
     """Whether it has no play. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest has
     half a unit of the last digit written, or a whole one with `~`."""
@@ -65,11 +86,16 @@ class Fact:
         if self.rounded == "down":
             return Interval(number.value, number.value, number.value + 2 * self._half)
         play = self._half * (2 if self._is_about else 1)
-        return Interval(number.value, number.value - play, number.value + play)
+        low = number.value - play
+        if low <= 0 < number.value:  # what is counted is above zero, however roughly it is written
+            low = number.value / 2
+        return Interval(number.value, low, number.value + play)
 
     def is_printed_for(self, value: Fraction) -> bool:
         """Whether a value is printed as this number, with the digits it has; `~` makes no difference here."""
         number = self.number
+        if self.exact:
+            return value == number.value
         if self.rounded == "down":
             return number.value <= value < number.value + 2 * self._half
         return number.value - self._half <= value <= number.value + self._half
@@ -168,40 +194,47 @@ class Claim:
     """What else is worth knowing."""
 
     def __post_init__(self) -> None:
-        for name in self.facts:
-            if not _NAME.fullmatch(name):
-                raise InputError(f"facts: {name!r} cannot stand in a formula; use letters, digits and _")
-        if not self.checks and not self.unknown:
-            raise InputError("checks are missing: what is stated to follow from the facts? Or, of a recipe: stated")
-        checks = self.checks or {}
-        for name, check in checks.items():
-            if check.formula is None:
-                raise InputError(f"checks.{name}: formula is missing")
-            self._check_formula(f"checks.{name}", check.formula, self.facts)
-        for title, reading in (self.readings or {}).items():
-            facts = {**self.facts, **(reading.facts or {})}
-            for name, check in (reading.checks or {}).items():
-                if check.formula is None and name not in checks:
-                    raise InputError(
-                        f"readings.{title}.checks.{name}: formula is missing, and the claim has none to take"
-                    )
-                if check.formula is not None:
-                    self._check_formula(f"readings.{title}.checks.{name}", check.formula, facts)
-            for name in reading.assumes or {}:
-                if name not in (self.assumes or {}):
-                    raise InputError(f"readings.{title}.assumes.{name}: the claim assumes nothing of that name, so it "
-                                     f"cannot be read otherwise{nearest(name, self.assumes or {})}")  # fmt: skip
+        if problems := list(_problems(self)):
+            raise InputError("; ".join(problems))
 
-    @staticmethod
-    def _check_formula(place: str, formula: str, facts: Mapping[str, Fact]) -> Expression:
-        try:
-            expression = parse_expression(formula)
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from None
-        for name in names_in(expression):
-            if name not in facts:
-                raise InputError(f"{place}: there is no fact {name!r}{nearest(name, facts)}")
-        return expression
+
+def _problems(claim: Claim) -> Iterator[str]:
+    """Everything that does not fit together, each with its place."""
+    checks, assumes = claim.checks or {}, claim.assumes or {}
+    if not checks and not claim.unknown:
+        yield "checks are missing: what is stated to follow from the facts? Or, of a recipe: stated"
+    for name in claim.facts:
+        if not _NAME.fullmatch(name):
+            yield f"facts.{name}: it cannot stand in a formula; use letters, digits and _"
+    for name, check in checks.items():
+        yield from _formula_problems(f"checks.{name}", check.formula, claim.facts)
+    for title, reading in (claim.readings or {}).items():
+        if title == LITERAL:
+            yield f"readings.{title}: this is the name of the literal reading; choose another"
+        facts = {**claim.facts, **(reading.facts or {})}
+        for name, check in (reading.checks or {}).items():
+            if check.formula is not None or name not in checks:
+                yield from _formula_problems(f"readings.{title}.checks.{name}", check.formula, facts)
+        for name in reading.assumes or {}:
+            if name not in assumes:
+                yield (
+                    f"readings.{title}.assumes.{name}: the claim assumes nothing of that name, so it cannot be read "
+                    f"otherwise{nearest(name, assumes)}"
+                )
+
+
+def _formula_problems(place: str, formula: str | None, facts: Mapping[str, Fact]) -> Iterator[str]:
+    if formula is None:
+        yield f"{place}: formula is missing"
+        return
+    try:
+        expression = parse_expression(formula)
+    except InputError as error:
+        yield f"{place}: {error}"
+        return
+    for name in names_in(expression):
+        if name not in facts:
+            yield f"{place}: there is no fact {name!r}{nearest(name, facts)}"
 
 
 def read_claim(path: Path) -> Claim:

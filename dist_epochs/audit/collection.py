@@ -24,7 +24,7 @@ def find_claim(name: str) -> tuple[str, Claim]:
         InputError: If it is neither.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or (path.is_file() and name not in claim_names()):
         return path.stem, read_claim(path)
     if name not in claim_names():
         raise InputError(f"there is no claim {name!r} and no such file{nearest(name, claim_names())}")

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from itertools import product as combinations
 from typing import Literal
 
@@ -27,7 +29,8 @@ Operator = Literal["+", "-", "*", "/"]
 
 DEEPEST = 50
 LONGEST = 500
-MOST_CORNERS = 8
+LARGEST = 10**60
+MOST_CORNERS = 6
 """Names with play whose combinations are tried one by one; with more, intervals are combined step by step."""
 
 _TOKEN = re.compile(
@@ -106,6 +109,8 @@ def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
             raise InputError(f"there is no fact {name!r}{nearest(name, facts)}")
     loose = [name for name in names_in(expression) if not facts[name].is_exact]
     point = _value(expression, {name: Interval.exact(fact.point) for name, fact in facts.items()}).point
+    if abs(point) > LARGEST or 0 < abs(point) < Fraction(1, LARGEST):
+        raise InputError("the formula's value is beyond anything that is counted")
     if len(loose) > MOST_CORNERS:
         found = _value(expression, facts)
         return Interval(point, found.low, found.high)
@@ -152,7 +157,7 @@ def written(expression: Expression, show: Callable[[Name], str] = lambda name: n
 def _value(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
     match expression:
         case Number(text):
-            return Interval.exact(parse(text).value)
+            return Interval.exact(_number(text))
         case Name(name):
             return facts[name]
         case Power(base, exponent):
@@ -168,6 +173,11 @@ def _value(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
                     return one * two
             return one / two
     raise AssertionError(expression)
+
+
+@lru_cache(maxsize=1000)
+def _number(text: str) -> Fraction:
+    return parse(text).value
 
 
 class _Parser:

@@ -53,8 +53,15 @@ def write_planned(document: Document, path: Path) -> None:
     if not isinstance(stated, dict):
         raise RecipeError(f"{document.where(('stated',))}: stated: it must be names and values")
     plan = _plan(document, path, {})
+    own_facts, own_checks = document.get(("facts",)) or {}, document.get(("checks",)) or {}
     for name, fact in _facts(plan, document):
+        if name in own_facts:
+            where = document.where(("facts", name))
+            raise RecipeError(f"{where}: facts.{name}: the recipe's plan has a fact of this name; choose another")
         document.put(("facts", name), fact, document.where(("corpus",)))
+    for name in stated:
+        if name in own_checks:
+            raise RecipeError(f"{document.where(('checks', name))}: checks.{name} and stated.{name}: keep one")
     known = set(document.get(("facts",)) or {})
     rows = stated.pop("sources", None)
     if rows is not None:
@@ -69,6 +76,10 @@ def write_planned(document: Document, path: Path) -> None:
     readings = document.data.get("readings")
     for title, reading in readings.items() if isinstance(readings, dict) else ():
         changes = reading.pop("set", None) if isinstance(reading, dict) else None
+        if changes is not None and not isinstance(changes, dict):
+            raise RecipeError(
+                f"{document.where(('readings', title))}: readings.{title}.set: it must be keys and values"
+            )
         if changes:
             for name, fact in _facts(_plan(document, path, changes), document, changes):
                 document.put(("readings", title, "facts", name), fact, document.where(("readings", title)))
@@ -128,13 +139,14 @@ def _write_sources(document: Document, plan: Plan, rows: Any, known: set[str]) -
     for number, (name, source) in enumerate(sources.items()):
         size = source.size
         document.put(("facts", f"size_{number}"), size.text or str(size.value), where)
-        document.put(("facts", f"weight_{number}"), str(source.weight or 0), where)
+        weight = document.get(("corpus", "sources", name, "weight"))
+        document.put(("facts", f"weight_{number}"), str(weight if weight is not None else 0), where)
         if name in rows:
             document.put(("facts", f"epochs_{number}"), rows[name], where)
             formula = f"{drawn} * weight_{number} / size_{number}"
             document.put(("checks", f"epochs of {name}"), {"formula": formula, "stated": rows[name]}, where)
     weights = " + ".join(f"weight_{number}" for number in range(len(sources)))
-    document.put(("checks", "sum of the weights"), {"formula": weights, "stated": {"number": 1, "exact": True}}, where)
+    document.put(("checks", "sum of the weights"), {"formula": weights, "stated": {"number": "1.00"}}, where)
     if len(rows) == len(sources):
         total = " + ".join(f"epochs_{number} * size_{number}" for number in range(len(sources)))
         document.put(("checks", "sum of epochs × size ÷ what is drawn"), {"formula": f"({total}) / {drawn}"}, where)

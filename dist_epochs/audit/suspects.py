@@ -13,11 +13,15 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit, json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
 from dist_epochs.audit.claim import Fact
 from dist_epochs.audit.expression import Expression, evaluate, names_in
+from dist_epochs.audit.interval import Interval
 from dist_epochs.errors import InputError
 
 __all__ = ["Equation", "Slip", "Suspect", "find_suspects"]
 
 MOST_SHOWN = 8
+MOST_NUMBERS = 40
+"""Numbers of a claim that are tried; claims have fewer."""
+
 MOST_FACTORS = 6
 
 
@@ -114,11 +118,15 @@ def find_suspects(equations: tuple[Equation, ...], numbers: Mapping[str, Fact]) 
         numbers: Its facts and stated numbers, by the names that the equations use.
     """
     found: dict[tuple[str, Fraction], Suspect] = {}
+    tried = 0
     for name, fact in numbers.items():
         mine = [eq for eq in equations if name == eq.stated or name in names_in(eq.formula)]
         others = [eq for eq in equations if eq not in mine]
-        if not mine or any(_agreement(eq, numbers) is Agreement.CONTRADICTS for eq in others):
+        if not mine or not fact.number.value or any(_agreement(eq, numbers) is Agreement.CONTRADICTS for eq in others):
             continue  # something else stays wrong whatever this number is
+        tried += 1
+        if tried > MOST_NUMBERS:
+            break
         wanted = tuple(_solved(name, fact, numbers, mine))
         for slip, after, why in _slips(name, fact, numbers, mine, wanted):
             if wanted and not any(NEAR[0] < after / target < NEAR[1] for target in wanted):
@@ -146,10 +154,22 @@ def _tried(
     if _is_count(fact) and (after < 1 or after.denominator != 1):
         return None
     changed = dict(numbers) | {name: _changed(fact, after)}
+    if not all(_is_near(eq, changed) for eq in mine):
+        return None
     worst = max((_agreement(eq, changed) for eq in mine), key=list(Agreement).index)
     if worst is Agreement.CONTRADICTS:
         return None
     return Suspect(name, slip, fact.number.value, after, why, worst, len(mine))
+
+
+def _is_near(equation: Equation, numbers: Mapping[str, Fact]) -> bool:
+    """Whether the points are near enough for the intervals to be worth comparing."""
+    stated = numbers[equation.stated].number.value
+    try:
+        derived = _point(equation, numbers)
+    except InputError:
+        return False
+    return stated != 0 and NEAR[0] < derived / stated < NEAR[1]
 
 
 def _agreement(equation: Equation, numbers: Mapping[str, Fact]) -> Agreement:
@@ -233,7 +253,8 @@ def _solved(name: str, fact: Fact, numbers: Mapping[str, Fact], mine: list[Equat
 
 
 def _point(equation: Equation, numbers: Mapping[str, Fact]) -> Fraction:
-    return evaluate(equation.formula, {name: numbers[name].interval for name in names_in(equation.formula)}).point
+    points = {name: Interval.exact(numbers[name].number.value) for name in names_in(equation.formula)}
+    return evaluate(equation.formula, points).point
 
 
 def _edits(value: Fraction) -> Iterator[Fraction]:

@@ -10,14 +10,12 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
-from dist_epochs.audit.claim import CheckText, Claim, Fact
+from dist_epochs.audit.claim import LITERAL, CheckText, Claim, Fact
 from dist_epochs.audit.expression import Expression, evaluate, names_in, parse_expression
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
 
 __all__ = ["Audit", "Check", "Reading", "Verdict", "audit_claim"]
-
-LITERAL = "as printed"
 
 
 class Verdict(StrEnum):
@@ -269,6 +267,12 @@ def _only_if(readings: tuple[Reading, ...], verdict: Verdict) -> str | None:
         if new and other.worst is Agreement.CONTRADICTS:
             left = _effect(best, other) - sum(effects[name] for name in different if name in effects)
             effects |= {name: max(left, 0.0) / len(new) for name in new}
+    printed = readings[0].assumes
+    settles = [name for name in best.assumes if best.assumes[name] != printed.get(name)]
+    if not settles and not any(effects.values()):
+        return best.name
+    if not settles:  # the agreeing reading changes facts and no assumption: its name says which
+        return best.name
     ranked = sorted(effects, key=lambda name: -effects[name])
     large = [name for name in ranked if effects[name] >= LARGE] or ranked
     return " and ".join(best.assumes[name] for name in large) or best.name

@@ -16,7 +16,7 @@ def command(claim: str | None, every: bool, as_json: bool) -> None:
     """Recompute what a paper states: CLAIM is a name that comes with the package (bert), or a claim file.
 
     Each reading's arithmetic is shown. The verdict follows by rule from how the derived numbers agree with the
-    stated ones. Exit code 1 means that a claim is inconsistent.
+    stated ones. Exit code 1 means that CLAIM is inconsistent; --all always ends with 0.
     """
     with exit_on_input_error():
         from dist_epochs.audit.collection import claim_names, find_claim

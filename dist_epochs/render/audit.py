@@ -16,6 +16,7 @@ __all__ = ["audit_text", "audits_text"]
 WIDTH = 110
 
 MANY = 5
+CLOSE = 1.5
 
 AGREEMENTS = {
     Agreement.EXACT: "exact",
@@ -85,7 +86,10 @@ def _strongest(audit: Audit) -> str:
     reading, check = audit.contrary
     assert check.stated is not None
     ratio = float(check.derived.point / check.stated.number.value)
-    times = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
+    if 1 / CLOSE < ratio < CLOSE:
+        times = f"{abs(ratio - 1):.1%} {'more' if ratio > 1 else 'fewer'}"
+    else:
+        times = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
     return f"Read otherwise ({reading.name}), {check.name} come to {scaled(check.derived.point)}: {times}."
 
 

@@ -32,7 +32,11 @@ def term_text(term: Term, examples: int | None, epochs: int | None, batch_size: 
     for reading, title in READINGS.items():
         rows = [count_updates(method, reading, **given) for method in METHODS]
         parts += ["", title, _methods(rows)]
-    parts += ["", "what systems show for the mini-batches", _systems([shown_by(system, **given) for system in SYSTEMS])]
+    parts += [
+        "",
+        "what systems show for the mini-batches",
+        _systems(term, [shown_by(system, **given) for system in SYSTEMS]),
+    ]
     return "\n".join(parts)
 
 
@@ -76,22 +80,22 @@ def _share(share: float) -> str:
     return "0%" if share == 0 else f"{share:.2%}" if share >= 0.0001 else f"{100 * share:.1e}%"
 
 
-def _systems(rows: list[Shown]) -> str:
-    header = ["system", "iterations it shows", "counted over", "updates an epoch", "updates", "one example is drawn"]
-    return table(
-        header,
+def _systems(term: Term, rows: list[Shown]) -> str:
+    """What systems show; what they call an iteration, only where that is the question."""
+    shown = 0 if term.name == "iteration" else 2
+    header = ["iterations it shows", "counted over", "updates an epoch", "updates", "one example is drawn"]
+    cells = [
         [
-            [
-                row.system.name,
-                number(row.iterations),
-                row.system.counts,
-                number(row.per_epoch),
-                number(row.updates),
-                f"{number(row.mean)} times",
-            ]
-            for row in rows
-        ],
-    )
+            number(row.iterations),
+            row.system.counts,
+            number(row.per_epoch),
+            number(row.updates),
+            f"{number(row.mean)} times",
+        ]
+        for row in rows
+    ]
+    named = [[row.system.name, *line[shown:]] for row, line in zip(rows, cells, strict=True)]
+    return table(["system", *header[shown:]], named)
 
 
 def _method_json(row: Updates) -> dict[str, Any]:

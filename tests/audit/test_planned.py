@@ -90,3 +90,17 @@ def test_a_mixture_s_rows(tmp_path):
     assert any(suspect.name == "stated epochs of wiki" for suspect in wrong.suspects)
     with pytest.raises(RecipeError, match="there is no source 'wikki'; did you mean 'wiki'"):
         audit(tmp_path, MIXTURE.replace("wiki: 7.5", "wikki: 7.5"))
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("facts: {steps: 5}\n", "the recipe's plan has a fact of this name"),
+        ("checks: {epochs: {formula: steps}}\n", "checks.epochs and stated.epochs: keep one"),
+        ("readings: {b: {set: [1]}}\n", "set: it must be keys and values"),
+    ],
+)
+def test_nothing_is_overwritten(tmp_path, addition, message):
+    text = CLAIM.partition("assumes")[0] + addition
+    with pytest.raises(RecipeError, match=message):
+        audit(tmp_path, text)

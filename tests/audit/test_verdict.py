@@ -89,3 +89,65 @@ def test_malformed_claims_say_the_line_and_all_errors(tmp_path, text, messages):
     for message in messages:
         assert message in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path))
+
+
+def test_all_that_does_not_fit_is_told_at_once(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        audit(
+            tmp_path,
+            "checks: {a: {formula: steps * bacth}, b: {formula: 'steps *'}, c: {stated: 5}}\nreadings: {as printed: {}}",
+        )
+    for part in (
+        "checks.a: there is no fact 'bacth'",
+        "checks.b: the formula",
+        "checks.c: formula is missing",
+        "literal reading",
+    ):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict"),
+    [
+        ("a: {formula: 4.4, stated: {number: 4, exact: true}}", "inconsistent"),
+        ("a: {formula: corpus * 0 + steps, stated: 0}", "inconsistent"),
+        ("a: {formula: 300B / 1B, stated: 300}", "consistent"),
+    ],
+)
+def test_corners(tmp_path, checks, verdict):
+    assert str(audit(tmp_path, f"checks: {{{checks}}}").verdict) == verdict
+
+
+def test_numbers_beyond_counting_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="beyond anything that is counted"):
+        audit(tmp_path, "checks: {a: {formula: words**150, stated: 7}}")
+
+
+def test_a_rough_number_may_divide(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "title: x\nfacts: {tokens: 300B tokens, epochs: ~1}\nchecks: {corpus: {formula: tokens / epochs, stated: 300B}}\n"
+    )
+    assert str(audit_claim("c", read_claim(path)).verdict) == "consistent"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("60K hours", 60_000), ("160GB", 160 * 10**9), ("13B bytes", 13 * 10**9), ("400M pairs", 4 * 10**8), ("175B parameters", 175 * 10**9),
+     ("3.1e23 FLOPs", 31 * 10**22), ("≈40", 40), ("approx. 40 days", 40)],
+)  # fmt: skip
+def test_numbers_as_papers_print_them(tmp_path, text, value):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"title: x\nfacts: {{a: {text}}}\nchecks: {{a: {{formula: a}}}}\n")
+    assert read_claim(path).facts["a"].number.value == value
+
+
+def test_a_reading_that_changes_facts_alone_is_named(tmp_path):
+    found = audit(tmp_path, """
+assumes: {length: every step has length 512}
+checks: {a: {formula: steps * batch, stated: 1600}}
+readings:
+  the batch is 16: {facts: {batch: 16 sequences}}
+  short: {assumes: {length: every step has length 128}, facts: {batch: 2 sequences}}
+""")  # fmt: skip
+    assert found.only_if == "the batch is 16"
