@@ -66,6 +66,8 @@ class Fact:
     """Significant digits it was printed with, where its spelling has others: `300B` that is rounded to one digit."""
     rounded: Literal["nearest", "down"] = key(Choice(("nearest", "down")), "nearest")
     """How it was shortened when it was printed."""
+    derived: bool = key(FLAG, False)
+    """Whether it was computed here from others, and printed nowhere: then it cannot be a slip."""
     read_in: str | None = key(TEXT, None)
     """Where it was read, if not in the work cited."""
     recalled: bool = key(FLAG, False)

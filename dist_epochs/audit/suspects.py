@@ -122,7 +122,12 @@ def find_suspects(equations: tuple[Equation, ...], numbers: Mapping[str, Fact]) 
     for name, fact in numbers.items():
         mine = [eq for eq in equations if name == eq.stated or name in names_in(eq.formula)]
         others = [eq for eq in equations if eq not in mine]
-        if not mine or not fact.number.value or any(_agreement(eq, numbers) is Agreement.CONTRADICTS for eq in others):
+        if (
+            not mine
+            or fact.derived
+            or not fact.number.value
+            or any(_agreement(eq, numbers) is Agreement.CONTRADICTS for eq in others)
+        ):
             continue  # something else stays wrong whatever this number is
         tried += 1
         if tried > MOST_NUMBERS:
