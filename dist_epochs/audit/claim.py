@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from dist_epochs.audit.planned import PLANNED, write_planned
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import Choice, Many, Part, Place, Problem, Table, Value, key, nearest
 from dist_epochs.plan.recipe.values import COUNT, FLAG, TEXT
-from dist_epochs.plan.yaml_reader import Document
+from dist_epochs.plan.yaml_reader import Document, RecipeError
 
 __all__ = ["LITERAL", "CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
 
@@ -34,6 +34,7 @@ LABELS = ("hours", "days", "bytes", "parameters", "FLOPs", "TPUs", "pairs", "sec
 
 _LABEL = re.compile(rf"\s*({'|'.join(rf'{label[:-1]}s?' for label in LABELS)})\s*$", re.IGNORECASE)
 _BYTES = re.compile(r"(?<=\d)\s*([KMGT])B\s*$")
+ABOUT = ("~", "≈", "about", "approx")
 _ABOUT = re.compile(r"^\s*(≈|approx\.?)\s*")
 _BYTE_SCALES = {"K": "K", "M": "M", "G": "B", "T": "T"}
 
@@ -44,12 +45,13 @@ def _number(data: Any) -> Quantity:
         return parse(data, what="the number")
     text = _ABOUT.sub("~", _LABEL.sub("", data))
     text = _BYTES.sub(lambda match: _BYTE_SCALES[match[1]], text)
-    return parse(text, what="the number")
+    return replace(parse(text, what="the number"), text=data.strip())
 
 
 def _formula(data: Any) -> str:
     if isinstance(data, bool | list | dict):
         raise ValueError(f"it must be a formula, not {data!r}")
+    parse_expression(str(data))
     return str(data)
 
 
@@ -72,10 +74,19 @@ class Fact:
     """Where it was read, if not in the work cited."""
     recalled: bool = key(FLAG, False)
     """Whether it was remembered and not read. Such a number can carry no accusation."""
+    assumed: str | None = key(TEXT, None)
+    """If it is stated nowhere: why it was taken. Such a number can carry no accusation either."""
 
     def __post_init__(self) -> None:
-        if self.recalled and self.read_in is not None:
-            raise InputError("a number is either read somewhere or recalled; keep one of read_in and recalled")
+        if (self.read_in is not None) + self.recalled + (self.assumed is not None) > 1:
+            raise InputError(
+                "a number is read somewhere, recalled or assumed; keep one of read_in, recalled and assumed"
+            )
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it was read, in the work or elsewhere."""
+        return not self.recalled and self.assumed is None
 
     @property
     def interval(self) -> Interval:
@@ -104,7 +115,7 @@ class Fact:
 
     @property
     def _is_about(self) -> bool:
-        return self.number.text.lstrip().startswith(("~", "about", "approximately"))
+        return self.number.text.startswith(ABOUT)
 
     @property
     def _half(self) -> Fraction:
@@ -171,7 +182,9 @@ class ReadingText:
     checks: Mapping[str, CheckText] | None = key(Table(Part(CheckText)), None)
     """Checks of this reading, those of the same name in place of the claim's."""
     only: bool = key(FLAG, False)
-    """Whether the claim's other checks are left out."""
+    """Whether the claim's other checks are left out. The reading settles nothing if it breaks one of them."""
+    set: Mapping[str, Any] | None = key(Table(Value(lambda setting: setting)), None)
+    """Of a claim that is a recipe: settings in place of its own, by dotted keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,47 +209,54 @@ class Claim:
     """What else is worth knowing."""
 
     def __post_init__(self) -> None:
-        if problems := list(_problems(self)):
+        problems = [f"{'.'.join(place)}: {message}" for place, message in self.misfits(vars(self))]
+        if problems:
             raise InputError("; ".join(problems))
 
-
-def _problems(claim: Claim) -> Iterator[str]:
-    """Everything that does not fit together, each with its place."""
-    checks, assumes = claim.checks or {}, claim.assumes or {}
-    if not checks and not claim.unknown:
-        yield "checks are missing: what is stated to follow from the facts? Or, of a recipe: stated"
-    for name in claim.facts:
-        if not _NAME.fullmatch(name):
-            yield f"facts.{name}: it cannot stand in a formula; use letters, digits and _"
-    for name, check in checks.items():
-        yield from _formula_problems(f"checks.{name}", check.formula, claim.facts)
-    for title, reading in (claim.readings or {}).items():
-        if title == LITERAL:
-            yield f"readings.{title}: this is the name of the literal reading; choose another"
-        facts = {**claim.facts, **(reading.facts or {})}
-        for name, check in (reading.checks or {}).items():
-            if check.formula is not None or name not in checks:
-                yield from _formula_problems(f"readings.{title}.checks.{name}", check.formula, facts)
-        for name in reading.assumes or {}:
-            if name not in assumes:
-                yield (
-                    f"readings.{title}.assumes.{name}: the claim assumes nothing of that name, so it cannot be read "
-                    f"otherwise{nearest(name, assumes)}"
-                )
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What does not fit together of what was read, with its place; None stands for what could not be read."""
+        facts, checks, assumes = (values.get(name) or {} for name in ("facts", "checks", "assumes"))
+        if not checks and not values.get("unknown"):
+            yield (), "checks are missing: what is stated to follow from the facts? Or, of a recipe: stated"
+        for name in facts:
+            if not _NAME.fullmatch(name):
+                yield ("facts", name), "it cannot stand in a formula; use letters, digits and _"
+        for name, check in checks.items():
+            for message in _formula_problems(check, facts, needed=True):
+                yield ("checks", name), message
+        for title, reading in (values.get("readings") or {}).items():
+            if title == LITERAL:
+                yield ("readings", title), "this is the name of the literal reading; choose another"
+            for place, message in _reading_misfits(reading, facts, checks, assumes) if reading is not None else ():
+                yield ("readings", title, *place), message
 
 
-def _formula_problems(place: str, formula: str | None, facts: Mapping[str, Fact]) -> Iterator[str]:
-    if formula is None:
-        yield f"{place}: formula is missing"
+def _reading_misfits(
+    reading: ReadingText, facts: Mapping[str, Any], checks: Mapping[str, Any], assumes: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    known = {**facts, **(reading.facts or {})}
+    for name, check in (reading.checks or {}).items():
+        for message in _formula_problems(check, known, needed=name not in checks):
+            yield ("checks", name), message
+    if reading.set is not None:  # a recipe's are written into facts before
+        yield ("set",), "it changes settings of a recipe, and this claim is none; use facts and checks"
+    for name in reading.assumes or {}:
+        if name not in assumes:
+            message = f"the claim assumes nothing of that name, so it cannot be read otherwise{nearest(name, assumes)}"
+            yield ("assumes", name), message
+
+
+def _formula_problems(check: CheckText | None, facts: Mapping[str, Any], needed: bool) -> Iterator[str]:
+    if check is None:
         return
-    try:
-        expression = parse_expression(formula)
-    except InputError as error:
-        yield f"{place}: {error}"
+    if check.formula is None:
+        if needed:
+            yield "formula is missing"
         return
-    for name in names_in(expression):
+    for name in names_in(parse_expression(check.formula)):
         if name not in facts:
-            yield f"{place}: there is no fact {name!r}{nearest(name, facts)}"
+            yield f"there is no fact {name!r}{nearest(name, facts)}"
 
 
 def read_claim(path: Path) -> Claim:
@@ -247,5 +267,11 @@ def read_claim(path: Path) -> Claim:
     """
     document = Document.read(path)
     if set(document.data) & PLANNED:
-        write_planned(document, path)
+        try:
+            write_planned(document, path)
+        except RecipeError as error:
+            for name in PLANNED & set(document.data):
+                del document.data[name]
+            document.data.setdefault("facts", {"of_the_recipe": 0})
+            raise RecipeError.of((*str(error).split("\n"), *document.problems(Claim))) from None
     return document.make(Claim)

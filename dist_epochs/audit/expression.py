@@ -11,19 +11,32 @@ Numbers are spelled as everywhere (`1M`, `3.3B`, `2**16`), without units; names 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product as combinations
-from typing import Literal
+from typing import Literal, TypeVar
 
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit.interval import Interval
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import nearest
 
-__all__ = ["Binary", "Expression", "Name", "Number", "Power", "evaluate", "names_in", "parse_expression", "written"]
+__all__ = [
+    "Binary",
+    "Expression",
+    "Name",
+    "Number",
+    "Power",
+    "evaluate",
+    "names_in",
+    "numbers_in",
+    "parse_expression",
+    "point_of",
+    "written",
+]
 
 Operator = Literal["+", "-", "*", "/"]
 
@@ -31,7 +44,8 @@ DEEPEST = 50
 LONGEST = 500
 LARGEST = 10**60
 MOST_CORNERS = 6
-"""Names with play whose combinations are tried one by one; with more, intervals are combined step by step."""
+"""Names with play that stand more than once and whose ends are tried one by one; with more, they get the wider play of
+intervals combined step by step, which is exact for names that stand once."""
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[KMBTk]i?(?![A-Za-z0-9_]))?%?)"
@@ -107,31 +121,51 @@ def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
     for name in names_in(expression):
         if name not in facts:
             raise InputError(f"there is no fact {name!r}{nearest(name, facts)}")
-    loose = [name for name in names_in(expression) if not facts[name].is_exact]
-    point = _value(expression, {name: Interval.exact(fact.point) for name, fact in facts.items()}).point
+    uses = Counter(_uses(expression))
+    loose = [name for name in uses if uses[name] > 1 and not facts[name].is_exact]
+    try:
+        point = point_of(expression, {name: fact.point for name, fact in facts.items()})
+    except ZeroDivisionError:
+        raise InputError("a division by zero") from None
     if abs(point) > LARGEST or 0 < abs(point) < Fraction(1, LARGEST):
         raise InputError("the formula's value is beyond anything that is counted")
     if len(loose) > MOST_CORNERS:
-        found = _value(expression, facts)
-        return Interval(point, found.low, found.high)
-    ends = []
+        loose = []
+    found = []
     for corner in combinations(*([facts[name].low, facts[name].high] for name in loose)):
         settled = dict(facts) | {name: Interval.exact(end) for name, end in zip(loose, corner, strict=True)}
-        ends.append(_value(expression, settled).point)
-    return Interval(point, min(point, *ends) if ends else point, max(point, *ends) if ends else point)
+        found.append(_value(expression, settled, _exact))
+    return Interval(point, min(end.low for end in found), max(end.high for end in found))
 
 
 def names_in(expression: Expression) -> tuple[str, ...]:
     """The facts of a formula, each once, in order."""
+    return tuple(dict.fromkeys(_uses(expression)))
+
+
+def numbers_in(expression: Expression) -> Iterator[Number]:
+    """The numbers that are written in a formula."""
     match expression:
-        case Name(name):
-            return (name,)
+        case Number():
+            yield expression
         case Binary(_, left, right):
-            return tuple(dict.fromkeys((*names_in(left), *names_in(right))))
+            yield from numbers_in(left)
+            yield from numbers_in(right)
         case Power(base, _):
-            return names_in(base)
-        case _:
-            return ()
+            yield from numbers_in(base)
+
+
+def point_of(expression: Expression, values: Mapping[str, Fraction]) -> Fraction:
+    """The value of a formula over numbers without play.
+
+    Raises:
+        ZeroDivisionError: If something is divided by zero.
+
+    Examples:
+        >>> point_of(parse_expression("steps * 256"), {"steps": Fraction(1000)})
+        Fraction(256000, 1)
+    """
+    return _value(expression, values, _number)
 
 
 def written(expression: Expression, show: Callable[[Name], str] = lambda name: name.name) -> str:
@@ -154,16 +188,32 @@ def written(expression: Expression, show: Callable[[Name], str] = lambda name: n
     raise AssertionError(expression)
 
 
-def _value(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
+def _uses(expression: Expression) -> Iterator[str]:
+    """The facts of a formula as often as they stand in it; under a power, once for each factor."""
+    match expression:
+        case Name(name):
+            yield name
+        case Binary(_, left, right):
+            yield from _uses(left)
+            yield from _uses(right)
+        case Power(base, exponent):
+            for name in _uses(base):
+                yield from (name,) * max(1, min(exponent, 2))
+
+
+Field = TypeVar("Field", Fraction, Interval)
+
+
+def _value(expression: Expression, facts: Mapping[str, Field], number: Callable[[str], Field]) -> Field:
     match expression:
         case Number(text):
-            return Interval.exact(_number(text))
+            return number(text)
         case Name(name):
             return facts[name]
         case Power(base, exponent):
-            return _value(base, facts) ** exponent
+            return _value(base, facts, number) ** exponent
         case Binary(sign, left, right):
-            one, two = _value(left, facts), _value(right, facts)
+            one, two = _value(left, facts, number), _value(right, facts, number)
             match sign:
                 case "+":
                     return one + two
@@ -173,6 +223,10 @@ def _value(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
                     return one * two
             return one / two
     raise AssertionError(expression)
+
+
+def _exact(text: str) -> Interval:
+    return Interval.exact(_number(text))
 
 
 @lru_cache(maxsize=1000)

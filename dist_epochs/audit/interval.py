@@ -61,6 +61,8 @@ class Interval:
         return Interval(self.point - other.point, self.low - other.high, self.high - other.low)
 
     def __mul__(self, other: Interval) -> Interval:
+        if self.low >= 0 <= other.low:
+            return Interval(self.point * other.point, self.low * other.low, self.high * other.high)
         ends = [one * two for one in (self.low, self.high) for two in (other.low, other.high)]
         return Interval(self.point * other.point, min(ends), max(ends))
 

@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from fractions import Fraction
 from itertools import combinations
 from math import prod
 
-from dist_epochs.arithmetic.quantity import Quantity, Unit, json_number
+from dist_epochs.arithmetic.quantity import Unit, json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
 from dist_epochs.audit.claim import Fact
-from dist_epochs.audit.expression import Expression, evaluate, names_in
+from dist_epochs.audit.expression import Expression, Number, evaluate, names_in, numbers_in, point_of
 from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.slips import TOLD, Correction, Factor, Slip, corrections, is_count, roughness
 from dist_epochs.errors import InputError
 
-__all__ = ["Equation", "Slip", "Suspect", "find_suspects"]
+__all__ = ["Equation", "Suspect", "find_suspects"]
 
-MOST_SHOWN = 8
-MOST_NUMBERS = 40
-"""Numbers of a claim that are tried; claims have fewer."""
+MOST_MULTIPLIED = 4
+"""Numbers whose product may have slipped into another one: devices × per device × accumulation × length."""
 
-MOST_FACTORS = 6
-
-
-class Slip(IntEnum):
-    """Kinds of slips, the simplest first."""
-
-    ZERO = 0
-    NAMED_SIZE = 1
-    POWER_OF_TWO = 2
-    PER_DEVICE = 3
-    FACTOR = 4
-    RECOMPUTATION = 5
-    WORDS = 6
-    DIGIT = 7
-
-
-TOLD = {
-    Slip.ZERO: "a zero lost or added",
-    Slip.DIGIT: "one digit lost, added or mistyped",
-    Slip.POWER_OF_TWO: "a power of two for a power of ten, or the other way round",
-    Slip.PER_DEVICE: "per device for all devices, or the other way round",
-    Slip.FACTOR: "a factor too many or too few",
-    Slip.RECOMPUTATION: "6 FLOPs a parameter and token for 8 with recomputation, or the other way round",
-    Slip.WORDS: "words for tokens, or the other way round",
-    Slip.NAMED_SIZE: "the size in a model's name for the measured one",
-}
-
-POWERS_OF_TWO = tuple(Fraction(1024, 1000) ** power for power in (1, 2, 3, 4))
-TOKENS_PER_WORD = tuple(Fraction(hundredths, 100) for hundredths in (120, 124, 125, 130, 133, 140, 150))
-NAMED_SIZES = (Fraction(85, 100), Fraction(115, 100))
-"""How far a model's name is from its size: `7B` has 6.74 billion parameters."""
+NEAREST = Fraction(16, 10)
+"""How far a number may be from what a check asks for, even if both are printed roughly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +32,11 @@ class Equation:
     name: str
     formula: Expression
     stated: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All numbers that stand in it."""
+        return (*names_in(self.formula), self.stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +48,10 @@ class Suspect:
         slip: What kind of slip it would have been.
         before: The number as printed.
         after: As it would have been.
-        why: The other number that makes the factor, if there is one.
+        why: The other number in the slip, if there is one.
         agreement: The worst agreement of the checks it takes part in, after the change.
         support: How many of them there are.
+        rank: Its place; those that nothing tells apart share one.
     """
 
     name: str
@@ -85,17 +61,24 @@ class Suspect:
     why: str
     agreement: Agreement
     support: int
+    rank: int = 0
 
     @property
     def told(self) -> str:
         """The change in words."""
-        factor = self.after / self.before
-        by = f" by {self.why}" if self.why else f" (× {float(factor):.6g})"
-        return f"{self.name}: {float(self.before):.12g} → {float(self.after):.12g}{by}: {TOLD[self.slip]}"
+        by = f" by {self.why}" if self.why else f" (× {float(self.after / self.before):.6g})"
+        return f"{self.name}: {float(self.before):,.12g} → {float(self.after):,.12g}{by}: {TOLD[self.slip]}"
+
+    @property
+    def standing(self) -> tuple[int, int, int, int]:
+        """What suspects are ranked by, the likeliest least: see `find_suspects`."""
+        rough = self.agreement is Agreement.OVERLAPS
+        return rough, self.slip, roughness(self.after) - roughness(self.before), -self.support
 
     def to_json(self) -> dict[str, object]:
         """The suspect as the audit's JSON shows it."""
         return {
+            "rank": self.rank,
             "name": self.name,
             "slip": TOLD[self.slip],
             "before": json_number(self.before),
@@ -106,75 +89,73 @@ class Suspect:
         }
 
 
-def find_suspects(equations: tuple[Equation, ...], numbers: Mapping[str, Fact]) -> tuple[Suspect, ...]:
-    """Single changes after which nothing contradicts, the most likely first.
+def find_suspects(equations: Sequence[Equation], numbers: Mapping[str, Fact]) -> tuple[Suspect, ...]:
+    """Single changes after which nothing contradicts, the likeliest first.
 
     Every number is tried with every slip: facts and stated numbers alike. A change counts if it closes all
-    contradictions and opens none. They are ranked by how well the checks agree then, by the simplicity of the slip, and
-    by how many checks the number takes part in; of two that are equal in that, the rounder number comes first.
+    contradictions and opens none. First come those after which the checks round to what is stated, then the simpler
+    slips, then changes to a rounder number (a run of 1,000,000 steps is likelier than one of 976,563), then those that
+    more checks bear out.
 
     Args:
         equations: The checks of one reading that state something.
         numbers: Its facts and stated numbers, by the names that the equations use.
     """
+    wrong = [eq for eq in equations if _agreement(eq, numbers) is Agreement.CONTRADICTS]
+    everywhere = [name for name in wrong[0].names if all(name in eq.names for eq in wrong)] if wrong else []
     found: dict[tuple[str, Fraction], Suspect] = {}
-    tried = 0
-    for name, fact in numbers.items():
-        mine = [eq for eq in equations if name == eq.stated or name in names_in(eq.formula)]
-        others = [eq for eq in equations if eq not in mine]
-        if (
-            not mine
-            or fact.derived
-            or not fact.number.value
-            or any(_agreement(eq, numbers) is Agreement.CONTRADICTS for eq in others)
-        ):
-            continue  # something else stays wrong whatever this number is
-        tried += 1
-        if tried > MOST_NUMBERS:
-            break
-        wanted = tuple(_solved(name, fact, numbers, mine))
-        for slip, after, why in _slips(name, fact, numbers, mine, wanted):
-            if wanted and not any(NEAR[0] < after / target < NEAR[1] for target in wanted):
-                continue
-            suspect = _tried(name, fact, slip, after, why, mine, numbers)
-            known = found.get((name, after))
-            if suspect is not None and (known is None or suspect.slip < known.slip):
-                found[name, after] = suspect
-    ranked = sorted(
-        found.values(),
-        key=lambda s: (list(Agreement).index(s.agreement), s.slip, -s.support, _roughness(s.after)),
-    )
-    return tuple(ranked[:MOST_SHOWN])
+    for name in dict.fromkeys(everywhere):
+        if numbers[name].derived or not numbers[name].number.value:
+            continue
+        for suspect in _suspects(name, numbers, [eq for eq in equations if name in eq.names]):
+            known = found.get((name, suspect.after))
+            if known is None or suspect.standing < known.standing:
+                found[name, suspect.after] = suspect
+    ranked = sorted(found.values(), key=lambda suspect: suspect.standing)
+    places = [suspect.standing for suspect in ranked]
+    return tuple(replace(suspect, rank=1 + places.index(suspect.standing)) for suspect in ranked)
+
+
+def _suspects(name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation]) -> Iterator[Suspect]:
+    fact = numbers[name]
+    wanted = [_wanted(name, numbers, equation) for equation in mine]
+    known = [target for target in wanted if target is not None]
+    if any(target.point <= 0 for target in known):
+        return
+    limits = [_limit(numbers, equation) for equation in mine]
+    factors = tuple(_factors(name, numbers, mine))
+    for correction in corrections(fact, factors, _middle(known), _is_size(name, fact)):
+        after = correction.fact.number.value
+        if after <= 0 or (is_count(fact) and (after < 1 or after.denominator != 1)):
+            continue
+        if all(t is None or 1 / limit < after / t.point < limit for t, limit in zip(wanted, limits, strict=True)):
+            suspect = _tried(name, fact, correction, mine, numbers)
+            if suspect is not None:
+                yield suspect
+
+
+def _middle(wanted: Sequence[Interval]) -> Fraction | None:
+    """Between what rounded checks ask for."""
+    if not wanted:
+        return None
+    low, high = max(target.low for target in wanted), min(target.high for target in wanted)
+    return (low + high) / 2 if 0 < low <= high else sum((target.point for target in wanted), Fraction(0)) / len(wanted)
+
+
+def _is_size(name: str, fact: Fact) -> bool:
+    """Whether a fact counts parameters: these have no unit of their own."""
+    return "parameter" in name.lower() or "parameter" in fact.number.text.lower()
 
 
 def _tried(
-    name: str,
-    fact: Fact,
-    slip: Slip,
-    after: Fraction,
-    why: str,
-    mine: list[Equation],
-    numbers: Mapping[str, Fact],
+    name: str, fact: Fact, correction: Correction, mine: Sequence[Equation], numbers: Mapping[str, Fact]
 ) -> Suspect | None:
-    if _is_count(fact) and (after < 1 or after.denominator != 1):
-        return None
-    changed = dict(numbers) | {name: _changed(fact, after)}
-    if not all(_is_near(eq, changed) for eq in mine):
-        return None
-    worst = max((_agreement(eq, changed) for eq in mine), key=list(Agreement).index)
+    changed = dict(numbers) | {name: correction.fact}
+    worst = max((_agreement(equation, changed) for equation in mine), key=list(Agreement).index)
     if worst is Agreement.CONTRADICTS:
         return None
-    return Suspect(name, slip, fact.number.value, after, why, worst, len(mine))
-
-
-def _is_near(equation: Equation, numbers: Mapping[str, Fact]) -> bool:
-    """Whether the points are near enough for the intervals to be worth comparing."""
-    stated = numbers[equation.stated].number.value
-    try:
-        derived = _point(equation, numbers)
-    except InputError:
-        return False
-    return stated != 0 and NEAR[0] < derived / stated < NEAR[1]
+    before, after = fact.number.value, correction.fact.number.value
+    return Suspect(name, correction.slip, before, after, correction.why, worst, len(mine))
 
 
 def _agreement(equation: Equation, numbers: Mapping[str, Fact]) -> Agreement:
@@ -185,107 +166,59 @@ def _agreement(equation: Equation, numbers: Mapping[str, Fact]) -> Agreement:
         return Agreement.CONTRADICTS
 
 
-def _changed(fact: Fact, after: Fraction) -> Fact:
-    """The fact with another number, as precise in proportion; its own precision was printed for the slip."""
-    number = fact.number
-    factor = after / number.value
-    quantity = Quantity(after, number.unit, number.low * factor, number.high * factor, (after,), number.text)
-    return replace(fact, number=quantity, exact=fact.interval.is_exact)
+def _limit(numbers: Mapping[str, Fact], equation: Equation) -> Fraction:
+    """How many times a number may be what the check asks for, as far as everything in it is known."""
+    limit = Fraction(1001, 1000)
+    for name in equation.names:
+        play = numbers[name].interval
+        if play.low <= 0:
+            return NEAREST
+        limit *= (play.high / play.low) ** 2
+    return min(limit, NEAREST)
 
 
-def _slips(
-    name: str, fact: Fact, numbers: Mapping[str, Fact], mine: list[Equation], wanted: tuple[Fraction, ...]
-) -> Iterator[tuple[Slip, Fraction, str]]:
-    """Every slip that may have led to a number: its kind, the number before it, and the other number in it."""
-    value = fact.number.value
-    yield from ((Slip.ZERO, value * factor, "") for factor in (Fraction(10), Fraction(1, 10)))
-    yield from ((Slip.POWER_OF_TWO, after, "") for power in POWERS_OF_TWO for after in (value * power, value / power))
-    for slip, factor, why in _factors(name, numbers, mine):
-        yield from ((slip, after, why) for after in (value / factor, value * factor))
-    yield from ((Slip.RECOMPUTATION, value * ratio, "") for ratio in (Fraction(8, 6), Fraction(6, 8)))
-    if fact.number.unit in (Unit.TOKEN, Unit.WORD):
-        yield from ((Slip.WORDS, after, "") for ratio in TOKENS_PER_WORD for after in (value * ratio, value / ratio))
-    middle = (sum(wanted, Fraction(0)) / len(wanted),) if wanted else ()  # between what rounded checks ask for
-    for after in dict.fromkeys((*wanted, *middle)):
-        yield from ((Slip.DIGIT, edited, "") for edited in _edits(value) if abs(edited / after - 1) < CLOSE)
-        low, high = NAMED_SIZES
-        if low <= after / value <= high and _significant(value) < 3 and "parameter" in name:
-            unit = 10 ** max(0, len(str(int(after))) - SIZE_DIGITS)
-            yield Slip.NAMED_SIZE, Fraction(round(after / unit) * unit), ""
-
-
-NEAR = (Fraction(6, 10), Fraction(16, 10))
-"""How far a number may be from what its checks ask for and still be within what was printed."""
-
-SIZE_DIGITS = 4
-"""Digits of a measured size that can be told from rounded checks."""
-
-CLOSE = Fraction(3, 100)
-"""How near a mistyped number must be to what the other numbers ask for, before it is tried."""
-
-
-def _factors(name: str, numbers: Mapping[str, Fact], mine: list[Equation]) -> Iterator[tuple[Slip, Fraction, str]]:
-    """The numbers that stand beside one in formulas, and their products: samples for steps is steps × batch."""
-    beside = sorted({other for eq in mine for other in names_in(eq.formula)} - {name})
-    whole = [other for other in beside if numbers[other].number.value > 1 and _is_count(numbers[other])][:MOST_FACTORS]
-    for size in range(1, len(whole) + 1):
+def _factors(name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation]) -> Iterator[Factor]:
+    """The whole numbers beside one in formulas, and their products: samples for steps is steps × batch."""
+    beside = {other for equation in mine for other in names_in(equation.formula)} - {name}
+    devices = {other for other, fact in numbers.items() if fact.number.unit is Unit.DEVICE} - {name}
+    if numbers[name].number.unit is Unit.DEVICE:  # devices are counted, nothing is multiplied into them
+        return
+    whole = [
+        other for other in sorted(beside | devices) if numbers[other].number.value > 1 and is_count(numbers[other])
+    ]
+    for size in range(1, min(len(whole), MOST_MULTIPLIED) + 1):
         for chosen in combinations(whole, size):
-            alone = size == 1 and numbers[chosen[0]].number.unit is Unit.DEVICE
+            alone = size == 1 and chosen[0] in devices
             factor = prod(numbers[other].number.value for other in chosen)
-            yield Slip.PER_DEVICE if alone else Slip.FACTOR, Fraction(factor), " × ".join(chosen)
+            yield Factor(Fraction(factor), " × ".join(chosen), Slip.PER_DEVICE if alone else Slip.FACTOR)
+    if any(name == eq.stated and {Number("6"), Number("8")} & set(numbers_in(eq.formula)) for eq in mine):
+        yield Factor(Fraction(8, 6), "8 ÷ 6", Slip.RECOMPUTATION)
 
 
-def _is_count(fact: Fact) -> bool:
-    """Whether a number counts whole things that a run was told: it can only be a whole number."""
-    return fact.interval.is_exact and fact.number.value.denominator == 1
+def _wanted(name: str, numbers: Mapping[str, Fact], equation: Equation) -> Interval | None:
+    """What the number should be for one of its checks; None if it cannot be solved for it."""
+    value = numbers[name].number.value
+    if name == equation.stated:
+        facts = {other: numbers[other].interval for other in names_in(equation.formula)}
+        return evaluate(equation.formula, facts)
+    points = {other: numbers[other].number.value for other in names_in(equation.formula)}
+    try:
+        at = [point_of(equation.formula, points | {name: value * times}) for times in (1, 2, 3)]
+    except ZeroDivisionError:
+        return None
+    stated = numbers[equation.stated].interval
+    return _solved(value, at, stated) or _solved(value, [1 / y for y in at if y], _inverse(stated))
 
 
-def _solved(name: str, fact: Fact, numbers: Mapping[str, Fact], mine: list[Equation]) -> Iterator[Fraction]:
-    """What the number should be for each of its checks, if that is proportional to it one way or the other."""
-    value = fact.number.value
-    for equation in mine:
-        stated = numbers[equation.stated].number.value
-        derived = _point(equation, numbers)
-        if name == equation.stated:
-            yield derived
-            continue
-        doubled = _point(equation, dict(numbers) | {name: _changed(fact, value * 2)})
-        if derived > 0 and stated > 0 and value > 0:
-            if doubled == derived * 2:
-                yield value * stated / derived
-            elif doubled * 2 == derived:
-                yield value * derived / stated
+def _solved(value: Fraction, at: Sequence[Fraction], wanted: Interval | None) -> Interval | None:
+    """Where a straight line through three heights, at once, twice and three times a value, is as high as wanted."""
+    if wanted is None or len(at) < 3 or at[1] - at[0] != at[2] - at[1] or at[1] == at[0]:
+        return None
+    point, *ends = (
+        value + (height - at[0]) / (at[1] - at[0]) * value for height in (wanted.point, wanted.low, wanted.high)
+    )
+    return Interval(point, min(ends), max(ends))
 
 
-def _point(equation: Equation, numbers: Mapping[str, Fact]) -> Fraction:
-    points = {name: Interval.exact(numbers[name].number.value) for name in names_in(equation.formula)}
-    return evaluate(equation.formula, points).point
-
-
-def _edits(value: Fraction) -> Iterator[Fraction]:
-    """The numbers from which one lost, added or mistyped digit makes this one."""
-    scale = Fraction(1)
-    while value.denominator != 1 and scale < 10**12:
-        value, scale = value * 10, scale * 10
-    digits = str(int(value))
-    for at in range(len(digits) + 1):
-        yield from (Fraction(int(digits[:at] + new + digits[at:])) / scale for new in "0123456789")
-        if at < len(digits):
-            yield from (Fraction(int(digits[:at] + new + digits[at + 1 :])) / scale for new in "0123456789")
-            if len(digits) > 1:
-                yield Fraction(int(digits[:at] + digits[at + 1 :])) / scale
-
-
-def _roughness(value: Fraction) -> int:
-    """How little round a number is, in digits of base ten or in bits: 1,000 and 2,048 are round."""
-    if value.denominator != 1:
-        return 99
-    bits = f"{int(value):b}".rstrip("0")
-    return min(_significant(value), len(bits))
-
-
-def _significant(value: Fraction) -> int:
-    """Significant digits of a number as it stands."""
-    while value.denominator != 1:
-        value *= 10
-    return len(str(int(value)).rstrip("0"))
+def _inverse(number: Interval) -> Interval | None:
+    return Interval.exact(1) / number if number.low > 0 else None

@@ -49,9 +49,9 @@ class Check:
     agreement: Agreement | None
 
     @property
-    def rests_on_memory(self) -> bool:
-        """Whether a number in it was remembered and not read."""
-        return any(fact.recalled for fact in (*self.facts.values(), *([self.stated] if self.stated else [])))
+    def is_unread(self) -> bool:
+        """Whether a number in it was remembered or assumed, not read."""
+        return any(not fact.is_read for fact in (*self.facts.values(), *([self.stated] if self.stated else [])))
 
     @property
     def ratio(self) -> float | None:
@@ -70,12 +70,14 @@ class Reading:
         literal: Whether it takes everything as it stands.
         assumes: What it takes for granted, by name.
         checks: Its checks.
+        left_out: The claim's checks that it leaves out, with its own facts.
     """
 
     name: str
     literal: bool
     assumes: Mapping[str, str]
     checks: tuple[Check, ...]
+    left_out: tuple[Check, ...] = ()
 
     @property
     def worst(self) -> Agreement | None:
@@ -95,7 +97,7 @@ class Audit:
         only_if: The condition under which it is consistent, what matters most first.
         readings: All readings, the literal one first.
         suspects: Where the literal reading contradicts: single changes that would close it.
-        missing: What would have to be known for a verdict.
+        missing: What would have to be known for what is stated, or for a verdict.
     """
 
     id: str
@@ -153,7 +155,7 @@ def audit_claim(name: str, claim: Claim) -> Audit:
     The verdict follows by rule. Nothing stated: underdetermined. The literal reading holds exactly or rounds to
     what is stated: consistent; it overlaps somewhere: consistent with rounding; it contradicts, and another reading
     does not: consistent only if; else inconsistent, unless a contradiction rests on a number that was recalled
-    and not read: underdetermined.
+    or assumed, not read: underdetermined.
     """
     readings = (_reading(claim, None), *(_reading(claim, title) for title in claim.readings or {}))
     verdict = _verdict(readings, claim.unknown)
@@ -164,7 +166,7 @@ def audit_claim(name: str, claim: Claim) -> Audit:
         only_if=_only_if(readings, verdict),
         readings=readings,
         suspects=_suspects(readings[0]),
-        missing=_missing(readings[0], claim.unknown) if verdict is Verdict.UNDERDETERMINED else None,
+        missing=_missing(readings[0], claim.unknown, verdict),
     )
 
 
@@ -185,11 +187,13 @@ def _reading(claim: Claim, title: str | None) -> Reading:
     stated = claim.checks or {}
     base: Mapping[str, CheckText] = {} if text is not None and text.only else stated
     checks = {**{name: own.get(name, check) for name, check in base.items()}, **own}
+    left_out = {name: check for name, check in stated.items() if name not in checks and check.stated is not None}
     return Reading(
         name=title or LITERAL,
         literal=title is None,
         assumes={**(claim.assumes or {}), **((text.assumes if text else None) or {})},
         checks=tuple(_check(name, check, stated.get(name), facts) for name, check in checks.items()),
+        left_out=tuple(_check(name, check, None, facts) for name, check in left_out.items()),
     )
 
 
@@ -209,13 +213,15 @@ def _check(name: str, text: CheckText, base: CheckText | None, facts: Mapping[st
     )
 
 
-def _missing(literal: Reading, unknown: Mapping[str, str] | None) -> str:
-    """Why there is no verdict."""
+def _missing(literal: Reading, unknown: Mapping[str, str] | None, verdict: Verdict) -> str | None:
+    """What is stated and cannot be derived, or why there is no verdict."""
     if unknown:
         return "; ".join(f"{name} cannot be derived without {what}" for name, what in unknown.items())
+    if verdict is not Verdict.UNDERDETERMINED:
+        return None
     if literal.worst is None:
         return "nothing that follows from its numbers is stated"
-    return "its contradictions rest on numbers that were recalled, not read"
+    return "its contradictions rest on numbers that were recalled or assumed, not read"
 
 
 def _verdict(readings: tuple[Reading, ...], unknown: Mapping[str, str] | None) -> Verdict:
@@ -229,20 +235,21 @@ def _verdict(readings: tuple[Reading, ...], unknown: Mapping[str, str] | None) -
             return Verdict.CONSISTENT
         case Agreement.OVERLAPS:
             return Verdict.WITH_ROUNDING
-    if any(_agrees(reading, literal) for reading in others):
+    if any(_agrees(reading) for reading in others):
         return Verdict.ONLY_IF
     contradictions = [check for check in literal.checks if check.agreement is Agreement.CONTRADICTS]
-    if all(check.rests_on_memory for check in contradictions):
+    if all(check.is_unread for check in contradictions):
         return Verdict.UNDERDETERMINED
     return Verdict.INCONSISTENT
 
 
-def _agrees(reading: Reading, literal: Reading) -> bool:
-    """Whether a reading settles what the literal one contradicts, without a contradiction of its own."""
-    if reading.worst in (None, Agreement.CONTRADICTS):
-        return False
-    settled = {check.name for check in reading.checks if check.agreement is not None}
-    return all(check.name in settled for check in literal.checks if check.agreement is Agreement.CONTRADICTS)
+def _agrees(reading: Reading) -> bool:
+    """Whether nothing that is stated contradicts a reading.
+
+    What it leaves out of the claim counts, too: a reading cannot settle one number by not looking at another.
+    """
+    found = [*reading.checks, *reading.left_out]
+    return not any(check.agreement is Agreement.CONTRADICTS for check in found)
 
 
 def _only_if(readings: tuple[Reading, ...], verdict: Verdict) -> str | None:
@@ -253,9 +260,8 @@ def _only_if(readings: tuple[Reading, ...], verdict: Verdict) -> str | None:
     """
     if verdict is not Verdict.ONLY_IF:
         return None
-    literal = readings[0]
     best = min(
-        (reading for reading in readings[1:] if _agrees(reading, literal)),
+        (reading for reading in readings[1:] if _agrees(reading)),
         key=lambda reading: list(Agreement).index(reading.worst or Agreement.CONTRADICTS),
     )
     effects: dict[str, float] = {}
@@ -269,8 +275,6 @@ def _only_if(readings: tuple[Reading, ...], verdict: Verdict) -> str | None:
             effects |= {name: max(left, 0.0) / len(new) for name in new}
     printed = readings[0].assumes
     settles = [name for name in best.assumes if best.assumes[name] != printed.get(name)]
-    if not settles and not any(effects.values()):
-        return best.name
     if not settles:  # the agreeing reading changes facts and no assumption: its name says which
         return best.name
     ranked = sorted(effects, key=lambda name: -effects[name])

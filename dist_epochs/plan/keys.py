@@ -177,8 +177,21 @@ def key(reader: Reader, default: Any = dataclasses.MISSING, *, also: str | None 
     return field(default=default, metadata=metadata)
 
 
-def read_part(owner: type[Made], data: Any, place: Place, problems: list[Problem]) -> Made | None:
-    """Read keys and values into a dataclass; None if anything was wrong."""
+def read_part(
+    owner: type[Made], data: Any, place: Place, problems: list[Problem], *, fitting: bool = True
+) -> Made | None:
+    """Read keys and values into a dataclass; None if anything was wrong.
+
+    A class that has a `misfits` is asked, with what could be read, for what does not fit together, each with its
+    place below the class.
+
+    Args:
+        owner: The dataclass.
+        data: What stands in the file.
+        place: Where.
+        problems: Gets everything that is wrong.
+        fitting: Whether to ask for misfits.
+    """
     if not isinstance(data, Mapping):
         problems.append(Problem(place, f"it must be keys and values, not {data!r}"))
         return None
@@ -203,6 +216,9 @@ def read_part(owner: type[Made], data: Any, place: Place, problems: list[Problem
     for name, found in fields.items():
         if name == found.name and _is_required(found) and name not in data and found.metadata["also"] not in data:
             problems.append(Problem(place, f"missing key '{_dotted((*place, name))}'", True))
+    misfits: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] | None = getattr(owner, "misfits", None)
+    if fitting and misfits is not None:
+        problems.extend(Problem((*place, *inner), message) for inner, message in misfits(values))
     if len(problems) > before:
         return None
     try:

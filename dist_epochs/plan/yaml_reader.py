@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,11 @@ _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 class RecipeError(InputError):
     """Every problem found in a file, one per line, each starting with `path:line`."""
+
+    @classmethod
+    def of(cls, messages: Iterable[str]) -> RecipeError:
+        """All messages, by their lines, each once."""
+        return cls("\n".join(sorted(set(messages), key=_by_line)))
 
 
 class WrittenFloat(float):
@@ -142,8 +147,14 @@ class Document:
         problems: list[Problem] = []
         made = read_part(owner, self.data, (), problems)
         if made is None:
-            raise RecipeError("\n".join(sorted({self._message(problem) for problem in problems}, key=_by_line)))
+            raise RecipeError.of(self._message(problem) for problem in problems)
         return made
+
+    def problems(self, owner: type) -> tuple[str, ...]:
+        """What keeps the document from being such a dataclass, as far as each key alone can tell."""
+        problems: list[Problem] = []
+        read_part(owner, self.data, (), problems, fitting=False)
+        return tuple(self._message(problem) for problem in problems)
 
     def _message(self, problem: Problem) -> str:
         name = "" if problem.names_place else _dotted(problem.place)

@@ -8,6 +8,7 @@ from textwrap import wrap
 from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.claim import Claim
 from dist_epochs.audit.expression import Name, Number, written
+from dist_epochs.audit.suspects import Suspect
 from dist_epochs.audit.verdict import Audit, Check, Reading, Verdict
 from dist_epochs.render.text import scaled
 
@@ -16,6 +17,7 @@ __all__ = ["audit_text", "audits_text"]
 WIDTH = 110
 
 MANY = 5
+MOST_SUSPECTS = 6
 CLOSE = 1.5
 
 AGREEMENTS = {
@@ -30,11 +32,11 @@ def audit_text(audit: Audit) -> str:
     """One claim: what is stated, the verdict, and the derivation under each reading."""
     parts = [_title(audit.claim), *_stated(audit), "", *wrap(_verdict(audit), WIDTH)]
     parts += wrap(_strongest(audit), WIDTH)
+    if audit.missing and audit.verdict is not Verdict.UNDERDETERMINED:
+        parts += wrap(f"Beside that, {audit.missing}.", WIDTH)
     for name in dict.fromkeys(check.name for reading in audit.readings for check in reading.checks):
         parts += ["", *_check(name, audit.readings)]
-    if audit.suspects:
-        parts += ["", "One change that would close it, the simplest first"]
-        parts += [f"  {suspect.told}" for suspect in audit.suspects]
+    parts += _suspects(audit.suspects)
     for note in audit.claim.notes:
         parts += ["", *wrap(note, WIDTH)]
     return "\n".join(parts)
@@ -91,6 +93,17 @@ def _strongest(audit: Audit) -> str:
     else:
         times = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
     return f"Read otherwise ({reading.name}), {check.name} come to {scaled(check.derived.point)}: {times}."
+
+
+def _suspects(suspects: Sequence[Suspect]) -> Iterator[str]:
+    if not suspects:
+        return  # no single change of a known kind would do
+    yield from ("", "One change that would close it, the likeliest first")
+    yield from (f"  {suspect.rank:>2}  {suspect.told}" for suspect in suspects[:MOST_SUSPECTS])
+    if len(suspects) > MOST_SUSPECTS:
+        yield f"  and {len(suspects) - MOST_SUSPECTS} more with --json"
+    if len(suspects) > 1 and suspects[1].rank == 1:
+        yield "Nothing that is stated tells those of one rank apart."
 
 
 def _check(name: str, readings: Sequence[Reading]) -> Iterator[str]:

@@ -95,7 +95,7 @@ def test_a_mixture_s_rows(tmp_path):
 @pytest.mark.parametrize(
     ("addition", "message"),
     [
-        ("facts: {steps: 5}\n", "the recipe's plan has a fact of this name"),
+        ("facts: {steps: 5}\n", "facts.steps: the recipe's plan has 1000000 steps under this name"),
         ("checks: {epochs: {formula: steps}}\n", "checks.epochs and stated.epochs: keep one"),
         ("readings: {b: {set: [1]}}\n", "set: it must be keys and values"),
     ],
@@ -104,3 +104,56 @@ def test_nothing_is_overwritten(tmp_path, addition, message):
     text = CLAIM.partition("assumes")[0] + addition
     with pytest.raises(RecipeError, match=message):
         audit(tmp_path, text)
+
+
+def test_a_global_batch_beside_its_factors_is_a_statement(tmp_path):
+    layout = "batch: {global_batch: 2048, devices: 8, per_device: 8, gradient_accumulation: 4}"
+    found = audit(tmp_path, CLAIM.partition("assumes")[0].replace("batch: {global_batch: 256}", layout))
+    checks = {check.name: check for check in found.readings[0].checks}
+    assert (checks["global_batch"].derived.point, str(checks["global_batch"].agreement)) == (256, "contradicts")
+    assert (found.suspects[0].name, found.suspects[0].after) == ("stated global_batch", 256)
+
+
+def test_a_batch_may_be_stated_in_tokens(tmp_path):
+    found = audit(tmp_path, CLAIM.replace("tokens: 131B", "global_batch: 0.13M tokens"))
+    assert found.readings[0].checks[1].derived.point == 131_072
+    lengths = CLAIM.partition("assumes")[0].replace("tokens: 131B", "global_batch: 0.13M tokens")
+    two = lengths.replace(
+        "[{steps: 1M, sequence_length: 512}]",
+        "[{steps: 900K, sequence_length: 128}, {steps: 100K, sequence_length: 512}]",
+    )
+    assert "global_batch cannot be derived" in audit(tmp_path, two).missing
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("tokens: 131B words", "c.yaml:6: stated.tokens: 131B words counts words; it counts tokens or positions"),
+        ("flops: 3 epochs", "stated.flops: 3 epochs counts epochs; it has no such unit"),
+        ("tokens: 131B", "stated: names and values"),
+    ],
+)
+def test_stated_numbers_count_what_their_names_say(tmp_path, stated, message):
+    text = (
+        CLAIM.replace("tokens: 131B", stated)
+        if "names and" not in message
+        else CLAIM.replace("{epochs: ~40, tokens: 131B}", "[1]")
+    )
+    with pytest.raises(RecipeError, match=message):
+        audit(tmp_path, text)
+
+
+def test_a_fact_may_say_more_of_a_setting(tmp_path):
+    """`31K steps` that are rounded: a recipe's numbers are exact, its claim may know better."""
+    text = "title: x\nbatch: {global_batch: 8192}\nphases: [{steps: 31K}]\nstated: {samples: 256.0M}\n"
+    assert str(audit(tmp_path, text).verdict) == "inconsistent"
+    rounded = text + "facts: {steps: {number: 31K steps, exact: false, read_in: table 3}}\n"
+    assert str(audit(tmp_path, rounded).verdict) == "consistent-with-rounding"
+
+
+def test_all_errors_of_recipe_statements_and_claim_at_once(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        audit(tmp_path, CLAIM.replace("steps: 1M", "stpes: 1M").replace("tokens: 131B", "tokns: 131B") + "note: []\n")
+    assert [line.split(": ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == ["5", "6", "10"], str(
+        caught.value
+    )

@@ -1,0 +1,203 @@
+"""Slips of authors: how the number that was printed may have come from the one that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from fractions import Fraction
+
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.audit.claim import Fact
+
+__all__ = ["TOLD", "Correction", "Factor", "Slip", "corrections", "is_count", "roughness"]
+
+
+class Slip(IntEnum):
+    """Kinds of slips, the simplest first."""
+
+    ZERO = 0
+    NAMED_SIZE = 1
+    POWER_OF_TWO = 2
+    PER_DEVICE = 3
+    FACTOR = 4
+    RECOMPUTATION = 5
+    WORDS = 6
+    DIGIT = 7
+    WORDS_UNUSUAL = 8
+
+
+TOLD = {
+    Slip.ZERO: "a zero lost or added",
+    Slip.NAMED_SIZE: "the size in a model's name for the measured one",
+    Slip.POWER_OF_TWO: "a power of two for a power of ten, or the other way round",
+    Slip.PER_DEVICE: "per device for all devices, or the other way round",
+    Slip.FACTOR: "a factor too many or too few",
+    Slip.RECOMPUTATION: "6 FLOPs a parameter and token for 8 with recomputation, or the other way round",
+    Slip.WORDS: "words for tokens, or the other way round",
+    Slip.DIGIT: "one digit lost, added or mistyped, or two swapped",
+    Slip.WORDS_UNUSUAL: "words for tokens, or the other way round",
+}
+
+TOKENS_PER_WORD = tuple(Fraction(hundredths, 100) for hundredths in (120, 124, 125, 130, 133, 140, 150))
+FEWEST_TOKENS_PER_WORD, MOST_TOKENS_PER_WORD = Fraction(11, 10), Fraction(17, 10)
+NAMED_SIZES = (Fraction(85, 100), Fraction(115, 100))
+"""How far a model's name is from its size: `7B` has 6.74 billion parameters."""
+
+NODE = 8
+MOST_DEVICES = 2**16
+"""Devices that a claim does not state come in whole nodes."""
+
+SIZE_DIGITS = 4
+"""Digits of a measured size that can be told from rounded checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A number that may have slipped into another one, or out of it.
+
+    Attributes:
+        value: The number.
+        why: What it is.
+        slip: Which slip that would be.
+    """
+
+    value: Fraction
+    why: str
+    slip: Slip
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The number that may have been meant.
+
+    Attributes:
+        slip: What happened to it.
+        fact: It, as precise as the slip leaves it.
+        why: The other number in the slip, if there is one.
+    """
+
+    slip: Slip
+    fact: Fact
+    why: str = ""
+
+
+def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, is_size: bool) -> Iterator[Correction]:
+    """Every slip that may have led to a number, and the number before it.
+
+    Args:
+        fact: The number as printed.
+        factors: Other numbers that may have been multiplied into it, or left out.
+        wanted: What the number should be for its checks; for slips that could lead anywhere.
+        is_size: Whether it counts a model's parameters.
+    """
+    value = fact.number.value
+    yield from (Correction(Slip.ZERO, _times(fact, factor)) for factor in (Fraction(10), Fraction(1, 10)))
+    yield from (Correction(Slip.POWER_OF_TWO, _times(fact, factor)) for factor in _binary(fact))
+    for factor in factors:
+        yield from (Correction(factor.slip, _times(fact, by), factor.why) for by in (1 / factor.value, factor.value))
+    if value in (6, 8):
+        yield Correction(Slip.RECOMPUTATION, _times(fact, (14 - value) / value))
+    for edited in _edits(fact):
+        if not edited.interval.holds(value):  # else nothing was lost but precision
+            yield Correction(Slip.DIGIT, edited)
+    if wanted is not None:
+        yield from _towards(fact, wanted, is_size)
+
+
+def is_count(fact: Fact) -> bool:
+    """Whether a number counts whole things that a run was told: it can only be a whole number."""
+    return fact.interval.is_exact and fact.number.value.denominator == 1
+
+
+def roughness(value: Fraction) -> int:
+    """How little round a number is, in digits of base ten or in bits: 1,000 and 2,048 are round."""
+    while value.denominator != 1:
+        value *= 10
+    digits = len(str(int(value)).rstrip("0"))
+    return min(digits, len(f"{int(value):b}".rstrip("0")))
+
+
+def _binary(fact: Fact) -> Iterator[Fraction]:
+    """The factors between K and Ki, M and Mi and so on that the number is large enough for."""
+    for power in (1, 2, 3, 4):
+        value, factor = fact.number.value, Fraction(1024, 1000) ** power
+        if value >= 1000**power:
+            yield factor
+        if value >= 1024**power and not (is_count(fact) and value % 1024**power):
+            yield 1 / factor
+
+
+def _towards(fact: Fact, target: Fraction, is_size: bool) -> Iterator[Correction]:
+    """Slips with a factor of their own: the one that leads to what is wanted."""
+    number, factor = fact.number, target / fact.number.value
+    if number.unit in (Unit.TOKEN, Unit.WORD):
+        ratio = factor if number.unit is Unit.TOKEN else 1 / factor  # printed as tokens, and words in fact
+        for usual in TOKENS_PER_WORD:
+            if abs(ratio / usual - 1) < USUAL:
+                why = f"{float(usual):g} tokens a word"
+                yield Correction(Slip.WORDS, _times(fact, usual if ratio == factor else 1 / usual), why)
+        if FEWEST_TOKENS_PER_WORD <= ratio <= MOST_TOKENS_PER_WORD:
+            yield Correction(Slip.WORDS_UNUSUAL, _rounded(fact, target), f"{float(ratio):.3g} tokens a word")
+    low, high = NAMED_SIZES
+    if low <= factor <= high and _significant(number.value) < 3 and is_size:
+        yield Correction(Slip.NAMED_SIZE, _rounded(fact, target))
+    devices = round(factor / NODE) * NODE
+    if number.unit is Unit.SAMPLE and NODE <= devices <= MOST_DEVICES:
+        yield Correction(Slip.PER_DEVICE, _times(fact, Fraction(devices)), f"{devices} devices")
+
+
+USUAL = Fraction(2, 100)
+"""How near the checks must ask for a usual number of tokens a word."""
+
+
+def _times(fact: Fact, factor: Fraction) -> Fact:
+    """The number times a factor, as precise in proportion."""
+    return _with(fact, fact.number.value * factor, (fact.number.high - fact.number.value) * factor)
+
+
+def _rounded(fact: Fact, target: Fraction) -> Fact:
+    unit = Fraction(10) ** (len(str(int(target))) - SIZE_DIGITS)
+    value = round(target / unit) * unit
+    return _with(fact, value if not is_count(fact) or value.denominator == 1 else Fraction(round(target)), unit / 2)
+
+
+def _with(fact: Fact, value: Fraction, half: Fraction) -> Fact:
+    number = fact.number
+    quantity = Quantity(value, number.unit, value - half, value + half, (value,), number.text)
+    return replace(fact, number=quantity, digits=None, exact=fact.interval.is_exact)
+
+
+def _edits(fact: Fact) -> Iterator[Fact]:
+    """The numbers from which one lost, added or mistyped digit, or two swapped ones, make this one."""
+    value, half = fact.number.value, fact.number.high - fact.number.value
+    unit = Fraction(1)
+    while value % unit:
+        unit /= 10
+    if not is_count(fact):
+        while unit < half:
+            unit *= 10
+    digits = str(int(value / unit))
+    for at in range(len(digits) + 1):
+        before, here, after = digits[:at], digits[at : at + 1], digits[at + 1 :]
+        for new in "0123456789":
+            if here not in ("", new):
+                yield _with(fact, int(before + new + after) * unit, half)
+            longer = int(before + new + here + after)
+            yield _with(fact, longer * unit, half)
+            if before:
+                yield _with(fact, longer * unit / 10, half / 10)
+        if after and here != after[0]:
+            yield _with(fact, int(before + after[0] + here + after[1:]) * unit, half)
+        if here and before + after:
+            shorter = int(before + after)
+            yield _with(fact, shorter * unit, half)
+            if before and after:
+                yield _with(fact, shorter * unit * 10, half * 10)
+
+
+def _significant(value: Fraction) -> int:
+    """Significant digits of a number as it stands."""
+    while value.denominator != 1:
+        value *= 10
+    return len(str(int(value)).rstrip("0"))
