@@ -84,6 +84,13 @@ class Fact:
             )
 
     @property
+    def printed(self) -> str:
+        """Its spelling, with the digits that it really has where the file says so."""
+        if self.digits is None:
+            return self.number.text
+        return f"{self.number.text} ({self.digits} digit{'s' * (self.digits > 1)})"
+
+    @property
     def is_read(self) -> bool:
         """Whether it was read, in the work or elsewhere."""
         return not self.recalled and self.assumed is None

@@ -305,7 +305,7 @@ def _check_json(check: Check) -> dict[str, Any]:
         "value": json_number(derived),
         "low": json_number(check.derived.low),
         "high": json_number(check.derived.high),
-        "stated": check.stated.number.text if check.stated else None,
+        "stated": check.stated.printed if check.stated else None,
         "agreement": str(check.agreement) if check.agreement else None,
         "ratio": check.ratio,
     }

@@ -59,7 +59,7 @@ def _title(claim: Claim) -> str:
 
 
 def _stated(audit: Audit) -> Iterator[str]:
-    stated = [f"{check.name} {check.stated.number.text}" for check in audit.readings[0].checks if check.stated]
+    stated = [f"{check.name} {check.stated.printed}" for check in audit.readings[0].checks if check.stated]
     if stated:
         yield from wrap(f"stated: {'; '.join(stated)}", WIDTH)
 
@@ -109,7 +109,7 @@ def _suspects(suspects: Sequence[Suspect]) -> Iterator[str]:
 def _check(name: str, readings: Sequence[Reading]) -> Iterator[str]:
     """One check under every reading that has it."""
     mine = [(reading.name, check) for reading in readings for check in reading.checks if check.name == name]
-    stated = dict.fromkeys(check.stated.number.text for _, check in mine if check.stated is not None)
+    stated = dict.fromkeys(check.stated.printed for _, check in mine if check.stated is not None)
     yield f"{name}, stated {' or '.join(stated)}" if stated else name
     width = max(len(reading) for reading, _ in mine)
     value = max(len(scaled(check.derived.point)) for _, check in mine)

@@ -99,7 +99,7 @@ def test_the_command():
         "every step has length 512 and a word is one token",
     )
     literal = data["readings"][0]
-    assert (literal["literal"], literal["checks"][1]["derived"], literal["checks"][1]["agreement"]) == (
+    assert (literal["literal"], literal["checks"][0]["derived"], literal["checks"][0]["agreement"]) == (
         True,
         "1280/33",
         "overlaps",
