@@ -33,7 +33,10 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that appears under its name only when the block ends well, and is removed otherwise."""
+    """A folder that appears under its name only when the block ends well, and is removed otherwise.
+
+    A folder that had the name before is replaced.
+    """
     beside = path.with_name(path.name + ".new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -41,8 +44,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield beside
         for file in beside.iterdir():
             make_durable(file)
+        old = path.with_name(path.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        if path.is_dir() and any(path.iterdir()):
+            path.rename(old)
         beside.rename(path)
         make_durable(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise

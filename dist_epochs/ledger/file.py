@@ -7,6 +7,8 @@ Format, one object a line, `event` first:
     applied   it was taken: micro-steps, and what was drawn of each pass
     skipped   it was drawn and not applied (fp16 overflow)
     metrics   values logged at a step
+    checkpoint  the state after a step is safe
+    mirrored  everything logged up to a step is in the tracker
     totals    everything up to a step, so that long ledgers load fast
     end       how the segment ended
 

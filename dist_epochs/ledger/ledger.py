@@ -47,12 +47,14 @@ class Drawn:
         micro_steps: Forward and backward passes on each rank.
         passes: Counts by pass.
         stop_votes: Ranks that ask to stop before this step.
+        checkpoint_votes: Ranks that ask for a checkpoint after this step.
     """
 
     step: int
     micro_steps: int
     passes: Mapping[PassKey, Counts]
     stop_votes: int
+    checkpoint_votes: int
 
     @property
     def counts(self) -> Counts:
@@ -106,16 +108,24 @@ class Ledger:
             raise RuntimeError("no step is under way; `drawn` is known inside `for … in ledger.watch(…)`")
         return self._current
 
-    def watch(self, windows: Iterable[Window], *, stop: Callable[[], bool] = lambda: False) -> Iterator[Window]:
+    def watch(
+        self,
+        windows: Iterable[Window],
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        checkpoint: Callable[[int], bool] = lambda step: False,
+    ) -> Iterator[Window]:
         """Pass the windows of a run through, counting them.
 
         Args:
             windows: This rank's part of each step, in order.
             stop: Asked once per step; when any rank says yes, all ranks stop before the same step.
+            checkpoint: Asked whether to save the run after a step (from 1); any rank's yes is heard by all, in
+                `drawn.checkpoint_votes`.
         """
         waiting: tuple[Window, Callable[[], Drawn]] | None = None
         for window in windows:
-            following = (window, self._begin_sum(window, stop()))
+            following = (window, self._begin_sum(window, stop(), checkpoint(window.step + 1)))
             if waiting is not None and not (yield from self._take(*waiting)):
                 following[1]()  # all ranks have begun this sum; none may leave it open
                 return
@@ -140,19 +150,37 @@ class Ledger:
         if self._since_totals >= max(TOTALS_EVERY, len(self.totals.applied.passes)):
             self._since_totals = 0
             self._write("totals", step=drawn.step, **self.totals.to_json())
-            if self._file:
-                self._file.make_durable()
+            self.make_durable()
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
         """Keep the values logged at a step, so that a mirror can be filled again from the ledger."""
         self._write("metrics", step=step, values=dict(values))
 
+    def checkpoint(self, step: int, name: str) -> None:
+        """Note that the run's state after a step is safe under that name."""
+        self._write("checkpoint", step=step, name=name, time=_now())
+
+    def go_back(self, totals: Totals, segment: Mapping[str, Any] | None = None) -> None:
+        """Stand again where the run stood before; what came after is replaced by whatever follows.
+
+        Args:
+            totals: What is behind it, from `read_totals(path, up_to=…)`.
+            segment: As for a new ledger.
+        """
+        self.totals, self._current = totals, None
+        self._write("segment", from_step=totals.last_step, time=_now(), **(segment or {}))
+
+    def make_durable(self) -> None:
+        """Wait until everything written so far is on the disk."""
+        if self._file:
+            self._file.make_durable()
+
     def close(self, status: str, reason: str | None = None) -> None:
         """Write how the segment ended: `finished`, `stopped` or `failed`."""
-        self._write("end", status=status, time=_now(), **({"reason": reason} if reason else {}))
-        if self._file:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file:
+            file.append("end", status=status, time=_now(), **({"reason": reason} if reason else {}))
+            file.close()
 
     def _take(self, window: Window, finish: Callable[[], Drawn]) -> Generator[Window, None, bool]:
         """Hand out one window as the step under way, unless a rank asked to stop."""
@@ -169,9 +197,9 @@ class Ledger:
             )
         return True
 
-    def _begin_sum(self, window: Counted, stop: bool) -> Callable[[], Drawn]:
+    def _begin_sum(self, window: Counted, stop: bool, checkpoint: bool) -> Callable[[], Drawn]:
         keys = list(window.counts)
-        values = [int(stop), len(window.micro_batches)]
+        values = [int(stop), int(checkpoint), len(window.micro_batches)]
         for counts in window.counts.values():
             halves = (counts.digest >> 64, counts.digest & (2**64 - 1))
             values += [counts.samples, counts.tokens, counts.loss_tokens, *map(_signed, halves)]
@@ -179,10 +207,10 @@ class Ledger:
         number = window.step + 1
 
         def finish() -> Drawn:
-            votes, micro_steps, *rest = sums()
+            stop_votes, checkpoint_votes, micro_steps, *rest = sums()
             assert micro_steps == len(window.micro_batches) * self._peers.size, "ranks differ in micro-steps"
             passes = {key: _counts(rest[5 * at : 5 * at + 5]) for at, key in enumerate(keys)}
-            return Drawn(number, len(window.micro_batches), passes, votes)
+            return Drawn(number, len(window.micro_batches), passes, stop_votes, checkpoint_votes)
 
         return finish
 

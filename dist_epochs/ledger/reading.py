@@ -15,7 +15,8 @@ __all__ = ["read_totals"]
 
 SEGMENT, TOTALS, END = b'{"event":"segment"', b'{"event":"totals"', b'{"event":"end"'
 STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
-OTHERS = (SEGMENT, TOTALS, END, b'{"event":"metrics"')
+METRICS, MIRRORED = b'{"event":"metrics"', b'{"event":"mirrored"'
+OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"')
 """How lines begin; they are told apart before any is parsed."""
 
 Starts = Sequence[tuple[int, int]]

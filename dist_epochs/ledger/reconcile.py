@@ -70,6 +70,16 @@ class Reconciliation:
         )
 
     @property
+    def goodput(self) -> float | None:
+        """Share of the computed tokens that counted: applied ÷ (applied + skipped + replayed).
+
+        A step that a kill interrupted is in none of them. None before the first step.
+        """
+        totals = self.totals
+        computed = sum(tally.counts.tokens for tally in (totals.applied, totals.skipped, totals.replayed))
+        return totals.applied.counts.tokens / computed if computed else None
+
+    @property
     def adds_up(self) -> bool:
         """Whether every difference has a known cause."""
         return all(difference.cause != "unexplained" for difference in self.differences)
@@ -101,6 +111,7 @@ class Reconciliation:
                 for segment in totals.segments
             ],
             "status": totals.segments[-1].status,
+            "goodput": self.goodput,
             "sample_digest": f"{counts.digest:032x}",
             "planned": self.plan and {name: self.plan[name] for name in (*UNITS, "sample_digest")},
             "differences": [difference.to_json() for difference in self.differences],

@@ -65,7 +65,8 @@ def _kinds(data: dict[str, object]) -> Iterator[str]:
     assert isinstance(steps, dict)
     extra = [f"{steps[kind]:,} {kind}" for kind in ("skipped", "replayed", "unfinished") if steps[kind]]
     if extra:
-        yield f"beside the applied steps: {', '.join(extra)}"
+        goodput = f"; goodput {data['goodput']:.1%} of the tokens computed" if data["goodput"] is not None else ""
+        yield f"beside the applied steps: {', '.join(extra)}{goodput}"
 
 
 def _verdict(result: Reconciliation) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -13,22 +14,34 @@ from dist_epochs.errors import exit_on_input_error
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory to make.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it where there is none.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. batch.per_device=4."
 )
-def main(recipe: Path, out: Path, overrides: tuple[str, ...]) -> None:
+def main(recipe: Path, out: Path, resume: bool, overrides: tuple[str, ...]) -> None:
     """Train RECIPE and write the run directory."""
     speaks = os.environ.get("RANK", "0") == "0"
     with exit_on_input_error(speaks=speaks):
-        from dist_epochs.train.loop import NotFinite
+        from dist_epochs.train.peers import RanksDiffer
         from dist_epochs.train.run import run_recipe
+        from dist_epochs.train.saving import NotFinite
+        from dist_epochs.train.watchdog import RankLost
 
         try:
-            run_recipe(recipe, out, overrides, say=click.echo)
-        except NotFinite as error:
-            if speaks:
-                click.echo(f"error: {error}; {out}/ledger.jsonl holds the run up to there", err=True)
-            raise SystemExit(1) from None
+            run_recipe(recipe, out, overrides, resume=resume, say=click.echo)
+        except (NotFinite, RanksDiffer) as error:
+            _leave(f"{error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
+        except RankLost as error:
+            _leave(str(error), speaks=error.speaks)
+
+
+def _leave(message: str, *, speaks: bool) -> None:
+    """End with the message; a launcher ends all ranks when the first exits, so the one that speaks goes first."""
+    if speaks:
+        click.echo(f"error: {message}", err=True)
+    else:
+        time.sleep(1)
+    raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

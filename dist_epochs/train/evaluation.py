@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,13 +33,14 @@ class Evaluation:
         """Whether to evaluate after step `step` of `steps`."""
         return step % self.every == 0 or step == steps
 
-    def loss(self, accelerator: Accelerator, model: nn.Module) -> float:
-        """Mean loss over every loss token of the held-out documents, over all ranks."""
+    def loss(self, accelerator: Accelerator, model: nn.Module, alive: Callable[[], None]) -> float:
+        """Mean loss over every loss token of the held-out documents, over all ranks; `alive` is called as it moves."""
         model.eval()
         total = torch.zeros(2, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
         total = total.to(accelerator.device)
         with torch.no_grad():
             for batch in self.batches:
+                alive()
                 inputs = to_device(batch, accelerator.device, causal=self.causal)
                 total[0] += loss_sum(model, inputs)
                 total[1] += len(inputs.targets)

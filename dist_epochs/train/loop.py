@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from dist_epochs.corpus.hashing import key
 from dist_epochs.corpus.stream import Window
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reconcile import epochs_of
@@ -21,13 +23,10 @@ from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
 from dist_epochs.train.loss import loss_sum, to_device
 from dist_epochs.train.progress import ProgressBar
+from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.tracking import Tracker
 
-__all__ = ["NotFinite", "Run", "train"]
-
-
-class NotFinite(ArithmeticError):
-    """The loss became NaN or infinite."""
+__all__ = ["Run", "train"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -40,13 +39,18 @@ class Run:
         optimizer: Prepared.
         settings: Learning rate and clipping.
         causal: Whether the objective is causal.
-        plan: The object in `plan.json`.
+        plan: The plan as it is laid over these ranks, in the form of `plan.json`.
+        skips_nan: Whether a step whose gradient is not finite is skipped.
+        max_skipped: Steps in a row that may be skipped.
+        seed: Of dropout; every step and rank has its own.
         ledger: Counts every step.
         tracker: Mirrors the logged rows.
         progress: The bar.
+        saver: Saves the state of the run.
         evaluation: Held-out loss, if asked for.
         log_every: Steps between logged rows.
         stop: Asked every step whether this rank wants to stop.
+        alive: Told the step again and again, as long as training moves.
     """
 
     accelerator: Accelerator
@@ -55,19 +59,24 @@ class Run:
     settings: OptimizerRecipe
     causal: bool
     plan: Mapping[str, Any]
+    skips_nan: bool
+    max_skipped: int
+    seed: int
     ledger: Ledger
     tracker: Tracker
     progress: ProgressBar
+    saver: Saver
     evaluation: Evaluation | None
     log_every: int
     stop: Callable[[], bool]
+    alive: Callable[[int], None]
 
 
 def train(run: Run, windows: Iterable[Window]) -> str:
-    """Take every step of a run, or those until a rank asks to stop.
+    """Take every step of a run, or those until a rank asks to stop, and save it at the end.
 
-    Nothing in a step waits for the device, but for fp16, whose scaler must know whether it overflowed:
-    a logged row is read one step after its step.
+    Nothing in a step waits for the device, but for fp16, whose scaler must know whether it overflowed,
+    and for `skips_nan`: a logged row is read one step after its step.
 
     Args:
         run: The parts.
@@ -77,30 +86,41 @@ def train(run: Run, windows: Iterable[Window]) -> str:
         The first and the last loss logged, in words.
 
     Raises:
-        NotFinite: If a logged loss is NaN or infinite.
+        NotFinite: If a logged loss is NaN or infinite, or too many steps in a row were skipped.
     """
     run.model.train()
     steps = run.plan["steps"]
-    rows = _Rows(run)
-    for window in run.ledger.watch(windows, stop=run.stop):
+    rows, skipped = _Rows(run), 0
+    for window in run.ledger.watch(windows, stop=run.stop, checkpoint=run.saver.due):
+        step, drawn = window.step + 1, run.ledger.drawn
+        run.alive(step)
         rate = learning_rate(run.settings, run.ledger.totals.applied.steps, steps)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
         loss, norm, applied = _step(run, window)
-        loss_tokens = run.ledger.drawn.counts.loss_tokens
         run.ledger.step(applied=applied)
         rows.write()
-        step = window.step + 1
+        skipped = 0 if applied else skipped + 1
+        if skipped > run.max_skipped:
+            raise NotFinite(
+                f"{skipped} steps in a row were skipped, up to step {step}; max_skipped is {run.max_skipped}"
+            )
         if step % run.log_every == 0 or step == steps:
-            rows.take(step, run.accelerator.reduce(loss, "sum") / max(1, loss_tokens), norm, rate)
+            loss = run.accelerator.reduce(loss, "sum") / max(1, drawn.counts.loss_tokens)
+            rows.take(step, loss, norm, rate, applied=applied)
         if run.evaluation and run.evaluation.due(step, steps):
             rows.write()
-            rows.add(step, {"evaluation/loss": run.evaluation.loss(run.accelerator, run.model)})
+            held_out = run.evaluation.loss(run.accelerator, run.model, alive=partial(run.alive, step))
+            rows.add(step, {"evaluation/loss": held_out})
+        if drawn.checkpoint_votes:
+            rows.write()
+            run.saver.save()
         run.progress.step()
         rows.show()
     rows.write()
     rows.show(last=True)
     run.progress.close()
+    run.saver.save()
     return rows.summary()
 
 
@@ -109,24 +129,31 @@ def _step(run: Run, window: Window) -> tuple[Tensor, Tensor | None, bool]:
 
     The loss of every micro-batch is divided by the loss tokens of the whole window over all ranks, so
     the gradient is that of the true mean, whatever the padding and the world. DDP averages over the
-    ranks; the factor takes that back.
+    ranks; the factor takes that back. Dropout follows from seed, step and rank, so that a run that
+    was interrupted draws the same.
     """
     accelerator, model = run.accelerator, run.model
+    torch.manual_seed(key(run.seed, "dropout", window.step, accelerator.process_index) >> 1)
     scale = run.plan["global_batch"]["data_parallel_size"] / max(1, run.ledger.drawn.counts.loss_tokens)
     total = torch.zeros((), device=accelerator.device)
     last = len(window.micro_batches) - 1
     for index, micro_batch in enumerate(window.micro_batches):
         batch = to_device(micro_batch, accelerator.device, causal=run.causal)
+        run.alive(window.step + 1)  # forward and backward may wait for other ranks
         with nullcontext() if index == last else accelerator.no_sync(model):
             loss = loss_sum(model, batch)
+            run.alive(window.step + 1)
             accelerator.backward(loss * scale)
         total += loss.detach()
     norm = None
-    if run.settings.max_grad_norm is not None:
-        norm = accelerator.clip_grad_norm_(model.parameters(), run.settings.max_grad_norm)
-    run.optimizer.step()
+    if run.settings.max_grad_norm is not None or run.skips_nan:
+        norm = accelerator.clip_grad_norm_(model.parameters(), run.settings.max_grad_norm or math.inf)
+    # fp16's scaler finds overflows itself; the norm is over all ranks' gradients, so all decide alike
+    skips = run.skips_nan and accelerator.scaler is None and norm is not None and not math.isfinite(float(norm))
+    if not skips:
+        run.optimizer.step()
     run.optimizer.zero_grad()
-    return total, norm, not accelerator.optimizer_step_was_skipped
+    return total, norm, not (skips or accelerator.optimizer_step_was_skipped)
 
 
 class _Rows:
@@ -134,25 +161,25 @@ class _Rows:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._waiting: tuple[int, dict[str, float | int], _HostCopy] | None = None
-        self._counted: tuple[float, dict[str, float | int]] = (time.perf_counter(), {})
+        self._waiting: tuple[int, dict[str, float | int], _HostCopy, bool] | None = None
+        self._counted = (time.perf_counter(), self._counters())
         self._loss: float | None = None
         self._losses: dict[str, tuple[float, float]] = {}
 
-    def take(self, step: int, loss: Tensor, norm: Tensor | None, rate: float) -> None:
+    def take(self, step: int, loss: Tensor, norm: Tensor | None, rate: float, *, applied: bool) -> None:
         """Begin a row."""
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
-        self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _HostCopy(tensors))
+        self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _HostCopy(tensors), applied)
 
     def write(self) -> None:
         """End the row that waits, if any."""
         if self._waiting is not None:
-            step, values, device_values = self._waiting
+            step, values, device_values, applied = self._waiting
             self._waiting = None
             values |= device_values.read()
             self._loss = float(values["train/loss"])
             self._record(step, values | self._rates(values))
-            if not math.isfinite(self._loss):
+            if applied and not math.isfinite(self._loss):
                 raise NotFinite(f"the loss is {self._loss} at step {step}")
 
     def show(self, *, last: bool = False) -> None:
@@ -169,9 +196,9 @@ class _Rows:
         self._record(step, values | self._counters())
 
     def _record(self, step: int, values: dict[str, float | int]) -> None:
-        for key, name in (("train/loss", "loss"), ("evaluation/loss", "held-out loss")):
-            if key in values:
-                self._losses[name] = (self._losses.get(name, (values[key],))[0], values[key])
+        for label, name in (("train/loss", "loss"), ("evaluation/loss", "held-out loss")):
+            if label in values:
+                self._losses[name] = (self._losses.get(name, (values[label],))[0], values[label])
         self._run.ledger.metrics(step, values)
         self._run.tracker.log(values)
 
@@ -196,10 +223,12 @@ class _Rows:
     def _rates(self, values: Mapping[str, float | int]) -> dict[str, float]:
         """Units a second since the last row of this kind."""
         now = time.perf_counter()
-        counted = {unit: values[f"ledger/{unit}"] for unit in ("steps", "samples", "tokens")}
         seconds, before = now - self._counted[0], self._counted[1]
-        self._counted = (now, counted)
-        return {f"rate/{unit}_per_second": (count - before.get(unit, 0)) / seconds for unit, count in counted.items()}
+        self._counted = (now, dict(values))
+        return {
+            f"rate/{unit}_per_second": (values[f"ledger/{unit}"] - before[f"ledger/{unit}"]) / seconds
+            for unit in ("steps", "samples", "tokens")
+        }
 
 
 class _HostCopy:

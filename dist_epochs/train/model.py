@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,7 +23,7 @@ from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.plan.recipe import ModelRecipe
 
-__all__ = ["build_model", "check_fit", "model_config", "transformers_tokenizer"]
+__all__ = ["build_model", "check_fit", "model_config", "settle_buckets", "transformers_tokenizer"]
 
 PADDED_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "data2vec-text")
 """Models whose first position is the padding id + 1, so that many positions are never used."""
@@ -118,6 +120,22 @@ def _try_out(model: PreTrainedModel) -> None:
             attention_mask=torch.ones(1, 1, 2, 2, dtype=torch.bool),
             use_cache=False,
         )
+
+
+def settle_buckets(model: nn.Module) -> None:
+    """One pass of two tokens, whose gradients are thrown away, so that DDP has its buckets before the first step.
+
+    DDP regroups gradients after its first backward pass, and the order in which three or more ranks add
+    them changes with the groups. Without this, the first step after a resume would differ in the last
+    bit from the same step of a run that was never interrupted.
+    """
+    if not isinstance(model, DistributedDataParallel):
+        return
+    device = next(model.parameters()).device
+    ids = torch.zeros(1, 2, dtype=torch.int64, device=device)
+    mask = torch.ones(1, 1, 2, 2, dtype=torch.bool, device=device)
+    (model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().sum() * 0).backward()
+    model.zero_grad()
 
 
 def transformers_tokenizer(tokenizer: TextTokenizer, longest: int) -> Any:

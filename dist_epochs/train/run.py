@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
-from dist_epochs.corpus.files import make_durable, new_folder
+from dist_epochs.corpus.files import new_folder
 from dist_epochs.corpus.objective import Objective
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.store import Store
@@ -30,19 +30,24 @@ from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
+from dist_epochs.ledger.rows import note_mirrored
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
+from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.fitness import check_trainable, precision_of
 from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
 from dist_epochs.train.loop import Run, train
-from dist_epochs.train.model import build_model, check_fit, model_config, transformers_tokenizer
+from dist_epochs.train.model import build_model, check_fit, model_config, settle_buckets, transformers_tokenizer
 from dist_epochs.train.peers import connect
 from dist_epochs.train.progress import ProgressBar
+from dist_epochs.train.resume import Start, begun, check_same_plan, find_start, same_recipe
+from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.signals import StopSignals
 from dist_epochs.train.tracking import Tracker, prepare_wandb
+from dist_epochs.train.watchdog import Watchdog
 
 __all__ = ["run_recipe"]
 
@@ -63,37 +68,76 @@ class _Setup:
     per_device: int
 
 
-def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Callable[[str], None] = print) -> None:
+def run_recipe(
+    path: Path, out: Path, overrides: Sequence[str] = (), *, resume: bool = False, say: Callable[[str], None] = print
+) -> None:
     """Train a recipe; every rank calls this.
 
     Args:
         path: The recipe.
-        out: Run directory to make.
+        out: Run directory to make, or to go on with.
         overrides: `key=value` settings over the recipe.
+        resume: Go on with the run in `out` where one was begun.
         say: Prints a line; called on rank 0 only.
 
     Raises:
         InputError: If recipe, store, launch or output do not fit; nothing is left behind.
-        NotFinite: If the loss became NaN or infinite.
+        NotFinite: If the loss became NaN or infinite; the run is back at its last checkpoint.
+        RankLost: If another rank is dead or frozen.
+        RanksDiffer: If a checkpoint could not be written; the one before is as it was.
     """
+    resumes = resume and begun(out)
     recipe = read_recipe(path, overrides)
+    if resumes:
+        recipe = same_recipe(recipe, out)
     setup = _check(recipe, path)
     accelerator = _connect(recipe, say)
     speak = say if accelerator.is_main_process else lambda _: None
     corpus, plan = exact_plan(recipe, setup.store, setup.objective, data_parallel_size(accelerator))
     evaluation = _evaluation(setup, accelerator)
+    ranks = connect(2 * recipe.timeout_seconds + 60)
+    checkpoints = Checkpoints(out / "checkpoints", ranks, recipe.checkpoints.keep)
+    start = Start()
+    if resumes:
+        check_same_plan(plan.fingerprint, out)
+        start = find_start(out, plan.fingerprint, checkpoints)
+        if (out / "model").is_dir() and start.is_finished(plan.steps):
+            speak(f"{out}: finished already, after {plan.steps:,} steps; nothing was done")
+            return
+        checkpoints.set_aside(start.step)
     model = build_model(setup.model, setup.config, recipe.seed)
-    torch.manual_seed(recipe.seed + 1 + accelerator.process_index)  # dropout differs between ranks
     optimizer = _adamw(model, setup.optimizer)
-    _make_run_directory(out, recipe, plan, accelerator)
+    if not resumes:
+        _make_run_directory(out, recipe, plan, accelerator)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     model, optimizer = accelerator.prepare(model, optimizer)
-    tracker = _tracker(accelerator, recipe, plan, out, speak)
+    settle_buckets(model)
+    tracker = _tracker(accelerator, recipe, plan, out, start, speak)
     where = f"{accelerator.num_processes} × {accelerator.device.type}"
     speak(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {where}")
-    with StopSignals() as signals:
-        peers = connect()
-        ledger = Ledger(out / "ledger.jsonl", peers, segment=_segment(accelerator, plan))
+    for line in start.told():
+        speak(line)
+    ledger = Ledger(
+        out / "ledger.jsonl", ranks, totals=start.totals, segment=_segment(accelerator, plan, start, tracker)
+    )
+    watchdog = Watchdog(
+        out,
+        rank=ranks.rank,
+        size=ranks.size,
+        timeout=recipe.timeout_seconds,
+        on_lost=lambda message: ledger.close("failed", message),
+    )
+    saver = Saver(
+        recipe.checkpoints,
+        checkpoints=checkpoints,
+        ranks=ranks,
+        accelerator=accelerator,
+        model=model,
+        optimizer=optimizer,
+        ledger=ledger,
+        plan=plan.fingerprint,
+    )
+    with StopSignals(lambda reason: ledger.close("stopped", reason)) as signals:
         run = Run(
             accelerator=accelerator,
             model=model,
@@ -101,15 +145,32 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
             settings=setup.optimizer,
             causal=setup.model.objective == "causal",
             plan=plan_json(plan),
+            skips_nan=recipe.on_nan == "skip",
+            max_skipped=recipe.max_skipped,
+            seed=recipe.seed,
             ledger=ledger,
             tracker=tracker,
-            progress=ProgressBar(plan.steps, shown=accelerator.is_main_process),
+            progress=ProgressBar(plan.steps, done=start.step, shown=accelerator.is_main_process),
+            saver=saver,
             evaluation=evaluation,
             log_every=recipe.log_every,
             stop=signals.stop,
+            alive=watchdog.mark,
         )
-        with _ending(ledger, plan, signals):
-            losses = train(run, corpus.windows(plan.batches, peers.rank))
+        with _ending(ledger, plan, signals, watchdog):
+            if start.found is not None:
+                saver.restore(start.found)
+            tracker.log_again(start.rows)
+            try:
+                losses = train(run, corpus.windows(plan.batches, ranks.rank, start.step))
+            except NotFinite as error:
+                back = find_start(out, plan.fingerprint, checkpoints)
+                if back.found is None:
+                    raise
+                saver.restore(back.found)
+                ledger.go_back(back.totals, _segment(accelerator, plan, back, tracker))
+                _save(accelerator, model, setup, out)
+                raise NotFinite(f"{error}; the run is back at step {back.step}") from None
             _save(accelerator, model, setup, out)
     if accelerator.is_main_process:
         result = read_run(out)
@@ -118,9 +179,14 @@ def run_recipe(path: Path, out: Path, overrides: Sequence[str] = (), *, say: Cal
         speak(_balance(result, out))
     accelerator.wait_for_everyone()
     accelerator.end_training()
+    if accelerator.is_main_process:
+        note_mirrored(out / "ledger.jsonl")
+        watchdog.clear()
 
 
-def _tracker(accelerator: Accelerator, recipe: Recipe, plan: Plan, out: Path, say: Callable[[str], None]) -> Tracker:
+def _tracker(
+    accelerator: Accelerator, recipe: Recipe, plan: Plan, out: Path, start: Start, say: Callable[[str], None]
+) -> Tracker:
     """The mirror of the run, where the recipe asks for one."""
     return Tracker(
         accelerator,
@@ -128,15 +194,23 @@ def _tracker(accelerator: Accelerator, recipe: Recipe, plan: Plan, out: Path, sa
         name=recipe.name,
         folder=out,
         config={"plan": plan_json(plan), "recipe": recipe_to_data(recipe)},
+        run_id=start.tracked_as,
         say=say,
     )
 
 
 @contextmanager
-def _ending(ledger: Ledger, plan: Plan, signals: StopSignals) -> Iterator[None]:
-    """Write how the run ended, whichever way it did."""
+def _ending(ledger: Ledger, plan: Plan, signals: StopSignals, watchdog: Watchdog) -> Iterator[None]:
+    """Write how the segment ended, whichever way it did."""
     try:
-        yield
+        with watchdog:
+            try:
+                yield
+            except RuntimeError as error:  # a collective that broke does not say for whom
+                lost = watchdog.blame()
+                if lost is None:
+                    raise
+                raise lost from error
     except BaseException as error:
         with suppress(OSError):  # a full disk takes this line too
             ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
@@ -154,6 +228,7 @@ def _connect(recipe: Recipe, say: Callable[[str], None]) -> Accelerator:
         gradient_accumulation_steps=1,
         mixed_precision=PRECISIONS[precision_of(recipe)],
         log_with="wandb" if recipe.tracking else None,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=2 * recipe.timeout_seconds + 60))],
     )
     check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
     _check_precision(recipe, accelerator)
@@ -230,7 +305,7 @@ def _adamw(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
 
 
 def _make_run_directory(out: Path, recipe: Recipe, plan: Plan, accelerator: Accelerator) -> None:
-    """Rank 0 makes it; every rank hears whether that worked."""
+    """Rank 0 makes it, with everything in it at once; every rank hears whether that worked."""
     outcome: list[str | None] = [None]
     if accelerator.is_main_process:
         try:
@@ -246,22 +321,17 @@ def _make_run_directory(out: Path, recipe: Recipe, plan: Plan, accelerator: Acce
 
 def _write_run_directory(out: Path, recipe: Recipe, plan: Plan) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out.")
-    existed = out.is_dir()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        (out / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
-        (out / "plan.json").write_text(json.dumps(plan_json(plan), indent=1) + "\n", encoding="utf-8")
-        for file in ("recipe.yaml", "plan.json"):
-            make_durable(out / file)
-    except OSError:
-        shutil.rmtree(out, ignore_errors=True)
-        if existed:
-            out.mkdir()
-        raise
+        hint = ", or go on with the run in it: --resume" if begun(out) else ""
+        raise InputError(
+            f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out{hint}."
+        )
+    with new_folder(out) as folder:
+        (folder / "recipe.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+        (folder / "plan.json").write_text(json.dumps(plan_json(plan), indent=1) + "\n", encoding="utf-8")
 
 
-def _segment(accelerator: Accelerator, plan: Plan) -> dict[str, Any]:
+def _segment(accelerator: Accelerator, plan: Plan, start: Start, tracker: Tracker) -> dict[str, Any]:
+    """Topology and versions of this segment, what it goes on from, and where it is mirrored."""
     packages = ("torch", "accelerate", "transformers")
     return {
         "world_size": accelerator.num_processes,
@@ -271,6 +341,9 @@ def _segment(accelerator: Accelerator, plan: Plan) -> dict[str, Any]:
         "plan": plan.fingerprint,
         "versions": {"dist-epochs": __version__, "python": platform.python_version()}
         | {p: version(p) for p in packages},
+        **({"checkpoint": start.found.folder.name} if start.found else {}),
+        **({"refused": list(start.refused)} if start.refused else {}),
+        **({"wandb": tracker.run_id} if tracker.run_id else {}),
     }
 
 

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from types import FrameType, TracebackType
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
 
 __all__ = ["StopSignals"]
 
 SAME_REQUEST = 1.0
 """Seconds within which a repeated signal is the same request: Slurm sends SIGTERM twice."""
 
+WATCHED = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopSignals:
     """While entered, SIGINT and SIGTERM set `received` and the run stops at a step's end.
+
+    A thread hears them, so that a second one works even while the main thread waits in a collective.
+
+    Args:
+        leave: Called with the reason, from that thread, just before a second signal ends the process.
 
     Attributes:
         received: The first signal that came, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leave: Callable[[str], None] = lambda reason: None) -> None:
         self.received: signal.Signals | None = None
+        self._leave = leave
         self._first = 0.0
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
+        self._wakeup = -1
+        self._pipe = (-1, -1)
         self._parent = os.getppid()
 
     @property
@@ -43,18 +56,31 @@ class StopSignals:
         return "the launcher is gone" if self.orphaned else "another rank was asked to stop"
 
     def __enter__(self) -> StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
+        self._pipe = os.pipe()
+        os.set_blocking(self._pipe[1], False)
+        for number in WATCHED:
+            self._before[number] = signal.signal(number, lambda number, frame: None)
+        self._wakeup = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, daemon=True, name="signals").start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
+        os.close(self._pipe[1])  # the thread hears the end
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _listen(self) -> None:
+        while numbers := os.read(self._pipe[0], 1):
+            if numbers[0] in WATCHED:
+                self._hear(signal.Signals(numbers[0]))
+        os.close(self._pipe[0])
+
+    def _hear(self, heard: signal.Signals) -> None:
         if self.received is None:
-            self.received, self._first = signal.Signals(number), time.monotonic()
+            self.received, self._first = heard, time.monotonic()
         elif time.monotonic() - self._first > SAME_REQUEST:
-            os._exit(128 + number)
+            self._leave(f"{self.received.name}, then {heard.name}: left at once")
+            os._exit(128 + heard)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import netrc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+from uuid import uuid4
 
 from accelerate import Accelerator
 
@@ -56,7 +57,7 @@ def _logged_in() -> bool:
 
 
 class Tracker:
-    """One wandb run on rank 0; nothing elsewhere, and nothing where no project is named.
+    """One wandb run on rank 0, whatever its restarts; nothing elsewhere, and nothing where no project is named.
 
     Never passes `step=`: wandb drops rows whose step goes back. The counters are logged as values and
     declared as axes.
@@ -67,7 +68,11 @@ class Tracker:
         name: Name of the run.
         folder: Run directory.
         config: The plan and the recipe.
+        run_id: Of the run to go on with; None begins one.
         say: Prints a line.
+
+    Attributes:
+        run_id: wandb's name for the run, the same for all its segments; None without a project.
     """
 
     def __init__(
@@ -78,13 +83,16 @@ class Tracker:
         name: str,
         folder: Path,
         config: Mapping[str, Any],
+        run_id: str | None,
         say: Callable[[str], None],
     ) -> None:
         self._accelerator = accelerator
         self._run: Any = None
+        self.run_id = run_id
         if project is None:
             return
-        settings = {"wandb": {"name": name, "dir": str(folder)}}
+        self.run_id = run_id or uuid4().hex[:12]
+        settings = {"wandb": {"name": name, "dir": str(folder), "id": self.run_id, "resume": "allow"}}
         try:
             accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
         except Exception as error:  # no network, a wrong key: the ledger is the record, so training goes on
@@ -106,6 +114,11 @@ class Tracker:
         """One row."""
         if self._run is not None:
             self._accelerator.log(dict(values))
+
+    def log_again(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Rows that a killed program may have taken with it, from the ledger."""
+        for _, values in rows:
+            self.log(values)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
         """Write the summary of the run; `Accelerator.end_training` then closes it."""

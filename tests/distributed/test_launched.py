@@ -94,7 +94,9 @@ def test_the_demo_s_launch_balances(launched):
     assert "the books balance: 17 steps" in output
     assert output.count("wandb: not logged in") == 1
     assert "Writing model shards" not in errors  # one bar, ours
-    assert {entry.name for entry in run.iterdir()} == {"recipe.yaml", "plan.json", "ledger.jsonl", "model", "wandb"}
+    assert {entry.name for entry in run.iterdir()} == {
+        "recipe.yaml", "plan.json", "ledger.jsonl", "checkpoints", "model", "wandb",
+    }  # fmt: skip
 
 
 def test_model_and_tokenizer_load_in_transformers(launched):

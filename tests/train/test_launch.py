@@ -160,6 +160,7 @@ def test_a_run_in_one_process(tmp_path, store, write_recipe):
         "recipe.yaml",
         "plan.json",
         "ledger.jsonl",
+        "checkpoints",
         "model",
     }
     assert read_recipe(tmp_path / "run" / "recipe.yaml").corpus.store == str(store.path)

@@ -12,8 +12,14 @@ from dist_epochs.plan.recipe.batch import BatchRecipe
 from dist_epochs.plan.recipe.corpus import CorpusRecipe
 from dist_epochs.plan.recipe.hardware import HardwareRecipe
 from dist_epochs.plan.recipe.phases import BudgetRecipe, PhaseRecipe
-from dist_epochs.plan.recipe.training import EvaluationRecipe, ModelRecipe, OptimizerRecipe, TrackingRecipe
-from dist_epochs.plan.recipe.values import STEPS, TEXT
+from dist_epochs.plan.recipe.training import (
+    CheckpointRecipe,
+    EvaluationRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    TrackingRecipe,
+)
+from dist_epochs.plan.recipe.values import COUNT, DURATION, STEPS, TEXT, seconds
 
 __all__ = ["Recipe"]
 
@@ -55,6 +61,14 @@ class Recipe:
     """Evaluate on held-out documents; needs a store made with `--held-out`."""
     tracking: TrackingRecipe | None = key(Part(TrackingRecipe), None)
     """Mirror of the numbers."""
+    checkpoints: CheckpointRecipe = key(Part(CheckpointRecipe), CheckpointRecipe())
+    """When the run's state is saved, so that it survives a crash."""
+    on_nan: Literal["stop", "skip"] = key(Choice(("stop", "skip")), "stop")
+    """Where the loss or the gradient is not finite: `stop` and go back to the last checkpoint, or `skip` the step."""
+    max_skipped: int = key(COUNT, 10)
+    """Steps in a row that `on_nan: skip` may skip before the run stops after all."""
+    timeout: str = key(DURATION, "10 minutes")
+    """How long a rank may be silent before the others end the run and name it."""
     log_every: int = key(STEPS, 10)
     """Steps between logged rows."""
 
@@ -118,6 +132,11 @@ class Recipe:
                 f"phases take {float(taken / budget):.6g} of the budget of {float(budget):g} {unit}"
                 f"{', and one phase takes the rest' if open_phases else ''}; it must be spent exactly"
             )
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Seconds that a rank may be silent."""
+        return seconds(self.timeout)
 
     @property
     def longest(self) -> int:

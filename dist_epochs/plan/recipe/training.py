@@ -10,9 +10,9 @@ from typing import Any, Literal
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import Choice, Many, Value, key
-from dist_epochs.plan.recipe.values import NUMBER, SHARE, STEPS, TEXT, count, quantity
+from dist_epochs.plan.recipe.values import COUNT, DURATION, NUMBER, SHARE, STEPS, TEXT, count, quantity, seconds
 
-__all__ = ["OBJECTIVES", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
+__all__ = ["OBJECTIVES", "CheckpointRecipe", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
 
 
 OBJECTIVES: Mapping[str, Literal["masked", "causal"]] = {
@@ -32,6 +32,9 @@ OBJECTIVES: Mapping[str, Literal["masked", "causal"]] = {
     "xlm-roberta": "masked",
 }
 """What each family of models is pretrained for, by transformers' `model_type`."""
+
+
+SECONDS_BETWEEN_CHECKPOINTS = 1800.0
 
 
 def _below_one(data: Any) -> float:
@@ -104,6 +107,23 @@ class EvaluationRecipe:
 
     every: int = key(STEPS)
     """Steps between evaluations; the last step is always evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRecipe:
+    """When the run's state is saved: every so often, and always on a stop signal and at the end."""
+
+    steps: int | None = key(STEPS, None)
+    """Steps between checkpoints."""
+    time: str | None = key(DURATION, None)
+    """Time between checkpoints, such as `30 minutes`; with `steps`, whichever comes first. Default: 30 minutes."""
+    keep: int = key(COUNT, 2)
+    """How many are kept. Older ones go when a new one is safe."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds between checkpoints; None where only steps count."""
+        return seconds(self.time) if self.time else None if self.steps else SECONDS_BETWEEN_CHECKPOINTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ __all__ = [
     "BATCH",
     "COUNT",
     "DEVICES",
+    "DURATION",
     "FLAG",
     "FLOPS",
     "HOURS",
@@ -29,6 +30,7 @@ __all__ = [
     "count",
     "quantity",
     "read_quantity",
+    "seconds",
 ]
 
 WHAT = "the value"
@@ -124,6 +126,31 @@ def _hours(data: Any) -> Fraction:
         ) from None
 
 
+_DURATION = re.compile(r"\s*(?P<number>\S.*?)\s*(?P<unit>s|seconds?|min|minutes?|h|hours?)\s*")
+_SECONDS_IN: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """A time with its unit, in seconds.
+
+    Raises:
+        ValueError: If it is none.
+
+    Examples:
+        >>> seconds("30 minutes")
+        1800.0
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no time with a unit: write '90 seconds', '30 minutes' or '2 hours'")
+    return float(_positive(match["number"]) * _SECONDS_IN[match["unit"][0]])
+
+
+def _duration(data: Any) -> str:
+    seconds(str(data))
+    return str(data)
+
+
 def _flops(data: Any) -> Fraction:
     return _positive(re.sub(r"\s*flops?\s*$", "", str(data), flags=re.IGNORECASE))
 
@@ -145,5 +172,6 @@ NUMBER = Value(lambda data: float(_plain(data)), least=0)
 POSITIVE = Value(_positive, least=0)
 BATCH = Value(_batch, least=1)
 HOURS = Value(_hours, least=0)
+DURATION = Value(_duration, ("string",))
 FLOPS = Value(_flops, least=0)
 MONEY = Value(_money, least=0)

@@ -1,0 +1,189 @@
+"""The checkpoints of a run directory: written whole by all ranks or not at all, found again, and pruned.
+
+RUN/checkpoints/step-000000100/manifest.json        what it is, and the digest of each file; written last
+                               part-000-of-002.safetensors   one per rank
+RUN/checkpoints/step-000000100.new/                 being written; never read
+RUN/checkpoints/step-000000100.refused/             was damaged, or came after the one gone back to
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dist_epochs.corpus.files import make_durable
+from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, digest_of, read_manifest
+from dist_epochs.train.peers import Ranks, together
+
+__all__ = ["Checkpoints", "Found"]
+
+NEW, REFUSED, GONE = ".new", ".refused", ".gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkpoint whose every byte is as it was written.
+
+    Attributes:
+        folder: Where it is.
+        manifest: What it says.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def files(self) -> list[Path]:
+        """Its tensors."""
+        return [self.folder / name for name in self.manifest.files]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The checkpoints of one run, in a folder that all ranks see. Every rank calls every method.
+
+    Attributes:
+        folder: `RUN/checkpoints`.
+        ranks: All ranks.
+        keep: How many stay when a new one is safe, the new one among them.
+    """
+
+    folder: Path
+    ranks: Ranks
+    keep: int
+
+    def save(self, manifest: Manifest, part: dict[str, Tensor]) -> Path:
+        """Write a checkpoint; it has its name when all of it is on the disk, and only then older ones go.
+
+        Args:
+            manifest: Without its files.
+            part: This rank's tensors.
+
+        Raises:
+            RanksDiffer: If it failed anywhere; the older ones are as they were.
+        """
+        place = self.folder / f"step-{manifest.step:09d}"
+        beside = place.with_name(place.name + NEW)
+        size = self.ranks.size
+        file = beside / f"part-{self.ranks.rank:03d}-of-{size:03d}.safetensors"
+
+        def write() -> str:
+            save_file(part, file)
+            make_durable(file)
+            return json.dumps([file.name, digest_of(file)])
+
+        try:
+            self._on_first(lambda: _make_empty(beside))
+            files = dict(json.loads(text) for text in together(self.ranks, write))
+            self._on_first(lambda: _commit(beside, place, replace(manifest, world_size=size, files=files)))
+        except BaseException:
+            if self.ranks.rank == 0:
+                shutil.rmtree(beside, ignore_errors=True)
+            raise
+        self._on_first(self._prune)
+        return place
+
+    def newest(self, usable: Callable[[Manifest], str | None]) -> tuple[Found | None, list[str]]:
+        """The newest checkpoint that is as it was written, the same on every rank.
+
+        Each rank reads its share of the bytes.
+
+        Args:
+            usable: Why one cannot be used although it is whole; None if it can.
+
+        Returns:
+            The checkpoint, and why newer ones were refused.
+        """
+        refused: list[str] = []
+        for name in json.loads(self._on_first(lambda: json.dumps([folder.name for folder in self._newest_first()]))):
+            folder = self.folder / name
+            reasons = [reason for reason in self.ranks.share(self._problem(folder, usable)) if reason]
+            if not reasons:
+                return Found(folder, read_manifest(folder)), refused
+            refused.append(f"{name}: {reasons[0]}")
+        return None, refused
+
+    def set_aside(self, after: int) -> None:
+        """Take the names of all checkpoints after a step away: the run will write that stretch again."""
+
+        def rename() -> None:
+            for folder in self._newest_first():
+                if _step_of(folder) > after:
+                    _remove(folder.with_name(folder.name + REFUSED))
+                    folder.rename(folder.with_name(folder.name + REFUSED))
+
+        self._on_first(rename)
+
+    def _problem(self, folder: Path, usable: Callable[[Manifest], str | None]) -> str:
+        """Why this rank refuses a checkpoint, by its share of the files; empty if it does not."""
+        try:
+            manifest = read_manifest(folder)
+            mine = sorted(manifest.files)[self.ranks.rank :: self.ranks.size]
+            replace(manifest, files={name: manifest.files[name] for name in mine}).check_files(folder)
+        except Damaged as error:
+            return str(error)
+        return usable(manifest) or ""
+
+    def _newest_first(self) -> list[Path]:
+        names = [entry for entry in _entries(self.folder) if not entry.suffix and entry.name.startswith("step-")]
+        return sorted(names, key=_step_of, reverse=True)
+
+    def _prune(self) -> None:
+        for folder in self._newest_first()[self.keep :]:
+            gone = folder.with_name(folder.name + GONE)
+            folder.rename(gone)  # a kill while it is deleted must not leave half a checkpoint under a good name
+        for entry in _entries(self.folder):
+            if entry.suffix in (NEW, REFUSED, GONE):
+                _remove(entry)
+
+    def _on_first(self, action: Callable[[], object]) -> str:
+        """Do something on rank 0; all ranks wait for it and hear its result, or its error."""
+
+        def act() -> str:
+            if self.ranks.rank:
+                return ""
+            result = action()
+            return result if isinstance(result, str) else ""
+
+        return together(self.ranks, act)[0]
+
+
+def _make_empty(folder: Path) -> None:
+    _remove(folder)
+    folder.mkdir(parents=True)
+
+
+def _commit(beside: Path, place: Path, manifest: Manifest) -> None:
+    """Name the folder once everything in it is on the disk."""
+    for name in manifest.files:
+        if not (beside / name).is_file():
+            raise FileNotFoundError(
+                f"{beside / name}: another rank wrote it, and it is not here. Checkpoints need a folder that all ranks "
+                "see; choose an --out on a shared file system."
+            )
+    path = beside / MANIFEST
+    path.write_text(manifest.to_text(), encoding="utf-8")
+    make_durable(path)
+    make_durable(beside)
+    beside.rename(place)
+    make_durable(place.parent)
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _step_of(folder: Path) -> int:
+    digits = folder.name.removeprefix("step-").partition(".")[0]
+    return int(digits) if digits.isdigit() else -1
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

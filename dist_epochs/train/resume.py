@@ -1,0 +1,175 @@
+"""Going on with a run: is it the same one, and where does it begin?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.errors import InputError
+from dist_epochs.ledger.file import read_lines
+from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.reconcile import read_plan
+from dist_epochs.ledger.rows import Row, unmirrored_rows
+from dist_epochs.ledger.totals import Totals
+from dist_epochs.plan.recipe import Recipe, read_recipe
+from dist_epochs.plan.recipe_text import recipe_to_data
+from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest
+
+__all__ = ["Start", "begun", "check_same_plan", "find_start", "same_recipe"]
+
+FREE = (
+    "name", "batch.devices", "batch.per_device", "batch.gradient_accumulation", "batch.uneven", "corpus.store",
+    "precision", "hardware", "evaluation", "tracking", "checkpoints", "on_nan", "max_skipped", "timeout", "log_every",
+)  # fmt: skip
+"""Settings that may differ from segment to segment: they change neither what is drawn nor what is learned from it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """Where a program begins.
+
+    Attributes:
+        totals: What is behind it.
+        found: The checkpoint it goes on from; None begins at step 0.
+        refused: Newer checkpoints that cannot be used, each with the reason.
+        lost: Steps recorded after the checkpoint, which are drawn again.
+        rows: Logged rows that the tracker may not have.
+    """
+
+    totals: Totals = field(default_factory=Totals)
+    found: Found | None = None
+    refused: tuple[str, ...] = ()
+    lost: int = 0
+    rows: Sequence[Row] = ()
+
+    @property
+    def step(self) -> int:
+        """Steps behind it."""
+        return self.totals.last_step
+
+    @property
+    def tracked_as(self) -> str | None:
+        """The tracker's name for the run, if an earlier segment had one."""
+        return next((name for s in reversed(self.totals.segments) if (name := s.facts.get("wandb"))), None)
+
+    def is_finished(self, steps: int) -> bool:
+        """Whether the run ended well after all its steps."""
+        return bool(self.totals.segments) and self.step == steps and self.totals.segments[-1].status == "finished"
+
+    def told(self) -> Iterator[str]:
+        """What a person wants to know of it."""
+        for reason in self.refused:
+            yield f"not used: {reason}"
+        if self.totals.segments or self.lost:
+            where = f"goes on after step {self.step:,} ({self.found.folder.name})" if self.found else "begins at step 0"
+            again = f"; {self.lost:,} steps since are drawn again" if self.lost else ""
+            yield f"{where}{again}"
+
+
+def begun(out: Path) -> bool:
+    """Whether a run was begun in a directory; its plan is there from the first instant."""
+    return (out / "plan.json").is_file()
+
+
+def same_recipe(recipe: Recipe, out: Path) -> Recipe:
+    """The recipe to go on with: the batch is the one that was planned, whatever the devices now.
+
+    Raises:
+        InputError: If a setting differs that decides what is trained, with all of them.
+    """
+    before = read_recipe(out / "recipe.yaml")
+    differences = list(_differences(_decisive(before), _decisive(recipe)))
+    if differences:
+        raise InputError(
+            f"{out}: this run was begun with another recipe:\n"
+            + "".join(f"  {difference}\n" for difference in differences)
+            + "Nothing was changed. Go on with the recipe it was begun with, or begin a new run in another --out."
+        )
+    batch = recipe.batch
+    if batch.global_batch is None:
+        planned = read_plan(out / "plan.json")["global_batch"]["samples"]
+        frozen = Quantity.exact(planned, Unit.SAMPLE)
+        batch = replace(batch, global_batch=frozen, gradient_accumulation=None)
+    return replace(recipe, batch=replace(batch, devices=None))
+
+
+def check_same_plan(fingerprint: str, out: Path) -> None:
+    """Is the corpus, too, the one that was planned?
+
+    Raises:
+        InputError: If the same recipe now plans other samples.
+    """
+    plan = read_plan(out / "plan.json")
+    if plan["fingerprint"] != fingerprint:
+        raise InputError(
+            f"{out}: the recipe is the one this run was begun with, and its plan is another: the store at "
+            f"{plan['corpus']['store']} has changed, or this version of the program draws in another order. Going on "
+            "would repeat some samples and miss others. Put the store back, or begin a new run in another --out."
+        )
+
+
+def find_start(out: Path, fingerprint: str, checkpoints: Checkpoints) -> Start:
+    """The newest checkpoint of a run that is whole and fits its ledger; every rank calls this.
+
+    Raises:
+        InputError: If there are checkpoints and none can be used, or the ledger is damaged.
+    """
+    ledger = out / "ledger.jsonl"
+    checkpoints.ranks.share("")  # what rank 0 has written so far is there
+    last = _totals(ledger, None).last_step
+
+    def usable(manifest: Manifest) -> str | None:
+        if manifest.plan != fingerprint:
+            return "it is of another plan"
+        if manifest.step > last:
+            return f"it was made after step {manifest.step}, and the ledger ends at step {last}"
+        applied = _totals(ledger, manifest.step).applied.steps
+        if applied != manifest.applied:
+            return f"it has {manifest.applied} applied steps, and the ledger has {applied} there"
+        return None
+
+    found, refused = checkpoints.newest(usable)
+    if found is None and refused:
+        raise InputError(
+            f"{checkpoints.folder}: no checkpoint can be used, so nothing was started:\n"
+            + "".join(f"  {reason}\n" for reason in refused)
+            + "Put one back from a copy, or move this folder away to begin again at step 0."
+        )
+    step = found.manifest.step if found else 0
+    rows = unmirrored_rows(ledger, up_to=step) if ledger.is_file() else []
+    return Start(totals=_totals(ledger, step), found=found, refused=tuple(refused), lost=last - step, rows=rows)
+
+
+def _totals(ledger: Path, up_to: int | None) -> Totals:
+    """What a ledger adds up to; nothing, if a run ended before its first line."""
+    if not ledger.is_file() or not read_lines(ledger):
+        return Totals()
+    return read_totals(ledger, up_to=up_to)
+
+
+def _decisive(recipe: Recipe) -> dict[str, str]:
+    """Settings that decide what is trained, by their dotted names."""
+    return {
+        name: json.dumps(value)
+        for name, value in _flat(recipe_to_data(recipe))
+        if not any(name == free or name.startswith(free + ".") for free in FREE)
+    }
+
+
+def _flat(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else None
+    if pairs is None:
+        yield place, data
+        return
+    for name, value in pairs:
+        yield from _flat(value, f"{place}.{name}" if place else str(name))
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in dict.fromkeys([*before, *now]):
+        if before.get(name) != now.get(name):
+            yield f"{name}: {before.get(name, 'not set')} → {now.get(name, 'not set')}"

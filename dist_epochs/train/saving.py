@@ -1,0 +1,113 @@
+"""When a run is saved, and what is saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from dist_epochs.ledger import Ledger
+from dist_epochs.plan.recipe.training import CheckpointRecipe
+from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, own_part, restore
+from dist_epochs.train.peers import Ranks
+
+__all__ = ["NotFinite", "Saver"]
+
+
+class NotFinite(ArithmeticError):
+    """The loss, the gradient or the weights became NaN or infinite."""
+
+
+class Saver:
+    """Saves a run between two steps, and puts it back.
+
+    Args:
+        recipe: When, and how many are kept.
+        checkpoints: Of the run directory.
+        ranks: All ranks.
+        accelerator: Holds fp16's loss scale.
+        model: Prepared.
+        optimizer: Prepared.
+        ledger: Made durable before each checkpoint, so that it never ends before one.
+        plan: Fingerprint of the plan.
+        clock: Seconds that only go up.
+    """
+
+    def __init__(
+        self,
+        recipe: CheckpointRecipe,
+        *,
+        checkpoints: Checkpoints,
+        ranks: Ranks,
+        accelerator: Accelerator,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        ledger: Ledger,
+        plan: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recipe = recipe
+        self._checkpoints = checkpoints
+        self._ranks = ranks
+        self._accelerator = accelerator
+        self._model: nn.Module = accelerator.unwrap_model(model)
+        self._optimizer = optimizer
+        self._ledger = ledger
+        self._plan = plan
+        self._clock = clock
+        self._asked = clock()
+        self._saved = ledger.totals.last_step
+
+    def due(self, step: int) -> bool:
+        """Whether this rank asks for a checkpoint after a step (from 1); only the first one's clock counts."""
+        if self._ranks.rank:
+            return False
+        between, seconds = self._recipe.steps, self._recipe.seconds
+        if between is not None and step % between == 0:
+            return True
+        if seconds is None or self._clock() - self._asked < seconds:
+            return False
+        self._asked = self._clock()
+        return True
+
+    def save(self) -> None:
+        """Save the run as it is after the last step, unless that is done already; every rank calls this.
+
+        Raises:
+            NotFinite: If weights are not finite: the checkpoint before stays the newest.
+            RanksDiffer: If it could not be written.
+        """
+        totals = self._ledger.totals
+        if totals.last_step == self._saved:
+            return
+        part = own_part(self._model, self._optimizer, self._ranks.rank, self._ranks.size)
+        self._check_finite(part)
+        self._ledger.make_durable()
+        scaler = self._accelerator.scaler
+        manifest = Manifest(
+            step=totals.last_step,
+            applied=totals.applied.steps,
+            plan=self._plan,
+            world_size=self._ranks.size,
+            scaler=None if scaler is None else dict(scaler.state_dict()),
+        )
+        place = self._checkpoints.save(manifest, part)
+        self._saved = totals.last_step
+        self._asked = self._clock()
+        self._ledger.checkpoint(totals.last_step, place.name)
+
+    def restore(self, found: Found) -> None:
+        """Put weights, optimizer and loss scale back; every rank calls this."""
+        restore(self._model, self._optimizer, found.files)
+        if found.manifest.scaler is not None and self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(dict(found.manifest.scaler))
+        self._saved = found.manifest.step
+
+    def _check_finite(self, part: dict[str, torch.Tensor]) -> None:
+        bad = next((name for name, tensor in part.items() if not torch.isfinite(tensor).all()), "")
+        found = [name for name in self._ranks.share(bad) if name]
+        if found:
+            raise NotFinite(f"{found[0]} is not finite after step {self._ledger.totals.last_step}")

@@ -1,0 +1,188 @@
+"""Notices a rank that is dead or frozen, names it, and ends the others.
+
+A collective that waits for a frozen rank waits until its own timeout, and then does not say for whom.
+So every rank has a thread that writes a small file again and again, and reads those of the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["RankLost", "Watchdog"]
+
+FOLDER = ".ranks"
+SPEAKING_TIME = 1.0
+"""Seconds that silent ranks stay: a launcher ends all of them when the first exits."""
+
+
+class RankLost(RuntimeError):
+    """Another rank is dead or frozen.
+
+    Attributes:
+        speaks: Whether this rank is the one to say it.
+    """
+
+    def __init__(self, message: str, *, speaks: bool) -> None:
+        super().__init__(message)
+        self.speaks = speaks
+
+
+@dataclass(slots=True)
+class _Sign:
+    """What a rank says of itself.
+
+    Attributes:
+        beat: Counts up as long as the process runs.
+        marks: Counts up as long as its training moves.
+        left: How it ended; None while it runs.
+    """
+
+    beat: int = 0
+    marks: int = 0
+    left: str | None = None
+
+
+class Watchdog:
+    """While entered, watches the other ranks.
+
+    Args:
+        run: Run directory, seen by all ranks.
+        rank: Index of this rank.
+        size: Ranks in all; alone, nothing is watched.
+        timeout: Seconds that a rank may be silent.
+        on_lost: Called from the thread, with the message, just before this process ends.
+    """
+
+    def __init__(self, run: Path, *, rank: int, size: int, timeout: float, on_lost: Callable[[str], None]) -> None:
+        self._folder, self._rank, self._size = run / FOLDER, rank, size
+        self._timeout, self._on_lost = timeout, on_lost
+        self._interval = min(1.0, timeout / 20)
+        self._mine, self._step = _Sign(), 0
+        self._seen: dict[int, tuple[float, float, _Sign]] = {}
+        self._writing = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="watchdog")
+
+    def mark(self, step: int) -> None:
+        """This rank's training moves; it is at this step."""
+        self._step = step
+        self._mine.marks += 1
+
+    def __enter__(self) -> Watchdog:
+        if self._size > 1:
+            self._folder.mkdir(exist_ok=True)
+            self._write()
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._size > 1:
+            self._done.set()
+            self._thread.join()
+            self._mine.left = "" if error is None else f"{type(error).__name__}: {error}"[:500]
+            self._write()
+
+    def clear(self) -> None:
+        """Take the signs away, when all ranks have ended."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def blame(self) -> RankLost | None:
+        """After an error: the rank that is to blame for it, if it is not this one."""
+        if self._size == 1:
+            return None
+        before = {other: self._read(other) for other in self._others()}
+        time.sleep(3 * self._interval)
+        after = {other: self._read(other) for other in self._others()}
+        silent = [other for other in before if after[other].left is None and after[other].beat == before[other].beat]
+        failed = [other for other in before if after[other].left]
+        if silent:
+            return self._lost(silent, f"{_names(silent)} {'is' if len(silent) == 1 else 'are'} gone")
+        if failed:
+            return self._lost(failed, f"rank {failed[0]} failed: {after[failed[0]].left}")
+        return None
+
+    def _watch(self) -> None:
+        last = time.monotonic()
+        while not self._done.wait(self._interval):
+            now = time.monotonic()
+            if now - last > 5 * self._interval + 1:
+                self._seen.clear()  # this process was frozen itself, and may not judge
+            last = now
+            self._mine.beat += 1
+            self._write()
+            lost = self._judge(now)
+            if lost is not None and not self._done.is_set():
+                self._end(lost)
+
+    def _judge(self, now: float) -> RankLost | None:
+        """The ranks that were silent for too long; if there are none, those that hold the others up."""
+        patience = self._timeout - 3 * self._interval
+        for rank in range(self._size):
+            sign = self._mine if rank == self._rank else self._read(rank)
+            beaten, moved, before = self._seen.get(rank, (now, now, _Sign()))
+            self._seen[rank] = (
+                beaten if sign.beat == before.beat and rank in self._seen else now,
+                moved if sign.marks == before.marks and rank in self._seen else now,
+                _Sign(**asdict(sign)),
+            )
+        running = {rank: seen for rank, seen in self._seen.items() if seen[2].left is None}
+        silent = [rank for rank, (beaten, _, _) in running.items() if now - beaten > patience]
+        if silent:
+            return self._lost(silent, f"{_names(silent)} said nothing for {self._timeout:g} s")
+        if running and all(now - moved > patience for _, moved, _ in running.values()):
+            least = min(sign.marks for _, _, sign in running.values())
+            behind = [rank for rank, (_, _, sign) in running.items() if sign.marks == least]
+            who = f"{_names(behind)} came least far" if len(behind) < len(running) else "all came equally far"
+            return self._lost(behind, f"no rank moved for {self._timeout:g} s, and {who}", gone=False)
+        return None
+
+    def _lost(self, ranks: list[int], what: str, *, gone: bool = True) -> RankLost:
+        alive = [rank for rank in range(self._size) if not gone or rank not in ranks]
+        return RankLost(
+            f"{what}; the run was at step {self._step}, on {self._size} ranks. Go on with --resume.",
+            speaks=self._rank == alive[0],
+        )
+
+    def _end(self, lost: RankLost) -> None:
+        self._on_lost(str(lost))
+        if lost.speaks:
+            print(f"error: {lost}", file=sys.stderr, flush=True)
+        else:
+            time.sleep(SPEAKING_TIME)
+        os._exit(1)
+
+    def _others(self) -> list[int]:
+        return [rank for rank in range(self._size) if rank != self._rank]
+
+    def _path(self, rank: int) -> Path:
+        return self._folder / f"{rank:05d}.json"
+
+    def _write(self) -> None:
+        beside = self._path(self._rank).with_suffix(".new")
+        with self._writing:
+            try:
+                beside.write_text(json.dumps(asdict(self._mine)), encoding="utf-8")
+                beside.replace(self._path(self._rank))
+            except OSError:
+                pass  # a full disk ends the run elsewhere, with its reason
+
+    def _read(self, rank: int) -> _Sign:
+        try:
+            return _Sign(**json.loads(self._path(rank).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return _Sign()
+
+
+def _names(ranks: list[int]) -> str:
+    return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks))}"

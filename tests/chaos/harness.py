@@ -1,0 +1,214 @@
+"""Runs that are disturbed, segment by segment, and the proof that their books still balance."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from dist_epochs.corpus.planning import exact_plan, objective_of
+from dist_epochs.corpus.store import Store
+from dist_epochs.ledger.reconcile import Reconciliation, read_run
+from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.train.checkpoints.manifest import read_manifest
+from tests.chaos.ranks import BEGUN, BOOKED, STEPPED, hashes_of
+
+
+class Ranks:
+    """The process that forks ranks; one for all tests."""
+
+    def __init__(self, home: Path) -> None:
+        clean = {n: v for n, v in os.environ.items() if not n.startswith(("WANDB", "ACCELERATE"))}
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("ranks.py"))], text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, env=clean | {"HOME": str(home), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def start(self, request: dict[str, Any]) -> list[int]:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def wait(self) -> list[int]:
+        return self._answer()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _answer(self) -> list[int]:
+        assert self._process.stdout
+        return json.loads(self._process.stdout.readline())
+
+
+@dataclass
+class Segment:
+    """What the harness itself saw of one start of the program.
+
+    Attributes:
+        world: Ranks.
+        times: For each step from 1, how often rank 0 began it, stepped its optimizer, and booked it.
+        rows: Hashes of the samples that each rank was given in each step.
+        codes: Exit codes.
+        log: What each rank printed.
+        seconds: From the start to the end of the last rank.
+    """
+
+    world: int
+    times: np.ndarray
+    rows: np.ndarray
+    codes: list[int] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def steps(self, instant: int) -> set[int]:
+        return set(map(int, np.flatnonzero(self.times[:, instant])))
+
+    def samples(self, step: int) -> list[int]:
+        return sorted(int(value) for value in self.rows[:, step].reshape(-1) if value)
+
+
+class Chaos:
+    """One run directory and everything that is done to it."""
+
+    def __init__(self, ranks: Ranks, recipe: Path, folder: Path, *overrides: str, scaler: bool = False) -> None:
+        self.recipe, self.folder, self.out = recipe, folder, folder / "run"
+        self.overrides, self.segments = list(overrides), []
+        self._ranks, self._scaler = ranks, scaler
+        parsed = read_recipe(recipe, overrides)
+        store = Store(Path(parsed.corpus.store))
+        corpus, self.plan = exact_plan(parsed, store, objective_of(parsed.model, store), 1)
+        windows = corpus.windows(self.plan.batches, 0)
+        self.expected = {window.step + 1: sorted(hashes_of(window)) for window in windows}
+        self.batch = max(len(samples) for samples in self.expected.values())
+
+    def run(
+        self, world: int, *faults: dict[str, Any], during: Callable[[Segment, list[int]], None] = lambda s, p: None
+    ) -> Segment:
+        """One start of the program.
+
+        Args:
+            world: Ranks.
+            faults: What the ranks carry.
+            during: Called with the segment and the ranks' processes once they run.
+        """
+        number, steps = len(self.segments), self.plan.steps
+        memory = self.folder / f"memory-{number}"
+        memory.mkdir(parents=True)
+        times = np.memmap(memory / "times", np.int64, "w+", shape=(steps + 1, 3))
+        rows = np.memmap(memory / "rows", np.uint64, "w+", shape=(world, steps + 1, self.batch))
+        segment = Segment(world, times, rows)
+        self.segments.append(segment)
+        log = str(self.folder / f"log-{number}-{{rank}}.txt")
+        request = {
+            "world": world, "recipe": str(self.recipe), "out": str(self.out), "overrides": self.overrides,
+            "memory": str(memory), "steps": steps, "batch": self.batch, "faults": faults, "log": log,
+            "scaler": self._scaler,
+        }  # fmt: skip
+        began = time.monotonic()
+        pids = self._ranks.start(request)
+        disturbing = threading.Thread(target=during, args=(segment, pids))
+        disturbing.start()
+        segment.codes = self._ranks.wait()
+        segment.seconds = time.monotonic() - began
+        disturbing.join()
+        segment.log = [Path(log.format(rank=rank)).read_text() for rank in range(world)]
+        return segment
+
+    @property
+    def result(self) -> Reconciliation:
+        return read_run(self.out)
+
+    def checkpoints(self) -> list[Path]:
+        """Newest first; the names that resuming looks at."""
+        return sorted(self.out.glob("checkpoints/step-?????????"), reverse=True)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return load_file(self.out / "model" / "model.safetensors")
+
+    def check_checkpoints(self) -> None:
+        """Whatever has the name of a checkpoint is whole."""
+        for folder in self.checkpoints():
+            read_manifest(folder).check_files(folder)
+
+    def check_finished(self) -> None:
+        """The proof: plan, ledger and what the harness saw are one."""
+        result = self.result
+        assert result.totals.segments[-1].status == "finished", self.segments[-1].log
+        applied = result.totals.applied
+        assert {(d.unit, d.cause) for d in result.differences} <= {("micro_steps", "topology changed")}
+        assert f"{applied.counts.digest:032x}" == result.plan["sample_digest"]
+        assert applied.steps == self.plan.steps
+        for step, samples in self.expected.items():
+            last = [segment for segment in self.segments if segment.times[step, BOOKED]][-1]
+            assert last.samples(step) == samples, f"step {step}"
+        self.check_replayed(result)
+
+    def check_replayed(self, result: Reconciliation) -> None:
+        """Replayed steps, from the harness's own memory: booked once, and begun again by a later segment."""
+        replayed, unsure = 0, 0
+        for number, segment in enumerate(self.segments):
+            later = [min(begun) for s in self.segments[number + 1 :] if (begun := s.steps(BEGUN))]
+            again = {step for step in segment.steps(STEPPED) if later and step >= min(later)}
+            replayed += len(again & segment.steps(BOOKED))
+            unsure += len(again - segment.steps(BOOKED))  # killed between the update and its line, or just after it
+        assert replayed <= result.totals.replayed.steps <= replayed + unsure
+        begun = sum(len(segment.steps(BEGUN)) for segment in self.segments)
+        recorded = result.totals.applied.steps + result.totals.skipped.steps + result.totals.replayed.steps
+        assert begun - len(self.segments) <= recorded + result.totals.unfinished <= begun + len(self.segments)
+
+
+def kill_after(
+    step: int, rank: int | None = None, number: int = signal.SIGKILL
+) -> Callable[[Segment, list[int]], None]:
+    """Send a signal to one rank, or all, once a step is booked."""
+
+    def during(segment: Segment, pids: list[int]) -> None:
+        wait_for(lambda: len(segment.steps(BOOKED)) and max(segment.steps(BOOKED)) >= step)
+        for pid in pids if rank is None else [pids[rank]]:
+            os.kill(pid, number)
+
+    return during
+
+
+def wait_for(happened: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)
+
+
+def difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+    """‖Δw‖₂ ÷ ‖w‖₂ over all weights."""
+    assert one.keys() == other.keys()
+    squares = sum(float(np.square(one[name].astype(np.float64) - other[name]).sum()) for name in one)
+    return (squares / sum(float(np.square(value.astype(np.float64)).sum()) for value in one.values())) ** 0.5
+
+
+def bitwise_equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def flip_byte(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path, size: int) -> None:
+    os.truncate(path, size)
+
+
+Worlds = Sequence[int]

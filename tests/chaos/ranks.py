@@ -1,0 +1,191 @@
+"""Forks ranks that train, on demand: `python ranks.py`, one JSON request a line on standard input.
+
+Forked ranks start in a second where launched ones take ten; the parent has imported what they need and
+runs on one thread. Each rank counts what it really did in memory of its own that survives a kill, and
+may carry a fault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import torch._dynamo
+
+from dist_epochs.ledger import Ledger
+from dist_epochs.train import loop, run
+
+BEGUN, STEPPED, BOOKED = range(3)
+
+
+def hash_row(inputs: np.ndarray, labels: np.ndarray) -> int:
+    return int.from_bytes(hashlib.blake2b(inputs.tobytes() + labels.tobytes(), digest_size=8).digest(), "little")
+
+
+def hashes_of(window) -> list[int]:
+    """One number for each sample of a rank's window; rows that only fill up carry no label."""
+    return [
+        hash_row(inputs, labels)
+        for batch in window.micro_batches
+        for inputs, labels in zip(batch.input_ids, batch.labels, strict=True)
+        if (labels != -100).any()
+    ]
+
+
+def memories(request) -> tuple[np.ndarray, np.ndarray]:
+    """Instants of each step on rank 0; hashes of the samples of each rank and step."""
+    folder, steps = Path(request["memory"]), request["steps"]
+    times = np.memmap(folder / "times", np.int64, "r+", shape=(steps + 1, 3))
+    rows = np.memmap(folder / "rows", np.uint64, "r+", shape=(request["world"], steps + 1, request["batch"]))
+    return times, rows
+
+
+def count(request, rank: int) -> None:
+    """Count beside the program, in shared memory."""
+    times, rows = memories(request)
+    step_of, book = loop._step, Ledger.step
+    optimize = torch.optim.AdamW.step
+    at = SimpleNamespace(step=0)
+
+    def step(training, window):
+        at.step = window.step + 1
+        found = hashes_of(window)
+        rows[rank, at.step, : len(found)] = found
+        if rank == 0:
+            times[at.step, BEGUN] += 1
+        return step_of(training, window)
+
+    def stepped(self, *arguments, **named):
+        result = optimize(self, *arguments, **named)
+        if rank == 0:
+            times[at.step, STEPPED] += 1
+        return result
+
+    def booked(self, **named):
+        book(self, **named)
+        if rank == 0:
+            times[at.step, BOOKED] += 1
+
+    loop._step, torch.optim.AdamW.step, Ledger.step = step, stepped, booked
+
+
+def carry_fault(fault: dict, rank: int) -> None:
+    """What goes wrong in this rank, at an instant of its own."""
+    if fault.get("rank", rank) != rank:
+        return
+    if "kill_at_event" in fault:
+        kill_at_event(fault["kill_at_event"])
+    if "largest_file" in fault:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (fault["largest_file"], resource.RLIM_INFINITY))
+    if "factor" in fault:
+        scale_loss(float(fault["factor"]), set(fault["steps"]))
+    if "hang_at_step" in fault:
+        hang(fault["hang_at_step"])
+
+
+def kill_at_event(number: int) -> None:
+    """Die at the n-th time that this rank opens, makes, renames or removes something below `checkpoints`."""
+    left = [number]
+
+    def hook(event, arguments):
+        if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and "checkpoints" in str(arguments[0]):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def scale_loss(factor: float, steps: set[int]) -> None:
+    """Multiply the loss of this rank in some steps: by inf or nan."""
+    step_of, loss_of, at = loop._step, loop.loss_sum, SimpleNamespace(step=0)
+
+    def step(training, window):
+        at.step = window.step + 1
+        return step_of(training, window)
+
+    loop._step = step
+    loop.loss_sum = lambda model, batch: loss_of(model, batch) * (factor if at.step in steps else 1.0)
+
+
+def hang(number: int) -> None:
+    """The training of this rank stands still in a step, while its process lives."""
+    step_of = loop._step
+
+    def step(training, window):
+        while window.step + 1 == number:
+            signal.pause()
+        return step_of(training, window)
+
+    loop._step = step
+
+
+def scale_gradients() -> None:
+    """fp16's loss scale on the CPU, where Accelerate has none."""
+    connect = run._connect
+
+    def connected(*arguments):
+        accelerator = connect(*arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
+        return accelerator
+
+    run._connect = connected
+
+
+def be_rank(rank: int, request: dict) -> None:
+    world = request["world"]
+    if world > 1:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(request["port"]), "ACCELERATE_USE_CPU": "true"}
+    log = os.open(request["log"].format(rank=rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if request.get("scaler"):
+        scale_gradients()
+    count(request, rank)
+    for fault in request["faults"]:
+        carry_fault(fault, rank)
+    run.run_recipe(Path(request["recipe"]), Path(request["out"]), request["overrides"], resume=True)
+
+
+def fork(rank: int, request: dict) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        be_rank(rank, request)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            request["port"] = free.getsockname()[1]
+        pids = [fork(rank, request) for rank in range(request["world"])]
+        print(json.dumps(pids), flush=True)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        print(json.dumps(codes), flush=True)
+
+
+if __name__ == "__main__":
+    main()

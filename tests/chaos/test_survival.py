@@ -1,0 +1,296 @@
+"""A few disturbances with real processes; the campaign is in test_campaign.py."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dist_epochs.train.checkpoints.manifest import read_manifest
+from tests.chaos.harness import Chaos, Ranks, bitwise_equal, cut, difference, flip_byte, kill_after, wait_for
+from tests.chaos.ranks import BOOKED, STEPPED
+
+EVERY_5 = "checkpoints={steps: 5}"
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    forking = Ranks(tmp_path_factory.mktemp("home"))
+    yield forking
+    forking.close()
+
+
+@pytest.fixture
+def chaos(ranks, store, write_recipe, tmp_path):
+    """Make a run of 30 steps in two lengths."""
+
+    def make(name="a", *overrides, **sections):
+        scaler = sections.pop("scaler", False)
+        phases = [{"steps": 20, "sequence_length": 16}, {"steps": 10, "sequence_length": 32}]
+        recipe = write_recipe(store.path, **({"phases": phases} | sections))
+        return Chaos(ranks, recipe, tmp_path / name, EVERY_5, *overrides, scaler=scaler)
+
+    return make
+
+
+@pytest.fixture
+def undisturbed(chaos):
+    """Weights of the same run without any trouble, on some world."""
+
+    def weights(world, **sections):
+        run = chaos(f"undisturbed-{world}", **sections)
+        assert run.run(world).codes == [0] * world, run.segments[0].log
+        run.check_finished()
+        return run.weights()
+
+    return weights
+
+
+def test_killed_on_changing_worlds(chaos, undisturbed):
+    run = chaos()
+    for world, step in ((4, 8), (2, 13), (3, 22)):
+        assert set(run.run(world, during=kill_after(step)).codes) == {-signal.SIGKILL}
+        run.check_checkpoints()
+    assert run.run(1).codes == [0]
+    run.check_finished()
+    assert run.result.totals.replayed.steps > 0
+    assert difference(run.weights(), undisturbed(4)) < 1e-5
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_the_same_world_goes_on_bit_by_bit(chaos, undisturbed, world):
+    """Dropout included: it follows from seed, step and rank."""
+    from tests.conftest import tiny_model
+
+    model = {"objective": "masked", "config": tiny_model("bert", hidden_dropout_prob=0.1)}
+    run = chaos(model=model)
+    run.run(world, during=kill_after(12))
+    assert run.run(world).codes == [0] * world
+    run.check_finished()
+    assert bitwise_equal(run.weights(), undisturbed(world, model=model))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_killed_at_every_instant_of_a_commit(chaos, rank):
+    """The n-th time that a rank touches the checkpoints is its last, for n = 1, 2, 3 and on."""
+    run = chaos()
+    for number in [*range(1, 22), *range(22, 90, 5)]:
+        segment = run.run(2, {"rank": rank, "kill_at_event": number})
+        run.check_checkpoints()
+        if segment.codes == [0, 0]:
+            break
+        assert segment.codes[rank] == -signal.SIGKILL
+        if any(s.times[10, BOOKED] for s in run.segments):
+            assert run.checkpoints()
+    run.check_finished()
+    assert number > (12 if rank == 0 else 4)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda folder: flip_byte(folder / "part-001-of-002.safetensors", 1000), "its bytes are not those that were written"),
+        (lambda folder: cut(folder / "part-000-of-002.safetensors", 100), "its bytes are not those that were written"),
+        (lambda folder: (folder / "part-001-of-002.safetensors").unlink(), "No such file"),
+        (lambda folder: flip_byte(folder / "manifest.json", 30), "damaged"),
+        (lambda folder: cut(folder / "manifest.json", 50), "damaged"),
+        (lambda folder: (folder / "manifest.json").unlink(), "No such file"),
+    ],
+)  # fmt: skip
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(chaos, harm, reason):
+    run = chaos()
+    run.run(2, during=kill_after(13))
+    newest, before = run.checkpoints()[:2]
+    harm(newest)
+    assert run.run(3).codes == [0, 0, 0]
+    assert f"not used: {newest.name}: " in run.segments[-1].log[0]
+    assert reason in run.segments[-1].log[0]
+    assert f"goes on after step {int(before.name[5:])} ({before.name})" in run.segments[-1].log[0]
+    run.check_finished()
+    assert run.result.totals.segments[-1].facts["refused"][0].startswith(newest.name)
+
+
+def test_where_all_are_damaged_nothing_is_started(chaos):
+    run = chaos()
+    run.run(2, during=kill_after(13))
+    for folder in run.checkpoints():
+        cut(folder / "manifest.json", 9)
+    before = (run.out / "ledger.jsonl").read_bytes()
+    assert run.run(2).codes == [1, 1]
+    assert "no checkpoint can be used, so nothing was started" in run.segments[-1].log[0]
+    assert (run.out / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint_before(chaos):
+    """Files may grow to 300 kB: enough for the ledger, not for a rank's part of a checkpoint."""
+    run = chaos()
+    run.run(2, during=kill_after(7))
+    segment = run.run(2, {"largest_file": 300_000, "rank": 1})
+    assert segment.codes == [1, 1]
+    assert "rank 1: " in segment.log[0]
+    assert "File too large" in segment.log[0]
+    assert run.result.totals.segments[-1].status == "failed"
+    assert [folder.name for folder in run.checkpoints()] == ["step-000000005"]
+    assert not list(run.out.glob("checkpoints/*.new"))
+    assert run.run(2).codes == [0, 0]
+    run.check_finished()
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_frozen_rank_is_named_within_the_timeout(chaos, rank):
+    run = chaos("a", "timeout=4 seconds")
+
+    def freeze(segment, pids):
+        kill_after(7, rank, signal.SIGSTOP)(segment, pids)
+        others = [pid for pid in pids if pid != pids[rank]]
+        wait_for(lambda: not any(map(runs, others)), seconds=4 + 2)
+        os.kill(pids[rank], signal.SIGKILL)
+
+    segment = run.run(3, during=freeze)
+    speaker = segment.log[1 if rank == 0 else 0]
+    assert re.search(rf"error: rank {rank} said nothing for 4 s; the run was at step (7|8), on 3 ranks", speaker)
+    assert segment.codes[rank] == -signal.SIGKILL
+    if rank:
+        assert "rank 2 said nothing" in run.result.totals.segments[-1].reason
+    assert run.run(2).codes == [0, 0]
+    run.check_finished()
+
+
+def test_a_dead_rank_is_named_at_once(chaos):
+    run = chaos("a", "timeout=8 seconds")
+    segment = run.run(3, during=kill_after(7, rank=1))
+    assert segment.codes == [1, -signal.SIGKILL, 1]
+    assert re.search(r"rank 1 is gone; the run was at step (7|8), on 3 ranks", segment.log[0])
+    assert "rank 1 is gone" in run.result.totals.segments[-1].reason
+    assert run.run(3).codes == [0, 0, 0]
+    run.check_finished()
+
+
+def test_a_rank_that_stands_still_is_named(chaos):
+    run = chaos("a", "timeout=4 seconds")
+    segment = run.run(3, {"rank": 1, "hang_at_step": 7})
+    assert "no rank moved for 4 s, and rank 1 came least far" in segment.log[0]
+    assert run.run(1).codes == [0]
+    run.check_finished()
+
+
+def runs(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_an_overflow_on_one_rank_is_skipped_on_all(chaos):
+    """fp16's loss scale: naive counts take every batch for a step; a skipped one trained nothing."""
+    run = chaos(scaler=True)
+    assert run.run(2, {"rank": 1, "factor": "inf", "steps": [7, 8]}).codes == [0, 0], run.segments[0].log
+    naive = len(run.segments[0].steps(BOOKED))
+    result = run.result
+    assert naive == run.plan.steps == 30
+    assert (result.totals.applied.steps, result.totals.skipped.steps) == (28, 2)
+    assert run.segments[0].steps(STEPPED) == set(range(1, 31)) - {7, 8}
+    assert {(d.unit, d.cause) for d in result.differences if d.unit == "steps"} == {("steps", "skipped")}
+    assert result.adds_up
+    rates = {
+        m["step"]: m["values"]["train/learning_rate"] for m in metrics(run) if "train/learning_rate" in m["values"]
+    }
+    assert rates[7] == rates[8] == rates[9] > rates[10]  # the rate follows applied steps
+    assert result.to_json()["goodput"] == pytest.approx(28 / 30, abs=0.03)
+
+
+def test_the_loss_scale_survives_a_kill(chaos):
+    run = chaos(scaler=True)
+    run.run(2, {"factor": "inf", "steps": [3]}, during=kill_after(12))
+    scale = read_manifest(run.checkpoints()[0]).scaler
+    assert scale["scale"] == 8
+    assert scale["_growth_tracker"] > 0
+    assert run.run(2).codes == [0, 0]
+    plain = chaos("plain", scaler=True)
+    plain.run(2, {"factor": "inf", "steps": [3]})
+    assert bitwise_equal(run.weights(), plain.weights())
+
+
+def test_nan_stops_and_goes_back_to_the_last_checkpoint(chaos):
+    run = chaos()
+    segment = run.run(2, {"rank": 1, "factor": "nan", "steps": [13]})
+    assert segment.codes == [1, 1]
+    assert "the loss is nan at step 13; the run is back at step 10" in segment.log[0]
+    assert [folder.name for folder in run.checkpoints()] == ["step-000000010", "step-000000005"]
+    totals = run.result.totals
+    assert (totals.applied.steps, totals.last_step) == (10, 10)
+    assert totals.replayed.steps in (3, 4)
+    assert totals.segments[-1].status == "failed"
+    assert all(np.isfinite(value).all() for value in run.weights().values())
+    assert run.run(2).codes == [0, 0]
+    run.check_finished()
+
+
+def test_nan_is_skipped_within_its_bound(chaos):
+    run = chaos("a", "on_nan=skip", "max_skipped=3")
+    assert run.run(2, {"rank": 1, "factor": "nan", "steps": [7, 8, 20]}).codes == [0, 0], run.segments[0].log
+    result = run.result
+    assert (result.totals.applied.steps, result.totals.skipped.steps) == (27, 3)
+    assert result.adds_up
+    assert all(np.isfinite(value).all() for value in run.weights().values())
+    run = chaos("b", "on_nan=skip", "max_skipped=3")
+    segment = run.run(2, {"rank": 1, "factor": "nan", "steps": [7, 8, 9, 10, 11]})
+    assert segment.codes == [1, 1]
+    assert "4 steps in a row were skipped, up to step 10; max_skipped is 3; the run is back at step 5" in segment.log[0]
+
+
+def test_weights_that_are_not_finite_are_never_saved(chaos):
+    """Nobody looks at the loss between two logged rows; the checkpoint does look at the weights."""
+    run = chaos("a", "log_every=100")
+    segment = run.run(2, {"rank": 0, "factor": "nan", "steps": [8]})
+    assert segment.codes == [1, 1]
+    assert re.search(r"\S+ is not finite after step 10; the run is back at step 5", segment.log[0])
+    assert [folder.name for folder in run.checkpoints()] == ["step-000000005"]
+
+
+def test_a_stop_signal_saves_and_a_second_leaves(chaos):
+    run = chaos()
+    segment = run.run(3, during=kill_after(7, number=signal.SIGTERM))
+    assert segment.codes == [0, 0, 0]
+    last = run.result.totals.last_step
+    assert run.checkpoints()[0].name == f"step-{last:09d}"
+    assert run.result.totals.segments[-1].reason == "SIGTERM"
+
+    def twice(segment, pids):
+        kill_after(last + 2, rank=1, number=signal.SIGSTOP)(segment, pids)  # the others wait in a collective
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for pid in pids:
+                os.kill(pid, number)
+            time.sleep(1.5)
+        os.kill(pids[1], signal.SIGCONT)
+
+    segment = run.run(3, during=twice)
+    assert segment.codes[0] == 128 + signal.SIGTERM
+    assert run.result.totals.segments[-1].reason == "SIGINT, then SIGTERM: left at once"
+    assert run.run(3).codes == [0, 0, 0]
+    run.check_finished()
+
+
+def test_resuming_where_there_is_nothing_to_do(chaos):
+    run = chaos()
+    run.run(2, during=kill_after(3))  # before the first checkpoint
+    assert run.run(2).codes == [0, 0]
+    assert "begins at step 0; 3 steps since are drawn again" in run.segments[-1].log[0]
+    run.check_finished()
+    before = (run.out / "ledger.jsonl").read_bytes()
+    assert run.run(3).codes == [0, 0, 0]
+    assert "finished already, after 30 steps; nothing was done" in run.segments[-1].log[0]
+    assert (run.out / "ledger.jsonl").read_bytes() == before
+
+
+def metrics(run):
+    return [
+        e
+        for line in (run.out / "ledger.jsonl").read_text().splitlines()
+        if (e := json.loads(line))["event"] == "metrics"
+    ]
