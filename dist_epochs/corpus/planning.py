@@ -10,6 +10,7 @@ from dist_epochs.corpus.objective import Causal, Masked, Objective
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError
+from dist_epochs.plan.history import History
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan, mixture_of
 from dist_epochs.plan.pricing import ModelCost
@@ -40,7 +41,12 @@ def objective_of(model: ModelRecipe, store: Store) -> Objective:
 
 
 def exact_plan(
-    recipe: Recipe, store: Store, objective: Objective, devices: int | None, model: ModelCost | None = None
+    recipe: Recipe,
+    store: Store,
+    objective: Objective,
+    devices: int | None,
+    model: ModelCost | None = None,
+    history: History | None = None,
 ) -> tuple[Corpus, Plan]:
     """The corpus in the run's order, and the plan with every integer known.
 
@@ -50,25 +56,29 @@ def exact_plan(
         objective: What the loss counts.
         devices: Data-parallel size; None takes the recipe's.
         model: The model's cost, where it was measured.
+        history: What the run did before its plan was changed.
 
     Raises:
         InputError: If the store is not packed at a length of the recipe.
     """
     facts = store.facts()
-    rough = make_plan(recipe, facts=facts, data_parallel_size=devices, model=model)
+    rough = make_plan(recipe, facts=facts, data_parallel_size=devices, model=model, history=history)
     if not_packed := _not_packed(rough):
         raise InputError("\n".join(not_packed))
     mixture = mixture_of(recipe, facts)
     assert mixture is not None  # a counted corpus has one
     corpus = Corpus(
         store,
-        schedule=schedule_of(recipe, facts.only(mixture.names)),
+        schedule=schedule_of(recipe, facts.only(mixture.names), history),
+        lanes=history.lanes if history else None,
         mixture=mixture,
         objective=objective,
         seed=recipe.seed,
     )
     counter = corpus.counter()
-    return corpus, make_plan(recipe, facts=facts, counter=counter, data_parallel_size=devices, model=model)
+    return corpus, make_plan(
+        recipe, facts=facts, counter=counter, data_parallel_size=devices, model=model, history=history
+    )
 
 
 def plan_on_store(recipe: Recipe, model: ModelCost | None = None) -> Plan:

@@ -59,12 +59,23 @@ class Corpus:
     Args:
         store: The tokens.
         schedule: Phases of the run.
+        lanes: By sequence length, the lanes that a pass is cut into, where they were fixed before; else as many as the
+            largest batch has samples.
         mixture: Which source each draw comes from.
         objective: What the loss counts.
         seed: Seed of order and masks.
     """
 
-    def __init__(self, store: Store, *, schedule: Schedule, mixture: Mixture, objective: Objective, seed: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        schedule: Schedule,
+        lanes: Mapping[int, int] | None = None,
+        mixture: Mixture,
+        objective: Objective,
+        seed: int,
+    ) -> None:
         self._schedule = schedule
         self._mixture = mixture
         self._objective = objective
@@ -78,7 +89,7 @@ class Corpus:
                 source=name,
                 sequence_length=length,
                 block_samples=packing.block_samples,
-                lanes=schedule.largest_batch(length),
+                lanes=(lanes or {}).get(length) or schedule.largest_batch(length),
             )
             for (name, length), packing in self._packings.items()
         }

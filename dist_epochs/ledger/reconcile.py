@@ -28,9 +28,9 @@ class Difference:
 
     Attributes:
         unit: What is counted; `tokens of NAME` for one source, `digest of …` for the proof.
-        planned: The plan's number.
+        planned: The plan's number; of `re-planned`, the number the run was begun with.
         recorded: The ledger's number, applied steps only.
-        cause: `skipped`, `stopped early`, `not finished`, `topology changed` or `unexplained`.
+        cause: `skipped`, `stopped early`, `not finished`, `topology changed`, `re-planned` or `unexplained`.
         amount: How much of the difference this cause makes; None for digests.
     """
 
@@ -192,6 +192,7 @@ def reconcile(totals: Totals, plan: dict[str, Any] | None) -> Reconciliation:
         recorded, skipped = _recorded(totals.applied), _recorded(totals.skipped)
         recorded["steps"], skipped["steps"] = totals.applied.steps, totals.skipped.steps
         left = _left(plan, totals.last_step)
+        differences += _replanned(plan, recorded)
         for unit in UNITS:
             if plan[unit] is not None:
                 differences += _explain(unit, plan[unit], recorded[unit], skipped[unit], totals, plan, left.get(unit))
@@ -250,6 +251,20 @@ def _left(plan: dict[str, Any], done: int) -> dict[str, int]:
         left["samples"] += samples
         left["positions"] += samples * phase["sequence_length"]
     return left
+
+
+def _replanned(plan: dict[str, Any], recorded: Mapping[str, int]) -> list[Difference]:
+    """What a change of plan added or took away, beside the plan that the run was begun with."""
+    if not plan.get("replanned"):
+        return []
+    first = plan["replanned"][0]["planned"]
+    return [
+        Difference(
+            unit=unit, planned=first[unit], recorded=recorded[unit], cause="re-planned", amount=first[unit] - plan[unit]
+        )
+        for unit in UNITS
+        if first.get(unit) is not None and plan[unit] is not None and first[unit] != plan[unit]
+    ]
 
 
 def _explain(

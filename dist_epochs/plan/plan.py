@@ -13,6 +13,7 @@ from dist_epochs.arithmetic.loader import Loader, LoaderCounts
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.plan.corpus_facts import CorpusFacts
+from dist_epochs.plan.history import History
 from dist_epochs.plan.pricing import Cost
 from dist_epochs.plan.recipe import Recipe
 
@@ -87,6 +88,7 @@ class Plan:
         sources: Samples, tokens and epochs of each source.
         coverage: Share of the documents drawn at least once; expected, where it is left to chance.
         warnings: What is estimated, missing, or easily misread.
+        history: What was done before the plan was changed, if it was.
     """
 
     recipe: Recipe
@@ -104,6 +106,7 @@ class Plan:
     sources: tuple[SourcePlan, ...] = ()
     coverage: Fraction | float | None = None
     warnings: tuple[Warning, ...] = ()
+    history: History | None = None
 
     @property
     def name(self) -> str:

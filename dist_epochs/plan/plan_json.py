@@ -7,6 +7,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.arithmetic.quantity import json_number
+from dist_epochs.plan.history import BEFORE, history_to_json
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.repeats import repeat_band, unique_equivalents
 
@@ -54,6 +55,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "sample_digest": totals and f"{totals.digest:032x}",
         "fingerprint": plan.fingerprint,
+        "history": plan.history and history_to_json(plan.history),
         "warnings": [
             {"rule": warning.rule, "message": warning.message, "note": warning.is_note} for warning in plan.warnings
         ],
@@ -103,7 +105,7 @@ def _phases(plan: Plan) -> list[dict[str, Any]]:
             "sequence_length": phase.sequence_length if has_length else None,
             "global_batch": phase.global_batch,
             "gradient_accumulation": batch.gradient_accumulation,
-            "recipe_phase": stretch,
+            "recipe_phase": None if stretch == BEFORE else stretch,
         }
         for steps, samples, positions, phase, batch, stretch in counts
     ]

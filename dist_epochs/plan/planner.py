@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, nearest_batches
 from dist_epochs.arithmetic.counts import Draw, draws
@@ -18,6 +19,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.cost.memory import Memory, device_memory
 from dist_epochs.plan.global_batch import data_parallel_size_of, lay_over_devices
+from dist_epochs.plan.history import BEFORE, History
 from dist_epochs.plan.loops import loop_of
 from dist_epochs.plan.mixing import shares_of
 from dist_epochs.plan.models import architecture_of, check_positions, model_cost
@@ -43,6 +45,7 @@ def make_plan(
     counter: CorpusCounter | None = None,
     data_parallel_size: int | None = None,
     model: ModelCost | None = None,
+    history: History | None = None,
 ) -> Plan:
     """Work out what a recipe draws and costs.
 
@@ -52,6 +55,7 @@ def make_plan(
         counter: Counts stretches of a pass; without it, tokens and loss tokens are unknown.
         data_parallel_size: Devices that see different data; default, what the recipe states, or one.
         model: The model's cost, where it was measured; default, by closed form.
+        history: What the run did before its plan was changed; the recipe then decides from that step on.
 
     Raises:
         BatchError: If the devices cannot build a phase's global batch.
@@ -67,7 +71,7 @@ def make_plan(
     _check_one_source(recipe, mixture)
     size = data_parallel_size or data_parallel_size_of(recipe.batch, recipe.phases[0])
     loop = loop_of(recipe, facts, size, price_of_one)
-    layout = _loop_layout(loop, recipe) if loop else layout_of(recipe, facts, price_of_one)
+    layout = _loop_layout(loop, recipe) if loop else layout_of(recipe, facts, price_of_one, history)
     batches = tuple(
         _batch_of_loop(loop) if loop else _laid(recipe, layout, index, size)
         for index, phase in enumerate(layout.phases)
@@ -85,7 +89,8 @@ def make_plan(
         corpus_size=Quantity.exact(facts.tokens, Unit.TOKEN) if facts else recipe.corpus.size,
         passes={draw.key: counter.count(draw) for draw in drawn} if drawn and counter else None,
         cost=price(_priced(layout, loop), model, speed, _memory(recipe, batches, layout.phases)),
-        fingerprint=fingerprint(recipe, layout.phases, facts, mixture),
+        fingerprint=fingerprint(recipe, layout.phases, facts, mixture, history),
+        history=history,
     )
     draft = replace(draft, sources=sources_of(draft, mixture, drawn))
     plan = replace(draft, coverage=coverage_of(draft, drawn, counter))
@@ -111,10 +116,16 @@ def mixture_of(recipe: Recipe, facts: CorpusFacts | None) -> Mixture | None:
     return Mixture.of(shares_of(weights, corpus.temperature, sizes, where=where, key=key))
 
 
-def fingerprint(recipe: Recipe, phases: Iterable[Phase], facts: CorpusFacts | None, mixture: Mixture | None) -> str:
+def fingerprint(
+    recipe: Recipe,
+    phases: Iterable[Phase],
+    facts: CorpusFacts | None,
+    mixture: Mixture | None,
+    history: History | None = None,
+) -> str:
     """Digest of all that decides which samples are drawn, with which masks; never of the devices."""
     model = recipe.model
-    decisive = {
+    decisive: dict[str, Any] = {
         "corpus": facts.fingerprint if facts else None,
         "packing": PACKING,
         "order": ORDER,
@@ -123,6 +134,8 @@ def fingerprint(recipe: Recipe, phases: Iterable[Phase], facts: CorpusFacts | No
         "mixture": list(zip(mixture.names, mixture.weights, strict=True)) if mixture else None,
         "phases": [[phase.steps, phase.sequence_length, phase.global_batch] for phase in phases],
     }
+    if history is not None:
+        decisive["lanes"] = sorted(history.lanes.items())
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -149,9 +162,10 @@ def _loop_layout(loop: Loop, recipe: Recipe) -> Layout:
 def _laid(recipe: Recipe, layout: Layout, index: int, data_parallel_size: int) -> GlobalBatch:
     """One phase's batch over the devices; a refusal names the phase, or the ramp."""
     samples = layout.phases[index].global_batch
+    taken = layout.stretches[index] == BEFORE  # by other devices perhaps; these need not fit it
     try:
         return lay_over_devices(
-            recipe.batch,
+            replace(recipe.batch, uneven="allow") if taken else recipe.batch,
             samples,
             data_parallel_size,
             largest=max(phase.global_batch for phase in layout.phases),

@@ -12,6 +12,7 @@ from dist_epochs.arithmetic.schedule import Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.global_batch import batch_of
+from dist_epochs.plan.history import History
 from dist_epochs.plan.recipe import PhaseRecipe, Recipe
 
 __all__ = ["LIMITS", "PricePerPosition", "layout_of", "schedule_of"]
@@ -23,13 +24,16 @@ LIMITS = ("hours", "flops", "money")
 """Amounts that may not be exceeded."""
 
 
-def layout_of(recipe: Recipe, facts: CorpusFacts | None, price: PricePerPosition | None = None) -> Layout:
+def layout_of(
+    recipe: Recipe, facts: CorpusFacts | None, price: PricePerPosition | None = None, history: History | None = None
+) -> Layout:
     """The phases of a recipe, each with its global batch in samples.
 
     Args:
         recipe: The recipe.
         facts: The counted corpus, which epochs are measured by; without it, the stated size.
         price: Prices positions; needed for a budget in hours, FLOPs or money.
+        history: What was done under another recipe.
 
     Raises:
         InputError: If an amount cannot be turned into steps.
@@ -45,12 +49,13 @@ def layout_of(recipe: Recipe, facts: CorpusFacts | None, price: PricePerPosition
         )
         for phase, (name, amount) in zip(recipe.phases, _amounts(recipe), strict=True)
     ]
-    return lay_out(stretches, last_step=_last_step(recipe, stretches[-1].measure, facts))
+    layout = lay_out(stretches, last_step=_last_step(recipe, stretches[-1].measure, facts))
+    return history.followed_by(layout) if history else layout
 
 
-def schedule_of(recipe: Recipe, facts: CorpusFacts | None) -> Schedule:
+def schedule_of(recipe: Recipe, facts: CorpusFacts | None, history: History | None = None) -> Schedule:
     """The phases of a recipe that is trained here."""
-    return Schedule(layout_of(recipe, facts).phases)
+    return Schedule(layout_of(recipe, facts, history=history).phases)
 
 
 def _last_step(recipe: Recipe, measure: str, facts: CorpusFacts | None) -> Literal["whole", "partial", "within"]:

@@ -15,10 +15,11 @@ from dist_epochs.errors import exit_on_input_error
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory to make.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it where there is none.")
+@click.option("--replan", is_flag=True, help="Like --resume, and the recipe may change what is left of the run.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. batch.per_device=4."
 )
-def main(recipe: Path, out: Path, resume: bool, overrides: tuple[str, ...]) -> None:
+def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[str, ...]) -> None:
     """Train RECIPE and write the run directory."""
     speaks = os.environ.get("RANK", "0") == "0"
     with exit_on_input_error(speaks=speaks):
@@ -28,7 +29,7 @@ def main(recipe: Path, out: Path, resume: bool, overrides: tuple[str, ...]) -> N
         from dist_epochs.train.watchdog import RankLost
 
         try:
-            run_recipe(recipe, out, overrides, resume=resume, say=click.echo)
+            run_recipe(recipe, out, overrides, resume=resume, replan=replan, say=click.echo)
         except (NotFinite, RanksDiffer) as error:
             _leave(f"{error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
         except RankLost as error:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from dist_epochs.ledger import Alone, Peers
 
-__all__ = ["GlooPeers", "OneRank", "Ranks", "RanksDiffer", "connect", "together"]
+__all__ = ["GlooPeers", "OneRank", "Ranks", "RanksDiffer", "connect", "on_first", "together"]
 
 Result = TypeVar("Result")
 
@@ -101,3 +101,12 @@ def together(ranks: Ranks, action: Callable[[], str]) -> list[str]:
     if failed:
         raise RanksDiffer("; ".join(failed))
     return [text[1:] for text in outcomes]
+
+
+def on_first(ranks: Ranks, action: Callable[[], str | None]) -> str:
+    """Do something on rank 0; all ranks wait for it, and hear its result or its error.
+
+    Raises:
+        RanksDiffer: With what failed.
+    """
+    return together(ranks, lambda: (action() or "") if ranks.rank == 0 else "")[0]

@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.corpus.files import make_durable, write_json
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.file import read_lines
 from dist_epochs.ledger.reading import read_totals
-from dist_epochs.ledger.reconcile import read_plan
+from dist_epochs.ledger.reconcile import UNITS, read_plan
 from dist_epochs.ledger.rows import Row, unmirrored_rows
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.recipe import Recipe, read_recipe
-from dist_epochs.plan.recipe_text import recipe_to_data
+from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
 from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest
 
-__all__ = ["Start", "begun", "check_same_plan", "find_start", "same_recipe"]
+__all__ = ["Start", "begun", "check_same_plan", "find_start", "same_recipe", "write_replan"]
 
 FREE = (
     "name", "batch.devices", "batch.per_device", "batch.gradient_accumulation", "batch.uneven", "corpus.store",
     "precision", "hardware", "evaluation", "tracking", "checkpoints", "on_nan", "max_skipped", "timeout", "log_every",
 )  # fmt: skip
 """Settings that may differ from segment to segment: they change neither what is drawn nor what is learned from it."""
+
+REPLANNED = ("phases", "budget", "batch", "optimizer")
+"""Sections that a new plan may change: what is drawn, and from which order, stays."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,45 +81,81 @@ def begun(out: Path) -> bool:
     return (out / "plan.json").is_file()
 
 
-def same_recipe(recipe: Recipe, out: Path) -> Recipe:
+def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Recipe, bool]:
     """The recipe to go on with: the batch is the one that was planned, whatever the devices now.
 
+    Args:
+        recipe: As it is now.
+        out: The run directory.
+        replans: Whether length, batch and learning may change from here on.
+
+    Returns:
+        The recipe, and whether it changes what is left of the run.
+
     Raises:
-        InputError: If a setting differs that decides what is trained, with all of them.
+        InputError: If a setting differs that may not, with all of them.
     """
     before = read_recipe(out / "recipe.yaml")
-    differences = list(_differences(_decisive(before), _decisive(recipe)))
-    if differences:
+    differences = _differences(_decisive(before), _decisive(recipe))
+    fixed = {name: text for name, text in differences.items() if not name.startswith(REPLANNED)}
+    refused = fixed if replans else differences
+    if refused:
         raise InputError(
             f"{out}: this run was begun with another recipe:\n"
-            + "".join(f"  {difference}\n" for difference in differences)
-            + "Nothing was changed. Go on with the recipe it was begun with, or begin a new run in another --out."
+            + "".join(f"  {text}\n" for text in refused.values())
+            + "Nothing was changed. Go on with the recipe it was begun with, or begin a new run in another --out"
+            + (", or let the recipe decide from here on: --replan." if not fixed else ".")
         )
-    batch = recipe.batch
+    batch = replace(recipe.batch, devices=None, gradient_accumulation=None)
     if batch.global_batch is None:
         planned = read_plan(out / "plan.json")["global_batch"]["samples"]
-        frozen = Quantity.exact(planned, Unit.SAMPLE)
-        batch = replace(batch, global_batch=frozen, gradient_accumulation=None)
-    return replace(recipe, batch=replace(batch, devices=None))
+        batch = replace(batch, global_batch=Quantity.exact(planned, Unit.SAMPLE))
+    return replace(recipe, batch=batch), bool(differences)
 
 
-def check_same_plan(fingerprint: str, out: Path) -> None:
-    """Is the corpus, too, the one that was planned?
+def check_same_plan(plan: Plan, out: Path, *, replans: bool) -> None:
+    """Is the corpus, too, the one that was planned, and does the recipe plan the same?
+
+    Args:
+        plan: As the recipe plans the run now.
+        out: The run directory.
+        replans: Whether what is left may differ.
 
     Raises:
         InputError: If the same recipe now plans other samples.
     """
-    plan = read_plan(out / "plan.json")
-    if plan["fingerprint"] != fingerprint:
+    before = read_plan(out / "plan.json")
+    found = plan.facts and plan.facts.fingerprint
+    if found != before["corpus"]["fingerprint"] or (plan.fingerprint != before["fingerprint"] and not replans):
         raise InputError(
             f"{out}: the recipe is the one this run was begun with, and its plan is another: the store at "
-            f"{plan['corpus']['store']} has changed, or this version of the program draws in another order. Going on "
+            f"{before['corpus']['store']} has changed, or this version of the program draws in another order. Going on "
             "would repeat some samples and miss others. Put the store back, or begin a new run in another --out."
         )
 
 
-def find_start(out: Path, fingerprint: str, checkpoints: Checkpoints) -> Start:
-    """The newest checkpoint of a run that is whole and fits its ledger; every rank calls this.
+def write_replan(plan: Plan, out: Path, start: Start) -> None:
+    """Make a plan the one of the run; the plan before is kept beside it.
+
+    The plan comes before the recipe: a kill between them leaves a recipe that differs, and the same
+    command writes both again.
+    """
+    before = read_plan(out / "plan.json")
+    write_json(out / f"plan-until-step-{start.step:09d}.json", before)
+    change = {
+        "step": start.step,
+        "fingerprint": before["fingerprint"],
+        "planned": {unit: before[unit] for unit in UNITS},
+    }
+    write_json(out / "plan.json", plan_json(plan) | {"replanned": [*before.get("replanned", ()), change]})
+    beside = out / "recipe.yaml.new"
+    beside.write_text(recipe_to_yaml(plan.recipe), encoding="utf-8")
+    make_durable(beside)
+    beside.replace(out / "recipe.yaml")
+
+
+def find_start(out: Path, checkpoints: Checkpoints) -> Start:
+    """The newest checkpoint of a run that is whole and fits its plan and its ledger; every rank calls this.
 
     Raises:
         InputError: If there are checkpoints and none can be used, or the ledger is damaged.
@@ -121,12 +163,16 @@ def find_start(out: Path, fingerprint: str, checkpoints: Checkpoints) -> Start:
     ledger = out / "ledger.jsonl"
     checkpoints.ranks.share("")  # what rank 0 has written so far is there
     last = _totals(ledger, None).last_step
+    plan = read_plan(out / "plan.json")
+    plans = {plan["fingerprint"]: last} | {each["fingerprint"]: each["step"] for each in plan.get("replanned", ())}
 
     def usable(manifest: Manifest) -> str | None:
-        if manifest.plan != fingerprint:
+        if manifest.plan not in plans:
             return "it is of another plan"
         if manifest.step > last:
             return f"it was made after step {manifest.step}, and the ledger ends at step {last}"
+        if manifest.step > plans[manifest.plan]:
+            return f"it was made after step {manifest.step}, under a plan that was given up at {plans[manifest.plan]}"
         applied = _totals(ledger, manifest.step).applied.steps
         if applied != manifest.applied:
             return f"it has {manifest.applied} applied steps, and the ledger has {applied} there"
@@ -169,7 +215,10 @@ def _flat(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(value, f"{place}.{name}" if place else str(name))
 
 
-def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for name in dict.fromkeys([*before, *now]):
-        if before.get(name) != now.get(name):
-            yield f"{name}: {before.get(name, 'not set')} → {now.get(name, 'not set')}"
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Each setting that differs, with both values."""
+    return {
+        name: f"{name}: {before.get(name, 'not set')} → {now.get(name, 'not set')}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    }

@@ -29,8 +29,9 @@ from dist_epochs.corpus.stream import held_out_batches
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
-from dist_epochs.ledger.reconcile import Reconciliation, read_run
+from dist_epochs.ledger.reconcile import Reconciliation, read_plan, read_run
 from dist_epochs.ledger.rows import note_mirrored
+from dist_epochs.plan.history import history_of, read_history
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe, read_recipe
@@ -41,9 +42,9 @@ from dist_epochs.train.fitness import check_trainable, precision_of
 from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
 from dist_epochs.train.loop import Run, train
 from dist_epochs.train.model import build_model, check_fit, model_config, settle_buckets, transformers_tokenizer
-from dist_epochs.train.peers import connect
+from dist_epochs.train.peers import connect, on_first
 from dist_epochs.train.progress import ProgressBar
-from dist_epochs.train.resume import Start, begun, check_same_plan, find_start, same_recipe
+from dist_epochs.train.resume import Start, begun, check_same_plan, find_start, same_recipe, write_replan
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.signals import StopSignals
 from dist_epochs.train.tracking import Tracker, prepare_wandb
@@ -69,7 +70,13 @@ class _Setup:
 
 
 def run_recipe(
-    path: Path, out: Path, overrides: Sequence[str] = (), *, resume: bool = False, say: Callable[[str], None] = print
+    path: Path,
+    out: Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    replan: bool = False,
+    say: Callable[[str], None] = print,
 ) -> None:
     """Train a recipe; every rank calls this.
 
@@ -78,6 +85,7 @@ def run_recipe(
         out: Run directory to make, or to go on with.
         overrides: `key=value` settings over the recipe.
         resume: Go on with the run in `out` where one was begun.
+        replan: Go on with it, and let the recipe decide length, batch and learning from here on.
         say: Prints a line; called on rank 0 only.
 
     Raises:
@@ -86,24 +94,29 @@ def run_recipe(
         RankLost: If another rank is dead or frozen.
         RanksDiffer: If a checkpoint could not be written; the one before is as it was.
     """
-    resumes = resume and begun(out)
-    recipe = read_recipe(path, overrides)
+    resumes = (resume or replan) and begun(out)
+    recipe, replans = read_recipe(path, overrides), False
     if resumes:
-        recipe = same_recipe(recipe, out)
+        recipe, replans = same_recipe(recipe, out, replans=replan)
     setup = _check(recipe, path)
     accelerator = _connect(recipe, say)
     speak = say if accelerator.is_main_process else lambda _: None
-    corpus, plan = exact_plan(recipe, setup.store, setup.objective, data_parallel_size(accelerator))
-    evaluation = _evaluation(setup, accelerator)
     ranks = connect(2 * recipe.timeout_seconds + 60)
     checkpoints = Checkpoints(out / "checkpoints", ranks, recipe.checkpoints.keep)
-    start = Start()
+    start, history = Start(), None
     if resumes:
-        check_same_plan(plan.fingerprint, out)
-        start = find_start(out, plan.fingerprint, checkpoints)
-        if (out / "model").is_dir() and start.is_finished(plan.steps):
+        start = find_start(out, checkpoints)
+        before = read_plan(out / "plan.json")
+        history = history_of(before, start.step) if replans else read_history(before)
+    size = data_parallel_size(accelerator)
+    corpus, plan = exact_plan(recipe, setup.store, setup.objective, size, history=history)
+    evaluation = _evaluation(setup, accelerator)
+    if resumes:
+        check_same_plan(plan, out, replans=replans)
+        if not replans and (out / "model").is_dir() and start.is_finished(plan.steps):
             speak(f"{out}: finished already, after {plan.steps:,} steps; nothing was done")
             return
+        on_first(ranks, lambda: write_replan(plan, out, start) if replans else None)
         checkpoints.set_aside(start.step)
     model = build_model(setup.model, setup.config, recipe.seed)
     optimizer = _adamw(model, setup.optimizer)
@@ -164,7 +177,7 @@ def run_recipe(
             try:
                 losses = train(run, corpus.windows(plan.batches, ranks.rank, start.step))
             except NotFinite as error:
-                back = find_start(out, plan.fingerprint, checkpoints)
+                back = find_start(out, checkpoints)
                 if back.found is None:
                     raise
                 saver.restore(back.found)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.store import Store
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
+from dist_epochs.plan.history import history_of
 from dist_epochs.plan.recipe import read_recipe
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.ranks import BEGUN, BOOKED, STEPPED, hashes_of
@@ -87,21 +88,33 @@ class Chaos:
         self.recipe, self.folder, self.out = recipe, folder, folder / "run"
         self.overrides, self.segments = list(overrides), []
         self._ranks, self._scaler = ranks, scaler
-        parsed = read_recipe(recipe, overrides)
-        store = Store(Path(parsed.corpus.store))
-        corpus, self.plan = exact_plan(parsed, store, objective_of(parsed.model, store), 1)
-        windows = corpus.windows(self.plan.batches, 0)
+        self.expect()
+
+    def expect(self, after: int | None = None) -> None:
+        """Work out which samples every step must draw, in one process; `after` a step, the recipe is a new plan."""
+        recipe = read_recipe(self.recipe, self.overrides)
+        history = None
+        if after is not None:
+            history = history_of(json.loads((self.out / "plan.json").read_text()), after)
+        store = Store(Path(recipe.corpus.store))
+        corpus, self.plan = exact_plan(recipe, store, objective_of(recipe.model, store), None, history=history)
+        windows = corpus.windows([replace(batch, data_parallel_size=1, uneven=True) for batch in self.plan.batches], 0)
         self.expected = {window.step + 1: sorted(hashes_of(window)) for window in windows}
         self.batch = max(len(samples) for samples in self.expected.values())
 
     def run(
-        self, world: int, *faults: dict[str, Any], during: Callable[[Segment, list[int]], None] = lambda s, p: None
+        self,
+        world: int,
+        *faults: dict[str, Any],
+        replan: bool = False,
+        during: Callable[[Segment, list[int]], None] = lambda s, p: None,
     ) -> Segment:
         """One start of the program.
 
         Args:
             world: Ranks.
             faults: What the ranks carry.
+            replan: Whether the recipe may change the plan.
             during: Called with the segment and the ranks' processes once they run.
         """
         number, steps = len(self.segments), self.plan.steps
@@ -115,7 +128,7 @@ class Chaos:
         request = {
             "world": world, "recipe": str(self.recipe), "out": str(self.out), "overrides": self.overrides,
             "memory": str(memory), "steps": steps, "batch": self.batch, "faults": faults, "log": log,
-            "scaler": self._scaler,
+            "scaler": self._scaler, "replan": replan,
         }  # fmt: skip
         began = time.monotonic()
         pids = self._ranks.start(request)

@@ -155,7 +155,8 @@ def be_rank(rank: int, request: dict) -> None:
     count(request, rank)
     for fault in request["faults"]:
         carry_fault(fault, rank)
-    run.run_recipe(Path(request["recipe"]), Path(request["out"]), request["overrides"], resume=True)
+    out = Path(request["out"])
+    run.run_recipe(Path(request["recipe"]), out, request["overrides"], resume=True, replan=request["replan"])
 
 
 def fork(rank: int, request: dict) -> int:

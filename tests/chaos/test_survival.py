@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -288,9 +290,98 @@ def test_resuming_where_there_is_nothing_to_do(chaos):
     assert (run.out / "ledger.jsonl").read_bytes() == before
 
 
-def metrics(run):
-    return [
-        e
-        for line in (run.out / "ledger.jsonl").read_text().splitlines()
-        if (e := json.loads(line))["event"] == "metrics"
+def test_another_layout_of_the_same_batch_goes_on(chaos, undisturbed):
+    """per_device and world change; a batch that was derived from them is the one that was planned."""
+    batch = {"devices": 2, "per_device": 3, "gradient_accumulation": 2}
+    run = chaos(batch=batch)
+    run.run(2, during=kill_after(12))
+    run.overrides += ["batch.per_device=1", "batch.gradient_accumulation=5"]
+    assert run.run(4).codes == [0] * 4, run.segments[-1].log
+    run.check_finished()
+    assert difference(run.weights(), undisturbed(2, batch=batch)) < 1e-5
+
+
+def test_another_recipe_is_refused_with_what_differs(chaos):
+    run = chaos()
+    run.run(1, during=kill_after(7))
+    before = (run.out / "ledger.jsonl").read_bytes()
+    kept = list(run.overrides)
+    run.overrides += ["phases.0.steps=50", "optimizer.learning_rate=2e-3"]
+    segment = run.run(1)
+    assert segment.codes == [1]
+    assert "phases.0.steps: 20 → 50" in segment.log[0]
+    assert "optimizer.learning_rate: 0.001 → 0.002" in segment.log[0]
+    assert "or let the recipe decide from here on: --replan" in segment.log[0]
+    run.overrides = [*kept, "seed=4"]
+    segment = run.run(1, replan=True)
+    assert segment.codes == [1]
+    assert "seed: 3 → 4" in segment.log[0]
+    assert "--replan" not in segment.log[0]
+    assert (run.out / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_new_plan_goes_on_from_the_recorded_cursors(chaos):
+    """Twice the batch and more steps from step 10 on: every sample of every pass is still drawn once, in order."""
+    run = chaos()
+    run.run(2, during=kill_after(12))
+    first = run.plan
+    run.overrides += [
+        "phases.0={steps: 40, sequence_length: 16}",
+        "batch.global_batch=24",
+        "optimizer.learning_rate=5e-4",
     ]
+    run.expect(after=10)
+    segment = run.run(2, replan=True)
+    assert segment.codes == [0, 0], segment.log[0]
+    result = run.result
+    assert result.totals.applied.steps == 50
+    assert result.totals.applied.counts.samples == 10 * 12 + 40 * 24
+    assert result.adds_up
+    assert not result.agrees
+    causes = {(d.unit, d.cause): d for d in result.differences}
+    assert causes["steps", "re-planned"].planned == first.steps == 30
+    assert causes["steps", "re-planned"].amount == -20
+    assert {cause for _, cause in causes} == {"re-planned"}
+    assert f"{result.totals.applied.counts.digest:032x}" == result.plan["sample_digest"]
+    taken = {step: s.samples(step) for s in run.segments for step in sorted(s.steps(BOOKED))}
+    assert {step: taken[step] for step in range(1, 51)} == run.expected
+    drawn = [sample for step in range(1, 51) for sample in taken[step]]
+    assert len(drawn) == len(set(drawn))
+    run.run(3)
+    assert "finished already" in run.segments[-1].log[0]
+    assert (run.out / "plan-until-step-000000010.json").is_file()
+
+
+def test_wandb_has_every_row_whatever_a_kill_took(chaos):
+    """One id; each segment's rows go up; their union has every step. The rows are read by wandb's own inspector."""
+    run = chaos("a", "tracking={wandb: project}")
+    for step in (7, 16):
+        run.run(2, during=kill_after(step))
+    run.run(2, during=kill_after(22, number=signal.SIGTERM))
+    assert run.run(3).codes == [0, 0, 0], run.segments[-1].log
+    files = sorted(run.out.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(files) == 4
+    assert len({file.name for file in files}) == 1
+    shown: dict[int, float] = {}
+    for file in files:
+        inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+        lines = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.splitlines()
+        records = [json.loads(line) for line in lines if line.startswith("{")]
+        rows = [
+            r["history"]["item"] for r in records if r["type"] == "history" and "train/loss" in r["history"]["item"]
+        ]
+        steps = [int(row["ledger/steps"]) for row in rows]
+        assert steps == sorted(set(steps))
+        shown |= {int(row["ledger/steps"]): float(row["train/loss"]) for row in rows}
+    assert set(shown) == set(range(1, 31))
+    assert shown == {m["step"]: pytest.approx(m["values"]["train/loss"]) for m in metrics(run)}
+    final = [line["event"] for line in events(run)]
+    assert final[-2:] == ["end", "mirrored"]
+
+
+def events(run):
+    return [json.loads(line) for line in (run.out / "ledger.jsonl").read_text().splitlines()]
+
+
+def metrics(run):
+    return [event for event in events(run) if event["event"] == "metrics"]

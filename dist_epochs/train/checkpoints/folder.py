@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dist_epochs.corpus.files import make_durable
 from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, digest_of, read_manifest
-from dist_epochs.train.peers import Ranks, together
+from dist_epochs.train.peers import Ranks, on_first, together
 
 __all__ = ["Checkpoints", "Found"]
 
@@ -79,14 +79,14 @@ class Checkpoints:
             return json.dumps([file.name, digest_of(file)])
 
         try:
-            self._on_first(lambda: _make_empty(beside))
+            on_first(self.ranks, lambda: _make_empty(beside))
             files = dict(json.loads(text) for text in together(self.ranks, write))
-            self._on_first(lambda: _commit(beside, place, replace(manifest, world_size=size, files=files)))
+            on_first(self.ranks, lambda: _commit(beside, place, replace(manifest, world_size=size, files=files)))
         except BaseException:
             if self.ranks.rank == 0:
                 shutil.rmtree(beside, ignore_errors=True)
             raise
-        self._on_first(self._prune)
+        on_first(self.ranks, self._prune)
         return place
 
     def newest(self, usable: Callable[[Manifest], str | None]) -> tuple[Found | None, list[str]]:
@@ -101,7 +101,8 @@ class Checkpoints:
             The checkpoint, and why newer ones were refused.
         """
         refused: list[str] = []
-        for name in json.loads(self._on_first(lambda: json.dumps([folder.name for folder in self._newest_first()]))):
+        names = on_first(self.ranks, lambda: json.dumps([folder.name for folder in self._newest_first()]))
+        for name in json.loads(names):
             folder = self.folder / name
             reasons = [reason for reason in self.ranks.share(self._problem(folder, usable)) if reason]
             if not reasons:
@@ -118,7 +119,7 @@ class Checkpoints:
                     _remove(folder.with_name(folder.name + REFUSED))
                     folder.rename(folder.with_name(folder.name + REFUSED))
 
-        self._on_first(rename)
+        on_first(self.ranks, rename)
 
     def _problem(self, folder: Path, usable: Callable[[Manifest], str | None]) -> str:
         """Why this rank refuses a checkpoint, by its share of the files; empty if it does not."""
@@ -141,17 +142,6 @@ class Checkpoints:
         for entry in _entries(self.folder):
             if entry.suffix in (NEW, REFUSED, GONE):
                 _remove(entry)
-
-    def _on_first(self, action: Callable[[], object]) -> str:
-        """Do something on rank 0; all ranks wait for it and hear its result, or its error."""
-
-        def act() -> str:
-            if self.ranks.rank:
-                return ""
-            result = action()
-            return result if isinstance(result, str) else ""
-
-        return together(self.ranks, act)[0]
 
 
 def _make_empty(folder: Path) -> None:
