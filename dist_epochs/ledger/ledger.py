@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -153,8 +154,12 @@ class Ledger:
             self.make_durable()
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
-        """Keep the values logged at a step, so that a mirror can be filled again from the ledger."""
-        self._write("metrics", step=step, values=dict(values))
+        """Keep the values logged at a step, so that a mirror can be filled again from the ledger.
+
+        What is not finite stands as text, `nan` or `inf`: JSON has no such numbers.
+        """
+        texts = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+        self._write("metrics", step=step, values=texts)
 
     def checkpoint(self, step: int, name: str) -> None:
         """Note that the run's state after a step is safe under that name."""

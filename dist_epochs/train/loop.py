@@ -18,7 +18,7 @@ from dist_epochs.corpus.hashing import key
 from dist_epochs.corpus.stream import Window
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reconcile import epochs_of
-from dist_epochs.plan.recipe import OptimizerRecipe
+from dist_epochs.plan.recipe import OptimizerRecipe, Recipe
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
 from dist_epochs.train.loss import loss_sum, to_device
@@ -37,18 +37,15 @@ class Run:
         accelerator: Made with one accumulation step: the windows are the loop's own.
         model: Prepared.
         optimizer: Prepared.
+        recipe: What to do about NaN, how often to log, and the seed of dropout.
         settings: Learning rate and clipping.
         causal: Whether the objective is causal.
         plan: The plan as it is laid over these ranks, in the form of `plan.json`.
-        skips_nan: Whether a step whose gradient is not finite is skipped.
-        max_skipped: Steps in a row that may be skipped.
-        seed: Of dropout; every step and rank has its own.
         ledger: Counts every step.
         tracker: Mirrors the logged rows.
         progress: The bar.
         saver: Saves the state of the run.
         evaluation: Held-out loss, if asked for.
-        log_every: Steps between logged rows.
         stop: Asked every step whether this rank wants to stop.
         alive: Told the step again and again, as long as training moves.
     """
@@ -56,18 +53,15 @@ class Run:
     accelerator: Accelerator
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    recipe: Recipe
     settings: OptimizerRecipe
     causal: bool
     plan: Mapping[str, Any]
-    skips_nan: bool
-    max_skipped: int
-    seed: int
     ledger: Ledger
     tracker: Tracker
     progress: ProgressBar
     saver: Saver
     evaluation: Evaluation | None
-    log_every: int
     stop: Callable[[], bool]
     alive: Callable[[int], None]
 
@@ -76,7 +70,7 @@ def train(run: Run, windows: Iterable[Window]) -> str:
     """Take every step of a run, or those until a rank asks to stop, and save it at the end.
 
     Nothing in a step waits for the device, but for fp16, whose scaler must know whether it overflowed,
-    and for `skips_nan`: a logged row is read one step after its step.
+    and for `on_nan: skip`: a logged row is read one step after its step.
 
     Args:
         run: The parts.
@@ -101,11 +95,11 @@ def train(run: Run, windows: Iterable[Window]) -> str:
         run.ledger.step(applied=applied)
         rows.write()
         skipped = 0 if applied else skipped + 1
-        if skipped > run.max_skipped:
+        if skipped > run.recipe.max_skipped:
             raise NotFinite(
-                f"{skipped} steps in a row were skipped, up to step {step}; max_skipped is {run.max_skipped}"
+                f"{skipped} steps in a row were skipped, up to step {step}; max_skipped is {run.recipe.max_skipped}"
             )
-        if step % run.log_every == 0 or step == steps:
+        if step % run.recipe.log_every == 0 or step == steps:
             loss = run.accelerator.reduce(loss, "sum") / max(1, drawn.counts.loss_tokens)
             rows.take(step, loss, norm, rate, applied=applied)
         if run.evaluation and run.evaluation.due(step, steps):
@@ -133,7 +127,7 @@ def _step(run: Run, window: Window) -> tuple[Tensor, Tensor | None, bool]:
     was interrupted draws the same.
     """
     accelerator, model = run.accelerator, run.model
-    torch.manual_seed(key(run.seed, "dropout", window.step, accelerator.process_index) >> 1)
+    torch.manual_seed(key(run.recipe.seed, "dropout", window.step, accelerator.process_index) >> 1)
     scale = run.plan["global_batch"]["data_parallel_size"] / max(1, run.ledger.drawn.counts.loss_tokens)
     total = torch.zeros((), device=accelerator.device)
     last = len(window.micro_batches) - 1
@@ -145,11 +139,11 @@ def _step(run: Run, window: Window) -> tuple[Tensor, Tensor | None, bool]:
             run.alive(window.step + 1)
             accelerator.backward(loss * scale)
         total += loss.detach()
-    norm = None
-    if run.settings.max_grad_norm is not None or run.skips_nan:
+    norm, skips_nan = None, run.recipe.on_nan == "skip"
+    if run.settings.max_grad_norm is not None or skips_nan:
         norm = accelerator.clip_grad_norm_(model.parameters(), run.settings.max_grad_norm or math.inf)
     # fp16's scaler finds overflows itself; the norm is over all ranks' gradients, so all decide alike
-    skips = run.skips_nan and accelerator.scaler is None and norm is not None and not math.isfinite(float(norm))
+    skips = skips_nan and accelerator.scaler is None and norm is not None and not math.isfinite(float(norm))
     if not skips:
         run.optimizer.step()
     run.optimizer.zero_grad()

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import torch
 import torch.distributed as dist
 
+from dist_epochs.errors import InputError
 from dist_epochs.ledger import Alone, Peers
 
 __all__ = ["GlooPeers", "OneRank", "Ranks", "RanksDiffer", "connect", "on_first", "together"]
@@ -90,23 +91,35 @@ def together(ranks: Ranks, action: Callable[[], str]) -> list[str]:
         action: Its result is text.
 
     Raises:
-        RanksDiffer: With what failed and on which rank.
+        InputError: If it was one, with its message.
+        RanksDiffer: With what failed otherwise, and on which rank.
     """
     try:
         outcome = "+" + action()
+    except InputError as error:
+        outcome = f"!{error}"
     except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
         outcome = f"-{error}" if ranks.size == 1 else f"-rank {ranks.rank}: {error}"
     outcomes = ranks.share(outcome)
+    for text in outcomes:
+        if text.startswith("!"):
+            raise InputError(text[1:])
     failed = [text[1:] for text in outcomes if text.startswith("-")]
     if failed:
         raise RanksDiffer("; ".join(failed))
     return [text[1:] for text in outcomes]
 
 
-def on_first(ranks: Ranks, action: Callable[[], str | None]) -> str:
-    """Do something on rank 0; all ranks wait for it, and hear its result or its error.
+def on_first(ranks: Ranks, action: Callable[[], object]) -> str:
+    """Do something on rank 0; all ranks wait for it, and hear its result (if it is text) or its error.
 
     Raises:
-        RanksDiffer: With what failed.
+        InputError: If it was one.
+        RanksDiffer: With what failed otherwise.
     """
-    return together(ranks, lambda: (action() or "") if ranks.rank == 0 else "")[0]
+
+    def act() -> str:
+        result = action() if ranks.rank == 0 else None
+        return result if isinstance(result, str) else ""
+
+    return together(ranks, act)[0]

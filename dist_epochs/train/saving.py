@@ -12,7 +12,6 @@ from torch import nn
 from dist_epochs.ledger import Ledger
 from dist_epochs.plan.recipe.training import CheckpointRecipe
 from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, own_part, restore
-from dist_epochs.train.peers import Ranks
 
 __all__ = ["NotFinite", "Saver"]
 
@@ -27,7 +26,6 @@ class Saver:
     Args:
         recipe: When, and how many are kept.
         checkpoints: Of the run directory.
-        ranks: All ranks.
         accelerator: Holds fp16's loss scale.
         model: Prepared.
         optimizer: Prepared.
@@ -39,9 +37,8 @@ class Saver:
     def __init__(
         self,
         recipe: CheckpointRecipe,
-        *,
         checkpoints: Checkpoints,
-        ranks: Ranks,
+        *,
         accelerator: Accelerator,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
@@ -51,7 +48,7 @@ class Saver:
     ) -> None:
         self._recipe = recipe
         self._checkpoints = checkpoints
-        self._ranks = ranks
+        self._ranks = checkpoints.ranks
         self._accelerator = accelerator
         self._model: nn.Module = accelerator.unwrap_model(model)
         self._optimizer = optimizer

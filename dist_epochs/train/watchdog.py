@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
+from dist_epochs.train.peers import Ranks
+
 __all__ = ["RankLost", "Watchdog"]
 
 FOLDER = ".ranks"
@@ -56,14 +58,13 @@ class Watchdog:
 
     Args:
         run: Run directory, seen by all ranks.
-        rank: Index of this rank.
-        size: Ranks in all; alone, nothing is watched.
+        ranks: All of them; alone, nothing is watched.
         timeout: Seconds that a rank may be silent.
         on_lost: Called from the thread, with the message, just before this process ends.
     """
 
-    def __init__(self, run: Path, *, rank: int, size: int, timeout: float, on_lost: Callable[[str], None]) -> None:
-        self._folder, self._rank, self._size = run / FOLDER, rank, size
+    def __init__(self, run: Path, ranks: Ranks, timeout: float, on_lost: Callable[[str], None]) -> None:
+        self._folder, self._ranks, self._rank, self._size = run / FOLDER, ranks, ranks.rank, ranks.size
         self._timeout, self._on_lost = timeout, on_lost
         self._interval = min(1.0, timeout / 20)
         self._mine, self._step = _Sign(), 0
@@ -80,6 +81,7 @@ class Watchdog:
     def __enter__(self) -> Watchdog:
         if self._size > 1:
             self._folder.mkdir(exist_ok=True)
+            self._ranks.share("")  # a rank that is still on its way is not silent
             self._write()
             self._thread.start()
         return self
@@ -95,7 +97,8 @@ class Watchdog:
 
     def clear(self) -> None:
         """Take the signs away, when all ranks have ended."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._rank == 0:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def blame(self) -> RankLost | None:
         """After an error: the rank that is to blame for it, if it is not this one."""
@@ -140,7 +143,7 @@ class Watchdog:
         silent = [rank for rank, (beaten, _, _) in running.items() if now - beaten > patience]
         if silent:
             return self._lost(silent, f"{_names(silent)} said nothing for {self._timeout:g} s")
-        if running and all(now - moved > patience for _, moved, _ in running.values()):
+        if len(running) > 1 and all(now - moved > patience for _, moved, _ in running.values()):
             least = min(sign.marks for _, _, sign in running.values())
             behind = [rank for rank, (_, _, sign) in running.items() if sign.marks == least]
             who = f"{_names(behind)} came least far" if len(behind) < len(running) else "all came equally far"

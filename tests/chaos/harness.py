@@ -84,10 +84,12 @@ class Segment:
 class Chaos:
     """One run directory and everything that is done to it."""
 
-    def __init__(self, ranks: Ranks, recipe: Path, folder: Path, *overrides: str, scaler: bool = False) -> None:
+    def __init__(
+        self, ranks: Ranks, recipe: Path, folder: Path, *overrides: str, scaler: bool = False, pause: float = 0
+    ) -> None:
         self.recipe, self.folder, self.out = recipe, folder, folder / "run"
         self.overrides, self.segments = list(overrides), []
-        self._ranks, self._scaler = ranks, scaler
+        self._ranks, self._scaler, self._pause = ranks, scaler, pause
         self.expect()
 
     def expect(self, after: int | None = None) -> None:
@@ -128,7 +130,7 @@ class Chaos:
         request = {
             "world": world, "recipe": str(self.recipe), "out": str(self.out), "overrides": self.overrides,
             "memory": str(memory), "steps": steps, "batch": self.batch, "faults": faults, "log": log,
-            "scaler": self._scaler, "replan": replan,
+            "scaler": self._scaler, "replan": replan, "pause": self._pause,
         }  # fmt: skip
         began = time.monotonic()
         pids = self._ranks.start(request)

@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,6 +64,7 @@ def count(request, rank: int) -> None:
         rows[rank, at.step, : len(found)] = found
         if rank == 0:
             times[at.step, BEGUN] += 1
+        time.sleep(request["pause"])
         return step_of(training, window)
 
     def stepped(self, *arguments, **named):
@@ -132,14 +134,14 @@ def hang(number: int) -> None:
 
 def scale_gradients() -> None:
     """fp16's loss scale on the CPU, where Accelerate has none."""
-    connect = run._connect
+    join = run.join
 
-    def connected(*arguments):
-        accelerator = connect(*arguments)
-        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
-        return accelerator
+    def joined(*arguments):
+        world = join(*arguments)
+        world.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
+        return world
 
-    run._connect = connected
+    run.join = joined
 
 
 def be_rank(rank: int, request: dict) -> None:

@@ -13,43 +13,8 @@ import numpy as np
 import pytest
 
 from dist_epochs.train.checkpoints.manifest import read_manifest
-from tests.chaos.harness import Chaos, Ranks, bitwise_equal, cut, difference, flip_byte, kill_after, wait_for
+from tests.chaos.harness import bitwise_equal, cut, difference, flip_byte, kill_after, wait_for
 from tests.chaos.ranks import BOOKED, STEPPED
-
-EVERY_5 = "checkpoints={steps: 5}"
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    forking = Ranks(tmp_path_factory.mktemp("home"))
-    yield forking
-    forking.close()
-
-
-@pytest.fixture
-def chaos(ranks, store, write_recipe, tmp_path):
-    """Make a run of 30 steps in two lengths."""
-
-    def make(name="a", *overrides, **sections):
-        scaler = sections.pop("scaler", False)
-        phases = [{"steps": 20, "sequence_length": 16}, {"steps": 10, "sequence_length": 32}]
-        recipe = write_recipe(store.path, **({"phases": phases} | sections))
-        return Chaos(ranks, recipe, tmp_path / name, EVERY_5, *overrides, scaler=scaler)
-
-    return make
-
-
-@pytest.fixture
-def undisturbed(chaos):
-    """Weights of the same run without any trouble, on some world."""
-
-    def weights(world, **sections):
-        run = chaos(f"undisturbed-{world}", **sections)
-        assert run.run(world).codes == [0] * world, run.segments[0].log
-        run.check_finished()
-        return run.weights()
-
-    return weights
 
 
 def test_killed_on_changing_worlds(chaos, undisturbed):

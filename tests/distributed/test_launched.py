@@ -27,7 +27,7 @@ QUIET = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="these launches are wrong only without a GPU")
 
 
-def launch(launcher, recipe, out, home, *overrides, **environment):
+def launch(launcher, recipe, out, home, *overrides, resume=False, **environment):
     settings = [word for override in overrides for word in ("--set", override)]
     command = [
         str(ACCELERATE),
@@ -39,6 +39,7 @@ def launch(launcher, recipe, out, home, *overrides, **environment):
         "--out",
         str(out),
         *settings,
+        *(["--resume"] if resume else []),
     ]
     return subprocess.Popen(
         command, cwd=ROOT, env=CLEAN | {"HOME": str(home)} | environment, text=True,
@@ -165,18 +166,59 @@ def processes_of(folder):
 LONG = "phases.0.steps=100000"
 
 
-def test_a_stop_signal_ends_at_a_step_and_says_so(tmp_path, store, write_recipe):
-    launcher = ["--config_file", "launch/two-cpu-processes.yaml"]
-    process = launch(launcher, write_recipe(store.path), tmp_path / "run", tmp_path, LONG, ACCELERATE_USE_CPU="true")
-    wait_for_steps(tmp_path / "run" / "ledger.jsonl", 5, process)
-    process.send_signal(signal.SIGTERM)
+TWO = ["--config_file", "launch/two-cpu-processes.yaml"]
+
+
+@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_a_stop_signal_saves_in_time_and_the_same_command_goes_on(tmp_path, store, write_recipe, ctrl_c):
+    recipe, run = write_recipe(store.path, log_every=10), tmp_path / "run"
+    steps = "phases.0.steps=400"
+    process = launch(TWO, recipe, run, tmp_path, steps, resume=True, ACCELERATE_USE_CPU="true")
+    wait_for_steps(run / "ledger.jsonl", 5, process)
+    began = time.monotonic()
+    if ctrl_c:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does; the ranks have sessions of their own
+    else:
+        process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
-    result = read_run(tmp_path / "run")
+    assert time.monotonic() - began < 30
+    result = read_run(run)
     assert result.totals.segments[0].status == "stopped"
-    assert result.totals.segments[0].reason in ("SIGTERM", "another rank was asked to stop")
+    assert result.totals.segments[0].reason in ("SIGTERM", "SIGINT", "another rank was asked to stop")
     assert {difference.cause for difference in result.differences} == {"stopped early"}
     assert result.totals.unfinished == 0
-    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+    assert (run / "model" / "model.safetensors").is_file()
+    last = result.totals.last_step
+    assert [folder.name for folder in (run / "checkpoints").iterdir()] == [f"step-{last:09d}"]
+    process = launch(TWO, recipe, run, tmp_path, steps, resume=True, ACCELERATE_USE_CPU="true")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert f"goes on after step {last:,} (step-{last:09d})" in output
+    result = read_run(run)
+    assert result.agrees
+    assert (result.totals.replayed.steps, result.goodput) == (0, 1)
+
+
+def test_a_second_signal_leaves_at_once_and_the_run_says_so(tmp_path, store, write_recipe):
+    """One rank is frozen, so that the other waits for it in a collective."""
+    run = tmp_path / "run"
+    process = launch(TWO, write_recipe(store.path), run, tmp_path, LONG, ACCELERATE_USE_CPU="true")
+    wait_for_steps(run / "ledger.jsonl", 5, process)
+    (frozen,) = [pid for pid in processes_of(tmp_path) if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()]
+    os.kill(frozen, signal.SIGSTOP)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    reason = "left at once"
+    deadline = time.monotonic() + 10
+    while reason not in (read_run(run).totals.segments[0].reason or ""):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(frozen, signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert read_run(run).totals.segments[0].status == "stopped"
+    assert not processes_of(tmp_path)
 
 
 def test_ranks_do_not_outlive_their_launcher(tmp_path, store, write_recipe):

@@ -99,6 +99,32 @@ def test_an_own_wish_to_stop(tmp_path):
     assert len(take(ledger, map(window, range(9)), stop=lambda: ledger.totals.applied.steps >= 3)) == 4
 
 
+def test_a_wish_for_a_checkpoint_is_heard_by_all(tmp_path):
+    ledger = Ledger(tmp_path / "l", TwoRanks())
+    asked, heard = [], []
+    for item in ledger.watch(map(window, range(5)), checkpoint=lambda step: bool(asked.append(step)) or step == 3):
+        if ledger.drawn.checkpoint_votes:
+            heard.append(item.step + 1)
+        ledger.step()
+    assert asked == [1, 2, 3, 4, 5]
+    assert heard == [3]
+
+
+def test_going_back_replaces_what_came_after(tmp_path):
+    path = tmp_path / "l"
+    ledger = Ledger(path)
+    take(ledger, map(window, range(5)))
+    ledger.go_back(read_totals(path, up_to=2))
+    ledger.close("failed", "the loss is nan")
+    totals = read_totals(path)
+    assert (totals.applied.steps, totals.replayed.steps, totals.last_step) == (2, 3, 2)
+    assert totals.segments[-1].status == "failed"
+    again = Ledger(path, totals=read_totals(path, up_to=2))
+    take(again, map(window, range(2, 4)))
+    assert read_totals(path).applied == again.totals.applied
+    assert read_totals(path).replayed == again.totals.replayed
+
+
 def test_skipped_steps_are_apart(tmp_path):
     ledger = Ledger(tmp_path / "l")
     for item in ledger.watch(map(window, range(4))):

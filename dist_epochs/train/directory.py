@@ -1,0 +1,103 @@
+"""The run directory: made with everything in it at once, held by one program at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
+
+from dist_epochs import __version__
+from dist_epochs.corpus.files import new_folder
+from dist_epochs.errors import InputError
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.plan.recipe_text import recipe_to_yaml
+from dist_epochs.train.model import transformers_tokenizer
+from dist_epochs.train.resume import Start, begun
+from dist_epochs.train.setup import Setup
+
+__all__ = ["held", "make_run_directory", "save_model", "segment_facts"]
+
+
+def make_run_directory(out: Path, plan: Plan) -> None:
+    """Recipe and plan in a new directory.
+
+    Raises:
+        InputError: If there is something in it already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        hint = ", or go on with the run in it: --resume" if begun(out) else ""
+        raise InputError(
+            f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out{hint}."
+        )
+    with new_folder(out) as folder:
+        (folder / "recipe.yaml").write_text(recipe_to_yaml(plan.recipe), encoding="utf-8")
+        (folder / "plan.json").write_text(json.dumps(plan_json(plan), indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Keep other programs from writing to a run; a killed one holds it no longer.
+
+    Raises:
+        InputError: If another program does.
+    """
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(
+            f"{out}: another program is running this run, so nothing was started. Wait for it, or stop it."
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None) -> dict[str, Any]:
+    """Topology and versions of a segment, what it goes on from, and where it is mirrored."""
+    packages = ("torch", "accelerate", "transformers")
+    return {
+        "world_size": accelerator.num_processes,
+        "data_parallel_size": plan.batches[0].data_parallel_size,
+        "device": accelerator.device.type,
+        "precision": accelerator.mixed_precision,
+        "plan": plan.fingerprint,
+        "versions": {"dist-epochs": __version__, "python": platform.python_version()}
+        | {p: version(p) for p in packages},
+        **({"checkpoint": start.found.folder.name} if start.found else {}),
+        **({"refused": list(start.refused)} if start.refused else {}),
+        **({"wandb": tracked_as} if tracked_as else {}),
+    }
+
+
+def save_model(accelerator: Accelerator, model: nn.Module, setup: Setup, out: Path) -> None:
+    """Model and tokenizer in transformers' format; the folder appears when it is complete. Every rank calls this.
+
+    Raises:
+        InputError: If it could not be written.
+    """
+    state = accelerator.get_state_dict(model)
+    if not accelerator.is_main_process:
+        return
+    disable_progress_bar()  # ours is the only one
+    unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
+    try:
+        with new_folder(out / "model") as folder:
+            unwrapped.save_pretrained(folder, state_dict=state)
+            transformers_tokenizer(setup.tokenizer, setup.recipe.longest).save_pretrained(folder)
+    except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
+        raise InputError(f"{out / 'model'}: the trained model could not be saved: {error}") from None

@@ -1,0 +1,108 @@
+"""What a recipe needs to be trained, found to be there before any process waits for another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig
+
+from dist_epochs.corpus.objective import Objective
+from dist_epochs.corpus.planning import objective_of
+from dist_epochs.corpus.store import Store
+from dist_epochs.corpus.stream import held_out_batches
+from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.errors import InputError
+from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe
+from dist_epochs.train.evaluation import Evaluation
+from dist_epochs.train.fitness import check_trainable
+from dist_epochs.train.model import check_fit, model_config
+from dist_epochs.train.world import World
+
+__all__ = ["Setup", "adamw", "evaluation_of", "set_up"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """A recipe that was found fit to train."""
+
+    recipe: Recipe
+    model: ModelRecipe
+    optimizer: OptimizerRecipe
+    store: Store
+    tokenizer: TextTokenizer
+    config: PretrainedConfig
+    objective: Objective
+    per_device: int
+
+
+def set_up(recipe: Recipe, path: Path) -> Setup:
+    """Everything that can be found wrong before processes meet.
+
+    Raises:
+        InputError: If something is missing, or does not fit.
+    """
+    missing = [name for name in ("model", "optimizer") if getattr(recipe, name) is None]
+    if missing:
+        raise InputError(f"{path}: missing {' and '.join(missing)}: a recipe without them can be planned, not trained")
+    if recipe.corpus.store is None:
+        raise InputError(
+            f"{path}: corpus.store is not set: training reads a token store. Make one with "
+            "`dist-epochs tokenize SOURCE --tokenizer T --out STORE`."
+        )
+    per_device = check_trainable(recipe, path)
+    assert recipe.model is not None
+    assert recipe.optimizer is not None
+    store = Store(Path(recipe.corpus.store))
+    tokenizer = store.tokenizer()
+    config = model_config(recipe.model, tokenizer)
+    check_fit(config, tokenizer, recipe.longest)
+    objective = objective_of(recipe.model, store)
+    return Setup(
+        recipe=recipe,
+        model=recipe.model,
+        optimizer=recipe.optimizer,
+        store=store,
+        tokenizer=tokenizer,
+        config=config,
+        objective=objective,
+        per_device=per_device,
+    )
+
+
+def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
+    """This rank's part of the held-out samples, if the recipe asks for evaluation.
+
+    Raises:
+        InputError: If the store holds none.
+    """
+    recipe = setup.recipe
+    if recipe.evaluation is None:
+        return None
+    sources = setup.store.sources(held_out=True)
+    if not sources:
+        raise InputError(
+            f"evaluation is asked for and {setup.store.path} holds no held-out documents: make the store with "
+            "`--held-out 1%`, or remove evaluation."
+        )
+    batches = held_out_batches(
+        [source.packing(recipe.longest) for source in sources],
+        setup.objective,
+        devices=world.size,
+        rank=world.ranks.rank,
+        per_device=setup.per_device,
+        pad=setup.tokenizer.pad_id,
+    )
+    return Evaluation(tuple(batches), recipe.evaluation.every, setup.model.objective == "causal")
+
+
+def adamw(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, biases and norms do not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)

@@ -1,0 +1,81 @@
+"""The ranks of a launch, found to be those that were asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from dist_epochs.errors import InputError
+from dist_epochs.plan.recipe import Recipe
+from dist_epochs.train.fitness import precision_of
+from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
+from dist_epochs.train.peers import Ranks, connect
+from dist_epochs.train.tracking import prepare_wandb
+
+__all__ = ["World", "join"]
+
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process and the others.
+
+    Attributes:
+        accelerator: Of this process.
+        ranks: All processes, on the host.
+        say: Prints a line, on rank 0 only.
+    """
+
+    accelerator: Accelerator
+    ranks: Ranks
+    say: Callable[[str], None]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0."""
+        return self.ranks.rank == 0
+
+    @property
+    def size(self) -> int:
+        """Data-parallel size: ranks that see different data."""
+        return data_parallel_size(self.accelerator)
+
+
+def join(recipe: Recipe, say: Callable[[str], None]) -> World:
+    """Meet the other ranks.
+
+    Collectives have a timeout beyond the watchdog's, which can name the rank that is missing.
+
+    Raises:
+        LaunchError: If the launch is not the one that was meant.
+        InputError: If the device cannot do the recipe's precision.
+    """
+    check_environment(os.environ, precision=precision_of(recipe))
+    speaks = os.environ.get("RANK", "0") == "0"
+    if recipe.tracking:
+        prepare_wandb(say if speaks else lambda _: None)
+    patience = 2 * recipe.timeout_seconds + 60
+    accelerator = Accelerator(
+        gradient_accumulation_steps=1,
+        mixed_precision=PRECISIONS[precision_of(recipe)],
+        log_with="wandb" if recipe.tracking else None,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=patience))],
+    )
+    check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
+    _check_precision(recipe, accelerator)
+    return World(accelerator, connect(patience), say if accelerator.is_main_process else lambda _: None)
+
+
+def _check_precision(recipe: Recipe, accelerator: Accelerator) -> None:
+    device = accelerator.device
+    if recipe.precision == "fp16" and device.type != "cuda":
+        raise InputError(f"precision: fp16 needs a GPU, and this run is on {device.type}. Use fp32 or bf16 here.")
+    if recipe.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError(f"precision: {torch.cuda.get_device_name(device)} has no bf16. Use fp16 or fp32.")

@@ -1,0 +1,101 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dist_epochs.train.watchdog import RankLost, Watchdog
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class One:
+    """A rank that waits for nobody."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
+
+    def share(self, text):
+        return [text] * self.size
+
+
+def watch(folder, rank, size=2, timeout=2.0):
+    return Watchdog(folder, One(rank, size), timeout, print)
+
+
+def sign(folder, rank, **values):
+    (folder / ".ranks").mkdir(exist_ok=True)
+    (folder / ".ranks" / f"{rank:05d}.json").write_text(json.dumps({"beat": 1, "marks": 0, "left": None} | values))
+
+
+def test_ranks_that_live_are_left_alone(tmp_path):
+    with watch(tmp_path, 0) as one, watch(tmp_path, 1) as other:
+        for step in range(12):
+            one.mark(step)
+            other.mark(step)
+            time.sleep(0.25)
+        assert one.blame() is None
+    one.clear()
+    assert not (tmp_path / ".ranks").exists()
+
+
+def test_a_rank_without_a_sign_is_to_blame(tmp_path):
+    with watch(tmp_path, 0) as one:
+        one.mark(7)
+        sign(tmp_path, 1)
+        lost = one.blame()
+    assert str(lost) == "rank 1 is gone; the run was at step 7, on 2 ranks. Go on with --resume."
+    assert lost.speaks
+
+
+def test_a_rank_that_failed_is_named_with_its_reason(tmp_path):
+    with pytest.raises(MemoryError), watch(tmp_path, 1):
+        raise MemoryError("4 GB")
+    with watch(tmp_path, 0) as one:
+        assert "rank 1 failed: MemoryError: 4 GB" in str(one.blame())
+
+
+def test_the_lowest_rank_that_lives_speaks(tmp_path):
+    with watch(tmp_path, 2, size=3) as mine, watch(tmp_path, 1, size=3):
+        sign(tmp_path, 0)
+        assert isinstance(lost := mine.blame(), RankLost)
+        assert not lost.speaks
+    with watch(tmp_path, 2, size=3) as mine:
+        sign(tmp_path, 0)
+        sign(tmp_path, 1)
+        lost = mine.blame()
+    assert str(lost).startswith("ranks 0, 1 are gone")
+    assert lost.speaks
+
+
+def test_alone_nothing_is_watched(tmp_path):
+    with watch(tmp_path, 0, size=1) as one:
+        assert one.blame() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from dist_epochs.train.watchdog import Watchdog
+from tests.train.test_watchdog import One
+with Watchdog(Path(sys.argv[1]), One(0, 2), 1.0, lambda message: print("noted", message, flush=True)) as dog:
+    dog.mark(3)
+    time.sleep(60)
+"""
+
+
+def test_a_silent_rank_ends_this_one_within_the_timeout(tmp_path):
+    sign(tmp_path, 1)
+    began = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "error: rank 1 said nothing for 1 s; the run was at step 3, on 2 ranks" in result.stderr
+    assert result.stdout.startswith("noted rank 1")
+    assert time.monotonic() - began < 30
