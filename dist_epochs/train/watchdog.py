@@ -1,7 +1,8 @@
 """Notices a rank that is dead or frozen, names it, and ends the others.
 
 A collective that waits for a frozen rank waits until its own timeout, and then does not say for whom.
-So every rank has a thread that writes a small file again and again, and reads those of the others.
+So every rank has a thread that writes a small file again and again. The first and the last rank read
+all of them, and write their verdict into another, which every rank reads.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from dist_epochs.train.peers import Ranks
 
 __all__ = ["RankLost", "Watchdog"]
 
-FOLDER = ".ranks"
+FOLDER, VERDICT = ".ranks", "verdict.json"
 SPEAKING_TIME = 1.0
 """Seconds that silent ranks stay: a launcher ends all of them when the first exits."""
 
@@ -66,7 +68,7 @@ class Watchdog:
     def __init__(self, run: Path, ranks: Ranks, timeout: float, on_lost: Callable[[str], None]) -> None:
         self._folder, self._ranks, self._rank, self._size = run / FOLDER, ranks, ranks.rank, ranks.size
         self._timeout, self._on_lost = timeout, on_lost
-        self._interval = min(1.0, timeout / 20)
+        self._interval = min(max(1.0, ranks.size / 100), timeout / 20)
         self._mine, self._step = _Sign(), 0
         self._seen: dict[int, tuple[float, float, _Sign]] = {}
         self._writing = threading.Lock()
@@ -80,7 +82,9 @@ class Watchdog:
 
     def __enter__(self) -> Watchdog:
         if self._size > 1:
-            self._folder.mkdir(exist_ok=True)
+            if self._rank == 0:
+                self.clear()
+                self._folder.mkdir()
             self._ranks.share("")  # a rank that is still on its way is not silent
             self._write()
             self._thread.start()
@@ -109,11 +113,12 @@ class Watchdog:
         after = {other: self._read(other) for other in self._others()}
         silent = [other for other in before if after[other].left is None and after[other].beat == before[other].beat]
         failed = [other for other in before if after[other].left]
+        if not silent and not failed:
+            return None
+        self._done.set()  # this rank ends by its own error, not by the verdict
         if silent:
-            return self._lost(silent, f"{_names(silent)} {'is' if len(silent) == 1 else 'are'} gone")
-        if failed:
-            return self._lost(failed, f"rank {failed[0]} failed: {after[failed[0]].left}")
-        return None
+            return self._tell(self._lost(silent, f"{_names(silent)} {'is' if len(silent) == 1 else 'are'} gone"))
+        return self._tell(self._lost(failed, f"rank {failed[0]} failed: {after[failed[0]].left}"))
 
     def _watch(self) -> None:
         last = time.monotonic()
@@ -124,9 +129,11 @@ class Watchdog:
             last = now
             self._mine.beat += 1
             self._write()
-            lost = self._judge(now)
+            lost = self._told()
+            if lost is None and self._rank in (0, self._size - 1):
+                lost = self._judge(now)
             if lost is not None and not self._done.is_set():
-                self._end(lost)
+                self._end(self._tell(lost))
 
     def _judge(self, now: float) -> RankLost | None:
         """The ranks that were silent for too long; if there are none, those that hold the others up."""
@@ -141,21 +148,37 @@ class Watchdog:
             )
         running = {rank: seen for rank, seen in self._seen.items() if seen[2].left is None}
         silent = [rank for rank, (beaten, _, _) in running.items() if now - beaten > patience]
+        judge = self._size - 1 if 0 in silent else 0
         if silent:
-            return self._lost(silent, f"{_names(silent)} said nothing for {self._timeout:g} s")
+            return self._lost(silent, f"{_names(silent)} said nothing for {self._timeout:g} s", judge)
         if len(running) > 1 and all(now - moved > patience for _, moved, _ in running.values()):
             least = min(sign.marks for _, _, sign in running.values())
             behind = [rank for rank, (_, _, sign) in running.items() if sign.marks == least]
             who = f"{_names(behind)} came least far" if len(behind) < len(running) else "all came equally far"
-            return self._lost(behind, f"no rank moved for {self._timeout:g} s, and {who}", gone=False)
+            return self._lost(behind, f"no rank moved for {self._timeout:g} s, and {who}", judge)
         return None
 
-    def _lost(self, ranks: list[int], what: str, *, gone: bool = True) -> RankLost:
-        alive = [rank for rank in range(self._size) if not gone or rank not in ranks]
+    def _lost(self, ranks: list[int], what: str, speaker: int | None = None) -> RankLost:
+        """The error for ranks that are lost, said by one rank: by default the lowest of the others."""
+        if speaker is None:
+            speaker = next(rank for rank in range(self._size) if rank not in ranks)
         return RankLost(
             f"{what}; the run was at step {self._step}, on {self._size} ranks. Go on with --resume.",
-            speaks=self._rank == alive[0],
+            speaks=self._rank == speaker,
         )
+
+    def _tell(self, lost: RankLost) -> RankLost:
+        """Let every rank know, those too whose connections go on waiting."""
+        if not (self._folder / VERDICT).exists():
+            self._replace(self._folder / VERDICT, {"message": str(lost)})
+        return lost
+
+    def _told(self) -> RankLost | None:
+        """What another rank found out; it has said it already."""
+        try:
+            return RankLost(json.loads((self._folder / VERDICT).read_bytes())["message"], speaks=False)
+        except (OSError, ValueError):
+            return None
 
     def _end(self, lost: RankLost) -> None:
         self._on_lost(str(lost))
@@ -172,13 +195,16 @@ class Watchdog:
         return self._folder / f"{rank:05d}.json"
 
     def _write(self) -> None:
-        beside = self._path(self._rank).with_suffix(".new")
         with self._writing:
-            try:
-                beside.write_text(json.dumps(asdict(self._mine)), encoding="utf-8")
-                beside.replace(self._path(self._rank))
-            except OSError:
-                pass  # a full disk ends the run elsewhere, with its reason
+            self._replace(self._path(self._rank), asdict(self._mine))
+
+    def _replace(self, path: Path, content: dict[str, Any]) -> None:
+        beside = path.with_name(f"{path.name}.{self._rank}.new")
+        try:
+            beside.write_text(json.dumps(content), encoding="utf-8")
+            beside.replace(path)
+        except OSError:
+            pass  # a full disk ends the run elsewhere, with its reason
 
     def _read(self, rank: int) -> _Sign:
         try:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -134,11 +135,24 @@ class Chaos:
         }  # fmt: skip
         began = time.monotonic()
         pids = self._ranks.start(request)
-        disturbing = threading.Thread(target=during, args=(segment, pids))
+        failures: list[BaseException] = []
+
+        def disturb() -> None:
+            try:
+                during(segment, pids)
+            except BaseException as error:
+                failures.append(error)
+                for pid in pids:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+        disturbing = threading.Thread(target=disturb)
         disturbing.start()
         segment.codes = self._ranks.wait()
         segment.seconds = time.monotonic() - began
         disturbing.join()
+        if failures:
+            raise failures[0]
         segment.log = [Path(log.format(rank=rank)).read_text() for rank in range(world)]
         return segment
 

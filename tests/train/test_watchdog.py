@@ -1,8 +1,11 @@
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,24 @@ def sign(folder, rank, **values):
     (folder / ".ranks" / f"{rank:05d}.json").write_text(json.dumps({"beat": 1, "marks": 0, "left": None} | values))
 
 
+@contextmanager
+def beating(folder, rank):
+    """A rank that only shows that it lives."""
+    over = threading.Event()
+
+    def beat():
+        for number in itertools.count():
+            sign(folder, rank, beat=number)
+            if over.wait(0.05):
+                return
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
 def test_ranks_that_live_are_left_alone(tmp_path):
     with watch(tmp_path, 0) as one, watch(tmp_path, 1) as other:
         for step in range(12):
@@ -52,17 +73,21 @@ def test_a_rank_without_a_sign_is_to_blame(tmp_path):
 
 
 def test_a_rank_that_failed_is_named_with_its_reason(tmp_path):
-    with pytest.raises(MemoryError), watch(tmp_path, 1):
-        raise MemoryError("4 GB")
     with watch(tmp_path, 0) as one:
+        with pytest.raises(MemoryError), watch(tmp_path, 1):
+            raise MemoryError("4 GB")
         assert "rank 1 failed: MemoryError: 4 GB" in str(one.blame())
 
 
 def test_the_lowest_rank_that_lives_speaks(tmp_path):
-    with watch(tmp_path, 2, size=3) as mine, watch(tmp_path, 1, size=3):
+    with watch(tmp_path, 2, size=3) as mine, beating(tmp_path, 1):
         sign(tmp_path, 0)
         assert isinstance(lost := mine.blame(), RankLost)
+        assert str(lost).startswith("rank 0 is gone")
         assert not lost.speaks
+
+
+def test_several_ranks_that_are_gone(tmp_path):
     with watch(tmp_path, 2, size=3) as mine:
         sign(tmp_path, 0)
         sign(tmp_path, 1)
@@ -75,6 +100,18 @@ def test_alone_nothing_is_watched(tmp_path):
     with watch(tmp_path, 0, size=1) as one:
         assert one.blame() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_verdict_ends_the_ranks_that_found_nothing(tmp_path):
+    """Rank 1 of 3 judges nobody; it reads what another wrote."""
+    (tmp_path / ".ranks").mkdir()
+    (tmp_path / ".ranks" / "verdict.json").write_text('{"message": "rank 2 is gone"}')
+    script = SCRIPT.replace("One(0, 2)", "One(1, 3)")
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (result.returncode, result.stdout, result.stderr) == (1, "noted rank 2 is gone\n", "")
 
 
 SCRIPT = """

@@ -65,8 +65,8 @@ class Recipe:
     """When the run's state is saved, so that it survives a crash."""
     on_nan: Literal["stop", "skip"] = key(Choice(("stop", "skip")), "stop")
     """Where the loss or the gradient is not finite: `stop` and go back to the last checkpoint, or `skip` the step."""
-    max_skipped: int = key(COUNT, 10)
-    """Steps in a row that `on_nan: skip` may skip before the run stops after all."""
+    max_skipped: int = key(COUNT, 20)
+    """Steps in a row that may be skipped, for NaN or for overflows of fp16, before the run stops after all."""
     timeout: str = key(DURATION, "10 minutes")
     """How long a rank may be silent before the others end the run and name it."""
     log_every: int = key(STEPS, 10)

@@ -1,7 +1,7 @@
 """The checkpoints of a run directory: written whole by all ranks or not at all, found again, and pruned.
 
 RUN/checkpoints/step-000000100/manifest.json        what it is, and the digest of each file; written last
-                               part-000-of-002.safetensors   one per rank
+                               part-00000-of-00002.safetensors   one per rank
 RUN/checkpoints/step-000000100.new/                 being written; never read
 RUN/checkpoints/step-000000100.refused/             was damaged, or came after the one gone back to
 """
@@ -71,7 +71,7 @@ class Checkpoints:
         place = self.folder / f"step-{manifest.step:09d}"
         beside = place.with_name(place.name + NEW)
         size = self.ranks.size
-        file = beside / f"part-{self.ranks.rank:03d}-of-{size:03d}.safetensors"
+        file = beside / f"part-{self.ranks.rank:05d}-of-{size:05d}.safetensors"
 
         def write() -> str:
             save_file(part, file)
