@@ -14,7 +14,7 @@ from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.recipe import make_recipe
 from dist_epochs.plan.yaml_reader import Document, RecipeError
 
-__all__ = ["PLANNED", "write_planned"]
+__all__ = ["PLANNED", "UNITS", "write_planned"]
 
 SECTIONS = ("corpus", "batch", "budget", "phases", "model", "hardware", "precision")
 """The sections of a recipe that a claim may have."""
@@ -39,7 +39,7 @@ NEEDS = {
 }
 """What may be stated of a plan, and what it cannot be derived without."""
 
-UNITS = {
+UNITS: Mapping[str, tuple[Unit, ...]] = {
     "steps": (Unit.STEP,),
     "micro_steps": (Unit.STEP,),
     "samples": (Unit.SAMPLE,),

@@ -8,7 +8,8 @@ from enum import IntEnum
 from fractions import Fraction
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.audit.claim import Fact
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.interval import power_of_ten
 
 __all__ = ["TOLD", "Correction", "Factor", "Slip", "corrections", "is_count", "roughness"]
 
@@ -128,7 +129,7 @@ def roughness(value: Fraction, half: Fraction = Fraction(0)) -> int:
     """
     whole = _digits(value)
     if whole is None and half > 0:
-        unit = _power_of_ten(half)
+        unit = power_of_ten(half)
         whole = round(value / unit)
     if whole is None:
         return ENDLESS
@@ -144,12 +145,6 @@ def _digits(value: Fraction) -> int | None:
         while rest % prime == 0:
             rest, places = rest // prime, places + 1
     return int(value * 10**places) if rest == 1 else None
-
-
-def _power_of_ten(most: Fraction) -> Fraction:
-    """The largest power of ten that is no larger than a number above zero."""
-    guess = Fraction(10) ** (len(str(most.numerator)) - len(str(most.denominator)))
-    return guess if guess <= most else guess / 10
 
 
 def _binary(fact: Fact) -> Iterator[Fraction]:
@@ -200,7 +195,7 @@ def _with(fact: Fact, value: Fraction, half: Fraction) -> Fact:
     number, exact = fact.number, fact.interval.is_exact
     text = "" if exact else number.text  # a `~` in it would say that it is not exact
     quantity = Quantity(value, number.unit, value - half, value + half, (value,), text)
-    return replace(fact, number=quantity, digits=None, exact=exact)
+    return replace(fact, number=quantity, digits=None, between=None, exact=exact)
 
 
 def _edits(fact: Fact) -> Iterator[Correction]:

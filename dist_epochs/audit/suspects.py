@@ -11,8 +11,8 @@ from math import ceil, floor, prod
 
 from dist_epochs.arithmetic.quantity import Unit, json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
-from dist_epochs.audit.claim import Fact
 from dist_epochs.audit.expression import Expression, Number, evaluate, names_in, numbers_in, point_of
+from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.slips import TOLD, Correction, Factor, Slip, corrections, is_count, roughness
 from dist_epochs.errors import InputError
@@ -189,7 +189,7 @@ def _limit(numbers: Mapping[str, Fact], equation: Equation) -> Fraction:
 
 
 def _reach(fact: Fact, wanted: Sequence[tuple[Interval, Fraction]]) -> tuple[Fraction, Fraction] | None:
-    """Between which ends a number has to be multiplied to come near what its checks ask for; None if they say nothing."""
+    """What a number has to be multiplied by to come near what its checks ask for; None if they say nothing."""
     if not wanted:
         return None
     value = fact.number.value

@@ -164,16 +164,18 @@ class Table:
         return {"type": "object", "additionalProperties": self.each.schema()}
 
 
-def key(reader: Reader, default: Any = dataclasses.MISSING, *, also: str | None = None, null: bool = False) -> Any:
+def key(
+    reader: Reader, default: Any = dataclasses.MISSING, *, also: str | None = None, null: bool | None = None
+) -> Any:
     """Declare a setting.
 
     Args:
         reader: How it is read.
         default: Its value where it is absent; without one it is required.
         also: Another spelling of its name.
-        null: Whether `null` is a value of its own, beside the default.
+        null: Whether `null` may stand there, as a value of its own; default, where it is the default.
     """
-    metadata = {"reader": reader, "also": also, "null": null or default is None}
+    metadata = {"reader": reader, "also": also, "null": default is None if null is None else null}
     return field(default=default, metadata=metadata)
 
 
