@@ -192,7 +192,7 @@ def read_part(
         data: What stands in the file.
         place: Where.
         problems: Gets everything that is wrong.
-        fitting: Whether to ask for misfits.
+        fitting: Whether to ask for misfits, and to make the dataclass; else only the keys are read.
     """
     if not isinstance(data, Mapping):
         problems.append(Problem(place, f"it must be keys and values, not {data!r}"))
@@ -221,7 +221,7 @@ def read_part(
     misfits: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] | None = getattr(owner, "misfits", None)
     if fitting and misfits is not None:
         problems.extend(Problem((*place, *inner), message) for inner, message in misfits(values))
-    if len(problems) > before:
+    if len(problems) > before or not fitting:
         return None
     try:
         return owner(**values)
