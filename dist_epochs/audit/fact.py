@@ -129,6 +129,11 @@ class Fact:
         return f"{self.number.text} ({self.digits} digit{'s' * (self.digits > 1)})"
 
     @property
+    def origin(self) -> str | None:
+        """Of a number that was computed: from what, if it is known."""
+        return self.assumed or self.read_in if self.derived else None
+
+    @property
     def is_read(self) -> bool:
         """Whether it was read, in the work or elsewhere."""
         return not self.recalled and self.assumed is None

@@ -53,7 +53,7 @@ def _batch_facts(plan: Plan) -> Iterator[tuple[str, Any]]:
     if _has_batches(plan) or batch.ramp is not None or plan.loop is not None:
         yield "global_batch", _derived(largest, "the plan: its largest batch")
     else:
-        yield "global_batch", _exact(largest) if _has_own_steps(plan) else _derived(largest, "the recipe")
+        yield "global_batch", _exact(largest) if _has_own_steps(plan) else _derived(largest, "the recipe's batch")
 
 
 def _model_facts(plan: Plan) -> Iterator[tuple[str, Any]]:

@@ -75,8 +75,6 @@ def write_planned(document: Document, path: Path) -> None:
     if literal is None or problems:
         raise RecipeError.of([*problems, *_setting_problems(document)])
     problems += [*_name_problems(document, literal), *_setting_problems(document)]
-    if problems:
-        raise RecipeError.of(problems)
     readings = _readings(document, path, literal, problems)
     if problems:
         raise RecipeError.of(problems)
@@ -267,12 +265,20 @@ def _changes(document: Document) -> Iterator[tuple[str, Any]]:
             yield title, reading["set"]
 
 
+def _settings(changes: Any) -> dict[str, Any]:
+    """What a reading sets of the recipe."""
+    if not isinstance(changes, dict):
+        return {}
+    return {dotted: value for dotted, value in changes.items() if dotted.partition(".")[0] in SECTIONS}
+
+
 def _readings(document: Document, path: Path, literal: _Planned, problems: list[str]) -> dict[str, _Planned]:
     """The readings that change settings, planned."""
     found = {}
     for title, changes in _changes(document):
-        planned = _planned(document, path, changes, problems, title)
-        if planned is None:
+        known = _settings(changes)
+        planned = _planned(document, path, known, problems, title) if known else None
+        if planned is None or len(known) < len(changes):  # what is wrong is told
             continue
         where = f"{document.where(('readings', title, 'set'))}: readings.{title}.set"
         if planned == literal:

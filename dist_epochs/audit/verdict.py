@@ -99,6 +99,8 @@ class Audit:
         readings: All readings, the literal one first.
         suspects: Where the literal reading contradicts: single changes that would close it.
         missing: What would have to be known for what is stated, or for a verdict.
+        unsearched: Where the literal reading contradicts: the settings that facts were worked out from. Slips in them
+            are not searched.
     """
 
     id: str
@@ -108,6 +110,7 @@ class Audit:
     readings: tuple[Reading, ...]
     suspects: tuple[Suspect, ...] = ()
     missing: str | None = None
+    unsearched: tuple[str, ...] = ()
 
     @property
     def contrary(self) -> tuple[Reading, Check] | None:
@@ -146,6 +149,7 @@ class Audit:
             ],
             "suspects": [suspect.to_json() for suspect in self.suspects],
             "missing": self.missing,
+            "unsearched": list(self.unsearched),
             "notes": list(self.claim.notes),
         }
 
@@ -168,7 +172,15 @@ def audit_claim(name: str, claim: Claim) -> Audit:
         readings=readings,
         suspects=_suspects(readings[0]),
         missing=_missing(readings[0], claim.unknown, verdict),
+        unsearched=_unsearched(readings[0]),
     )
+
+
+def _unsearched(literal: Reading) -> tuple[str, ...]:
+    """What facts in contradictions were worked out from."""
+    wrong = [check for check in literal.checks if check.agreement is Agreement.CONTRADICTS]
+    derived = [fact for check in wrong for fact in check.facts.values() if fact.derived and fact.is_read]
+    return tuple(dict.fromkeys(fact.read_in for fact in derived if fact.read_in is not None))
 
 
 def _suspects(literal: Reading) -> tuple[Suspect, ...]:
