@@ -55,6 +55,11 @@ class Check:
         return any(not fact.is_read for fact in (*self.facts.values(), *([self.stated] if self.stated else [])))
 
     @property
+    def is_guessed_wrong(self) -> bool:
+        """Whether it contradicts, and a number in it was remembered or assumed."""
+        return self.agreement is Agreement.CONTRADICTS and self.is_unread
+
+    @property
     def ratio(self) -> float | None:
         """Derived ÷ stated."""
         if self.stated is None or not self.stated.number.value:
@@ -178,19 +183,20 @@ def audit_claim(name: str, claim: Claim) -> Audit:
 
 def _unsearched(literal: Reading) -> tuple[str, ...]:
     """What facts in contradictions were worked out from."""
-    wrong = [check for check in literal.checks if check.agreement is Agreement.CONTRADICTS]
+    wrong = [c for c in literal.checks if c.agreement is Agreement.CONTRADICTS and not c.is_guessed_wrong]
     derived = [fact for check in wrong for fact in check.facts.values() if fact.derived and fact.is_read]
     return tuple(dict.fromkeys(fact.read_in for fact in derived if fact.read_in is not None))
 
 
 def _suspects(literal: Reading) -> tuple[Suspect, ...]:
-    """What may be mistyped, where the literal reading contradicts."""
-    if literal.worst is not Agreement.CONTRADICTS:
+    """What may be mistyped, where the literal reading contradicts; what rests on a guess points at nobody."""
+    checks = [check for check in literal.checks if check.stated is not None and not check.is_guessed_wrong]
+    if not any(check.agreement is Agreement.CONTRADICTS for check in checks):
         return ()
-    stated = {f"stated {check.name}": check.stated for check in literal.checks if check.stated is not None}
-    facts = {name: fact for check in literal.checks for name, fact in check.facts.items()}
-    equations = (Equation(c.name, c.formula, f"stated {c.name}") for c in literal.checks if c.stated is not None)
-    return find_suspects(tuple(equations), {**facts, **stated})
+    stated = {f"stated {check.name}": check.stated for check in checks if check.stated is not None}
+    facts = {name: fact for check in checks for name, fact in check.facts.items()}
+    equations = tuple(Equation(check.name, check.formula, f"stated {check.name}") for check in checks)
+    return find_suspects(equations, {**facts, **stated})
 
 
 def _reading(claim: Claim, title: str | None) -> Reading:

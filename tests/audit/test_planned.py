@@ -182,7 +182,7 @@ def test_a_guessed_utilization_accuses_nobody(tmp_path):
     assert (str(outside.verdict), outside.suspects) == ("underdetermined", ())
     stated = PRICED.replace("A100-80GB", "A100-80GB, mfu: 40%")
     assert str(audit(tmp_path, stated.replace('"150"', '"500"')).verdict) == "inconsistent"
-    assert str(audit(tmp_path, stated.replace('"150"', '"142"')).verdict) == "consistent-with-rounding"
+    assert str(audit(tmp_path, stated.replace('"150"', '"142"')).verdict) == "consistent"
 
 
 def test_a_budget_that_rests_on_a_guess_accuses_nobody(tmp_path):
