@@ -9,14 +9,15 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.pricing import Speed
+from dist_epochs.plan.pricing import GUESSED_MFU, Speed
 
 __all__ = ["drawn_formula", "plan_facts", "plan_formulas"]
 
 MOST_STRETCHES = 8
 """Stretches of equal steps that are written out one by one; with more, their sums come from the plan."""
 
-GUESS = "no utilization is stated; 30 to 45 % is a guess"
+GUESS = f"a guess of the utilization, {' to '.join(f'{float(end):.0%}' for end in GUESSED_MFU)}"
+"""Why a number is assumed that rests on it."""
 
 
 def plan_facts(plan: Plan) -> Iterator[tuple[str, Any]]:
