@@ -67,6 +67,7 @@ _QUANTITY = re.compile(
     rf"\s*(?P<about>~|about\b|approximately\b)?\s*(?P<product>{_PRODUCT})\s*(?P<unit>[A-Za-z ]*?)"
     r"\s*(?:(?:/|\bper\b|\ba\b|\ban\b)\s*(?:batch|step|epoch))?\s*",
 )
+_HEXADECIMAL = re.compile(r"(?<![\d.,_])0[xX][0-9A-Fa-f]")
 _PIECE = re.compile(rf"(?P<sign>[x×*/])?\s*(?P<number>{_NUMBER})(?:\*\*(?P<power>\d+))?\s*(?P<scale>{_SCALE}|%)?")
 
 
@@ -151,7 +152,7 @@ def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "num
     spelling = str(text).strip()
     if len(spelling) > LONGEST_SPELLING:
         raise QuantityError(f"{what} {spelling[:20]!r}… has {len(spelling)} characters, which is no number")
-    match = _QUANTITY.fullmatch(spelling)
+    match = None if _HEXADECIMAL.search(spelling) else _QUANTITY.fullmatch(spelling)
     if match is None or isinstance(text, bool):
         raise QuantityError(f"{what} {spelling!r} is not a number.{_hint(spelling)}")
     found = _unit(match["unit"], spelling, what)
@@ -257,6 +258,8 @@ def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:
 
 
 def _hint(spelling: str) -> str:
+    if _HEXADECIMAL.search(spelling):
+        return " It looks hexadecimal; write it with decimal digits."
     if re.search(r"\d\s*G\b", spelling):
         return " For 10⁹ write B, for 2³⁰ write Gi."
     if re.search(r"\d\s*[mbt]\b", spelling):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from dist_epochs.audit.claim import Fact
+from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.interval import Interval
 
 __all__ = ["Agreement", "agreement_of"]

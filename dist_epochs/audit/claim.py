@@ -4,48 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
-from dist_epochs.audit.expression import names_in, parse_expression
-from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.planned import PLANNED, write_planned
+from dist_epochs.arithmetic.quantity import Unit
+from dist_epochs.audit.expression import evaluate, names_in, parse_expression
+from dist_epochs.audit.fact import Fact, FactReader
+from dist_epochs.audit.planned import PLANNED, UNITS, write_planned
 from dist_epochs.errors import InputError
-from dist_epochs.plan.keys import Choice, Many, Part, Place, Problem, Table, Value, key, nearest
-from dist_epochs.plan.recipe.values import COUNT, FLAG, TEXT
+from dist_epochs.plan.keys import Many, Part, Table, Value, key, nearest
+from dist_epochs.plan.recipe.values import FLAG, TEXT
 from dist_epochs.plan.yaml_reader import Document, RecipeError
 
 __all__ = ["LITERAL", "CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
 
-SETTINGS = (Unit.STEP, Unit.SAMPLE, Unit.POSITION, Unit.DEVICE)
-"""What a run was told is exact, unless it is written with `~`: `1M steps`, `256 sequences`."""
+COUNTED = {
+    **UNITS,
+    "words": (Unit.WORD,),
+    "documents": (Unit.DOCUMENT,),
+    "devices": (Unit.DEVICE,),
+    **dict.fromkeys(("hours", "days", "device_hours", "gpu_hours", "flops", "parameters", "price"), ()),
+}
+"""What the stated number of a check may count, if the check is called by a word for what is counted."""
 
 LITERAL = "as printed"
 """Name of the reading that takes everything as it stands."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-LABELS = ("hours", "days", "bytes", "parameters", "FLOPs", "TPUs", "pairs", "seconds", "years")
-"""What numbers of claims count beside the project's own units; their names are the facts' own."""
-
-_LABEL = re.compile(rf"\s*({'|'.join(rf'{label[:-1]}s?' for label in LABELS)})\s*$", re.IGNORECASE)
-_BYTES = re.compile(r"(?<=\d)\s*([KMGT])B\s*$")
-ABOUT = ("~", "≈", "about", "approx")
-_ABOUT = re.compile(r"^\s*(≈|approx\.?)\s*")
-_BYTE_SCALES = {"K": "K", "M": "M", "G": "B", "T": "T"}
-
-
-def _number(data: Any) -> Quantity:
-    """A number in any spelling of papers; labels that are no unit here are left to the fact's name."""
-    if not isinstance(data, str):
-        return parse(data, what="the number")
-    text = _ABOUT.sub("~", _LABEL.sub("", data))
-    text = _BYTES.sub(lambda match: _BYTE_SCALES[match[1]], text)
-    return replace(parse(text, what="the number"), text=data.strip())
 
 
 def _formula(data: Any) -> str:
@@ -55,99 +41,10 @@ def _formula(data: Any) -> str:
     return str(data)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """A number, as precise as it was printed."""
-
-    number: Quantity = key(Value(_number, least=0))
-    """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`, `60K hours`, `160GB`."""
-    exact: bool | None = key(FLAG, None)
-    """Whether it has no play. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest has
-    half a unit of the last digit written, or a whole one with `~`."""
-    digits: int | None = key(COUNT, None)
-    """Significant digits it was printed with, where its spelling has others: `300B` that is rounded to one digit."""
-    rounded: Literal["nearest", "down"] = key(Choice(("nearest", "down")), "nearest")
-    """How it was shortened when it was printed."""
-    derived: bool = key(FLAG, False)
-    """Whether it was computed here from others, and printed nowhere: then it cannot be a slip."""
-    read_in: str | None = key(TEXT, None)
-    """Where it was read, if not in the work cited."""
-    recalled: bool = key(FLAG, False)
-    """Whether it was remembered and not read. Such a number can carry no accusation."""
-    assumed: str | None = key(TEXT, None)
-    """If it is stated nowhere: why it was taken. Such a number can carry no accusation either."""
-
-    def __post_init__(self) -> None:
-        if (self.read_in is not None) + self.recalled + (self.assumed is not None) > 1:
-            raise InputError(
-                "a number is read somewhere, recalled or assumed; keep one of read_in, recalled and assumed"
-            )
-
-    @property
-    def printed(self) -> str:
-        """Its spelling, with the digits that it really has where the file says so."""
-        if self.digits is None:
-            return self.number.text
-        return f"{self.number.text} ({self.digits} digit{'s' * (self.digits > 1)})"
-
-    @property
-    def is_read(self) -> bool:
-        """Whether it was read, in the work or elsewhere."""
-        return not self.recalled and self.assumed is None
-
-    @property
-    def interval(self) -> Interval:
-        """What the number may be."""
-        number = self.number
-        if self.exact or (
-            self.exact is None and self.digits is None and number.unit in SETTINGS and not self._is_about
-        ):
-            return Interval.exact(number.value)
-        if self.rounded == "down":
-            return Interval(number.value, number.value, number.value + 2 * self._half)
-        play = self._half * (2 if self._is_about else 1)
-        low = number.value - play
-        if low <= 0 < number.value:  # what is counted is above zero, however roughly it is written
-            low = number.value / 2
-        return Interval(number.value, low, number.value + play)
-
-    def is_printed_for(self, value: Fraction) -> bool:
-        """Whether a value is printed as this number, with the digits it has; `~` makes no difference here."""
-        number = self.number
-        if self.exact:
-            return value == number.value
-        if self.rounded == "down":
-            return number.value <= value < number.value + 2 * self._half
-        return number.value - self._half <= value <= number.value + self._half
-
-    @property
-    def _is_about(self) -> bool:
-        return self.number.text.startswith(ABOUT)
-
-    @property
-    def _half(self) -> Fraction:
-        """Half a unit of the last digit."""
-        number = self.number
-        if self.digits is None:
-            return (number.high - number.value) / (2 if self._is_about else 1)
-        unit = Fraction(1)
-        while unit * 10 <= number.value:
-            unit *= 10
-        while unit > number.value:
-            unit /= 10
-        return unit / Fraction(10) ** (self.digits - 1) / 2
-
-
-class FactReader:
-    """A fact as its number alone, or with more to say."""
-
-    def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
-        """Read either form."""
-        return Part(Fact).read(data if isinstance(data, Mapping) else {"number": data}, place, problems)
-
-    def schema(self) -> dict[str, Any]:
-        """JSON schema of either form."""
-        return {"anyOf": [{"type": ["string", "number"]}, Part(Fact).schema()]}
+def _year(data: Any) -> int:
+    if isinstance(data, bool) or not isinstance(data, int):
+        raise ValueError(f"it must be a whole year, such as 2019, not {data!r}. Nothing was rounded")
+    return data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +53,7 @@ class Citation:
 
     authors: str | None = key(TEXT, None)
     """Who."""
-    year: int | None = key(Value(int, ("integer",)), None)
+    year: int | None = key(Value(_year, ("integer",)), None)
     """When."""
     arxiv: str | None = key(TEXT, None)
     """arXiv number."""
@@ -174,7 +71,7 @@ class CheckText:
 
     formula: str | None = key(Value(_formula), None)
     """Numbers and names of facts with + - * / ** and brackets. In a reading, without it, that of the claim."""
-    stated: Fact | None = key(FactReader(), None)
+    stated: Fact | None = key(FactReader(), None, null=False)
     """What the work says it is; without it the check only informs."""
 
 
@@ -230,7 +127,7 @@ class Claim:
             if not _NAME.fullmatch(name):
                 yield ("facts", name), "it cannot stand in a formula; use letters, digits and _"
         for name, check in checks.items():
-            for message in _formula_problems(check, facts, needed=True):
+            for message in (*_formula_problems(check, facts, needed=True), *_unit_problems(name, check)):
                 yield ("checks", name), message
         for title, reading in (values.get("readings") or {}).items():
             if title == LITERAL:
@@ -244,8 +141,12 @@ def _reading_misfits(
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     known = {**facts, **(reading.facts or {})}
     for name, check in (reading.checks or {}).items():
-        for message in _formula_problems(check, known, needed=name not in checks):
+        base = checks.get(name)
+        for message in (*_formula_problems(check, known, name not in checks, base), *_unit_problems(name, check)):
             yield ("checks", name), message
+    for name, check in checks.items() if reading.facts else ():
+        if check is not None and name not in (reading.checks or {}):
+            yield from (((), f"checks.{name}: {message}") for message in _value_problems(check.formula, known))
     if reading.set is not None:  # a recipe's are written into facts before
         yield ("set",), "it changes settings of a recipe, and this claim is none; use facts and checks"
     for name in reading.assumes or {}:
@@ -254,16 +155,41 @@ def _reading_misfits(
             yield ("assumes", name), message
 
 
-def _formula_problems(check: CheckText | None, facts: Mapping[str, Any], needed: bool) -> Iterator[str]:
+def _formula_problems(
+    check: CheckText | None, facts: Mapping[str, Any], needed: bool, base: CheckText | None = None
+) -> Iterator[str]:
     if check is None:
         return
     if check.formula is None:
         if needed:
             yield "formula is missing"
+        elif base is not None:
+            yield from _value_problems(base.formula, facts)
         return
-    for name in names_in(parse_expression(check.formula)):
-        if name not in facts:
-            yield f"there is no fact {name!r}{nearest(name, facts)}"
+    unknown = [name for name in names_in(parse_expression(check.formula)) if name not in facts]
+    yield from (f"there is no fact {name!r}{nearest(name, facts)}" for name in unknown)
+    if not unknown:
+        yield from _value_problems(check.formula, facts)
+
+
+def _value_problems(formula: str | None, facts: Mapping[str, Fact | None]) -> Iterator[str]:
+    """Why a formula has no value, if it and all facts in it could be read."""
+    expression = parse_expression(formula) if formula is not None else None
+    if expression is None or any(facts.get(name) is None for name in names_in(expression)):
+        return
+    try:
+        evaluate(expression, {name: fact.interval for name, fact in facts.items() if fact is not None})
+    except InputError as error:
+        yield f"the formula {formula!r}: {error}"
+
+
+def _unit_problems(name: str, check: CheckText | None) -> Iterator[str]:
+    """A check that is called tokens states tokens, if it says what it counts."""
+    known = COUNTED.get(name.lower().replace(" ", "_"))
+    unit = check.stated.number.unit if check is not None and check.stated is not None else None
+    if check is not None and check.stated is not None and known is not None and unit not in (None, *known):
+        wanted = f"it counts {' or '.join(f'{each}s' for each in known)}" if known else "it has no such unit"
+        yield f"{check.stated.number.text} counts {unit}s, and the check is called {name}: {wanted}. Rename one of them"
 
 
 def read_claim(path: Path) -> Claim:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -20,7 +20,7 @@ from itertools import product as combinations
 from typing import Literal, TypeVar
 
 from dist_epochs.arithmetic.quantity import parse
-from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.interval import LARGEST_POWER, Interval
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import nearest
 
@@ -46,6 +46,10 @@ LARGEST = 10**60
 MOST_CORNERS = 6
 """Names with play that stand more than once and whose ends are tried one by one; with more, they get the wider play of
 intervals combined step by step, which is exact for names that stand once."""
+MOST_BOXES = 64
+"""Combinations of ends and pieces that are tried."""
+MOST_BITS = 20_000
+"""Of numbers on the way to a formula's value."""
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[KMBTk]i?(?![A-Za-z0-9_]))?%?)"
@@ -106,8 +110,8 @@ def parse_expression(text: str) -> Expression:
 def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
     """The value of a formula, with the play of its facts.
 
-    A fact that stands twice has one value at a time: the ends are those over all combinations of the facts' own
-    ends, so a formula is not given more play than it has.
+    A fact that stands twice has one value at a time: where it pushes the formula one way, the ends are those at its
+    own ends, so a formula is not given more play than it has. It is never given less.
 
     Raises:
         InputError: If a name is no fact, or something is divided by zero.
@@ -121,21 +125,128 @@ def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
     for name in names_in(expression):
         if name not in facts:
             raise InputError(f"there is no fact {name!r}{nearest(name, facts)}")
-    uses = Counter(_uses(expression))
-    loose = [name for name in uses if uses[name] > 1 and not facts[name].is_exact]
     try:
         point = point_of(expression, {name: fact.point for name, fact in facts.items()})
     except ZeroDivisionError:
         raise InputError("a division by zero") from None
     if abs(point) > LARGEST or 0 < abs(point) < Fraction(1, LARGEST):
         raise InputError("the formula's value is beyond anything that is counted")
-    if len(loose) > MOST_CORNERS:
-        loose = []
-    found = []
-    for corner in combinations(*([facts[name].low, facts[name].high] for name in loose)):
-        settled = dict(facts) | {name: Interval.exact(end) for name, end in zip(loose, corner, strict=True)}
-        found.append(_value(expression, settled, _exact))
+    uses = Counter(_uses(expression))
+    loose = [name for name in uses if uses[name] > 1 and not facts[name].is_exact]
+    found = list(_pieces(expression, facts, loose))
     return Interval(point, min(end.low for end in found), max(end.high for end in found))
+
+
+def _pieces(expression: Expression, facts: Mapping[str, Interval], loose: Sequence[str]) -> Iterator[Interval]:
+    """Values that together hold every value of a formula.
+
+    Of a name that stands more than once and only ever pushes the formula one way, the two ends are enough. Another
+    one, as in p × (1 - p), may do its utmost in between: its range is cut into pieces, and each is combined step by
+    step, which gives too much play rather than too little.
+    """
+    if not loose:
+        yield _value(expression, facts, _exact)
+        return
+    _check_divisors(expression, facts)
+    ends = [name for name in loose if _is_monotone(expression, name, facts)]
+    if len(ends) > MOST_CORNERS:
+        ends = []
+    cut = [name for name in loose if name not in ends]
+    number = max(1, int((MOST_BOXES >> len(ends)) ** (1 / max(1, len(cut)))))
+    parts = [
+        *([Interval.exact(facts[name].low), Interval.exact(facts[name].high)] for name in ends),
+        *(list(facts[name].cut(number)) for name in cut),
+    ]
+    for chosen in combinations(*parts):
+        yield _value(expression, dict(facts) | dict(zip((*ends, *cut), chosen, strict=True)), _exact)
+
+
+def _check_divisors(expression: Expression, facts: Mapping[str, Interval]) -> None:
+    """Refuse a divisor that may be zero somewhere in between.
+
+    Raises:
+        InputError: If there is one.
+    """
+    match expression:
+        case Binary(sign, left, right):
+            _check_divisors(left, facts)
+            _check_divisors(right, facts)
+            if sign == "/":
+                divisor = evaluate(right, facts)
+                if divisor.low <= 0 <= divisor.high:
+                    raise InputError("a division by a number that may be zero")
+        case Power(base, _):
+            _check_divisors(base, facts)
+
+
+def _is_monotone(expression: Expression, name: str, facts: Mapping[str, Interval]) -> bool:
+    """Whether a fact pushes a formula one way all over its range, whatever the others are within theirs.
+
+    A quotient of two straight lines does, and what has a slope of one sign.
+    """
+    if max(_degrees(expression, name)) <= 1:
+        return True
+    try:
+        slope = _value(
+            expression, {other: _Slope.of(fact, other == name) for other, fact in facts.items()}, _flat
+        ).slope
+    except InputError:
+        return False
+    return slope.low >= 0 or slope.high <= 0
+
+
+def _degrees(expression: Expression, name: str) -> tuple[int, int]:
+    """Of a formula as one fraction: how often a fact is multiplied into what is above, and into what is below."""
+    match expression:
+        case Name(other):
+            return int(other == name), 0
+        case Power(base, exponent):
+            above, below = _degrees(base, name)
+            return above * exponent, below * exponent
+        case Binary(sign, left, right):
+            (above, below), (other_above, other_below) = _degrees(left, name), _degrees(right, name)
+            match sign:
+                case "*":
+                    return above + other_above, below + other_below
+                case "/":
+                    return above + other_below, below + other_above
+            return max(above + other_below, other_above + below), below + other_below
+    return 0, 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Slope:
+    """A formula's value, and how fast it grows with one of its facts."""
+
+    value: Interval
+    slope: Interval
+
+    @classmethod
+    def of(cls, fact: Interval, is_it: bool) -> _Slope:
+        return cls(fact, Interval.exact(int(is_it)))
+
+    def __add__(self, other: _Slope) -> _Slope:
+        return _Slope(self.value + other.value, self.slope + other.slope)
+
+    def __sub__(self, other: _Slope) -> _Slope:
+        return _Slope(self.value - other.value, self.slope - other.slope)
+
+    def __mul__(self, other: _Slope) -> _Slope:
+        return _Slope(self.value * other.value, self.slope * other.value + other.slope * self.value)
+
+    def __truediv__(self, other: _Slope) -> _Slope:
+        above = self.slope * other.value - other.slope * self.value
+        return _Slope(self.value / other.value, above / (other.value * other.value))
+
+    def __pow__(self, exponent: int) -> _Slope:
+        if exponent == 0:
+            return _flat("1")
+        times = Interval.exact(exponent) * self.value ** (exponent - 1)
+        return _Slope(self.value**exponent, times * self.slope)
+
+
+def _flat(text: str) -> _Slope:
+    return _Slope(_exact(text), Interval.exact(0))
 
 
 def names_in(expression: Expression) -> tuple[str, ...]:
@@ -201,7 +312,7 @@ def _uses(expression: Expression) -> Iterator[str]:
                 yield from (name,) * max(1, min(exponent, 2))
 
 
-Field = TypeVar("Field", Fraction, Interval)
+Field = TypeVar("Field", Fraction, Interval, _Slope)
 
 
 def _value(expression: Expression, facts: Mapping[str, Field], number: Callable[[str], Field]) -> Field:
@@ -211,7 +322,13 @@ def _value(expression: Expression, facts: Mapping[str, Field], number: Callable[
         case Name(name):
             return facts[name]
         case Power(base, exponent):
-            return _value(base, facts, number) ** exponent
+            whole = _value(base, facts, number)
+            if (
+                isinstance(whole, Fraction)
+                and exponent * (whole.numerator * whole.denominator).bit_length() > MOST_BITS
+            ):
+                raise InputError("the formula's value is beyond anything that is counted")
+            return whole**exponent
         case Binary(sign, left, right):
             one, two = _value(left, facts, number), _value(right, facts, number)
             match sign:
@@ -223,6 +340,10 @@ def _value(expression: Expression, facts: Mapping[str, Field], number: Callable[
                     return one * two
             return one / two
     raise AssertionError(expression)
+
+
+def _bits(number: Fraction) -> int:
+    return (number.numerator * number.denominator).bit_length()
 
 
 def _exact(text: str) -> Interval:
@@ -282,7 +403,14 @@ class _Parser:
             self.refuse("a whole exponent")
         assert match is not None
         self.at = match.end()
-        return Power(base, int(match["number"]))
+        return Power(base, self.exponent(match["number"]))
+
+    def exponent(self, digits: str) -> int:
+        if len(digits) > len(str(LARGEST_POWER)) or int(digits) > LARGEST_POWER:
+            raise InputError(
+                f"the formula {self.text!r} has a power of {digits}: exponents from 0 to {LARGEST_POWER} are read"
+            )
+        return int(digits)
 
     def atom(self) -> Expression:
         match = self.peek()

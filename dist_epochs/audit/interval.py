@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from dist_epochs.arithmetic.quantity import Quantity
 from dist_epochs.errors import InputError
 
-__all__ = ["Interval"]
+__all__ = ["LARGEST_POWER", "Interval", "power_of_ten"]
 
 LARGEST_POWER = 200
+"""Exponents beyond this are typing errors."""
+
+
+def power_of_ten(most: Fraction) -> Fraction:
+    """The largest power of ten that is no larger than a number above zero.
+
+    Examples:
+        >>> power_of_ten(Fraction(512)), power_of_ten(Fraction(1, 20))
+        (Fraction(100, 1), Fraction(1, 100))
+    """
+    guess = Fraction(10) ** (len(str(most.numerator)) - len(str(most.denominator)))
+    return guess if guess <= most else guess / 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,13 @@ class Interval:
     def holds(self, number: Fraction) -> bool:
         """Whether a number lies in it."""
         return self.low <= number <= self.high
+
+    def cut(self, parts: int) -> Iterator[Interval]:
+        """Equal pieces of it, end to end."""
+        width = (self.high - self.low) / parts
+        for number in range(parts):
+            low, high = self.low + number * width, self.low + (number + 1) * width
+            yield Interval((low + high) / 2, low, high)
 
     def __add__(self, other: Interval) -> Interval:
         return Interval(self.point + other.point, self.low + other.low, self.high + other.high)

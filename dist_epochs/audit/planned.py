@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dist_epochs.arithmetic.batch import BatchError
 from dist_epochs.arithmetic.quantity import Unit, parse
+from dist_epochs.audit.fact import FactReader
 from dist_epochs.audit.plan_facts import plan_facts, plan_formulas
-from dist_epochs.plan.keys import nearest
-from dist_epochs.plan.plan import Plan
+from dist_epochs.audit.source_facts import EPOCHS_OF, SUM_OF_EPOCHS, SUM_OF_WEIGHTS, SourceFacts
+from dist_epochs.errors import InputError
+from dist_epochs.plan.keys import Place, Problem, nearest
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.recipe import make_recipe
 from dist_epochs.plan.yaml_reader import Document, RecipeError
 
-__all__ = ["PLANNED", "write_planned"]
+__all__ = ["PLANNED", "UNITS", "write_planned"]
 
 SECTIONS = ("corpus", "batch", "budget", "phases", "model", "hardware", "precision")
 """The sections of a recipe that a claim may have."""
@@ -39,7 +44,7 @@ NEEDS = {
 }
 """What may be stated of a plan, and what it cannot be derived without."""
 
-UNITS = {
+UNITS: Mapping[str, tuple[Unit, ...]] = {
     "steps": (Unit.STEP,),
     "micro_steps": (Unit.STEP,),
     "samples": (Unit.SAMPLE,),
@@ -54,61 +59,162 @@ UNITS = {
 def write_planned(document: Document, path: Path) -> None:
     """Plan the recipe in a claim file, and write facts and checks in its place.
 
-    A reading's `set` changes settings of the recipe, by dotted keys; its facts are those of that plan. A fact of the
-    claim that has the name and the number of one of the plan's says more about it: its digits, where it was read.
+    A reading's `set` changes settings of the recipe, by dotted keys; its facts and checks are those of that plan. A
+    fact of the claim that has the name and the number of one of the plan's says more about it: its digits, where it
+    was read.
 
     Args:
         document: The claim file.
         path: Where it lies, for messages.
 
     Raises:
-        RecipeError: If the recipe is none, or something is stated that a plan does not know.
+        RecipeError: With everything that is wrong with the recipe, what is stated of it, and its readings.
     """
-    stated = document.data.get("stated")
-    problems = list(_stated_problems(document, stated))
-    try:
-        _state_the_batch(document)
-        plan = _plan(document, path, {})
-    except RecipeError as error:
-        raise RecipeError.of([*str(error).split("\n"), *problems]) from None
-    facts = dict(plan_facts(plan))
-    problems += _name_problems(document, facts)
+    problems = [*_batch_problems(document), *_stated_problems(document)]
+    literal = _planned(document, path, {}, problems)
+    if literal is None or problems:
+        raise RecipeError.of([*problems, *_setting_problems(document)])
+    problems += [*_name_problems(document, literal), *_setting_problems(document)]
+    readings = _readings(document, path, literal, problems)
     if problems:
         raise RecipeError.of(problems)
-    for name, fact in facts.items():
-        if document.get(("facts", name)) is None:
-            document.put(("facts", name), fact, document.where(("corpus",)))
-    _write_checks(document, plan)
-    _write_readings(document, path, facts)
+    _write_literal(document, literal)
+    for title, planned in readings.items():
+        _write_reading(document, title, planned, literal)
     for name in PLANNED & set(document.data):
         del document.data[name]
 
 
-def _stated_problems(document: Document, stated: Any) -> Iterator[str]:
-    """What is stated that no plan knows, or in other units."""
-    where = document.where(("stated",))
-    if not isinstance(stated, dict):
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A recipe, planned: facts by name, and the formulas of what is stated, by the names of the checks."""
+
+    facts: Mapping[str, Any]
+    formulas: Mapping[str, str]
+
+
+def _planned(
+    document: Document, path: Path, changes: Mapping[str, Any], problems: list[str], title: str = ""
+) -> _Planned | None:
+    """The recipe with a reading's changes; None and problems if it is none."""
+    recipe = _changed(document, changes, problems, title)
+    if recipe is None:
+        return None
+    try:
+        plan = make_plan(make_recipe(recipe, path))
+    except RecipeError as error:
+        problems += str(error).split("\n")
+        return None
+    except InputError as error:
+        where = document.where(("readings", title, "set")) if changes else _where(document, error)
+        problems.append(f"{where}: {error}")
+        return None
+    stated = document.data.get("stated")
+    if not isinstance(stated, dict):  # told elsewhere
+        return None
+    facts, formulas = dict(plan_facts(plan)), _formulas(stated, plan_formulas(plan))
+    rows = stated.get("sources")
+    if isinstance(rows, dict) and plan.recipe.corpus.sources:
+        sources = SourceFacts(plan, recipe)
+        facts, formulas = facts | dict(sources.facts()), formulas | sources.formulas(rows)
+    return _Planned(facts, formulas)
+
+
+def _changed(document: Document, changes: Mapping[str, Any], problems: list[str], title: str) -> Document | None:
+    """The recipe in a claim, with a reading's changes; None and problems if these cannot be made."""
+    recipe = document.copy()
+    recipe.data = {name: value for name, value in recipe.data.items() if name in SECTIONS}
+    before = len(problems)
+    for dotted, value in changes.items():
+        try:
+            recipe.change(dotted, value, document.where(("readings", title, "set", dotted)))
+        except RecipeError as error:
+            problems.append(str(error))
+    return recipe if len(problems) == before else None
+
+
+def _where(document: Document, error: InputError) -> str:
+    """Where the settings stand that the planner refuses: those it names, or the batch."""
+    named = re.match(r"[a-z_]+(\.\w+)*", str(error))
+    place: Place = tuple(int(part) if part.isdigit() else part for part in named[0].split(".")) if named else ()
+    if place and place[0] in SECTIONS:
+        return document.where(place)
+    return document.where(("batch",) if isinstance(error, BatchError) else ())
+
+
+def _formulas(stated: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
+    """How what is stated follows, by its names; what cannot be derived is left out."""
+    names = {name: name for name in stated if name != "sources"}
+    if _unit(stated.get("global_batch")) in (Unit.TOKEN, Unit.POSITION):
+        names["global_batch"] = "global_batch_positions"
+    return {name: known[derived] for name, derived in names.items() if derived in known}
+
+
+def _batch_problems(document: Document) -> Iterator[str]:
+    """A global batch beside all of its factors is a statement about them: it is checked, not refused."""
+    batch, stated = document.data.get("batch"), document.data.get("stated")
+    if not isinstance(batch, dict) or not isinstance(stated, dict):
+        return
+    if {"global_batch", "devices", "per_device", "gradient_accumulation"} <= set(batch):
+        where = document.where(("batch", "global_batch"))
+        value = batch.pop("global_batch")
+        if "global_batch" in stated:
+            yield f"{where}: batch.global_batch and stated.global_batch: keep one"
+        else:
+            document.put(("stated", "global_batch"), value, where)
+
+
+def _stated_problems(document: Document) -> Iterator[str]:
+    """What is stated that cannot be read, that no plan knows, or in other units."""
+    stated, where = document.data.get("stated"), document.where(("stated",))
+    if not isinstance(stated, dict) or not stated:
         yield f"{where}: stated: names and values of what the work says comes out" + (
-            "" if stated is None else f", not {stated!r}"
+            f", not {stated!r}" if stated else "; it is empty"
         )
         return
     for name, value in stated.items():
-        where = document.where(("stated", name))
         if name == "sources":
-            continue
-        if name not in NEEDS:
+            yield from _source_problems(document, value)
+        elif name not in NEEDS:
+            where = document.where(("stated", name))
             yield f"{where}: stated.{name}: a plan does not know it{nearest(name, (*NEEDS, 'sources'))}"
-            continue
-        unit, known = _unit(value), UNITS.get(name, ())
-        if unit is not None and unit not in known:
-            wanted = f"it counts {' or '.join(f'{each}s' for each in known)}" if known else "it has no such unit"
-            yield f"{where}: stated.{name}: {value!s} counts {unit}s; {wanted}"
+        else:
+            yield from _number_problems(document, ("stated", name), value, UNITS.get(name, ()))
+
+
+def _number_problems(document: Document, place: Place, value: Any, known: Sequence[Unit]) -> Iterator[str]:
+    name, where = ".".join(map(str, place)), document.where(place)
+    if value is None:
+        yield f"{where}: {name}: it is empty"
+        return
+    found: list[Problem] = []
+    FactReader().read(value, place, found)
+    for problem in found:
+        said = "" if problem.names_place else f"{'.'.join(map(str, problem.place))}: "
+        yield f"{document.where(problem.place)}: {said}{problem.message}"
+    unit = _unit(value)
+    if unit is not None and unit not in known:
+        wanted = f"it counts {' or '.join(f'{each}s' for each in known)}" if known else "it has no such unit"
+        yield f"{where}: {name}: {_number(value)!s} counts {unit}s; {wanted}"
+
+
+def _source_problems(document: Document, rows: Any) -> Iterator[str]:
+    where, sources = document.where(("stated", "sources")), document.get(("corpus", "sources"))
+    if not isinstance(rows, dict) or not rows or not isinstance(sources, dict):
+        yield f"{where}: stated.sources: the epochs of each of corpus.sources, by name"
+        return
+    for name, value in rows.items():
+        place = ("stated", "sources", name)
+        if name not in sources:
+            hint = nearest(str(name), sources)
+            yield f"{document.where(place)}: stated.sources.{name}: there is no source {name!r}{hint}"
+        yield from _number_problems(document, place, value, (Unit.EPOCH,))
 
 
 def _unit(value: Any) -> Unit | None:
     try:
         return parse(_number(value)).unit
-    except ValueError:  # read again, and told, as a fact
+    except ValueError:  # told as a fact that cannot be read
         return None
 
 
@@ -116,13 +222,13 @@ def _number(value: Any) -> Any:
     return value.get("number", "") if isinstance(value, Mapping) else value
 
 
-def _name_problems(document: Document, facts: Mapping[str, Any]) -> Iterator[str]:
-    for name, fact in facts.items():
+def _name_problems(document: Document, planned: _Planned) -> Iterator[str]:
+    for name, fact in planned.facts.items():
         own = document.get(("facts", name))
         if own is not None and not _same(_number(own), _number(fact)):
             where = document.where(("facts", name))
             yield f"{where}: facts.{name}: the recipe's plan has {_number(fact)} under this name; choose another"
-    for name in document.data["stated"]:
+    for name in planned.formulas:
         if document.get(("checks", name)) is not None:
             yield f"{document.where(('checks', name))}: checks.{name} and stated.{name}: keep one"
 
@@ -134,76 +240,93 @@ def _same(one: Any, other: Any) -> bool:
         return True
 
 
-def _state_the_batch(document: Document) -> None:
-    """A global batch beside all of its factors is a statement about them: it is checked, not refused."""
-    batch, stated = document.data.get("batch"), document.data.get("stated")
-    if not isinstance(batch, dict) or not isinstance(stated, dict):
-        return
-    if {"global_batch", "devices", "per_device", "gradient_accumulation"} <= set(batch):
-        where = document.where(("batch", "global_batch"))
-        value = batch.pop("global_batch")
-        if "global_batch" in stated:
-            raise RecipeError(f"{where}: batch.global_batch and stated.global_batch: keep one")
-        document.put(("stated", "global_batch"), value, where)
+def _setting_problems(document: Document) -> Iterator[str]:
+    """Keys of readings' `set` that are no settings of the recipe."""
+    for title, changes in _changes(document):
+        place = ("readings", title, "set")
+        if not isinstance(changes, dict) or not changes:
+            yield f"{document.where(place)}: readings.{title}.set: it must be keys and values"
+            continue
+        for dotted in changes:
+            first = dotted.partition(".")[0]
+            if first not in SECTIONS:
+                instead = {"stated": "checks", "facts": "facts", "checks": "checks"}.get(first)
+                hint = f"; say so in readings.{title}.{instead}" if instead else f"; those are {', '.join(SECTIONS)}"
+                where = document.where((*place, dotted))
+                said = f"readings.{title}.set.{dotted}: it is no setting that a claim's numbers follow from"
+                yield f"{where}: {said}{hint}"
 
 
-def _plan(document: Document, path: Path, changes: Mapping[str, Any]) -> Plan:
-    recipe = document.copy()
-    recipe.data = {name: value for name, value in recipe.data.items() if name in SECTIONS}
-    for key, value in changes.items():
-        recipe.override(f"{key}={value}")
-    return make_plan(make_recipe(recipe, path))
-
-
-def _write_checks(document: Document, plan: Plan) -> None:
-    formulas, stated = plan_formulas(plan), document.data["stated"]
-    rows = stated.pop("sources", None)
-    if rows is not None:
-        _write_sources(document, plan, rows, formulas)
-    for name, value in stated.items():
-        formula, where = formulas.get(name), document.where(("stated", name))
-        if name == "global_batch" and _unit(value) in (Unit.TOKEN, Unit.POSITION):
-            formula = formulas.get("global_batch_positions")
-        if formula is not None:
-            document.put(("checks", name), {"formula": formula, "stated": value}, where)
-        else:
-            document.put(("unknown", name), NEEDS[name], where)
-
-
-def _write_readings(document: Document, path: Path, facts: Mapping[str, Any]) -> None:
-    """The facts that a reading's settings change."""
+def _changes(document: Document) -> Iterator[tuple[str, Any]]:
+    """The readings that set something, and what."""
     readings = document.data.get("readings")
     for title, reading in readings.items() if isinstance(readings, dict) else ():
-        changes = reading.pop("set", None) if isinstance(reading, dict) else None
-        where = document.where(("readings", title))
-        if changes is not None and not isinstance(changes, dict):
-            raise RecipeError(f"{where}: readings.{title}.set: it must be keys and values")
-        for name, fact in plan_facts(_plan(document, path, changes)) if changes else ():
-            if fact != facts.get(name):
-                document.put(("readings", title, "facts", name), fact, where)
+        if isinstance(reading, dict) and "set" in reading:
+            yield title, reading["set"]
 
 
-def _write_sources(document: Document, plan: Plan, rows: Any, formulas: Mapping[str, str]) -> None:
-    """Stated epochs of each source: its own check, and their sum over sizes beside what the run draws."""
-    where = document.where(("stated", "sources"))
-    sources = plan.recipe.corpus.sources or {}
-    drawn = f"({formulas.get('positions' if plan.counts_tokens else 'samples', '')})"
-    if not isinstance(rows, dict) or not sources or drawn == "()":
-        raise RecipeError(f"{where}: stated.sources: the epochs of each of corpus.sources, by name")
-    for name in rows:
-        if name not in sources:
-            raise RecipeError(f"{where}: stated.sources: there is no source {name!r}{nearest(str(name), sources)}")
-    for number, (name, source) in enumerate(sources.items()):
-        size = source.size
-        document.put(("facts", f"size_{number}"), size.text or str(size.value), where)
-        weight = document.get(("corpus", "sources", name, "weight"))
-        document.put(("facts", f"weight_{number}"), str(weight if weight is not None else 0), where)
+def _settings(changes: Any) -> dict[str, Any]:
+    """What a reading sets of the recipe."""
+    if not isinstance(changes, dict):
+        return {}
+    return {dotted: value for dotted, value in changes.items() if dotted.partition(".")[0] in SECTIONS}
+
+
+def _readings(document: Document, path: Path, literal: _Planned, problems: list[str]) -> dict[str, _Planned]:
+    """The readings that change settings, planned."""
+    found = {}
+    for title, changes in _changes(document):
+        known = _settings(changes)
+        planned = _planned(document, path, known, problems, title) if known else None
+        if planned is None or len(known) < len(changes):  # what is wrong is told
+            continue
+        where = f"{document.where(('readings', title, 'set'))}: readings.{title}.set"
+        if planned == literal:
+            problems.append(f"{where}: it changes nothing that is checked; leave it out, or set something else")
+        lost = [name for name in literal.formulas if name not in planned.formulas]
+        problems += [f"{where}: then {name} cannot be derived without {NEEDS.get(name, 'it')}" for name in lost]
+        found[title] = planned
+    return found
+
+
+def _write_literal(document: Document, planned: _Planned) -> None:
+    """The facts, and a check for all that is stated and can be derived."""
+    stated = document.data["stated"]
+    rows = stated.pop("sources", None) or {}
+    for name, fact in planned.facts.items():
+        if document.get(("facts", name)) is None:
+            document.put(("facts", name), fact, document.where(("corpus",)))
+    for name, value in stated.items():
+        where = document.where(("stated", name))
+        if name in planned.formulas:
+            document.put(("checks", name), {"formula": planned.formulas[name], "stated": value}, where)
+        else:
+            document.put(("unknown", name), NEEDS[name], where)
+    for source, value in rows.items():
+        name, where = EPOCHS_OF.format(source), document.where(("stated", "sources", source))
+        document.put(("checks", name), {"formula": planned.formulas[name], "stated": value}, where)
+    _write_sums(document, planned, rows)
+
+
+def _write_sums(document: Document, planned: _Planned, rows: Mapping[str, Any]) -> None:
+    """What the rows of a mixture come to together."""
+    where = document.where(("stated",))
+    for number, name in enumerate(document.get(("corpus", "sources")) or {}):
         if name in rows:
             document.put(("facts", f"epochs_{number}"), rows[name], where)
-            formula = f"{drawn} * weight_{number} / size_{number}"
-            document.put(("checks", f"epochs of {name}"), {"formula": formula, "stated": rows[name]}, where)
-    weights = " + ".join(f"weight_{number}" for number in range(len(sources)))
-    document.put(("checks", "sum of the weights"), {"formula": weights, "stated": {"number": "1.00"}}, where)
-    if len(rows) == len(sources):
-        total = " + ".join(f"epochs_{number} * size_{number}" for number in range(len(sources)))
-        document.put(("checks", "sum of epochs × size ÷ what is drawn"), {"formula": f"({total}) / {drawn}"}, where)
+    for name, stated in ((SUM_OF_WEIGHTS, {"stated": {"number": "1.00"}}), (SUM_OF_EPOCHS, {})):
+        if name in planned.formulas:
+            document.put(("checks", name), {"formula": planned.formulas[name], **stated}, where)
+
+
+def _write_reading(document: Document, title: str, planned: _Planned, literal: _Planned) -> None:
+    """The facts and formulas that a reading's settings change."""
+    where = document.where(("readings", title, "set"))
+    document.data["readings"][title].pop("set")
+    for name, fact in planned.facts.items():
+        if fact != literal.facts.get(name) and document.get(("readings", title, "facts", name)) is None:
+            document.put(("readings", title, "facts", name), fact, where)
+    for name, formula in planned.formulas.items():
+        own = document.get(("readings", title, "checks", name, "formula"))
+        if formula != literal.formulas.get(name) and own is None and name in literal.formulas:
+            document.put(("readings", title, "checks", name, "formula"), formula, where)

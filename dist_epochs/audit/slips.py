@@ -8,7 +8,8 @@ from enum import IntEnum
 from fractions import Fraction
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.audit.claim import Fact
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.interval import power_of_ten
 
 __all__ = ["TOLD", "Correction", "Factor", "Slip", "corrections", "is_count", "roughness"]
 
@@ -24,7 +25,8 @@ class Slip(IntEnum):
     RECOMPUTATION = 5
     WORDS = 6
     DIGIT = 7
-    WORDS_UNUSUAL = 8
+    DIGIT_TOO_MANY = 8
+    WORDS_UNUSUAL = 9
 
 
 TOLD = {
@@ -36,6 +38,7 @@ TOLD = {
     Slip.RECOMPUTATION: "6 FLOPs a parameter and token for 8 with recomputation, or the other way round",
     Slip.WORDS: "words for tokens, or the other way round",
     Slip.DIGIT: "one digit lost, added or mistyped, or two swapped",
+    Slip.DIGIT_TOO_MANY: "one digit too many",
     Slip.WORDS_UNUSUAL: "words for tokens, or the other way round",
 }
 
@@ -43,6 +46,9 @@ TOKENS_PER_WORD = tuple(Fraction(hundredths, 100) for hundredths in (120, 124, 1
 FEWEST_TOKENS_PER_WORD, MOST_TOKENS_PER_WORD = Fraction(11, 10), Fraction(17, 10)
 NAMED_SIZES = (Fraction(85, 100), Fraction(115, 100))
 """How far a model's name is from its size: `7B` has 6.74 billion parameters."""
+
+NAME_DIGITS = 3
+"""Digits of a name: `7B`, `1.3B`, `175B`."""
 
 NODE = 8
 MOST_DEVICES = 2**16
@@ -98,9 +104,9 @@ def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, 
         yield from (Correction(factor.slip, _times(fact, by), factor.why) for by in (1 / factor.value, factor.value))
     if value in (6, 8):
         yield Correction(Slip.RECOMPUTATION, _times(fact, (14 - value) / value))
-    for edited in _edits(fact):
-        if not edited.interval.holds(value):  # else nothing was lost but precision
-            yield Correction(Slip.DIGIT, edited)
+    for correction in _edits(fact):
+        if not correction.fact.interval.holds(value):  # else nothing was lost but precision
+            yield correction
     if wanted is not None:
         yield from _towards(fact, wanted, is_size)
 
@@ -110,12 +116,35 @@ def is_count(fact: Fact) -> bool:
     return fact.interval.is_exact and fact.number.value.denominator == 1
 
 
-def roughness(value: Fraction) -> int:
-    """How little round a number is, in digits of base ten or in bits: 1,000 and 2,048 are round."""
-    while value.denominator != 1:
-        value *= 10
-    digits = len(str(int(value)).rstrip("0"))
-    return min(digits, len(f"{int(value):b}".rstrip("0")))
+ENDLESS = 100
+"""Digits of a number that has no end of them, such as a third."""
+
+
+def roughness(value: Fraction, half: Fraction = Fraction(0)) -> int:
+    """How little round a number is, in digits of base ten or in bits: 1,000 and 2,048 are round.
+
+    Args:
+        value: The number.
+        half: Its play; digits without end count as far as they are beyond it.
+    """
+    whole = _digits(value)
+    if whole is None and half > 0:
+        unit = power_of_ten(half)
+        whole = round(value / unit)
+    if whole is None:
+        return ENDLESS
+    return min(len(str(whole).rstrip("0")), len(f"{whole:b}".rstrip("0")))
+
+
+def _digits(value: Fraction) -> int | None:
+    """The digits of a number as a whole one, without its decimal point; None if they never end, as in a third."""
+    rest, places = value.denominator, 0
+    while rest % 10 == 0:
+        rest, places = rest // 10, places + 1
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest, places = rest // prime, places + 1
+    return int(value * 10**places) if rest == 1 else None
 
 
 def _binary(fact: Fact) -> Iterator[Fraction]:
@@ -140,7 +169,7 @@ def _towards(fact: Fact, target: Fraction, is_size: bool) -> Iterator[Correction
         if FEWEST_TOKENS_PER_WORD <= ratio <= MOST_TOKENS_PER_WORD:
             yield Correction(Slip.WORDS_UNUSUAL, _rounded(fact, target), f"{float(ratio):.3g} tokens a word")
     low, high = NAMED_SIZES
-    if low <= factor <= high and _significant(number.value) < 3 and is_size:
+    if low <= factor <= high and _significant(number.value) <= NAME_DIGITS and is_size:
         yield Correction(Slip.NAMED_SIZE, _rounded(fact, target))
     devices = round(factor / NODE) * NODE
     if number.unit is Unit.SAMPLE and NODE <= devices <= MOST_DEVICES:
@@ -163,41 +192,57 @@ def _rounded(fact: Fact, target: Fraction) -> Fact:
 
 
 def _with(fact: Fact, value: Fraction, half: Fraction) -> Fact:
-    number = fact.number
-    quantity = Quantity(value, number.unit, value - half, value + half, (value,), number.text)
-    return replace(fact, number=quantity, digits=None, exact=fact.interval.is_exact)
+    number, exact = fact.number, fact.interval.is_exact
+    text = "" if exact else number.text  # a `~` in it would say that it is not exact
+    quantity = Quantity(value, number.unit, value - half, value + half, (value,), text)
+    return replace(fact, number=quantity, digits=None, between=None, exact=exact)
 
 
-def _edits(fact: Fact) -> Iterator[Fact]:
-    """The numbers from which one lost, added or mistyped digit, or two swapped ones, make this one."""
-    value, half = fact.number.value, fact.number.high - fact.number.value
-    unit = Fraction(1)
-    while value % unit:
-        unit /= 10
-    if not is_count(fact):
-        while unit < half:
-            unit *= 10
-    digits = str(int(value / unit))
+def _edits(fact: Fact) -> Iterator[Correction]:
+    """The numbers from which one lost, added or mistyped digit, or two swapped ones, make this one.
+
+    A rounded number's digits say how precise it is, so that one too many is an unlikely slip: whoever wrote it would
+    have rounded to fewer.
+    """
+    half = fact.number.high - fact.number.value
+    unit = _last_digit(fact)
+    if unit is None:
+        return
+    digits = str(int(fact.number.value / unit))
+    too_many = Slip.DIGIT if fact.interval.is_exact else Slip.DIGIT_TOO_MANY
     for at in range(len(digits) + 1):
         before, here, after = digits[:at], digits[at : at + 1], digits[at + 1 :]
         for new in "0123456789":
             if here not in ("", new):
-                yield _with(fact, int(before + new + after) * unit, half)
+                yield Correction(Slip.DIGIT, _with(fact, int(before + new + after) * unit, half))
             longer = int(before + new + here + after)
-            yield _with(fact, longer * unit, half)
+            yield Correction(Slip.DIGIT, _with(fact, longer * unit, half))
             if before:
-                yield _with(fact, longer * unit / 10, half / 10)
+                yield Correction(Slip.DIGIT, _with(fact, longer * unit / 10, half / 10))
         if after and here != after[0]:
-            yield _with(fact, int(before + after[0] + here + after[1:]) * unit, half)
+            swapped = int(before + after[0] + here + after[1:])
+            yield Correction(Slip.DIGIT, _with(fact, swapped * unit, half))
         if here and before + after:
             shorter = int(before + after)
-            yield _with(fact, shorter * unit, half)
+            yield Correction(too_many, _with(fact, shorter * unit, half))
             if before and after:
-                yield _with(fact, shorter * unit * 10, half * 10)
+                yield Correction(too_many, _with(fact, shorter * unit * 10, half * 10))
+
+
+def _last_digit(fact: Fact) -> Fraction | None:
+    """What a number's last digit counts; None if its digits have no end."""
+    value, half = fact.number.value, fact.number.high - fact.number.value
+    whole = _digits(value)
+    if whole is None:
+        return None
+    unit = min(value / whole, Fraction(1))
+    if not is_count(fact):
+        while unit < half:
+            unit *= 10
+    return unit
 
 
 def _significant(value: Fraction) -> int:
     """Significant digits of a number as it stands."""
-    while value.denominator != 1:
-        value *= 10
-    return len(str(int(value)).rstrip("0"))
+    whole = _digits(value)
+    return ENDLESS if whole is None else len(str(whole).rstrip("0"))

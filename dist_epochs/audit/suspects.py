@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
-from math import prod
+from math import ceil, floor, prod
 
 from dist_epochs.arithmetic.quantity import Unit, json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
-from dist_epochs.audit.claim import Fact
 from dist_epochs.audit.expression import Expression, Number, evaluate, names_in, numbers_in, point_of
+from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.slips import TOLD, Correction, Factor, Slip, corrections, is_count, roughness
 from dist_epochs.errors import InputError
@@ -19,10 +20,15 @@ from dist_epochs.errors import InputError
 __all__ = ["Equation", "Suspect", "find_suspects"]
 
 MOST_MULTIPLIED = 4
-"""Numbers whose product may have slipped into another one: devices × per device × accumulation × length."""
+"""Numbers whose product may have slipped into another one: devices × per device × accumulation × length. Where a check
+cannot be solved for the other one, what is asked of it is not known, and single numbers are tried."""
 
 NEAREST = Fraction(16, 10)
 """How far a number may be from what a check asks for, even if both are printed roughly."""
+
+
+_SIZE = re.compile(r"param|model[ _]?size", re.IGNORECASE)
+"""How facts that count parameters are called: parameters, params, N_params, model size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Suspect:
         why: The other number in the slip, if there is one.
         agreement: The worst agreement of the checks it takes part in, after the change.
         support: How many of them there are.
+        rougher: By how many digits it would be less round.
         rank: Its place; those that nothing tells apart share one.
     """
 
@@ -61,6 +68,7 @@ class Suspect:
     why: str
     agreement: Agreement
     support: int
+    rougher: int
     rank: int = 0
 
     @property
@@ -73,7 +81,7 @@ class Suspect:
     def standing(self) -> tuple[int, int, int, int]:
         """What suspects are ranked by, the likeliest least: see `find_suspects`."""
         rough = self.agreement is Agreement.OVERLAPS
-        return rough, self.slip, roughness(self.after) - roughness(self.before), -self.support
+        return rough, self.slip, self.rougher, -self.support
 
     def to_json(self) -> dict[str, object]:
         """The suspect as the audit's JSON shows it."""
@@ -123,7 +131,8 @@ def _suspects(name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation]) 
     if any(target.point <= 0 for target in known):
         return
     limits = [_limit(numbers, equation) for equation in mine]
-    factors = tuple(_factors(name, numbers, mine))
+    reach = _reach(fact, [(t, limit) for t, limit in zip(wanted, limits, strict=True) if t is not None])
+    factors = tuple(_factors(name, numbers, mine, reach))
     for correction in corrections(fact, factors, _middle(known), _is_size(name, fact)):
         after = correction.fact.number.value
         if after <= 0 or (is_count(fact) and (after < 1 or after.denominator != 1)):
@@ -144,7 +153,7 @@ def _middle(wanted: Sequence[Interval]) -> Fraction | None:
 
 def _is_size(name: str, fact: Fact) -> bool:
     """Whether a fact counts parameters: these have no unit of their own."""
-    return "parameter" in name.lower() or "parameter" in fact.number.text.lower()
+    return any(_SIZE.search(text) for text in (name, fact.number.text))
 
 
 def _tried(
@@ -155,7 +164,9 @@ def _tried(
     if worst is Agreement.CONTRADICTS:
         return None
     before, after = fact.number.value, correction.fact.number.value
-    return Suspect(name, correction.slip, before, after, correction.why, worst, len(mine))
+    half = correction.fact.number.high - after
+    rougher = roughness(after, half) - roughness(before, fact.number.high - before)
+    return Suspect(name, correction.slip, before, after, correction.why, worst, len(mine), rougher)
 
 
 def _agreement(equation: Equation, numbers: Mapping[str, Fact]) -> Agreement:
@@ -177,22 +188,49 @@ def _limit(numbers: Mapping[str, Fact], equation: Equation) -> Fraction:
     return min(limit, NEAREST)
 
 
-def _factors(name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation]) -> Iterator[Factor]:
+def _reach(fact: Fact, wanted: Sequence[tuple[Interval, Fraction]]) -> tuple[Fraction, Fraction] | None:
+    """What a number has to be multiplied by to come near what its checks ask for; None if they say nothing."""
+    if not wanted:
+        return None
+    value = fact.number.value
+    return (
+        max(target.point / limit for target, limit in wanted) / value,
+        min(target.point * limit for target, limit in wanted) / value,
+    )
+
+
+def _factors(
+    name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation], reach: tuple[Fraction, Fraction] | None
+) -> Iterator[Factor]:
     """The whole numbers beside one in formulas, and their products: samples for steps is steps × batch."""
     beside = {other for equation in mine for other in names_in(equation.formula)} - {name}
     devices = {other for other, fact in numbers.items() if fact.number.unit is Unit.DEVICE} - {name}
     if numbers[name].number.unit is Unit.DEVICE:  # devices are counted, nothing is multiplied into them
         return
-    whole = [
-        other for other in sorted(beside | devices) if numbers[other].number.value > 1 and is_count(numbers[other])
-    ]
-    for size in range(1, min(len(whole), MOST_MULTIPLIED) + 1):
-        for chosen in combinations(whole, size):
-            alone = size == 1 and chosen[0] in devices
-            factor = prod(numbers[other].number.value for other in chosen)
-            yield Factor(Fraction(factor), " × ".join(chosen), Slip.PER_DEVICE if alone else Slip.FACTOR)
+    whole = {
+        other: int(numbers[other].number.value)
+        for other in sorted(beside | devices)
+        if numbers[other].number.value > 1 and is_count(numbers[other])
+    }
+    for chosen, factor in _products(whole, reach):
+        alone = len(chosen) == 1 and chosen[0] in devices
+        yield Factor(Fraction(factor), " × ".join(chosen), Slip.PER_DEVICE if alone else Slip.FACTOR)
     if any(name == eq.stated and {Number("6"), Number("8")} & set(numbers_in(eq.formula)) for eq in mine):
         yield Factor(Fraction(8, 6), "8 ÷ 6", Slip.RECOMPUTATION)
+
+
+def _products(
+    whole: Mapping[str, int], reach: tuple[Fraction, Fraction] | None
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Products of a few numbers that lead, multiplied or divided by, to where the checks ask."""
+    most = MOST_MULTIPLIED if reach is not None else 1
+    low, high = reach if reach is not None else (Fraction(0), Fraction(0))
+    more, less = (ceil(low), floor(high)), (ceil(1 / high), floor(1 / low)) if low > 0 else (1, 0)
+    for size in range(1, min(len(whole), most) + 1):
+        for chosen in combinations(whole, size):
+            factor = prod(whole[other] for other in chosen)
+            if reach is None or more[0] <= factor <= more[1] or less[0] <= factor <= less[1]:
+                yield chosen, factor
 
 
 def _wanted(name: str, numbers: Mapping[str, Fact], equation: Equation) -> Interval | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
-from dist_epochs.audit.claim import LITERAL, CheckText, Claim, Fact
+from dist_epochs.audit.claim import LITERAL, CheckText, Claim
 from dist_epochs.audit.expression import Expression, evaluate, names_in, parse_expression
+from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
 
@@ -52,6 +53,11 @@ class Check:
     def is_unread(self) -> bool:
         """Whether a number in it was remembered or assumed, not read."""
         return any(not fact.is_read for fact in (*self.facts.values(), *([self.stated] if self.stated else [])))
+
+    @property
+    def is_guessed_wrong(self) -> bool:
+        """Whether it contradicts, and a number in it was remembered or assumed."""
+        return self.agreement is Agreement.CONTRADICTS and self.is_unread
 
     @property
     def ratio(self) -> float | None:
@@ -98,6 +104,8 @@ class Audit:
         readings: All readings, the literal one first.
         suspects: Where the literal reading contradicts: single changes that would close it.
         missing: What would have to be known for what is stated, or for a verdict.
+        unsearched: Where the literal reading contradicts: the settings that facts were worked out from. Slips in them
+            are not searched.
     """
 
     id: str
@@ -107,6 +115,7 @@ class Audit:
     readings: tuple[Reading, ...]
     suspects: tuple[Suspect, ...] = ()
     missing: str | None = None
+    unsearched: tuple[str, ...] = ()
 
     @property
     def contrary(self) -> tuple[Reading, Check] | None:
@@ -145,6 +154,7 @@ class Audit:
             ],
             "suspects": [suspect.to_json() for suspect in self.suspects],
             "missing": self.missing,
+            "unsearched": list(self.unsearched),
             "notes": list(self.claim.notes),
         }
 
@@ -167,17 +177,26 @@ def audit_claim(name: str, claim: Claim) -> Audit:
         readings=readings,
         suspects=_suspects(readings[0]),
         missing=_missing(readings[0], claim.unknown, verdict),
+        unsearched=_unsearched(readings[0]),
     )
 
 
+def _unsearched(literal: Reading) -> tuple[str, ...]:
+    """What facts in contradictions were worked out from."""
+    wrong = [c for c in literal.checks if c.agreement is Agreement.CONTRADICTS and not c.is_guessed_wrong]
+    derived = [fact for check in wrong for fact in check.facts.values() if fact.derived and fact.is_read]
+    return tuple(dict.fromkeys(fact.read_in for fact in derived if fact.read_in is not None))
+
+
 def _suspects(literal: Reading) -> tuple[Suspect, ...]:
-    """What may be mistyped, where the literal reading contradicts."""
-    if literal.worst is not Agreement.CONTRADICTS:
+    """What may be mistyped, where the literal reading contradicts; what rests on a guess points at nobody."""
+    checks = [check for check in literal.checks if check.stated is not None and not check.is_guessed_wrong]
+    if not any(check.agreement is Agreement.CONTRADICTS for check in checks):
         return ()
-    stated = {f"stated {check.name}": check.stated for check in literal.checks if check.stated is not None}
-    facts = {name: fact for check in literal.checks for name, fact in check.facts.items()}
-    equations = (Equation(c.name, c.formula, f"stated {c.name}") for c in literal.checks if c.stated is not None)
-    return find_suspects(tuple(equations), {**facts, **stated})
+    stated = {f"stated {check.name}": check.stated for check in checks if check.stated is not None}
+    facts = {name: fact for check in checks for name, fact in check.facts.items()}
+    equations = tuple(Equation(check.name, check.formula, f"stated {check.name}") for check in checks)
+    return find_suspects(equations, {**facts, **stated})
 
 
 def _reading(claim: Claim, title: str | None) -> Reading:

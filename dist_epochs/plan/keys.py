@@ -164,16 +164,18 @@ class Table:
         return {"type": "object", "additionalProperties": self.each.schema()}
 
 
-def key(reader: Reader, default: Any = dataclasses.MISSING, *, also: str | None = None, null: bool = False) -> Any:
+def key(
+    reader: Reader, default: Any = dataclasses.MISSING, *, also: str | None = None, null: bool | None = None
+) -> Any:
     """Declare a setting.
 
     Args:
         reader: How it is read.
         default: Its value where it is absent; without one it is required.
         also: Another spelling of its name.
-        null: Whether `null` is a value of its own, beside the default.
+        null: Whether `null` may stand there, as a value of its own; default, where it is the default.
     """
-    metadata = {"reader": reader, "also": also, "null": null or default is None}
+    metadata = {"reader": reader, "also": also, "null": default is None if null is None else null}
     return field(default=default, metadata=metadata)
 
 
@@ -190,7 +192,7 @@ def read_part(
         data: What stands in the file.
         place: Where.
         problems: Gets everything that is wrong.
-        fitting: Whether to ask for misfits.
+        fitting: Whether to ask for misfits, and to make the dataclass; else only the keys are read.
     """
     if not isinstance(data, Mapping):
         problems.append(Problem(place, f"it must be keys and values, not {data!r}"))
@@ -219,7 +221,7 @@ def read_part(
     misfits: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] | None = getattr(owner, "misfits", None)
     if fitting and misfits is not None:
         problems.extend(Problem((*place, *inner), message) for inner, message in misfits(values))
-    if len(problems) > before:
+    if len(problems) > before or not fitting:
         return None
     try:
         return owner(**values)

@@ -26,6 +26,10 @@ _WHOLE = r"(0|[1-9][0-9]*(_[0-9]+)*)"
 _INTEGER = re.compile(rf"[-+]?{_WHOLE}")
 _FLOAT = re.compile(rf"[-+]?(\.[0-9]+|{_WHOLE}(\.[0-9]*|(?=[eE])))([eE][-+]?[0-9]+)?")
 _LONGEST_NUMBER = 100
+_CUT = re.compile(r"[0-9]{3}(?![0-9])")
+"""What stands after a comma of a number; in `{a: 1,022}` YAML takes it for a key."""
+DEEPEST = 50
+"""Keys and lists inside each other."""
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -95,6 +99,14 @@ class Document:
             RecipeError: If it is not `key=value`, or leads into something without parts.
         """
         _override(self.data, setting, self._lines)
+
+    def change(self, dotted: str, value: Any, where: str) -> None:
+        """Set what a dotted key (`phases.0.steps`) leads to; messages about it start with `where`.
+
+        Raises:
+            RecipeError: If it leads into something without parts.
+        """
+        _change(self.data, dotted, value, where, [()], self._lines)
 
     def copy(self) -> Document:
         """The same document, to change."""
@@ -185,16 +197,21 @@ def _compose(text: str, path: Path, lines: dict[Place, str]) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise RecipeError(f"{where}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise RecipeError(f"{path}: {error}") from None
-    try:
-        return None if node is None else _value(node, (), path, lines)
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise RecipeError(
+            f"{path}:{line}: the character {chr(error.character)!a} cannot stand in a text file"
+        ) from None
     except RecursionError:
-        raise RecipeError(f"{path}: keys or lists are nested without end") from None
+        raise RecipeError(f"{path}:1: keys or lists are nested without end, or more than {DEEPEST} deep") from None
+    return None if node is None else _value(node, (), path, lines)
 
 
 def _value(node: yaml.Node, place: Place, path: Path, lines: dict[Place, str]) -> Any:
-    lines.setdefault(place, f"{path}:{node.start_mark.line + 1}")
+    where = f"{path}:{node.start_mark.line + 1}"
+    lines.setdefault(place, where)
+    if len(place) > DEEPEST:
+        raise RecipeError(f"{where}: keys or lists are nested without end, or more than {DEEPEST} deep")
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node.value) if node.style is None else node.value
     if isinstance(node, yaml.SequenceNode):
@@ -208,6 +225,9 @@ def _value(node: yaml.Node, place: Place, path: Path, lines: dict[Place, str]) -
         key = key_node.value
         if key in result:
             raise RecipeError(f"{where}: {_dotted((*place, key))} stands twice; keep one")
+        if node.flow_style and _CUT.match(key) and child.value == "" and child.style is None and result:
+            before = f"{_dotted((*place, list(result)[-1]))} is cut at a comma before {key!r}"
+            raise RecipeError(f'{where}: {before}: inside {{ }} put what has commas in quotes, as in "1,022,362"')
         lines[*place, key] = where
         result[key] = _value(child, (*place, key), path, lines)
     return result
@@ -233,21 +253,26 @@ def _override(data: dict[str, Any], setting: str, lines: dict[Place, str]) -> No
     where = f"--set {key}"
     if not equals or not key:
         raise RecipeError(f"--set {setting}: write key=value, for example --set batch.per_device=4")
-    place: Place = ()
-    target: Any = data
-    parts = key.split(".")
-    for part in parts[:-1]:
-        target, place = _descend(target, part, place, where)
-        lines.setdefault(place, where)
     fragment: dict[Place, str] = {}
     value = _compose(text, Path(where), fragment)
-    last: str | int = parts[-1]
-    if isinstance(target, list):
-        last = _index(target, parts[-1], where)
+    _change(data, key, value, where, list(fragment) or [()], lines)
+
+
+def _change(
+    data: dict[str, Any], dotted: str, value: Any, where: str, inside: Sequence[Place], lines: dict[Place, str]
+) -> None:
+    """Set a dotted key, and where it and the places inside its value were stated."""
+    place: Place = ()
+    target: Any = data
+    *above, name = dotted.split(".")
+    for part in above:
+        target, place = _descend(target, part, place, where)
+        lines.setdefault(place, where)
+    last: str | int = _index(target, name, where) if isinstance(target, list) else name
     target[last] = value
     for inner in [known for known in lines if known[: len(place) + 1] == (*place, last)]:
         del lines[inner]
-    lines.update({(*place, last, *inner): where for inner in fragment} or {(*place, last): where})
+    lines.update({(*place, last, *inner): where for inner in inside})
 
 
 def _descend(target: Any, part: str, place: Place, where: str) -> tuple[Any, Place]:

@@ -37,6 +37,8 @@ def audit_text(audit: Audit) -> str:
     for name in dict.fromkeys(check.name for reading in audit.readings for check in reading.checks):
         parts += ["", *_check(name, audit.readings)]
     parts += _suspects(audit.suspects)
+    if audit.unsearched:
+        parts += ["", *wrap(f"Not searched for slips: {'; '.join(audit.unsearched)}.", WIDTH)]
     for note in audit.claim.notes:
         parts += ["", *wrap(note, WIDTH)]
     return "\n".join(parts)
@@ -121,6 +123,9 @@ def _check(name: str, readings: Sequence[Reading]) -> Iterator[str]:
 
 def _arithmetic(check: Check) -> str:
     """The formula with its facts' numbers."""
-    if isinstance(check.formula, Name | Number):
+    if isinstance(check.formula, Name):
+        fact = check.facts[check.formula.name]
+        return f"{check.formula.name}, from {fact.origin}" if fact.origin else check.formula.name
+    if isinstance(check.formula, Number):
         return written(check.formula)
     return written(check.formula, lambda name: scaled(check.facts[name.name].number.value))

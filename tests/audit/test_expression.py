@@ -89,3 +89,58 @@ def test_the_play_of_a_fact_that_stands_twice_is_counted_once():
 def test_a_name_that_is_no_fact():
     with pytest.raises(InputError, match="did you mean 'batch'"):
         evaluate(parse_expression("bacth * 2"), {"batch": Interval.exact(1)})
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("x * (1 - x)", "0.2475", "0.25"), ("x**2", "0.2025", "0.3025"), ("x / x + x", "1.45", "1.55"),
+        ("(x + 1) / x", "1.55/0.55", "1.45/0.45"), ("1 / x + y / x", "1.5/0.55", "1.5/0.45"), ("x * x * x - x", None, None),
+        ("x * (1 - x) * y * (1 - y)", None, None), ("(x - 1) * (x - 1)", "0.2025", "0.3025"),
+    ],
+)  # fmt: skip
+def test_an_interval_holds_every_value_and_little_more(text, low, high):
+    facts = {"x": Interval(Fraction("0.5"), Fraction("0.45"), Fraction("0.55")), "y": Interval.exact(Fraction("0.5"))}
+    found = evaluate(parse_expression(text), facts)
+    for hundredths in range(4500, 5501, 25):
+        point = facts | {"x": Interval.exact(Fraction(hundredths, 10_000))}
+        assert found.holds(evaluate(parse_expression(text), point).point)
+    if low is not None:
+        for end, wanted in ((found.low, low), (found.high, high)):
+            above, _, below = wanted.partition("/")
+            assert float(end) == pytest.approx(float(above) / float(below or 1), abs=0.005)
+
+
+FACTS = st.builds(
+    lambda low, width, at: Interval(low + width * at, low, low + width),
+    st.fractions(Fraction(1, 2), 9, max_denominator=8),
+    st.fractions(0, 2, max_denominator=8),
+    st.fractions(0, 1, max_denominator=4),
+)
+
+
+@given(NUMBERS, FACTS, FACTS, FACTS, st.lists(st.fractions(0, 1, max_denominator=16), min_size=3, max_size=3))
+def test_no_value_of_a_formula_lies_outside_its_interval(text, a, b, c, shares):
+    facts = dict(zip("abc", (a, b, c), strict=True))
+    try:
+        found = evaluate(parse_expression(text), facts)
+    except InputError:
+        return
+    assert found.holds(found.point)
+    inside = {
+        name: Interval.exact(fact.low + share * (fact.high - fact.low))
+        for (name, fact), share in zip(facts.items(), shares, strict=True)
+    }
+    assert found.holds(evaluate(parse_expression(text), inside).point)
+
+
+def test_a_divisor_that_is_zero_in_between_is_refused():
+    facts = {"x": Interval(Fraction("10.2"), Fraction(9), Fraction(11))}
+    with pytest.raises(InputError, match="may be zero"):
+        evaluate(parse_expression("x / (x - 10)"), facts)
+
+
+@pytest.mark.parametrize("text", ["a**1000000000", "((a**200)**200)**200", "a**201"])
+def test_powers_beyond_counting_are_refused_at_once(text):
+    with pytest.raises(InputError, match=r"beyond anything|exponents from 0 to 200"):
+        evaluate(parse_expression(text), {"a": Interval.exact(5)})

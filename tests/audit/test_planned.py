@@ -4,7 +4,10 @@ import pytest
 
 from dist_epochs.audit.claim import read_claim
 from dist_epochs.audit.verdict import audit_claim
+from dist_epochs.plan.planner import make_plan
+from dist_epochs.plan.recipe import read_recipe
 from dist_epochs.plan.yaml_reader import RecipeError
+from dist_epochs.render.audit import audit_text
 
 CLAIM = """
 title: a run
@@ -157,3 +160,154 @@ def test_all_errors_of_recipe_statements_and_claim_at_once(tmp_path):
     assert [line.split(": ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == ["5", "6", "10"], str(
         caught.value
     )
+
+
+PRICED = """
+title: hours
+batch: {devices: 512, per_device: 4}
+phases: [{steps: 100000, sequence_length: 2048}]
+model: {parameters: 13B}
+hardware: {device: A100-80GB}
+stated: {hours: "150"}
+"""
+
+
+def test_a_guessed_utilization_accuses_nobody(tmp_path):
+    inside = audit(tmp_path, PRICED)
+    (check,) = inside.readings[0].checks
+    assert (str(inside.verdict), str(check.agreement)) == ("consistent-with-rounding", "overlaps")
+    assert float(check.derived.low) == pytest.approx(126.4 * 12.5 / 13, rel=0.001)  # 13B is 12.5 to 13.5
+    assert float(check.derived.high) == pytest.approx(189.6 * 13.5 / 13, rel=0.001)
+    outside = audit(tmp_path, PRICED.replace('"150"', '"500"'))
+    assert (str(outside.verdict), outside.suspects) == ("underdetermined", ())
+    stated = PRICED.replace("A100-80GB", "A100-80GB, mfu: 40%")
+    assert str(audit(tmp_path, stated.replace('"150"', '"500"')).verdict) == "inconsistent"
+    assert str(audit(tmp_path, stated.replace('"150"', '"142"')).verdict) == "consistent"
+
+
+def test_a_budget_that_rests_on_a_guess_accuses_nobody(tmp_path):
+    text = PRICED.replace("phases: [{steps: 100000, ", "budget: {hours: 150}\nphases: [{").replace(
+        'hours: "150"', "steps: 5000"
+    )
+    assert str(audit(tmp_path, text).verdict) == "underdetermined"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"hardware": "{device: A100-80GB, mfu: 40%, price: 2}"}, {"hardware": "{peak_tflops: 312, mfu: 35%-45%, price: 2}"},
+        {"hardware": "{tokens_per_second: 2M, price: 2}"},
+        {"hardware": "{device: A100-80GB, mfu: 40%, price: 2, restarts: 3, checkpoint_every: 5}"},
+        {"hardware": "{tokens_per_second: 2M, price: 2, restarts: 3, checkpoint_every: 5}"},
+        {"model": "{config: bert-base}", "phases": "[{steps: 1000, sequence_length: 512}]"},
+        {"phases": "[{steps: 900, sequence_length: 128}, {steps: 100, sequence_length: 512}]"},
+        {"phases": "[{tokens: 30B, sequence_length: 2048}]"},
+        {"budget": "{tokens: 30B}", "phases": "[{sequence_length: 2048}]"},
+        {"batch": "{devices: 512, global_batch: 2048, ramp: {stages: {0: 512, 5k steps: 1024, 9k steps: 2048}}}"},
+        {"batch": "{devices: 512, global_batch: 2048, ramp: 512 512 6000000}"},
+        {"batch": "{devices: 512, global_batch: 5120, ramp: 512 512 6000000}"},
+        {"batch": "{devices: 512, per_device: 4, gradient_accumulation: 2, tensor_parallel: 4}"},
+    ],
+)  # fmt: skip
+def test_the_audit_derives_what_the_plan_says(tmp_path, changes):
+    """Every result that may be stated, from the facts and formulas, beside the plan's own number."""
+    sections = {
+        "batch": "{devices: 512, per_device: 4, gradient_accumulation: 2}",
+        "phases": "[{steps: 10000, sequence_length: 2048}]",
+        "model": "{parameters: 13B}",
+        "hardware": "{device: A100-80GB, price: 2}",
+        "corpus": "{tokens: 300B}",
+        **changes,
+    }
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("".join(f"{name}: {text}\n" for name, text in sections.items()))
+    plan = make_plan(read_recipe(recipe))
+    cost = plan.cost
+    wanted = {
+        "steps": plan.steps, "micro_steps": plan.micro_steps, "samples": plan.samples, "tokens": plan.positions,
+        "epochs": plan.epochs["positions"], "flops": cost.flops, "hours": cost.wall_hours.point,
+        "device_hours": cost.device_hours.point, "price": cost.price.point if cost.price else None,
+    }  # fmt: skip
+    stated = ", ".join(f"{name}: 1" for name, value in wanted.items() if value is not None)
+    found = audit(tmp_path, f"title: x\n{recipe.read_text()}stated: {{{stated}}}\n")
+    derived = {check.name: check.derived for check in found.readings[0].checks}
+    for name in derived:
+        assert float(derived[name].point) == pytest.approx(float(wanted[name]), rel=1e-9), name
+    assert set(derived) == {name for name, value in wanted.items() if value is not None}
+    text = audit_text(found)
+    assert not [line for line in text.splitlines() if line.endswith(("= positions", "= device_hours"))]
+
+
+def test_what_is_not_searched_for_slips_is_told(tmp_path):
+    ramp = CLAIM.partition("assumes")[0].replace("256}", "256, ramp: {stages: {0: 128, 50k steps: 256}}}")
+    found = audit(tmp_path, ramp.replace("131B", "1.31B"))
+    assert found.unsearched == ("the plan: 2 stretches of the ramp",)
+    assert "Not searched for slips: the plan: 2 stretches of the ramp." in audit_text(found)
+    assert audit(tmp_path, CLAIM.replace("131B", "1.31B")).unsearched == ()
+
+
+@pytest.mark.parametrize(
+    ("sources", "mixed", "rows"),
+    [
+        ("web: {tokens: 200B tokens, weight: 3}, code: {tokens: 30B tokens, weight: 1}", "", "web: 1.12, code: 2.50"),
+        ("web: {tokens: 200B tokens}, code: {tokens: 100B tokens}", "temperature: 1, ", "web: 1.00, code: 1.00"),
+        ("web: {words: 200B words, tokens_per_word: 1.5, weight: 75%}, code: {tokens: 100B tokens, weight: 25%}", "",
+         "web: 0.75, code: 0.75"),
+        ("web: {tokens: 300B tokens}", "", "web: 1.00"),
+    ],
+)  # fmt: skip
+def test_mixtures_are_drawn_as_the_plan_draws_them(tmp_path, sources, mixed, rows):
+    text = f"""
+title: x
+corpus: {{{mixed}sources: {{{sources}}}}}
+batch: {{global_batch: 1024}}
+phases: [{{steps: 71526, sequence_length: 4096}}]
+stated: {{sources: {{{rows}}}}}
+"""
+    found = audit(tmp_path, text)
+    assert str(found.verdict) in ("consistent", "consistent-with-rounding")
+    names = {check.name for check in found.readings[0].checks}
+    assert ("sum of the weights" in names) == ("%" in sources)
+
+
+def test_a_reading_s_set_has_its_own_formulas(tmp_path):
+    two = "{phases: [{steps: 900K, sequence_length: 128}, {steps: 100K, sequence_length: 512}]}"
+    found = audit(tmp_path, CLAIM.replace("{phases.0.sequence_length: 128}", two))
+    short = {check.name: check for check in found.readings[1].checks}
+    assert short["tokens"].derived.point == 256 * (900_000 * 128 + 100_000 * 512)
+
+
+RECIPE = "title: t\nbatch: {global_batch: 4}\nphases: [{steps: 5}]\nstated: {samples: 20}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        (RECIPE.replace("4}", "10, devices: 4, per_device: 2}"), ["c.yaml:2: global batch 10 cannot be built on 4 devices"]),
+        (RECIPE + "readings:\n  a: {set: {phases.0.stepz: 4}}\n  b: {set: {phases.3.steps: 4}}\n  c: {set: {foo: 4}}\n"
+         "  d: {set: {stated.samples: 25}}\n  e: {set: {seed: 25}}\n  f: {set: {batch.uneven: allow}}\n",
+         ["c.yaml:6: unknown key 'phases.0.stepz'", "c.yaml:7: '3' must be a number from 0 to 0", "c.yaml:8: readings.c.set.foo: it is no setting",
+          "c.yaml:9: readings.d.set.stated.samples: it is no setting that a claim's numbers follow from; say so in readings.d.checks",
+          "c.yaml:10: readings.e.set.seed: it is no setting", "c.yaml:11: readings.f.set: it changes nothing that is checked"]),
+        (RECIPE + "checks: {samples: {formula: global_batch, stated: 4}}\n", ["c.yaml:5: checks.samples and stated.samples: keep one"]),
+        (RECIPE.replace("{samples: 20}", "{samples: , hours: abc, epochs: {foo: 1}}"),
+         ["c.yaml:4: missing key 'stated.epochs.number'", "c.yaml:4: stated.hours.number: the number 'abc' is not a number",
+          "c.yaml:4: stated.samples: it is empty", "c.yaml:4: unknown key 'stated.epochs.foo'"]),
+        (RECIPE.replace("{samples: 20}", "{sources: {w: abc, v: 2}, epohcs: 5}") + "corpus: {sources: {w: {samples: 5B, weight: 1}}}\n",
+         ["c.yaml:4: stated.epohcs: a plan does not know it", "c.yaml:4: stated.sources.v: there is no source 'v'",
+          "c.yaml:4: stated.sources.w.number: the number 'abc' is not a number"]),
+        (RECIPE.replace("{samples: 20}", "{}"), ["c.yaml:4: stated: names and values of what the work says comes out; it is empty"]),
+        (RECIPE + "note\x00s: []\n", ["c.yaml:5: the character '\\x00' cannot stand in a text file"]),
+        (RECIPE + "facts: &f {a: *f}\n", ["c.yaml:5: keys or lists are nested without end"]),
+        (RECIPE + f"facts: {'[' * 5000}\n", ["c.yaml:1: keys or lists are nested without end"]),
+        ("title: t\nfacts: {a: 5}\nchecks: {x: {formula: a, stated: 1,022,362}}\n",
+         ["c.yaml:3: checks.x.stated is cut at a comma before '022': inside { } put what has commas in quotes"]),
+    ],
+)  # fmt: skip
+def test_every_problem_has_its_line_and_no_other_is_made_up(tmp_path, text, messages):
+    with pytest.raises(RecipeError) as caught:
+        audit(tmp_path, text)
+    lines = str(caught.value).split("\n")
+    assert [
+        line.removeprefix(f"{tmp_path}/")[: len(start)] for line, start in zip(lines, messages, strict=True)
+    ] == messages

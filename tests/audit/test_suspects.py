@@ -1,5 +1,6 @@
 """Slips planted in random consistent claims of several shapes are found, and consistent claims are not accused."""
 
+import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit.claim import CheckText, Claim, Fact, read_claim
+from dist_epochs.audit.slips import roughness
 from dist_epochs.audit.verdict import Verdict, audit_claim
 
 CLAIMS = 50
@@ -55,10 +57,10 @@ def three_digits(*powers):
 runs = st.builds(
     Run,
     steps=st.integers(20, 2000).map(lambda thousands: thousands * 1000),
-    devices=st.sampled_from([8, 16, 64, 256]),
-    per_device=st.sampled_from([4, 8, 16, 32]),
-    accumulation=st.sampled_from([1, 2, 4]),
-    length=st.sampled_from([128, 512, 1024, 2048, 4096]),
+    devices=st.sampled_from([8, 16, 24, 64, 96, 256, 2240]),
+    per_device=st.sampled_from([3, 4, 5, 6, 8, 14, 16, 32]),
+    accumulation=st.sampled_from([1, 2, 3, 4]),
+    length=st.sampled_from([128, 384, 512, 768, 1024, 1500, 2048, 4096]),
     corpus=three_digits(7, 8, 9),
     parameters=three_digits(6, 7, 8),
     digits=st.sampled_from([3, 4]),
@@ -115,6 +117,14 @@ def as_short_formulas(run, results):
     return {"facts": facts, "checks": checks}
 
 
+def as_formulas_with_recomputation(run, results):
+    shape = as_formulas(run, results)
+    check = shape["checks"]["flops"]
+    check["formula"] = check["formula"].replace("6 *", "8 *")
+    return shape
+
+
+RECOMPUTED = (as_formulas_with_recomputation,)
 DETAILED, SHORT = (as_recipe, as_formulas), (as_recipe_of_a_global_batch, as_short_formulas)
 SHAPES = (*DETAILED, *SHORT)
 
@@ -194,6 +204,7 @@ PLANTED = {
     "binary billions": (SHAPES, result("tokens", lambda _, run: Fraction(run.tokens * 1000**3, 1024**3))),
     "words for tokens": (SHAPES, setting("corpus", lambda draw, run: round(run.corpus / draw(st.sampled_from([1.24, 1.3, 1.33, 1.5]))))),
     "8 FLOPs for 6": (DETAILED, result("flops", lambda _, run: 8 * run.parameters * run.tokens)),
+    "6 FLOPs for 8": (RECOMPUTED, lambda _, run: Planted(run, run.results, ("stated flops",), Fraction(8 * run.parameters * run.tokens))),
     "the size in a name": (DETAILED, setting("parameters", lambda _, run: 7 * 10**9)),
 }  # fmt: skip
 
@@ -263,6 +274,49 @@ def test_what_nothing_tells_apart_shares_a_rank(tmp_path):
     found = audit(tmp_path, as_formulas, run, wrong)
     assert {suspect.name for suspect in found.suspects if suspect.rank == 1} == {"corpus", "stated epochs"}
     assert [suspect.rank for suspect in found.suspects] == [1, 1]
+
+
+@pytest.mark.parametrize("batch", [96, 7, 11, 2 * 3 * 5 * 7])
+def test_numbers_whose_digits_never_end_are_searched_to_the_end(tmp_path, batch):
+    """A stated number over 96 has no last digit."""
+    facts = {"steps": "100K steps", "batch": f"{batch} sequences", "length": {"number": 512, "exact": True}}
+    epochs = {"formula": "steps * batch * length / corpus", "stated": "15.7"}
+    path = tmp_path / "claim.yaml"
+    claim = {"title": "x", "facts": facts | {"corpus": "30.0B tokens"}, "checks": {"epochs": epochs}}
+    path.write_text(yaml.safe_dump(claim))
+    assert audit_claim("claim", read_claim(path)).suspects
+
+
+def test_a_third_has_no_digits_to_mistype():
+    found = of({"share": "1/3", "tokens": "300B"}, {"drawn": ("share * tokens", "150B")})
+    assert found.verdict is Verdict.INCONSISTENT
+    assert {suspect.name for suspect in found.suspects} == {"stated drawn"}
+    assert roughness(Fraction(1, 3)) > roughness(Fraction(333_333))
+    assert roughness(Fraction(1, 3), Fraction(1, 100)) == 2
+
+
+def test_many_facts_are_searched_in_little_time():
+    facts = {f"f{number}": str(100 + number) for number in range(24)}
+    terms = [f"f{number} * f{(number + 1) % 24}" for number in range(24)]
+    squares = [f"f{number} * f{number}" for number in range(24)]
+    start = time.monotonic()
+    assert of(facts, {"x": (" + ".join(terms), "999999")}).verdict is Verdict.INCONSISTENT
+    assert of(facts, {"x": (" + ".join(squares), "999999")}).verdict is Verdict.INCONSISTENT
+    assert time.monotonic() - start < 4
+
+
+def test_a_digit_too_many_is_less_likely_than_a_wrong_one():
+    """5.62 printed for 5.22: that 5.2 was meant explains no less, and nobody writes a digit more than was meant."""
+    found = of({"a": "1044", "b": "5"}, {"x": ("a * b", "5.62e3"), "y": ("a", "1044")})
+    told = [(str(suspect.after), suspect.rank) for suspect in found.suspects if suspect.name == "stated x"]
+    assert told[0][0] == "5220"
+    assert ("5200", 1) not in told
+
+
+@pytest.mark.parametrize(("name", "size", "flops"), [("params", "7B", "4.044e22"), ("N_params", "175B", "1.0476e24")])
+def test_names_for_sizes_by_any_name_of_parameters(name, size, flops):
+    found = of({name: size, "tokens": "1T"}, {"flops": (f"6 * {name} * tokens", flops)})
+    assert found.suspects[0].told.endswith("the size in a model's name for the measured one")
 
 
 def of(facts, checks):

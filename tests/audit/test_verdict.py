@@ -144,7 +144,8 @@ def test_a_rough_number_may_divide(tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [("60K hours", 60_000), ("160GB", 160 * 10**9), ("13B bytes", 13 * 10**9), ("400M pairs", 4 * 10**8), ("175B parameters", 175 * 10**9),
-     ("3.1e23 FLOPs", 31 * 10**22), ("≈40", 40), ("approx. 40 days", 40)],
+     ("3.1e23 FLOPs", 31 * 10**22), ("≈40", 40), ("approx. 40 days", 40), ("approximately 40", 40), ("approx 40", 40),
+     ("1.3M GPU hours", 1_300_000), ("2.788M H800 GPU-hours", 2_788_000), ("5 TPU-days", 5), ("7B params", 7 * 10**9)],
 )  # fmt: skip
 def test_numbers_as_papers_print_them(tmp_path, text, value):
     path = tmp_path / "c.yaml"
@@ -161,3 +162,68 @@ readings:
   short: {assumes: {length: every step has length 128}, facts: {batch: 2 sequences}}
 """)  # fmt: skip
     assert found.only_if == "the batch is 16"
+
+
+@pytest.mark.parametrize(
+    "whose", ["GPU hours", "GPU-hours", "device hours", "device-hours", "TPU hours", "accelerator-hours"]
+)
+def test_hours_of_devices_are_as_precise_as_they_are_printed(tmp_path, whose):
+    facts = "gpus: 2048 GPUs, days: {number: '20.8', exact: true}"
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        f"title: x\nfacts: {{{facts}}}\nchecks: {{cost: {{formula: gpus * days * 24, stated: 1M {whose}}}}}\n"
+    )
+    found = audit_claim("c", read_claim(path))
+    assert str(found.verdict) == "consistent"
+    assert found.readings[0].checks[0].stated.number.unit is None
+
+
+@pytest.mark.parametrize(
+    ("fact", "message"),
+    [
+        ("{number: 0, digits: 2}", "c.yaml:2: facts.a: 0 has no significant digits; leave digits out"),
+        ("{number: 5, digits: 100000000}", "facts.a.digits: digits must be from 1 to 50, not 100000000"),
+        ("{number: 5, digits: 1, exact: true}", "exact: true says that it has no play, and digits: 1 that it has some"),
+        ("{number: ~5, exact: true}", "exact: true says that it has no play, and ~ that it has some"),
+        ("{number: 5, rounded: down, exact: true}", "and rounded: down that it has some; keep one"),
+        ("{number: 5, between: [4, 6], digits: 1}", "between says what it may be, and so does digits: 1; keep one"),
+        ("{number: 5, between: [6, 7]}", "between 6 and 7 does not hold the number itself, 5"),
+        ("{number: 5, between: [7, 4]}", "the lower end comes first, and 7 is above 4"),
+        ("0x10", "the number '0x10' is not a number. It looks hexadecimal"),
+    ],
+)  # fmt: skip
+def test_facts_that_contradict_themselves(tmp_path, fact, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"title: x\nfacts: {{a: {fact}}}\nchecks: {{x: {{formula: a}}}}\n")
+    with pytest.raises(RecipeError) as caught:
+        read_claim(path)
+    assert message in str(caught.value)
+
+
+def test_what_a_number_may_be_can_be_said(tmp_path):
+    checks = "checks: {x: {formula: a * 10, stated: {number: 5, between: [4, 6]}}}"
+    path = tmp_path / "c.yaml"
+    for between, agreement in (("[30%, 45%]", "overlaps"), ("[30%, 39%]", "contradicts")):
+        path.write_text(f"title: x\nfacts: {{a: {{number: 36%, between: {between}}}}}\n{checks}\n")
+        assert str(audit_claim("c", read_claim(path)).readings[0].checks[0].agreement) == agreement
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("checks: {a: {formula: steps / (batch - 8), stated: 1}}", "c.yaml:4: checks.a: the formula 'steps / (batch - 8)': a division by zero"),
+        ("checks: {a: {formula: steps**1000000000, stated: 1}}", "c.yaml:4: checks.a.formula: the formula 'steps**1000000000' has a power of"),
+        ("checks: {a: {formula: steps, stated: }}", "c.yaml:4: checks.a.stated: it is empty"),
+        ("citation: {year: 2019.9}\nchecks: {a: {formula: steps}}", "c.yaml:4: citation.year: it must be a whole year"),
+        ("checks: {tokens: {formula: steps * batch, stated: 1000 GPUs}}", "c.yaml:4: checks.tokens: 1000 GPUs counts devices, and the check is called tokens"),
+        ("checks: {hours: {formula: steps, stated: 5 epochs}}", "the check is called hours: it has no such unit"),
+        ("checks: {a: {formula: 1 / steps}}\nreadings:\n  none: {facts: {steps: 0 steps}}", "c.yaml:6: readings.none: checks.a: the formula '1 / steps': a division by zero"),
+        ("checks: {a: {formula: steps}}\nreadings:\n  none: {checks: {a: {formula: 1 / (8 - batch)}}}",
+         "c.yaml:6: readings.none.checks.a: the formula '1 / (8 - batch)': a division by zero"),
+    ],
+)  # fmt: skip
+def test_what_only_computing_shows_is_told_at_its_line(tmp_path, text, message):
+    with pytest.raises(RecipeError) as caught:
+        audit(tmp_path, text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

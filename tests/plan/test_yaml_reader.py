@@ -69,7 +69,7 @@ def test_a_key_like_no_other_lists_what_is_known(tmp_path):
         ("- a\n", "r.yaml:1: holds a list, not keys and values"),
         ("", "r.yaml:1: holds nothing, not keys and values"),
         ("? [a]\n: b\n", "r.yaml:1: a key must be a word"),
-        ("name: &a [*a]", "r.yaml: keys or lists are nested without end"),
+        ("name: &a [*a]", "r.yaml:1: keys or lists are nested without end, or more than 50 deep"),
     ],
 )
 def test_files_that_are_no_recipe(tmp_path, text, message):

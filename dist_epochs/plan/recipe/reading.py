@@ -46,17 +46,17 @@ def make_recipe(document: Document, path: Path) -> Recipe:
         store = str((home / recipe.corpus.store).resolve())
         recipe = replace(recipe, corpus=replace(recipe.corpus, store=store))
     if recipe.model is not None and recipe.model.config is not None:
-        recipe = replace(recipe, model=_with_config(recipe.model, home, path))
+        recipe = replace(recipe, model=_with_config(recipe.model, home, document))
     return recipe
 
 
-def _with_config(model: ModelRecipe, home: Path, path: Path) -> ModelRecipe:
+def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRecipe:
     """The model with its configuration found, and its objective known."""
-    config = model.config
+    config, where = model.config, document.where(("model", "config"))
     kind = config.get("model_type") if isinstance(config, dict) else None
     if isinstance(config, str):
         if not config.isprintable():
-            raise RecipeError(f"{path}: model.config: {config!r} is no name of a file")
+            raise RecipeError(f"{where}: model.config: {config!r} is no name of a file")
         file = (home / config).resolve()
         if file.exists():
             config, kind = str(file), read_config(file).get("model_type")
@@ -64,7 +64,7 @@ def _with_config(model: ModelRecipe, home: Path, path: Path) -> ModelRecipe:
             try:
                 config = dict(named_config(config))
             except InputError as error:
-                raise RecipeError(f"{path}: model.config: {file}: no such file or folder, and {error}") from None
+                raise RecipeError(f"{where}: model.config: {file}: no such file or folder, and {error}") from None
             kind = config["model_type"]
     objective = model.objective or OBJECTIVES.get(str(kind))
     return replace(model, config=config, objective=objective)

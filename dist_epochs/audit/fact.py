@@ -1,0 +1,193 @@
+"""A number as it was printed, and what it may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
+from dist_epochs.audit.interval import Interval, power_of_ten
+from dist_epochs.errors import InputError
+from dist_epochs.plan.keys import Choice, Many, Part, Place, Problem, Value, key
+from dist_epochs.plan.recipe.values import FLAG, TEXT
+
+__all__ = ["Fact", "FactReader"]
+
+MOST_DIGITS = 50
+"""Significant digits; no number is printed with more."""
+
+SETTINGS = (Unit.STEP, Unit.SAMPLE, Unit.POSITION, Unit.DEVICE)
+"""What a run was told is exact, unless it is written with `~`: `1M steps`, `256 sequences`."""
+
+LABELS = ("hours", "days", "bytes", "parameters", "params", "FLOPs", "TPUs", "pairs", "seconds", "years")
+"""What numbers of claims count beside the project's own units; their names are the facts' own."""
+
+_WHOSE = r"(?:(?:[A-Z]+\d+\w*[\s-]+)?(?:GPU|TPU|device|accelerator|chip|core)s?[\s-]+(?=hour|day|year|second))?"
+"""Whose time it is: `1.3M GPU hours`, `2.788M H800 GPU-hours`."""
+
+_LABEL = re.compile(rf"\s*{_WHOSE}({'|'.join(rf'{label[:-1]}s?' for label in LABELS)})\s*$", re.IGNORECASE)
+_BYTES = re.compile(r"(?<=\d)\s*([KMGT])B\s*$")
+ABOUT = ("~", "≈", "about", "approx")
+_ABOUT = re.compile(r"^\s*(≈|approximately\b|approx\b\.?)\s*")
+_BYTE_SCALES = {"K": "K", "M": "M", "G": "B", "T": "T"}
+
+
+def _number(data: Any) -> Quantity:
+    """A number in any spelling of papers; labels that are no unit here are left to the fact's name."""
+    if not isinstance(data, str):
+        return parse(data, what="the number")
+    text = _ABOUT.sub("~", _LABEL.sub("", data))
+    text = _BYTES.sub(lambda match: _BYTE_SCALES[match[1]], text)
+    return replace(parse(text, what="the number"), text=data.strip())
+
+
+def _digits(data: Any) -> int:
+    digits = parse_count(data, what="digits")
+    if digits > MOST_DIGITS:
+        raise ValueError(f"digits must be from 1 to {MOST_DIGITS}, not {digits}: as many as are printed")
+    return digits
+
+
+class EndsReader:
+    """The two ends of a range."""
+
+    def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
+        """Both numbers, or None and a problem."""
+        ends = Many(Value(_number, least=0), exactly=2).read(data, place, problems)
+        if ends is None or len(ends) != 2 or None in ends:
+            return None
+        if ends[0].value > ends[1].value:
+            problems.append(Problem(place, f"the lower end comes first, and {ends[0].text} is above {ends[1].text}"))
+        return ends
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of a range."""
+        return Many(Value(_number, least=0), exactly=2).schema()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A number, as precise as it was printed."""
+
+    number: Quantity = key(Value(_number, least=0))
+    """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`, `60K hours`, `160GB`."""
+    exact: bool | None = key(FLAG, None)
+    """Whether it has no play. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest has
+    half a unit of the last digit written, or a whole one with `~`."""
+    digits: int | None = key(Value(_digits, ("integer",), least=1), None)
+    """Significant digits it was printed with, where its spelling has others: `300B` that is rounded to one digit."""
+    rounded: Literal["nearest", "down"] = key(Choice(("nearest", "down")), "nearest")
+    """How it was shortened when it was printed."""
+    between: tuple[Quantity, Quantity] | None = key(EndsReader(), None)
+    """The two ends of what it may be, where more than its digits is known: `[30%, 45%]`."""
+    derived: bool = key(FLAG, False)
+    """Whether it was computed here from others, and printed nowhere: then it cannot be a slip."""
+    read_in: str | None = key(TEXT, None)
+    """Where it was read, if not in the work cited."""
+    recalled: bool = key(FLAG, False)
+    """Whether it was remembered and not read. Such a number can carry no accusation."""
+    assumed: str | None = key(TEXT, None)
+    """If it is stated nowhere: why it was taken. Such a number can carry no accusation either."""
+
+    def __post_init__(self) -> None:
+        problems = [*self._origin_problems(), *self._play_problems()]
+        if problems:
+            raise InputError("; ".join(problems))
+
+    def _origin_problems(self) -> Iterator[str]:
+        if (self.read_in is not None) + self.recalled + (self.assumed is not None) > 1:
+            yield "a number is read somewhere, recalled or assumed; keep one of read_in, recalled and assumed"
+
+    def _play_problems(self) -> Iterator[str]:
+        """What its precision is said to be twice, or cannot be."""
+        said = {
+            f"digits: {self.digits}": self.digits is not None,
+            "rounded: down": self.rounded == "down",
+            "between": self.between is not None,
+            "~": self._is_about,
+        }
+        given = [name for name, is_given in said.items() if is_given]
+        if self.exact and given:
+            yield f"exact: true says that it has no play, and {' and '.join(given)} that it has some; keep one of them"
+        elif self.between is not None and len(given) > 1:
+            others = " and ".join(name for name in given if name != "between")
+            yield f"between says what it may be, and so does {others}; keep one of them"
+        if self.between is not None and not self.between[0].value <= self.number.value <= self.between[1].value:
+            low, high = (end.text for end in self.between)
+            yield f"between {low} and {high} does not hold the number itself, {self.number.text}"
+        if self.digits is not None and not self.number.value:
+            yield "0 has no significant digits; leave digits out"
+
+    @property
+    def printed(self) -> str:
+        """Its spelling, with the digits that it really has where the file says so."""
+        if self.digits is None:
+            return self.number.text
+        return f"{self.number.text} ({self.digits} digit{'s' * (self.digits > 1)})"
+
+    @property
+    def origin(self) -> str | None:
+        """Of a number that was computed: from what, if it is known."""
+        return self.assumed or self.read_in if self.derived else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it was read, in the work or elsewhere."""
+        return not self.recalled and self.assumed is None
+
+    @property
+    def interval(self) -> Interval:
+        """What the number may be."""
+        number = self.number
+        if self.between is not None:
+            return Interval(number.value, self.between[0].value, self.between[1].value)
+        if self.exact or (
+            self.exact is None and self.digits is None and number.unit in SETTINGS and not self._is_about
+        ):
+            return Interval.exact(number.value)
+        if self.rounded == "down":
+            return Interval(number.value, number.value, number.value + 2 * self._half)
+        play = self._half * (2 if self._is_about else 1)
+        low = number.value - play
+        if low <= 0 < number.value:  # what is counted is above zero, however roughly it is written
+            low = number.value / 2
+        return Interval(number.value, low, number.value + play)
+
+    def is_printed_for(self, value: Fraction) -> bool:
+        """Whether a value is printed as this number, with the digits it has; `~` makes no difference here."""
+        number = self.number
+        if self.between is not None:
+            return self.between[0].value <= value <= self.between[1].value
+        if self.exact:
+            return value == number.value
+        if self.rounded == "down":
+            return number.value <= value < number.value + 2 * self._half
+        return number.value - self._half <= value <= number.value + self._half
+
+    @property
+    def _is_about(self) -> bool:
+        return self.number.text.startswith(ABOUT)
+
+    @property
+    def _half(self) -> Fraction:
+        """Half a unit of the last digit."""
+        number = self.number
+        if self.digits is None:
+            return (number.high - number.value) / (2 if self._is_about else 1)
+        unit = power_of_ten(number.value)
+        return unit / Fraction(10) ** (self.digits - 1) / 2
+
+
+class FactReader:
+    """A fact as its number alone, or with more to say."""
+
+    def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
+        """Read either form."""
+        return Part(Fact).read(data if isinstance(data, Mapping) else {"number": data}, place, problems)
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of either form."""
+        return {"anyOf": [{"type": ["string", "number"]}, Part(Fact).schema()]}
