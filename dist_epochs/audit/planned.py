@@ -56,6 +56,11 @@ UNITS: Mapping[str, tuple[Unit, ...]] = {
 """What stated numbers may count, if they say so; the others have no unit of their own."""
 
 
+ROUNDED_BATCH = (
+    " Where the work prints a rounded number, write a claim of facts and formulas: steps: {formula: tokens / batch, …}."
+)
+
+
 def write_planned(document: Document, path: Path) -> None:
     """Plan the recipe in a claim file, and write facts and checks in its place.
 
@@ -107,7 +112,9 @@ def _planned(
         return None
     except InputError as error:
         where = document.where(("readings", title, "set")) if changes else _where(document, error)
-        problems.append(f"{where}: {error}")
+        batch = document.get(("batch", "global_batch"))
+        in_tokens = isinstance(error, BatchError) and _unit(batch) in (Unit.TOKEN, Unit.POSITION)
+        problems.append(f"{where}: {error}{ROUNDED_BATCH if in_tokens else ''}")
         return None
     stated = document.data.get("stated")
     if not isinstance(stated, dict):  # told elsewhere

@@ -311,3 +311,18 @@ def test_every_problem_has_its_line_and_no_other_is_made_up(tmp_path, text, mess
     assert [
         line.removeprefix(f"{tmp_path}/")[: len(start)] for line, start in zip(lines, messages, strict=True)
     ] == messages
+
+
+def test_a_rounded_batch_in_tokens_is_refused_with_the_way_to_write_it(tmp_path):
+    """A paper's 4M tokens are no whole number of sequences of 2048; facts and a formula take them as printed."""
+    with pytest.raises(
+        RecipeError, match="Where the work prints a rounded number, write a claim of facts and formulas"
+    ):
+        audit(tmp_path, CLAIM.replace("{global_batch: 256}", "{global_batch: 4M tokens}").replace("512}]", "2048}]"))
+    text = """
+title: printed
+facts: {tokens: 1.4T tokens, batch: 4M tokens}
+checks: {steps: {formula: tokens / batch, stated: 350K steps}}
+readings: {binary: {facts: {batch: 4Mi tokens}}}
+"""
+    assert str(audit(tmp_path, text).verdict) == "consistent"
