@@ -31,13 +31,19 @@ SPEAKING_TIME = 1.0
 class RankLost(RuntimeError):
     """Another rank is dead or frozen.
 
+    Args:
+        message: Who, and at which step.
+        speaker: The rank that says it.
+        rank: This rank.
+
     Attributes:
         speaks: Whether this rank is the one to say it.
     """
 
-    def __init__(self, message: str, *, speaks: bool) -> None:
+    def __init__(self, message: str, *, speaker: int, rank: int) -> None:
         super().__init__(message)
-        self.speaks = speaks
+        self.speaker = speaker
+        self.speaks = speaker == rank
 
 
 @dataclass(slots=True)
@@ -164,21 +170,23 @@ class Watchdog:
             speaker = next(rank for rank in range(self._size) if rank not in ranks)
         return RankLost(
             f"{what}; the run was at step {self._step}, on {self._size} ranks. Go on with --resume.",
-            speaks=self._rank == speaker,
+            speaker=speaker,
+            rank=self._rank,
         )
 
     def _tell(self, lost: RankLost) -> RankLost:
         """Let every rank know, those too whose connections go on waiting."""
         if not (self._folder / VERDICT).exists():
-            self._replace(self._folder / VERDICT, {"message": str(lost)})
+            self._replace(self._folder / VERDICT, {"message": str(lost), "speaker": lost.speaker})
         return lost
 
     def _told(self) -> RankLost | None:
-        """What another rank found out; it has said it already."""
+        """What another rank found out."""
         try:
-            return RankLost(json.loads((self._folder / VERDICT).read_bytes())["message"], speaks=False)
+            verdict = json.loads((self._folder / VERDICT).read_bytes())
         except (OSError, ValueError):
             return None
+        return RankLost(verdict["message"], speaker=verdict["speaker"], rank=self._rank)
 
     def _end(self, lost: RankLost) -> None:
         self._on_lost(str(lost))

@@ -102,16 +102,18 @@ def test_alone_nothing_is_watched(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_verdict_ends_the_ranks_that_found_nothing(tmp_path):
-    """Rank 1 of 3 judges nobody; it reads what another wrote."""
+@pytest.mark.parametrize("speaker", [0, 1])
+def test_a_verdict_ends_the_ranks_that_found_nothing(tmp_path, speaker):
+    """Rank 1 of 3 judges nobody; it reads what another wrote, and says it if it is the one to."""
     (tmp_path / ".ranks").mkdir()
-    (tmp_path / ".ranks" / "verdict.json").write_text('{"message": "rank 2 is gone"}')
+    (tmp_path / ".ranks" / "verdict.json").write_text(json.dumps({"message": "rank 2 is gone", "speaker": speaker}))
     script = SCRIPT.replace("One(0, 2)", "One(1, 3)")
     result = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert (result.returncode, result.stdout, result.stderr) == (1, "noted rank 2 is gone\n", "")
+    said = "error: rank 2 is gone\n" if speaker == 1 else ""
+    assert (result.returncode, result.stdout, result.stderr) == (1, "noted rank 2 is gone\n", said)
 
 
 SCRIPT = """
