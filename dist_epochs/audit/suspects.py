@@ -30,6 +30,12 @@ NEAREST = Fraction(16, 10)
 _SIZE = re.compile(r"param|model[ _]?size", re.IGNORECASE)
 """How facts that count parameters are called: parameters, params, N_params, model size."""
 
+FLOPS = {Number("6"), Number("8")}
+"""For each parameter and token: forward and backward, without and with recomputation."""
+
+LEAST_SIZE = 10**6
+"""Parameters of the smallest model that is named after them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Equation:
@@ -133,7 +139,7 @@ def _suspects(name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation]) 
     limits = [_limit(numbers, equation) for equation in mine]
     reach = _reach(fact, [(t, limit) for t, limit in zip(wanted, limits, strict=True) if t is not None])
     factors = tuple(_factors(name, numbers, mine, reach))
-    for correction in corrections(fact, factors, _middle(known), _is_size(name, fact)):
+    for correction in corrections(fact, factors, _middle(known), _is_size(name, fact, mine)):
         after = correction.fact.number.value
         if after <= 0 or (is_count(fact) and (after < 1 or after.denominator != 1)):
             continue
@@ -151,9 +157,12 @@ def _middle(wanted: Sequence[Interval]) -> Fraction | None:
     return (low + high) / 2 if 0 < low <= high else sum((target.point for target in wanted), Fraction(0)) / len(wanted)
 
 
-def _is_size(name: str, fact: Fact) -> bool:
-    """Whether a fact counts parameters: these have no unit of their own."""
-    return any(_SIZE.search(text) for text in (name, fact.number.text))
+def _is_size(name: str, fact: Fact, mine: Sequence[Equation]) -> bool:
+    """Whether a fact counts parameters, which have no unit: it is called so, or multiplied by 6 or 8 FLOPs."""
+    if any(_SIZE.search(text) for text in (name, fact.number.text)):
+        return True
+    is_bare = fact.number.unit is None and fact.number.value >= LEAST_SIZE
+    return is_bare and any(FLOPS & set(numbers_in(equation.formula)) for equation in mine if name != equation.stated)
 
 
 def _tried(
@@ -215,7 +224,7 @@ def _factors(
     for chosen, factor in _products(whole, reach):
         alone = len(chosen) == 1 and chosen[0] in devices
         yield Factor(Fraction(factor), " × ".join(chosen), Slip.PER_DEVICE if alone else Slip.FACTOR)
-    if any(name == eq.stated and {Number("6"), Number("8")} & set(numbers_in(eq.formula)) for eq in mine):
+    if any(name == eq.stated and FLOPS & set(numbers_in(eq.formula)) for eq in mine):
         yield Factor(Fraction(8, 6), "8 ÷ 6", Slip.RECOMPUTATION)
 
 

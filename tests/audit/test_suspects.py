@@ -313,7 +313,10 @@ def test_a_digit_too_many_is_less_likely_than_a_wrong_one():
     assert ("5200", 1) not in told
 
 
-@pytest.mark.parametrize(("name", "size", "flops"), [("params", "7B", "4.044e22"), ("N_params", "175B", "1.0476e24")])
+@pytest.mark.parametrize(
+    ("name", "size", "flops"),
+    [("params", "7B", "4.044e22"), ("N_params", "175B", "1.0476e24"), ("N", "7B", "4.044e22")],
+)
 def test_names_for_sizes_by_any_name_of_parameters(name, size, flops):
     found = of({name: size, "tokens": "1T"}, {"flops": (f"6 * {name} * tokens", flops)})
     assert found.suspects[0].told.endswith("the size in a model's name for the measured one")
