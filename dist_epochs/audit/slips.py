@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -47,8 +48,10 @@ FEWEST_TOKENS_PER_WORD, MOST_TOKENS_PER_WORD = Fraction(11, 10), Fraction(17, 10
 NAMED_SIZES = (Fraction(85, 100), Fraction(115, 100))
 """How far a model's name is from its size: `7B` has 6.74 billion parameters."""
 
-NAME_DIGITS = 3
-"""Digits of a name: `7B`, `1.3B`, `175B`."""
+NAME_DIGITS = 2
+"""Digits of a name: `7B`, `1.3B`; with three only as in `175B`, for `735,000,000` is no name."""
+
+_LONG_NAME = re.compile(r"\s*[1-9]\d\d\s*[MBT]\b")
 
 NODE = 8
 MOST_DEVICES = 2**16
@@ -111,6 +114,11 @@ def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, 
         yield from _towards(fact, wanted, is_size)
 
 
+def _is_name(number: Quantity) -> bool:
+    """Whether a size is as short as those in names of models."""
+    return _significant(number.value) <= NAME_DIGITS or _LONG_NAME.match(number.text) is not None
+
+
 def is_count(fact: Fact) -> bool:
     """Whether a number counts whole things that a run was told: it can only be a whole number."""
     return fact.interval.is_exact and fact.number.value.denominator == 1
@@ -169,7 +177,7 @@ def _towards(fact: Fact, target: Fraction, is_size: bool) -> Iterator[Correction
         if FEWEST_TOKENS_PER_WORD <= ratio <= MOST_TOKENS_PER_WORD:
             yield Correction(Slip.WORDS_UNUSUAL, _rounded(fact, target), f"{float(ratio):.3g} tokens a word")
     low, high = NAMED_SIZES
-    if low <= factor <= high and _significant(number.value) <= NAME_DIGITS and is_size:
+    if low <= factor <= high and is_size and _is_name(number):
         yield Correction(Slip.NAMED_SIZE, _rounded(fact, target))
     devices = round(factor / NODE) * NODE
     if number.unit is Unit.SAMPLE and NODE <= devices <= MOST_DEVICES:
