@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from dist_epochs.plan.recipe import read_recipe
@@ -89,3 +91,36 @@ def test_numbers_of_a_model_s_configuration_are_plain(tmp_path):
     assert (config["attn_pdrop"], config["rope"]["factors"]) == (0.1, [1.5, 2])
     assert {type(config["attn_pdrop"]), type(config["rope"]["factors"][0])} == {float}
     assert "attn_pdrop: 0.1" in recipe_to_yaml(read(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "seconds", "keep"),
+    [
+        ("", None, 1800, 2),
+        ("checkpoints: {steps: 1K}", 1000, None, 2),
+        ("checkpoints: {time: 90 s, keep: 3}", None, 90, 3),
+        ("checkpoints: {steps: 500, time: 2 hours}", 500, 7200, 2),
+        ("checkpoints: {time: 1/2 min}", None, 30, 2),
+    ],
+)
+def test_when_a_run_is_saved(tmp_path, text, steps, seconds, keep):
+    recipe = read(tmp_path, f"{MINIMAL}\n{text}\n")
+    assert (recipe.checkpoints.steps, recipe.checkpoints.seconds, recipe.checkpoints.keep) == (steps, seconds, keep)
+    assert recipe.timeout_seconds == 600
+    assert read(tmp_path, recipe_to_yaml(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timeout: 600", "'600' is no time with a unit: write '90 seconds', '30 minutes' or '2 hours'"),
+        ("checkpoints: {time: 0 minutes}", "it must be above zero"),
+        ("checkpoints: {time: soon}", "'soon' is no time with a unit"),
+        ("checkpoints: {minutes: 3}", "unknown key 'checkpoints.minutes'"),
+        ("checkpoints: {keep: 0}", "at least 1"),
+        ("on_nan: ignore", "it must be stop or skip"),
+    ],
+)
+def test_times_need_their_unit(tmp_path, text, message):
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        read(tmp_path, f"{MINIMAL}\n{text}\n")
