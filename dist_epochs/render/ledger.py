@@ -25,6 +25,8 @@ def _segments(result: Reconciliation) -> Iterator[str]:
         why = f" ({segment.reason})" if segment.reason else ""
         status = "no end recorded: still running, or killed" if segment.status == "no end" else segment.status
         yield f"segment {index}: steps {segment.first_step:,} to {segment.last_step:,}{where}, {status}{why}"
+        for reason in facts.get("refused", ()):
+            yield f"  checkpoint not used: {reason}"
     for change in (result.plan or {}).get("replanned", ()):
         yield f"plan changed after step {change['step']:,}"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dist_epochs.render.ledger import ledger_text
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.harness import bitwise_equal, cut, difference, flip_byte, kill_after, wait_for
 from tests.chaos.ranks import BOOKED, STEPPED
@@ -79,6 +80,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(chaos, harm, re
     assert f"goes on after step {int(before.name[5:])} ({before.name})" in run.segments[-1].log[0]
     run.check_finished()
     assert run.result.totals.segments[-1].facts["refused"][0].startswith(newest.name)
+    assert f"  checkpoint not used: {newest.name}: " in ledger_text(run.result, "a")
 
 
 def test_where_all_are_damaged_nothing_is_started(chaos):
