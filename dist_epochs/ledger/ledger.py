@@ -165,13 +165,15 @@ class Ledger:
         """Note that the run's state after a step is safe under that name."""
         self._write("checkpoint", step=step, name=name, time=_now())
 
-    def go_back(self, totals: Totals, segment: Mapping[str, Any] | None = None) -> None:
+    def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any] | None = None) -> None:
         """Stand again where the run stood before; what came after is replaced by whatever follows.
 
         Args:
             totals: What is behind it, from `read_totals(path, up_to=…)`.
+            reason: Why the segment under way failed.
             segment: As for a new ledger.
         """
+        self._write("end", status="failed", time=_now(), reason=reason)
         self.totals, self._current = totals, None
         self._write("segment", from_step=totals.last_step, time=_now(), **(segment or {}))
 

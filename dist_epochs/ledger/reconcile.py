@@ -18,7 +18,7 @@ from dist_epochs.ledger.totals import Tally, Totals
 
 __all__ = ["UNITS", "Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
 
-PLAN_KEYS = ("steps", "passes", "phases", "corpus", "coverage", "sample_digest", "global_batch")
+PLAN_KEYS = ("steps", "passes", "phases", "corpus", "coverage", "sample_digest", "global_batch", "fingerprint")
 UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
 
 
@@ -293,8 +293,9 @@ def _explain(
 
 
 def _cause(unit: str, rest: int, totals: Totals, plan: dict[str, Any], left: int | None) -> str:
-    size = plan["global_batch"]["data_parallel_size"]
-    if unit == "micro_steps" and any(s.facts.get("data_parallel_size", size) != size for s in totals.segments):
+    batch = plan["global_batch"]
+    laid = {name: batch[name] for name in ("data_parallel_size", "per_device") if name in batch}
+    if unit == "micro_steps" and any(s.facts.get(n, v) != v for s in totals.segments for n, v in laid.items()):
         return "topology changed"
     status = totals.segments[-1].status
     if rest > 0 and left in (None, rest) and totals.last_step < plan["steps"] and status != "finished":

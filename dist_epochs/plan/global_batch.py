@@ -7,7 +7,7 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.ramp import Ramp
 from dist_epochs.plan.recipe import BatchRecipe, PhaseRecipe
 
-__all__ = ["batch_of", "data_parallel_size_of", "lay_over_devices"]
+__all__ = ["batch_of", "data_parallel_size_of", "lay_over_devices", "product_of"]
 
 
 def batch_of(batch: BatchRecipe, phase: PhaseRecipe) -> int | Ramp:
@@ -21,12 +21,12 @@ def batch_of(batch: BatchRecipe, phase: PhaseRecipe) -> int | Ramp:
         return _samples(phase.global_batch, length)
     if batch.ramp is not None and batch.ramp.stages is not None:
         return batch.ramp.levels(0)
-    samples = _samples(batch.global_batch, length) if batch.global_batch else _product(batch)
+    samples = _samples(batch.global_batch, length) if batch.global_batch else product_of(batch)
     known = (batch.data_parallel_size, batch.per_device, batch.gradient_accumulation)
-    if all(known) and samples != _product(batch):
+    if all(known) and samples != product_of(batch):
         raise BatchError(
             f"global batch {samples} is stated, but {batch.data_parallel_size} devices × {batch.per_device} samples × "
-            f"{batch.gradient_accumulation} micro-steps = {_product(batch)}. Leave one of them out, or correct it."
+            f"{batch.gradient_accumulation} micro-steps = {product_of(batch)}. Leave one of them out, or correct it."
         )
     if batch.global_batch and batch.gradient_accumulation and batch.ramp is None:
         _check_factors(samples, batch.data_parallel_size, batch.per_device, batch.gradient_accumulation)
@@ -86,7 +86,7 @@ def _check_factors(samples: int, size: int | None, per_device: int | None, accum
         )
 
 
-def _product(batch: BatchRecipe) -> int:
+def product_of(batch: BatchRecipe) -> int:
     """Devices × per device × accumulation; one device and one micro-step where nothing is said."""
     assert batch.per_device is not None  # the recipe checks it
     return (batch.data_parallel_size or 1) * batch.per_device * (batch.gradient_accumulation or 1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from accelerate import Accelerator
 from torch import nn
@@ -18,32 +21,51 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
-from dist_epochs.corpus.files import new_folder
+from dist_epochs.corpus.files import make_durable, new_folder, write_json
 from dist_epochs.errors import InputError
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.recipe_text import recipe_to_yaml
 from dist_epochs.train.model import transformers_tokenizer
-from dist_epochs.train.resume import Start, begun
+from dist_epochs.train.resume import MODEL, Start, begun
 from dist_epochs.train.setup import Setup
 
 __all__ = ["held", "make_run_directory", "save_model", "segment_facts"]
 
 
-def make_run_directory(out: Path, plan: Plan) -> None:
-    """Recipe and plan in a new directory.
+def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
+    """Recipe, model and plan in a new directory, which has its name when they are all there.
 
     Raises:
         InputError: If there is something in it already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        hint = ", or go on with the run in it: --resume" if begun(out) else ""
-        raise InputError(
-            f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out{hint}."
-        )
-    with new_folder(out) as folder:
-        (folder / "recipe.yaml").write_text(recipe_to_yaml(plan.recipe), encoding="utf-8")
-        (folder / "plan.json").write_text(json.dumps(plan_json(plan), indent=1) + "\n", encoding="utf-8")
+        raise InputError(_taken(out))
+    beside = out.with_name(f"{out.name}.{os.getpid()}.new")  # another program may be making the same
+    beside.mkdir(parents=True)
+    try:
+        (beside / "recipe.yaml").write_text(recipe_to_yaml(plan.recipe), encoding="utf-8")
+        (beside / MODEL).write_text(json.dumps(dict(setup.config_data), indent=1) + "\n", encoding="utf-8")
+        write_json(beside / "plan.json", plan_json(plan) | {"run": uuid4().hex})
+        for file in beside.iterdir():
+            make_durable(file)
+        beside.rename(out)
+        make_durable(out.parent)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise InputError(_taken(out)) from None
+        raise InputError(f"{error.filename or out}: {error.strerror}") from None
+
+
+def _taken(out: Path) -> str:
+    """What to do about a directory that is not empty."""
+    hint = ""
+    if begun(out):
+        hint = ", or go on with the run in it: --resume"
+    elif (out / "ledger.jsonl").exists():
+        hint = ", or put back its plan.json, without which it cannot go on"
+    return f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out{hint}."
 
 
 @contextmanager
@@ -73,6 +95,7 @@ def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as
     return {
         "world_size": accelerator.num_processes,
         "data_parallel_size": plan.batches[0].data_parallel_size,
+        "per_device": plan.batches[0].per_device,
         "device": accelerator.device.type,
         "precision": accelerator.mixed_precision,
         "plan": plan.fingerprint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,27 @@ from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.reconcile import UNITS, read_plan
 from dist_epochs.ledger.rows import Row, unmirrored_rows
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.plan.global_batch import product_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.plan.recipe import Recipe, read_recipe
+from dist_epochs.plan.recipe import BatchRecipe, Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
 from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest
 
-__all__ = ["Start", "begun", "check_same_plan", "find_start", "same_recipe", "write_replan"]
+MODEL = "model.json"
+"""The model's configuration, in a run directory."""
+
+__all__ = [
+    "MODEL",
+    "Start",
+    "begun",
+    "check_same_model",
+    "check_same_plan",
+    "find_start",
+    "is_finished",
+    "same_recipe",
+    "write_replan",
+]
 
 FREE = (
     "name", "batch.devices", "batch.per_device", "batch.gradient_accumulation", "batch.uneven", "corpus.store",
@@ -62,10 +77,6 @@ class Start:
         """The tracker's name for the run, if an earlier segment had one."""
         return next((name for s in reversed(self.totals.segments) if (name := s.facts.get("wandb"))), None)
 
-    def is_finished(self, steps: int) -> bool:
-        """Whether the run ended well after all its steps."""
-        return bool(self.totals.segments) and self.step == steps and self.totals.segments[-1].status == "finished"
-
     def told(self) -> Iterator[str]:
         """What a person wants to know of it."""
         for reason in self.refused:
@@ -79,6 +90,13 @@ class Start:
 def begun(out: Path) -> bool:
     """Whether a run was begun in a directory; its plan is there from the first instant."""
     return (out / "plan.json").is_file()
+
+
+def is_finished(out: Path) -> bool:
+    """Whether a run ended well after all its steps, and its model is there."""
+    totals, steps = _totals(out / "ledger.jsonl", None), read_plan(out / "plan.json")["steps"]
+    ended = bool(totals.segments) and totals.segments[-1].status == "finished"
+    return ended and totals.last_step == steps and (out / "model").is_dir()
 
 
 def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Recipe, bool]:
@@ -97,6 +115,9 @@ def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Re
     """
     before = read_recipe(out / "recipe.yaml")
     differences = _differences(_decisive(before), _decisive(recipe))
+    derived = [product_of(each.batch) if _is_derived(each.batch) else None for each in (before, recipe)]
+    if replans and derived[0] != derived[1]:
+        differences["batch"] = f"batch: {derived[0] or 'stated'} → {derived[1] or 'stated'}"
     fixed = {name: text for name, text in differences.items() if not name.startswith(REPLANNED)}
     refused = fixed if replans else differences
     if refused:
@@ -107,10 +128,36 @@ def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Re
             + (", or let the recipe decide from here on: --replan." if not fixed else ".")
         )
     batch = replace(recipe.batch, devices=None, gradient_accumulation=None)
-    if batch.global_batch is None:
-        planned = read_plan(out / "plan.json")["global_batch"]["samples"]
-        batch = replace(batch, global_batch=Quantity.exact(planned, Unit.SAMPLE))
+    samples = derived[1] if replans else derived[0]
+    if samples is not None:
+        batch = replace(batch, global_batch=Quantity.exact(samples, Unit.SAMPLE))
     return replace(recipe, batch=batch), bool(differences)
+
+
+def _is_derived(batch: BatchRecipe) -> bool:
+    """Whether a batch follows from devices, samples per device and accumulation."""
+    return batch.global_batch is None and (batch.ramp is None or batch.ramp.stages is None)
+
+
+def check_same_model(config: Mapping[str, Any], out: Path) -> None:
+    """Is the model the one that the run was begun with? Its configuration may stand in a file of its own.
+
+    Args:
+        config: Of the model, as transformers would save it.
+        out: The run directory.
+
+    Raises:
+        InputError: With every setting that differs.
+    """
+    before = json.loads((out / MODEL).read_text(encoding="utf-8"))
+    pairs = [{name: json.dumps(value) for name, value in _flat(each, "model.config")} for each in (before, config)]
+    differences = _differences(*pairs)
+    if differences:
+        raise InputError(
+            f"{out}: this run was begun with another model:\n"
+            + "".join(f"  {text}\n" for text in differences.values())
+            + "Nothing was changed. Go on with the model it was begun with, or begin a new run in another --out."
+        )
 
 
 def check_same_plan(plan: Plan, out: Path, *, replans: bool) -> None:
@@ -134,24 +181,37 @@ def check_same_plan(plan: Plan, out: Path, *, replans: bool) -> None:
         )
 
 
-def write_replan(plan: Plan, out: Path, start: Start) -> None:
-    """Make a plan the one of the run; the plan before is kept beside it.
+def write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
+    """Make a plan and a recipe those of the run; the ones before are kept beside them.
 
     The plan comes before the recipe: a kill between them leaves a recipe that differs, and the same
-    command writes both again.
+    command then writes what is missing.
+
+    Args:
+        plan: The new one.
+        recipe: As it was given.
+        out: The run directory.
+        step: Steps taken under the plan before.
     """
     before = read_plan(out / "plan.json")
-    write_json(out / f"plan-until-step-{start.step:09d}.json", before)
-    change = {
-        "step": start.step,
-        "fingerprint": before["fingerprint"],
-        "planned": {unit: before[unit] for unit in UNITS},
-    }
-    write_json(out / "plan.json", plan_json(plan) | {"replanned": [*before.get("replanned", ()), change]})
+    if before["fingerprint"] != plan.fingerprint:
+        write_json(_free_name(out, f"plan-until-step-{step:09d}", ".json"), before)
+        planned = {unit: before[unit] for unit in UNITS}
+        change = {"step": step, "fingerprint": before["fingerprint"], "planned": planned}
+        kept = {"run": before.get("run"), "replanned": [*before.get("replanned", ()), change]}
+        write_json(out / "plan.json", plan_json(plan) | kept)
+    kept_recipe = _free_name(out, f"recipe-until-step-{step:09d}", ".yaml")
+    kept_recipe.write_bytes((out / "recipe.yaml").read_bytes())
     beside = out / "recipe.yaml.new"
-    beside.write_text(recipe_to_yaml(plan.recipe), encoding="utf-8")
+    beside.write_text(recipe_to_yaml(recipe), encoding="utf-8")
     make_durable(beside)
     beside.replace(out / "recipe.yaml")
+
+
+def _free_name(folder: Path, name: str, suffix: str) -> Path:
+    """A name that nothing has yet: a plan may be changed twice at the same step."""
+    names = (folder / f"{name}{f'-{number}' if number else ''}{suffix}" for number in count())
+    return next(path for path in names if not path.exists())
 
 
 def find_start(out: Path, checkpoints: Checkpoints) -> Start:
@@ -164,9 +224,11 @@ def find_start(out: Path, checkpoints: Checkpoints) -> Start:
     checkpoints.ranks.share("")  # what rank 0 has written so far is there
     last = _totals(ledger, None).last_step
     plan = read_plan(out / "plan.json")
-    plans = {plan["fingerprint"]: last} | {each["fingerprint"]: each["step"] for each in plan.get("replanned", ())}
+    plans = {each["fingerprint"]: each["step"] for each in plan.get("replanned", ())} | {plan["fingerprint"]: last}
 
     def usable(manifest: Manifest) -> str | None:
+        if manifest.run != plan.get("run"):
+            return "it is of another run"
         if manifest.plan not in plans:
             return "it is of another plan"
         if manifest.step > last:
@@ -202,7 +264,8 @@ def _decisive(recipe: Recipe) -> dict[str, str]:
     return {
         name: json.dumps(value)
         for name, value in _flat(recipe_to_data(recipe))
-        if not any(name == free or name.startswith(free + ".") for free in FREE)
+        if not name.startswith("model.config")  # compared as transformers reads it
+        and not any(name == free or name.startswith(free + ".") for free in FREE)
     }
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
+from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reconcile import Reconciliation, read_plan, read_run
 from dist_epochs.ledger.rows import note_mirrored
 from dist_epochs.plan.history import history_of, read_history
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.plan.recipe import Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import held, make_run_directory, save_model, segment_facts
@@ -24,7 +25,16 @@ from dist_epochs.train.loop import Run, train
 from dist_epochs.train.model import build_model, settle_buckets
 from dist_epochs.train.peers import RanksDiffer, on_first
 from dist_epochs.train.progress import ProgressBar
-from dist_epochs.train.resume import Start, begun, check_same_plan, find_start, same_recipe, write_replan
+from dist_epochs.train.resume import (
+    Start,
+    begun,
+    check_same_model,
+    check_same_plan,
+    find_start,
+    is_finished,
+    same_recipe,
+    write_replan,
+)
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup, adamw, evaluation_of, set_up
 from dist_epochs.train.signals import StopSignals
@@ -70,36 +80,41 @@ def run_recipe(
         RanksDiffer: If a checkpoint could not be written; the one before is as it was.
     """
     resumes = (resume or replan) and begun(out)
-    recipe, changes = read_recipe(path, overrides), False
-    if resumes:
-        recipe, changes = same_recipe(recipe, out, replans=replan)
+    given = read_recipe(path, overrides)
+    recipe, changes = same_recipe(given, out, replans=replan) if resumes else (given, False)
     setup = set_up(recipe, path)
     world = join(recipe, say)
     checkpoints = Checkpoints(out / "checkpoints", world.ranks, recipe.checkpoints.keep)
     with ExitStack() as stack:
         if resumes:
             on_first(world.ranks, lambda: stack.enter_context(held(out)))
-            begin = _go_on(setup, world, out, checkpoints, changes=changes)
-            if begin.start.is_finished(begin.plan.steps) and (out / "model").is_dir():
-                world.say(f"{out}: finished already, after {begin.plan.steps:,} steps; nothing was done")
+            if not changes and is_finished(out):
+                world.say(f"{out}: finished already; nothing was done")
                 return
+            begin = _go_on(setup, world, out, checkpoints, given if changes else None)
         else:
             begin = _Begin(Start(), *exact_plan(recipe, setup.store, setup.objective, world.size))
             build_model(setup.model, setup.config, recipe.seed)  # what cannot be built leaves nothing behind
             evaluation_of(setup, world)
-            on_first(world.ranks, lambda: make_run_directory(out, begin.plan))
+            on_first(world.ranks, lambda: make_run_directory(out, begin.plan, setup))
             on_first(world.ranks, lambda: stack.enter_context(held(out)))
         _train(setup, world, begin, out, checkpoints)
 
 
-def _go_on(setup: Setup, world: World, out: Path, checkpoints: Checkpoints, *, changes: bool) -> _Begin:
-    """Where a run that was begun before goes on; with changes, its plan is replaced first."""
+def _go_on(setup: Setup, world: World, out: Path, checkpoints: Checkpoints, changed: Recipe | None) -> _Begin:
+    """Where a run that was begun before goes on; with a changed recipe, its plan is replaced first."""
+    check_same_model(setup.config_data, out)
     start, before = find_start(out, checkpoints), read_plan(out / "plan.json")
-    history = history_of(before, start.step) if changes else read_history(before)
+    history = history_of(before, start.step) if changed else read_history(before)
     corpus, plan = exact_plan(setup.recipe, setup.store, setup.objective, world.size, history=history)
-    check_same_plan(plan, out, replans=changes)
-    if changes:
-        on_first(world.ranks, lambda: write_replan(plan, out, start))
+    check_same_plan(plan, out, replans=changed is not None)
+    if changed is not None:
+        if plan.steps == start.step:
+            raise InputError(
+                f"{out}: all of its {plan.steps:,} steps are taken, so a new plan has nothing left to change. "
+                "Give it more steps."
+            )
+        on_first(world.ranks, lambda: write_replan(plan, changed, out, start.step))
     checkpoints.set_aside(start.step)
     return _Begin(start, corpus, plan)
 
@@ -124,7 +139,7 @@ def _train(setup: Setup, world: World, begin: _Begin, out: Path, checkpoints: Ch
     watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
     saver = Saver(
         recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=optimizer, ledger=ledger,
-        plan=plan.fingerprint,
+        plan=plan.fingerprint, run=read_plan(out / "plan.json").get("run"),
     )  # fmt: skip
     with StopSignals(lambda reason: ledger.close("stopped", reason)) as signals:
         run = Run(
@@ -144,7 +159,7 @@ def _train(setup: Setup, world: World, begin: _Begin, out: Path, checkpoints: Ch
                 if back.found is None:
                     raise
                 saver.restore(back.found)
-                ledger.go_back(back.totals, facts)
+                ledger.go_back(back.totals, str(error), facts)
                 save_model(accelerator, model, setup, out)
                 raise NotFinite(f"{error}; the run is back at step {back.step}") from None
             save_model(accelerator, model, setup, out)
@@ -161,7 +176,7 @@ def _report(world: World, out: Path, plan: Plan, tracker: Tracker, losses: str) 
         world.say(_balance(result, out))
     world.accelerator.wait_for_everyone()
     world.accelerator.end_training()
-    if world.is_first:
+    if world.is_first and tracker.run_id is not None:
         note_mirrored(out / "ledger.jsonl")
 
 

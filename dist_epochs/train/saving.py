@@ -31,6 +31,7 @@ class Saver:
         optimizer: Prepared.
         ledger: Made durable before each checkpoint, so that it never ends before one.
         plan: Fingerprint of the plan.
+        run: Name of the run, which no other has.
         clock: Seconds that only go up.
     """
 
@@ -44,6 +45,7 @@ class Saver:
         optimizer: torch.optim.Optimizer,
         ledger: Ledger,
         plan: str,
+        run: str | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipe = recipe
@@ -53,7 +55,7 @@ class Saver:
         self._model: nn.Module = accelerator.unwrap_model(model)
         self._optimizer = optimizer
         self._ledger = ledger
-        self._plan = plan
+        self._plan, self._run = plan, run
         self._clock = clock
         self._asked = clock()
         self._saved = ledger.totals.last_step
@@ -88,6 +90,7 @@ class Saver:
             step=totals.last_step,
             applied=totals.applied.steps,
             plan=self._plan,
+            run=self._run,
             world_size=self._ranks.size,
             scaler=None if scaler is None else dict(scaler.state_dict()),
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +29,11 @@ __all__ = ["Setup", "adamw", "evaluation_of", "set_up"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """A recipe that was found fit to train."""
+    """A recipe that was found fit to train.
+
+    Attributes:
+        config_data: The model's configuration where it is not transformers' default, whatever the version of that.
+    """
 
     recipe: Recipe
     model: ModelRecipe
@@ -34,6 +41,7 @@ class Setup:
     store: Store
     tokenizer: TextTokenizer
     config: PretrainedConfig
+    config_data: Mapping[str, Any]
     objective: Objective
     per_device: int
 
@@ -59,6 +67,7 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
     tokenizer = store.tokenizer()
     config = model_config(recipe.model, tokenizer)
     check_fit(config, tokenizer, recipe.longest)
+    config_data = json.loads(config.to_json_string(use_diff=True))  # before a model is built, which adds to it
     objective = objective_of(recipe.model, store)
     return Setup(
         recipe=recipe,
@@ -67,6 +76,7 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
         store=store,
         tokenizer=tokenizer,
         config=config,
+        config_data={name: value for name, value in config_data.items() if name != "transformers_version"},
         objective=objective,
         per_device=per_device,
     )

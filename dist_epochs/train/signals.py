@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -41,8 +42,11 @@ class StopSignals:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the launcher is gone: its ranks live in sessions of their own and no signal would reach them."""
-        return os.getppid() != self._parent
+        """Whether the launcher is gone: its ranks live in sessions of their own and no signal would reach them.
+
+        A process without a launcher may outlive the shell it was started from.
+        """
+        return "LOCAL_RANK" in os.environ and os.getppid() != self._parent
 
     def stop(self) -> bool:
         """Whether this rank wants to stop."""
@@ -82,5 +86,6 @@ class StopSignals:
         if self.received is None:
             self.received, self._first = heard, time.monotonic()
         elif time.monotonic() - self._first > SAME_REQUEST:
-            self._leave(f"{self.received.name}, then {heard.name}: left at once")
+            with suppress(Exception):  # a full disk takes this line too
+                self._leave(f"{self.received.name}, then {heard.name}: left at once")
             os._exit(128 + heard)

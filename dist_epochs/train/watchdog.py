@@ -2,7 +2,7 @@
 
 A collective that waits for a frozen rank waits until its own timeout, and then does not say for whom.
 So every rank has a thread that writes a small file again and again. The first and the last rank read
-all of them, and write their verdict into another, which every rank reads.
+all of them, and write their verdict into another, which every rank reads; the others judge these two.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +75,7 @@ class Watchdog:
     def __init__(self, run: Path, ranks: Ranks, timeout: float, on_lost: Callable[[str], None]) -> None:
         self._folder, self._ranks, self._rank, self._size = run / FOLDER, ranks, ranks.rank, ranks.size
         self._timeout, self._on_lost = timeout, on_lost
+        self._judges = (0, self._size - 1)
         self._interval = min(max(1.0, ranks.size / 100), timeout / 20)
         self._mine, self._step = _Sign(), 0
         self._seen: dict[int, tuple[float, float, _Sign]] = {}
@@ -90,7 +92,7 @@ class Watchdog:
         if self._size > 1:
             if self._rank == 0:
                 self.clear()
-                self._folder.mkdir()
+                self._folder.mkdir(exist_ok=True)
             self._ranks.share("")  # a rank that is still on its way is not silent
             self._write()
             self._thread.start()
@@ -135,16 +137,14 @@ class Watchdog:
             last = now
             self._mine.beat += 1
             self._write()
-            lost = self._told()
-            if lost is None and self._rank in (0, self._size - 1):
-                lost = self._judge(now)
+            self._look(now)
+            lost = self._told() or self._judge(now)
             if lost is not None and not self._done.is_set():
                 self._end(self._tell(lost))
 
-    def _judge(self, now: float) -> RankLost | None:
-        """The ranks that were silent for too long; if there are none, those that hold the others up."""
-        patience = self._timeout - 3 * self._interval
-        for rank in range(self._size):
+    def _look(self, now: float) -> None:
+        """Read the signs: the judges read all, the others only those of the judges."""
+        for rank in range(self._size) if self._rank in self._judges else self._judges:
             sign = self._mine if rank == self._rank else self._read(rank)
             beaten, moved, before = self._seen.get(rank, (now, now, _Sign()))
             self._seen[rank] = (
@@ -152,16 +152,27 @@ class Watchdog:
                 moved if sign.marks == before.marks and rank in self._seen else now,
                 _Sign(**asdict(sign)),
             )
-        running = {rank: seen for rank, seen in self._seen.items() if seen[2].left is None}
-        silent = [rank for rank, (beaten, _, _) in running.items() if now - beaten > patience]
-        judge = self._size - 1 if 0 in silent else 0
+
+    def _judge(self, now: float) -> RankLost | None:
+        """Ranks that were silent for too long, or failed, or hold the others up."""
+        patience = self._timeout - 3 * self._interval
+        quiet = [rank for rank, (beaten, _, _) in self._seen.items() if now - beaten > patience]
+        silent = [rank for rank in quiet if self._seen[rank][2].left is None]
+        failed = [rank for rank in quiet if self._seen[rank][2].left]
+        judges = [rank for rank in self._judges if rank not in quiet]
+        if self._rank not in self._judges and judges:
+            return None  # they see more
+        speaker = judges[0] if judges else None
         if silent:
-            return self._lost(silent, f"{_names(silent)} said nothing for {self._timeout:g} s", judge)
+            return self._lost(silent, f"{_names(silent)} said nothing for {self._timeout:g} s", speaker)
+        if failed:
+            return self._lost(failed, f"rank {failed[0]} failed: {self._seen[failed[0]][2].left}", speaker)
+        running = {rank: seen for rank, seen in self._seen.items() if seen[2].left is None}
         if len(running) > 1 and all(now - moved > patience for _, moved, _ in running.values()):
             least = min(sign.marks for _, _, sign in running.values())
             behind = [rank for rank, (_, _, sign) in running.items() if sign.marks == least]
             who = f"{_names(behind)} came least far" if len(behind) < len(running) else "all came equally far"
-            return self._lost(behind, f"no rank moved for {self._timeout:g} s, and {who}", judge)
+            return self._lost(behind, f"no rank moved for {self._timeout:g} s, and {who}", speaker)
         return None
 
     def _lost(self, ranks: list[int], what: str, speaker: int | None = None) -> RankLost:
@@ -189,7 +200,8 @@ class Watchdog:
         return RankLost(verdict["message"], speaker=verdict["speaker"], rank=self._rank)
 
     def _end(self, lost: RankLost) -> None:
-        self._on_lost(str(lost))
+        with suppress(Exception):  # a full disk takes this line too
+            self._on_lost(str(lost))
         if lost.speaks:
             print(f"error: {lost}", file=sys.stderr, flush=True)
         else:

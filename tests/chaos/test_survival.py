@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dist_epochs.render.ledger import ledger_text
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.harness import bitwise_equal, cut, difference, flip_byte, kill_after, wait_for
 from tests.chaos.ranks import BOOKED, STEPPED
+from tests.conftest import tiny_model
 
 
 def test_killed_on_changing_worlds(chaos, undisturbed):
@@ -32,8 +34,6 @@ def test_killed_on_changing_worlds(chaos, undisturbed):
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_the_same_world_goes_on_bit_by_bit(chaos, undisturbed, world):
     """Dropout included: it follows from seed, step and rank."""
-    from tests.conftest import tiny_model
-
     model = {"objective": "masked", "config": tiny_model("bert", hidden_dropout_prob=0.1)}
     run = chaos(model=model)
     run.run(world, during=kill_after(12))
@@ -344,6 +344,78 @@ def test_wandb_has_every_row_whatever_a_kill_took(chaos):
     assert shown == {m["step"]: pytest.approx(m["values"]["train/loss"]) for m in metrics(run)}
     final = [line["event"] for line in events(run)]
     assert final[-2:] == ["end", "mirrored"]
+
+
+def test_two_new_plans_at_the_same_checkpoint(chaos):
+    """Lower the rate, crash, lower it again, crash: what is saved since can be gone on with."""
+    run = chaos()
+    run.run(1, during=kill_after(6))
+    kept = list(run.overrides)
+    for rate, step in (("5e-4", 7), ("2e-4", 17)):
+        run.overrides = [*kept, f"optimizer.learning_rate={rate}"]
+        run.run(1, replan=True, during=kill_after(step))
+    segment = run.run(1)
+    assert segment.codes == [0], segment.log
+    assert "goes on after step 15" in segment.log[0]
+    run.check_finished()
+    kept = [f"learning_rate: {rate}" in (run.out / name).read_text() for rate, name in (
+        ("0.001", "recipe-until-step-000000005.yaml"), ("0.0005", "recipe-until-step-000000005-1.yaml"), ("0.0002", "recipe.yaml")
+    )]  # fmt: skip
+    assert kept == [True] * 3
+
+
+def test_a_new_plan_of_a_batch_that_is_a_product(chaos):
+    run = chaos(batch={"devices": 2, "per_device": 3, "gradient_accumulation": 2})
+    run.run(2, during=kill_after(12))
+    run.overrides += ["batch.gradient_accumulation=4"]
+    assert run.run(2, replan=True, during=kill_after(14)).codes == [-signal.SIGKILL] * 2, run.segments[-1].log
+    assert [(p["steps"], p["global_batch"]) for p in run.result.plan["phases"]] == [(10, 12), (10, 24), (10, 24)]
+    assert run.run(2).codes == [0, 0], run.segments[-1].log  # the same recipe needs no new plan
+    assert run.result.totals.applied.counts.samples == 10 * 12 + 20 * 24
+    assert run.result.adds_up
+
+
+def test_a_finished_run_stays_finished(chaos):
+    run = chaos()
+    run.run(1)
+    shutil.rmtree(run.out / "checkpoints")
+    before = (run.out / "ledger.jsonl").read_bytes(), (run.out / "recipe.yaml").read_bytes()
+    assert "finished already" in run.run(1).log[0]
+    run.overrides += ["optimizer.learning_rate=5e-4"]
+    assert run.run(1).codes == [1]
+    assert ((run.out / "ledger.jsonl").read_bytes(), (run.out / "recipe.yaml").read_bytes()) == before
+
+
+def test_nothing_is_left_to_plan_anew(chaos):
+    run = chaos()
+    run.run(1)
+    before = (run.out / "recipe.yaml").read_bytes()
+    run.overrides += ["optimizer.learning_rate=5e-4"]
+    assert "all of its 30 steps are taken, so a new plan has nothing left to change" in run.run(1, replan=True).log[0]
+    assert (run.out / "recipe.yaml").read_bytes() == before
+
+
+def test_another_model_in_the_same_file_is_refused(chaos, tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(tiny_model("bert")))
+    run = chaos(model={"objective": "masked", "config": str(file)})
+    run.run(1, during=kill_after(7))
+    file.write_text(json.dumps(tiny_model("bert", hidden_act="relu", hidden_dropout_prob=0.5)))
+    log = run.run(1).log[0]
+    assert 'model.config.hidden_act: "gelu" → "relu"' in log
+    assert "model.config.hidden_dropout_prob: 0.0 → 0.5" in log
+    file.write_text(json.dumps(tiny_model("bert")))
+    assert run.run(1).codes == [0]
+
+
+def test_a_checkpoint_of_another_run_is_refused(chaos):
+    one, other = chaos("one"), chaos("other", "optimizer.learning_rate=5e-4")
+    one.run(1, during=kill_after(13))
+    other.run(1, during=kill_after(13))
+    shutil.rmtree(one.checkpoints()[0])
+    shutil.copytree(other.checkpoints()[0], one.out / "checkpoints" / other.checkpoints()[0].name)
+    assert "not used: step-000000010: it is of another run" in one.run(1).log[0]
+    one.check_finished()
 
 
 def events(run):

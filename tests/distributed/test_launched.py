@@ -96,7 +96,7 @@ def test_the_demo_s_launch_balances(launched):
     assert output.count("wandb: not logged in") == 1
     assert "Writing model shards" not in errors  # one bar, ours
     assert {entry.name for entry in run.iterdir()} == {
-        "recipe.yaml", "plan.json", "ledger.jsonl", "checkpoints", "model", "wandb",
+        "recipe.yaml", "model.json", "plan.json", "ledger.jsonl", "checkpoints", "model", "wandb",
     }  # fmt: skip
 
 

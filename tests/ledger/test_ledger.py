@@ -114,11 +114,11 @@ def test_going_back_replaces_what_came_after(tmp_path):
     path = tmp_path / "l"
     ledger = Ledger(path)
     take(ledger, map(window, range(5)))
-    ledger.go_back(read_totals(path, up_to=2))
+    ledger.go_back(read_totals(path, up_to=2), "the loss is nan")
     ledger.close("failed", "the loss is nan")
     totals = read_totals(path)
     assert (totals.applied.steps, totals.replayed.steps, totals.last_step) == (2, 3, 2)
-    assert totals.segments[-1].status == "failed"
+    assert [(segment.status, segment.reason) for segment in totals.segments] == [("failed", "the loss is nan")] * 2
     again = Ledger(path, totals=read_totals(path, up_to=2))
     take(again, map(window, range(2, 4)))
     assert read_totals(path).applied == again.totals.applied

@@ -158,6 +158,7 @@ def test_a_run_in_one_process(tmp_path, store, write_recipe):
     assert read_run(tmp_path / "run").agrees
     assert {entry.name for entry in (tmp_path / "run").iterdir()} == {
         "recipe.yaml",
+        "model.json",
         "plan.json",
         "ledger.jsonl",
         "checkpoints",

@@ -127,6 +127,32 @@ with Watchdog(Path(sys.argv[1]), One(0, 2), 1.0, lambda message: print("noted", 
 """
 
 
+def judged(tmp_path, script, **signs):
+    for rank, left in signs.items():
+        sign(tmp_path, int(rank[1:]), left=left)
+    return subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+AFTER = SCRIPT.replace("        dog.mark(3)", "").replace(
+    "with Watchdog", "Watchdog.clear = lambda self: None\nwith Watchdog"
+)
+
+
+def test_a_rank_that_left_with_an_error_is_named(tmp_path):
+    """Its connections may go on waiting, as NCCL's do."""
+    result = judged(tmp_path, AFTER, r1="ValueError: bad")
+    assert (result.returncode, "error: rank 1 failed: ValueError: bad" in result.stderr) == (1, True)
+
+
+def test_the_others_judge_the_judges(tmp_path):
+    """Four ranks, the first and the last frozen."""
+    result = judged(tmp_path, AFTER.replace("One(0, 2)", "One(1, 4)"), r0=None, r3=None)
+    assert (result.returncode, "error: ranks 0, 3 said nothing for 1 s" in result.stderr) == (1, True)
+
+
 def test_a_silent_rank_ends_this_one_within_the_timeout(tmp_path):
     sign(tmp_path, 1)
     began = time.monotonic()

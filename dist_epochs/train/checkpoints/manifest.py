@@ -30,6 +30,7 @@ class Manifest:
         step: Steps drawn when it was made: the cursor of the run.
         applied: Steps applied among them.
         plan: Fingerprint of the plan.
+        run: Name of the run.
         world_size: Ranks that wrote it; any number can read it.
         scaler: State of fp16's loss scale, where there is one.
         files: SHA-256 of each file beside the manifest.
@@ -39,6 +40,7 @@ class Manifest:
     applied: int
     plan: str
     world_size: int
+    run: str | None = None
     scaler: Mapping[str, float] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
