@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Unit
-from dist_epochs.audit.expression import evaluate, names_in, parse_expression
+from dist_epochs.audit.expression import evaluate, names_in
 from dist_epochs.audit.fact import Fact, FactReader
+from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.planned import PLANNED, UNITS, write_planned
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import Many, Part, Table, Value, key, nearest

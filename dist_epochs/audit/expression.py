@@ -1,16 +1,7 @@
-"""Formulas of claims: parsed by a small grammar, never evaluated as code.
-
-    sum     = product (("+" | "-") product)*
-    product = power (("*" | "×" | "/" | "÷") power)*
-    power   = atom ("**" whole number)?
-    atom    = number | name | "(" sum ")"
-
-Numbers are spelled as everywhere (`1M`, `3.3B`, `2**16`), without units; names are those of the claim's facts.
-"""
+"""Formulas of claims: what they are made of, and what they come to."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +11,7 @@ from itertools import product as combinations
 from typing import Literal, TypeVar
 
 from dist_epochs.arithmetic.quantity import parse
-from dist_epochs.audit.interval import LARGEST_POWER, Interval
+from dist_epochs.audit.interval import Interval
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import nearest
 
@@ -33,15 +24,12 @@ __all__ = [
     "evaluate",
     "names_in",
     "numbers_in",
-    "parse_expression",
     "point_of",
     "written",
 ]
 
 Operator = Literal["+", "-", "*", "/"]
 
-DEEPEST = 50
-LONGEST = 500
 LARGEST = 10**60
 MOST_CORNERS = 6
 """Names with play that stand more than once and whose ends are tried one by one; with more, they get the wider play of
@@ -50,12 +38,6 @@ MOST_BOXES = 64
 """Combinations of ends and pieces that are tried."""
 MOST_BITS = 20_000
 """Of numbers on the way to a formula's value."""
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[KMBTk]i?(?![A-Za-z0-9_]))?%?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>\*\*|[-+*/×÷−()]))"
-)
-_SIGNS: Mapping[str, str] = {"×": "*", "÷": "/", "−": "-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +74,6 @@ class Power:
 Expression = Number | Name | Binary | Power
 
 
-def parse_expression(text: str) -> Expression:
-    """Read a formula.
-
-    Raises:
-        InputError: If it is none, with the place where it stops being one.
-
-    Examples:
-        >>> written(parse_expression("steps*(batch + 1)/corpus"))
-        'steps × (batch + 1) ÷ corpus'
-    """
-    if len(text) > LONGEST:
-        raise InputError(f"a formula of {len(text)} characters; at most {LONGEST} are read")
-    return _Parser(text).whole()
-
-
 def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
     """The value of a formula, with the play of its facts.
 
@@ -117,6 +84,7 @@ def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
         InputError: If a name is no fact, or something is divided by zero.
 
     Examples:
+        >>> from dist_epochs.audit.grammar import parse_expression
         >>> from fractions import Fraction
         >>> x = Interval(*map(Fraction, (10, 9, 11)))
         >>> evaluate(parse_expression("(2*x + x)/x"), {"x": x}).is_exact
@@ -273,6 +241,7 @@ def point_of(expression: Expression, values: Mapping[str, Fraction]) -> Fraction
         ZeroDivisionError: If something is divided by zero.
 
     Examples:
+        >>> from dist_epochs.audit.grammar import parse_expression
         >>> point_of(parse_expression("steps * 256"), {"steps": Fraction(1000)})
         Fraction(256000, 1)
     """
@@ -353,89 +322,3 @@ def _exact(text: str) -> Interval:
 @lru_cache(maxsize=1000)
 def _number(text: str) -> Fraction:
     return parse(text).value
-
-
-class _Parser:
-    """One formula, read from the left."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
-
-    def whole(self) -> Expression:
-        """The formula, to its end."""
-        found = self.sum()
-        if self.peek() is not None:
-            self.refuse("an operator")
-        return found
-
-    def peek(self) -> re.Match[str] | None:
-        match = _TOKEN.match(self.text, self.at)
-        if match is None and self.text[self.at :].strip():
-            self.refuse("a number, a name, or one of + - * / ** ( )")
-        return match
-
-    def sign(self, *wanted: str) -> str | None:
-        match = self.peek()
-        found = None if match is None else _SIGNS.get(match["sign"], match["sign"])
-        if match is None or found not in wanted:
-            return None
-        self.at = match.end()
-        return found
-
-    def sum(self) -> Expression:
-        found = self.product()
-        while sign := self.sign("+", "-"):
-            found = Binary(sign, found, self.product())  # type: ignore[arg-type]
-        return found
-
-    def product(self) -> Expression:
-        found = self.power()
-        while sign := self.sign("*", "/"):
-            found = Binary(sign, found, self.power())  # type: ignore[arg-type]
-        return found
-
-    def power(self) -> Expression:
-        base = self.atom()
-        if self.sign("**") is None:
-            return base
-        match = self.peek()
-        if match is None or not (match["number"] or "").isdigit():
-            self.refuse("a whole exponent")
-        assert match is not None
-        self.at = match.end()
-        return Power(base, self.exponent(match["number"]))
-
-    def exponent(self, digits: str) -> int:
-        if len(digits) > len(str(LARGEST_POWER)) or int(digits) > LARGEST_POWER:
-            raise InputError(
-                f"the formula {self.text!r} has a power of {digits}: exponents from 0 to {LARGEST_POWER} are read"
-            )
-        return int(digits)
-
-    def atom(self) -> Expression:
-        match = self.peek()
-        if match is None:
-            self.refuse("a number or a name")
-        assert match is not None
-        if match["number"]:
-            self.at = match.end()
-            parse(match["number"], what="the formula's number")
-            return Number(match["number"])
-        if match["name"]:
-            self.at = match.end()
-            return Name(match["name"])
-        if self.sign("(") is None:
-            self.refuse("a number or a name")
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise InputError(f"the formula has more than {DEEPEST} nested brackets")
-        inner = self.sum()
-        self.depth -= 1
-        if self.sign(")") is None:
-            self.refuse("a closing bracket")
-        return inner
-
-    def refuse(self, wanted: str) -> None:
-        rest = self.text[self.at :].strip()
-        place = f"before {rest[:20]!r}" if rest else "at its end"
-        raise InputError(f"the formula {self.text!r} needs {wanted} {place}")

@@ -11,8 +11,9 @@ from typing import Any
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
 from dist_epochs.audit.claim import LITERAL, CheckText, Claim
-from dist_epochs.audit.expression import Expression, evaluate, names_in, parse_expression
+from dist_epochs.audit.expression import Expression, evaluate, names_in
 from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
 
