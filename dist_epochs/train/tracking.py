@@ -88,7 +88,7 @@ class Tracker:
     ) -> None:
         self._accelerator = accelerator
         self._run: Any = None
-        self.run_id = run_id
+        self.run_id: str | None = None
         if project is None:
             return
         self.run_id = run_id or uuid4().hex[:12]
