@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dist_epochs.arithmetic.layout import Layout
@@ -72,7 +72,7 @@ def history_of(plan: Mapping[str, Any], step: int) -> History:
     for phase in phases:
         steps = min(phase.steps, step - sum(each.steps for each in taken))
         if steps:
-            taken.append(Phase(steps=steps, sequence_length=phase.sequence_length, global_batch=phase.global_batch))
+            taken.append(replace(phase, steps=steps))
     return History(phases=tuple(taken), lanes=lanes | dict(before.lanes if before else {}))
 
 
@@ -100,10 +100,5 @@ def _cut(phases: Iterable[tuple[Phase, int]], steps: int) -> Iterable[tuple[Phas
     for phase, stretch in phases:
         left = phase.steps - steps
         if left > 0:
-            yield (
-                Phase(
-                    steps=min(left, phase.steps), sequence_length=phase.sequence_length, global_batch=phase.global_batch
-                ),
-                stretch,
-            )
+            yield replace(phase, steps=left), stretch
         steps = max(0, -left)

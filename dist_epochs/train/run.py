@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError
@@ -21,6 +23,7 @@ from dist_epochs.plan.recipe import Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import held, make_run_directory, save_model, segment_facts
+from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.loop import Run, train
 from dist_epochs.train.model import build_model, settle_buckets
 from dist_epochs.train.peers import RanksDiffer, on_first
@@ -94,11 +97,12 @@ def run_recipe(
             begin = _go_on(setup, world, out, checkpoints, given if changes else None)
         else:
             begin = _Begin(Start(), *exact_plan(recipe, setup.store, setup.objective, world.size))
-            build_model(setup.model, setup.config, recipe.seed)  # what cannot be built leaves nothing behind
-            evaluation_of(setup, world)
+        model = build_model(setup.model, setup.config, recipe.seed)
+        evaluation = evaluation_of(setup, world)
+        if not resumes:  # what cannot be built has left nothing behind
             on_first(world.ranks, lambda: make_run_directory(out, begin.plan, setup))
             on_first(world.ranks, lambda: stack.enter_context(held(out)))
-        _train(setup, world, begin, out, checkpoints)
+        _train(setup, world, begin, out, checkpoints, model, evaluation)
 
 
 def _go_on(setup: Setup, world: World, out: Path, checkpoints: Checkpoints, changed: Recipe | None) -> _Begin:
@@ -119,11 +123,17 @@ def _go_on(setup: Setup, world: World, out: Path, checkpoints: Checkpoints, chan
     return _Begin(start, corpus, plan)
 
 
-def _train(setup: Setup, world: World, begin: _Begin, out: Path, checkpoints: Checkpoints) -> None:
-    """Everything from the weights to the last line."""
+def _train(
+    setup: Setup,
+    world: World,
+    begin: _Begin,
+    out: Path,
+    checkpoints: Checkpoints,
+    model: nn.Module,
+    evaluation: Evaluation | None,
+) -> None:
+    """Everything from the first weights to the last line."""
     recipe, plan, accelerator = setup.recipe, begin.plan, world.accelerator
-    evaluation = evaluation_of(setup, world)
-    model = build_model(setup.model, setup.config, recipe.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     model, optimizer = accelerator.prepare(model, adamw(model, setup.optimizer))
     settle_buckets(model)
