@@ -11,8 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.file import LedgerFile, drawn_to_json
-from dist_epochs.ledger.peers import Alone, Peers
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.runtime.peers import Alone, Peers
 
 __all__ = ["Drawn", "Ledger"]
 

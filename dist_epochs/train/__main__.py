@@ -23,7 +23,7 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
     """Train RECIPE and write the run directory."""
     speaks = os.environ.get("RANK", "0") == "0"
     with exit_on_input_error(speaks=speaks):
-        from dist_epochs.train.peers import RanksDiffer
+        from dist_epochs.runtime.peers import RanksDiffer
         from dist_epochs.train.run import run_recipe
         from dist_epochs.train.saving import NotFinite
         from dist_epochs.train.watchdog import RankLost

@@ -21,12 +21,12 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.recipe import Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data
+from dist_epochs.runtime.peers import RanksDiffer, on_first
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import held, make_run_directory, save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.loop import Run, train
 from dist_epochs.train.model import build_model, settle_buckets
-from dist_epochs.train.peers import RanksDiffer, on_first
 from dist_epochs.train.progress import ProgressBar
 from dist_epochs.train.resume import (
     Start,

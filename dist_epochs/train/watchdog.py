@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dist_epochs.train.peers import Ranks
+from dist_epochs.runtime.peers import Peers
 
 __all__ = ["RankLost", "Watchdog"]
 
@@ -72,7 +72,7 @@ class Watchdog:
         on_lost: Called from the thread, with the message, just before this process ends.
     """
 
-    def __init__(self, run: Path, ranks: Ranks, timeout: float, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, run: Path, ranks: Peers, timeout: float, on_lost: Callable[[str], None]) -> None:
         self._folder, self._ranks, self._rank, self._size = run / FOLDER, ranks, ranks.rank, ranks.size
         self._timeout, self._on_lost = timeout, on_lost
         self._judges = (0, self._size - 1)

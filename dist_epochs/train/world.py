@@ -13,9 +13,10 @@ from accelerate.utils import InitProcessGroupKwargs
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.recipe import Recipe
+from dist_epochs.runtime.gloo import connect
+from dist_epochs.runtime.peers import Peers
 from dist_epochs.train.fitness import precision_of
 from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
-from dist_epochs.train.peers import Ranks, connect
 from dist_epochs.train.tracking import prepare_wandb
 
 __all__ = ["World", "join"]
@@ -34,7 +35,7 @@ class World:
     """
 
     accelerator: Accelerator
-    ranks: Ranks
+    ranks: Peers
     say: Callable[[str], None]
 
     @property

@@ -14,8 +14,8 @@ from torch import nn
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger import Ledger
 from dist_epochs.ledger.reading import read_totals
+from dist_epochs.runtime.peers import Alone
 from dist_epochs.train.checkpoints import Checkpoints, Manifest, own_part, restore
-from dist_epochs.train.peers import OneRank
 
 pytestmark = pytest.mark.benchmark
 
@@ -36,7 +36,7 @@ def trained(layers=30):
 
 def test_a_checkpoint_beside_torch_save(tmp_path):
     model, optimizer = trained()
-    checkpoints = Checkpoints(tmp_path / "checkpoints", OneRank(), keep=1)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", Alone(), keep=1)
     plain = tmp_path / "plain.pt"
 
     def theirs():

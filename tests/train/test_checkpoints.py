@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.peers import Alone, RanksDiffer
 from dist_epochs.train.checkpoints import Checkpoints, Damaged, Manifest, own_part, restore
 from dist_epochs.train.checkpoints.manifest import read_manifest
-from dist_epochs.train.peers import OneRank, RanksDiffer
 
 
 class Model(nn.Module):
@@ -50,7 +50,7 @@ def manifest(step=10):
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    return Checkpoints(tmp_path / "checkpoints", OneRank(), keep=2)
+    return Checkpoints(tmp_path / "checkpoints", Alone(), keep=2)
 
 
 def save(checkpoints, step=10, model=None):
@@ -151,7 +151,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.device_mesh import init_device_mesh
 from pathlib import Path
 from dist_epochs.train.checkpoints import Checkpoints, Manifest, own_part, restore
-from dist_epochs.train.peers import GlooPeers
+from dist_epochs.runtime.gloo import GlooPeers
 from tests.train.test_checkpoints import manifest, more, trained
 
 def main(rank, world, folder, step):
@@ -189,7 +189,7 @@ def test_sharded_parameters_go_on_with_another_number_of_shards(tmp_path):
     more(model, optimizer, 4)
     more(model, optimizer, 4)
     expected = own_part(model, optimizer, 0, 1)
-    found, _ = Checkpoints(tmp_path / "checkpoints", OneRank(), keep=2).newest(lambda manifest: None)
+    found, _ = Checkpoints(tmp_path / "checkpoints", Alone(), keep=2).newest(lambda manifest: None)
     assert found.manifest.world_size == 3
     other, fresh = trained(1, seed=9)
     restore(other, fresh, found.files)

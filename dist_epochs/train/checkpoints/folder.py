@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dist_epochs.corpus.files import make_durable
+from dist_epochs.runtime.peers import Peers, on_first, together
 from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, digest_of, read_manifest
-from dist_epochs.train.peers import Ranks, on_first, together
 
 __all__ = ["Checkpoints", "Found"]
 
@@ -55,7 +55,7 @@ class Checkpoints:
     """
 
     folder: Path
-    ranks: Ranks
+    ranks: Peers
     keep: int
 
     def save(self, manifest: Manifest, part: dict[str, Tensor]) -> Path:

@@ -1,0 +1,64 @@
+"""The other ranks over gloo, on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from dist_epochs.runtime.peers import Alone, Peers
+
+__all__ = ["GlooPeers", "connect"]
+
+
+class GlooPeers:
+    """All ranks of the process group, over a gloo group of their own.
+
+    A group of its own keeps these sums in order whatever collectives the model runs meanwhile.
+
+    Args:
+        timeout: Seconds after which waiting for another rank is an error.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
+        self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
+
+    def sum(self, values: Sequence[int]) -> Callable[[], list[int]]:
+        """Begin a sum of int64 over all ranks; the result waits for it."""
+        tensor = torch.tensor(values, dtype=torch.int64)
+        work = dist.all_reduce(tensor, group=self._group, async_op=True)
+
+        def wait() -> list[int]:
+            work.wait()
+            sums: list[int] = tensor.tolist()
+            return sums
+
+        return wait
+
+    def share(self, text: str) -> list[str]:
+        """Wait for all ranks; every rank's text, in the order of the ranks. Sent as bytes, never as objects."""
+        mine = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8)
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        dist.all_gather(sizes, torch.tensor([len(mine)]), group=self._group)
+        longest = max(int(size) for size in sizes)
+        rows = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
+        dist.all_gather(rows, _padded(mine, longest), group=self._group)
+        return [bytes(row[: int(size)].tolist()).decode().rstrip("\0") for row, size in zip(rows, sizes, strict=True)]
+
+
+def _padded(row: torch.Tensor, size: int) -> torch.Tensor:
+    """A row of bytes with zeros after it."""
+    return torch.nn.functional.pad(row, (0, size - len(row)))
+
+
+def connect(timeout: float) -> Peers:
+    """The other ranks, or none. Every rank calls this.
+
+    Args:
+        timeout: Seconds after which waiting for another rank is an error.
+    """
+    return GlooPeers(timeout) if dist.is_initialized() and dist.get_world_size() > 1 else Alone()

@@ -1,0 +1,89 @@
+"""Ranks that meet on the host, beside whatever the devices are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from dist_epochs.errors import InputError
+
+__all__ = ["Alone", "Peers", "RanksDiffer", "on_first", "together"]
+
+
+class RanksDiffer(RuntimeError):
+    """Something failed on one rank, so no rank goes on."""
+
+
+class Peers(Protocol):
+    """All ranks, as far as counting needs them.
+
+    Attributes:
+        rank: Index of this process.
+        size: Processes in all.
+    """
+
+    rank: int
+    size: int
+
+    def sum(self, values: Sequence[int]) -> Callable[[], list[int]]:
+        """Begin to add 64-bit integers over all ranks, wrapping; call the result to wait for the sums."""
+
+    def share(self, text: str) -> list[str]:
+        """Wait for all ranks; every rank's text, in the order of the ranks."""
+
+
+class Alone:
+    """One process: nothing to add."""
+
+    rank = 0
+    size = 1
+
+    def sum(self, values: Sequence[int]) -> Callable[[], list[int]]:
+        """The values themselves."""
+        return lambda: list(values)
+
+    def share(self, text: str) -> list[str]:
+        """The text itself."""
+        return [text]
+
+
+def together(peers: Peers, action: Callable[[], str]) -> list[str]:
+    """Do something on every rank and wait for all: every rank's result, or the same error on every rank.
+
+    Args:
+        peers: All of them call this.
+        action: Its result is text.
+
+    Raises:
+        InputError: If it was one, with its message.
+        RanksDiffer: With what failed otherwise, and on which rank.
+    """
+    try:
+        outcome = "+" + action()
+    except InputError as error:
+        outcome = f"!{error}"
+    except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
+        outcome = f"-{error}" if peers.size == 1 else f"-rank {peers.rank}: {error}"
+    outcomes = peers.share(outcome)
+    for text in outcomes:
+        if text.startswith("!"):
+            raise InputError(text[1:])
+    failed = [text[1:] for text in outcomes if text.startswith("-")]
+    if failed:
+        raise RanksDiffer("; ".join(failed))
+    return [text[1:] for text in outcomes]
+
+
+def on_first(peers: Peers, action: Callable[[], object]) -> str:
+    """Do something on rank 0; all ranks wait for it, and hear its result (if it is text) or its error.
+
+    Raises:
+        InputError: If it was one.
+        RanksDiffer: With what failed otherwise.
+    """
+
+    def act() -> str:
+        result = action() if peers.rank == 0 else None
+        return result if isinstance(result, str) else ""
+
+    return together(peers, act)[0]
