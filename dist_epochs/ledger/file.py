@@ -12,6 +12,13 @@ Format, one object a line, `event` first:
     totals    everything up to a step, so that long ledgers load fast
     end       how the segment ended
 
+What a plain loop of somebody else's adds:
+
+    corpus    how many samples (or tokens) one pass has, and how that is known
+    pass      what all ranks drew in one round of their loaders
+    reported  what the loop itself says: its epoch
+    warning   something to know, by its rule
+
 What was drawn: `[phase, source, length, pass, samples, tokens, loss tokens, digest]`. Steps count from
 1. A line without its newline was cut by a crash and is ignored.
 """
@@ -21,7 +28,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +117,7 @@ def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
     raise InputError(f"{path}:{number}: {problem}. The lines before it can still be read.")
 
 
-def drawn_to_json(drawn: dict[PassKey, Counts]) -> list[list[int | str]]:
+def drawn_to_json(drawn: Mapping[PassKey, Counts]) -> list[list[int | str]]:
     """Counts by pass, as they stand in a line."""
     return [
         [key.phase, key.source, key.sequence_length, key.number, c.samples, c.tokens, c.loss_tokens, f"{c.digest:032x}"]

@@ -2,83 +2,56 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+import atexit
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.ledger.file import LedgerFile, drawn_to_json
+from dist_epochs.ledger.books import Books
+from dist_epochs.ledger.loop import LoopCounter
+from dist_epochs.ledger.opening import Opened, open_run, peers_of
 from dist_epochs.ledger.totals import Totals
-from dist_epochs.runtime.peers import Alone, Peers
+from dist_epochs.ledger.windows import Drawn, WindowCounter
 
-__all__ = ["Drawn", "Ledger"]
+__all__ = ["Ledger"]
 
-TOTALS_EVERY = 1000
-"""Steps between totals lines (more where a run makes very many passes)."""
-
-
-class Counted(Protocol):
-    """A rank's part of one step, with its counts: any object of this shape can be watched."""
-
-    @property
-    def step(self) -> int:
-        """The step, from 0."""
-
-    @property
-    def micro_batches(self) -> Sized:
-        """What this rank takes, one item per micro-step; as many on every rank."""
-
-    @property
-    def counts(self) -> Mapping[PassKey, Counts]:
-        """What this rank draws of each pass the step touches; the same keys on every rank."""
-
-
-Window = TypeVar("Window", bound=Counted)
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What one step draws, over all ranks.
-
-    Attributes:
-        step: The step, from 1.
-        micro_steps: Forward and backward passes on each rank.
-        passes: Counts by pass.
-        stop_votes: Ranks that ask to stop before this step.
-        checkpoint_votes: Ranks that ask for a checkpoint after this step.
-    """
-
-    step: int
-    micro_steps: int
-    passes: Mapping[PassKey, Counts]
-    stop_votes: int
-    checkpoint_votes: int
-
-    @property
-    def counts(self) -> Counts:
-        """Over all passes."""
-        return sum(self.passes.values(), Counts())
+Batch = TypeVar("Batch")
 
 
 class Ledger:
     """Counts what every step draws over all ranks, and writes it down on rank 0.
 
-    The counts of a step are added over the ranks while the step before it still runs, on integers
-    that the host already has; nothing waits for a device.
+    It serves any training loop. `watch` passes batches through; `step` books what came since the last one, after
+    `optimizer.step()`. Every rank does both. Counts are 64-bit integers, added over the ranks on the host, and
+    nothing waits for a device.
+
+    In a plain loop, batches are whatever its loader gives. With `accelerator.accumulate`, `step` may be
+    called for every micro-batch: it knows which of them ended a window. Samples of one pass are those stated, or
+    those of the loader's dataset, or what the first pass drew. What is worth knowing is said in a line each, once
+    (`dist-epochs explain`).
 
     Args:
-        path: The ledger file. Only rank 0 opens it.
-        peers: The other ranks.
-        totals: What is behind a run that goes on, from `read_totals(path, up_to=…)`.
-        segment: Topology and versions, for the segment line.
+        run: Run directory, made if it is not there; `dist-epochs ledger RUN` reads it.
+        ranks: An `accelerate.Accelerator`; or the ranks as `Peers`; or nothing, for one process or any ranks that
+            `torch.distributed` has joined before.
+        samples: Samples of one pass over the data.
+        store: A token store or its manifest: its documents are the samples, and its tokens are known.
+        from_step: Steps behind a run that goes on: those of the checkpoint that was loaded. What the ledger has
+            beyond is counted as replayed.
+        totals: What is behind a run of this package's trainer, from `read_totals(path, up_to=…)`.
+        segment: Topology and versions of such a run.
+
+    Raises:
+        InputError: If there is a ledger in the directory and `from_step` does not say where it goes on; if the launch
+            is none that counting could trust; if a size is below 1.
 
     Examples:
         >>> from tempfile import mkdtemp
         >>> from types import SimpleNamespace
-        >>> ledger = Ledger(Path(mkdtemp()) / "ledger.jsonl")
+        >>> from dist_epochs.arithmetic.counts import Counts, PassKey
+        >>> ledger = Ledger(mkdtemp())
         >>> one = SimpleNamespace(step=0, micro_batches=[..., ...], counts={PassKey(0, "web", 128, 0): Counts(8, 1000)})
         >>> for window in ledger.watch([one]):
         ...     ledger.step()
@@ -89,151 +62,146 @@ class Ledger:
 
     def __init__(
         self,
-        path: Path,
-        peers: Peers | None = None,
+        run: str | Path,
+        ranks: Any = None,
         *,
+        samples: int | None = None,
+        store: str | Path | None = None,
+        from_step: int | None = None,
         totals: Totals | None = None,
         segment: Mapping[str, Any] | None = None,
     ) -> None:
-        self.totals = totals or Totals()
-        self._peers: Peers = peers or Alone()
-        self._file = LedgerFile(path) if self._peers.rank == 0 else None
-        self._current: Drawn | None = None
-        self._since_totals = 0
-        self._write("segment", from_step=self.totals.last_step, time=_now(), **(segment or {}))
+        self._peers = peers_of(ranks)
+        self._accelerator = ranks if hasattr(ranks, "gradient_state") else None
+        self._loop: LoopCounter | None = None
+        self._opened: Opened | None = None
+        if segment is None and totals is None:
+            self._opened = open_run(Path(run), self._peers, samples=samples, store=store, from_step=from_step)
+            totals = self._opened.totals
+            atexit.register(self._at_exit)
+        self._books = Books(Path(run), totals or Totals(), writes=self._peers.rank == 0)
+        self._windows = WindowCounter(self._books, self._peers)
+        self._begun = segment is not None
+        if segment is not None:
+            self._books.segment(segment)
+
+    @property
+    def totals(self) -> Totals:
+        """Everything booked so far; of a plain loop on rank 0 only, and one or two steps late."""
+        return self._books.totals
 
     @property
     def drawn(self) -> Drawn:
-        """What the step under way draws, over all ranks."""
-        if self._current is None:
+        """What the step under way draws, over all ranks, where windows are watched."""
+        if self._windows.current is None:
             raise RuntimeError("no step is under way; `drawn` is known inside `for … in ledger.watch(…)`")
-        return self._current
+        return self._windows.current
 
     def watch(
         self,
-        windows: Iterable[Window],
+        batches: Iterable[Batch],
         *,
         stop: Callable[[], bool] = lambda: False,
         checkpoint: Callable[[int], bool] = lambda step: False,
-    ) -> Iterator[Window]:
-        """Pass the windows of a run through, counting them.
+    ) -> Iterator[Batch]:
+        """Pass batches through, counting them.
 
         Args:
-            windows: This rank's part of each step, in order.
-            stop: Asked once per step; when any rank says yes, all ranks stop before the same step.
-            checkpoint: Asked whether to save the run after a step (from 1); any rank's yes is heard by all, in
-                `drawn.checkpoint_votes`.
+            batches: A loader, for one pass; or this rank's windows of a whole run, which are `Counted` beforehand.
+            stop: Of windows: asked once per step; when any rank says yes, all ranks stop before the same step.
+            checkpoint: Of windows: asked whether to save the run after a step (from 1); any rank's yes is heard by
+                all, in `drawn.checkpoint_votes`.
         """
-        waiting: tuple[Window, Callable[[], Drawn]] | None = None
-        for window in windows:
-            following = (window, self._begin_sum(window, stop(), checkpoint(window.step + 1)))
-            if waiting is not None and not (yield from self._take(*waiting)):
-                following[1]()  # all ranks have begun this sum; none may leave it open
-                return
-            waiting = following
-        if waiting is not None:
-            yield from self._take(*waiting)
+        iterator = iter(batches)
+        start = list(islice(iterator, 1))
+        rest: Iterator[Any] = chain(start, iterator)
+        if start and not hasattr(start[0], "micro_batches"):
+            yield from self._watch_loader(batches, start[0], rest)
+            return
+        if not self._begun:
+            self._begin({})
+        yield from self._windows.watch(rest, stop, checkpoint)
 
-    def step(self, *, applied: bool = True) -> None:
+    def step(self, optimizer: object = None, scheduler: object = None, *, applied: bool | None = None) -> None:
         """Book the step under way.
 
         Args:
-            applied: False when the optimizer skipped its update.
+            optimizer: Of a plain loop: asked whether it skipped the update, if it knows.
+            scheduler: Of a plain loop: watched for its pace, where the accelerator does not have it.
+            applied: Whether the update was applied; without it, what optimizer or accelerator say, else yes.
         """
-        drawn = self.drawn
-        kind = "applied" if applied else "skipped"
-        tally = self.totals.applied if applied else self.totals.skipped
-        tally.add(drawn.micro_steps, dict(drawn.passes))
-        passes = drawn_to_json(dict(drawn.passes))
-        self._write(kind, step=drawn.step, micro_steps=drawn.micro_steps, drawn=passes, time=_now())
-        self._current = None
-        self._since_totals += 1
-        if self._since_totals >= max(TOTALS_EVERY, len(self.totals.applied.passes)):
-            self._since_totals = 0
-            self._write("totals", step=drawn.step, **self.totals.to_json())
-            self.make_durable()
+        if self._loop is None:
+            self._windows.step(self.drawn, applied=applied is not False)
+            return
+        accelerator = self._accelerator
+        if accelerator is not None:
+            if not accelerator.sync_gradients:
+                return
+            scheduler = scheduler or next(iter(getattr(accelerator, "_schedulers", ())), None)
+        if applied is None:
+            skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
+            applied = not skipped
+        self._loop.step(applied=applied, scheduler=scheduler)
+
+    def counters(self) -> dict[str, float | int]:
+        """The true counters of a plain loop so far, under `ledger/`: for a log of your own, on rank 0."""
+        return {} if self._loop is None else self._loop.counters()
+
+    def settle(self) -> None:
+        """Wait until every step of a plain loop is booked. Every rank calls this, before a checkpoint is saved."""
+        if self._loop is not None:
+            self._loop.settle()
+            self._books.make_durable()
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
-        """Keep the values logged at a step, so that a mirror can be filled again from the ledger.
-
-        What is not finite stands as text, `nan` or `inf`: JSON has no such numbers.
-        """
-        texts = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
-        self._write("metrics", step=step, values=texts)
+        """Keep the values logged at a step; see `Books.metrics`."""
+        self._books.metrics(step, values)
 
     def checkpoint(self, step: int, name: str) -> None:
         """Note that the run's state after a step is safe under that name."""
-        self._write("checkpoint", step=step, name=name, time=_now())
+        self._books.checkpoint(step, name)
 
-    def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any] | None = None) -> None:
-        """Stand again where the run stood before; what came after is replaced by whatever follows.
-
-        Args:
-            totals: What is behind it, from `read_totals(path, up_to=…)`.
-            reason: Why the segment under way failed.
-            segment: As for a new ledger.
-        """
-        self._write("end", status="failed", time=_now(), reason=reason)
-        self.totals, self._current = totals, None
-        self._write("segment", from_step=totals.last_step, time=_now(), **(segment or {}))
+    def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any]) -> None:
+        """Stand again where the run stood before; see `Books.go_back`."""
+        self._books.go_back(totals, reason, segment)
+        self._windows.current = None
 
     def make_durable(self) -> None:
         """Wait until everything written so far is on the disk."""
-        if self._file:
-            self._file.make_durable()
+        self._books.make_durable()
 
-    def close(self, status: str, reason: str | None = None) -> None:
-        """Write how the segment ended: `finished`, `stopped` or `failed`."""
-        file, self._file = self._file, None
-        if file:
-            file.append("end", status=status, time=_now(), **({"reason": reason} if reason else {}))
-            file.close()
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Write how the segment ended: `finished`, `stopped` or `failed`. A plain loop need not call this."""
+        if self._loop is not None:
+            self._loop.settle()
+            self._loop.finish()
+            self._loop = None
+        if self._begun:
+            self._books.close(status, reason)
+        if self._opened is not None:
+            self._opened.release()
+            atexit.unregister(self._at_exit)
 
-    def _take(self, window: Window, finish: Callable[[], Drawn]) -> Generator[Window, None, bool]:
-        """Hand out one window as the step under way, unless a rank asked to stop."""
-        drawn = finish()
-        if drawn.stop_votes:
-            return False
-        self._current = drawn
-        self._write("begin", step=drawn.step)
-        yield window
-        if self._current is not None:
-            raise RuntimeError(
-                f"step {drawn.step} was neither applied nor skipped: call `ledger.step()` "
-                "once per window, after `optimizer.step()`"
-            )
-        return True
+    def _begin(self, facts: Mapping[str, Any]) -> None:
+        self._begun = True
+        self._books.segment(facts)
 
-    def _begin_sum(self, window: Counted, stop: bool, checkpoint: bool) -> Callable[[], Drawn]:
-        keys = list(window.counts)
-        values = [int(stop), int(checkpoint), len(window.micro_batches)]
-        for counts in window.counts.values():
-            halves = (counts.digest >> 64, counts.digest & (2**64 - 1))
-            values += [counts.samples, counts.tokens, counts.loss_tokens, *map(_signed, halves)]
-        sums = self._peers.sum(values)
-        number = window.step + 1
+    def _watch_loader(self, loader: Iterable[Batch], first: Batch, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """One pass of a plain loop."""
+        assert self._opened is not None, "a run of the trainer has windows"
+        if self._loop is None:
+            self._loop = self._opened.begin_loop(self._books, self._peers, loader, first, self._accelerator)
+            self._begun = True
+        try:
+            for batch in batches:
+                self._loop.add(batch)
+                yield batch
+        except GeneratorExit:  # the loop was left; what it did is booked while the other ranks are still there
+            self._loop.settle()
+            raise
+        self._loop.end_pass()
 
-        def finish() -> Drawn:
-            stop_votes, checkpoint_votes, micro_steps, *rest = sums()
-            assert micro_steps == len(window.micro_batches) * self._peers.size, "ranks differ in micro-steps"
-            passes = {key: _counts(rest[5 * at : 5 * at + 5]) for at, key in enumerate(keys)}
-            return Drawn(number, len(window.micro_batches), passes, stop_votes, checkpoint_votes)
-
-        return finish
-
-    def _write(self, event: str, **fields: Any) -> None:
-        if self._file:
-            self._file.append(event, **fields)
-
-
-def _counts(values: Sequence[int]) -> Counts:
-    samples, tokens, loss_tokens, high, low = values
-    return Counts(samples, tokens, loss_tokens, (high & (2**64 - 1)) << 64 | (low & (2**64 - 1)))
-
-
-def _signed(half: int) -> int:
-    return half - 2**64 if half >= 2**63 else half
-
-
-def _now() -> float:
-    return round(time.time(), 3)
+    def _at_exit(self) -> None:
+        """The program ends without a word."""
+        failed = getattr(sys, "last_value", None) is not None
+        self.close("failed" if failed else "finished", repr(sys.last_value)[:500] if failed else None)

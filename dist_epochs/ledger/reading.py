@@ -16,7 +16,8 @@ __all__ = ["read_totals"]
 SEGMENT, TOTALS, END = b'{"event":"segment"', b'{"event":"totals"', b'{"event":"end"'
 STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 METRICS, MIRRORED = b'{"event":"metrics"', b'{"event":"mirrored"'
-OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"')
+REMARKS = (b'{"event":"corpus"', b'{"event":"pass"', b'{"event":"reported"', b'{"event":"warning"')
+OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"', *REMARKS)
 """How lines begin; they are told apart before any is parsed."""
 
 Starts = Sequence[tuple[int, int]]
@@ -93,7 +94,7 @@ def _add_steps(
             opened.discard(step)
             replaced = replaced_after is not None and step > replaced_after
             tally: Tally = getattr(totals, "replayed" if replaced else entry["event"])
-            tally.add(entry["micro_steps"], dict(drawn_from_json(entry["drawn"])))
+            tally.add(entry["micro_steps"], dict(drawn_from_json(entry["drawn"])), entry.get("positions"))
     totals.unfinished += len(opened)
 
 

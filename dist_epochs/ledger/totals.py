@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ class Tally:
         micro_steps: Forward and backward passes on each device.
         passes: Counts by pass, over all devices.
         counts: Their sum.
-        positions: Samples × sequence length, summed.
+        positions: Samples × sequence length, summed; as stated, where lengths vary within a step.
     """
 
     steps: int = 0
@@ -29,24 +30,30 @@ class Tally:
     counts: Counts = field(default_factory=Counts)
     positions: int = 0
 
-    def add(self, micro_steps: int, drawn: dict[PassKey, Counts]) -> None:
-        """Book one step."""
+    def add(self, micro_steps: int, drawn: Mapping[PassKey, Counts], positions: int | None = None) -> None:
+        """Book one step; its positions follow from the lengths, unless they are stated."""
         self.steps += 1
         self.micro_steps += micro_steps
+        self.positions += positions or 0
         for key, counts in drawn.items():
             self.passes[key] = self.passes.get(key, Counts()) + counts
             self.counts += counts
-            self.positions += key.sequence_length * counts.samples
+            self.positions += key.sequence_length * counts.samples if positions is None else 0
 
     def to_json(self) -> dict[str, Any]:
         """For a totals line."""
-        return {"steps": self.steps, "micro_steps": self.micro_steps, "drawn": drawn_to_json(self.passes)}
+        return {
+            "steps": self.steps,
+            "micro_steps": self.micro_steps,
+            "positions": self.positions,
+            "drawn": drawn_to_json(self.passes),
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
         """From a totals line."""
         tally = cls()
-        tally.add(data["micro_steps"], dict(drawn_from_json(data["drawn"])))
+        tally.add(data["micro_steps"], dict(drawn_from_json(data["drawn"])), data.get("positions"))
         tally.steps = data["steps"]
         return tally
 

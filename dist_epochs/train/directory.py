@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +27,7 @@ from dist_epochs.train.model import transformers_tokenizer
 from dist_epochs.train.resume import MODEL, Start, begun
 from dist_epochs.train.setup import Setup
 
-__all__ = ["held", "make_run_directory", "save_model", "segment_facts"]
+__all__ = ["make_run_directory", "save_model", "segment_facts"]
 
 
 def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
@@ -66,27 +63,6 @@ def _taken(out: Path) -> str:
     elif (out / "ledger.jsonl").exists():
         hint = ", or put back its plan.json, without which it cannot go on"
     return f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out{hint}."
-
-
-@contextmanager
-def held(out: Path) -> Iterator[None]:
-    """Keep other programs from writing to a run; a killed one holds it no longer.
-
-    Raises:
-        InputError: If another program does.
-    """
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(
-            f"{out}: another program is running this run, so nothing was started. Wait for it, or stop it."
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from dist_epochs.corpus.hashing import key
 from dist_epochs.corpus.stream import Window
 from dist_epochs.ledger import Ledger
+from dist_epochs.ledger.counters import counters
 from dist_epochs.ledger.reconcile import epochs_of
 from dist_epochs.plan.recipe import OptimizerRecipe, Recipe
+from dist_epochs.runtime.host_copy import HostCopy
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
 from dist_epochs.train.loss import loss_sum, to_device
@@ -155,7 +158,7 @@ class _Rows:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._waiting: tuple[int, dict[str, float | int], _HostCopy, bool] | None = None
+        self._waiting: tuple[int, dict[str, float | int], _DeviceValues, bool] | None = None
         self._counted = (time.perf_counter(), self._counters())
         self._loss: float | None = None
         self._losses: dict[str, tuple[float, float]] = {}
@@ -163,7 +166,7 @@ class _Rows:
     def take(self, step: int, loss: Tensor, norm: Tensor | None, rate: float, *, applied: bool) -> None:
         """Begin a row."""
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
-        self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _HostCopy(tensors), applied)
+        self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _DeviceValues(tensors), applied)
 
     def write(self) -> None:
         """End the row that waits, if any."""
@@ -179,7 +182,8 @@ class _Rows:
     def show(self, *, last: bool = False) -> None:
         """Draw the bar where that is due."""
         if self._run.progress.due or last:
-            self._run.progress.show(epoch=self._epoch(), loss=self._loss)
+            epoch = self._epoch()
+            self._run.progress.show(epoch=None if epoch is None else float(epoch), loss=self._loss)
 
     def summary(self) -> str:
         """The first and the last value of each loss."""
@@ -197,22 +201,10 @@ class _Rows:
         self._run.tracker.log(values)
 
     def _counters(self) -> dict[str, float | int]:
-        """The true counters, over all ranks, applied steps only unless named."""
-        totals = self._run.ledger.totals
-        applied, epoch = totals.applied, self._epoch()
-        return {
-            "ledger/steps": applied.steps,
-            "ledger/skipped_steps": totals.skipped.steps,
-            "ledger/micro_steps": applied.micro_steps,
-            "ledger/samples": applied.counts.samples,
-            "ledger/positions": applied.positions,
-            "ledger/tokens": applied.counts.tokens,
-            "ledger/loss_tokens": applied.counts.loss_tokens,
-        } | ({} if epoch is None else {"ledger/epoch": epoch})
+        return counters(self._run.ledger.totals, self._epoch())
 
-    def _epoch(self) -> float | None:
-        epoch = epochs_of(self._run.ledger.totals.applied, self._run.plan)["samples"]
-        return None if epoch is None else float(epoch)
+    def _epoch(self) -> Fraction | None:
+        return epochs_of(self._run.ledger.totals.applied, self._run.plan)["samples"]
 
     def _rates(self, values: Mapping[str, float | int]) -> dict[str, float]:
         """Units a second since the last row of this kind."""
@@ -225,21 +217,13 @@ class _Rows:
         }
 
 
-class _HostCopy:
-    """Numbers on their way from the device: the copy starts now, `read` waits for it alone."""
+class _DeviceValues:
+    """Named numbers on their way from the device."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self._names = tuple(tensors)
         whole = [tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor for tensor in tensors.values()]
-        self._host = torch.stack([tensor.float() for tensor in whole])
-        self._arrived: torch.cuda.Event | None = None
-        if self._host.is_cuda:
-            pinned = torch.empty(self._host.shape, pin_memory=True)
-            self._host = pinned.copy_(self._host, non_blocking=True)
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
+        self._names = tuple(tensors)
+        self._copy = HostCopy(torch.stack([tensor.float() for tensor in whole]))
 
     def read(self) -> dict[str, float]:
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return dict(zip(self._names, self._host.tolist(), strict=True))
+        return dict(zip(self._names, self._copy.read(), strict=True))

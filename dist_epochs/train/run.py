@@ -14,6 +14,7 @@ from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
+from dist_epochs.ledger.held import held
 from dist_epochs.ledger.reconcile import Reconciliation, read_plan, read_run
 from dist_epochs.ledger.rows import note_mirrored
 from dist_epochs.plan.history import history_of, read_history
@@ -23,7 +24,7 @@ from dist_epochs.plan.recipe import Recipe, read_recipe
 from dist_epochs.plan.recipe_text import recipe_to_data
 from dist_epochs.runtime.peers import RanksDiffer, on_first
 from dist_epochs.train.checkpoints import Checkpoints
-from dist_epochs.train.directory import held, make_run_directory, save_model, segment_facts
+from dist_epochs.train.directory import make_run_directory, save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.loop import Run, train
 from dist_epochs.train.model import build_model, settle_buckets
@@ -145,7 +146,7 @@ def _train(
     for line in begin.start.told():
         world.say(line)
     facts = segment_facts(accelerator, plan, begin.start, tracker.run_id)
-    ledger = Ledger(out / "ledger.jsonl", world.ranks, totals=begin.start.totals, segment=facts)
+    ledger = Ledger(out, world.ranks, totals=begin.start.totals, segment=facts)
     watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
     saver = Saver(
         recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=optimizer, ledger=ledger,

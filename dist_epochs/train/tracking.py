@@ -14,11 +14,9 @@ from uuid import uuid4
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
+from dist_epochs.ledger.counters import AXES
 
 __all__ = ["Tracker", "prepare_wandb"]
-
-AXES = ("ledger/steps", "ledger/tokens", "ledger/epoch")
-"""Counters that any chart can have as its horizontal axis; the first is the default."""
 
 
 def prepare_wandb(say: Callable[[str], None]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError
 from dist_epochs.ledger import Ledger
-from dist_epochs.ledger import ledger as module
+from dist_epochs.ledger import books as module
 from dist_epochs.ledger.reading import read_totals
 
 KEY, NEXT = PassKey(0, "web", 128, 0), PassKey(0, "web", 128, 1)
@@ -25,6 +25,9 @@ class TwoRanks:
     """The other rank always draws the same again, and may vote to stop."""
 
     size = 2
+
+    def share(self, text):
+        return [text, text]
 
     def __init__(self, rank=0, stop_at=None):
         self.rank, self.stop_at, self.begun, self.waited = rank, stop_at, 0, 0
@@ -54,7 +57,7 @@ def take(ledger, windows, **options):
 
 
 def test_counts_enter_the_books_when_the_step_is_taken(tmp_path):
-    ledger = Ledger(tmp_path / "l")
+    ledger = Ledger(tmp_path)
     drawn = []
 
     def loader():
@@ -67,40 +70,40 @@ def test_counts_enter_the_books_when_the_step_is_taken(tmp_path):
         assert max(drawn) == min(item.step + 1, 2)
         ledger.step()
     ledger.close("finished")
-    assert [line["event"] for line in lines(tmp_path / "l")] == ["segment", *["begin", "applied"] * 3, "end"]
-    totals = read_totals(tmp_path / "l")
+    assert [line["event"] for line in lines(tmp_path / "ledger.jsonl")] == ["segment", *["begin", "applied"] * 3, "end"]
+    totals = read_totals(tmp_path / "ledger.jsonl")
     assert totals.applied == ledger.totals.applied
     assert (totals.applied.counts.tokens, totals.applied.positions, totals.applied.micro_steps) == (120, 12 * 128, 6)
 
 
 def test_ranks_are_added_and_digests_wrap(tmp_path):
-    ledger = Ledger(tmp_path / "l", TwoRanks())
+    ledger = Ledger(tmp_path, TwoRanks())
     assert take(ledger, [window(0)]) == [(0, Counts(8, 80, 8, 0))]  # 2 × 2^127 wraps to nothing
 
 
 def test_only_rank_0_writes(tmp_path):
-    ledger = Ledger(tmp_path / "l", TwoRanks(rank=1))
+    ledger = Ledger(tmp_path, TwoRanks(rank=1))
     take(ledger, [window(0)])
     ledger.close("finished")
-    assert not (tmp_path / "l").exists()
+    assert not (tmp_path / "ledger.jsonl").exists()
     assert ledger.totals.applied.counts.samples == 8
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_a_vote_of_any_rank_stops_before_that_step(tmp_path, stop_at):
     peers = TwoRanks(stop_at=stop_at)
-    ledger = Ledger(tmp_path / "l", peers)
+    ledger = Ledger(tmp_path, peers)
     assert [step for step, _ in take(ledger, map(window, range(5)))] == list(range(stop_at - 1))
     assert peers.begun == peers.waited  # no rank is left in an open sum
 
 
 def test_an_own_wish_to_stop(tmp_path):
-    ledger = Ledger(tmp_path / "l")
+    ledger = Ledger(tmp_path)
     assert len(take(ledger, map(window, range(9)), stop=lambda: ledger.totals.applied.steps >= 3)) == 4
 
 
 def test_a_wish_for_a_checkpoint_is_heard_by_all(tmp_path):
-    ledger = Ledger(tmp_path / "l", TwoRanks())
+    ledger = Ledger(tmp_path, TwoRanks())
     asked, heard = [], []
     for item in ledger.watch(map(window, range(5)), checkpoint=lambda step: bool(asked.append(step)) or step == 3):
         if ledger.drawn.checkpoint_votes:
@@ -111,31 +114,31 @@ def test_a_wish_for_a_checkpoint_is_heard_by_all(tmp_path):
 
 
 def test_going_back_replaces_what_came_after(tmp_path):
-    path = tmp_path / "l"
-    ledger = Ledger(path)
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path.parent)
     take(ledger, map(window, range(5)))
-    ledger.go_back(read_totals(path, up_to=2), "the loss is nan")
+    ledger.go_back(read_totals(path, up_to=2), "the loss is nan", {})
     ledger.close("failed", "the loss is nan")
     totals = read_totals(path)
     assert (totals.applied.steps, totals.replayed.steps, totals.last_step) == (2, 3, 2)
     assert [(segment.status, segment.reason) for segment in totals.segments] == [("failed", "the loss is nan")] * 2
-    again = Ledger(path, totals=read_totals(path, up_to=2))
+    again = Ledger(path.parent, totals=read_totals(path, up_to=2))
     take(again, map(window, range(2, 4)))
     assert read_totals(path).applied == again.totals.applied
     assert read_totals(path).replayed == again.totals.replayed
 
 
 def test_skipped_steps_are_apart(tmp_path):
-    ledger = Ledger(tmp_path / "l")
+    ledger = Ledger(tmp_path)
     for item in ledger.watch(map(window, range(4))):
         ledger.step(applied=item.step != 2)
-    totals = read_totals(tmp_path / "l")
+    totals = read_totals(tmp_path / "ledger.jsonl")
     assert (totals.applied.steps, totals.skipped.steps, totals.last_step) == (3, 1, 4)
     assert totals.applied.counts.samples == 12
 
 
 def test_a_forgotten_step_is_an_error(tmp_path):
-    ledger = Ledger(tmp_path / "l")
+    ledger = Ledger(tmp_path)
     with pytest.raises(RuntimeError, match=r"step 1 was neither applied nor skipped"):
         for _ in ledger.watch(map(window, range(2))):
             pass
@@ -144,8 +147,8 @@ def test_a_forgotten_step_is_an_error(tmp_path):
 
 
 def test_a_kill_leaves_a_readable_ledger(tmp_path):
-    path = tmp_path / "l"
-    ledger = Ledger(path)
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path.parent)
     watched = ledger.watch(map(window, range(9)))
     next(watched)
     ledger.step()
@@ -160,12 +163,12 @@ def test_a_kill_leaves_a_readable_ledger(tmp_path):
 
 
 def test_a_damaged_line_is_named(tmp_path):
-    path = tmp_path / "l"
-    take(Ledger(path), map(window, range(3)))
+    path = tmp_path / "ledger.jsonl"
+    take(Ledger(path.parent), map(window, range(3)))
     good = path.read_bytes().splitlines(keepends=True)
     for bad in (b'{"event":"applied","step":\n', b"\x00\x00\n", b"[]\n"):
         path.write_bytes(b"".join([*good[:3], bad, *good[3:]]))
-        with pytest.raises(InputError, match=r"l:4: (damaged|not a ledger line)"):
+        with pytest.raises(InputError, match=r"ledger.jsonl:4: (damaged|not a ledger line)"):
             read_totals(path)
     for bad in (
         '{"event":"begin","step":9}',
@@ -176,7 +179,7 @@ def test_a_damaged_line_is_named(tmp_path):
         if "begin" in bad:
             assert read_totals(path).unfinished == 1
         else:
-            with pytest.raises(InputError, match=r"l:8: (step 7 where step 4|damaged: KeyError)"):
+            with pytest.raises(InputError, match=r"ledger.jsonl:8: (step 7 where step 4|damaged: KeyError)"):
                 read_totals(path)
     path.write_text("{}\n")
     with pytest.raises(InputError, match="no segment line"):
@@ -186,8 +189,8 @@ def test_a_damaged_line_is_named(tmp_path):
 
 
 def test_a_cut_line_does_not_spoil_what_is_added(tmp_path):
-    path = tmp_path / "l"
-    take(Ledger(path), map(window, range(3)))
+    path = tmp_path / "ledger.jsonl"
+    take(Ledger(path.parent), map(window, range(3)))
     with path.open("ab") as file:
         file.write(b'{"event":"begin","st')
     run_segment(path, 3, 5)
@@ -195,14 +198,14 @@ def test_a_cut_line_does_not_spoil_what_is_added(tmp_path):
 
 
 def run_segment(path, first, stop):
-    ledger = Ledger(path, totals=read_totals(path, up_to=first) if first else None)
+    ledger = Ledger(path.parent, totals=read_totals(path, up_to=first) if first else None)
     assert ledger.totals.last_step == first
     take(ledger, (window(step) for step in range(first, stop)))
     return ledger
 
 
 def test_a_later_segment_replaces_what_it_draws_again(tmp_path):
-    path = tmp_path / "l"
+    path = tmp_path / "ledger.jsonl"
     run_segment(path, 0, 10)
     run_segment(path, 6, 8)
     run_segment(path, 7, 12).close("finished")

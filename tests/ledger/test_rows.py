@@ -8,7 +8,7 @@ from tests.ledger.test_ledger import take, window
 
 def run(path, first, last, totals=None):
     """One segment that logs a row at every step, and is killed."""
-    ledger = Ledger(path, totals=totals)
+    ledger = Ledger(path.parent, totals=totals)
     for step in range(first, last + 1):
         take(ledger, [window(step - 1)])
         ledger.metrics(step, {"loss": float(step), "ledger/steps": step})
@@ -20,7 +20,7 @@ def steps(path, up_to):
 
 
 def test_rows_that_stand_in_order(tmp_path):
-    path = tmp_path / "l"
+    path = tmp_path / "ledger.jsonl"
     run(path, 1, 6)
     assert steps(path, 4) == [1, 2, 3, 4]
     run(path, 5, 7, read_totals(path, up_to=4))
@@ -29,7 +29,7 @@ def test_rows_that_stand_in_order(tmp_path):
 
 
 def test_what_the_mirror_is_known_to_hold_is_left_out(tmp_path):
-    path = tmp_path / "l"
+    path = tmp_path / "ledger.jsonl"
     run(path, 1, 3).close("stopped")
     note_mirrored(path)
     assert steps(path, 3) == []
@@ -39,7 +39,7 @@ def test_what_the_mirror_is_known_to_hold_is_left_out(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stays_one(tmp_path):
-    path = tmp_path / "l"
+    path = tmp_path / "ledger.jsonl"
     ledger = run(path, 1, 1)
     ledger.metrics(1, {"loss": math.nan, "norm": math.inf})
     assert b"NaN" not in path.read_bytes()

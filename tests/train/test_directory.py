@@ -1,7 +1,7 @@
 import pytest
 
 from dist_epochs.errors import InputError
-from dist_epochs.train.directory import held
+from dist_epochs.ledger.held import held
 
 
 def test_one_program_at_a_time_holds_a_run(tmp_path):

@@ -1,0 +1,32 @@
+"""The true counters, under the names they have in wandb."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from dist_epochs.ledger.totals import Totals
+
+__all__ = ["AXES", "counters"]
+
+AXES = ("ledger/steps", "ledger/tokens", "ledger/epoch")
+"""Counters that any chart can have as its horizontal axis; the first is the default."""
+
+
+def counters(totals: Totals, epoch: Fraction | None) -> dict[str, float | int]:
+    """What was trained so far, over all ranks: applied steps only, unless named.
+
+    Args:
+        totals: The books.
+        epoch: Epochs by samples; left out where the corpus is not known.
+    """
+    applied = totals.applied
+    values: dict[str, float | int] = {
+        "ledger/steps": applied.steps,
+        "ledger/skipped_steps": totals.skipped.steps,
+        "ledger/micro_steps": applied.micro_steps,
+        "ledger/samples": applied.counts.samples,
+        "ledger/positions": applied.positions,
+        "ledger/tokens": applied.counts.tokens,
+        "ledger/loss_tokens": applied.counts.loss_tokens,
+    }
+    return values if epoch is None else values | {"ledger/epoch": float(epoch)}

@@ -1,0 +1,112 @@
+"""How somebody else's loader deals its samples out, read off its objects without importing what made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from dataclasses import dataclass
+from typing import Any
+
+from dist_epochs.arithmetic.loader import Loader, Uneven
+
+__all__ = ["LoaderFacts", "loader_facts"]
+
+KEEPS_ORDER = ("SeedableRandomSampler", "SequentialSampler", "DistributedSampler")
+"""Samplers whose order in a pass follows from a seed and the number of the pass, or from nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoaderFacts:
+    """What a loader is going to do.
+
+    Attributes:
+        samples: Samples of the whole dataset; None for streams and where it is not known.
+        per_device: Samples of a micro-batch on one device.
+        uneven: What happens to the last, incomplete round of a pass; None where it is not known.
+        pads_to_ranks: Whether it is only padded to a multiple of the ranks, not to a full round.
+        sampler: Class of the sampler.
+        splitters: Everything that gives each rank its own part, outermost first.
+        is_stream: Whether samples come without an index.
+    """
+
+    samples: int | None = None
+    per_device: int | None = None
+    uneven: Uneven | None = None
+    pads_to_ranks: bool = False
+    sampler: str = ""
+    splitters: tuple[str, ...] = ()
+    is_stream: bool = False
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether a pass begun again has the same order."""
+        return self.sampler in KEEPS_ORDER
+
+    def drawn_per_pass(self, samples: int, ranks: int) -> int | None:
+        """What a pass draws over all ranks, duplicates included; None where the end of a pass is not known.
+
+        Args:
+            samples: Of the whole dataset.
+            ranks: That see different data.
+        """
+        if self.per_device is None or self.uneven is None:
+            return None
+        if self.pads_to_ranks:
+            return samples // ranks * ranks if self.uneven == "drop" else -(-samples // ranks) * ranks
+        if samples < self.per_device * ranks and self.uneven == "drop":
+            return 0
+        loader = Loader(
+            samples=samples, per_device=self.per_device, data_parallel_size=ranks, uneven=self.uneven
+        )  # fmt: skip
+        return loader.drawn_per_pass
+
+
+def loader_facts(loader: object, ranks: int) -> LoaderFacts:
+    """What a torch or Accelerate loader tells of itself; little is known of any other iterable.
+
+    Args:
+        loader: The loader that a rank iterates over.
+        ranks: That see different data.
+    """
+    at: Any = loader
+    drops, even, splits = bool(getattr(at, "drop_last", False)), True, False
+    splitters = []
+    dispatches = type(at).__name__ == "DataLoaderDispatcher"
+    if dispatches:
+        splitters.append("Accelerate's dispatcher")
+        drops, splits = bool(at._drop_last), bool(at.split_batches)
+    shards, batches = _unwrap(
+        getattr(at, "batch_sampler", None), ("BatchSamplerShard", "SkipBatchSampler"), "batch_sampler"
+    )
+    streams, dataset = _unwrap(getattr(at, "dataset", None), ("IterableDatasetShard",), "dataset")
+    for shard in (*shards, *streams):
+        if type(shard).__name__ != "SkipBatchSampler":
+            splitters.append(f"Accelerate's {type(shard).__name__}")
+            drops, splits = bool(shard.drop_last), bool(shard.split_batches)
+            even = bool(getattr(shard, "even_batches", True))
+    sampler = getattr(batches, "sampler", None)
+    distributed = type(sampler).__name__ == "DistributedSampler" and getattr(sampler, "num_replicas", 1) > 1
+    if distributed:
+        splitters.append("torch's DistributedSampler")
+        drops = bool(getattr(sampler, "drop_last", False))
+    if getattr(getattr(dataset, "_distributed", None), "world_size", 1) > 1:
+        splitters.append("split_dataset_by_node")
+    size = getattr(batches, "batch_size", None) or getattr(at, "batch_size", None)
+    is_stream = any(kind.__name__ == "IterableDataset" for kind in type(dataset).__mro__)
+    return LoaderFacts(
+        samples=len(dataset) if not is_stream and isinstance(dataset, Sized) else None,
+        per_device=size // ranks if size and splits else size,
+        uneven="drop" if drops else ("pad" if even else "keep") if splitters or ranks == 1 else None,
+        pads_to_ranks=distributed or dispatches,
+        sampler=type(sampler).__name__,
+        splitters=tuple(splitters),
+        is_stream=is_stream,
+    )
+
+
+def _unwrap(outer: Any, wrappers: tuple[str, ...], name: str) -> tuple[list[Any], Any]:
+    """Wrappers of known classes, outermost first, and what is inside."""
+    layers = []
+    while type(outer).__name__ in wrappers:
+        layers.append(outer)
+        outer = getattr(outer, name)
+    return layers, outer

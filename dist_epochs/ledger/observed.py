@@ -1,0 +1,127 @@
+"""What rank 0 has seen of somebody else's loop so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from dist_epochs.ledger.loader import LoaderFacts
+
+__all__ = ["Observed", "Schedule", "schedule_of"]
+
+FAR = 2**40
+"""Steps beyond which no schedule is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A learning-rate schedule beside the steps that were taken.
+
+    Attributes:
+        advanced: How often it was advanced since the first step seen.
+        steps: Optimizer steps in that time.
+        ends_at: Advances after which it has reached its end, where that can be told.
+    """
+
+    advanced: int
+    steps: int
+    ends_at: int | None
+
+    @property
+    def factor(self) -> Fraction:
+        """Advances for one step."""
+        return Fraction(self.advanced, self.steps)
+
+
+@dataclass(slots=True)
+class Observed:
+    """Facts for the rules that warn in flight.
+
+    Attributes:
+        ranks: That see different data.
+        processes: All of them.
+        accumulation: Micro-steps of a window, as the loop was told; None where nothing told it.
+        loader: How samples are dealt out.
+        samples: Samples of one pass over the data; None until they are known.
+        is_learned: Whether that is what the first pass drew.
+        from_step: Steps behind this segment.
+        drawn_before: Samples behind it.
+        step: The last step that was booked, from 1.
+        micro_steps: Its micro-steps on rank 0.
+        is_uneven: Whether the ranks differ in micro-steps.
+        twins: Two ranks that drew the same samples.
+        schedule: The learning rate.
+        passes: Passes that ended.
+        pass_samples: What the last of them drew, over all ranks.
+        skipped: The first step that was skipped in this segment.
+        assumes_tokens: Whether every position is taken for a token.
+        counts_restarts: Whether samples are told by where `position_ids` begin again.
+        epoch: True epochs.
+        reported: What the loop itself says.
+        reporter: Who says it.
+        unstepped: Micro-batches that were drawn and never stepped, at the end.
+    """
+
+    ranks: int = 1
+    processes: int = 1
+    accumulation: int | None = None
+    loader: LoaderFacts = field(default_factory=LoaderFacts)
+    samples: int | None = None
+    is_learned: bool = False
+    from_step: int = 0
+    drawn_before: int = 0
+    step: int = 0
+    micro_steps: int = 0
+    is_uneven: bool = False
+    twins: tuple[int, int] | None = None
+    schedule: Schedule | None = None
+    passes: int = 0
+    pass_samples: int = 0
+    skipped: int | None = None
+    assumes_tokens: bool = False
+    counts_restarts: bool = False
+    epoch: Fraction | None = None
+    reported: float | None = None
+    reporter: str = "the loop"
+    unstepped: int = 0
+
+
+def schedule_of(scheduler: Any) -> tuple[int, int | None] | None:
+    """How often a scheduler was advanced, and where it ends; None if it does not say.
+
+    Args:
+        scheduler: torch's, or Accelerate's around it.
+    """
+    inner = getattr(scheduler, "scheduler", scheduler)
+    advanced = getattr(inner, "last_epoch", None)
+    return (int(advanced), _end(inner)) if isinstance(advanced, int) else None
+
+
+def _end(scheduler: Any) -> int | None:
+    """The advance at which a schedule has reached its end, from what it was told, or where its factor becomes 0."""
+    for name in ("total_steps", "T_max", "total_iters"):
+        told = getattr(scheduler, name, None)
+        if isinstance(told, int):
+            return told
+    functions = getattr(scheduler, "lr_lambdas", None)
+    if not functions:
+        return None
+    told = getattr(functions[0], "keywords", {}).get("num_training_steps")
+    return told if isinstance(told, int) else _first_zero(functions[0])
+
+
+def _first_zero(factor: Any) -> int | None:
+    """Where a falling factor becomes 0, by doubling and halving."""
+    try:
+        above, below = 1, 2
+        while factor(below) > 0:
+            above, below = below, 2 * below
+            if below > FAR:
+                return None
+        while below - above > 1:
+            middle = (above + below) // 2
+            above, below = (middle, below) if factor(middle) > 0 else (above, middle)
+    except Exception:  # somebody else's function, asked about steps it may not know
+        return None
+    return below

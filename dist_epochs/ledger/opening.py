@@ -1,0 +1,228 @@
+"""The beginning of a plain loop's ledger: the directory, the ranks, and what is known of the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dist_epochs import __version__
+from dist_epochs.errors import InputError
+from dist_epochs.ledger.books import NAME, Books
+from dist_epochs.ledger.held import held
+from dist_epochs.ledger.loader import loader_facts
+from dist_epochs.ledger.loop import LoopCounter, Topology
+from dist_epochs.ledger.observed import Observed
+from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.remarks import read_remarks
+from dist_epochs.ledger.totals import Totals
+from dist_epochs.runtime.peers import Alone, Peers, on_first
+
+__all__ = ["Data", "Opened", "open_run", "peers_of", "topology_of"]
+
+PATIENCE = 300.0
+"""Seconds that ranks wait for each other's counts."""
+
+PACKAGES = ("torch", "accelerate", "transformers", "datasets")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """How large one pass over the data is.
+
+    Attributes:
+        samples: Of it; None if not known.
+        tokens: Of it; None if not known.
+        known: How: `stated`, `store`, `dataset` or `learned`.
+    """
+
+    samples: int | None
+    tokens: int | None
+    known: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run directory that this program writes to.
+
+    Attributes:
+        totals: What is behind it.
+        from_step: Steps behind it.
+        data: What is known of the data before a loader is seen.
+    """
+
+    totals: Totals
+    from_step: int
+    data: Data | None
+    _stack: ExitStack
+
+    def release(self) -> None:
+        """Let other programs write to it."""
+        self._stack.close()
+
+    def begin_loop(
+        self, books: Books, peers: Peers, loader: object, first: object, accelerator: Any, **known: Any
+    ) -> LoopCounter:
+        """A counter for a loop, with its segment begun.
+
+        Args:
+            books: Of the run.
+            peers: All ranks.
+            loader: What the loop iterates over.
+            first: Its first batch.
+            accelerator: Accelerate's, if the loop has one.
+            known: What else is known of it, as attributes of `Observed`.
+
+        Raises:
+            InputError: If the batches or the parallelism cannot be counted.
+        """
+        topology = topology_of(peers, getattr(accelerator, "parallelism_config", None))
+        facts = loader_facts(loader, topology.groups)
+        accumulation = getattr(accelerator, "gradient_accumulation_steps", None)
+        seen = Observed(
+            ranks=topology.groups, processes=peers.size, loader=facts, from_step=self.from_step,
+            drawn_before=self.totals.applied.counts.samples + self.totals.skipped.counts.samples,
+            **{"accumulation": accumulation, **known},
+        )  # fmt: skip
+        counter = LoopCounter(books, peers, topology, seen, _say)
+        counter.begin(first, _segment_facts(peers, topology, seen, accelerator))
+        data = self.data
+        if data is None and facts.samples is not None:
+            data = Data(facts.samples, None, "dataset")
+        if data is not None:
+            counter.know(data.samples, data.tokens, data.known)
+        return counter
+
+
+def open_run(
+    run: Path, peers: Peers, *, samples: int | None, store: str | Path | None, from_step: int | None
+) -> Opened:
+    """Make or take up a run directory. Every rank calls this; rank 0 looks.
+
+    Raises:
+        InputError: As `Ledger`.
+    """
+    if samples is not None and samples < 1:
+        raise InputError(f"samples must be at least 1, not {samples}: they are those of one pass over the data")
+    if from_step is not None and from_step < 0:
+        raise InputError(f"from_step must be at least 0, not {from_step}: steps behind this run")
+    _check_launch(peers)
+    stack, found = ExitStack(), Opened(Totals(), from_step or 0, None, ExitStack())
+
+    def look() -> None:
+        nonlocal found
+        run.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(held(run))
+        totals, data = _behind(run / NAME, from_step)
+        found = Opened(totals, from_step or 0, _stated(samples, store) or data, stack)
+
+    on_first(peers, look)
+    return found
+
+
+def peers_of(ranks: Any) -> Peers:
+    """The ranks of an accelerator, or of `torch.distributed`; one process where neither is there."""
+    if hasattr(ranks, "sum"):
+        peers: Peers = ranks
+        return peers
+    if "torch" not in sys.modules:
+        return Alone()
+    from dist_epochs.runtime.gloo import connect
+
+    return connect(PATIENCE)
+
+
+def topology_of(peers: Peers, parallelism: Any) -> Topology:
+    """Which ranks see the same data: those that share a model by tensors or a sample by its positions.
+
+    Args:
+        peers: All ranks.
+        parallelism: Accelerate's `ParallelismConfig`, or None.
+
+    Raises:
+        InputError: With sequence parallelism, whose ranks draw apart and train together.
+    """
+    if parallelism is None:
+        return Topology(groups=peers.size, group=peers.rank)
+    if getattr(parallelism, "sp_size", 1) > 1:
+        raise InputError(
+            f"sequence parallelism of {parallelism.sp_size}: its ranks draw different samples and share them, which "
+            "is not counted here. Use context parallelism, or count by the plan."
+        )
+    same = parallelism.tp_size * parallelism.cp_size
+    return Topology(groups=peers.size // same, group=peers.rank // same, counts=peers.rank % same == 0)
+
+
+def _check_launch(peers: Peers) -> None:
+    """Several processes that do not know each other would each write a ledger of its own, all to the same file."""
+    launched = int(os.environ.get("WORLD_SIZE") or 1)
+    if launched > 1 and peers.size == 1:
+        raise InputError(
+            f"WORLD_SIZE is {launched} and this process knows of no other rank, so each would count alone. Make the "
+            "Accelerator (or call torch.distributed.init_process_group) before the Ledger; on a CPU, launch with "
+            "ACCELERATE_USE_CPU=true."
+        )
+
+
+def _behind(path: Path, from_step: int | None) -> tuple[Totals, Data | None]:
+    """What an earlier program left, up to a step."""
+    if not path.exists():
+        if from_step:
+            raise InputError(f"{path}: no ledger there, and from_step is {from_step}: nothing is behind this run")
+        return Totals(), None
+    last = read_totals(path).last_step
+    if from_step is None and last:
+        raise InputError(
+            f"{path}: a ledger of {last:,} steps. Nothing was changed. Choose another directory, or say where the loop "
+            f"goes on: from_step={last} after its last step."
+        )
+    if from_step and from_step > last:
+        raise InputError(
+            f"{path}: ends after step {last:,}, and from_step is {from_step:,}: the steps between were not counted. "
+            f"Go on from step {last:,} or before, or in another directory."
+        )
+    corpus = read_remarks(path).corpus
+    data = Data(corpus["samples"], corpus["tokens"], corpus["known"]) if corpus else None
+    return read_totals(path, up_to=from_step or 0), data
+
+
+def _stated(samples: int | None, store: str | Path | None) -> Data | None:
+    """The size of the data where it was said."""
+    if store is None:
+        return None if samples is None else Data(samples, None, "stated")
+    path = Path(store)
+    path = path / "manifest.json" if path.is_dir() else path
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        documents, tokens = int(manifest["documents"]), int(manifest["tokens"])
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; a store has a manifest.json (`dist-epochs tokenize`)") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no manifest of a store: {type(error).__name__} {error}") from None
+    return Data(samples or documents, tokens, "store")
+
+
+def _segment_facts(peers: Peers, topology: Topology, seen: Observed, accelerator: Any) -> Mapping[str, Any]:
+    """Topology and versions."""
+    versions = {name: version(name) for name in PACKAGES if name in sys.modules}
+    facts = {
+        "world_size": peers.size,
+        "data_parallel_size": topology.groups,
+        "per_device": seen.loader.per_device,
+        "gradient_accumulation": seen.accumulation,
+        "device": getattr(getattr(accelerator, "device", None), "type", None),
+        "precision": getattr(accelerator, "mixed_precision", None),
+    }
+    versions = {"dist-epochs": __version__, "python": platform.python_version(), **versions}
+    return {name: value for name, value in facts.items() if value is not None} | {"versions": versions}
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,57 @@
+"""What the ledger of somebody else's loop holds beside its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.ledger.file import parse_line, read_lines
+from dist_epochs.ledger.reading import REMARKS
+
+__all__ = ["Remarks", "read_remarks"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remarks:
+    """Lines that are not steps; of those that can stand several times, the last one holds.
+
+    Attributes:
+        corpus: `samples` and `tokens` of one pass over the data, and how they are `known`.
+        passes: What each round of the loaders drew over all ranks, in order: `number`, `samples`, `step`.
+        warnings: `rule`, `message`, `step`, each rule once.
+        reported: What the loop itself says: `epoch`, `step`, `by`.
+    """
+
+    corpus: dict[str, Any] | None = None
+    passes: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    reported: dict[str, Any] | None = None
+
+    @property
+    def sizes(self) -> dict[str, Any] | None:
+        """The data in the form in which a plan has its corpus."""
+        if self.corpus is None:
+            return None
+        samples = {} if self.corpus["samples"] is None else {"data": {"0": self.corpus["samples"]}}
+        return {"samples": samples, "tokens": self.corpus["tokens"]}
+
+
+def read_remarks(path: Path) -> Remarks:
+    """Collect them from a ledger.
+
+    Raises:
+        InputError: If the file is missing, or such a line is damaged (with its number).
+    """
+    found: dict[str, list[dict[str, Any]]] = {"corpus": [], "pass": [], "warning": [], "reported": []}
+    for at, line in enumerate(read_lines(path)):
+        if line.startswith(REMARKS):
+            entry = parse_line(path, at + 1, line)
+            found[entry.pop("event")].append(entry)
+    warnings = {entry["rule"]: entry for entry in found["warning"]}
+    return Remarks(
+        corpus=found["corpus"][-1] if found["corpus"] else None,
+        passes=found["pass"],
+        warnings=list(warnings.values()),
+        reported=found["reported"][-1] if found["reported"] else None,
+    )
