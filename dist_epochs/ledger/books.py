@@ -32,10 +32,11 @@ class Books:
 
     Attributes:
         totals: What happened so far.
+        writes: Whether this rank keeps the file.
     """
 
     def __init__(self, run: Path, totals: Totals, *, writes: bool) -> None:
-        self.totals = totals
+        self.totals, self.writes = totals, writes
         self._file = LedgerFile(run / NAME) if writes else None
         self._since_totals = 0
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from dist_epochs.ledger.books import Books
 from dist_epochs.ledger.loop import LoopCounter
+from dist_epochs.ledger.mirror import Mirror
 from dist_epochs.ledger.opening import Opened, open_run, peers_of
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.windows import Drawn, WindowCounter
@@ -18,6 +19,12 @@ from dist_epochs.ledger.windows import Drawn, WindowCounter
 __all__ = ["Ledger"]
 
 Batch = TypeVar("Batch")
+
+MIRROR_EVERY = 10
+"""Steps of a plain loop between rows of counters in wandb."""
+
+SHORT, PATIENCE = 2.0, 30.0
+"""Seconds to wait for other ranks: at the end of a pass, where the rest is booked later; and where it counts."""
 
 
 class Ledger:
@@ -80,7 +87,7 @@ class Ledger:
             totals = self._opened.totals
             atexit.register(self._at_exit)
         self._books = Books(Path(run), totals or Totals(), writes=self._peers.rank == 0)
-        self._windows = WindowCounter(self._books, self._peers)
+        self._windows, self._mirror = WindowCounter(self._books, self._peers), Mirror()
         self._begun = segment is not None
         if segment is not None:
             self._books.segment(segment)
@@ -142,15 +149,17 @@ class Ledger:
             skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
             applied = not skipped
         self._loop.step(applied=applied, scheduler=scheduler)
+        if self._loop.observer.seen.step % MIRROR_EVERY == 0:
+            self._mirror.show(self.counters())
 
     def counters(self) -> dict[str, float | int]:
         """The true counters of a plain loop so far, under `ledger/`: for a log of your own, on rank 0."""
-        return {} if self._loop is None else self._loop.counters()
+        return {} if self._loop is None or self._peers.rank else self._loop.observer.counters()
 
     def settle(self) -> None:
         """Wait until every step of a plain loop is booked. Every rank calls this, before a checkpoint is saved."""
         if self._loop is not None:
-            self._loop.settle()
+            self._loop.settle(PATIENCE)
             self._books.make_durable()
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
@@ -173,8 +182,10 @@ class Ledger:
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Write how the segment ended: `finished`, `stopped` or `failed`. A plain loop need not call this."""
         if self._loop is not None:
-            self._loop.settle()
-            self._loop.finish()
+            settled = self._loop.finish(PATIENCE)
+            if not settled:
+                status, reason = "stopped", reason or "the last steps are not booked: other ranks took fewer"
+            self._mirror.show(self.counters())
             self._loop = None
         if self._begun:
             self._books.close(status, reason)
@@ -197,9 +208,10 @@ class Ledger:
                 self._loop.add(batch)
                 yield batch
         except GeneratorExit:  # the loop was left; what it did is booked while the other ranks are still there
-            self._loop.settle()
+            self._loop.settle(SHORT)
             raise
         self._loop.end_pass()
+        self._loop.settle(SHORT)
 
     def _at_exit(self) -> None:
         """The program ends without a word."""

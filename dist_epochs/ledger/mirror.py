@@ -24,7 +24,7 @@ class Mirror:
     def show(self, values: Mapping[str, float | int]) -> None:
         """Put the counters into the row under way."""
         run = getattr(sys.modules.get("wandb"), "run", None)
-        if run is None:
+        if run is None or not values:
             return
         if run is not self._run:
             self._run = run
@@ -32,9 +32,3 @@ class Mirror:
                 run.define_metric(axis)
             run.define_metric("ledger/*", step_metric=AXES[0])
         run.log(dict(values), commit=False)
-
-    def summarize(self, summary: Mapping[str, Any]) -> None:
-        """Put what the run came to into its summary."""
-        run = getattr(sys.modules.get("wandb"), "run", None)
-        if run is not None:
-            run.summary.update(dict(summary))

@@ -8,7 +8,7 @@ from typing import Any
 
 from dist_epochs.ledger.loader import LoaderFacts
 
-__all__ = ["Observed", "Schedule", "schedule_of"]
+__all__ = ["Observed", "Schedule", "advanced", "end_of"]
 
 FAR = 2**40
 """Steps beyond which no schedule is looked at."""
@@ -87,24 +87,24 @@ class Observed:
     unstepped: int = 0
 
 
-def schedule_of(scheduler: Any) -> tuple[int, int | None] | None:
-    """How often a scheduler was advanced, and where it ends; None if it does not say.
+def advanced(scheduler: object) -> int | None:
+    """How often a scheduler was advanced; None if it does not say.
 
     Args:
         scheduler: torch's, or Accelerate's around it.
     """
-    inner = getattr(scheduler, "scheduler", scheduler)
-    advanced = getattr(inner, "last_epoch", None)
-    return (int(advanced), _end(inner)) if isinstance(advanced, int) else None
+    count = getattr(getattr(scheduler, "scheduler", scheduler), "last_epoch", None)
+    return count if isinstance(count, int) else None
 
 
-def _end(scheduler: Any) -> int | None:
+def end_of(scheduler: object) -> int | None:
     """The advance at which a schedule has reached its end, from what it was told, or where its factor becomes 0."""
+    inner = getattr(scheduler, "scheduler", scheduler)
     for name in ("total_steps", "T_max", "total_iters"):
-        told = getattr(scheduler, name, None)
+        told = getattr(inner, name, None)
         if isinstance(told, int):
             return told
-    functions = getattr(scheduler, "lr_lambdas", None)
+    functions = getattr(inner, "lr_lambdas", None)
     if not functions:
         return None
     told = getattr(functions[0], "keywords", {}).get("num_training_steps")

@@ -20,6 +20,7 @@ from dist_epochs.ledger.held import held
 from dist_epochs.ledger.loader import loader_facts
 from dist_epochs.ledger.loop import LoopCounter, Topology
 from dist_epochs.ledger.observed import Observed
+from dist_epochs.ledger.observer import Observer
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.remarks import read_remarks
 from dist_epochs.ledger.totals import Totals
@@ -27,8 +28,8 @@ from dist_epochs.runtime.peers import Alone, Peers, on_first
 
 __all__ = ["Data", "Opened", "open_run", "peers_of", "topology_of"]
 
-PATIENCE = 300.0
-"""Seconds that ranks wait for each other's counts."""
+PATIENCE = 24 * 3600.0
+"""Seconds that a sum may take: ranks wait for each other in the loop itself, where it decides for how long."""
 
 PACKAGES = ("torch", "accelerate", "transformers", "datasets")
 
@@ -68,7 +69,7 @@ class Opened:
         self._stack.close()
 
     def begin_loop(
-        self, books: Books, peers: Peers, loader: object, first: object, accelerator: Any, **known: Any
+        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, reporter: str = "the loop"
     ) -> LoopCounter:
         """A counter for a loop, with its segment begun.
 
@@ -77,28 +78,32 @@ class Opened:
             peers: All ranks.
             loader: What the loop iterates over.
             first: Its first batch.
-            accelerator: Accelerate's, if the loop has one.
-            known: What else is known of it, as attributes of `Observed`.
+            settings: Accelerate's `Accelerator`, or `TrainingArguments`, if the loop has either.
+            reporter: Who says an epoch of its own.
 
         Raises:
             InputError: If the batches or the parallelism cannot be counted.
         """
-        topology = topology_of(peers, getattr(accelerator, "parallelism_config", None))
+        from dist_epochs.runtime.batches import BatchCounter
+
+        topology = topology_of(peers, getattr(settings, "parallelism_config", None))
         facts = loader_facts(loader, topology.groups)
-        accumulation = getattr(accelerator, "gradient_accumulation_steps", None)
         seen = Observed(
             ranks=topology.groups, processes=peers.size, loader=facts, from_step=self.from_step,
             drawn_before=self.totals.applied.counts.samples + self.totals.skipped.counts.samples,
-            **{"accumulation": accumulation, **known},
+            accumulation=getattr(settings, "gradient_accumulation_steps", None), reporter=reporter,
         )  # fmt: skip
-        counter = LoopCounter(books, peers, topology, seen, _say)
-        counter.begin(first, _segment_facts(peers, topology, seen, accelerator))
+        batches = BatchCounter()
+        batches.look(first)
+        seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
+        observer = Observer(books, seen, _say)
+        observer.begin({**_segment_facts(peers, topology, seen, settings), "counted": list(batches.units)})
         data = self.data
         if data is None and facts.samples is not None:
             data = Data(facts.samples, None, "dataset")
         if data is not None:
-            counter.know(data.samples, data.tokens, data.known)
-        return counter
+            observer.know(data.samples, data.tokens, data.known)
+        return LoopCounter(observer, batches, peers, topology, self.from_step)
 
 
 def open_run(
@@ -209,7 +214,7 @@ def _stated(samples: int | None, store: str | Path | None) -> Data | None:
     return Data(samples or documents, tokens, "store")
 
 
-def _segment_facts(peers: Peers, topology: Topology, seen: Observed, accelerator: Any) -> Mapping[str, Any]:
+def _segment_facts(peers: Peers, topology: Topology, seen: Observed, settings: Any) -> Mapping[str, Any]:
     """Topology and versions."""
     versions = {name: version(name) for name in PACKAGES if name in sys.modules}
     facts = {
@@ -217,8 +222,8 @@ def _segment_facts(peers: Peers, topology: Topology, seen: Observed, accelerator
         "data_parallel_size": topology.groups,
         "per_device": seen.loader.per_device,
         "gradient_accumulation": seen.accumulation,
-        "device": getattr(getattr(accelerator, "device", None), "type", None),
-        "precision": getattr(accelerator, "mixed_precision", None),
+        "device": getattr(getattr(settings, "device", None), "type", None),
+        "precision": getattr(settings, "mixed_precision", None),
     }
     versions = {"dist-epochs": __version__, "python": platform.python_version(), **versions}
     return {name: value for name, value in facts.items() if value is not None} | {"versions": versions}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.file import drawn_from_json
 from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.remarks import Remarks, read_remarks
 from dist_epochs.ledger.totals import Tally, Totals
 
 __all__ = ["UNITS", "Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
@@ -47,11 +48,19 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reconciliation:
-    """What a run recorded, what was planned, and where they part."""
+    """What a run recorded, what was planned, and where they part.
+
+    Attributes:
+        totals: What was recorded.
+        plan: What was planned; None for other people's loops.
+        differences: Where they part, by cause.
+        remarks: What the ledger of somebody else's loop holds beside its steps.
+    """
 
     totals: Totals
     plan: dict[str, Any] | None
     differences: tuple[Difference, ...]
+    remarks: Remarks = field(default_factory=Remarks)
 
     @property
     def agrees(self) -> bool | None:
@@ -95,7 +104,7 @@ class Reconciliation:
                 "replayed": totals.replayed.steps,
                 "unfinished": totals.unfinished,
             },
-            **_recorded(applied),
+            **self.recorded(),
             "epochs": {basis: json_number(value) for basis, value in self.epochs().items()},
             "epochs_exact": {basis: value and str(value) for basis, value in self.epochs().items()},
             "coverage": self.coverage(),
@@ -117,22 +126,38 @@ class Reconciliation:
             "differences": [difference.to_json() for difference in self.differences],
             "agrees": self.agrees,
             "unchecked_passes": self.unchecked,
+            "data": self.remarks.corpus,
+            "loader_passes": self.remarks.passes,
+            "warnings": self.remarks.warnings,
+            "reported": self.remarks.reported,
         }
+
+    def recorded(self) -> dict[str, int | None]:
+        """What was applied, by unit; None where nothing told it."""
+        counted = self.totals.segments[0].facts.get("counted") if self.totals.segments else None
+        found = _recorded(self.totals.applied)
+        known = counted and {"micro_steps", *counted}
+        return {unit: value if not known or unit in known else None for unit, value in found.items()}
 
     def epochs(self) -> dict[str, Fraction | None]:
         """Epochs by samples, positions and tokens; None where the plan does not know the corpus."""
-        return epochs_of(self.totals.applied, self.plan)
+        return epochs_of(self.totals.applied, self._sized)
+
+    @property
+    def _sized(self) -> Mapping[str, Any] | None:
+        """The plan, or what is known of the data without one."""
+        sizes = self.remarks.sizes
+        return self.plan if self.plan is not None or sizes is None else {"corpus": sizes}
 
     def sources(self) -> list[dict[str, Any]]:
         """Samples, tokens and epochs of each source."""
         result = []
         for name in dict.fromkeys(key.source for key in self.totals.applied.passes):
             mine = {key: c for key, c in self.totals.applied.passes.items() if key.source == name}
-            epochs = _epochs(mine, _sizes(self.plan).get(name, {}))
+            epochs = _epochs(mine, _sizes(self._sized).get(name, {}))
             counts = sum(mine.values(), Counts())
-            result.append(
-                {"name": name, "samples": counts.samples, "tokens": counts.tokens, "epochs": json_number(epochs)}
-            )
+            tokens = counts.tokens if self.recorded()["tokens"] is not None else None
+            result.append({"name": name, "samples": counts.samples, "tokens": tokens, "epochs": json_number(epochs)})
         return result
 
     def coverage(self) -> float | int | None:
@@ -179,12 +204,13 @@ def _epochs(passes: Mapping[PassKey, Counts], sizes: Mapping[int, int]) -> Fract
     return sum((Fraction(counts.samples, sizes[key.sequence_length]) for key, counts in passes.items()), Fraction(0))
 
 
-def reconcile(totals: Totals, plan: dict[str, Any] | None) -> Reconciliation:
+def reconcile(totals: Totals, plan: dict[str, Any] | None, remarks: Remarks | None = None) -> Reconciliation:
     """Lay a ledger beside its plan.
 
     Args:
         totals: What happened.
         plan: The object in `plan.json`, or None where there was none.
+        remarks: What else the ledger holds.
     """
     differences: list[Difference] = []
     if plan is not None:
@@ -199,7 +225,7 @@ def reconcile(totals: Totals, plan: dict[str, Any] | None) -> Reconciliation:
         if planned_passes:
             differences += _by_source(planned_passes, totals, plan)
             differences += _digests(planned_passes, totals)
-    return Reconciliation(totals=totals, plan=plan, differences=tuple(differences))
+    return Reconciliation(totals=totals, plan=plan, differences=tuple(differences), remarks=remarks or Remarks())
 
 
 def read_plan(path: Path) -> dict[str, Any]:
@@ -225,7 +251,10 @@ def read_run(path: Path) -> Reconciliation:
     """
     ledger = path / "ledger.jsonl" if path.is_dir() else path
     plan = ledger.parent / "plan.json"
-    return reconcile(read_totals(ledger), read_plan(plan) if plan.is_file() else None)
+    totals = read_totals(ledger)
+    if plan.is_file():
+        return reconcile(totals, read_plan(plan))
+    return reconcile(totals, None, read_remarks(ledger))
 
 
 def _recorded(tally: Tally) -> dict[str, int]:

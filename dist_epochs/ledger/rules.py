@@ -61,6 +61,8 @@ def same_samples_on_ranks(seen: Observed) -> str | None:
     of them and only one. Data whose samples are all alike looks the same; then nothing is wrong.
     """
     if seen.twins is None:
+        if seen.ranks > 1 and seen.samples and seen.pass_samples == seen.samples * seen.ranks and not seen.is_learned:
+            return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: each of them on every rank"
         return None
     first, second = seen.twins
     return (

@@ -9,13 +9,26 @@ from dist_epochs.render.text import number, table
 
 __all__ = ["ledger_text"]
 
+KNOWN = {
+    "stated": "as stated",
+    "dataset": "the dataset's",
+    "store": "the store's",
+    "learned": "what the first pass drew",
+}
+"""How the size of the data is known."""
+
 
 def ledger_text(result: Reconciliation, title: str) -> str:
     """Totals, epochs, segments, and every difference from the plan with its cause."""
     data = result.to_json()
-    return "\n".join(
-        [title, *_segments(result), "", *_units(data), "", *_epochs(data), *_kinds(data), "", *_verdict(result)]
-    )
+    parts = [
+        [title, *_segments(result)],
+        _units(data),
+        [*_epochs(data), *_kinds(data)],
+        _loop(result),
+        _verdict(result),
+    ]
+    return "\n\n".join("\n".join(part) for part in map(list, parts) if part)
 
 
 def _segments(result: Reconciliation) -> Iterator[str]:
@@ -38,6 +51,8 @@ def _units(data: dict[str, object]) -> Iterator[str]:
     for unit in UNITS:
         name = unit.replace("_", " ").replace("micro steps", "micro-steps")
         value = recorded[unit]
+        if value is None:
+            continue
         if isinstance(planned, dict):
             expected = planned[unit]
             same = "" if expected is None else "=" if expected == value else "≠"
@@ -50,8 +65,9 @@ def _units(data: dict[str, object]) -> Iterator[str]:
 def _epochs(data: dict[str, object]) -> Iterator[str]:
     epochs = data["epochs"]
     assert isinstance(epochs, dict)
-    if epochs["samples"] is not None:
-        yield "epochs " + ", ".join(f"{number(value)} by {basis}" for basis, value in epochs.items())
+    known = {basis: value for basis, value in epochs.items() if value is not None}
+    if known:
+        yield "epochs " + ", ".join(f"{number(value)} by {basis}" for basis, value in known.items())
     sources = data["sources"]
     assert isinstance(sources, list)
     if len(sources) > 1:
@@ -73,9 +89,26 @@ def _kinds(data: dict[str, object]) -> Iterator[str]:
         yield f"beside the applied steps: {', '.join(extra)}{goodput}"
 
 
+def _loop(result: Reconciliation) -> Iterator[str]:
+    """What somebody else's loop says beside what it drew, and what was noticed on the way."""
+    remarks, samples = result.remarks, result.totals.applied.counts.samples
+    if remarks.corpus and remarks.corpus["samples"]:
+        epoch = result.epochs()["samples"]
+        assert epoch is not None, "the data has a size"
+        passes = len(remarks.passes)
+        says = f"{passes:,} pass{'es' if passes > 1 else ''}" if passes else None
+        if remarks.reported is not None:
+            says = f"epoch {remarks.reported['epoch']:.4g}"
+        of = f"{samples:,} samples trained of {remarks.corpus['samples']:,} ({KNOWN[remarks.corpus['known']]})"
+        yield f"{f'your loop says {says}; ' if says else ''}{of} = {float(epoch):.4g} epochs"
+    for warning in remarks.warnings:
+        yield f"  {warning['rule']}: {warning['message']}"
+
+
 def _verdict(result: Reconciliation) -> Iterator[str]:
     if result.plan is None:
-        yield "no plan.json beside this ledger: nothing to compare with"
+        if not result.remarks.corpus:
+            yield "no plan.json beside this ledger: nothing to compare with"
     elif result.agrees:
         yield "plan = ledger in every unit"
     else:

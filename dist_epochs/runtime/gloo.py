@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-from dist_epochs.runtime.peers import Alone, Peers
+from dist_epochs.runtime.peers import Alone, Peers, Sums
 
 __all__ = ["GlooPeers", "connect"]
 
@@ -27,8 +27,8 @@ class GlooPeers:
         self.size = dist.get_world_size()
         self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
 
-    def sum(self, values: Sequence[int]) -> Callable[[], list[int]]:
-        """Begin a sum of int64 over all ranks; the result waits for it."""
+    def sum(self, values: Sequence[int]) -> Sums:
+        """Begin a sum of int64 over all ranks."""
         tensor = torch.tensor(values, dtype=torch.int64)
         work = dist.all_reduce(tensor, group=self._group, async_op=True)
 
@@ -37,7 +37,7 @@ class GlooPeers:
             sums: list[int] = tensor.tolist()
             return sums
 
-        return wait
+        return Sums(wait, work.is_completed)
 
     def share(self, text: str) -> list[str]:
         """Wait for all ranks; every rank's text, in the order of the ranks. Sent as bytes, never as objects."""

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from dist_epochs.errors import InputError
 
-__all__ = ["Alone", "Peers", "RanksDiffer", "on_first", "together"]
+__all__ = ["Alone", "Peers", "RanksDiffer", "Sums", "on_first", "together"]
 
 
 class RanksDiffer(RuntimeError):
     """Something failed on one rank, so no rank goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Numbers that are being added over the ranks.
+
+    Attributes:
+        wait: Waits for the sums.
+        done: Whether that would return at once.
+    """
+
+    wait: Callable[[], list[int]]
+    done: Callable[[], bool] = lambda: True
+
+    def __call__(self) -> list[int]:
+        """Wait for the sums."""
+        return self.wait()
 
 
 class Peers(Protocol):
@@ -25,8 +43,8 @@ class Peers(Protocol):
     rank: int
     size: int
 
-    def sum(self, values: Sequence[int]) -> Callable[[], list[int]]:
-        """Begin to add 64-bit integers over all ranks, wrapping; call the result to wait for the sums."""
+    def sum(self, values: Sequence[int]) -> Sums:
+        """Begin to add 64-bit integers over all ranks, wrapping."""
 
     def share(self, text: str) -> list[str]:
         """Wait for all ranks; every rank's text, in the order of the ranks."""
@@ -38,9 +56,9 @@ class Alone:
     rank = 0
     size = 1
 
-    def sum(self, values: Sequence[int]) -> Callable[[], list[int]]:
+    def sum(self, values: Sequence[int]) -> Sums:
         """The values themselves."""
-        return lambda: list(values)
+        return Sums(lambda: list(values))
 
     def share(self, text: str) -> list[str]:
         """The text itself."""

@@ -220,7 +220,7 @@ def test_a_later_segment_replaces_what_it_draws_again(tmp_path):
 
 
 def test_totals_lines_change_the_time_not_the_answer(tmp_path, monkeypatch):
-    plain, fast = tmp_path / "plain", tmp_path / "fast"
+    plain, fast = tmp_path / "plain" / "ledger.jsonl", tmp_path / "fast" / "ledger.jsonl"
     segments = ((0, 10), (6, 8), (7, 25), (25, 31))
     for first, stop in segments:
         run_segment(plain, first, stop)

@@ -1,0 +1,213 @@
+"""True counts in the HF Trainer: one callback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from dist_epochs.errors import InputError
+from dist_epochs.ledger.books import Books
+from dist_epochs.ledger.loop import LoopCounter
+from dist_epochs.ledger.mirror import Mirror
+from dist_epochs.ledger.opening import Opened, open_run, peers_of
+from dist_epochs.runtime.peers import Peers
+
+__all__ = ["LedgerCallback"]
+
+TRAINER = "the HF Trainer"
+
+PATIENCE = 30.0
+"""Seconds to wait for the counts of other ranks before a log, a checkpoint and the end."""
+
+
+class LedgerCallback(TrainerCallback):  # type: ignore[misc]
+    """Keeps a ledger of somebody's `transformers.Trainer`, and says what its epoch really is.
+
+    A hook on the model sees what each micro-step is given, so the counts are those of what was trained, not of what was
+    loaded ahead: on any number of ranks, with map-style and streaming data, after a resume. Samples of one pass are
+    those stated, or those of the training data, or what the first pass drew. The counters go to wandb under
+    `ledger/`, beside the Trainer's own; `dist-epochs ledger RUN` reads the rest.
+
+    Args:
+        out: Run directory of the ledger. A run that goes on from a checkpoint goes on in it.
+        samples: Samples of one pass over the training data.
+        store: A token store or its manifest: its documents are the samples, and its tokens are known.
+
+    Examples:
+        >>> callback = LedgerCallback(out="runs/a")  # then: trainer.add_callback(callback)
+    """
+
+    def __init__(self, out: str | Path, *, samples: int | None = None, store: str | Path | None = None) -> None:
+        self._out, self._samples, self._store = Path(out), samples, store
+        self._run: _Run | None = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        train_dataloader: Any,
+        **others: Any,
+    ) -> None:
+        """Open the run, and listen to the model.
+
+        Raises:
+            InputError: As `Ledger`; and where one process trains on several GPUs, or a sample is split over ranks.
+        """
+        _check(args)
+        peers = peers_of(None)
+        opened = open_run(
+            self._out, peers, samples=self._samples, store=self._store, from_step=state.global_step or None
+        )  # fmt: skip
+        books = Books(self._out, opened.totals, writes=peers.rank == 0)
+        self._run = _Run(opened, books, peers, args, train_dataloader, model)
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        """A micro-step ended that was none of an update."""
+        self._now.end_micro_step()
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        optimizer: Any,
+        lr_scheduler: Any = None,
+        **others: Any,
+    ) -> None:
+        """Book the update."""
+        self._now.end_micro_step()
+        self._now.step(applied=not getattr(optimizer, "step_was_skipped", False), scheduler=lr_scheduler)
+        if control.should_log or control.should_save:
+            self._now.show(state.epoch)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        """A round of the loader ended, unless the Trainer left it."""
+        self._now.end_pass(left=control.should_training_stop or control.should_epoch_stop)
+        self._now.report(state.epoch)
+        if control.should_log:
+            self._now.show(state.epoch)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        """Close the ledger."""
+        run, self._run = self._now, None
+        run.report(state.epoch)
+        run.close("finished" if state.global_step >= state.max_steps else "stopped")
+
+    @property
+    def _now(self) -> _Run:
+        assert self._run is not None, "training has begun"
+        return self._run
+
+
+class _Run:
+    """One call of `train()`."""
+
+    def __init__(
+        self, opened: Opened, books: Books, peers: Peers, args: TrainingArguments, loader: Any, model: nn.Module
+    ) -> None:
+        self._opened, self._books, self._peers, self._args = opened, books, peers, args
+        self._loader, self._mirror = loader, Mirror()
+        self._counter: LoopCounter | None = None
+        self._heard = False
+        self._in_pass = 0
+        self._hook = model.register_forward_pre_hook(torch.compiler.disable(self._listen), with_kwargs=True)
+
+    def _listen(self, model: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        """The first forward pass of a micro-step has the batch; others of the same (or of an evaluation) have not."""
+        if self._heard or not model.training:
+            return
+        batch = named or inputs
+        if self._counter is None:
+            self._counter = self._opened.begin_loop(
+                self._books, self._peers, self._loader, batch, self._args, reporter=TRAINER
+            )  # fmt: skip
+        self._counter.add(batch)
+        self._heard = True
+
+    @property
+    def counter(self) -> LoopCounter:
+        """Begun with the first batch."""
+        if self._counter is None:
+            raise InputError(
+                "LedgerCallback: a step was taken and the model was given no batch in training mode, so nothing can be "
+                "counted. A Trainer whose compute_loss does not call its model needs a loop of its own "
+                "(`dist_epochs.Ledger`)."
+            )
+        return self._counter
+
+    def end_micro_step(self) -> None:
+        """The next forward pass brings the next batch."""
+        self._heard = False
+        self._in_pass += 1
+
+    def step(self, *, applied: bool, scheduler: object) -> None:
+        """Book an update."""
+        self.counter.step(applied=applied, scheduler=scheduler)
+
+    def end_pass(self, *, left: bool) -> None:
+        """A round of the loader ended; where it was left, only a loader with a length tells whether it was done."""
+        whole = not left or (hasattr(type(self._loader), "__len__") and self._in_pass == _length(self._loader))
+        self._in_pass = 0
+        if self._counter is not None and whole:
+            self._counter.end_pass()
+
+    def report(self, epoch: float | None) -> None:
+        """The Trainer's epoch, where everything is settled."""
+        if self._counter is not None and epoch is not None and self._counter.settle(PATIENCE):
+            self._counter.observer.report(float(epoch))
+
+    def show(self, epoch: float | None) -> None:
+        """Put the counters of now into the row that the Trainer is about to log."""
+        self.counter.settle(PATIENCE)
+        self._books.make_durable()
+        if self._peers.rank == 0:
+            reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
+            self._mirror.show(self.counter.observer.counters() | reported)
+
+    def close(self, status: str) -> None:
+        """Write how the segment ended."""
+        self._hook.remove()
+        if self._counter is not None:
+            self._counter.finish(PATIENCE)
+            if self._peers.rank == 0:
+                self._mirror.show(self._counter.observer.counters())
+            self._books.close(status)
+        self._opened.release()
+
+
+def _length(loader: Any) -> int | None:
+    """Batches of a pass on this rank; None for a stream."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+def _check(args: TrainingArguments) -> None:
+    """Refuse what a hook on the model would count wrongly."""
+    if args.n_gpu > 1:
+        raise InputError(
+            f"LedgerCallback: one process trains on {args.n_gpu} GPUs with DataParallel, which cuts batches before "
+            "the model sees them. Launch one process per GPU: `accelerate launch` or `torchrun`."
+        )
+    context = getattr(getattr(args, "parallelism_config", None), "cp_size", 1)
+    if context > 1:
+        raise InputError(
+            f"LedgerCallback: context parallelism of {context} cuts samples before the model sees them, so positions "
+            "cannot be counted there. Use a loop of your own (`dist_epochs.Ledger`)."
+        )
