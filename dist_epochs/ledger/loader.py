@@ -77,6 +77,7 @@ def loader_facts(loader: object, ranks: int) -> LoaderFacts:
     shards, batches = _unwrap(
         getattr(at, "batch_sampler", None), ("BatchSamplerShard", "SkipBatchSampler"), "batch_sampler"
     )
+    drops = drops or bool(getattr(batches, "drop_last", False))
     streams, dataset = _unwrap(getattr(at, "dataset", None), ("IterableDatasetShard",), "dataset")
     for shard in (*shards, *streams):
         if type(shard).__name__ != "SkipBatchSampler":

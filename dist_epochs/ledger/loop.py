@@ -131,13 +131,18 @@ class LoopCounter:
             Whether everything is booked. It is not where another rank has taken fewer steps.
         """
         give_up = time.monotonic() + patience
-        while True:
-            self._take_on()
+        while self.observer.seen.lost is None:
+            try:
+                self._take_on()
+            except RuntimeError as error:  # another rank is gone; the loop will hear of it by itself, if it cares
+                self.observer.stop(str(error))
+                return False
             if not (self._arriving or self._sent):
                 return True
             if time.monotonic() >= give_up:
                 return False
             time.sleep(PAUSE)
+        return False
 
     def finish(self, patience: float) -> bool:
         """Book what can be booked at the end of the run; as `settle`."""

@@ -61,6 +61,7 @@ class Observed:
         reported: What the loop itself says.
         reporter: Who says it.
         unstepped: Micro-batches that were drawn and never stepped, at the end.
+        lost: Why other ranks can no longer be asked what they drew.
     """
 
     ranks: int = 1
@@ -85,6 +86,7 @@ class Observed:
     reported: float | None = None
     reporter: str = "the loop"
     unstepped: int = 0
+    lost: str | None = None
 
 
 def advanced(scheduler: object) -> int | None:

@@ -113,6 +113,11 @@ class Observer:
         self.judge()
         self.seen.reported = None  # true of this moment only
 
+    def stop(self, reason: str) -> None:
+        """Other ranks can no longer be asked."""
+        self.seen.lost = reason
+        self.judge()
+
     def finish(self, unstepped: int) -> None:
         """The run ends with so many batches that no step took."""
         self.seen.unstepped = unstepped

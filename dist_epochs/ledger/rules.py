@@ -148,9 +148,7 @@ def data_split_twice(seen: Observed) -> str | None:
     expected, round_ = Fraction(seen.samples, seen.ranks), seen.loader.per_device * seen.ranks
     if abs(seen.pass_samples - expected) >= round_ or seen.pass_samples > seen.samples - round_:
         return None
-    return (
-        f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}, 1/{seen.ranks} of it: it is dealt out twice"
-    )
+    return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: 1/{seen.ranks}, so it is dealt out twice"
 
 
 def uneven_ranks(seen: Observed) -> str | None:
@@ -250,6 +248,17 @@ def unstepped_batches(seen: Observed) -> str | None:
     )
 
 
+def counting_stopped(seen: Observed) -> str | None:
+    """A rank is gone, so what all of them drew is not known any more.
+
+    The ledger ends with the last step that every rank has told of. A rank that comes to the end of its data before
+    others leaves in this way too.
+    """
+    if seen.lost is None:
+        return None
+    return f"nothing is booked after step {seen.step}, since another rank is gone ({seen.lost.splitlines()[0][:200]})"
+
+
 def reported_epoch(seen: Observed) -> str | None:
     """What the loop calls its epoch is not samples ÷ samples of the data.
 
@@ -297,6 +306,7 @@ RULES: tuple[Rule, ...] = (
     padded_duplicates,
     dropped_data,
     unstepped_batches,
+    counting_stopped,
     reported_epoch,
 )
 """In the order they are asked."""

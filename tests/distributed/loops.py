@@ -1,0 +1,216 @@
+"""Other people's loops on forked gloo ranks: `python loops.py FOLDER`, one JSON job a line on standard input.
+
+Each rank writes down by itself what its model was given: the first token of a sample is its number in the data. Those
+notes are the second way of counting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import datasets
+import torch
+import torch._dynamo
+import transformers
+from accelerate import Accelerator, DataLoaderConfiguration, debug_launcher, skip_first_batches
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from datasets.distributed import split_dataset_by_node
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
+
+from dist_epochs import Ledger
+from dist_epochs.integrations.transformers import LedgerCallback
+
+LENGTH = 6
+
+
+def sample(number: int) -> dict[str, torch.Tensor]:
+    ids = torch.arange(LENGTH) * (number + 1) % 97
+    ids[0] = number
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids.clone()}
+
+
+class Rows(Dataset):
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+        if number >= self.count:
+            raise IndexError
+        return sample(number)
+
+
+class Stream(IterableDataset):
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self):
+        return (sample(number) for number in range(self.count))
+
+
+class Model(torch.nn.Module):
+    """Notes what it is given in training."""
+
+    def __init__(self, notes: Path | None) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(5000, 1)
+        self.notes = notes
+        self.grows = False
+
+    def forward(self, input_ids, attention_mask=None, labels=None, num_items_in_batch=None):
+        if self.training and self.notes is not None:
+            with self.notes.open("a") as file:
+                file.write(json.dumps(input_ids[:, 0].tolist()) + "\n")
+        loss = self.table(input_ids).mean()
+        return {"loss": loss * float("inf") if self.grows else loss}
+
+
+def notes_of(folder: Path, rank: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{rank}.notes"
+
+
+def fresh() -> None:
+    for state in (AcceleratorState, PartialState, GradientState):
+        state._shared_state.clear()
+
+
+def loader_of(job: dict, accelerator: Accelerator) -> DataLoader:
+    per_device, count, kind = job["per_device"], job["samples"], job.get("data", "rows")
+    drop = job.get("drop_last", False)
+    if kind == "rows":
+        return DataLoader(Rows(count), per_device, shuffle=job.get("shuffle", True), drop_last=drop)
+    if kind == "stream":
+        return DataLoader(Stream(count), per_device, drop_last=drop)
+    if kind == "node":
+        data = datasets.Dataset.from_list([{"input_ids": sample(n)["input_ids"].tolist()} for n in range(count)])
+        data = data.with_format("torch").to_iterable_dataset(num_shards=2 * accelerator.num_processes)
+        return DataLoader(
+            split_dataset_by_node(data, accelerator.process_index, accelerator.num_processes),
+            per_device,
+        )
+    sampler = DistributedSampler(Rows(count), accelerator.num_processes, accelerator.process_index, drop_last=drop)
+    return DataLoader(Rows(count), per_device, sampler=sampler)
+
+
+def plain(job: dict, out: Path) -> None:
+    """The loop of Accelerate's documentation, with the three lines."""
+    if "seedable" in job:
+        configuration = DataLoaderConfiguration(
+            use_seedable_sampler=job["seedable"], data_seed=3 if job["seedable"] else None
+        )
+    else:
+        configuration = DataLoaderConfiguration(
+            even_batches=job.get("even", True), dispatch_batches=job.get("dispatch")
+        )
+    windows = job.get("accumulation", 1)
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=windows, dataloader_config=configuration)
+    if job.get("overflow"):
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
+    torch.manual_seed(accelerator.process_index if job.get("own_seeds") else job.get("from_step", 3))
+    model = Model(notes_of(out, accelerator.process_index))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / 100))
+    loader = loader_of(job, accelerator)
+    if job.get("ddp", True):
+        model, optimizer = accelerator.prepare(model, optimizer)
+    if job.get("prepare", True):
+        loader = accelerator.prepare(loader)
+    if job.get("prepare_scheduler"):
+        scheduler = accelerator.prepare(scheduler)
+    ledger = Ledger(out / "run", accelerator, samples=job.get("stated"), from_step=job.get("from_step"))
+    taken = job.get("from_step") or 0
+    for number in range(job.get("passes", 1)):
+        batches = skip_first_batches(loader, job["skip"]) if job.get("skip") and number == 0 else loader
+        for batch in ledger.watch(batches):
+            with accelerator.accumulate(model):
+                accelerator.unwrap_model(model).grows = taken + 1 == job.get("overflow")
+                loss = model(**batch)["loss"]
+                accelerator.backward(loss)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+                ledger.step(optimizer, scheduler)
+            taken += accelerator.sync_gradients
+            if taken == job.get("stop"):
+                break
+        if taken == job.get("stop"):
+            break
+    accelerator.end_training()
+    ledger._at_exit()  # what the interpreter does at its end, and forked ranks do not
+
+
+def torch_alone(job: dict, out: Path) -> None:
+    """A DDP loop without Accelerate."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1"}
+    accelerator = Accelerator(cpu=True)  # joins the ranks; what follows does not know it
+    model = torch.nn.parallel.DistributedDataParallel(Model(notes_of(out, accelerator.process_index)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = loader_of(job, accelerator)
+    ledger = Ledger(out / "run")
+    for number in range(job.get("passes", 1)):
+        loader.sampler.set_epoch(number)
+        for index, batch in enumerate(ledger.watch(loader), 1):
+            model(**batch)["loss"].backward()
+            if index % job.get("accumulation", 1) == 0 or index == len(loader):
+                optimizer.step()
+                optimizer.zero_grad()
+                ledger.step(optimizer)
+    ledger.close()
+
+
+class StopAt(transformers.TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **others) -> None:
+        control.should_training_stop = control.should_training_stop or state.global_step == self.step
+
+
+def trainer(job: dict, out: Path) -> None:
+    """The HF Trainer with the callback."""
+    rank = PartialState(cpu=True).process_index
+    stop = job.get("stop", 0)
+    arguments = transformers.TrainingArguments(
+        output_dir=str(out / "hf"), use_cpu=True, report_to=job.get("report_to", []), disable_tqdm=True,
+        save_strategy="steps" if stop else "no", save_steps=stop or 1, logging_steps=job.get("logging_steps", 1000),
+        per_device_train_batch_size=job["per_device"], gradient_accumulation_steps=job.get("accumulation", 1),
+        **job["arguments"],
+    )  # fmt: skip
+    data = (Stream if job.get("data") == "stream" else Rows)(job["samples"])
+    callbacks = [LedgerCallback(out=out / "run", samples=job.get("stated"))]
+    if stop and not job.get("resume"):
+        callbacks.append(StopAt(stop))
+    built = transformers.Trainer(
+        model=Model(notes_of(out, rank)), args=arguments, train_dataset=data, callbacks=callbacks,
+        data_collator=transformers.default_data_collator,
+    )  # fmt: skip
+    built.train(resume_from_checkpoint=str(out / "hf" / f"checkpoint-{stop}") if job.get("resume") else None)
+    if rank == 0:
+        said = {"epoch": built.state.epoch, "steps": built.state.global_step, "max_steps": built.state.max_steps}
+        (out / "said.json").write_text(json.dumps(said))
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    kinds = {"plain": plain, "torch": torch_alone, "trainer": trainer}
+    for line in sys.stdin:
+        job = json.loads(line)
+        fresh()
+        try:
+            debug_launcher(
+                partial(kinds[job["kind"]], job, Path(sys.argv[1]) / job["name"]), num_processes=job["ranks"]
+            )
+            print("done", flush=True)
+        except Exception as error:
+            print(f"failed {error!r}"[:2000].replace("\n", " "), flush=True)
+
+
+if __name__ == "__main__":
+    main()

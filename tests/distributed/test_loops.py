@@ -1,0 +1,339 @@
+"""The three lines in other people's loops, and the callback in the real HF Trainer, on 1 to 5 ranks.
+
+Scenario numbers are those of the public threads they come from; what a framework says is asserted too, so that a
+version that says something else is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from dist_epochs.ledger.reconcile import read_run
+
+LENGTH = 6
+
+
+class Loops:
+    """Runs jobs on forked ranks, and reads what they left."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        environment = {n: v for n, v in os.environ.items() if not n.startswith(("WANDB", "ACCELERATE", "WORLD"))}
+        environment |= {
+            "HOME": str(folder),
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "WANDB_MODE": "offline",
+        }
+        self.errors = (folder / "errors").open("w+")
+        self.program = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("loops.py")), str(folder)], env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, cwd=folder,
+        )  # fmt: skip
+
+    def __call__(self, name: str, kind: str, ranks: int = 1, **job: object) -> Left:
+        start = self.errors.seek(0, os.SEEK_END)
+        assert self.program.stdin
+        assert self.program.stdout
+        self.program.stdin.write(json.dumps({"name": name, "kind": kind, "ranks": ranks, **job}) + "\n")
+        self.program.stdin.flush()
+        for line in self.program.stdout:
+            if line.startswith(("done", "failed")):
+                break
+        self.errors.seek(start)
+        errors = self.errors.read()
+        assert line.startswith("done"), line + errors[-3000:]
+        return Left(self.folder / name, ranks, errors)
+
+    def close(self) -> None:
+        self.program.stdin.close()
+        self.program.wait()
+
+
+class Left:
+    """What a job left behind."""
+
+    def __init__(self, folder: Path, ranks: int, errors: str) -> None:
+        self.folder, self.errors = folder, errors
+        self.books = read_run(folder / "run").to_json()
+        self.given = [
+            [json.loads(line) for line in (folder / f"{rank}.notes").read_text().splitlines()] for rank in range(ranks)
+        ]
+        said = folder / "said.json"
+        self.said = json.loads(said.read_text()) if said.exists() else None
+
+    @property
+    def times_seen(self) -> Counter:
+        """How often each sample was given to a model, over all ranks."""
+        return Counter(number for rank in self.given for batch in rank for number in batch)
+
+    @property
+    def epochs(self) -> Fraction:
+        return Fraction(self.books["epochs_exact"]["samples"])
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        return {warning["rule"]: warning["message"] for warning in self.books["warnings"]}
+
+    def check(self, unstepped: int = 0) -> None:
+        """The books hold what the models noted, but for samples in windows that were never stepped."""
+        drawn = sum(self.times_seen.values()) - unstepped
+        assert self.books["samples"] == drawn
+        assert self.books["positions"] == self.books["tokens"] == drawn * LENGTH
+        assert self.books["loss_tokens"] == drawn * (LENGTH - 1), (
+            "labels are the inputs: the first of each is no target"
+        )
+        assert self.books["status"] == "finished"
+        for rule, message in self.warnings.items():
+            assert self.errors.count(f"{rule}: {message}") == 1, "each is said once, in one line"
+
+
+@pytest.fixture(scope="module")
+def loops(tmp_path_factory):
+    running = Loops(tmp_path_factory.mktemp("loops"))
+    yield running
+    running.close()
+
+
+# A plain Accelerate loop
+
+
+@pytest.mark.parametrize(
+    ("samples", "per_device", "ranks", "drawn", "cause"),
+    [
+        (101, 8, 4, 128, "27 duplicates from even_batches (4 devices × 8)"),  # R11, accelerate#2316
+        (24, 1, 5, 25, "1 duplicates from even_batches (5 devices × 1)"),  # R11, accelerate#2316
+    ],
+)
+def test_padding_is_counted_and_named(loops, samples, per_device, ranks, drawn, cause):
+    left = loops(f"pad-{samples}", "plain", ranks, samples=samples, per_device=per_device)
+    left.check()
+    assert (left.books["samples"], left.epochs) == (drawn, Fraction(drawn, samples))
+    assert len(left.times_seen) == samples
+    assert left.warnings["padded-duplicates"].startswith(cause)
+    assert left.books["loader_passes"][0]["samples"] == drawn
+    assert left.books["data"]["known"] == "dataset"
+
+
+def test_drop_last_leaves_samples_out(loops):
+    """R11: 3 passes over 100 by 8 with drop_last are 2.88 epochs."""
+    left = loops("drop", "plain", samples=100, per_device=8, drop_last=True, passes=3)
+    left.check()
+    assert left.epochs == Fraction(288, 100)
+    assert "drew 96, 4 less: drop_last" in left.warnings["dropped-data"]
+
+
+def test_a_flushed_window_is_a_step(loops):
+    """6 micro-batches a pass, windows of 4 and 2: 6 steps in 3 passes."""
+    left = loops("flush", "plain", 2, samples=22, per_device=2, accumulation=4, passes=3)
+    left.check()
+    assert (left.books["steps"]["applied"], left.books["micro_steps"]) == (6, 18)
+    assert left.warnings["short-window"] == "step 2 was taken with 2 of 4 micro-batches"
+
+
+@pytest.mark.parametrize(("ranks", "last"), [(4, 25), (5, 20)])
+def test_a_scheduler_that_runs_ahead_is_seen_within_ten_steps(loops, ranks, last):
+    """R10, accelerate#2926: a schedule of 100 steps ends at step 25 on 4 processes, at 20 on 5."""
+    left = loops(f"pace-{ranks}", "plain", ranks, samples=10 * ranks, per_device=1, prepare_scheduler=True)
+    left.check()
+    message = left.warnings["scheduler-times-processes"]
+    assert message.startswith(f"the scheduler advances {ranks} times per step (once per process): its 100 advances")
+    assert f"are over at step {last}," in message
+    assert next(w["step"] for w in left.books["warnings"] if w["rule"] == "scheduler-times-processes") <= 10
+
+
+def test_a_scheduler_of_its_own_pace_is_not(loops):
+    left = loops("pace-own", "plain", 2, samples=24, per_device=1)
+    left.check()
+    assert not left.warnings
+
+
+def test_ranks_that_draw_the_same_are_seen_at_once(loops):
+    left = loops("unsplit", "plain", 4, samples=101, per_device=8, prepare=False, shuffle=False)
+    left.check()
+    assert left.epochs == 4
+    (found,) = [w for w in left.books["warnings"] if w["rule"] == "same-samples-on-ranks"]
+    assert found["step"] == 1
+    assert "ranks 0 and 1 drew the same samples" in found["message"]
+
+
+def test_ranks_that_shuffle_the_same_data_are_seen_at_the_end_of_the_pass(loops):
+    left = loops("unsplit-shuffled", "plain", 3, samples=30, per_device=5, prepare=False, own_seeds=True)
+    left.check()
+    assert left.epochs == 3
+    assert left.warnings["same-samples-on-ranks"] == "a pass over 30 samples drew 90: each of them on every rank"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"), [("sampler", "torch's DistributedSampler"), ("node", "drew 32: 1/2, so it is dealt out twice")]
+)
+def test_data_that_is_dealt_out_twice(loops, data, why):
+    left = loops(f"twice-{data}", "plain", 2, samples=64, per_device=4, data=data, dispatch=False, stated=64)
+    assert left.books["samples"] == sum(left.times_seen.values()) <= 40
+    assert why in left.warnings["data-split-twice"]
+
+
+def test_a_stream_whose_size_is_learned(loops):
+    left = loops("learned", "plain", 2, samples=60, per_device=5, data="stream", passes=3)
+    left.check()
+    assert (left.epochs, left.books["data"]) == (3, {"samples": 60, "tokens": None, "known": "learned"})
+
+
+def test_uneven_ends_without_a_hang(loops):
+    """18 samples by 4 on 2 ranks, kept uneven: 3 micro-batches on one rank, 2 on the other, and no DDP to wait."""
+    left = loops("uneven", "plain", 2, samples=18, per_device=4, even=False, ddp=False, passes=2)
+    assert [len(rank) for rank in left.given] == [6, 4]
+    assert "uneven-ranks" in left.warnings
+    assert left.books["samples"] >= 36 - 4, "only a last step that one rank takes alone may be open"
+
+
+def test_a_loop_that_is_left_is_booked_to_its_last_step(loops):
+    left = loops("left", "plain", 2, samples=64, per_device=4, stop=5)
+    left.check()
+    assert left.books["steps"] == {"applied": 5, "skipped": 0, "replayed": 0, "unfinished": 0}
+    assert left.epochs == Fraction(40, 64)
+
+
+def test_a_skipped_step_trains_nothing(loops):
+    left = loops("overflow", "plain", 2, samples=24, per_device=2, overflow=3)
+    assert left.books["steps"] == {"applied": 5, "skipped": 1, "replayed": 0, "unfinished": 0}
+    assert (left.books["samples"], sum(left.times_seen.values())) == (20, 24)
+    assert left.warnings["skipped-steps"].startswith("step 3 was skipped")
+
+
+@pytest.mark.parametrize("seedable", [False, True])
+def test_going_on_in_the_middle_of_a_pass(loops, seedable):
+    """R23: 64 samples, gone on with at 20: torch's sampler draws 13 twice and 13 never, the seedable one none."""
+    name = f"resume-{seedable}"
+    job = {"samples": 64, "per_device": 4, "seedable": seedable}
+    loops(name, "plain", **job, stop=5)
+    left = loops(name, "plain", **job, from_step=5, skip=5)
+    left.check()
+    seen = Counter(left.times_seen.values())
+    assert (left.epochs, left.books["steps"]["applied"], len(left.books["segments"])) == (1, 16, 2)
+    if seedable:
+        assert seen == {1: 64}
+        assert not left.warnings
+    else:
+        assert 5 <= seen[2] == 64 - len(left.times_seen) <= 20
+        assert "gone on at sample 20 of 64" in left.warnings["sampler-not-resumable"]
+        assert "about 14 samples are drawn twice" in left.warnings["sampler-not-resumable"]
+
+
+def test_a_ledger_is_not_taken_up_by_accident(loops):
+    loops("again", "plain", samples=8, per_device=4)
+    with pytest.raises(AssertionError, match=r"a ledger of 2 steps. Nothing was changed.*from_step=2"):
+        loops("again", "plain", samples=8, per_device=4)
+    with pytest.raises(AssertionError, match="ends after step 2, and from_step is 9"):
+        loops("again", "plain", 2, samples=8, per_device=4, from_step=9)
+
+
+# DDP without Accelerate
+
+
+def test_a_plain_ddp_loop(loops):
+    """Torch pads to a multiple of the ranks only: 1003 on 4 are 1004."""
+    left = loops("ddp", "torch", 4, samples=1003, per_device=8, data="sampler", accumulation=3, passes=2)
+    left.check()
+    assert left.epochs == Fraction(2 * 1004, 1003)
+    assert left.warnings["padded-duplicates"].startswith(
+        "1 duplicates from torch's DistributedSampler, which pads to a multiple of 4 ranks"
+    )
+    assert left.books["steps"]["applied"] == 2 * 11
+
+
+# The HF Trainer
+
+
+@pytest.mark.parametrize(
+    ("ranks", "says", "true"),
+    [(1, "2.3333", 3), (2, "5.1667", 6), (4, "9.1000", 10)],
+)
+def test_what_the_trainer_calls_an_epoch_of_a_stream(loops, ranks, says, true):
+    """R6, transformers#41913."""
+    left = loops(
+        f"R6-{ranks}", "trainer", ranks, samples=100, per_device=10, data="stream", arguments={"max_steps": 30}
+    )
+    left.check()
+    assert f"{left.said['epoch']:.4f}" == says
+    assert left.epochs == true
+    assert f"{left.books['reported']['epoch']:.4f}" == says
+    assert set(left.times_seen.values()) == {true}
+    assert "does not know how long a pass of a stream is" in left.warnings["reported-epoch"]
+    assert left.books["data"]["known"] == "learned"
+
+
+def test_the_window_that_leaks_into_the_next_pass(loops):
+    """R7: 148 micro-batches and 14.8 passes where the Trainer says 14.07; windows of 4, 4, 6, 4, 6 and so on."""
+    left = loops(
+        "R7", "trainer", samples=100, per_device=10, accumulation=4, data="stream", arguments={"max_steps": 30}
+    )  # fmt: skip
+    left.check()
+    assert f"{left.said['epoch']:.2f}" == "14.07"
+    assert (left.books["micro_steps"], left.epochs) == (148, Fraction(148, 10))
+    assert "step 3 was taken with 6 micro-batches, and the accumulation is 4" in left.warnings["long-window"]
+    windows = [
+        entry["micro_steps"]
+        for line in (left.folder / "run" / "ledger.jsonl").read_text().splitlines()
+        if (entry := json.loads(line))["event"] == "applied"
+    ]
+    assert windows[:5] == [4, 4, 6, 4, 6]
+
+
+def test_a_stream_gone_on_with_after_its_first_pass_ends_true(loops):
+    """R8, transformers#26413: the Trainer falls back to epoch 1.17 and begins at sample 0; 300 samples were drawn."""
+    job = {"samples": 100, "per_device": 10, "data": "stream", "arguments": {"max_steps": 30}, "stop": 25}
+    first = loops("R8", "trainer", **job)
+    assert f"{first.said['epoch']:.4f}" == "2.1667"
+    left = loops("R8", "trainer", **job, resume=True)
+    left.check()
+    assert f"{left.said['epoch']:.4f}" == "1.1667"
+    assert left.epochs == 3
+    assert Counter(left.times_seen.values()) == {4: 50, 2: 50}
+    assert left.warnings["stream-restarted"].startswith("gone on after 2.500 passes of a stream")
+
+
+def test_another_number_of_ranks_on_the_way(loops):
+    """R9, transformers#22580: 10 steps on 1 rank and 10 on 2 are 120 samples, 1.5 epochs; the Trainer says 2."""
+    job = {"samples": 80, "per_device": 4, "arguments": {"num_train_epochs": 2}, "stop": 10}
+    loops("R9", "trainer", **job)
+    left = loops("R9", "trainer", 2, **job, resume=True)
+    left.check()
+    assert (left.said["epoch"], left.epochs, left.books["samples"]) == (2.0, Fraction(3, 2), 120)
+    assert "today's devices" in left.warnings["reported-epoch"]
+    assert [segment["world_size"] for segment in left.books["segments"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks", "job", "steps", "micro_steps", "samples"),
+    [
+        ("R1", 1, {"samples": 9, "per_device": 2, "accumulation": 2, "arguments": {"num_train_epochs": 3}}, 9, 15, 27),
+        ("R2", 2, {"samples": 91, "per_device": 10, "accumulation": 2, "arguments": {"num_train_epochs": 10}}, 30, 50, 1000),
+        ("R3", 1, {"samples": 260, "per_device": 16, "accumulation": 2, "arguments": {"num_train_epochs": 1}}, 9, 17, 260),
+        ("R4", 1, {"samples": 4107, "per_device": 8, "accumulation": 8, "arguments": {"num_train_epochs": 2}}, 130, 1028, 8214),
+        (
+            "R11", 1, {"samples": 100, "per_device": 8, "arguments": {"num_train_epochs": 3, "dataloader_drop_last": True}},
+            36, 36, 288,
+        ),
+    ],
+)  # fmt: skip
+def test_map_style_data(loops, name, ranks, job, steps, micro_steps, samples):
+    """R1 transformers#33455, R2 #36297, R3 #35298, R4 StackOverflow: as the Trainer does them since 5.x."""
+    left = loops(name, "trainer", ranks, **job)
+    left.check()
+    assert (left.books["steps"]["applied"], left.books["micro_steps"], left.books["samples"]) == (
+        steps,
+        micro_steps,
+        samples,
+    )
+    assert left.epochs == Fraction(samples, job["samples"])
+    assert left.said["epoch"] == job["arguments"]["num_train_epochs"]
+    assert ("reported-epoch" in left.warnings) == (left.epochs != left.said["epoch"])
