@@ -55,16 +55,16 @@ def plan_launch(document: Document, file: LaunchFile, make: Callable[[Document],
     Raises:
         InputError: If the recipe cannot be planned without the launch file either.
     """
-    states_devices, where = document.get(("batch", "devices")) is not None, document.where(())
+    states_devices, recipe = document.get(("batch", "devices")) is not None, document.where(())
     adapted = document.copy()
     for place, value, where in _stated(document, file):
         if adapted.get(place) is None:
             adapted.put(place, value, where)
     try:
-        return Launch(file=file, plan=make(adapted), recipe=where, states_devices=states_devices)
+        return Launch(file=file, plan=make(adapted), recipe=recipe, states_devices=states_devices)
     except InputError as error:
         refusal = str(error)
-    return Launch(file=file, plan=make(document), recipe=where, states_devices=states_devices, refusal=refusal)
+    return Launch(file=file, plan=make(document), recipe=recipe, states_devices=states_devices, refusal=refusal)
 
 
 def _stated(document: Document, file: LaunchFile) -> Iterator[tuple[Place, Any, str]]:

@@ -79,6 +79,11 @@ class LaunchFile:
         return self.top.values[key].value if key in self.top.values else None
 
     @property
+    def is_ddp(self) -> bool:
+        """Whether it is plain data parallelism on several devices, which the launcher calls `multi_gpu`."""
+        return self.kind in DDP
+
+    @property
     def is_by_torchrun(self) -> bool:
         """Whether the launcher starts as many processes as it is told."""
         return self.kind in BY_TORCHRUN

@@ -27,8 +27,8 @@ from dist_epochs.plan.launching.rules.keys import (
 from dist_epochs.plan.launching.rules.machines import (
     machine_rank_outside,
     main_process_not_reachable,
+    main_process_port,
     processes_not_divisible,
-    random_port,
     total_processes,
 )
 from dist_epochs.plan.launching.rules.parallel import nothing_to_shard, only_data_parallel, parallel_sizes
@@ -69,7 +69,7 @@ FINDINGS: tuple[Rule, ...] = (
     processes_not_divisible,
     machine_rank_outside,
     main_process_not_reachable,
-    random_port,
+    main_process_port,
     one_gpu_id,
     too_few_gpu_ids,
     gpu_ids_repeated,

@@ -33,7 +33,7 @@ def too_few_gpu_ids(launch: Launch) -> Iterator[Finding]:
     file, ids, each = launch.file, _named(launch), _each(launch)
     if not ids or each is None or each <= len(ids):
         return
-    if len(ids) == 1 and file.machines == 1 and file.kind.startswith("MULTI_"):
+    if len(ids) == 1 and file.machines == 1 and file.is_ddp:
         return  # the launcher refuses it before: one-gpu-id
     said = (
         f"{each} processes on a machine and {len(ids)} GPUs in gpu_ids ({', '.join(ids)}): {each - len(ids)} find none"
@@ -48,8 +48,8 @@ def one_gpu_id(launch: Launch) -> Iterator[Finding]:
 
     What to do: name more, or `distributed_type: 'NO'` with one process.
     """
-    file, ids = launch.file, _named(launch)
-    if len(ids) != 1 or file.machines > 1 or not file.kind.startswith("MULTI_"):
+    file, ids = launch.file, launch.file.gpu_ids or ()  # the launcher asks no more: use_cpu does not help
+    if len(ids) != 1 or file.machines > 1 or not file.is_ddp:
         return
     said = f"gpu_ids names one GPU ({ids[0]}) for {file.kind}: the launcher stops"
     fix = "gpu_ids: all" if file.processes != 1 else "distributed_type: 'NO'"

@@ -78,18 +78,19 @@ def launch_value_type(launch: Launch) -> Iterator[Finding]:
         kind = "a list" if isinstance(gpu_ids, tuple) else "a number"
         told = f"gpu_ids is {kind} and must be text: the launcher fails, it has no attribute 'split'"
         yield Finding(file.line("gpu_ids"), told, f"gpu_ids: '{','.join(file.gpu_ids or ())}'")
-    for key, used in _NUMBERS.items():
+    for key in ("num_processes", "num_machines"):
         value = file.raw(key)
-        needed = key != "num_processes" or file.machines > 1 or isinstance(value, Fraction)
-        if needed and value is not None and not isinstance(value, int):
-            told = f"{key} is {'text' if isinstance(value, str) else 'no whole number'}: the launcher fails when {used}"
+        if value is not None and not isinstance(value, int) and _fails(file, key, is_text=isinstance(value, str)):
+            told = f"{key} is {'text' if isinstance(value, str) else 'no whole number'}: the launcher fails on it"
             yield Finding(file.line(key), told, f"{key}: {_number(file, key)}")
 
 
-_NUMBERS = {
-    "num_processes": "it shares the processes over the machines",
-    "num_machines": "it asks whether there are more than one",
-}
+def _fails(file: LaunchFile, key: str, *, is_text: bool) -> bool:
+    """Whether the launcher computes with a number so that this spelling fails."""
+    several = file.machines > 1
+    if is_text:
+        return key == "num_machines" or several or file.use_cpu or not file.is_by_torchrun
+    return file.is_by_torchrun and (key == "num_processes" or several)
 
 
 def _in_yaml_1_1(value: Value) -> Value:

@@ -11,8 +11,8 @@ from dist_epochs.plan.launching.launch import Launch
 __all__ = [
     "machine_rank_outside",
     "main_process_not_reachable",
+    "main_process_port",
     "processes_not_divisible",
-    "random_port",
     "total_processes",
 ]
 
@@ -95,16 +95,23 @@ def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("main_process_ip"), said, "main_process_ip: ADDRESS, of the machine with rank 0")
 
 
-def random_port(launch: Launch) -> Iterator[Finding]:
-    """Several machines with `main_process_port: 0`: each picks a free port of its own, so they do not meet.
+def main_process_port(launch: Launch) -> Iterator[Finding]:
+    """Several machines that do not agree on a port.
 
-    0 is right on one machine, where several launches may run side by side.
+    With `main_process_port: 0` each machine picks a free port of its own, and they do not meet; 0 is right on one
+    machine, where several launches may run side by side. Where none is stated torchrun takes 29500, and a launch by
+    mpirun stops.
 
     What to do: one port for all, open between the machines.
     """
     file = launch.file
     stated = file.top.text("main_process_port")
-    if file.machines == 1 or stated is None or stated.value != "0":
+    if file.machines == 1:
         return
-    said = f"main_process_port 0 lets each of {file.machines} machines pick a port of its own: they do not meet"
-    yield Finding(file.line("main_process_port"), said, "main_process_port: 29500")
+    said = None
+    if stated is None and not file.is_by_torchrun:
+        said = f"{file.machines} machines and no main_process_port: the launcher stops"
+    elif stated is not None and stated.value == "0":
+        said = f"main_process_port 0 lets each of {file.machines} machines pick a port of its own: they do not meet"
+    if said is not None:
+        yield Finding(file.line("main_process_port"), said, "main_process_port: 29500")

@@ -65,7 +65,7 @@ def parallel_sizes(launch: Launch) -> Iterator[Finding]:
         yield Finding(where, said, "fsdp_version: 2 in fsdp_config")
     if file.use_cpu:
         yield Finding(where, "parallelism_config on the CPU: Accelerate raises when the program starts", "remove it")
-    if file.kind.startswith("MULTI_") and sizes["dp_shard_size"] > 1:
+    if file.is_ddp and sizes["dp_shard_size"] > 1:
         said = f"dp_shard_size {sizes['dp_shard_size']} with {file.kind} shards nothing: the run is plain DDP"
         yield Finding(where, said, "distributed_type: FSDP with fsdp_version: 2, or remove parallelism_config")
     if file.processes in (None, product) or sizes["sp_size"] > 1:
@@ -82,15 +82,15 @@ def parallel_sizes(launch: Launch) -> Iterator[Finding]:
 def nothing_to_shard(launch: Launch) -> Iterator[Finding]:
     """FSDP version 2 with a `parallelism_config` that leaves it nothing to shard over.
 
-    Where `dp_shard_size` and `cp_size` are both 1, Accelerate takes the processes for replicas and raises. Without a
-    `parallelism_config` it shards over all processes.
+    Where `dp_shard_size` and `cp_size` are both 1 and another size is not, Accelerate raises. Without a
+    `parallelism_config`, or with every size 1, it shards over all processes.
 
     What to do: remove the section, or `parallelism_config_dp_shard_size` = processes.
     """
     file = launch.file
     if file.kind != "FSDP" or file.fsdp_version != 2 or not _is_read(file) or file.use_cpu:
         return
-    if file.sizes["dp_shard_size"] > 1 or file.sizes["cp_size"] > 1 or file.processes == 1:
+    if file.sizes["dp_shard_size"] > 1 or file.sizes["cp_size"] > 1 or prod(file.sizes.values()) == 1:
         return
     said = "parallelism_config has dp_shard_size 1 and cp_size 1, which leaves FSDP nothing to shard over: it raises"
     fix = "remove parallelism_config"

@@ -23,8 +23,11 @@ def processes_not_stated(launch: Launch) -> Iterator[Finding]:
     if file.processes is not None or not file.is_local:
         return
     bare = reads_as_false(file.raw("distributed_type"))
+    is_null = "num_processes" in file.top.values and file.raw("num_processes") is None
     if file.kind == "NO" and not bare and "num_processes" not in file.top.values:
         return
+    if is_null and not file.is_by_torchrun and not file.use_cpu:
+        return  # then nobody asks for the number, and one process starts
     count = launch.planned or (1 if file.kind == "NO" else 8)
     said = "num_processes is left open, and the launcher does not guess: it stops"
     if bare:
