@@ -239,6 +239,7 @@ def test_a_launch_that_goes_wrong(tmp_path):
     file.write_text(SLIP)
     text = call("plan", BERT, "--launch", file, code=1).stdout
     assert f"finding one-process: {file}:1: distributed_type: MULTI_CPU starts 1 process, not the 2" in text
+    assert "\nOnce that is settled, launch with\n  ACCELERATE_USE_CPU=true" in text
     found = json.loads(call("plan", BERT, "--launch", file, "--json", code=1).stdout)
     assert found["steps"] == 1_000_000
     launch = found["launch"]

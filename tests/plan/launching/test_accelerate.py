@@ -11,7 +11,7 @@ import yaml
 from accelerate import ParallelismConfig
 from accelerate.commands.config.config_args import ClusterConfig
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.utils import DistributedType, PrecisionType
+from accelerate.utils import DistributedType, DynamoBackend, PrecisionType
 from accelerate.utils.launch import (
     prepare_deepspeed_cmd_env,
     prepare_multi_gpu_env,
@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 from dist_epochs.errors import InputError
 from dist_epochs.plan.foreign.sharding import SIZES
 from dist_epochs.plan.launching.launch_file import KINDS
-from dist_epochs.plan.launching.rules.keys import LOCAL_KEYS
+from dist_epochs.plan.launching.rules.keys import DYNAMO_BACKENDS, LOCAL_KEYS
 from dist_epochs.plan.launching.rules.precision import PRECISIONS
 from dist_epochs.train.launch import LaunchError, check_environment
 
 REFUSED = {
     "unknown-launch-keys", "launch-type-unknown", "launch-value-type", "processes-not-stated", "one-gpu-id",
-    "launch-precision", "fsdp-loading",
+    "launch-precision", "fsdp-loading", "dynamo-backend-unknown",
 }  # fmt: skip
 """Rules for what the launcher stops at, before anything starts."""
 
@@ -52,6 +52,7 @@ def launched(path):
 def test_it_knows_what_accelerate_knows():
     assert set(ClusterConfig.__dataclass_fields__) | {"fp16", "dynamo_backend"} == LOCAL_KEYS
     assert {kind.value for kind in DistributedType} == set(KINDS)
+    assert set(DynamoBackend.list()) == DYNAMO_BACKENDS
     assert set(PrecisionType.list()) == set(PRECISIONS)
 
 
@@ -72,11 +73,13 @@ FILES = some(
     gpu_ids=["all", "0,1", "0", "'3'", "[0, 1]", None, None],
     use_cpu=["true", "false", None],
     fsdp_config=["{fsdp_version: 2}", "{fsdp_sync_module_states: false}", "{}", None],
+    dynamo_config=["{dynamo_backend: inductor}", "{dynamo_backend: NO}", "{backend: 'NO'}", "{backend: x}", None, None],
+    dynamo_backend=["EAGER", "no", None, None, None],
     num_machins=["1", None, None, None],
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(FILES)
 def test_it_refuses_what_the_launcher_refuses(launches_of_session, text):
     rules = set(launches_of_session.found(text))

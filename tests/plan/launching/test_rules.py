@@ -2,6 +2,7 @@
 
 import pytest
 
+from dist_epochs.plan import rules
 from dist_epochs.plan.launching.rules import FINDINGS, NOTES, page, rule_names
 
 GPUS = "distributed_type: MULTI_GPU\nnum_processes: 8\n"
@@ -23,6 +24,8 @@ FIRES = [
     ("launch-value-type", GPUS + "gpu_ids: [0, 1]", {}, "gpu_ids is a list", "gpu_ids: '0,1'"),
     ("launch-value-type", GPUS + "num_machines: '2'", {}, "num_machines is text", "num_machines: 2"),
     ("launch-value-type", CPUS.replace("2", "'2'"), {}, "num_processes is text", "num_processes: 2"),
+    ("dynamo-backend-unknown", GPUS + "dynamo_config: {dynamo_backend: NO}", {}, "acc.yaml:3: ", "'NO', or INDUCTOR"),
+    ("dynamo-backend-unknown", GPUS + "dynamo_backend: magic", {}, "acc.yaml:3: dynamo_backend: magic is", "INDUCTOR"),
     ("launch-not-supported", DEEPSPEED + "  zero_stage: 3", {}, "acc.yaml:1: this package's trainer", "FSDP"),
     ("launch-not-supported", "distributed_type: XLA\nnum_processes: 8", {}, "TPUs (XLA)", "MULTI_GPU"),
     ("launch-not-supported", "compute_environment: AMAZON_SAGEMAKER\ndistributed_type: 'NO'", {}, ":1:", "LOCAL"),
@@ -51,13 +54,13 @@ FIRES = [
     ("fp16-on-cpu", CPUS, {"precision": "fp16"}, "acc.yaml:3: the recipe asks for fp16", "bf16 or fp32"),
     ("bf16-not-there", GPUS + "mixed_precision: bf16", V100, "V100 SXM2 32GB has none", "precision: fp16"),
     ("only-data-parallel", PARALLEL + "  parallelism_config_tp_size: 2", {}, "acc.yaml:6: ", "tp_size: 1"),
-    ("only-data-parallel", GPUS, {"devices": 8, "tensor_parallel": 2}, "tensor_parallel: 2", "tensor_parallel=1"),
+    ("only-data-parallel", GPUS, {"devices": 8, "tensor_parallel": 2}, "tensor_parallel: 2, which neither", "tensor_parallel=1"),
     ("parallel-sizes", PARALLEL + "  parallelism_config_dp_shard_size: 4", {}, "4, and 8 processes", "shard_size: 8"),
     ("parallel-sizes", PARALLEL.replace("2", "1") + "  parallelism_config_dp_shard_size: 8", {}, "version 1", ": 2"),
     ("parallel-sizes", GPUS + "parallelism_config: {parallelism_config_dp_shard_size: 8}", {}, "nothing", "FSDP"),
     ("parallel-sizes", CPUS + "parallelism_config: {parallelism_config_dp_replicate_size: 2}", {}, "CPU", "remove"),
     ("nothing-to-shard", PARALLEL + "  parallelism_config_dp_replicate_size: 8", {}, "it raises", "shard_size: 8"),
-    ("fsdp-version-1", GPUS.replace("MULTI_GPU", "FSDP"), {}, "none is stated: the trainer stops", "fsdp_version: 2"),
+    ("fsdp-version-1", GPUS.replace("MULTI_GPU", "FSDP"), {}, "none is stated: dist_epochs.train stops", "fsdp_version: 2"),
     ("fsdp-on-cpu", FSDP + "use_cpu: true", {}, "acc.yaml:5: FSDP with use_cpu", "MULTI_GPU"),
     ("fsdp-loading", FSDP + "  fsdp_sync_module_states: false", {}, "acc.yaml:5", "both true"),
     ("sharding-disagrees", GPUS, {**LLAMA, "zero_stage": 3}, "100 GiB of states on a device, not 12.6", "zero_stage=0"),
@@ -97,7 +100,7 @@ FINE = {
     "mpirun": (
         "distributed_type: MULTI_CPU\nnum_processes: 4\nuse_cpu: true\nmpirun_config: {mpirun_hostfile: hosts}\n", {}
     ),
-    "empty sections": (GPUS + "fsdp_config: {}\ndeepspeed_config: {}\ndynamo_config: {}", {}),
+    "empty sections": (GPUS + "fsdp_config: {}\ndeepspeed_config: {}\ndynamo_config: {dynamo_backend: 'NO'}", {}),
     "a priced model": (FSDP, {**LLAMA, "zero_stage": 3}),
     "its stage is the file's": (FSDP, LLAMA),
     "fp16 on V100": (GPUS + "mixed_precision: fp16", V100),
@@ -119,6 +122,7 @@ def test_every_rule_is_seen_and_has_a_page():
     for name in rule_names():
         assert "What to do: " in page(name)
     assert page("nonsense") is None
+    assert not seen & set(rules.rule_names())  # `explain` has one page for a name
 
 
 def test_a_batch_that_follows_the_devices(launches):

@@ -19,6 +19,7 @@ from dist_epochs.plan.launching.rules.deepspeed import (
 )
 from dist_epochs.plan.launching.rules.gpus import gpu_ids_repeated, gpus_idle, one_gpu_id, too_few_gpu_ids
 from dist_epochs.plan.launching.rules.keys import (
+    dynamo_backend_unknown,
     launch_type_unknown,
     launch_value_type,
     unknown_launch_keys,
@@ -61,6 +62,7 @@ FINDINGS: tuple[Rule, ...] = (
     unknown_launch_keys,
     launch_type_unknown,
     launch_value_type,
+    dynamo_backend_unknown,
     launch_not_supported,
     processes_not_stated,
     one_process,

@@ -26,7 +26,8 @@ def accumulation_from_the_launch(launch: Launch) -> Iterator[Finding]:
         return
     planned = launch.plan.batches[0].gradient_accumulation
     said = (
-        f"{ACCUMULATION} is exported as ACCELERATE_GRADIENT_ACCUMULATION_STEPS: the trainer stops (planned: {planned})"
+        f"{ACCUMULATION} is exported as ACCELERATE_GRADIENT_ACCUMULATION_STEPS: dist_epochs.train stops (planned: "
+        f"{planned})"
     )
     yield Finding(file.line("deepspeed_config", ACCUMULATION), said, f"remove {ACCUMULATION}")
 

@@ -13,7 +13,15 @@ from dist_epochs.plan.launching.finding import Finding
 from dist_epochs.plan.launching.launch import Launch
 from dist_epochs.plan.launching.launch_file import KINDS, LaunchFile, reads_as_false
 
-__all__ = ["LOCAL_KEYS", "launch_type_unknown", "launch_value_type", "unknown_launch_keys", "unread_sections"]
+__all__ = [
+    "DYNAMO_BACKENDS",
+    "LOCAL_KEYS",
+    "dynamo_backend_unknown",
+    "launch_type_unknown",
+    "launch_value_type",
+    "unknown_launch_keys",
+    "unread_sections",
+]
 
 _SAGEMAKER_ONLY = """
 additional_args base_job_name ec2_instance_type iam_role_name image_uri profile py_version pytorch_version region
@@ -21,6 +29,11 @@ sagemaker_inputs_file sagemaker_metrics_file transformers_version
 """
 LOCAL_KEYS = KNOWN - frozenset(_SAGEMAKER_ONLY.split())
 """Keys of a launch on one's own machines."""
+_DYNAMO_BACKENDS = """
+NO EAGER AOT_EAGER INDUCTOR AOT_TS_NVFUSER NVPRIMS_NVFUSER CUDAGRAPHS OFI FX2TRT ONNXRT TENSORRT
+AOT_TORCHXLA_TRACE_ONCE TORCHXLA_TRACE_ONCE TVM HPU_BACKEND NEURON
+"""
+DYNAMO_BACKENDS = frozenset(_DYNAMO_BACKENDS.split())
 OWNERS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
 
 
@@ -99,6 +112,28 @@ def _in_yaml_1_1(value: Value) -> Value:
 
 def _number(file: LaunchFile, key: str) -> int | None:
     return file.processes if key == "num_processes" else file.machines
+
+
+def dynamo_backend_unknown(launch: Launch) -> Iterator[Finding]:
+    """The file names a compiler backend that Accelerate does not know, and the launcher stops.
+
+    An unquoted `NO` is false in YAML 1.1 and fails too. DeepSpeed's launcher does not look.
+
+    What to do: `INDUCTOR` compiles; `'NO'` in quotes, or no `dynamo_config`, does not.
+    """
+    file = launch.file
+    section = file.top.section("dynamo_config")
+    holders: tuple[str, ...] = ("dynamo_config",)
+    if "dynamo_backend" in file.top.values:  # an old spelling, which replaces the section
+        section, holders = file.top, ()
+    key = "backend" if section.states("backend") else "dynamo_backend"
+    stated = section.text(key)
+    if stated is None or file.kind == "DEEPSPEED":
+        return
+    is_bare = reads_as_false(section.values[key].value)
+    if is_bare or stated.value.upper() not in DYNAMO_BACKENDS:
+        why = "NO without quotes is false in YAML" if is_bare else f"{key_name(stated.value)} is unknown"
+        yield Finding(file.line(*holders, key), f"{key}: {why}: the launcher fails", f"{key}: 'NO', or INDUCTOR")
 
 
 def unread_sections(launch: Launch) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ def only_data_parallel(launch: Launch) -> Iterator[Finding]:
     for name, setting in SHARED.items():
         size, planned = file.sizes[name], getattr(batch, setting)
         if size > 1:
-            said = f"parallelism_config_{name} is {size}: {size} processes see the same samples, and the trainer stops"
+            said = f"parallelism_config_{name} is {size}: they see the same samples, and dist_epochs.train stops"
             if planned != size:
                 said += f" (the recipe plans {setting}: {planned})"
             key = f"parallelism_config_{name}"
@@ -42,7 +42,7 @@ def only_data_parallel(launch: Launch) -> Iterator[Finding]:
     for setting in ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel"):
         size = getattr(batch, setting)
         if size > 1 and not any(file.sizes[name] > 1 for name, known in SHARED.items() if known == setting):
-            said = f"the recipe plans {setting}: {size}, which the file does not launch and the trainer does not have"
+            said = f"the recipe plans {setting}: {size}, which neither the file nor dist_epochs.train has"
             yield Finding(file.line("parallelism_config"), said, f"--set batch.{setting}=1")
 
 

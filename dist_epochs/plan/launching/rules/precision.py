@@ -36,7 +36,7 @@ def precision_disagrees(launch: Launch) -> Iterator[Finding]:
     if file.precision not in ("fp16", "bf16", "fp8") or file.precision == launch.precision:
         return
     has = f"precision: {launch.precision}" if launch.plan.recipe.precision else "no precision, which is fp32"
-    said = f"mixed_precision is {file.precision}, and the recipe has {has}: the trainer stops"
+    said = f"mixed_precision is {file.precision}, and the recipe has {has}: dist_epochs.train stops"
     fix = "mixed_precision: 'no'"
     if file.precision != "fp8":
         fix += f", or precision: {file.precision} in the recipe"

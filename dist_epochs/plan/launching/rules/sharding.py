@@ -8,6 +8,7 @@ from dataclasses import replace
 from dist_epochs.plan.cost.memory import Memory, states_bytes
 from dist_epochs.plan.launching.finding import Finding
 from dist_epochs.plan.launching.launch import Launch
+from dist_epochs.plan.pricing import USUAL_PRECISION
 from dist_epochs.plan.rules.costs import memory_too_small
 
 __all__ = ["does_not_fit_as_launched", "fsdp_loading", "fsdp_on_cpu", "fsdp_version_1", "sharding_disagrees"]
@@ -28,7 +29,7 @@ def fsdp_version_1(launch: Launch) -> Iterator[Finding]:
         return
     stated = any(file.top.section("fsdp_config").states(name) for name in ("fsdp_version", "version"))
     how = "is stated" if stated else "is what the launcher takes where none is stated"
-    said = f"FSDP version {file.fsdp_version} {how}: the trainer stops"
+    said = f"FSDP version {file.fsdp_version} {how}: dist_epochs.train stops"
     yield Finding(file.line("fsdp_config", "fsdp_version"), said, "fsdp_version: 2 in fsdp_config")
 
 
@@ -41,7 +42,7 @@ def fsdp_on_cpu(launch: Launch) -> Iterator[Finding]:
     """
     file = launch.file
     if file.kind == "FSDP" and file.use_cpu:
-        said = "FSDP with use_cpu: Accelerate falls back to DDP without a word, and the trainer stops"
+        said = "FSDP with use_cpu: Accelerate falls back to DDP without a word, and dist_epochs.train stops"
         yield Finding(file.line("use_cpu"), said, "distributed_type: MULTI_GPU, or use_cpu: false")
 
 
@@ -110,7 +111,7 @@ def _memory(launch: Launch) -> Memory | None:
         plan.cost.parameters,
         file.stage,
         size * batch.context_parallel,  # they shard states too
-        plan.recipe.precision or "bf16",
+        plan.recipe.precision or USUAL_PRECISION,
         batch.tensor_parallel * batch.pipeline_parallel,
     )
     return replace(planned, states=states)
