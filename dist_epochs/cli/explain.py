@@ -59,22 +59,28 @@ def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
 
 def _page(topic: str) -> str:
     from dist_epochs.plan.keys import nearest
-    from dist_epochs.plan.rules import page, rule_names
     from dist_epochs.words.terms import TERMS
 
     topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
-    text = page(topic)
-    if text is None:
-        raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *rule_names()))}")
-    return text
+    pages = _pages()
+    if topic not in pages:
+        raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *pages))}")
+    return pages[topic]
+
+
+def _pages() -> dict[str, str]:
+    """The pages of all rules: what is to be known of a plan, and what goes wrong at a launch."""
+    from dist_epochs.plan import rules
+    from dist_epochs.plan.launching import rules as launching
+
+    return {name: room.page(name) or "" for room in (rules, launching) for name in room.rule_names()}
 
 
 def _list_topics(as_json: bool) -> None:
-    from dist_epochs.plan.rules import page, rule_names
     from dist_epochs.words.terms import TERMS
 
     headings = {term.name: f"What {term.word} means, in textbooks and in frameworks." for term in TERMS}
-    headings |= {name: (page(name) or "").partition("\n")[0] for name in rule_names()}
+    headings |= {name: text.partition("\n")[0] for name, text in _pages().items()}
     if as_json:
         print_json({"topics": headings})
         return

@@ -12,6 +12,7 @@ from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
+    from dist_epochs.plan.launching.report import LaunchReport
     from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.pricing import ModelCost
     from dist_epochs.plan.recipe import Recipe
@@ -91,6 +92,8 @@ class _PlanCommand(click.Command):
 @click.option("--activation-checkpointing", is_flag=True, help="Activations are computed again: less memory.")
 @click.option("--from", "files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
               help="Batch settings of a DeepSpeed JSON, an Accelerate YAML or TrainingArguments.")  # fmt: skip
+@click.option("--launch", "launch_file", metavar="FILE", type=click.Path(path_type=Path),
+              help="What will go wrong at a launch with this Accelerate YAML.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. batch.devices=4.")
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2",
               help="Plan with each value: at the same steps, and at the same tokens.")  # fmt: skip
@@ -103,6 +106,7 @@ def command(
     replacement: bool,
     activation_checkpointing: bool,
     files: tuple[Path, ...],
+    launch_file: Path | None,
     overrides: tuple[str, ...],
     sweeps: tuple[str, ...],
     exact: bool,
@@ -119,13 +123,20 @@ def command(
     settings: dict[str, Any] = {name: text for name, text in flags.items() if text is not None}
     switches = {"replacement": replacement, "activation_checkpointing": activation_checkpointing}
     settings |= {name: True for name, on in switches.items() if on}
+    report = None
     with exit_on_input_error():
         documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
-        if sweeps:
+        if launch_file is not None:
+            report = _check_launch(launch_file, documents, recipes, sweeps, exact)
+            plans = [report.launch.plan]
+            _show(plans, [document.remarks for document in documents], as_json, report)
+        elif sweeps:
             plans = _sweep(documents, recipes, sweeps, exact, as_json)
         else:
             plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
             _show(plans, [document.remarks for document in documents], as_json)
+    if report is not None and report.goes_wrong:
+        raise SystemExit(EXIT_DISAGREES)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
         raise SystemExit(EXIT_DISAGREES)
 
@@ -213,7 +224,22 @@ def _measured(recipe: Recipe) -> ModelCost:
     return MeasuredModel(found.parameters, found.flops_per_token)
 
 
-def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], as_json: bool) -> None:
+def _check_launch(
+    file: Path, documents: Sequence[Document], recipes: Sequence[Path], sweeps: Sequence[str], exact: bool
+) -> LaunchReport:
+    """The plan on the devices of a launch file, and what will go wrong there."""
+    from dist_epochs.plan.launching.report import check_launch_file
+
+    if len(documents) > 1 or sweeps:
+        raise InputError("--launch checks one recipe as it stands: leave --sweep and other recipes out")
+    ((document, path),) = _named(documents, recipes)
+    recipe = path if recipes else None
+    return check_launch_file(file, document, recipe, lambda changed: _plan(_recipe(changed, path), exact))
+
+
+def _show(
+    plans: Sequence[Plan], remarks: Sequence[list[str]], as_json: bool, report: LaunchReport | None = None
+) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
@@ -226,11 +252,16 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], as_json: bool) ->
     (plan,) = plans
     moves = what_moves(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
-        print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]})
+        launch = {"launch": report.to_json()} if report is not None else {}
+        print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]} | launch)
     else:
         from dist_epochs.render.plan import plan_text
 
         click.echo(plan_text(plan, moves))
+        if report is not None:
+            from dist_epochs.render.launch import launch_text
+
+            click.echo(f"\n{launch_text(report)}")
 
 
 def _sweep(

@@ -40,6 +40,12 @@ def test_planning_without_a_store_needs_no_heavy_library(tmp_path):
     assert not modules_after(["plan", str(tmp_path / "r.yaml")]) & HEAVY
 
 
+def test_checking_a_launch_needs_none_either(tmp_path):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    (tmp_path / "acc.yaml").write_text("distributed_type: MULTI_GPU\nnum_processes: 8\n")
+    assert not modules_after(["plan", str(tmp_path / "r.yaml"), "--launch", str(tmp_path / "acc.yaml")]) & HEAVY
+
+
 def test_auditing_needs_no_heavy_library():
     assert not modules_after(["audit", "--all"]) & (HEAVY | {"pydantic"})
 

@@ -216,3 +216,59 @@ def test_gpus_are_devices():
         ]
         == 8
     )
+
+
+LAUNCH = CONFIGS.parent / "launch"
+SLIP = "distributed_type: MULTI_CPU\nnum_processes: 2\nuse_cpu: true\n"
+
+
+def test_a_launch_that_works(tmp_path):
+    text = call("plan", BERT, "--launch", LAUNCH / "eight-gpus.yaml").stdout
+    assert "256  = 8 devices × 8 per device × 4 accumulation" in text
+    assert "Launch of 8 processes on 1 machine, data-parallel size 8: " in text
+    assert "finding" not in text
+    assert text.endswith(f"-m dist_epochs.train {BERT} --out RUN\n")
+    cpus = call("plan", BERT, "--launch", LAUNCH / "two-cpu-processes.yaml").stdout
+    assert "note cpu-by-environment: " in cpus
+    assert "\n  ACCELERATE_USE_CPU=true accelerate launch" in cpus
+    assert "finding" not in cpus
+
+
+def test_a_launch_that_goes_wrong(tmp_path):
+    file = tmp_path / "acc.yaml"
+    file.write_text(SLIP)
+    text = call("plan", BERT, "--launch", file, code=1).stdout
+    assert f"finding one-process: {file}:1: distributed_type: MULTI_CPU starts 1 process, not the 2" in text
+    assert "\nOnce that is settled, launch with\n  ACCELERATE_USE_CPU=true" in text
+    found = json.loads(call("plan", BERT, "--launch", file, "--json", code=1).stdout)
+    assert found["steps"] == 1_000_000
+    launch = found["launch"]
+    assert {name: launch[name] for name in ("file", "processes", "machines", "data_parallel_size")} == {
+        "file": str(file), "processes": 2, "machines": 1, "data_parallel_size": 2,
+    }  # fmt: skip
+    assert launch["command"].startswith("ACCELERATE_USE_CPU=true accelerate launch --config_file ")
+    first = launch["findings"][0]
+    assert list(first) == ["rule", "where", "message", "fix", "note"]
+    assert (first["rule"], first["where"], first["note"]) == ("one-process", f"{file}:1", False)
+
+
+def test_a_launch_of_several_machines_and_of_flags(tmp_path):
+    file = tmp_path / "acc.yaml"
+    file.write_text("distributed_type: MULTI_GPU\nnum_processes: 16\nnum_machines: 2\nmain_process_ip: 10.0.0.1\n")
+    text = call("plan", "--batch", "64x128", "--per-device", 4, "--steps", 9, "--launch", file).stdout
+    assert "Launch on each of 2 machines, with its own --machine_rank\n" in text
+    assert "--machine_rank 0 -m dist_epochs.train RECIPE --out RUN" in text
+
+
+def test_launches_that_cannot_be_checked(tmp_path):
+    assert "no such file" in call("plan", BERT, "--launch", tmp_path / "none.yaml", code=2).stderr
+    file = LAUNCH / "eight-gpus.yaml"
+    assert "checks one recipe" in call("plan", BERT, BERT, "--launch", file, code=2).stderr
+    assert "checks one recipe" in call("plan", BERT, "--launch", file, "--sweep", "devices=1,2", code=2).stderr
+
+
+def test_what_goes_wrong_at_a_launch_has_pages():
+    assert "The launcher starts one process" in call("explain", "one-process").stdout
+    assert "two-cpu-processes.yaml" in call("explain", "one process").stdout
+    assert "did you mean 'one-process'" in call("explain", "one-proces", code=2).stderr
+    assert "fsdp-on-cpu" in call("explain").stdout

@@ -1,0 +1,82 @@
+"""A launch: an Accelerate configuration, and the plan that it is to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dist_epochs.errors import InputError
+from dist_epochs.plan.keys import Place
+from dist_epochs.plan.launching.launch_file import LaunchFile
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.yaml_reader import Document
+
+__all__ = ["Launch", "plan_launch"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """A launch file beside a plan.
+
+    Attributes:
+        file: What will be launched.
+        plan: What it is to run: for the file's devices, where the recipe states none and they can build its batch.
+        recipe: Where the recipe stands: `path:line`, or the flags.
+        states_devices: Whether the recipe itself says on how many devices it runs.
+        refusal: Why the recipe cannot be planned for the file's devices, where it cannot.
+    """
+
+    file: LaunchFile
+    plan: Plan
+    recipe: str
+    states_devices: bool
+    refusal: str | None = None
+
+    @property
+    def planned(self) -> int | None:
+        """Devices that the recipe states."""
+        return self.plan.recipe.batch.devices if self.states_devices else None
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic that the trainer takes from the recipe: fp32 where it states none."""
+        return self.plan.recipe.precision or "fp32"
+
+
+def plan_launch(document: Document, file: LaunchFile, make: Callable[[Document], Plan]) -> Launch:
+    """Plan a recipe for the devices of a launch file, and where they contradict each other, for its own.
+
+    Args:
+        document: The recipe, flags included; it stays as it is.
+        file: The launch file.
+        make: Makes the plan of a document.
+
+    Raises:
+        InputError: If the recipe cannot be planned without the launch file either.
+    """
+    states_devices, recipe = document.get(("batch", "devices")) is not None, document.where(())
+    adapted = document.copy()
+    for place, value, where in _stated(document, file):
+        if adapted.get(place) is None:
+            adapted.put(place, value, where)
+    try:
+        return Launch(file=file, plan=make(adapted), recipe=recipe, states_devices=states_devices)
+    except InputError as error:
+        refusal = str(error)
+    return Launch(file=file, plan=make(document), recipe=recipe, states_devices=states_devices, refusal=refusal)
+
+
+def _stated(document: Document, file: LaunchFile) -> Iterator[tuple[Place, Any, str]]:
+    """What a file says of the plan: devices, how they share the model, and the memory that follows."""
+    if file.processes is not None:
+        yield ("batch", "devices"), file.processes, f"{file.line('num_processes')} num_processes"
+    section = f"{file.line('parallelism_config')} parallelism_config"
+    for name, size in (
+        ("tensor_parallel", file.sizes["tp_size"]),
+        ("context_parallel", file.sizes["cp_size"] * file.sizes["sp_size"]),
+    ):
+        if size > 1:
+            yield ("batch", name), size, section
+    if file.stage is not None and document.get(("hardware",)) is not None:
+        yield ("hardware", "zero_stage"), file.stage, f"{file.line('distributed_type')} distributed_type"

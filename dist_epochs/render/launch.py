@@ -1,0 +1,37 @@
+"""What will go wrong at a launch, as text: what happens, and the line or command that works."""
+
+from __future__ import annotations
+
+from dist_epochs.plan.launching.finding import Finding
+from dist_epochs.plan.launching.report import LaunchReport
+
+__all__ = ["launch_text"]
+
+
+def launch_text(report: LaunchReport) -> str:
+    """The launch below its plan, for a terminal."""
+    found = [_finding(finding) for finding in report.findings]
+    return "\n".join([_head(report), *(["", *found] if found else []), "", _heading(report), f"  {report.command}"])
+
+
+def _head(report: LaunchReport) -> str:
+    file = report.launch.file
+    count = "processes left open" if file.processes is None else _plural(file.processes, "process", "es")
+    machines = _plural(file.machines, "machine", "s")
+    size = "" if file.data_parallel_size is None else f", data-parallel size {file.data_parallel_size:,}"
+    return f"Launch of {count} on {machines}{size}: {file.path}"
+
+
+def _plural(count: int, noun: str, ending: str) -> str:
+    return f"{count:,} {noun}{ending if count != 1 else ''}"
+
+
+def _finding(finding: Finding) -> str:
+    kind = "note" if finding.is_note else "finding"
+    return f"{kind} {finding.rule}: {finding.where}: {finding.message}\n  → {finding.fix}"
+
+
+def _heading(report: LaunchReport) -> str:
+    machines = report.launch.file.machines
+    when = "Once that is settled, launch" if report.goes_wrong else "Launch"
+    return f"{when} with" if machines == 1 else f"{when} on each of {machines} machines, with its own --machine_rank"
