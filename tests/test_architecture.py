@@ -9,7 +9,7 @@ import dist_epochs
 
 ROOT = Path(dist_epochs.__file__).parent
 FLOORS = {
-    "errors": 0, "arithmetic": 1, "plan": 2, "words": 2, "runtime": 2, "corpus": 3, "ledger": 3, "audit": 4, "train": 4, "integrations": 4,
+    "errors": 0, "pages": 0, "arithmetic": 1, "plan": 2, "words": 2, "runtime": 2, "corpus": 3, "ledger": 3, "audit": 4, "train": 4, "integrations": 4,
     "render": 5, "cli": 6,
 }  # fmt: skip
 STANDARD_ONLY = {"arithmetic", "ledger", "words"}

@@ -69,11 +69,16 @@ def _page(topic: str) -> str:
 
 
 def _pages() -> dict[str, str]:
-    """The pages of all rules: what is to be known of a plan, and what goes wrong at a launch."""
-    from dist_epochs.plan import rules
-    from dist_epochs.plan.launching import rules as launching
+    """The pages of all rules: what is to be known of a loop under way, of a launch, and of a plan.
 
-    return {name: room.page(name) or "" for room in (rules, launching) for name in room.rule_names()}
+    A rule for loops that has one for plans beside it says so, and has no page of its own.
+    """
+    from dist_epochs.ledger import rules as loops
+    from dist_epochs.pages import pages
+    from dist_epochs.plan import rules as plans
+    from dist_epochs.plan.launching import rules as launches
+
+    return pages((*loops.RULES, *launches.FINDINGS, *launches.NOTES, *plans.WARNINGS, *plans.NOTES))
 
 
 def _list_topics(as_json: bool) -> None:

@@ -10,7 +10,8 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.books import Books
 from dist_epochs.ledger.counters import counters
 from dist_epochs.ledger.observed import Observed, Schedule, end_of
-from dist_epochs.ledger.rules import RULES, rule_name
+from dist_epochs.ledger.rules import RULES
+from dist_epochs.pages import rule_name
 
 __all__ = ["Observer"]
 

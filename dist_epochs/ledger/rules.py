@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from dist_epochs.ledger.observed import Observed
 
-__all__ = ["RULES", "Rule", "rule_name"]
+__all__ = ["RULES", "Rule"]
 
 Rule = Callable[[Observed], str | None]
 
@@ -19,11 +19,6 @@ SETTLED = 2
 
 NEAR = Fraction(1, 100)
 """Difference between two epoch counts that is worth a line."""
-
-
-def rule_name(rule: Rule) -> str:
-    """As `dist-epochs explain` knows it."""
-    return rule.__name__.replace("_", "-")
 
 
 def scheduler_times_processes(seen: Observed) -> str | None:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from dist_epochs.pages import pages
 from dist_epochs.plan.flags import apply_flags
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.recipe import make_recipe
-from dist_epochs.plan.rules import NOTES, WARNINGS, page, rule_names
+from dist_epochs.plan.rules import NOTES, WARNINGS
 from dist_epochs.plan.yaml_reader import Document
 
 
@@ -98,13 +99,11 @@ def test_every_rule_is_tested_and_has_a_page():
     elsewhere = {"sequence-phases", "mixture-average", "shares-of-the-budget"}
     on_stores = {"not-packed", "no-model", "warmup-beyond-the-run"}  # test_planner.py
     priced = {"not-priced", "temperature-rounded", "weights-beyond-one"}
-    assert set(rule_names()) == {*CASES, *elsewhere, *on_stores, *priced}
-    for name in rule_names():
-        text = page(name)
+    texts = pages((*WARNINGS, *NOTES))
+    assert set(texts) == {*CASES, *elsewhere, *on_stores, *priced}
+    for name, text in texts.items():
         assert "What to do:" in text, name
         assert text.partition("\n")[0].endswith("."), name
-    assert page("no-such-rule") is None
-    assert len(rule_names()) == len(WARNINGS) + len(NOTES)
 
 
 def test_a_family_without_a_closed_form(tmp_path):

@@ -6,9 +6,9 @@ notes only inform.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
+from dist_epochs.pages import rule_name
 from dist_epochs.plan.plan import Plan, Warning
 from dist_epochs.plan.rules.corpus import (
     corpus_not_stated,
@@ -52,7 +52,7 @@ from dist_epochs.plan.rules.steps import (
     warmup_beyond_the_run,
 )
 
-__all__ = ["NOTES", "WARNINGS", "check", "page", "rule_names"]
+__all__ = ["NOTES", "WARNINGS", "check"]
 
 Rule = Callable[[Plan], str | None]
 
@@ -105,27 +105,10 @@ def check(plan: Plan, data_parallel_size: int | None) -> tuple[Warning, ...]:
         plan: The plan.
         data_parallel_size: Devices of a launch that already runs; then none need to be stated.
     """
-    found = [Warning(_name(rule), message, False) for rule in WARNINGS if (message := rule(plan))]
+    found = [Warning(rule_name(rule), message, False) for rule in WARNINGS if (message := rule(plan))]
     for rule in NOTES:
         if rule is devices_not_stated and data_parallel_size is not None:
             continue
         if message := rule(plan):
-            found.append(Warning(_name(rule), message, True))
+            found.append(Warning(rule_name(rule), message, True))
     return tuple(found)
-
-
-def rule_names() -> tuple[str, ...]:
-    """The names of all rules."""
-    return tuple(_name(rule) for rule in (*WARNINGS, *NOTES))
-
-
-def page(name: str) -> str | None:
-    """The page of a rule; None if there is no such rule."""
-    for rule in (*WARNINGS, *NOTES):
-        if _name(rule) == name:
-            return inspect.getdoc(rule)
-    return None
-
-
-def _name(rule: Rule) -> str:
-    return rule.__name__.replace("_", "-")

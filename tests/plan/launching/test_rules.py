@@ -2,8 +2,9 @@
 
 import pytest
 
+from dist_epochs.pages import pages
 from dist_epochs.plan import rules
-from dist_epochs.plan.launching.rules import FINDINGS, NOTES, page, rule_names
+from dist_epochs.plan.launching.rules import FINDINGS, NOTES
 
 GPUS = "distributed_type: MULTI_GPU\nnum_processes: 8\n"
 CPUS = "distributed_type: MULTI_GPU\nnum_processes: 2\nuse_cpu: true\n"
@@ -117,12 +118,11 @@ def test_nothing_is_wrong(launches, text, flags):
 
 def test_every_rule_is_seen_and_has_a_page():
     seen = {rule for rule, *_ in FIRES} | {"batch-of-one-device", "loader-options"}
-    assert set(rule_names()) == seen
-    assert len(rule_names()) == len(FINDINGS) + len(NOTES)
-    for name in rule_names():
-        assert "What to do: " in page(name)
-    assert page("nonsense") is None
-    assert not seen & set(rules.rule_names())  # `explain` has one page for a name
+    texts = pages((*FINDINGS, *NOTES))
+    assert set(texts) == seen
+    assert len(texts) == len(FINDINGS) + len(NOTES)
+    assert all("What to do: " in text for text in texts.values())
+    assert not seen & set(pages((*rules.WARNINGS, *rules.NOTES)))  # `explain` has one page for a name
 
 
 def test_a_batch_that_follows_the_devices(launches):

@@ -5,10 +5,10 @@ A rule looks at a launch and yields what it finds. Findings make the exit code 1
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from dist_epochs.pages import rule_name
 from dist_epochs.plan.launching.finding import Finding
 from dist_epochs.plan.launching.launch import Launch
 from dist_epochs.plan.launching.rules.batch import batch_beyond_the_launch, batch_of_one_device, loader_options
@@ -54,7 +54,7 @@ from dist_epochs.plan.launching.rules.sharding import (
 )
 from dist_epochs.plan.launching.rules.trainer import launch_not_supported, recipe_not_trainable
 
-__all__ = ["FINDINGS", "NOTES", "check", "page", "rule_names"]
+__all__ = ["FINDINGS", "NOTES", "check"]
 
 Rule = Callable[[Launch], Iterator[Finding]]
 
@@ -108,24 +108,7 @@ NOTES: tuple[Rule, ...] = (
 def check(launch: Launch) -> tuple[Finding, ...]:
     """All that is found, what goes wrong first."""
     return tuple(
-        replace(found, rule=_name(rule), is_note=rule in NOTES)
+        replace(found, rule=rule_name(rule), is_note=rule in NOTES)
         for rule in (*FINDINGS, *NOTES)
         for found in rule(launch)
     )
-
-
-def rule_names() -> tuple[str, ...]:
-    """The names of all rules."""
-    return tuple(_name(rule) for rule in (*FINDINGS, *NOTES))
-
-
-def page(name: str) -> str | None:
-    """The page of a rule; None if there is no such rule."""
-    for rule in (*FINDINGS, *NOTES):
-        if _name(rule) == name:
-            return inspect.getdoc(rule)
-    return None
-
-
-def _name(rule: Rule) -> str:
-    return rule.__name__.replace("_", "-")
