@@ -54,6 +54,17 @@ class Stream(IterableDataset):
         return (sample(number) for number in range(self.count))
 
 
+class File(IterableDataset):
+    """Rows that stand in a file, in their order."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __iter__(self):
+        for line in Path(self.path).read_text().splitlines():
+            yield {name: torch.tensor(values) for name, values in json.loads(line).items()}
+
+
 class Model(torch.nn.Module):
     """Notes what it is given in training."""
 
@@ -183,7 +194,8 @@ def trainer(job: dict, out: Path) -> None:
         per_device_train_batch_size=job["per_device"], gradient_accumulation_steps=job.get("accumulation", 1),
         **job["arguments"],
     )  # fmt: skip
-    data = (Stream if job.get("data") == "stream" else Rows)(job["samples"])
+    os.environ["WANDB_DIR"] = str(out)
+    data = (Stream if job.get("data") == "stream" else Rows)(job["samples"]) if "samples" in job else File(job["file"])
     callbacks = [LedgerCallback(out=out / "run", samples=job.get("stated"))]
     if stop and not job.get("resume"):
         callbacks.append(StopAt(stop))
@@ -192,8 +204,11 @@ def trainer(job: dict, out: Path) -> None:
         data_collator=transformers.default_data_collator,
     )  # fmt: skip
     built.train(resume_from_checkpoint=str(out / "hf" / f"checkpoint-{stop}") if job.get("resume") else None)
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()  # forked ranks end without the interpreter's last words
     if rank == 0:
         said = {"epoch": built.state.epoch, "steps": built.state.global_step, "max_steps": built.state.max_steps}
+        said["num_input_tokens_seen"] = built.state.num_input_tokens_seen
         (out / "said.json").write_text(json.dumps(said))
 
 

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.ledger.reconcile import read_run
+from dist_epochs.plan.recipe import make_recipe
+from dist_epochs.plan.yaml_reader import Document
 
 LENGTH = 6
 
@@ -337,3 +340,59 @@ def test_map_style_data(loops, name, ranks, job, steps, micro_steps, samples):
     assert left.epochs == Fraction(samples, job["samples"])
     assert left.said["epoch"] == job["arguments"]["num_train_epochs"]
     assert ("reported-epoch" in left.warnings) == (left.epochs != left.said["epoch"])
+
+
+def test_what_a_token_is(loops, tmp_path):
+    """R12, transformers#29889: 1,600 positions, 1,000 tokens, 800 of the loss; the Trainer's tokens are positions."""
+    ids = [*range(1, 26), *[0] * 15]
+    row = {"input_ids": ids, "attention_mask": [1] * 25 + [0] * 15, "labels": [-100] * 5 + ids[5:25] + [-100] * 15}
+    (tmp_path / "rows").write_text("\n".join([json.dumps(row)] * 20))
+    arguments = {"max_steps": 20, "include_num_input_tokens_seen": True}
+    left = loops("R12", "trainer", file=str(tmp_path / "rows"), per_device=2, arguments=arguments)
+    assert left.said["num_input_tokens_seen"] == 1600
+    assert [left.books[unit] for unit in ("positions", "tokens", "loss_tokens")] == [1600, 1000, 800]
+    assert left.epochs == 2
+
+
+def test_a_callback_agrees_with_our_own_trainer(loops, store, write_recipe, train_worlds, tmp_path):
+    """The same samples through this package's trainer and through the HF Trainer: every counter is equal."""
+    recipe = write_recipe(store.path)
+    ours = {world: run.result.to_json() for world, run in train_worlds(recipe, (1, 2)).items()}
+    made = make_recipe(Document.read(recipe), recipe)
+    corpus, plan = exact_plan(made, store, objective_of(made.model, store), 1)
+    rows = [
+        {"input_ids": ids.tolist(), "attention_mask": (segments > 0).astype(int).tolist(), "labels": labels.tolist()}
+        for window in corpus.windows(plan.batches, 0)
+        for batch in window.micro_batches
+        for ids, labels, segments in zip(batch.input_ids, batch.labels, batch.segments, strict=True)
+    ]
+    (tmp_path / "rows").write_text("\n".join(map(json.dumps, rows)))
+    for world in (1, 2):
+        left = loops(
+            f"ours-{world}", "trainer", world, file=str(tmp_path / "rows"), per_device=3, accumulation=4 // world,
+            arguments={"max_steps": plan.steps}, stated=store.facts().samples(16)["web"],
+        )  # fmt: skip
+        for unit in ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens"):
+            assert left.books[unit] == ours[world][unit], unit
+
+
+def test_the_counters_stand_beside_the_trainer_s_in_wandb(loops):
+    """One row has the Trainer's loss and the true epoch; rows are read by wandb's own inspector."""
+    job = {"samples": 40, "per_device": 4, "data": "stream", "stated": 40, "report_to": ["wandb"], "logging_steps": 5}
+    left = loops("wandb", "trainer", **job, arguments={"max_steps": 20})
+    left.check()
+    (file,) = left.folder.glob("wandb/offline-run-*/run-*.wandb")
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    shown = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
+    records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
+    logged = [row for row in rows if "train/loss" in row]
+    assert [(row["train/global_step"], row["ledger/steps"], row["ledger/epoch"]) for row in logged] == [
+        (5, 5, 0.5), (10, 10, 1), (15, 15, 1.5), (20, 20, 2),
+    ]  # fmt: skip
+    assert (
+        [row["ledger/epoch_reported"] for row in logged] == [row["train/epoch"] for row in logged] != [0.5, 1, 1.5, 2]
+    )
+    assert all(row["ledger/samples"] == 4 * row["ledger/steps"] for row in logged)
+    metrics = json.dumps([record["metric"] for record in records if record["type"] == "metric"])
+    assert all(axis in metrics for axis in ("ledger/steps", "ledger/tokens", "ledger/epoch", "ledger/*"))
