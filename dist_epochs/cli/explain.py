@@ -17,7 +17,7 @@ from dist_epochs.errors import InputError, exit_on_input_error
 @click.option("--batch-size", metavar="5", help="Examples of a mini-batch.")
 @as_json
 def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
-    """What a word means in textbooks and frameworks, or a warning of a plan.
+    """What a word means in textbooks and frameworks, a warning of a plan, or why a framework reports otherwise.
 
     Words are step, iteration, epoch, batch-size and batches, with the numbers of a run if they are given.
     Warnings come with what to do about them. Without TOPIC, all of them in a line each.
@@ -59,22 +59,28 @@ def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
 
 def _page(topic: str) -> str:
     from dist_epochs.plan.keys import nearest
-    from dist_epochs.plan.rules import page, rule_names
     from dist_epochs.words.terms import TERMS
 
     topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
-    text = page(topic)
-    if text is None:
-        raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *rule_names()))}")
-    return text
+    pages = _pages()
+    if topic not in pages:
+        raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *pages))}")
+    return pages[topic]
+
+
+def _pages() -> dict[str, str]:
+    """Warnings of a plan, then why frameworks report something else (`plan --like`)."""
+    from dist_epochs.plan.like.causes import cause_names, cause_page
+    from dist_epochs.plan.rules import page, rule_names
+
+    return {name: page(name) or "" for name in rule_names()} | {name: cause_page(name) or "" for name in cause_names()}
 
 
 def _list_topics(as_json: bool) -> None:
-    from dist_epochs.plan.rules import page, rule_names
     from dist_epochs.words.terms import TERMS
 
     headings = {term.name: f"What {term.word} means, in textbooks and in frameworks." for term in TERMS}
-    headings |= {name: (page(name) or "").partition("\n")[0] for name in rule_names()}
+    headings |= {name: text.partition("\n")[0] for name, text in _pages().items()}
     if as_json:
         print_json({"topics": headings})
         return

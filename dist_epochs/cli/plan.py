@@ -12,6 +12,7 @@ from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
+    from dist_epochs.plan.like.registry import Likeness
     from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.pricing import ModelCost
     from dist_epochs.plan.recipe import Recipe
@@ -66,6 +67,9 @@ FLAGS = {
 }
 """Flags that are settings of a recipe, by section of the help: an example and what it is."""
 
+MOST_IN_FULL = 4
+"""Frameworks that are shown one by one; more stand in a table."""
+
 
 class _PlanCommand(click.Command):
     """Help with the settings in sections."""
@@ -94,6 +98,8 @@ class _PlanCommand(click.Command):
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. batch.devices=4.")
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2",
               help="Plan with each value: at the same steps, and at the same tokens.")  # fmt: skip
+@click.option("--like", "frameworks", multiple=True, metavar="FRAMEWORK[==VERSION]",
+              help="What a framework will report beside what is true, and why they part; or 'all'.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @as_json
@@ -105,6 +111,7 @@ def command(
     files: tuple[Path, ...],
     overrides: tuple[str, ...],
     sweeps: tuple[str, ...],
+    frameworks: tuple[str, ...],
     exact: bool,
     strict: bool,
     as_json: bool,
@@ -120,12 +127,15 @@ def command(
     switches = {"replacement": replacement, "activation_checkpointing": activation_checkpointing}
     settings |= {name: True for name, on in switches.items() if on}
     with exit_on_input_error():
+        if frameworks and (sweeps or len(recipes) > 1):
+            raise InputError("--like lays one plan beside frameworks; leave out --sweep and further recipes")
         documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
         if sweeps:
             plans = _sweep(documents, recipes, sweeps, exact, as_json)
         else:
             plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-            _show(plans, [document.remarks for document in documents], as_json)
+            likenesses = _likenesses(plans[0], frameworks, documents[0])
+            _show(plans, [document.remarks for document in documents], likenesses, as_json)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
         raise SystemExit(EXIT_DISAGREES)
 
@@ -213,7 +223,18 @@ def _measured(recipe: Recipe) -> ModelCost:
     return MeasuredModel(found.parameters, found.flops_per_token)
 
 
-def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], as_json: bool) -> None:
+def _likenesses(plan: Plan, frameworks: Sequence[str], document: Document) -> list[Likeness]:
+    """What frameworks make of the plan; the ends of passes that a file's Trainer has by default are not said by it."""
+    if not frameworks:
+        return []
+    from dist_epochs.plan.like.registry import likenesses
+
+    ends = ("uneven", "last_window")
+    assumed = [name for name in ends if document.where(("batch", name)).endswith("by default")]
+    return likenesses(plan, frameworks, assumed)
+
+
+def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], likenesses: Sequence[Likeness], as_json: bool) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
@@ -226,11 +247,32 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], as_json: bool) ->
     (plan,) = plans
     moves = what_moves(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
-        print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]})
+        shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]}
+        print_json(shown | _like_json(likenesses))
     else:
         from dist_epochs.render.plan import plan_text
 
         click.echo(plan_text(plan, moves))
+        _show_likenesses(likenesses)
+
+
+def _like_json(likenesses: Sequence[Likeness]) -> dict[str, Any]:
+    if not likenesses:
+        return {}
+    from dist_epochs.render.like import like_json
+
+    return {"like": [like_json(found) for found in likenesses]}
+
+
+def _show_likenesses(likenesses: Sequence[Likeness]) -> None:
+    """Few in full, all of them in a table."""
+    if not likenesses:
+        return
+    from dist_epochs.render.like import like_table, like_text
+
+    many = any(found.refusal for found in likenesses) or len(likenesses) > MOST_IN_FULL
+    for text in [like_table(likenesses)] if many else map(like_text, likenesses):
+        click.echo(f"\n{text}")
 
 
 def _sweep(
