@@ -124,7 +124,9 @@ def rounded_down(run: Run) -> str | None:
     epochs, drawn = run.setting.epochs, run.counts.drawn
     if epochs is None or drawn >= epochs * run.setting.samples:
         return None
-    return f"full batches only: {number(epochs * run.setting.samples - drawn)} samples of the epochs are not drawn"
+    left = epochs * run.setting.samples - drawn
+    samples = "1 sample of the epochs is" if left == 1 else f"{number(left)} samples of the epochs are"
+    return f"full batches only: {samples} not drawn"
 
 
 def multiplied_floats(run: Run) -> str | None:
