@@ -40,6 +40,11 @@ def test_planning_without_a_store_needs_no_heavy_library(tmp_path):
     assert not modules_after(["plan", str(tmp_path / "r.yaml")]) & HEAVY
 
 
+def test_laying_a_plan_beside_frameworks_needs_none_of_them():
+    flags = ["--corpus", "9 samples", "--per-device", "2", "--devices", "1", "--epochs", "3"]
+    assert not modules_after(["plan", *flags, "--like", "all"]) & HEAVY
+
+
 def test_auditing_needs_no_heavy_library():
     assert not modules_after(["audit", "--all"]) & (HEAVY | {"pydantic"})
 
