@@ -19,6 +19,10 @@ Trainer uses too. The ends of passes are policies, since loops differ:
 | `flush` | is stepped as it is (`sync_with_dataloader`; the HF Trainer 5 with map-style data) |
 | `carry` | goes on into the next pass; what is left over at the end of the run is never stepped |
 | `drop` | is drawn and computed, and never stepped |
+| `leak` | is drawn and computed, and its gradients go into the next pass's first step |
+
+Loops leak whose counter of micro-steps starts again with each pass while gradients stay: `(i + 1) % accumulation == 0`
+with `i` from `enumerate(loader)`, and the HF Trainer 5 with streamed data. Windows of 4 are then 4, 4, 6, 4, 6, …
 
 torch's `DistributedSampler` of a plain DDP loop pads to a multiple of the devices alone: it counts as `keep` with
 `samples` rounded up to that multiple (down, with its `drop_last`).
@@ -36,7 +40,7 @@ from dist_epochs.errors import InputError
 __all__ = ["LastWindow", "Loader", "LoaderCounts", "Uneven"]
 
 Uneven = Literal["pad", "drop", "keep"]
-LastWindow = Literal["flush", "carry", "drop"]
+LastWindow = Literal["flush", "carry", "drop", "leak"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +179,7 @@ class Loader:
         """The counts of a loop that is told a number of passes, such as `num_train_epochs`.
 
         Whole passes are drawn to their end. Of a fraction, `flush` does what the HF Trainer does, which stops after
-        ceil(passes × steps per pass) steps; `carry` and `drop` stop after floor(passes × micro-steps per pass)
+        ceil(passes × steps per pass) steps; the others stop after floor(passes × micro-steps per pass)
         micro-steps, and may make no step at all. (The Trainer multiplies floats: 1.1 passes of 50 steps are
         56 steps there, and 55 here.)
 
@@ -217,8 +221,11 @@ class Loader:
 
     @property
     def trained_per_pass(self) -> int:
-        """Samples of a pass that get into a step, duplicates included; with `carry`, all but those left at the end."""
-        if self.last_window == "carry":
+        """Samples of a pass that get into a step, duplicates included.
+
+        With `carry` and `leak`, some of them in a step of a later pass; those left at the end of the run are not.
+        """
+        if self.last_window in ("carry", "leak"):
             return self.drawn_per_pass
         return min(self.drawn_per_pass, int(self.steps_per_pass) * self.gradient_accumulation * self.samples_per_round)
 
@@ -227,13 +234,20 @@ class Loader:
         return passes * self.drawn_per_pass + rounds * self.samples_per_round  # only the last round of a pass is short
 
     def _trained(self, steps: int) -> int:
-        if self.last_window == "carry":
-            return self._drawn(steps * self.gradient_accumulation)
+        if self.last_window in ("carry", "leak"):
+            return self._drawn(self._stepped(steps))
         passes, windows = divmod(steps, int(self.steps_per_pass))
         return passes * self.trained_per_pass + windows * self.gradient_accumulation * self.samples_per_round
 
+    def _stepped(self, steps: int) -> int:
+        """Micro-steps in the windows of so many steps, with every policy but `flush`."""
+        if self.last_window != "leak" or not steps:
+            return steps * self.gradient_accumulation
+        passes, windows = divmod(steps - 1, int(self.steps_per_pass))
+        return passes * self.micro_steps_per_pass + (windows + 1) * self.gradient_accumulation
+
     def _counts(self, steps: int, micro_steps: int) -> LoaderCounts:
-        stepped = micro_steps if self.last_window == "flush" else steps * self.gradient_accumulation
+        stepped = micro_steps if self.last_window == "flush" else self._stepped(steps)
         drawn = self._drawn(micro_steps)
         return LoaderCounts(
             steps=steps,
@@ -259,10 +273,13 @@ def _nothing_drawn(loader: Loader) -> str:
     )
 
 
+_ENDS = {"drop": "every window is dropped", "leak": "no window is ever full"}
+
+
 def _nothing_stepped(loader: Loader) -> str:
     return (
-        f"`last_window: drop` with a gradient accumulation of {loader.gradient_accumulation}: a pass of "
-        f"{loader.samples} samples is {loader.micro_steps_per_pass} micro-steps of {loader.samples_per_round}, shorter "
-        "than one window, so every window is dropped and no step is ever made. Nearest: a gradient accumulation of "
-        f"{loader.micro_steps_per_pass} or less, or `last_window: flush` or `carry`."
+        f"`last_window: {loader.last_window}` with a gradient accumulation of {loader.gradient_accumulation}: a pass "
+        f"of {loader.samples} samples is {loader.micro_steps_per_pass} micro-steps of {loader.samples_per_round}, "
+        f"shorter than one window, so {_ENDS[loader.last_window]} and no step is ever made. Nearest: a gradient "
+        f"accumulation of {loader.micro_steps_per_pass} or less, or `last_window: flush` or `carry`."
     )

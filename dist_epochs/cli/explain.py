@@ -17,7 +17,7 @@ from dist_epochs.errors import InputError, exit_on_input_error
 @click.option("--batch-size", metavar="5", help="Examples of a mini-batch.")
 @as_json
 def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
-    """What a word means in textbooks and frameworks, or a warning of a plan.
+    """What a word means in textbooks and frameworks, a warning of a plan, or why a framework reports otherwise.
 
     Words are step, iteration, epoch, batch-size and batches, with the numbers of a run if they are given.
     Warnings come with what to do about them. Without TOPIC, all of them in a line each.
@@ -69,7 +69,7 @@ def _page(topic: str) -> str:
 
 
 def _pages() -> dict[str, str]:
-    """The pages of all rules: what is to be known of a loop under way, of a launch, and of a plan.
+    """The pages of all rules: what is to be known of a loop under way, of frameworks, of a launch, and of a plan.
 
     A rule for loops that has one for plans beside it says so, and has no page of its own.
     """
@@ -77,8 +77,9 @@ def _pages() -> dict[str, str]:
     from dist_epochs.pages import pages
     from dist_epochs.plan import rules as plans
     from dist_epochs.plan.launching import rules as launches
+    from dist_epochs.plan.like.causes import CAUSES
 
-    return pages((*loops.RULES, *launches.FINDINGS, *launches.NOTES, *plans.WARNINGS, *plans.NOTES))
+    return pages((*loops.RULES, *CAUSES, *launches.FINDINGS, *launches.NOTES, *plans.WARNINGS, *plans.NOTES))
 
 
 def _list_topics(as_json: bool) -> None:

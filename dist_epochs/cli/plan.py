@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,19 @@ FLAGS = {
 """Flags that are settings of a recipe, by section of the help: an example and what it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is shown beside a plan.
+
+    Attributes:
+        data: Keys for its JSON.
+        text: For people.
+    """
+
+    data: dict[str, Any]
+    text: str
+
+
 class _PlanCommand(click.Command):
     """Help with the settings in sections."""
 
@@ -97,6 +111,8 @@ class _PlanCommand(click.Command):
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. batch.devices=4.")
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2",
               help="Plan with each value: at the same steps, and at the same tokens.")  # fmt: skip
+@click.option("--like", "frameworks", multiple=True, metavar="FRAMEWORK[==VERSION]",
+              help="What a framework will report beside what is true, and why they part; or 'all'.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @as_json
@@ -109,6 +125,7 @@ def command(
     launch_file: Path | None,
     overrides: tuple[str, ...],
     sweeps: tuple[str, ...],
+    frameworks: tuple[str, ...],
     exact: bool,
     strict: bool,
     as_json: bool,
@@ -125,16 +142,19 @@ def command(
     settings |= {name: True for name, on in switches.items() if on}
     report = None
     with exit_on_input_error():
+        if frameworks and (sweeps or launch_file or len(recipes) > 1):
+            raise InputError("--like lays one plan beside frameworks; leave out --sweep, --launch and further recipes")
         documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
         if launch_file is not None:
             report = _check_launch(launch_file, documents, recipes, sweeps, exact)
             plans = [report.launch.plan]
-            _show(plans, [document.remarks for document in documents], as_json, report)
+            _show(plans, [document.remarks for document in documents], [_launched(report)], as_json)
         elif sweeps:
             plans = _sweep(documents, recipes, sweeps, exact, as_json)
         else:
             plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-            _show(plans, [document.remarks for document in documents], as_json)
+            beside = _likenesses(plans[0], frameworks, documents[0])
+            _show(plans, [document.remarks for document in documents], beside, as_json)
     if report is not None and report.goes_wrong:
         raise SystemExit(EXIT_DISAGREES)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
@@ -237,9 +257,27 @@ def _check_launch(
     return check_launch_file(file, document, recipe, lambda changed: _plan(_recipe(changed, path), exact))
 
 
-def _show(
-    plans: Sequence[Plan], remarks: Sequence[list[str]], as_json: bool, report: LaunchReport | None = None
-) -> None:
+def _launched(report: LaunchReport) -> Beside:
+    """What will go wrong at a launch, beside the plan."""
+    from dist_epochs.render.launch import launch_text
+
+    return Beside({"launch": report.to_json()}, launch_text(report))
+
+
+def _likenesses(plan: Plan, frameworks: Sequence[str], document: Document) -> list[Beside]:
+    """What frameworks make of the plan; the ends of passes that a file's Trainer has by default are not said by it."""
+    if not frameworks:
+        return []
+    from dist_epochs.plan.like.registry import likenesses
+    from dist_epochs.render.like import like_json, like_texts
+
+    ends = ("uneven", "last_window")
+    assumed = [name for name in ends if document.where(("batch", name)).endswith("by default")]
+    found = likenesses(plan, frameworks, assumed)
+    return [Beside({"like": [like_json(one) for one in found]}, "\n\n".join(like_texts(found)))]
+
+
+def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], beside: Sequence[Beside], as_json: bool) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
@@ -252,16 +290,16 @@ def _show(
     (plan,) = plans
     moves = what_moves(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
-        launch = {"launch": report.to_json()} if report is not None else {}
-        print_json(plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]} | launch)
+        shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]}
+        for more in beside:
+            shown |= more.data
+        print_json(shown)
     else:
         from dist_epochs.render.plan import plan_text
 
         click.echo(plan_text(plan, moves))
-        if report is not None:
-            from dist_epochs.render.launch import launch_text
-
-            click.echo(f"\n{launch_text(report)}")
+        for more in beside:
+            click.echo(f"\n{more.text}")
 
 
 def _sweep(

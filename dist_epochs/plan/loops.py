@@ -16,7 +16,7 @@ from dist_epochs.plan.plan import Loop
 from dist_epochs.plan.recipe import Recipe
 from dist_epochs.plan.scheduling import PricePerPosition
 
-__all__ = ["expected_loop_coverage", "loop_of"]
+__all__ = ["expected_coverage_of_passes", "expected_loop_coverage", "foreign_uneven", "loop_of", "micro_batches"]
 
 _UNEVEN: Mapping[str, Uneven] = {"pad": "pad", "drop": "drop", "keep": "keep"}
 
@@ -35,7 +35,7 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
     batch = recipe.batch
     if not batch.is_foreign:
         return None
-    per_device, accumulation = _micro_batches(recipe, data_parallel_size)
+    per_device, accumulation = micro_batches(recipe, data_parallel_size)
     # a window of one micro-step is partial where its micro-batch is short; else what Accelerate and the Trainer do
     unsaid: Uneven = "drop" if batch.last_window == "drop" and accumulation == 1 else "pad"
     loader = Loader(
@@ -43,7 +43,7 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
         per_device=per_device,
         data_parallel_size=data_parallel_size,
         gradient_accumulation=accumulation,
-        uneven=_UNEVEN.get(batch.uneven, unsaid),
+        uneven=foreign_uneven(batch.uneven) or unsaid,
         last_window=batch.last_window or "flush",
     )
     (phase,) = recipe.phases
@@ -78,14 +78,28 @@ def _most_steps(loader: Loader, drawn: int) -> int:
     return low
 
 
+def foreign_uneven(policy: str) -> Uneven | None:
+    """What a recipe says of the last round of somebody else's pass; None for the policies of this package."""
+    return _UNEVEN.get(policy)
+
+
 def expected_loop_coverage(loop: Loop) -> Fraction:
+    """Expected share of the corpus that is trained at least once, if every pass is shuffled anew."""
+    return expected_coverage_of_passes(loop.loader.samples, loop.loader.trained_per_pass, loop.counts.samples)
+
+
+def expected_coverage_of_passes(corpus: int, trained_per_pass: int, trained: int) -> Fraction:
     """Expected share of the corpus that is trained at least once, if every pass is shuffled anew.
 
     What a pass drops is another part of the corpus each time, so p passes miss the p-th power of its share.
+
+    Args:
+        corpus: Samples of the corpus.
+        trained_per_pass: Samples that a pass trains, duplicates included.
+        trained: Samples that the run trains.
     """
-    corpus = loop.loader.samples
-    whole, rest = divmod(loop.counts.samples, loop.loader.trained_per_pass)
-    missed_per_pass = 1 - Fraction(min(loop.loader.trained_per_pass, corpus), corpus)
+    whole, rest = divmod(trained, trained_per_pass)
+    missed_per_pass = 1 - Fraction(min(trained_per_pass, corpus), corpus)
     missed = missed_per_pass ** min(whole, MOST_POWERS) if missed_per_pass else Fraction(not whole)
     return 1 - missed * (1 - Fraction(min(rest, corpus), corpus))
 
@@ -103,8 +117,12 @@ def _corpus_samples(recipe: Recipe, facts: CorpusFacts | None) -> int:
     )
 
 
-def _micro_batches(recipe: Recipe, data_parallel_size: int) -> tuple[int, int]:
-    """Samples per device and micro-step, and micro-steps per window, stated or from the global batch."""
+def micro_batches(recipe: Recipe, data_parallel_size: int) -> tuple[int, int]:
+    """Samples per device and micro-step, and micro-steps per window, stated or from the global batch.
+
+    Raises:
+        BatchError: If the factors do not make the global batch.
+    """
     batch = recipe.batch
     samples = batch_of(batch, recipe.phases[0])
     assert isinstance(samples, int)  # a loop has no ramp

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import log
-from typing import Any
+from typing import Any, Literal
 
-from dist_epochs.arithmetic.loader import LastWindow
 from dist_epochs.arithmetic.quantity import Quantity, Unit, json_number
 from dist_epochs.errors import InputError
 from dist_epochs.plan.plan import Plan
@@ -125,7 +124,7 @@ def _corpus_digits(plan: Plan) -> Iterator[Move]:
 def _windows(plan: Plan, replan: Callable[[Recipe], Plan]) -> Iterator[Move]:
     if plan.loop is None:
         return
-    others: tuple[LastWindow, ...] = ("flush", "carry", "drop")
+    others: tuple[Literal["flush", "carry", "drop"], ...] = ("flush", "carry", "drop")
     for policy in others:
         if policy == plan.loop.loader.last_window:
             continue

@@ -46,6 +46,11 @@ def test_checking_a_launch_needs_none_either(tmp_path):
     assert not modules_after(["plan", str(tmp_path / "r.yaml"), "--launch", str(tmp_path / "acc.yaml")]) & HEAVY
 
 
+def test_laying_a_plan_beside_frameworks_needs_none_of_them():
+    flags = ["--corpus", "9 samples", "--per-device", "2", "--devices", "1", "--epochs", "3"]
+    assert not modules_after(["plan", *flags, "--like", "all"]) & HEAVY
+
+
 def test_auditing_needs_no_heavy_library():
     assert not modules_after(["audit", "--all"]) & (HEAVY | {"pydantic"})
 

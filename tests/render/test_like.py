@@ -1,0 +1,46 @@
+"""What `plan --like` prints."""
+
+from click.testing import CliRunner
+
+from dist_epochs.cli.main import main
+
+FLAGS = [
+    "plan",
+    "--corpus",
+    "9 samples",
+    "--per-device",
+    "2",
+    "--gradient-accumulation",
+    "2",
+    "--devices",
+    "1",
+    "--epochs",
+    "3",
+]
+
+
+def told(*more):
+    return CliRunner().invoke(main, [*FLAGS, *more]).stdout
+
+
+def test_one_framework():
+    text = told("--like", "hf==4.44")
+    assert "like transformers==4.44 (measured on 4.44.2)" in text
+    assert "  epochs                     2.4000  2.4444  = 22 ÷ 9" in text
+    assert "why floored-plan: the plan takes 2 steps a pass, ⌊5 ÷ 2⌋: its 6 steps for 3 epochs end at 2.4" in text
+
+
+def test_a_report_that_is_true():
+    text = CliRunner().invoke(
+        main, ["plan", "--corpus", "8 samples", "--per-device", "2", "--devices", "1", "--epochs", "3", "--like", "hf"]
+    )
+    assert "what it reports is true" in text.stdout
+    assert "like " not in told()
+
+
+def test_all_of_them():
+    text = told("--like", "all")
+    assert "transformers==4.44          6     2.4000       2.4444             22" in text
+    assert "cannot run it" not in text
+    refused = CliRunner().invoke(main, [*FLAGS[:-1], "1/3", "--like", "all"]).stdout
+    assert "keras: --epochs 1/3 like keras: its loop counts whole passes" in refused
