@@ -1,0 +1,273 @@
+"""Batch, devices, steps, samples, tokens and epochs of a finished run, each derived and held against what is stated."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor
+
+from dist_epochs.arithmetic.loader import Loader
+from dist_epochs.arithmetic.quantity import Unit
+from dist_epochs.audit.agreement import Agreement
+from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.runs.bench import Bench, Value, plain
+from dist_epochs.audit.runs.check import RunCheck
+from dist_epochs.errors import InputError
+
+__all__ = ["check_counts"]
+
+LOGGED_AND_CLAIMED = (
+    "global_batch", "per_device", "gradient_accumulation", "devices", "tensor_parallel", "pipeline_parallel",
+    "context_parallel", "sequence_length", "steps", "samples", "tokens", "epochs", "tokens_per_second",
+)  # fmt: skip
+
+COUNTS_POSITIONS = ("megatron", "gpt-neox", "olmo")
+"""Trainers whose token counter is samples × length; the HF Trainer's may leave padding out."""
+
+SPLITS = ("tensor_parallel", "pipeline_parallel", "context_parallel")
+
+
+def check_counts(bench: Bench) -> None:
+    """Everything that follows from steps, batch and corpus."""
+    for name in LOGGED_AND_CLAIMED:
+        _claimed_and_logged(bench, name)
+    _split(bench)
+    _global_batch(bench)
+    _devices(bench)
+    _planned_steps(bench)
+    _samples(bench)
+    _tokens(bench)
+    _epochs(bench)
+    _documents(bench)
+    _balances(bench)
+
+
+def _claimed_and_logged(bench: Bench, name: str) -> None:
+    number = bench.run.numbers.get(name)
+    if number is not None and name in bench.claims.numbers:
+        bench.hold(name, number.interval, number.where, uses=frozenset({name}))
+
+
+def _split(bench: Bench) -> None:
+    """Over how many devices one copy of the model is spread."""
+    known = [name for name in SPLITS if bench.has(name)]
+    if "data_parallel_size" in bench.values and "devices" in bench.values and not known:
+        derived, *_ = bench.work_out("devices / data_parallel_size")
+    else:
+        derived = Interval.exact(1)
+        for name in known:
+            derived *= bench.values[name].interval
+    bench.values["split"] = Value(derived, "derived")
+
+
+def _global_batch(bench: Bench) -> None:
+    """From the log's own counters; from the layout only where nothing else tells."""
+    if "global_batch" not in bench.values or "global_batch" in bench.claims.numbers:
+        _batch_by_epochs(bench)
+    if bench.run.kind != "hf-trainer" and "segment_batches" not in bench.values:
+        bench.follow("global_batch", "samples / steps")
+    if bench.run.kind in COUNTS_POSITIONS and "samples" not in bench.values:
+        bench.follow("global_batch", "tokens / (steps * sequence_length)")
+    if "global_batch" not in bench.values:
+        split = "" if bench.values["split"].count == 1 else " / split"
+        bench.follow("global_batch", f"per_device * gradient_accumulation * devices{split}")
+
+
+def _batch_by_epochs(bench: Bench) -> None:
+    """Samples of a pass ÷ steps of a pass.
+
+    The HF Trainer's epoch counts micro-steps: with L of them in a pass, rounded up (or down, where the last is
+    dropped), the quotient is within one part in L of the batch, and L is at least the steps of a pass.
+    """
+    corpus = bench.claims.numbers.get("corpus")
+    if corpus is None or corpus.number.unit is not Unit.SAMPLE or not bench.has("steps_per_epoch"):
+        return
+    derived, how, names = bench.work_out("corpus / steps_per_epoch")
+    micro_steps = bench.values["steps_per_epoch"].interval.low
+    if bench.has("gradient_accumulation"):
+        micro_steps *= bench.values["gradient_accumulation"].interval.low
+    if micro_steps <= 1:
+        return
+    low, high = derived.low * micro_steps / (micro_steps + 1), derived.high * micro_steps / (micro_steps - 1)
+    bench.hold("global_batch", Interval(derived.point, low, high), f"{how} steps a pass", uses=names)
+    if bench.values["global_batch"].origin == "derived":
+        _only_batch(bench, low, high)
+
+
+def _only_batch(bench: Bench, low: Fraction, high: Fraction) -> None:
+    """The batch is a multiple of what one device takes in a step; often only one fits."""
+    unit = Fraction(1)
+    for name in ("per_device", "gradient_accumulation"):
+        if bench.has(name):
+            unit *= bench.values[name].interval.point
+    if ceil(low / unit) == floor(high / unit) > 0:
+        bench.values["global_batch"] = Value(Interval.exact(floor(high / unit) * unit), "derived")
+
+
+def _devices(bench: Bench) -> None:
+    if not bench.has("global_batch", "per_device"):
+        return
+    if "gradient_accumulation" in bench.values:
+        before = len(bench.checks)
+        bench.follow("devices", "global_batch / (per_device * gradient_accumulation)" + _times_split(bench))
+        _told_of_split(bench, bench.checks[before:])
+        return
+    if not bench.has("devices"):
+        return
+    copies = "devices" if bench.values["split"].count == 1 else "(devices / split)"
+    derived, how, names = bench.work_out(f"global_batch / (per_device * {copies})")
+    is_wrong = derived.is_exact and derived.point.denominator != 1
+    bench.checks.append(
+        RunCheck(
+            name="gradient_accumulation", derived=derived, how=how, uses=names,
+            stated="a whole number" if is_wrong else None, agreement=Agreement.CONTRADICTS if is_wrong else None,
+        )
+    )  # fmt: skip
+
+
+def _times_split(bench: Bench) -> str:
+    return "" if bench.values["split"].count == 1 else " * split"
+
+
+def _told_of_split(bench: Bench, checks: list[RunCheck]) -> None:
+    """More devices than the batch needs may share the model, which only somebody who was there can say."""
+    for check in checks:
+        if check.agreement is not Agreement.CONTRADICTS or check.against is None:
+            continue
+        copies = check.against / check.derived.point if check.derived.point else Fraction(0)
+        if copies.denominator == 1 and copies > 1:
+            bench.notes.append(
+                f"{plain(check.against)} devices fit if {int(copies)} of them share one copy of the model (tensor, "
+                "pipeline or context parallel), of which nothing was read: then say so with --tensor-parallel."
+            )
+
+
+def _planned_steps(bench: Bench) -> None:
+    """Steps of so many passes, where windows end with the pass."""
+    sizes = _pass(bench)
+    if sizes is None or not bench.run.counts_passes:
+        return
+    corpus, batch = sizes
+    claimed = bench.claims.numbers.get("epochs")
+    epochs, logged = (claimed.number.value, "planned_steps") if claimed else (_whole_epochs(bench), "steps")
+    if epochs is None:
+        return
+    ratio = f"{corpus:,} ÷ {batch:,}"
+    match bench.last_window:
+        case "flush":
+            steps, how = ceil(epochs * ceil(Fraction(corpus, batch))), f"{plain(epochs)} × ⌈{ratio}⌉"
+        case "carry":
+            steps, how = floor(epochs * Fraction(corpus, batch)), f"⌊{plain(epochs)} × {ratio}⌋"
+        case "drop":
+            steps, how = floor(epochs * (corpus // batch)), f"{plain(epochs)} × ⌊{ratio}⌋"
+    used = frozenset({"corpus", "global_batch", "epochs"} if claimed else {"corpus", "global_batch"})
+    stated = bench.run.numbers.get(logged) or bench.run.numbers.get("steps")
+    if stated is not None and stated.value != bench.values["steps"].interval.point:
+        how = f"{how}, planned"  # a run that stopped early
+    bench.hold("steps", Interval.exact(steps), how, uses=used, logged=logged if stated else None)
+
+
+def _whole_epochs(bench: Bench) -> Fraction | None:
+    epochs = bench.run.numbers.get("epochs")
+    return epochs.value if epochs and epochs.value.denominator == 1 and epochs.value > 0 else None
+
+
+def _pass(bench: Bench) -> tuple[int, int] | None:
+    """Samples of the corpus and of a step, where both are whole."""
+    corpus, batch = bench.claims.numbers.get("corpus"), bench.values.get("global_batch")
+    if corpus is None or corpus.number.unit is not Unit.SAMPLE or batch is None or not batch.count:
+        return None
+    return (int(corpus.number.value), batch.count) if corpus.number.value.denominator == 1 else None
+
+
+def _samples(bench: Bench) -> None:
+    numbers = bench.run.numbers
+    if "segment_samples" in numbers:
+        derived = numbers["segment_batches"].interval
+        how = "steps between lines × their batch, added"
+        bench.hold("samples_between_lines", derived, how, uses=frozenset({"samples"}), logged="segment_samples")
+    if (
+        "samples" in numbers
+        and bench.values.get("global_batch", Value(Interval.exact(1), "derived")).origin == "derived"
+    ):
+        return  # the batch came from the samples, or changes
+    sizes, steps = _pass(bench), bench.values.get("steps")
+    if sizes is not None and bench.run.counts_passes and steps is not None and steps.count:
+        _samples_in_passes(bench, *sizes, steps.count)
+        return
+    bench.follow("samples", "steps * global_batch")
+
+
+def _samples_in_passes(bench: Bench, corpus: int, batch: int, steps: int) -> None:
+    """Without the duplicates that complete the last round of a pass; at most full batches."""
+    try:
+        loader = Loader(samples=corpus, per_device=batch, uneven="keep", last_window=bench.last_window)
+        drawn = Fraction(loader.after_steps(steps).samples)
+    except InputError:  # a corpus smaller than a window that is dropped
+        return
+    how = f"{steps:,} × {batch:,}, the last of each pass of {corpus:,} partial"
+    if corpus % batch == 0 or drawn == steps * batch:
+        how = f"{steps:,} × {batch:,}"
+    most = max(drawn, Fraction(steps * batch))
+    used = frozenset({"steps", "global_batch", "corpus"})
+    bench.hold("samples", Interval(drawn, drawn, most), how, uses=used)
+
+
+def _tokens(bench: Bench) -> None:
+    if not bench.has("samples", "sequence_length"):
+        return
+    if "tokens" not in bench.run.numbers or bench.run.kind in COUNTS_POSITIONS:
+        bench.follow("tokens", "samples * sequence_length")
+    else:  # what was logged may leave padding out
+        derived, how, names = bench.work_out("tokens / (samples * sequence_length)")
+        bench.inform("tokens for a position", derived, how, uses=names)
+
+
+def _epochs(bench: Bench) -> None:
+    corpus = bench.claims.numbers.get("corpus")
+    if corpus is None:
+        return
+    drawn = "samples" if corpus.number.unit is Unit.SAMPLE else "tokens"
+    if not bench.has(drawn, "corpus"):
+        return
+    derived, how, names = bench.work_out(f"{drawn} / corpus")
+    logged = bench.run.numbers.get("epochs")
+    if "epochs" not in bench.claims.numbers and logged is not None and logged.value.denominator != 1:
+        derived = _within_a_pass(bench, derived)
+    bench.hold("epochs", derived, how, uses=names)
+    if bench.checks[-1].agreement is Agreement.CONTRADICTS and bench.checks[-1].stated and logged is not None:
+        _told_of_epochs(bench)
+
+
+def _within_a_pass(bench: Bench, derived: Interval) -> Interval:
+    """Inside a pass the HF Trainer divides micro-steps, of which the last of a pass may be short."""
+    sizes = _pass(bench)
+    if sizes is None or not bench.run.counts_passes:
+        return derived
+    short = Fraction(sizes[1], sizes[0])
+    return Interval(derived.point, max(derived.low - short, Fraction(0)), derived.high)
+
+
+def _told_of_epochs(bench: Bench) -> None:
+    if bench.run.kind == "hf-trainer" and not bench.run.counts_passes:
+        bench.notes.append("The epoch of a stream is no count of data: take samples drawn ÷ samples of the corpus.")
+
+
+def _documents(bench: Bench) -> None:
+    corpus = bench.claims.numbers.get("corpus")
+    if corpus is not None and corpus.number.unit is Unit.SAMPLE and bench.has("documents", "corpus"):
+        derived, how, names = bench.work_out("documents / corpus")
+        bench.inform("documents for a sample", derived, how, uses=names)
+
+
+def _balances(bench: Bench) -> None:
+    """Our own books: what was planned is what was recorded and what has a cause."""
+    for balance in bench.run.balances:
+        parts = [f"{balance.recorded:,} recorded", *(f"{n:,} {cause}" for cause, n in balance.explained.items())]
+        total = balance.recorded + sum(balance.explained.values())
+        agreement = Agreement.EXACT if total == balance.planned else Agreement.CONTRADICTS
+        bench.checks.append(
+            RunCheck(
+                name=f"planned {balance.unit}", derived=Interval.exact(total), how=" + ".join(parts),
+                stated=f"{balance.planned:,}", against=Fraction(balance.planned), agreement=agreement,
+            )
+        )  # fmt: skip
