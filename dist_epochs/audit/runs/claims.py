@@ -9,10 +9,12 @@ from fractions import Fraction
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
 from dist_epochs.audit.fact import Fact
 from dist_epochs.errors import InputError
+from dist_epochs.plan.cost.sizes import named_config
 from dist_epochs.plan.flags import split_devices
 
 __all__ = ["Claims", "read_claims"]
 
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8")
 TEXTS = ("model", "precision")
 COUNTS = (
     "per_device", "gradient_accumulation", "global_batch", "tensor_parallel", "pipeline_parallel", "context_parallel",
@@ -48,7 +50,7 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
     """Read flags, by name.
 
     Raises:
-        InputError: If a number cannot be read, counts something else, or is zero.
+        InputError: If a number cannot be read, counts something else, or is zero; if a model or precision is not known.
 
     Examples:
         >>> read_claims({"devices": "8xH100", "epochs": "3"}).numbers["devices"].number.value
@@ -70,7 +72,12 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
             numbers[name] = _count(text, unit, what)
         else:
             numbers[name] = _amount(name, text, what)
-    return Claims(numbers=numbers, device=device, model=texts.get("model"), precision=texts.get("precision"))
+    model, precision = texts.get("model"), texts.get("precision")
+    if model is not None:
+        named_config(model)
+    if precision not in (None, *PRECISIONS):
+        raise InputError(f"--precision {precision!r}: peaks are known in {', '.join(PRECISIONS)}. Name one of them.")
+    return Claims(numbers=numbers, device=device, model=model, precision=precision)
 
 
 def _count(text: str, unit: Unit | None, what: str) -> Fact:

@@ -45,6 +45,18 @@ def _claimed_and_logged(bench: Bench, name: str) -> None:
     number = bench.run.numbers.get(name)
     if number is not None and name in bench.claims.numbers:
         bench.hold(name, number.interval, number.where, uses=frozenset({name}))
+        if name == "per_device" and bench.run.kind == "hf-trainer":
+            _told_of_data_parallel(bench, bench.checks[-1])
+
+
+def _told_of_data_parallel(bench: Bench, check: RunCheck) -> None:
+    """One process that sees several GPUs multiplies the batch, and writes the product down."""
+    times = check.derived.point / check.against if check.against else Fraction(0)
+    if times > 1 and times.denominator == 1:
+        bench.notes.append(
+            f"train_batch_size is {times} × what is claimed: with nn.DataParallel, where one process sees {times} "
+            "GPUs, the Trainer multiplies per_device_train_batch_size by them."
+        )
 
 
 def _split(bench: Bench) -> None:
@@ -63,13 +75,23 @@ def _global_batch(bench: Bench) -> None:
     """From the log's own counters; from the layout only where nothing else tells."""
     if "global_batch" not in bench.values or "global_batch" in bench.claims.numbers:
         _batch_by_epochs(bench)
-    if bench.run.kind != "hf-trainer" and "segment_batches" not in bench.values:
-        bench.follow("global_batch", "samples / steps")
-    if bench.run.kind in COUNTS_POSITIONS and "samples" not in bench.values:
-        bench.follow("global_batch", "tokens / (steps * sequence_length)")
+    logged = bench.run.numbers
+    if bench.run.kind != "hf-trainer" and "samples" in logged and "segment_batches" not in logged:
+        _batch_by_counter(bench, "samples / steps")
+    if bench.run.kind in COUNTS_POSITIONS and "tokens" in logged and "samples" not in bench.values:
+        _batch_by_counter(bench, "tokens / (steps * sequence_length)")
     if "global_batch" not in bench.values:
         split = "" if bench.values["split"].count == 1 else " / split"
         bench.follow("global_batch", f"per_device * gradient_accumulation * devices{split}")
+
+
+def _batch_by_counter(bench: Bench, formula: str) -> None:
+    """What the run itself counted goes before a claim, where it is a whole number of samples a step."""
+    before = len(bench.checks)
+    bench.follow("global_batch", formula)
+    derived = bench.checks[-1].derived if len(bench.checks) > before else None
+    if derived is not None and derived.is_exact and derived.point.denominator == 1:
+        bench.values["global_batch"] = Value(derived, "derived")
 
 
 def _batch_by_epochs(bench: Bench) -> None:

@@ -52,7 +52,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
     if _is_ledger(head):
         return read_own_run(path)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return read_trainer_state([path], str(path)) if path.suffix == ".json" or _names_state(path) else None
+        return read_trainer_state([path], str(path)) if path.name == STATE or _names_state(path) else None
     return read_text_log(path)
 
 

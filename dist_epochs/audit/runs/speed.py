@@ -9,6 +9,7 @@ from fractions import Fraction
 from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.runs.bench import Bench, Value, plain
+from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import read_architecture
 from dist_epochs.plan.cost.hardware import TERA, find_device
 from dist_epochs.plan.cost.sizes import named_config
@@ -43,8 +44,14 @@ def _throughput(bench: Bench) -> None:
 def _utilization(bench: Bench) -> None:
     if next(_unknown_of_peak(bench), None) is not None:
         return
-    peak, told = _peak(bench)
     claimed = "mfu" in bench.claims.numbers
+    try:
+        peak, told = _peak(bench)
+    except InputError as error:
+        if claimed:
+            raise
+        bench.notes.append(f"No utilization is derived: {error}")  # nobody asked for one
+        return
     if bench.has("tflops_per_device"):
         derived = bench.values["tflops_per_device"].interval / Interval.exact(peak / TERA)
         rate = plain(bench.values["tflops_per_device"].interval.point)

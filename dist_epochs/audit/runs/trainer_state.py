@@ -239,6 +239,6 @@ def _notes(state: Mapping[str, Any], rows: Sequence[_Row], unsized: bool, path: 
     ]
     if unopened:
         yield (
-            f"{', '.join(unopened)} would tell more (accumulation, devices) and are pickles, which can run any code: not "
-            "opened. State what they hold with --gradient-accumulation and --devices."
+            f"{', '.join(unopened)} would tell more (accumulation, devices) and are pickles, which can run any code: "
+            "not opened. State what they hold with --gradient-accumulation and --devices."
         )
