@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from dist_epochs.audit.runs.own_run import read_own_run
@@ -24,6 +23,9 @@ LOOKED_FOR = (
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 """How pickles begin, and the archives that torch puts them in."""
+
+EVENT = b'{"event":'
+"""How each line of our ledger begins."""
 
 HEAD = 4096
 """Bytes that tell the kind."""
@@ -49,7 +51,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
         )
     if head.startswith(MAGIC):
         return read_wandb_files([path], str(path))
-    if _is_ledger(head):
+    if head.startswith(EVENT):
         return read_own_run(path)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return read_trainer_state([path], str(path)) if path.name == STATE or _names_state(path) else None
@@ -76,15 +78,6 @@ def _folder(path: Path) -> FinishedRun:
         f"{path}: no finished run in this folder. Looked for ledger.jsonl, {STATE}, checkpoint-*/{STATE}, *.wandb and "
         "offline-run-*/*.wandb. A folder of logs is not searched, since several runs may be in it. Name the log."
     )
-
-
-def _is_ledger(head: bytes) -> bool:
-    line = head.split(b"\n", 1)[0]
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(entry, dict) and isinstance(entry.get("event"), str)
 
 
 def _names_state(path: Path) -> bool:

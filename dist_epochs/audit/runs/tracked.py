@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.runs.passes import last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.runs.record import FinishedRun, Number, whole
 from dist_epochs.audit.runs.track import Line, Track
 from dist_epochs.audit.runs.wandb_file import WandbFile, read_wandb_file
@@ -30,6 +30,10 @@ TOKENS = (
 )  # fmt: skip
 EPOCHS = ("ledger/epoch", "train/epoch", "epoch")
 """Keys under which trainers log a counter, the surest first. wandb's own `_step` counts calls of `log`, not steps."""
+
+SPEEDS = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
+KEYS = frozenset((*STEPS, *SAMPLES, *TOKENS, *EPOCHS, *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
+"""What is kept of rows, so that memory grows with what is counted alone."""
 
 CONFIG = {
     "planned_steps": ("max_steps", "train_iters", "max_duration_steps"),
@@ -81,11 +85,14 @@ def run_of_rows(
     numbers |= track.numbers(name)
     numbers |= dict(_last(kept, summary, keys, numbers, name))
     numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
+    is_trainer = "per_device_train_batch_size" in config
+    if is_trainer and (found := _steps_per_epoch(kept, keys, numbers, name)):
+        numbers["steps_per_epoch"] = found
     return FinishedRun(
         kind="wandb",
         path=name,
         numbers=numbers,
-        counts_passes="per_device_train_batch_size" in config,
+        counts_passes=is_trainer,
         precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
         segments=track.segments,
         overlaps=track.overlaps,
@@ -150,9 +157,23 @@ def _last(
         row = next((row for row in reversed(rows) if key in row), None)
         where = f"{name}: {key}" if row is not None else f"{name}: summary, {key}"
         value = (row if row is not None else summary)[key]
-        number = Number.read(value, where) if meaning == "epochs" else whole(value, where, least=0)
+        number = logged_epoch(value, where) if meaning == "epochs" else whole(value, where, least=0)
         if number is not None:
             yield meaning, number
+
+
+def _steps_per_epoch(
+    rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], numbers: Mapping[str, Number], name: str
+) -> Number | None:
+    steps, epochs = keys["steps"], keys["epochs"]
+    if steps is None or epochs is None:
+        return None
+    pairs = []
+    for row in rows:
+        step = whole(row.get(steps), name)
+        if step is not None:
+            pairs.append((int(step.value), logged_epoch(row.get(epochs), name)))
+    return steps_per_epoch(pairs, numbers.get("steps"), numbers.get("epochs"), f"{name}: {epochs}")
 
 
 def _speed(
@@ -163,24 +184,15 @@ def _speed(
     *,
     resumed: bool,
 ) -> Iterator[tuple[str, Number]]:
-    """The HF Trainer's seconds, which are those of its last start."""
+    """FLOPs, and the clock of a run that was made in one piece."""
     last = {**summary, **{key: value for row in rows for key, value in row.items()}}
     flops = Number.read(last.get("train/total_flos", last.get("total_flos")), f"{name}: total_flos")
     if flops is not None and flops.value:
         yield "total_flops", flops
     if resumed:
         return
-    seconds = Number.read(last.get("train/train_runtime", last.get("train_runtime")), f"{name}: train_runtime")
-    rate = last.get("train/train_samples_per_second", last.get("train_samples_per_second"))
-    speed = Number.read(rate, f"{name}: train_samples_per_second")
-    if seconds is not None and seconds.value:
-        yield "seconds", seconds
-        if "tokens" in numbers:
-            yield "timed_tokens", numbers["tokens"]
-        if speed is not None and speed.value:
-            product: Interval = seconds.interval * speed.interval
-            yield "samples_per_second", speed
-            yield "timed_samples", Number(product, name, f"{seconds.text} s × {speed.text}")
+    plain = {key.removeprefix("train/"): value for key, value in last.items()}
+    yield from last_call(plain, numbers, name)
 
 
 def _notes(keys: Mapping[str, str | None], track: Track) -> Iterator[str]:
@@ -196,7 +208,7 @@ def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
     Raises:
         InputError: If they belong to several runs, or none counts anything.
     """
-    files = sorted(((path, read_wandb_file(path)) for path in paths), key=lambda pair: pair[0].parent.name)
+    files = sorted(((path, read_wandb_file(path, KEYS)) for path in paths), key=lambda pair: pair[0].parent.name)
     names = {found.run_id or path.stem for path, found in files}
     if len(names) > 1:
         raise InputError(

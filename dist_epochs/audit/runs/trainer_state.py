@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.runs.passes import last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.runs.record import FinishedRun, Number, Segment, Span, whole
 from dist_epochs.errors import InputError
 
@@ -27,8 +27,6 @@ MARKS = ("global_step", "log_history")
 
 UNSIZED = 2**62
 """From here on `num_train_epochs` means that the data had no length (the Trainer writes 2⁶³ − 1)."""
-
-HUNDREDTH = Fraction(1, 100)
 
 LARGEST_STATE = 1 << 30
 """Bytes; a log of ten million rows is smaller."""
@@ -76,9 +74,13 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     path, state = max(reversed(states), key=lambda pair: _step(pair[1]))
     rows = _rows(state)
     others = [(other, _rows(data)) for other, data in states if other != path]
-    numbers = dict(_numbers(state, rows, path.name))
+    numbers = dict(_numbers(state, path.name))
+    numbers |= dict(_speed(state, rows, numbers, path.name))
     unsized = _is_unsized(state)
-    if not unsized and (found := _steps_per_epoch(rows, numbers, path.name)):
+    pairs = [(row.step, row.epoch) for row in rows]
+    where = f"{path.name}: log_history"
+    found = steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), where) if not unsized else None
+    if found is not None:
         numbers["steps_per_epoch"] = found
     return FinishedRun(
         kind="hf-trainer",
@@ -127,20 +129,11 @@ def _rows(state: Mapping[str, Any]) -> tuple[_Row, ...]:
         if isinstance(values, dict) and ("loss" in values or "learning_rate" in values):
             step = whole(values.get("step"), "", least=0)
             if step is not None:
-                found.append(_Row(int(step.value), _epoch(values.get("epoch"), "log_history"), values))
+                found.append(_Row(int(step.value), logged_epoch(values.get("epoch"), "log_history"), values))
     return tuple(found)
 
 
-def _epoch(value: object, where: str) -> Number | None:
-    """Version 4 rounds to two decimals, and 0.80 is written as 0.8: the play is never more than half of 0.01."""
-    number = Number.read(value, where)
-    if number is None:
-        return None
-    half = min(HUNDREDTH / 2, number.interval.high - number.value)
-    return Number(Interval(number.value, number.value - half, number.value + half), where, number.text)
-
-
-def _numbers(state: Mapping[str, Any], rows: Sequence[_Row], name: str) -> Iterator[tuple[str, Number]]:
+def _numbers(state: Mapping[str, Any], name: str) -> Iterator[tuple[str, Number]]:
     keys = {"max_steps": "planned_steps", "train_batch_size": "per_device", "num_input_tokens_seen": "tokens"}
     yield "steps", Number.exact(_step(state), f"{name}: global_step")
     for key, meaning in keys.items():
@@ -148,41 +141,18 @@ def _numbers(state: Mapping[str, Any], rows: Sequence[_Row], name: str) -> Itera
             yield meaning, number
     if not _is_unsized(state) and (planned := Number.read(state.get("num_train_epochs"), f"{name}: num_train_epochs")):
         yield "planned_epochs", planned
-    if (epoch := _epoch(state.get("epoch"), f"{name}: epoch")) is not None:
+    if (epoch := logged_epoch(state.get("epoch"), f"{name}: epoch")) is not None:
         yield "epochs", epoch
     if (flops := Number.read(state.get("total_flos"), f"{name}: total_flos")) and flops.value:
         yield "total_flops", flops
-    yield from _speed(state, rows, name)
 
 
-def _speed(state: Mapping[str, Any], rows: Sequence[_Row], name: str) -> Iterator[tuple[str, Number]]:
-    """The summary that ends a call of `train`: its seconds are those of the last call alone."""
+def _speed(
+    state: Mapping[str, Any], rows: Sequence[_Row], numbers: Mapping[str, Number], name: str
+) -> Iterator[tuple[str, Number]]:
     summaries = [row for row in state["log_history"] if isinstance(row, dict) and "train_samples_per_second" in row]
-    if not summaries or _restarts(rows):
-        return
-    where = f"{name}: log_history"
-    seconds = Number.read(summaries[-1].get("train_runtime"), f"{where}, train_runtime")
-    rate = Number.read(summaries[-1].get("train_samples_per_second"), f"{where}, train_samples_per_second")
-    if seconds and seconds.value:
-        yield "seconds", seconds
-        if tokens := whole(state.get("num_input_tokens_seen"), f"{name}: num_input_tokens_seen"):
-            yield "timed_tokens", tokens
-        if rate and rate.value:
-            yield "samples_per_second", rate
-            product = seconds.interval * rate.interval
-            yield "timed_samples", Number(product, where, f"{seconds.text} s × {rate.text}")
-
-
-def _steps_per_epoch(rows: Sequence[_Row], numbers: Mapping[str, Number], name: str) -> Number | None:
-    """Steps ÷ passes at the last row inside the first pass, where nothing was flushed yet; else over whole passes."""
-    for row in reversed(rows):
-        if row.epoch is not None and 0 < row.epoch.value < 1 and row.epoch.interval.low > 0 and row.step:
-            ratio = Interval.exact(row.step) / row.epoch.interval
-            return Number(ratio, f"{name}: log_history, step {row.step}", f"{row.step} ÷ {row.epoch.text}")
-    epochs, steps = numbers.get("epochs"), numbers["steps"]
-    if epochs is not None and epochs.value and epochs.value.denominator == 1 and steps.value % epochs.value == 0:
-        return Number.exact(steps.value / epochs.value, f"{name}: global_step, epoch", f"{steps.text} ÷ {epochs.text}")
-    return None
+    if summaries and not _restarts(rows):
+        yield from last_call(summaries[-1], numbers, f"{name}: log_history")
 
 
 def _restarts(rows: Sequence[_Row]) -> list[int]:

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Any, BinaryIO
 from zlib import crc32
 
@@ -61,8 +62,12 @@ class WandbFile:
     damage: str | None = None
 
 
-def read_wandb_file(path: Path) -> WandbFile:
+def read_wandb_file(path: Path, keys: frozenset[str] | None = None) -> WandbFile:
     """Read a file; one that was cut (kill -9) or damaged is read up to there.
+
+    Args:
+        path: The file.
+        keys: What is kept of rows; None keeps every number. Rows without any of them are left out.
 
     Raises:
         InputError: If it does not begin as wandb's files do.
@@ -76,7 +81,7 @@ def read_wandb_file(path: Path) -> WandbFile:
             raise InputError(f"{path}: a wandb file of a version that is not known here: {head[4:].hex()}")
         try:
             for record in _records(file):
-                _take(found, record)
+                _take(found, record, keys)
         except (_DamageError, ValueError) as error:
             found.damage = str(error)
     return found
@@ -185,26 +190,27 @@ def _count(data: bytes, number: int) -> int | None:
     return next((value for found, value in _fields(data) if found == number and isinstance(value, int)), None)
 
 
-def _items(data: bytes, number: int) -> Iterator[tuple[str, Any]]:
+def _items(data: bytes, number: int, keys: frozenset[str] | None = None) -> Iterator[tuple[str, Any]]:
     """Keys (field 1, or 2 for nested ones) and JSON values (field 16)."""
     for item in _parts(data, number):
         nested = [part.decode("utf-8", errors="replace") for part in _parts(item, 2)]
         key = ".".join(nested) or _text(item, 1)
-        text = _text(item, 16)
-        if key and text is not None and len(text) <= LARGEST_RECORD:
+        text = _text(item, 16) if keys is None or key in keys else None
+        if key and text is not None:
             try:
                 yield key, json.loads(text)
             except (ValueError, RecursionError):
                 continue  # a value that is no JSON is no count either
 
 
-def _take(found: WandbFile, record: bytes) -> None:
+def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:
     for number, value in _fields(record):
         if not isinstance(value, bytes):
             continue
         if number == HISTORY:
-            row = dict(_items(value, 1))
-            found.rows.append({key: one for key, one in row.items() if isinstance(one, int | float)})
+            row = {intern(key): one for key, one in _items(value, 1, keys) if isinstance(one, int | float)}
+            if row or keys is None:
+                found.rows.append(row)
         elif number == SUMMARY:
             found.summary |= dict(_items(value, 1))
         elif number == CONFIG:

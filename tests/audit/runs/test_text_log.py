@@ -107,3 +107,17 @@ def test_memory_does_not_grow_with_the_log(tmp_path):
     tracemalloc.stop()
     assert run.numbers["steps"].value == 20_000
     assert peak < 1 << 20 < path.stat().st_size
+
+
+def test_a_log_that_begins_in_the_middle_accuses_nobody(ask, tmp_path):
+    """Batches before it are not known: a ramp may have drawn fewer samples."""
+    path = tmp_path / "a.log"
+    path.write_text("".join(LINE.format(step, step * 64 - 5000, 64) for step in range(1000, 1010)))
+    found = ask(path)
+    assert found["verdict"] == "consistent"
+    assert any("begins at step 1,000" in note for note in found["notes"])
+    path.write_text(
+        "".join(LINE.format(step, step * 64 - 5000, 64) for step in range(1, 1010) if step * 64 > 5000)
+        + LINE.format(1010, 9, 64)
+    )
+    assert ask(path, code=1)["verdict"] == "inconsistent"

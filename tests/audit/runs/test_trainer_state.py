@@ -126,3 +126,13 @@ def test_one_damaged_checkpoint_of_several(ask, write_state):
     found = ask(path.parent.parent)
     assert found["read"]["steps"]["value"] == "2"
     assert any("checkpoint-1/trainer_state.json:1: not JSON" in note for note in found["notes"])
+
+
+def test_a_resume_that_only_the_pace_shows(ask, write_state):
+    """15 steps in the last call of 35: dividing all tokens by its seconds would be too much."""
+    summary = {"step": 35, "train_runtime": 10.0, "train_samples_per_second": 10.0, "train_steps_per_second": 1.5}
+    path = write_state(global_step=35, num_input_tokens_seen=2000, log_history=[summary])
+    assert "tokens_per_second" not in ask(path)["by_name"]
+    summary["train_steps_per_second"] = 3.5
+    path = write_state(global_step=35, num_input_tokens_seen=2000, log_history=[summary])
+    assert ask(path)["by_name"]["tokens_per_second"]["derived"] == "200"

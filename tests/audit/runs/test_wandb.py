@@ -86,6 +86,7 @@ def test_audit(ask, folder):
         assert (found["kind"], found["verdict"]) == ("wandb", "consistent")
         assert found["by_name"]["steps"]["derived"] == "21"
         assert any("exit code 3" in note for note in found["notes"])
+    assert ask(folder, "--corpus", "50 samples", "--devices", "2", code=1)["by_name"]["devices"]["derived"] == "1"
     assert ask(folder, *claims, "--devices", "2", code=1)["by_name"]["devices"]["derived"] == "1"
 
 
