@@ -78,7 +78,8 @@ def _table(reading: RunReading, *, alone: bool) -> Iterator[str]:
 
 def _row(check: RunCheck) -> tuple[str, str, str, str, str]:
     agreement = AGREEMENTS[check.agreement] if check.agreement else ""
-    return label(check.name), check.stated or "", _derived(check), agreement, check.how
+    stated = f"logged {check.stated}" if check.is_logged else check.stated or ""
+    return label(check.name), stated, _derived(check), agreement, check.how
 
 
 def label(name: str) -> str:

@@ -22,7 +22,8 @@ class RunCheck:
         name: What it is.
         derived: What comes out.
         how: The formula with its numbers.
-        stated: What is claimed or logged, as spelled, with `logged` in front if the run itself says it.
+        stated: What is claimed or logged, as spelled.
+        is_logged: Whether the run itself states it, and no flag.
         against: The stated number; None if nothing is stated.
         agreement: How they agree; None if nothing is stated.
         uses: Names of the numbers in it.
@@ -32,6 +33,7 @@ class RunCheck:
     derived: Interval
     how: str
     stated: str | None = None
+    is_logged: bool = False
     against: Fraction | None = None
     agreement: Agreement | None = None
     uses: frozenset[str] = frozenset()
@@ -42,7 +44,7 @@ class RunCheck:
         return float(self.derived.point / self.against) if self.against else None
 
     def to_json(self) -> dict[str, Any]:
-        """With the keys of a claim's check, and `how`."""
+        """With the keys of a claim's check, `how` it follows, and `by` whom it is stated."""
         derived = self.derived.point
         return {
             "name": self.name,
@@ -51,6 +53,7 @@ class RunCheck:
             "low": json_number(self.derived.low),
             "high": json_number(self.derived.high),
             "stated": self.stated,
+            "by": ("log" if self.is_logged else "claim") if self.stated else None,
             "agreement": str(self.agreement) if self.agreement else None,
             "ratio": self.ratio,
             "how": self.how,
@@ -69,12 +72,12 @@ def held(
     """A check against a stated number, or for information where nothing is stated."""
     if stated is None:
         return RunCheck(name=name, derived=derived, how=how, uses=uses)
-    text = stated.printed
     return RunCheck(
         name=name,
         derived=derived,
         how=how,
-        stated=f"logged {text}" if logged else text,
+        stated=stated.printed,
+        is_logged=logged,
         against=stated.number.value,
         agreement=agreement_of(derived, stated),
         uses=uses,

@@ -42,6 +42,11 @@ def read_finished_run(path: Path) -> FinishedRun | None:
     """
     if path.is_dir():
         return _folder(path)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: neither a file nor a folder. A run is read twice, first to tell its kind, which a pipe or a "
+            "device does not allow; so nothing was read. Write it to a file."
+        )
     with path.open("rb") as file:
         head = file.read(HEAD)
     if head.startswith(PICKLES):

@@ -91,7 +91,12 @@ def test_the_epoch_of_a_stream_is_no_count_of_data(ask, write_state):
     )
     found = ask(path, "--corpus", "100 samples", "--global-batch", "10", code=1)
     check = found["by_name"]["epochs"]
-    assert (check["derived"], check["stated"], check["agreement"]) == ("3", "logged 2.3333333333333335", "contradicts")
+    assert (check["derived"], check["stated"], check["by"], check["agreement"]) == (
+        "3",
+        "2.3333333333333335",
+        "log",
+        "contradicts",
+    )
     assert any("had no length" in note for note in found["notes"])
 
 

@@ -101,6 +101,17 @@ def test_a_killed_run_is_read_to_its_end(ask, folder, tmp_path):
     assert any("damage" in note or "no end" in note for note in ask(path)["notes"])
 
 
+def test_a_flipped_bit_ends_the_reading(ask, folder, tmp_path):
+    data = bytearray(next(folder.glob("*.wandb")).read_bytes())
+    at = data.index(b"train/loss", len(data) // 2)
+    data[at] ^= 1
+    path = tmp_path / "run-abc.wandb"
+    path.write_bytes(data)
+    found = ask(path)
+    assert any("the checksum of a record is wrong" in note for note in found["notes"])
+    assert int(found["read"]["steps"]["value"]) < 21
+
+
 def test_files_of_two_runs(ask, folder, tmp_path):
     data = next(folder.glob("*.wandb")).read_bytes()
     (tmp_path / "run-abc.wandb").write_bytes(data)
