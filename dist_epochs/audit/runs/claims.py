@@ -25,8 +25,8 @@ UNITS = {
     "tokens": Unit.TOKEN, "epochs": Unit.EPOCH, "documents": Unit.DOCUMENT,
 }  # fmt: skip
 PLAIN = ("parameters", "peak_tflops", "tokens_per_second", "hours", "mfu")
-MOST_DIGITS_WRITTEN = 1
-"""Play of a count in samples or tokens that is written out to the last one: `698 samples` is exact."""
+WRITTEN_OUT = 1
+"""Play of a size that is written out to the last sample or token, `698 samples`: it is exact."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +105,7 @@ def _amount(name: str, text: str, what: str) -> Fact:
             f"{what} {text!r} is {_percent(quantity.value)}: a device cannot make more FLOPs than its peak, so this is "
             f"impossible. Write a share up to 100%, for example '45%' or 0.45."
         )
-    whole = quantity.high - quantity.low <= MOST_DIGITS_WRITTEN and quantity.value.denominator == 1
+    whole = quantity.high - quantity.low <= WRITTEN_OUT and quantity.value.denominator == 1
     is_count = name in ("corpus", "tokens") and whole
     return Fact(number=quantity, exact=True if is_count and not text.strip().startswith("~") else None)
 

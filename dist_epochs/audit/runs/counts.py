@@ -9,7 +9,7 @@ from dist_epochs.arithmetic.loader import Loader
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.runs.bench import Bench, Value, plain
+from dist_epochs.audit.runs.bench import Bench, plain
 from dist_epochs.audit.runs.check import RunCheck
 from dist_epochs.audit.runs.layout import COUNTS_POSITIONS, check_layout
 from dist_epochs.errors import InputError
@@ -97,10 +97,10 @@ def _samples(bench: Bench) -> None:
         derived = numbers["segment_batches"].interval
         how = "steps between lines × their batch, added"
         bench.hold("samples_between_lines", derived, how, uses=frozenset({"samples"}), logged="segment_samples")
-    if (
-        "samples" in numbers
-        and bench.values.get("global_batch", Value(Interval.exact(1), "derived")).origin == "derived"
-    ):
+    if "samples" in numbers and bench.run.kind not in COUNTS_POSITIONS:
+        return  # a partial batch may end each pass
+    batch = bench.values.get("global_batch")
+    if "samples" in numbers and (batch is None or batch.origin == "derived"):
         return  # the batch came from the samples, or changes
     sizes, steps = _pass(bench), bench.values.get("steps")
     if sizes is not None and bench.run.counts_passes and steps is not None and steps.count:

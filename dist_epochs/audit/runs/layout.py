@@ -43,13 +43,22 @@ def _global_batch(bench: Bench) -> None:
     if "global_batch" not in bench.values or "global_batch" in bench.claims.numbers:
         _batch_by_epochs(bench)
     logged = bench.run.numbers
-    if bench.run.kind != "hf-trainer" and "samples" in logged and "segment_batches" not in logged:
+    if bench.run.kind not in COUNTS_POSITIONS:
+        _mean_batch(bench)
+    elif "samples" in logged and "segment_batches" not in logged:
         _batch_by_counter(bench, "samples / steps")
-    if bench.run.kind in COUNTS_POSITIONS and "tokens" in logged and "samples" not in bench.values:
+    elif "tokens" in logged and "samples" not in bench.values:
         _batch_by_counter(bench, "tokens / (steps * sequence_length)")
     if "global_batch" not in bench.values:
         split = "" if bench.values["split"].count == 1 else " / split"
         bench.follow("global_batch", f"per_device * gradient_accumulation * devices{split}")
+
+
+def _mean_batch(bench: Bench) -> None:
+    """Where passes may end with a partial batch, samples ÷ steps is a mean, and contradicts no batch."""
+    if "samples" in bench.run.numbers and bench.has("samples", "steps"):
+        derived, how, names = bench.work_out("samples / steps")
+        bench.inform("samples for a step", derived, how, uses=names)
 
 
 def _batch_by_counter(bench: Bench, formula: str) -> None:

@@ -12,8 +12,8 @@ from dist_epochs.ledger.reconcile import UNITS, read_run
 
 __all__ = ["read_own_run"]
 
-SETTINGS = {"samples": "global_batch", "per_device": "per_device", "data_parallel_size": "data_parallel_size"}
-"""Keys of the plan's `global_batch`, and what they are here."""
+SETTINGS = {"samples": "global_batch", "data_parallel_size": "data_parallel_size"}
+"""Keys of the plan's `global_batch`, and what they are here. Its `per_device` is a maximum, and no factor."""
 
 
 def read_own_run(path: Path) -> FinishedRun:
@@ -42,6 +42,8 @@ def _finished(data: Mapping[str, Any], plan: Mapping[str, Any] | None, path: Pat
     if (epochs := Number.read(data["epochs"]["samples"], "ledger and plan")) is not None:
         numbers["epochs"] = epochs
     numbers |= dict(_settings(plan))
+    if (number := whole(data["segments"][-1].get("world_size"), "ledger: world_size of the last segment")) is not None:
+        numbers["devices"] = number
     return FinishedRun(
         kind="dist-epochs",
         path=str(path),

@@ -62,11 +62,12 @@ FIELDS = {
     b"approx flops per GPU": "tflops",
     b"samples/sec": "samples_per_second",
     b"samples per second": "samples_per_second",
+    b"actual seqlen": "length",
     b"number of skipped iterations": "skipped",
     b"number of nan iterations": "nan",
 }
 
-COUNTS = ("samples", "tokens", "batch", "skipped", "nan")
+COUNTS = ("samples", "tokens", "batch", "length", "skipped", "nan")
 
 _ITERATION = re.compile(rb"\biteration\s+(\d{1,18})\s*/\s*(\d{1,18})\s*\|")
 _FIELD = re.compile(
@@ -93,6 +94,7 @@ class _Reading:
     skipped: int = 0
     nan: int = 0
     unread: int = 0
+    lengths: set[int] = field(default_factory=set)
     begun: tuple[int, str] | None = None
 
     def argument(self, key: bytes, text: bytes, at: int) -> None:
@@ -136,6 +138,8 @@ class _Reading:
         counts = {name: int(found[name]) for name in COUNTS if found.get(name, "").isdecimal()}
         self.skipped += counts.get("skipped", 0)
         self.nan += counts.get("nan", 0)
+        if counts.get("length") and len(self.lengths) < MOST_KEPT:
+            self.lengths.add(counts["length"])
         rate = found.get("samples_per_second")
         self.track.add(
             Line(
@@ -214,6 +218,10 @@ def _finished(reading: _Reading, path: Path) -> FinishedRun | None:
     logged = track.numbers(path.name)
     if track.batches and len(track.batches) > 1:
         reading.numbers.pop("global_batch", None)  # the argument is where the ramp ends, and no step's mean
+    if len(reading.lengths) > 1:
+        reading.numbers.pop("sequence_length", None)  # a curriculum: no one length makes the tokens
+    elif reading.lengths:
+        reading.numbers["sequence_length"] = Number.exact(min(reading.lengths), f"{path.name}: actual seqlen")
     numbers = {**reading.numbers, **logged}
     return FinishedRun(
         kind=reading.kind or "megatron",
@@ -236,6 +244,9 @@ def _notes(reading: _Reading) -> Iterator[str]:
         yield f"The batch changes: {smallest:,} to {largest:,} samples, so steps × batch is taken line by line."
     elif reading.ramps:
         yield "rampup_batch_size is set, and the batch does not change in the lines that were read."
+    if len(reading.lengths) > 1:
+        shortest, longest = min(reading.lengths), max(reading.lengths)
+        yield f"The length changes: {shortest:,} to {longest:,} positions, so tokens are no samples × length."
     if reading.skipped:
         yield f"Iterations skipped, without an update: {reading.skipped:,}. Their samples are drawn and not trained."
     if reading.nan:

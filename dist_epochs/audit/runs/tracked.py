@@ -28,8 +28,9 @@ TOKENS = (
     "ledger/tokens", "train/num_input_tokens_seen", "num_input_tokens_seen", "throughput/total_tokens",
     "consumed_tokens", "tokens_seen", "total_tokens", "tokens",
 )  # fmt: skip
-EPOCHS = ("ledger/epoch", "train/epoch", "epoch")
-"""Keys under which trainers log a counter, the surest first. wandb's own `_step` counts calls of `log`, not steps."""
+EPOCHS = ("ledger/epoch", "train/epoch")
+"""Keys under which trainers log a counter, the surest first. wandb's own `_step` counts calls of `log`, not steps; a
+plain `epoch` is the index of a pass in most loops, and counts no data."""
 
 SPEEDS = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
 KEYS = frozenset((*STEPS, *SAMPLES, *TOKENS, *EPOCHS, *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
@@ -42,12 +43,13 @@ CONFIG = {
     "gradient_accumulation": ("gradient_accumulation_steps",),
     "global_batch": ("global_batch_size", "global_train_batch_size", "total_train_batch_size"),
     "devices": ("world_size", "global_num_gpus"),
-    "sequence_length": ("seq_length", "max_seq_length", "sequence_length", "max_length", "block_size"),
+    "sequence_length": ("seq_length", "max_seq_length", "sequence_length", "block_size"),
     "tensor_parallel": ("tensor_model_parallel_size",),
     "pipeline_parallel": ("pipeline_model_parallel_size",),
     "context_parallel": ("context_parallel_size",),
 }
-"""Keys of configurations, of the HF Trainer, Megatron-LM and OLMo."""
+"""Keys of configurations, of the HF Trainer, Megatron-LM and OLMo. `max_length` is left alone: with the HF Trainer it
+is that of generation."""
 
 
 def run_of_rows(
@@ -198,6 +200,8 @@ def _speed(
 def _notes(keys: Mapping[str, str | None], track: Track) -> Iterator[str]:
     told = [f"{meaning} from {key}" for meaning, key in keys.items() if key]
     yield f"Read: {', '.join(told)}. wandb's own _step counts calls of log, and is not used."
+    if keys["steps"] == "trainer/global_step":
+        yield "Lightning logs trainer/global_step from 0: after N + 1 steps it is N."
     if track.repeated:
         yield f"Rows that repeat the step of the row before them: {track.repeated:,}."
 

@@ -64,3 +64,15 @@ def test_a_ledger_without_a_plan(ask, book):
     assert found["verdict"] == "consistent"
     assert ask(run, "--samples", "33", code=1)["verdict"] == "inconsistent"
     assert ask(run)["verdict"] == "underdetermined"
+
+
+def test_a_partial_batch_accuses_nobody(ask, book):
+    """Samples ÷ steps is a mean: the last batch of a run may be partial."""
+    run = book(8, planned=8)
+    ledger = run / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace('"web",10,0,4,', '"web",10,0,3,', 1))
+    (run / "plan.json").unlink()
+    found = ask(run, "--global-batch", "4", "--samples", "31")
+    assert found["by_name"]["samples for a step"]["derived"] == "31/8"
+    assert found["verdict"] == "underdetermined"
+    assert "global batch cannot be derived" in found["missing"]

@@ -121,3 +121,13 @@ def test_a_log_that_begins_in_the_middle_accuses_nobody(ask, tmp_path):
         + LINE.format(1010, 9, 64)
     )
     assert ask(path, code=1)["verdict"] == "inconsistent"
+
+
+def test_a_length_that_grows_makes_no_tokens(ask, logs, tmp_path):
+    text = (logs / "megatron_old.log").read_text()
+    assert ask(logs / "megatron_old.log")["by_name"]["tokens"]["agreement"] == "exact"
+    path = tmp_path / "a.log"
+    path.write_text(text.replace("actual seqlen:  2048", "actual seqlen:  1024", 1))
+    found = ask(path)
+    assert "tokens" not in found["by_name"]
+    assert any("1,024 to 2,048 positions" in note for note in found["notes"])
