@@ -2,38 +2,150 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from dist_epochs.cli.output import as_json, print_json
+from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
+if TYPE_CHECKING:
+    from dist_epochs.audit.runs.record import FinishedRun
 
-@click.command(short_help="Do the numbers of a paper add up?")
-@click.argument("claim", required=False)
+CLAIM_FILES = (".yaml", ".yml")
+
+FLAGS = {
+    "devices": ("8xA100", "Devices, with their kind for the utilization."),
+    "per-device": ("2", "Samples per device and micro-step."),
+    "gradient-accumulation": ("4", "Micro-steps per step."),
+    "global-batch": ("32", "Samples per step, over all devices."),
+    "sequence-length": ("4096", "Positions per sample."),
+    "tensor-parallel": ("2", "Devices that share each layer."),
+    "pipeline-parallel": ("2", "Devices that share the stack of layers."),
+    "context-parallel": ("2", "Devices that share each sequence."),
+    "corpus": ("'698 samples'", "Size of the corpus with its unit."),
+    "documents": ("7473", "Rows of the source, before packing."),
+    "steps": ("66", "Optimizer steps made."),
+    "samples": ("2094", "Samples drawn in all."),
+    "tokens": ("300B", "Tokens drawn in all."),
+    "epochs": ("3", "Times the corpus was drawn."),
+    "model": ("llama-7b", "A size name, for the FLOPs of a token."),
+    "parameters": ("7B", "Instead: the number of parameters, at 6 FLOPs each a token."),
+    "precision": ("bf16", "fp32, bf16 or fp16: which peak of the device."),
+    "peak-tflops": ("989", "Dense peak of a device, where the table has another or none."),
+    "tokens-per-second": ("1.2M", "Throughput over all devices."),
+    "hours": ("72", "Hours of the steps that were made."),
+    "mfu": ("45%", "Model FLOPs utilization."),
+}
+"""What can be claimed of a finished run: an example, and what it is."""
+
+
+class _AuditCommand(click.Command):
+    """Help with the claims in a section of their own."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {param.name: param.get_help_record(context) for param in self.get_params(context)}
+        claims = [records.pop(name.replace("-", "_")) for name in FLAGS]
+        with formatter.section("Claimed of a RUN"):
+            formatter.write_dl([record for record in claims if record])
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in records.values() if record])
+
+
+@click.command(cls=_AuditCommand, short_help="Do the numbers of a paper or a finished run add up?")
+@click.argument("name", metavar="[NAME|FILE|RUN]", required=False)
 @click.option("--all", "every", is_flag=True, help="Audit all claims that come with the package.")
 @as_json
-def command(claim: str | None, every: bool, as_json: bool) -> None:
-    """Recompute what a paper states: CLAIM is a name that comes with the package (bert), or a claim file.
+def command(name: str | None, every: bool, as_json: bool, **claimed: str | None) -> None:
+    """Recompute what a paper states, or what was claimed of a finished run.
 
-    Each reading's arithmetic is shown. The verdict follows by rule from how the derived numbers agree with the
-    stated ones. Exit code 1 means that CLAIM is inconsistent; --all always ends with 0.
+    NAME is a claim that comes with the package (bert), FILE a claim file. RUN is what a trainer left behind: a
+    Hugging Face trainer_state.json or its folder, a wandb file or folder, wandb:ENTITY/PROJECT/ID, a text log of
+    Megatron-LM, GPT-NeoX or OLMo, or a run directory of ours. Flags are claims about the RUN.
+
+    Each number's arithmetic is shown. The verdict follows by rule from how the derived numbers agree with the
+    stated ones. Exit code 1 means inconsistent; --all always ends with 0.
     """
+    texts = {flag: text for flag, text in claimed.items() if text is not None}
     with exit_on_input_error():
-        from dist_epochs.audit.collection import claim_names, find_claim
-        from dist_epochs.audit.verdict import Verdict, audit_claim
-        from dist_epochs.render.audit import audit_text, audits_text
+        from dist_epochs.audit.collection import claim_names
 
-        if every == (claim is not None):
-            raise InputError(f"name one claim, or --all. Claims: {', '.join(claim_names())}; or a claim file.")
+        if every == (name is not None):
+            raise InputError(
+                f"name one claim, or --all. Claims: {', '.join(claim_names())}; or a claim file, or a run."
+            )
+        run = _run(name) if name is not None and name not in claim_names() else None
+        if texts and run is None:
+            flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in texts)
+            raise InputError(
+                f"{flags}: flags are claims about a finished run, and {name or '--all'} is none. Leave them out."
+            )
         if every:
-            audits = [audit_claim(*find_claim(name)) for name in claim_names()]
-            if as_json:
-                print_json({"claims": [audit.to_json() for audit in audits]})
-            else:
-                click.echo(audits_text(audits))
+            _audit_all(as_json)
             return
-        assert claim is not None
-        audit = audit_claim(*find_claim(claim))
-        print_json(audit.to_json()) if as_json else click.echo(audit_text(audit))
-    if audit.verdict is Verdict.INCONSISTENT:
+        assert name is not None
+        inconsistent = _audit_run(run, texts, as_json) if run is not None else _audit_claim(name, as_json)
+    if inconsistent:
         raise SystemExit(EXIT_DISAGREES)
+
+
+for _name, (_example, _help) in reversed(FLAGS.items()):
+    _spellings = [f"--{_name}", *(["--gpus"] if _name == "devices" else [])]
+    command.params.insert(1, click.Option([*_spellings, _name.replace("-", "_")], metavar=_example, help=_help))
+
+
+def _run(name: str) -> FinishedRun | None:
+    """The finished run of a path or an address; None for what may be a claim."""
+    if name.startswith(PREFIX):
+        return fetch_run(name)
+    path = Path(name)
+    if path.suffix in CLAIM_FILES or not path.exists():
+        return None
+    from dist_epochs.audit.runs.kinds import read_finished_run, unknown
+
+    run = read_finished_run(path)
+    if run is None and not _may_be_claim(path):
+        raise unknown(path)
+    return run
+
+
+def _may_be_claim(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return b"title" in head or b"facts" in head
+
+
+def _audit_run(run: FinishedRun, texts: Mapping[str, str], as_json: bool) -> bool:
+    from dist_epochs.audit.runs.claims import read_claims
+    from dist_epochs.audit.runs.run_audit import audit_run
+    from dist_epochs.audit.verdict import Verdict
+    from dist_epochs.render.run_audit import run_audit_text
+
+    audit = audit_run(run, read_claims(texts))
+    print_json(audit.to_json()) if as_json else click.echo(run_audit_text(audit))
+    return audit.verdict is Verdict.INCONSISTENT
+
+
+def _audit_claim(name: str, as_json: bool) -> bool:
+    from dist_epochs.audit.collection import find_claim
+    from dist_epochs.audit.verdict import Verdict, audit_claim
+    from dist_epochs.render.audit import audit_text
+
+    audit = audit_claim(*find_claim(name))
+    print_json(audit.to_json()) if as_json else click.echo(audit_text(audit))
+    return audit.verdict is Verdict.INCONSISTENT
+
+
+def _audit_all(as_json: bool) -> None:
+    from dist_epochs.audit.collection import claim_names, find_claim
+    from dist_epochs.audit.verdict import audit_claim
+    from dist_epochs.render.audit import audits_text
+
+    audits = [audit_claim(*find_claim(name)) for name in claim_names()]
+    if as_json:
+        print_json({"claims": [audit.to_json() for audit in audits]})
+    else:
+        click.echo(audits_text(audits))

@@ -16,7 +16,7 @@ COMMANDS = {
     "plan": "What a run will draw and cost, before it runs.",
     "tokenize": "Count a corpus exactly, and write its tokens.",
     "ledger": "What a run really trained, beside its plan.",
-    "audit": "Do the numbers of a paper add up?",
+    "audit": "Do the numbers of a paper or a finished run add up?",
     "explain": "What a word or a warning means, with numbers.",
 }
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,9 @@ def test_auditing_needs_no_heavy_library():
 def test_reading_a_ledger_needs_none_either(tmp_path):
     (tmp_path / "ledger.jsonl").write_text('{"event":"segment","from_step":0}\n')
     assert not modules_after(["ledger", str(tmp_path)]) & (HEAVY | {"pydantic", "yaml"})
+
+
+def test_auditing_finished_runs_needs_none_either():
+    logs = Path(__file__).parent.parent / "audit" / "runs" / "logs"
+    for name in ("megatron.log", "trainer_state.json"):
+        assert not modules_after(["audit", str(logs / name)]) & (HEAVY | {"pydantic", "google"})

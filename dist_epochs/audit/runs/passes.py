@@ -1,0 +1,77 @@
+"""What the HF Trainer logs of passes and of its clock, in a state or through wandb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.runs.record import Number
+
+__all__ = ["last_call", "logged_epoch", "steps_per_epoch"]
+
+HUNDREDTH = Fraction(1, 100)
+
+
+def logged_epoch(value: object, where: str) -> Number | None:
+    """Version 4 rounds to two decimals, and 0.80 is written as 0.8: the play is never more than half of 0.01.
+
+    Examples:
+        >>> logged_epoch(0.8, "here").interval.low
+        Fraction(159, 200)
+    """
+    number = Number.read(value, where)
+    if number is None:
+        return None
+    half = min(HUNDREDTH / 2, number.interval.high - number.value)
+    return Number(
+        Interval(number.value, max(number.value - half, Fraction(0)), number.value + half), where, number.text
+    )
+
+
+def steps_per_epoch(
+    rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None, where: str
+) -> Number | None:
+    """Steps ÷ passes at the last row inside the first pass, where nothing was flushed yet; else over whole passes.
+
+    Args:
+        rows: Step and epoch of each logged row, in order.
+        steps: Where the run stands in the end.
+        epochs: Its epoch there.
+        where: Where they were read.
+    """
+    for step, epoch in reversed(rows):
+        if epoch is not None and epoch.interval.low > 0 and epoch.value < 1 and step:
+            return Number(Interval.exact(step) / epoch.interval, f"{where}, step {step}", f"{step} ÷ {epoch.text}")
+    if steps is None or epochs is None or not epochs.value or epochs.value.denominator != 1:
+        return None
+    if not steps.value or steps.value % epochs.value:
+        return None
+    return Number.exact(steps.value / epochs.value, where, f"{steps.text} ÷ {epochs.text}")
+
+
+def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:
+    """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
+
+    Since 5.0 steps a second × seconds are the steps of that call; fewer than the run has mean that it was resumed.
+    Version 4 divides all steps by the seconds of the last call, which nothing shows.
+
+    Args:
+        logged: The summary.
+        numbers: What is known of the run.
+        name: Where it was read.
+    """
+    keys = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+    seconds, rate, pace = (Number.read(logged.get(key), f"{name}: {key}") for key in keys)
+    if seconds is None or seconds.interval.low <= 0:
+        return
+    steps = numbers.get("steps")
+    if pace is not None and steps is not None and not (pace.interval * seconds.interval).holds(steps.value):
+        return
+    yield "seconds", seconds
+    if "tokens" in numbers:
+        yield "timed_tokens", numbers["tokens"]
+    if rate is not None and rate.value:
+        yield "samples_per_second", rate
+        yield "timed_samples", Number(rate.interval * seconds.interval, name, f"{seconds.text} s × {rate.text}")

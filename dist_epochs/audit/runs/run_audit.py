@@ -1,0 +1,173 @@
+"""A finished run, audited: readings and the verdict, by the rules of claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dist_epochs.audit.agreement import Agreement
+from dist_epochs.audit.claim import LITERAL
+from dist_epochs.audit.runs.bench import Bench, LastWindow
+from dist_epochs.audit.runs.check import RunCheck
+from dist_epochs.audit.runs.claims import Claims
+from dist_epochs.audit.runs.counts import check_counts
+from dist_epochs.audit.runs.record import FinishedRun
+from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
+from dist_epochs.audit.verdict import Verdict
+
+__all__ = ["RunAudit", "RunReading", "audit_run"]
+
+WINDOWS: Mapping[LastWindow, str] = {
+    "flush": "the last, partial window of a pass is stepped",
+    "carry": "the last, partial window of a pass goes on into the next pass",
+    "drop": "the last, partial window of a pass is dropped",
+}
+"""The Trainer of Transformers 5 flushes; version 4.44 carried, and until 4.48 plans dropped."""
+
+NEEDS = {
+    "devices": "the global batch, --per-device and --gradient-accumulation",
+    "global_batch": "--per-device, --gradient-accumulation and --devices, or a counter of samples",
+    "steps": "--corpus, --epochs and the global batch",
+    "samples": "the steps and --global-batch",
+    "tokens": "the samples drawn and --sequence-length",
+    "epochs": "--corpus in the unit that is counted, and the samples or tokens drawn",
+    "tokens_per_second": "the seconds of the run's steps, or --hours",
+}
+"""What a claim needs to be held against something."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunReading:
+    """The run under one assumption.
+
+    Attributes:
+        name: Its name; `as printed` for the literal one.
+        literal: Whether it takes everything as it stands.
+        assumes: What it takes for granted, by name.
+        checks: Its checks.
+    """
+
+    name: str
+    literal: bool
+    assumes: Mapping[str, str]
+    checks: tuple[RunCheck, ...]
+
+    @property
+    def worst(self) -> Agreement | None:
+        """The worst agreement of what is stated; None if nothing is."""
+        found = [check.agreement for check in self.checks if check.agreement is not None]
+        return max(found, key=list(Agreement).index) if found else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunAudit:
+    """A finished run beside what is claimed of it.
+
+    Attributes:
+        run: What its files say.
+        verdict: What follows by rule.
+        only_if: The condition under which it is consistent.
+        readings: All readings, the literal one first.
+        missing: Claims that nothing could be held against, and what would be needed.
+        notes: What else is worth knowing.
+    """
+
+    run: FinishedRun
+    verdict: Verdict
+    only_if: str | None
+    readings: tuple[RunReading, ...]
+    missing: str | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `dist-epochs audit --json`."""
+        run = self.run
+        return {
+            "id": run.path,
+            "kind": run.kind,
+            "verdict": str(self.verdict),
+            "only_if": self.only_if,
+            "readings": [
+                {
+                    "name": reading.name,
+                    "literal": reading.literal,
+                    "assumes": dict(reading.assumes),
+                    "checks": [check.to_json() for check in reading.checks],
+                }
+                for reading in self.readings
+            ],
+            "missing": self.missing,
+            "read": {name: {"value": number.text, "where": number.where} for name, number in run.numbers.items()},
+            "segments": [segment.to_json() for segment in run.segments],
+            "overlaps": [span.to_json() for span in run.overlaps],
+            "gaps": [span.to_json() for span in run.gaps],
+            "notes": list(self.notes),
+        }
+
+
+def audit_run(run: FinishedRun, claims: Claims) -> RunAudit:
+    """Hold a run against what is claimed of it and against itself.
+
+    The verdict follows by the rules of claims. What the run logged goes before what is claimed: a claim is derived
+    from logged numbers as far as they reach, and from other claims where the log is silent.
+
+    Raises:
+        InputError: If a device, model or precision is not known.
+    """
+    literal, bench = _reading(run, claims, "flush", LITERAL)
+    readings = [literal]
+    if run.counts_passes and _steps_contradict(literal):
+        readings += [_reading(run, claims, window, WINDOWS[window])[0] for window in ("carry", "drop")]
+    missing = _missing(bench)
+    if missing is None and literal.worst is None:
+        missing = "nothing is claimed or logged that follows from its other numbers"
+    verdict, only_if = _verdict(readings, missing)
+    return RunAudit(
+        run=run,
+        verdict=verdict,
+        only_if=only_if,
+        readings=tuple(readings),
+        missing=missing,
+        notes=(*run.notes, *dict.fromkeys(bench.notes)),
+    )
+
+
+def _reading(run: FinishedRun, claims: Claims, window: LastWindow, name: str) -> tuple[RunReading, Bench]:
+    bench = Bench(run, claims, window)
+    check_counts(bench)
+    check_speed(bench)
+    assumes = {}
+    if run.counts_passes:
+        assumes["last_window"] = WINDOWS[window]
+    if not {"tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel_size"} & set(bench.values):
+        assumes["split"] = "every device holds a whole model and sees its own data"
+    reading = RunReading(name=name, literal=name == LITERAL, assumes=assumes, checks=tuple(bench.checks))
+    return reading, bench
+
+
+def _steps_contradict(reading: RunReading) -> bool:
+    return any(check.name == "steps" and check.agreement is Agreement.CONTRADICTS for check in reading.checks)
+
+
+def _missing(bench: Bench) -> str | None:
+    """Claims that no check holds."""
+    told = []
+    for name in bench.claims.numbers:
+        if name == "mfu" and name not in bench.used:
+            told.append(f"MFU cannot be derived without {missing_for_mfu(bench)}")
+        elif name in NEEDS and name not in bench.used:
+            told.append(f"{name.replace('_', ' ')} cannot be derived without {NEEDS[name]}")
+    return "; ".join(told) or None
+
+
+def _verdict(readings: list[RunReading], missing: str | None) -> tuple[Verdict, str | None]:
+    literal, *others = readings
+    if literal.worst is Agreement.CONTRADICTS:
+        for other in others:
+            if other.worst is not Agreement.CONTRADICTS:
+                return Verdict.ONLY_IF, other.name
+        return Verdict.INCONSISTENT, None
+    if missing:
+        return Verdict.UNDERDETERMINED, None
+    return (Verdict.WITH_ROUNDING if literal.worst is Agreement.OVERLAPS else Verdict.CONSISTENT), None

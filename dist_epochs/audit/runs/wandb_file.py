@@ -1,0 +1,226 @@
+"""wandb's offline file `run-ID.wandb`, without wandb.
+
+Framing: a file header of 7 bytes (`:W&B`, 0xBEE1 in little endian, version 0), then the log format of LevelDB
+(doc/log_format.md): blocks of 32 KiB with records of a 7-byte header (checksum of type and data, length, type: full,
+first, middle, last). LevelDB's checksum is a masked CRC-32C; wandb's is the plain CRC-32 of zlib (measured with 0.31).
+The first block holds the file header.
+
+Each record is a protobuf message `wandb_internal.Record`; the few fields that are needed are decoded here by their
+numbers (wandb/proto/wandb_internal.proto, the same from 0.12 to 0.31).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import intern
+from typing import Any, BinaryIO
+from zlib import crc32
+
+from dist_epochs.errors import InputError
+
+__all__ = ["MAGIC", "WandbFile", "read_wandb_file"]
+
+MAGIC = b":W&B"
+_HEADER = struct.Struct("<4sHB")
+_RECORD = struct.Struct("<IHB")
+BLOCK = 32 * 1024
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+LARGEST_RECORD = 1 << 26
+"""Bytes; larger ones (tables, media) hold no counts."""
+
+HISTORY, SUMMARY, CONFIG, RUN, EXIT, ENVIRONMENT = 2, 3, 5, 17, 18, 26
+"""Fields of Record that are read."""
+
+VARINT, LONG, BYTES, SHORT = 0, 1, 2, 5
+"""Wire types of protobuf."""
+
+
+@dataclass(slots=True)
+class WandbFile:
+    """What a file says, in the order it was written.
+
+    Attributes:
+        rows: Logged rows with their numbers, by key (nested keys are joined with a dot).
+        config: The run's configuration, by key.
+        summary: Its last values.
+        run_id: wandb's name for the run.
+        exit_code: How it ended; None if the file ends before.
+        machine: Kind and number of the GPUs that wandb saw on the machine of this process.
+        damage: Why reading ended before the end of the file.
+    """
+
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    run_id: str | None = None
+    exit_code: int | None = None
+    machine: str | None = None
+    damage: str | None = None
+
+
+def read_wandb_file(path: Path, keys: frozenset[str] | None = None) -> WandbFile:
+    """Read a file; one that was cut (kill -9) or damaged is read up to there.
+
+    Args:
+        path: The file.
+        keys: What is kept of rows; None keeps every number. Rows without any of them are left out.
+
+    Raises:
+        InputError: If it does not begin as wandb's files do.
+    """
+    found = WandbFile()
+    with path.open("rb") as file:
+        head = file.read(_HEADER.size)
+        if len(head) < _HEADER.size or head[:4] != MAGIC:
+            raise InputError(f"{path}: not a wandb file: it does not begin with {MAGIC.decode()} and a version")
+        if _HEADER.unpack(head)[1:] != (0xBEE1, 0):
+            raise InputError(f"{path}: a wandb file of a version that is not known here: {head[4:].hex()}")
+        try:
+            for record in _records(file):
+                _take(found, record, keys)
+        except (_DamageError, ValueError) as error:
+            found.damage = str(error)
+    return found
+
+
+class _DamageError(Exception):
+    """The rest of the file cannot be trusted."""
+
+
+def _records(file: BinaryIO) -> Iterator[bytes]:
+    """Whole records, their parts joined."""
+    parts: list[bytes] = []
+    size = 0
+    for kind, data, at in _pieces(file):
+        if kind in (FULL, FIRST):
+            if parts:
+                raise _DamageError(f"at byte {at:,} a record begins inside another")
+            parts, size = [], 0
+        elif kind not in (MIDDLE, LAST) or not parts:
+            raise _DamageError(f"at byte {at:,} a record goes on that never began")
+        size += len(data)
+        parts.append(data if size <= LARGEST_RECORD else b"")
+        if kind in (FULL, LAST):
+            if size <= LARGEST_RECORD:
+                yield b"".join(parts)
+            parts = []
+    if parts:
+        raise _DamageError("the last record has no end")
+
+
+def _pieces(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
+    """Type, data and place of each piece; none crosses a block."""
+    at = _HEADER.size
+    while True:
+        left = BLOCK - at % BLOCK
+        if left < _RECORD.size:
+            file.read(left)  # zeros up to the end of the block
+            at += left
+            continue
+        head = file.read(_RECORD.size)
+        if not head:
+            return
+        if len(head) < _RECORD.size:
+            raise _DamageError(f"at byte {at:,} the file ends in the header of a record")
+        checksum, length, kind = _RECORD.unpack(head)
+        if checksum == length == kind == 0:  # space that was taken and never written
+            raise _DamageError(f"at byte {at:,} zeros follow")
+        if length > left - _RECORD.size:
+            raise _DamageError(f"at byte {at:,} a record is longer than its block")
+        data = file.read(length)
+        if len(data) < length:
+            raise _DamageError(f"at byte {at:,} the file ends inside a record")
+        if crc32(data, crc32(bytes([kind]))) != checksum:
+            raise _DamageError(f"at byte {at:,} the checksum of a record is wrong")
+        yield kind, data, at
+        at += _RECORD.size + length
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Number and value of each field of a message.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, wire = key >> 3, key & 7
+        if wire == VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if wire == BYTES:
+            length, at = _varint(data, at)
+        elif wire in (LONG, SHORT):
+            length = 8 if wire == LONG else 4
+        else:
+            raise ValueError(f"a record has a field of wire type {wire}")
+        if at + length > len(data):
+            raise ValueError("a record ends inside a field")
+        yield number, data[at : at + length]
+        at += length
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if not byte & 0x80:
+            return value, at
+    raise ValueError("a record ends inside a number")
+
+
+def _parts(data: bytes, number: int) -> Iterator[bytes]:
+    """The messages and texts of one field."""
+    yield from (value for found, value in _fields(data) if found == number and isinstance(value, bytes))
+
+
+def _text(data: bytes, number: int) -> str | None:
+    return next((value.decode("utf-8", errors="replace") for value in _parts(data, number)), None)
+
+
+def _count(data: bytes, number: int) -> int | None:
+    return next((value for found, value in _fields(data) if found == number and isinstance(value, int)), None)
+
+
+def _items(data: bytes, number: int, keys: frozenset[str] | None = None) -> Iterator[tuple[str, Any]]:
+    """Keys (field 1, or 2 for nested ones) and JSON values (field 16)."""
+    for item in _parts(data, number):
+        nested = [part.decode("utf-8", errors="replace") for part in _parts(item, 2)]
+        key = ".".join(nested) or _text(item, 1)
+        text = _text(item, 16) if keys is None or key in keys else None
+        if key and text is not None:
+            try:
+                yield key, json.loads(text)
+            except (ValueError, RecursionError):
+                continue  # a value that is no JSON is no count either
+
+
+def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:
+    for number, value in _fields(record):
+        if not isinstance(value, bytes):
+            continue
+        if number == HISTORY:
+            row = {intern(key): one for key, one in _items(value, 1, keys) if isinstance(one, int | float)}
+            if row or keys is None:
+                found.rows.append(row)
+        elif number == SUMMARY:
+            found.summary |= dict(_items(value, 1))
+        elif number == CONFIG:
+            found.config |= dict(_items(value, 1))
+        elif number == RUN:
+            found.run_id = _text(value, 1) or found.run_id
+            for config in _parts(value, 4):
+                found.config |= dict(_items(config, 1))
+        elif number == EXIT:
+            found.exit_code = _count(value, 1) or 0
+        elif number == ENVIRONMENT:
+            kind, count = _text(value, 18), _count(value, 19)
+            found.machine = f"{count} × {kind}" if kind and count else found.machine

@@ -1,0 +1,108 @@
+"""`dist-epochs audit RUN` as a new user types it."""
+
+import json
+import random
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "neither a finished run nor a claim"),
+        (b"hello\n", "'iteration N/ M |' of Megatron-LM"),
+        (b'{"a": 1}', "global_step and log_history"),
+        (random.Random(1).randbytes(5000), "None of them is there"),
+        (b"\x1f\x8b\x08 a packed log", "Give such a file"),
+    ],
+    ids=["empty", "text", "json", "binary", "gzip"],
+)
+def test_what_is_no_run(ask, tmp_path, content, message):
+    path = tmp_path / "run.txt"
+    path.write_bytes(content)
+    assert message in ask(path, code=2)
+
+
+def test_a_folder_without_a_run(ask, tmp_path):
+    assert "no finished run in this folder" in ask(tmp_path, code=2)
+
+
+def test_a_claim_file_that_is_json_stays_a_claim(ask, tmp_path):
+    path = tmp_path / "claim.json"
+    claim = {"title": "mine", "facts": {"steps": "10 steps"}, "checks": {"steps": {"formula": "steps", "stated": "10"}}}
+    path.write_text(json.dumps(claim))
+    assert "kind" not in ask(path)
+
+
+def test_flags_are_for_runs(ask):
+    assert "flags are claims about a finished run, and bert is none" in ask("bert", "--steps", "1M", code=2)
+    assert "--all is none" in ask("--all", "--steps", "1M", code=2)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--corpus", "5", "has no unit"),
+        ("--corpus", "5 words", "counts words"),
+        ("--steps", "2.5", "Nothing was rounded"),
+        ("--steps", "5 epochs", "it must count steps"),
+        ("--epochs", "0", "above zero"),
+        ("--mfu", "45.5", "impossible"),
+        ("--devices", "H100", "how many?"),
+        ("--model", "llama-9b", "is no size known by name"),
+        ("--precision", "int3", "fp32, tf32, bf16"),
+        ("--parameters", "7 tokens", "is a plain number"),
+    ],
+)
+def test_wrong_flags(ask, logs, flag, value, message):
+    assert message in ask(logs / "megatron.log", flag, value, code=2)
+
+
+def test_what_is_missing_is_named(ask, logs):
+    found = ask(logs / "trainer_state.json", "--devices", "8", "--epochs", "3", "--mfu", "40%")
+    assert found["verdict"] == "underdetermined"
+    for part in (
+        "devices cannot be derived without the global batch",
+        "MFU cannot be derived without the kind of the devices",
+        "--precision",
+        "tokens a second",
+    ):
+        assert part in found["missing"]
+
+
+def test_a_model_and_its_throughput(ask, logs):
+    """Twice the FLOPs that the log has: the log counts half the keys, or the model is another."""
+    found = ask(logs / "megatron.log", "--devices", "16xH100", "--model", "llama-7b")
+    shares = [check["value"] for check in found["readings"][0]["checks"] if check["name"] == "mfu"]
+    assert shares == [pytest.approx(0.344, abs=1e-3), pytest.approx(46_084_915_200 * 209_715.2 / (16 * 989.4e12))]
+
+
+def test_the_object(ask, logs):
+    found = ask(logs / "megatron.log", "--devices", "16")
+    assert found.keys() >= {
+        "id",
+        "kind",
+        "verdict",
+        "only_if",
+        "readings",
+        "notes",
+        "missing",
+        "read",
+        "segments",
+        "overlaps",
+        "gaps",
+    }
+    reading = found["readings"][0]
+    assert reading.keys() == {"name", "literal", "assumes", "checks"}
+    assert reading["checks"][0].keys() >= {
+        "name",
+        "derived",
+        "stated",
+        "agreement",
+        "by",
+        "how",
+        "value",
+        "low",
+        "high",
+        "ratio",
+    }
