@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import netrc
-import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.wandb_login import logged_in
 
 if TYPE_CHECKING:
     from dist_epochs.audit.runs.record import FinishedRun
@@ -71,7 +69,7 @@ def _api(address: str) -> Any:
             f"{address}: this asks wandb's server, and wandb is not installed: pip install wandb. An offline file "
             "run-ID.wandb can be read without it."
         ) from None
-    if not _logged_in():  # Api() would ask for a key on the terminal
+    if not logged_in():  # Api() would ask for a key on the terminal
         raise InputError(
             f"{address}: nobody is logged in to wandb, so its server was not asked. Run `wandb login`, or set "
             "WANDB_API_KEY; an offline file run-ID.wandb can be read without."
@@ -80,13 +78,3 @@ def _api(address: str) -> Any:
         return wandb.Api(timeout=TIMEOUT)
     except Exception as error:  # a key of the wrong form, a server that does not answer
         raise InputError(f"{address}: wandb does not start: {str(error).strip().split(chr(10))[0]}.") from None
-
-
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        return netrc.netrc().authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

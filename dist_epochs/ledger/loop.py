@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.ledger.observed import advanced
 from dist_epochs.ledger.observer import Observer
-from dist_epochs.ledger.windows import counts_of
 from dist_epochs.runtime.peers import Peers, Sums
 
 if TYPE_CHECKING:
     from dist_epochs.runtime.batches import BatchCounter, BatchCounts
 
 __all__ = ["LoopCounter", "Topology"]
+
+NOTHING: tuple[int, ...] = (0,) * 6
+"""Samples, positions, tokens, loss tokens, first tokens of samples among these, and the digest."""
 
 PAUSE = 0.0005
 """Seconds between looks at what is on its way."""
@@ -51,29 +54,6 @@ class _PassEnd:
     """The end of a round of this rank's loader."""
 
 
-@dataclass(slots=True)
-class _Counts:
-    """What came since the last step."""
-
-    samples: int = 0
-    positions: int = 0
-    tokens: int = 0
-    loss_tokens: int = 0
-    first_tokens: int = 0
-    high: int = 0
-    low: int = 0
-
-    def add(self, values: Sequence[int]) -> None:
-        """Add all of them, the digest's halves wrapping."""
-        for field, value in zip(fields(self), values, strict=True):
-            total = getattr(self, field.name) + value
-            setattr(self, field.name, (total + 2**63) % 2**64 - 2**63)
-
-    def values(self) -> list[int]:
-        """As a list."""
-        return [getattr(self, field.name) for field in fields(self)]
-
-
 class LoopCounter:
     """Adds up the batches of a loop, on this rank and over all.
 
@@ -96,8 +76,7 @@ class LoopCounter:
         self._arriving: deque[BatchCounts | _Step | _PassEnd] = deque()
         self._sent: deque[tuple[_Step | _PassEnd, int, Sums]] = deque()
         self._open, self._micro_steps, self._pass_samples = 0, 0, 0
-        self._window = _Counts()
-        self._over_ranks = _Counts()
+        self._window, self._over_ranks = NOTHING, NOTHING
         self._passed, self._pass_ends = 0, 0
 
     def add(self, batch: object) -> None:
@@ -169,21 +148,22 @@ class LoopCounter:
         samples, *rest = map(int, batch.rest.read())
         self._micro_steps += 1
         self._pass_samples += samples
-        self._window.add([samples, batch.positions, *rest])
+        self._window = _added(self._window, (samples, batch.positions, *rest))
 
     def _send(self, mark: _Step | _PassEnd) -> None:
         """Begin to add over the ranks what a step or a pass has drawn. All messages have the same shape."""
         here, shown = self._topology, [0] * self._topology.groups
-        if isinstance(mark, _Step):
-            micro_steps, counts, passed = self._micro_steps, self._window, 0
-            self._micro_steps, self._window = 0, _Counts()
-            shown[here.group] = counts.high
+        is_step = isinstance(mark, _Step)
+        micro_steps, counts, passed = (
+            (self._micro_steps, self._window, 0) if is_step else (0, NOTHING, self._pass_samples)
+        )
+        if is_step:
+            self._micro_steps, self._window = 0, NOTHING
+            shown[here.group] = counts[-1]
         else:
-            micro_steps, counts, passed = 0, _Counts(), self._pass_samples
             self._pass_samples = 0
-        counted = [number if here.counts else 0 for number in (passed, *counts.values(), *shown)]
-        sums = self._peers.sum([int(isinstance(mark, _Step)), micro_steps, *counted])
-        self._sent.append((mark, micro_steps, sums))
+        counted = (passed, *counts, *shown) if here.counts else (0,) * (1 + len(counts) + len(shown))
+        self._sent.append((mark, micro_steps, self._peers.sum((int(is_step), micro_steps, *counted))))
 
     def _receive(self, mark: _Step | _PassEnd, micro_steps: int, sums: Sums) -> None:
         """Hand on what all ranks have drawn.
@@ -191,18 +171,18 @@ class LoopCounter:
         Where ranks end their passes apart, a step of one meets the end of a pass of another. Each rank's counts
         wait for the next step, and a pass is over when it is over everywhere.
         """
-        steps, all_micro_steps, passed, *counts = sums()
-        size, shown = self._peers.size, counts[len(fields(_Counts)) :]
-        self._over_ranks.add(counts[: len(fields(_Counts))])
+        steps, all_micro_steps, passed, *numbers = sums()
+        size, shown = self._peers.size, numbers[len(NOTHING) :]
+        self._over_ranks = _added(self._over_ranks, numbers)
         if steps not in (0, size) or all_micro_steps != micro_steps * size:
             self.observer.seen.is_uneven = True
         if isinstance(mark, _Step):
-            drawn, self._over_ranks = self._over_ranks, _Counts()
-            loss_tokens = drawn.loss_tokens - (drawn.first_tokens if self._counter.shifts else 0)
+            samples, positions, tokens, loss_tokens, first_tokens, digest = self._over_ranks
+            self._over_ranks = NOTHING
             self.observer.book(
                 micro_steps,
-                counts_of((drawn.samples, drawn.tokens, loss_tokens, drawn.high, drawn.low)),
-                drawn.positions,
+                Counts(samples, tokens, loss_tokens - first_tokens * bool(self._counter.shifts), digest % 2**64),
+                positions,
                 applied=mark.applied,
                 scheduler=mark.scheduler,
                 advanced=mark.advanced,
@@ -212,6 +192,11 @@ class LoopCounter:
         if self._pass_ends >= size:
             self.observer.end_pass(self._passed)
             self._pass_ends, self._passed = self._pass_ends - size, 0
+
+
+def _added(totals: Sequence[int], more: Sequence[int]) -> tuple[int, ...]:
+    """Sums of the numbers of a message, as signed 64-bit integers."""
+    return tuple((a + b + 2**63) % 2**64 - 2**63 for a, b in zip(totals, more, strict=False))
 
 
 def _twins(shown: Sequence[int]) -> tuple[int, int] | None:

@@ -15,6 +15,9 @@ from dist_epochs.pages import rule_name
 
 __all__ = ["Observer"]
 
+EARLY = 10
+"""First steps of a segment, which all rules look at; later they are asked where something is unlike before."""
+
 DATA = PassKey(0, "data", 0, 0)
 """Where samples of other people's data are booked: one source, lengths that vary."""
 
@@ -93,7 +96,9 @@ class Observer:
             seen.skipped = seen.step
         self._books.book(seen.step, micro_steps, {DATA: counts}, applied=applied, positions=positions)
         self._follow(scheduler, advanced)
-        self.judge()
+        partial = seen.accumulation not in (None, micro_steps)
+        if partial or twins or not applied or seen.is_uneven or seen.step - seen.from_step <= EARLY:
+            self.judge()
 
     def end_pass(self, samples: int) -> None:
         """A round of the loaders is over on all ranks; they drew so many samples in it."""

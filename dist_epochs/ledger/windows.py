@@ -112,26 +112,26 @@ class WindowCounter:
         keys = list(window.counts)
         values = [int(stop), int(checkpoint), len(window.micro_batches)]
         for counts in window.counts.values():
-            values += [counts.samples, counts.tokens, counts.loss_tokens, *halves(counts.digest)]
+            values += [counts.samples, counts.tokens, counts.loss_tokens, *_halves(counts.digest)]
         sums = self._peers.sum(values)
         number = window.step + 1
 
         def finish() -> Drawn:
             stop_votes, checkpoint_votes, micro_steps, *rest = sums()
             assert micro_steps == len(window.micro_batches) * self._peers.size, "ranks differ in micro-steps"
-            passes = {key: counts_of(rest[5 * at : 5 * at + 5]) for at, key in enumerate(keys)}
+            passes = {key: _counts(rest[5 * at : 5 * at + 5]) for at, key in enumerate(keys)}
             return Drawn(number, len(window.micro_batches), passes, stop_votes, checkpoint_votes)
 
         return finish
 
 
-def counts_of(values: Sequence[int]) -> Counts:
+def _counts(values: Sequence[int]) -> Counts:
     """Counts from samples, tokens, loss tokens and the halves of the digest, as they are summed over ranks."""
     samples, tokens, loss_tokens, high, low = values
     return Counts(samples, tokens, loss_tokens, (high & (2**64 - 1)) << 64 | (low & (2**64 - 1)))
 
 
-def halves(digest: int) -> tuple[int, int]:
+def _halves(digest: int) -> tuple[int, int]:
     """A digest as two signed 64-bit integers, which add up wrapping."""
     return _signed(digest >> 64), _signed(digest & (2**64 - 1))
 

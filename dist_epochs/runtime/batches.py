@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.host_copy import HostCopy
 
-__all__ = ["BatchCounter", "BatchCounts"]
+__all__ = ["Arrived", "BatchCounter", "BatchCounts"]
+
+Array: TypeAlias = Any
+"""A tensor or a numpy array: the same operators, wrapping 64-bit integers."""
 
 IGNORED = -100
 """Label of a position that the loss does not count, as in torch's cross entropy."""
@@ -20,7 +24,7 @@ IGNORED = -100
 SHOWN = 1024
 """Numbers of an image or another sample that is not text, that tell it from others."""
 
-LEFT, RIGHT, STEP = 0x9E3779B97F4A7C15 - 2**64, 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 """Odd multipliers of splitmix64, as signed 64-bit integers."""
 
 
@@ -30,15 +34,27 @@ class BatchCounts:
 
     Attributes:
         positions: Samples × length, padding included; 0 where samples have no length.
-        rest: Samples, tokens, loss tokens, first tokens among these, and the two halves of the digest.
+        rest: Samples, tokens, loss tokens, first tokens among these, and a digest of 64 bits.
     """
 
     positions: int
-    rest: HostCopy
+    rest: HostCopy | Arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Numbers that are on the host already."""
+
+    values: list[int]
+    arrived: bool = True
+
+    def read(self) -> list[int]:
+        """The numbers."""
+        return self.values
 
 
 class BatchCounter:
-    """Counts batches; a handful of small operations on the device where the batch is, and no wait.
+    """Counts batches; a handful of small operations where the batch is, and no wait for a device.
 
     A batch is a mapping with `input_ids` (and `attention_mask`, `labels`), or any mapping, tuple or list of tensors
     whose first dimension is the samples. The digest of a sample follows from its token ids at their positions
@@ -57,7 +73,7 @@ class BatchCounter:
         self.assumes_tokens = False
         self.counts_restarts = False
         self._equal: HostCopy | None = None
-        self._weights: dict[tuple[int, torch.device], Tensor] = {}
+        self._weights: dict[tuple[int, object], Array] = {}
 
     @property
     def shifts(self) -> bool | None:
@@ -86,33 +102,45 @@ class BatchCounter:
         Raises:
             InputError: If it holds no tensor whose first dimension could be samples.
         """
-        first, mask, labels, restarts = _parts(batch)
+        first, *parts = _parts(batch)
         positions = first.numel() if _is_text(first) else 0
-        zero = torch.zeros((), dtype=torch.int64, device=first.device)
-        samples = zero + len(first) if restarts is None else (restarts == 0).sum()
-        counts = [samples, zero + positions if mask is None else mask.sum(dtype=torch.int64), zero, zero]
+        mask, labels, restarts = (None if part is None else _array(part) for part in parts)
+        rows = _array(_numbers(first))
+        samples = len(first) if restarts is None else (restarts == 0).sum()
+        tokens = positions if mask is None else mask.sum()
+        loss_tokens, first_tokens = 0, 0
         if labels is not None:
             counted = labels != IGNORED
-            counts[2:] = [counted.sum(), counted[:, 0].sum()]
-        return BatchCounts(positions, HostCopy(torch.stack([*counts, *self._digest(first, mask)])))
+            loss_tokens, first_tokens = counted.sum(), counted[:, 0].sum()
+        values = [samples, tokens, loss_tokens, first_tokens, self._digest(rows, mask)]
+        if isinstance(rows, np.ndarray):
+            return BatchCounts(positions, Arrived([int(value) for value in values]))
+        on_device = [torch.as_tensor(value, device=first.device) for value in values]  # plain numbers go without a wait
+        return BatchCounts(positions, HostCopy(torch.stack(on_device)))
 
-    def _digest(self, first: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Two wrapping sums over the samples of a hash of each."""
-        rows = _numbers(first)
+    def _digest(self, rows: Array, mask: Array | None) -> Array:
+        """The wrapping sum over the samples of a hash of each."""
         if mask is not None and mask.shape == rows.shape:
             rows = rows * mask
-        key = (rows.shape[1], rows.device)
-        if key not in self._weights:
-            self._weights[key] = _mix(torch.arange(1, rows.shape[1] + 1, device=rows.device) * STEP) | 1
-        sums = (rows * self._weights[key]).sum(dim=1)
-        return _mix(sums + LEFT).sum(), _mix(sums ^ RIGHT).sum()
+        width = rows.shape[1]
+        place = (width, getattr(rows, "device", None))
+        if place not in self._weights:
+            numbers = torch.arange(1, width + 1, device=getattr(rows, "device", "cpu"))
+            weights = _mix(numbers * SECOND) | 1
+            self._weights[place] = weights.numpy() if isinstance(rows, np.ndarray) else weights
+        return _mix((rows * self._weights[place]).sum(1)).sum()
 
 
-def _mix(values: Tensor) -> Tensor:
+def _mix(values: Array) -> Array:
     """Scatter the bits of 64-bit integers."""
-    values = (values ^ (values >> 31)) * RIGHT
-    values = (values ^ (values >> 29)) * STEP
+    values = (values ^ (values >> 31)) * FIRST
+    values = (values ^ (values >> 29)) * SECOND
     return values ^ (values >> 32)
+
+
+def _array(values: Tensor) -> Array:
+    """On the host the same numbers for numpy, whose small operations take less time; on a device as they are."""
+    return values.numpy() if values.device.type == "cpu" else values
 
 
 def _parts(batch: object) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -29,12 +30,12 @@ class GlooPeers:
 
     def sum(self, values: Sequence[int]) -> Sums:
         """Begin a sum of int64 over all ranks."""
-        tensor = torch.tensor(values, dtype=torch.int64)
-        work = dist.all_reduce(tensor, group=self._group, async_op=True)
+        numbers = np.array(values, dtype=np.int64)  # quicker than a tensor of so few
+        work = self._group.allreduce([torch.from_numpy(numbers)])
 
         def wait() -> list[int]:
             work.wait()
-            sums: list[int] = tensor.tolist()
+            sums: list[int] = numbers.tolist()
             return sums
 
         return Sums(wait, work.is_completed)

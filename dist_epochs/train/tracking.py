@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import netrc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 from uuid import uuid4
 
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.counters import AXES
+from dist_epochs.runtime.wandb_login import logged_in
 
 __all__ = ["Tracker", "prepare_wandb"]
 
@@ -31,7 +30,7 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
         raise InputError("tracking.wandb is set and wandb is not installed: `pip install wandb`, or remove tracking")
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_INIT_TIMEOUT", "20")
-    if "WANDB_MODE" not in os.environ and not _logged_in():
+    if "WANDB_MODE" not in os.environ and not logged_in():
         os.environ["WANDB_MODE"] = "offline"
         say("wandb: not logged in, so the run is written offline into its directory; `wandb sync` sends it later")
 
@@ -42,16 +41,6 @@ def _forget_connection(accelerator: Accelerator) -> None:
 
     accelerator.trackers.clear()
     wandb.teardown()
-
-
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        return netrc.netrc().authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
 
 
 class Tracker:

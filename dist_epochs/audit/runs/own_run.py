@@ -102,7 +102,11 @@ def _overlaps(segments: list[Mapping[str, Any]]) -> Iterator[Span]:
 
 def _notes(data: Mapping[str, Any], plan: Mapping[str, Any] | None) -> Iterator[str]:
     if plan is None:
-        yield "There is no plan.json beside this ledger, so only what is claimed can be held against it."
+        yield "There is no plan beside this ledger, so only what is claimed can be held against it."
+    reported, epochs = data["reported"], data["epochs"]["samples"]
+    if reported is not None and epochs is not None:
+        yield f"Epoch {reported['epoch']:.4g} by {reported['by']}; {epochs:.4g} were trained."
+    yield from (f"{one['rule']}: {one['message']}." for one in data["warnings"])
     for name in ("skipped", "replayed", "unfinished"):
         if count := data["steps"][name]:
             yield f"{count:,} steps were {name}; they are not among the applied ones."

@@ -18,7 +18,7 @@ class Step:
 @pytest.fixture
 def book(tmp_path):
     def write(steps, planned=None, status="finished", **changes):
-        ledger = Ledger(tmp_path / "ledger.jsonl")
+        ledger = Ledger(tmp_path)
         for _ in ledger.watch([Step(step) for step in range(steps)]):
             ledger.step()
         ledger.close(status)
