@@ -11,10 +11,12 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dist_epochs.errors import InputError
+from dist_epochs.integrations.announcement import announcement
 from dist_epochs.ledger.books import Books
+from dist_epochs.ledger.loader import loader_facts
 from dist_epochs.ledger.loop import LoopCounter
 from dist_epochs.ledger.mirror import Mirror
-from dist_epochs.ledger.opening import Opened, open_run, peers_of
+from dist_epochs.ledger.opening import Opened, open_run, peers_of, say, topology_of
 from dist_epochs.runtime.peers import Peers
 
 __all__ = ["LedgerCallback"]
@@ -68,6 +70,8 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         )  # fmt: skip
         books = Books(self._out, opened.totals, writes=peers.rank == 0)
         self._run = _Run(opened, books, peers, args, train_dataloader, model)
+        if peers.rank == 0:
+            _announce(opened, peers, args, state, train_dataloader)
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
@@ -188,6 +192,23 @@ class _Run:
                 self._mirror.show(self._counter.observer.counters())
             self._books.close(status)
         self._opened.release()
+
+
+def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: TrainerState, loader: Any) -> None:
+    """Say what is going to happen."""
+    ranks = topology_of(peers, getattr(args, "parallelism_config", None)).groups
+    facts = loader_facts(loader, ranks)
+    line = announcement(
+        steps=state.max_steps,
+        per_device=facts.per_device or args.per_device_train_batch_size,
+        ranks=ranks,
+        accumulation=args.gradient_accumulation_steps,
+        samples=opened.data.samples if opened.data else facts.samples,
+        loader=facts,
+    )
+    if opened.from_step:
+        line = f"going on after step {opened.from_step:,} of {state.max_steps:,}; from the start it would be {line}"
+    say(f"dist_epochs: {line}")
 
 
 def _length(loader: Any) -> int | None:

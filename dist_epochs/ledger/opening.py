@@ -26,7 +26,7 @@ from dist_epochs.ledger.remarks import read_remarks
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.runtime.peers import Alone, Peers, on_first
 
-__all__ = ["Data", "Opened", "open_run", "peers_of", "topology_of"]
+__all__ = ["Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
 
 PATIENCE = 24 * 3600.0
 """Seconds that a sum may take: ranks wait for each other in the loop itself, where it decides for how long."""
@@ -96,7 +96,7 @@ class Opened:
         batches = BatchCounter()
         batches.look(first)
         seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
-        observer = Observer(books, seen, _say)
+        observer = Observer(books, seen, say)
         observer.begin({**_segment_facts(peers, topology, seen, settings), "counted": list(batches.units)})
         data = self.data
         if data is None and facts.samples is not None:
@@ -229,5 +229,6 @@ def _segment_facts(peers: Peers, topology: Topology, seen: Observed, settings: A
     return {name: value for name, value in facts.items() if value is not None} | {"versions": versions}
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line beside a progress bar."""
     print(line, file=sys.stderr, flush=True)

@@ -282,6 +282,7 @@ def test_the_window_that_leaks_into_the_next_pass(loops):
     left.check()
     assert f"{left.said['epoch']:.2f}" == "14.07"
     assert (left.books["micro_steps"], left.epochs) == (148, Fraction(148, 10))
+    assert left.errors.count("dist_epochs: 30 steps of 40 samples (1 rank × 10 per device × 4 accumulation)") == 1
     assert "step 3 was taken with 6 micro-batches, and the accumulation is 4" in left.warnings["long-window"]
     windows = [
         entry["micro_steps"]
@@ -339,6 +340,8 @@ def test_map_style_data(loops, name, ranks, job, steps, micro_steps, samples):
     )
     assert left.epochs == Fraction(samples, job["samples"])
     assert left.said["epoch"] == job["arguments"]["num_train_epochs"]
+    announced = f"over {job['samples']:,} samples: {float(left.epochs):.4g} epochs"
+    assert left.errors.count(announced) == 1, "what is said before is what comes"
     assert ("reported-epoch" in left.warnings) == (left.epochs != left.said["epoch"])
 
 

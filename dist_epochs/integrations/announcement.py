@@ -1,0 +1,54 @@
+"""What the HF Trainer is about to do, in a line before it does it."""
+
+from __future__ import annotations
+
+from dist_epochs.errors import InputError
+from dist_epochs.ledger.loader import LoaderFacts
+from dist_epochs.pages import rule_name
+from dist_epochs.plan.like.registry import find
+from dist_epochs.plan.like.setting import Setting
+
+__all__ = ["announcement"]
+
+
+def announcement(
+    *, steps: int, per_device: int, ranks: int, accumulation: int, samples: int | None, loader: LoaderFacts
+) -> str:
+    """Steps, samples and epochs of the run that begins, and what the Trainer will call them.
+
+    Args:
+        steps: Optimizer steps of the run.
+        per_device: Samples of a micro-batch, on one rank.
+        ranks: That see different data.
+        accumulation: Micro-steps of a step.
+        samples: Of one pass over the data; None if not known yet.
+        loader: How the samples are dealt out.
+
+    Examples:
+        >>> stream = LoaderFacts(is_stream=True)
+        >>> print(announcement(steps=30, per_device=10, ranks=1, accumulation=4, samples=100, loader=stream))
+        30 steps of 40 samples (1 rank × 10 per device × 4 accumulation) over 100 samples: 14.8 epochs, and the Trainer will say 14.07 (stream-epoch, leaked-window)
+    """  # noqa: E501
+    layout = f"{ranks} rank{'s' * (ranks > 1)} × {per_device} per device × {accumulation} accumulation"
+    batch = f"{steps:,} steps of {ranks * per_device * accumulation:,} samples ({layout})"
+    if samples is None:
+        return f"{batch}; how many samples a pass has is learned in the first one"
+    setting = Setting(
+        samples=samples,
+        per_device=per_device,
+        data_parallel_size=ranks,
+        gradient_accumulation=accumulation,
+        steps=steps,
+        uneven="drop" if loader.uneven == "drop" else None,
+    )
+    version = find("transformers-streaming" if loader.is_stream else "transformers").version
+    try:
+        run = version.run(setting)
+    except InputError as error:  # it will fail, or never step: better said now
+        return f"{batch} over {samples:,} samples: {error}"
+    said, true = run.reported.epoch, run.truth.epochs
+    plan = f"{batch} over {samples:,} samples: {float(true):.4g} epochs"
+    if said is None or said == true:
+        return plan
+    causes = ", ".join(rule_name(rule) for rule in version.causes if rule(run))
+    return f"{plan}, and the Trainer will say {float(said):.4g} ({causes})"
