@@ -73,7 +73,7 @@ def _pages() -> dict[str, str]:
 
     A rule for loops that has one for plans beside it says so, and has no page of its own.
     """
-    from dist_epochs.ledger import rules as loops
+    from dist_epochs.ledger.loops import rules as loops
     from dist_epochs.pages import pages
     from dist_epochs.plan import rules as plans
     from dist_epochs.plan.launching import rules as launches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dist_epochs.errors import InputError
-from dist_epochs.ledger.loader import LoaderFacts
+from dist_epochs.ledger.loops.loader import LoaderFacts
 from dist_epochs.pages import rule_name
 from dist_epochs.plan.like.registry import find
 from dist_epochs.plan.like.setting import Setting

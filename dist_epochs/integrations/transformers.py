@@ -13,10 +13,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from dist_epochs.errors import InputError
 from dist_epochs.integrations.announcement import announcement
 from dist_epochs.ledger.books import Books
-from dist_epochs.ledger.loader import loader_facts
-from dist_epochs.ledger.loop import LoopCounter
-from dist_epochs.ledger.mirror import Mirror
-from dist_epochs.ledger.opening import Opened, open_run, peers_of, say, topology_of
+from dist_epochs.ledger.loops.counter import LoopCounter
+from dist_epochs.ledger.loops.loader import loader_facts
+from dist_epochs.ledger.loops.mirror import Mirror
+from dist_epochs.ledger.loops.opening import Opened, open_run, peers_of, say, topology_of
 from dist_epochs.runtime.peers import Peers
 
 __all__ = ["LedgerCallback"]

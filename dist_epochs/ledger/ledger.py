@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dist_epochs.ledger.books import Books
-from dist_epochs.ledger.loop import LoopCounter
-from dist_epochs.ledger.mirror import Mirror
-from dist_epochs.ledger.opening import Opened, open_run, peers_of
+from dist_epochs.ledger.loops.counter import LoopCounter
+from dist_epochs.ledger.loops.mirror import Mirror
+from dist_epochs.ledger.loops.opening import Opened, open_run, peers_of
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.windows import Drawn, WindowCounter
 
@@ -182,8 +182,8 @@ class Ledger:
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Write how the segment ended: `finished`, `stopped` or `failed`. A plain loop need not call this."""
         if self._loop is not None:
-            settled = self._loop.finish(PATIENCE)
-            if not settled:
+            settled = self._loop.finish(SHORT if status == "failed" else PATIENCE)
+            if not settled and status == "finished":
                 status, reason = "stopped", reason or "the last steps are not booked: other ranks took fewer"
             self._mirror.show(self.counters())
             self._loop = None
@@ -215,5 +215,8 @@ class Ledger:
 
     def _at_exit(self) -> None:
         """The program ends without a word."""
-        failed = getattr(sys, "last_value", None) is not None
-        self.close("failed" if failed else "finished", repr(sys.last_value)[:500] if failed else None)
+        error = getattr(sys, "last_value", None)
+        if error is None:
+            self.close()
+        else:
+            self.close("stopped" if isinstance(error, KeyboardInterrupt) else "failed", repr(error)[:500])

@@ -9,8 +9,8 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.books import Books
 from dist_epochs.ledger.counters import counters
-from dist_epochs.ledger.observed import Observed, Schedule, end_of
-from dist_epochs.ledger.rules import RULES
+from dist_epochs.ledger.loops.observed import Observed, Schedule, end_of
+from dist_epochs.ledger.loops.rules import RULES
 from dist_epochs.pages import rule_name
 
 __all__ = ["Observer"]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from dist_epochs.ledger.loader import LoaderFacts
-from dist_epochs.ledger.observed import Observed, Schedule, advanced, end_of
-from dist_epochs.ledger.rules import RULES
+from dist_epochs.ledger.loops.loader import LoaderFacts
+from dist_epochs.ledger.loops.observed import Observed, Schedule, advanced, end_of
+from dist_epochs.ledger.loops.rules import RULES
 from dist_epochs.pages import pages, rule_name
 
 MAP = LoaderFacts(

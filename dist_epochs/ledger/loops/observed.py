@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from dist_epochs.ledger.loader import LoaderFacts
+from dist_epochs.ledger.loops.loader import LoaderFacts
 
 __all__ = ["Observed", "Schedule", "advanced", "end_of"]
 

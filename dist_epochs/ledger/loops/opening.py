@@ -17,12 +17,12 @@ from dist_epochs import __version__
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.books import NAME, Books
 from dist_epochs.ledger.held import held
-from dist_epochs.ledger.loader import loader_facts
-from dist_epochs.ledger.loop import LoopCounter, Topology
-from dist_epochs.ledger.observed import Observed
-from dist_epochs.ledger.observer import Observer
+from dist_epochs.ledger.loops.counter import LoopCounter, Topology
+from dist_epochs.ledger.loops.loader import loader_facts
+from dist_epochs.ledger.loops.observed import Observed
+from dist_epochs.ledger.loops.observer import Observer
+from dist_epochs.ledger.loops.remarks import read_remarks
 from dist_epochs.ledger.reading import read_totals
-from dist_epochs.ledger.remarks import read_remarks
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.runtime.peers import Alone, Peers, on_first
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from dist_epochs.ledger.observed import Observed
+from dist_epochs.ledger.loops.observed import Observed
 
 __all__ = ["RULES", "Rule"]
 
@@ -36,7 +36,7 @@ def scheduler_times_processes(seen: Observed) -> str | None:
     if schedule is None or schedule.steps < SETTLED or schedule.factor <= 1:
         return None
     factor = schedule.factor
-    causes = {seen.processes: "once per process", seen.accumulation or 0: "once per micro-batch"}
+    causes = {seen.accumulation or 0: "once per micro-batch", seen.processes: "once per process"}
     why = f" ({causes[int(factor)]})" if factor.denominator == 1 and int(factor) in causes else ""
     pace = f"the scheduler advances {_number(factor)} times per step{why}"
     if schedule.ends_at is None:

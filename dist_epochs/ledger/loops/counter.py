@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.counts import Counts
-from dist_epochs.ledger.observed import advanced
-from dist_epochs.ledger.observer import Observer
+from dist_epochs.ledger.loops.observed import advanced
+from dist_epochs.ledger.loops.observer import Observer
 from dist_epochs.runtime.peers import Peers, Sums
 
 if TYPE_CHECKING:

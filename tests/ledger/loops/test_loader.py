@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, Subset
 
-from dist_epochs.ledger.loader import LoaderFacts, loader_facts
+from dist_epochs.ledger.loops.loader import LoaderFacts, loader_facts
 
 
 class Numbers(IterableDataset):

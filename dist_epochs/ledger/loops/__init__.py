@@ -1,0 +1,1 @@
+"""Other people's loops: their batches counted, booked and looked at."""
