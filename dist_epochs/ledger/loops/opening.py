@@ -178,7 +178,7 @@ def _check_launch(peers: Peers) -> None:
 
 def _behind(path: Path, from_step: int | None) -> tuple[Totals, Data | None]:
     """What an earlier program left, up to a step."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         if from_step:
             raise InputError(f"{path}: no ledger there, and from_step is {from_step}: nothing is behind this run")
         return Totals(), None
@@ -206,7 +206,8 @@ def _stated(samples: int | None, store: str | Path | None) -> Data | None:
     path = path / "manifest.json" if path.is_dir() else path
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        documents, tokens = int(manifest["documents"]), int(manifest["tokens"])
+        drawn = [source for source in manifest["sources"] if not source["held_out"]]
+        documents, tokens = (sum(int(source[unit]) for source in drawn) for unit in ("documents", "tokens"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; a store has a manifest.json (`dist-epochs tokenize`)") from None
     except (ValueError, KeyError, TypeError) as error:
