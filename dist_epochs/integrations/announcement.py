@@ -33,6 +33,8 @@ def announcement(
     batch = f"{steps:,} steps of {ranks * per_device * accumulation:,} samples ({layout})"
     if samples is None:
         return f"{batch}; how many samples a pass has is learned in the first one"
+    if loader.uneven == "keep":
+        return f"{batch} over {samples:,} samples"
     setting = Setting(
         samples=samples,
         per_device=per_device,

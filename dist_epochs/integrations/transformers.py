@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,8 @@ __all__ = ["LedgerCallback"]
 
 TRAINER = "the HF Trainer"
 
-PATIENCE = 30.0
-"""Seconds to wait for the counts of other ranks before a log, a checkpoint and the end."""
+SHORT, PATIENCE = 2.0, 30.0
+"""Seconds to wait for the counts of other ranks: where all is over, and before a log, a checkpoint and the end."""
 
 
 class LedgerCallback(TrainerCallback):  # type: ignore[misc]
@@ -64,9 +67,13 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
             InputError: As `Ledger`; and where one process trains on several GPUs, or a sample is split over ranks.
         """
         _check(args)
+        again = self._run is not None  # a batch size that was too large, or a notebook that interrupted the last call
+        if self._run is not None:
+            self._run.close("failed", "training began again")
         peers = peers_of(None)
+        from_step = state.global_step if again or state.global_step else None
         opened = open_run(
-            self._out, peers, samples=self._samples, store=self._store, from_step=state.global_step or None
+            self._out, peers, samples=self._samples, store=self._store, from_step=from_step
         )  # fmt: skip
         books = Books(self._out, opened.totals, writes=peers.rank == 0)
         self._run = _Run(opened, books, peers, args, train_dataloader, model)
@@ -129,11 +136,12 @@ class _Run:
         self._counter: LoopCounter | None = None
         self._heard = False
         self._in_pass = 0
+        atexit.register(self._at_exit)
         self._hook = model.register_forward_pre_hook(torch.compiler.disable(self._listen), with_kwargs=True)
 
     def _listen(self, model: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         """The first forward pass of a micro-step has the batch; others of the same (or of an evaluation) have not."""
-        if self._heard or not model.training:
+        if self._heard or not model.training or not torch.is_grad_enabled():
             return
         batch = named or inputs
         if self._counter is None:
@@ -183,15 +191,22 @@ class _Run:
             reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
             self._mirror.show(self.counter.observer.counters() | reported)
 
-    def close(self, status: str) -> None:
+    def close(self, status: str, reason: str | None = None) -> None:
         """Write how the segment ended."""
+        atexit.unregister(self._at_exit)
         self._hook.remove()
         if self._counter is not None:
-            self._counter.finish(PATIENCE)
+            self._counter.finish(SHORT if status == "failed" else PATIENCE)
             if self._peers.rank == 0:
                 self._mirror.show(self._counter.observer.counters())
-            self._books.close(status)
+            with suppress(OSError):
+                self._books.close(status, reason)
         self._opened.release()
+
+    def _at_exit(self) -> None:
+        """The program ends in the middle of training."""
+        error = getattr(sys, "last_value", None)
+        self.close("failed", repr(error)[:500] if error is not None else "the program ended")
 
 
 def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: TrainerState, loader: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dist_epochs.ledger.books import Books
 from dist_epochs.ledger.loops.counter import LoopCounter
+from dist_epochs.ledger.loops.loader import loader_facts
 from dist_epochs.ledger.loops.mirror import Mirror
 from dist_epochs.ledger.loops.opening import Opened, open_run, peers_of
 from dist_epochs.ledger.totals import Totals
@@ -25,6 +27,33 @@ MIRROR_EVERY = 10
 
 SHORT, PATIENCE = 2.0, 30.0
 """Seconds to wait for other ranks: at the end of a pass, where the rest is booked later; and where it counts."""
+
+
+class Watched(Iterator[Batch]):
+    """Batches that are counted on their way; as long as what they come from.
+
+    Args:
+        batches: With their counting.
+        source: Where they come from.
+    """
+
+    def __init__(self, batches: Iterator[Batch], source: object) -> None:
+        self._batches, self._source = batches, source
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._source)  # type: ignore[arg-type]  # a TypeError where it has none, as len() does
+
+
+def iter_and_drop(batches: list[Batch]) -> Iterator[Batch]:
+    """Batches that nothing holds on to: they may be on a device."""
+    while batches:
+        yield batches.pop(0)
 
 
 class Ledger:
@@ -82,10 +111,13 @@ class Ledger:
         self._accelerator = ranks if hasattr(ranks, "gradient_state") else None
         self._loop: LoopCounter | None = None
         self._opened: Opened | None = None
+        self._closed, self._error_before = False, getattr(sys, "last_value", None)
         if segment is None and totals is None:
             self._opened = open_run(Path(run), self._peers, samples=samples, store=store, from_step=from_step)
             totals = self._opened.totals
             atexit.register(self._at_exit)
+            if hasattr(ranks, "register_save_state_pre_hook"):
+                ranks.register_save_state_pre_hook(lambda models, weights, folder: self.settle())
         self._books = Books(Path(run), totals or Totals(), writes=self._peers.rank == 0)
         self._windows, self._mirror = WindowCounter(self._books, self._peers), Mirror()
         self._begun = segment is not None
@@ -119,15 +151,28 @@ class Ledger:
             checkpoint: Of windows: asked whether to save the run after a step (from 1); any rank's yes is heard by
                 all, in `drawn.checkpoint_votes`.
         """
+        return Watched(self._watch(batches, stop, checkpoint), batches)
+
+    def _watch(
+        self, batches: Iterable[Any], stop: Callable[[], bool], checkpoint: Callable[[int], bool]
+    ) -> Iterator[Any]:
+        """By what comes first: batches of a loader, or windows."""
+        if self._closed:
+            raise RuntimeError("this ledger is closed, so nothing would be counted: make another, with from_step=…")
         iterator = iter(batches)
         start = list(islice(iterator, 1))
-        rest: Iterator[Any] = chain(start, iterator)
-        if start and not hasattr(start[0], "micro_batches"):
-            yield from self._watch_loader(batches, start[0], rest)
+        if self._opened is not None and not any(hasattr(batch, "micro_batches") for batch in start):
+            loop = self._begin_loop(self._opened, batches, start[0] if start else None)
+            yield from self._watch_loader(loop, chain(iter_and_drop(start), iterator))
             return
         if not self._begun:
             self._begin({})
-        yield from self._windows.watch(rest, stop, checkpoint)
+        yield from self._windows.watch(chain(start, iterator), stop, checkpoint)
+
+    def discard(self) -> None:
+        """The batches since the last step of a plain loop are trained by none: leave them out."""
+        if self._loop is not None:
+            self._loop.discard()
 
     def step(self, optimizer: object = None, scheduler: object = None, *, applied: bool | None = None) -> None:
         """Book the step under way.
@@ -138,6 +183,8 @@ class Ledger:
             applied: Whether the update was applied; without it, what optimizer or accelerator say, else yes.
         """
         if self._loop is None:
+            if self._closed:
+                raise RuntimeError("this ledger is closed, so the step would not be counted")
             self._windows.step(self.drawn, applied=applied is not False)
             return
         accelerator = self._accelerator
@@ -157,7 +204,10 @@ class Ledger:
         return {} if self._loop is None or self._peers.rank else self._loop.observer.counters()
 
     def settle(self) -> None:
-        """Wait until every step of a plain loop is booked. Every rank calls this, before a checkpoint is saved."""
+        """Wait until every step of a plain loop is booked. Every rank calls this, before a checkpoint is saved.
+
+        `accelerator.save_state` does it by itself.
+        """
         if self._loop is not None:
             self._loop.settle(PATIENCE)
             self._books.make_durable()
@@ -187,8 +237,10 @@ class Ledger:
                 status, reason = "stopped", reason or "the last steps are not booked: other ranks took fewer"
             self._mirror.show(self.counters())
             self._loop = None
+        self._closed = True
         if self._begun:
-            self._books.close(status, reason)
+            with suppress(OSError):
+                self._books.close(status, reason)
         if self._opened is not None:
             self._opened.release()
             atexit.unregister(self._at_exit)
@@ -197,26 +249,31 @@ class Ledger:
         self._begun = True
         self._books.segment(facts)
 
-    def _watch_loader(self, loader: Iterable[Batch], first: Batch, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """One pass of a plain loop."""
-        assert self._opened is not None, "a run of the trainer has windows"
+    def _begin_loop(self, opened: Opened, loader: object, first: object) -> LoopCounter:
+        """The counter of a plain loop, begun with its first batch."""
         if self._loop is None:
-            self._loop = self._opened.begin_loop(self._books, self._peers, loader, first, self._accelerator)
+            self._loop = opened.begin_loop(self._books, self._peers, loader, first, self._accelerator)
             self._begun = True
+        else:
+            self._loop.observer.compare(loader_facts(loader, self._loop.observer.seen.ranks))
+        return self._loop
+
+    def _watch_loader(self, loop: LoopCounter, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """One pass of a plain loop."""
         try:
             for batch in batches:
-                self._loop.add(batch)
+                loop.add(batch)
                 yield batch
         except GeneratorExit:  # the loop was left; what it did is booked while the other ranks are still there
-            self._loop.settle(SHORT)
+            loop.settle(SHORT)
             raise
-        self._loop.end_pass()
-        self._loop.settle(SHORT)
+        loop.end_pass()
+        loop.settle(SHORT)
 
     def _at_exit(self) -> None:
         """The program ends without a word."""
         error = getattr(sys, "last_value", None)
-        if error is None:
+        if error is None or error is self._error_before:
             self.close()
         else:
             self.close("stopped" if isinstance(error, KeyboardInterrupt) else "failed", repr(error)[:500])

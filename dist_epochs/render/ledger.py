@@ -34,7 +34,7 @@ def ledger_text(result: Reconciliation, title: str) -> str:
 def _segments(result: Reconciliation) -> Iterator[str]:
     for index, segment in enumerate(result.totals.segments):
         facts = segment.facts
-        where = f", {facts['world_size']} × {facts['device']}" if "world_size" in facts else ""
+        where = f", {facts['world_size']} × {facts.get('device', 'device')}" if "world_size" in facts else ""
         why = f" ({segment.reason})" if segment.reason else ""
         status = "no end recorded: still running, or killed" if segment.status == "no end" else segment.status
         yield f"segment {index}: steps {segment.first_step:,} to {segment.last_step:,}{where}, {status}{why}"

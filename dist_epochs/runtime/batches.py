@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,8 +21,8 @@ Array: TypeAlias = Any
 IGNORED = -100
 """Label of a position that the loss does not count, as in torch's cross entropy."""
 
-SHOWN = 1024
-"""Numbers of an image or another sample that is not text, that tell it from others."""
+SHOWN = 12
+"""Along each dimension, the numbers of an image or another sample that is not text, that tell it from others."""
 
 FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 """Odd multipliers of splitmix64, as signed 64-bit integers."""
@@ -34,7 +34,7 @@ class BatchCounts:
 
     Attributes:
         positions: Samples × length, padding included; 0 where samples have no length.
-        rest: Samples, tokens, loss tokens, first tokens among these, and a digest of 64 bits.
+        rest: Samples, tokens, loss tokens, first tokens among these, and a digest of 64 bits (0: none could be made).
     """
 
     positions: int
@@ -53,27 +53,57 @@ class Arrived:
         return self.values
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is counted of a batch.
+
+    Attributes:
+        samples: Samples, by a first dimension.
+        told: What tells a sample from others: token ids, or the largest tensor.
+        ids: Token ids, samples × positions.
+        mask: Of the same shape: 0 where padded.
+        labels: Samples × positions.
+        restarts: Positions in their samples, where one long row holds several.
+    """
+
+    samples: int
+    told: Tensor | None = None
+    ids: Tensor | None = None
+    mask: Tensor | None = None
+    labels: Tensor | None = None
+    restarts: Tensor | None = None
+
+
+NO_COUNTS = BatchCounts(0, Arrived([0] * 5))
+
+
 class BatchCounter:
     """Counts batches; a handful of small operations where the batch is, and no wait for a device.
 
     A batch is a mapping with `input_ids` (and `attention_mask`, `labels`), or any mapping, tuple or list of tensors
     whose first dimension is the samples. The digest of a sample follows from its token ids at their positions
-    (padding left out where a mask tells it), or from the first numbers of its first tensor.
+    (padding left out where a mask tells it), or from numbers spread over its largest tensor.
 
     Attributes:
         units: What can be counted, from the first batch.
+        device: Where the first batch is.
         assumes_tokens: Whether no mask tells padding, so that every position is taken for a token.
         counts_restarts: Whether batches are one long row, whose samples are told by where `position_ids` begin again.
         shifts: Whether the labels are the inputs: then the model predicts the next token, and the first of each
             sample is none of the loss's. None before the first batch, or without labels.
     """
 
+    nothing = NO_COUNTS
+    """The counts of a batch that could not be counted."""
+
     def __init__(self) -> None:
         self.units: tuple[str, ...] = ()
+        self.device = "cpu"
         self.assumes_tokens = False
         self.counts_restarts = False
+        self._second_is_mask = False
         self._equal: HostCopy | None = None
-        self._weights: dict[tuple[int, object], Array] = {}
+        self._weights: dict[object, Array] = {}
 
     @property
     def shifts(self) -> bool | None:
@@ -81,91 +111,114 @@ class BatchCounter:
         return None if self._equal is None else bool(self._equal.read()[0])
 
     def look(self, batch: object) -> None:
-        """See what the batches of this loader tell, from the first of them.
+        """See what the batches of this loader tell, from the first of them. May wait for a device, once.
 
         Raises:
             InputError: As `count`.
         """
-        first, mask, labels, restarts = _parts(batch)
-        text = _is_text(first)
-        self.assumes_tokens, self.counts_restarts = text and mask is None, restarts is not None
-        self.units = ("samples", *(("positions", "tokens") if text else ()))
+        self._second_is_mask = _is_mask(_tensors(batch)) if not isinstance(batch, Mapping) else False
+        parts = self._parts(batch)
+        ids, labels = parts.ids, parts.labels
+        self.device = parts.told.device.type if parts.told is not None else "cpu"
+        self.assumes_tokens = ids is not None and parts.mask is None
+        self.counts_restarts = parts.restarts is not None
+        self.units = ("samples", *(("positions", "tokens") if ids is not None else ()))
         if labels is not None:
             self.units += ("loss_tokens",)
-        if labels is not None and labels.shape == first.shape:
-            same = ((labels == first) | (labels == IGNORED)).all()
+        if labels is not None and ids is not None and labels.shape == ids.shape:
+            same = ((labels == ids) | (labels == IGNORED)).all()
             self._equal = HostCopy(same.to(torch.int64).reshape(1))
 
     def count(self, batch: object) -> BatchCounts:
         """Begin to count a batch.
 
         Raises:
-            InputError: If it holds no tensor whose first dimension could be samples.
+            InputError: If nothing in it tells how many samples it holds.
         """
-        first, *parts = _parts(batch)
-        positions = first.numel() if _is_text(first) else 0
-        mask, labels, restarts = (None if part is None else _array(part) for part in parts)
-        rows = _array(_numbers(first))
-        samples = len(first) if restarts is None else (restarts == 0).sum()
+        parts = self._parts(batch)
+        if parts.told is None or not parts.samples:
+            return BatchCounts(0, Arrived([parts.samples, 0, 0, 0, 0]))
+        positions = 0 if parts.ids is None else parts.ids.numel()
+        mask = None if parts.mask is None else _array(parts.mask) != 0
+        samples = parts.samples if parts.restarts is None else (_array(parts.restarts) == 0).sum()
         tokens = positions if mask is None else mask.sum()
         loss_tokens, first_tokens = 0, 0
-        if labels is not None:
-            counted = labels != IGNORED
+        if parts.labels is not None:
+            counted = _array(parts.labels) != IGNORED
             loss_tokens, first_tokens = counted.sum(), counted[:, 0].sum()
+        rows = _array(_numbers(parts.told))
         values = [samples, tokens, loss_tokens, first_tokens, self._digest(rows, mask)]
         if isinstance(rows, np.ndarray):
             return BatchCounts(positions, Arrived([int(value) for value in values]))
-        on_device = [torch.as_tensor(value, device=first.device) for value in values]  # plain numbers go without a wait
-        return BatchCounts(positions, HostCopy(torch.stack(on_device)))
+        return BatchCounts(positions, HostCopy(torch.stack([_on(rows.device, value) for value in values])))
 
     def _digest(self, rows: Array, mask: Array | None) -> Array:
         """The wrapping sum over the samples of a hash of each."""
         if mask is not None and mask.shape == rows.shape:
             rows = rows * mask
-        width = rows.shape[1]
-        place = (width, getattr(rows, "device", None))
-        if place not in self._weights:
-            numbers = torch.arange(1, width + 1, device=getattr(rows, "device", "cpu"))
-            weights = _mix(numbers * SECOND) | 1
-            self._weights[place] = weights.numpy() if isinstance(rows, np.ndarray) else weights
-        return _mix((rows * self._weights[place]).sum(1)).sum()
+        width, place = rows.shape[1], getattr(rows, "device", "cpu")
+        if place not in self._weights or len(self._weights[place]) < width:
+            numbers = torch.arange(1, 2 * width + 1, device=place)
+            self._weights[place] = _mix(numbers * SECOND) | 1
+            if isinstance(rows, np.ndarray):
+                self._weights[place] = self._weights[place].numpy()
+        return _mix((rows * self._weights[place][:width]).sum(1)).sum()
+
+    def _parts(self, batch: object) -> _Parts:
+        """Find what is to be counted."""
+        if isinstance(batch, Sequence) and batch and isinstance(batch[0], Mapping):
+            batch = batch[0]  # (inputs, target)
+        tensors = list(_tensors(batch))
+        if isinstance(batch, Mapping) and isinstance(batch.get("input_ids"), Tensor) and batch["input_ids"].dim():
+            return _text(batch, batch["input_ids"])
+        if not tensors:
+            return _Parts(_length(batch))
+        if not isinstance(batch, Mapping) and _is_text(tensors[0]):
+            second = tensors[1] if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
+            named = {} if second is None else {"attention_mask" if self._second_is_mask else "labels": second}
+            return _text(named, tensors[0])
+        told = max(tensors, key=Tensor.numel)
+        return _Parts(len(told), told=told)
 
 
-def _mix(values: Array) -> Array:
-    """Scatter the bits of 64-bit integers."""
-    values = (values ^ (values >> 31)) * FIRST
-    values = (values ^ (values >> 29)) * SECOND
-    return values ^ (values >> 32)
+def _text(named: Mapping[str, Any], ids: Tensor) -> _Parts:
+    """A batch of token ids."""
+    if not _is_text(ids):
+        return _Parts(len(ids), told=ids)
+    mask, labels = named.get("attention_mask"), named.get("shift_labels", named.get("labels"))
+    mask = mask if isinstance(mask, Tensor) and mask.shape == ids.shape else None
+    labels = labels if isinstance(labels, Tensor) and _is_text(labels) and len(labels) == len(ids) else None
+    places = named.get("position_ids")
+    one_row = mask is None and len(ids) == 1 and isinstance(places, Tensor) and places.shape == ids.shape
+    return _Parts(len(ids), told=ids, ids=ids, mask=mask, labels=labels, restarts=places if one_row else None)
 
 
-def _array(values: Tensor) -> Array:
-    """On the host the same numbers for numpy, whose small operations take less time; on a device as they are."""
-    return values.numpy() if values.device.type == "cpu" else values
+def _tensors(batch: object) -> Iterator[Tensor]:
+    """Dense tensors of a batch that have a first dimension."""
+    values = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else [batch]
+    for value in values:
+        if isinstance(value, Tensor) and value.dim() and value.layout == torch.strided and not value.is_nested:
+            yield value
 
 
-def _parts(batch: object) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Inputs; attention mask and labels of each position; positions of samples that share one row."""
-    named: Mapping[str, Any] = batch if isinstance(batch, Mapping) else {}
-    values = named.values() if named else batch if isinstance(batch, tuple | list) else [batch]
-    tensors = [value for value in values if isinstance(value, Tensor) and value.dim() > 0]
-    first = named.get("input_ids", tensors[0] if tensors else None)
-    if not isinstance(first, Tensor) or first.dim() == 0:
-        raise InputError(
-            f"a batch of type {type(batch).__name__} holds no tensor whose first dimension is its samples, so nothing "
-            "can be counted. Let the loader give a mapping, a tuple or a list of tensors."
-        )
-    mask = _like(named.get("attention_mask"), first)
-    labels = named.get("shift_labels", named.get("labels"))
-    if labels is None and not named and len(tensors) > 1 and tensors[1].shape == first.shape:
-        labels = tensors[1]
-    one_row = mask is None and len(first) == 1
-    return first, mask, _like(labels, first), _like(named.get("position_ids"), first) if one_row else None
+def _length(batch: object) -> int:
+    """Samples of a batch without a tensor: the length of its first part that has one."""
+    values = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else ()
+    for value in values:
+        if isinstance(value, list | tuple):
+            return len(value)
+    raise InputError(
+        f"a batch of type {type(batch).__name__} holds no tensor and no list whose first dimension is its samples, so "
+        "nothing can be counted. Let the loader give a mapping, a tuple or a list of tensors."
+    )
 
 
-def _like(value: object, first: Tensor) -> Tensor | None:
-    """A tensor with a number for each position of the inputs, or nothing."""
-    fits = isinstance(value, Tensor) and value.dim() > 1 and _is_text(value) and len(value) == len(first)
-    return value if fits and isinstance(value, Tensor) else None
+def _is_mask(tensors: Iterator[Tensor]) -> bool:
+    """Whether the second of some tensors is 0 and 1 alone: a mask, and no labels."""
+    first, second = next(tensors, None), next(tensors, None)
+    if first is None or second is None or second.shape != first.shape or not _is_text(second):
+        return False
+    return bool(((second == 0) | (second == 1)).all())
 
 
 def _is_text(values: Tensor) -> bool:
@@ -177,8 +230,30 @@ def _numbers(values: Tensor) -> Tensor:
     """Samples × 64-bit integers that tell the samples apart."""
     if _is_text(values):
         return values.to(torch.int64)
-    flat = values.reshape(len(values), -1)[:, :SHOWN].contiguous()
-    sizes = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    for at, size in enumerate(values.shape[1:], 1):
+        values = values[(slice(None),) * at + (slice(None, None, -(-size // SHOWN) or 1),)]
+    flat = values.reshape(len(values), -1) if values.numel() else values.new_zeros((len(values), 1))
+    if flat.is_complex():
+        flat = torch.view_as_real(flat).flatten(1)
     if flat.is_floating_point():
-        flat = flat.view(sizes[flat.element_size()])
+        flat = flat.to(torch.float32).contiguous().view(torch.int32)
     return flat.to(torch.int64)
+
+
+def _mix(values: Array) -> Array:
+    """Scatter the bits of 64-bit integers."""
+    values = (values ^ (values >> 31)) * FIRST
+    values = (values ^ (values >> 29)) * SECOND
+    return values ^ (values >> 32)
+
+
+def _array(values: Tensor) -> Array:
+    """On the host the same numbers for numpy, whose small operations take less time; on a device as they are."""
+    if values.device.type != "cpu":
+        return values.detach()
+    return values.detach().numpy() if values.dtype != torch.bfloat16 else values.detach().float().numpy()
+
+
+def _on(device: torch.device, value: Array) -> Tensor:
+    """A number on a device; one that the host has is written there by a kernel, which nothing waits for."""
+    return value.to(torch.int64) if isinstance(value, Tensor) else torch.full((), value, device=device)

@@ -111,9 +111,9 @@ def test_other_batches():
     assert counts(block)["tokens"] == 8
 
 
-@pytest.mark.parametrize("batch", [{}, [], "text", {"text": ["a"]}, {"loss": torch.tensor(1.0)}, None])
+@pytest.mark.parametrize("batch", [{}, [], "text", {"size": 3}, {"loss": torch.tensor(1.0)}, None])
 def test_a_batch_without_samples_is_refused(batch):
-    with pytest.raises(InputError, match=r"holds no tensor whose first dimension is its samples"):
+    with pytest.raises(InputError, match=r"holds no tensor and no list whose first dimension is its samples"):
         BatchCounter().count(batch)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.counts import Counts
+from dist_epochs.errors import InputError
 from dist_epochs.ledger.loops.observed import advanced
 from dist_epochs.ledger.loops.observer import Observer
 from dist_epochs.runtime.peers import Peers, Sums
@@ -50,6 +51,11 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
+class _Discarded:
+    """What was drawn since the last step is trained by none."""
+
+
+@dataclass(frozen=True, slots=True)
 class _PassEnd:
     """The end of a round of this rank's loader."""
 
@@ -73,28 +79,43 @@ class LoopCounter:
     ) -> None:
         self.observer = observer
         self._counter, self._peers, self._topology, self._begun = counter, peers, topology, from_step
-        self._arriving: deque[BatchCounts | _Step | _PassEnd] = deque()
+        self._arriving: deque[BatchCounts | _Step | _PassEnd | _Discarded] = deque()
         self._sent: deque[tuple[_Step | _PassEnd, int, Sums]] = deque()
         self._open, self._micro_steps, self._pass_samples = 0, 0, 0
         self._window, self._over_ranks = NOTHING, NOTHING
         self._passed, self._pass_ends = 0, 0
 
     def add(self, batch: object) -> None:
-        """Count a batch that is about to be trained on."""
-        if not self._open:
-            self._begun += 1
-            self.observer.begin_step(self._begun)
+        """Count a batch that is about to be trained on. What cannot be counted is told, and stops nobody."""
+        if self.observer.seen.lost is not None:
+            return
+        try:
+            if not self._open:
+                self._begun += 1
+                self.observer.begin_step(self._begun)
+            counts = self._counter.count(batch)
+        except OSError as error:  # the disk of the ledger is full
+            self.observer.stop(str(error))
+            return
+        except (InputError, RuntimeError, TypeError, ValueError, IndexError) as error:
+            self.observer.seen.uncounted = str(error)
+            counts = self._counter.nothing
         self._open += 1
-        self._arriving.append(self._counter.count(batch))
+        self._arriving.append(counts)
+
+    def discard(self) -> None:
+        """Forget the batches since the last step: they are trained by none."""
+        if self._open:
+            self._arriving.append(_Discarded())
+            self._open, self._begun = 0, self._begun - 1
 
     def step(self, *, applied: bool, scheduler: object = None) -> None:
-        """End a window with its step.
-
-        Raises:
-            RuntimeError: If no batch came since the last one.
-        """
+        """End a window with its step; one without a batch is told, and counts for nothing."""
         if not self._open:
-            raise RuntimeError("a step without a batch: draw batches with `for batch in ledger.watch(loader)`")
+            if self.observer.seen.lost is None:
+                self.observer.seen.empty_steps += 1
+                self.observer.judge()
+            return
         self._open = 0
         self._arriving.append(_Step(applied, scheduler, advanced(scheduler)))
         self.settle(0)
@@ -113,7 +134,7 @@ class LoopCounter:
         while self.observer.seen.lost is None:
             try:
                 self._take_on()
-            except RuntimeError as error:  # another rank is gone; the loop will hear of it by itself, if it cares
+            except (RuntimeError, OSError) as error:  # a rank is gone, or the disk full: the loop may still go on
                 self.observer.stop(str(error))
                 return False
             if not (self._arriving or self._sent):
@@ -127,7 +148,7 @@ class LoopCounter:
         """Book what can be booked at the end of the run; as `settle`."""
         settled = self.settle(patience)
         self.observer.finish(self._open)
-        return settled
+        return settled or self.observer.seen.lost is not None
 
     def _take_on(self) -> None:
         """Take on what has arrived, in order."""
@@ -135,6 +156,8 @@ class LoopCounter:
             item = self._arriving[0]
             if isinstance(item, _Step | _PassEnd):
                 self._send(item)
+            elif isinstance(item, _Discarded):
+                self._micro_steps, self._window = 0, NOTHING
             elif item.rest.arrived:
                 self._take(item)
             else:
@@ -203,6 +226,6 @@ def _twins(shown: Sequence[int]) -> tuple[int, int] | None:
     """Two ranks with the same fingerprint."""
     first: dict[int, int] = {}
     for rank, fingerprint in enumerate(shown):
-        if first.setdefault(fingerprint, rank) != rank:
+        if fingerprint and first.setdefault(fingerprint, rank) != rank:
             return first[fingerprint], rank
     return None

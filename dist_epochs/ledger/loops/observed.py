@@ -10,6 +10,9 @@ from dist_epochs.ledger.loops.loader import LoaderFacts
 
 __all__ = ["Observed", "Schedule", "advanced", "end_of"]
 
+ENDS = {"OneCycleLR": ("total_steps",), "CosineAnnealingLR": ("T_max",), "PolynomialLR": ("total_iters",)}
+"""Where torch's schedules say their end; of others that have such a number it is the end of a warm-up."""
+
 FAR = 2**40
 """Steps beyond which no schedule is looked at."""
 
@@ -46,11 +49,16 @@ class Observed:
         samples: Samples of one pass over the data; None until they are known.
         is_learned: Whether that is what the first pass drew.
         from_step: Steps behind this segment.
-        drawn_before: Samples behind it.
+        before: Samples drawn before it.
+        in_pass: Samples drawn before it in the pass that goes on.
+        gap: Steps before it that were taken and not booked.
+        changed: Whether it runs on another number of ranks, or another batch, than the one before.
         step: The last step that was booked, from 1.
-        micro_steps: Its micro-steps on rank 0.
+        windows: Sizes of windows on rank 0, in micro-steps, and the first step of each.
+        knows_windows: Whether `accumulation` can be relied on: told to be above 1, or seen twice in a row.
         is_uneven: Whether the ranks differ in micro-steps.
-        twins: Two ranks that drew the same samples.
+        twins: Two ranks that drew the same samples, last.
+        twin_steps: Steps in which there were any.
         schedule: The learning rate.
         passes: Passes that ended.
         pass_samples: What the last of them drew, over all ranks.
@@ -61,6 +69,9 @@ class Observed:
         reported: What the loop itself says.
         reporter: Who says it.
         unstepped: Micro-batches that were drawn and never stepped, at the end.
+        uncounted: What was wrong with a batch that could not be counted.
+        empty_steps: Steps that were said to be taken without a batch.
+        other_size: Samples of other data that was watched too.
         lost: Why other ranks can no longer be asked what they drew.
     """
 
@@ -71,11 +82,16 @@ class Observed:
     samples: int | None = None
     is_learned: bool = False
     from_step: int = 0
-    drawn_before: int = 0
+    before: int = 0
+    in_pass: int = 0
+    gap: int = 0
+    changed: bool = False
     step: int = 0
-    micro_steps: int = 0
+    windows: dict[int, int] = field(default_factory=dict)
+    knows_windows: bool = False
     is_uneven: bool = False
     twins: tuple[int, int] | None = None
+    twin_steps: int = 0
     schedule: Schedule | None = None
     passes: int = 0
     pass_samples: int = 0
@@ -86,6 +102,9 @@ class Observed:
     reported: float | None = None
     reporter: str = "the loop"
     unstepped: int = 0
+    uncounted: str | None = None
+    empty_steps: int = 0
+    other_size: int | None = None
     lost: str | None = None
 
 
@@ -102,7 +121,7 @@ def advanced(scheduler: object) -> int | None:
 def end_of(scheduler: object) -> int | None:
     """The advance at which a schedule has reached its end, from what it was told, or where its factor becomes 0."""
     inner = getattr(scheduler, "scheduler", scheduler)
-    for name in ("total_steps", "T_max", "total_iters"):
+    for name in ENDS.get(type(inner).__name__, ()):
         told = getattr(inner, name, None)
         if isinstance(told, int):
             return told

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.books import Books
 from dist_epochs.ledger.counters import counters
+from dist_epochs.ledger.loops.loader import LoaderFacts
 from dist_epochs.ledger.loops.observed import Observed, Schedule, end_of
 from dist_epochs.ledger.loops.rules import RULES
 from dist_epochs.pages import rule_name
@@ -39,6 +41,7 @@ class Observer:
         self._books, self._say = books, say
         self._tokens: int | None = None
         self._schedule_began: tuple[int, int] | None = None
+        self._size_before = 0
         self._said: set[str] = set()
         seen.step = seen.from_step
 
@@ -90,25 +93,41 @@ class Observer:
             twins: Two ranks that drew the same samples.
         """
         seen = self.seen
-        seen.step, seen.micro_steps = seen.step + 1, micro_steps
-        seen.twins = seen.twins or twins
+        seen.step += 1
+        self._measure(micro_steps)
+        if twins is not None:
+            seen.twins, seen.twin_steps = twins, seen.twin_steps + 1
         if not applied and seen.skipped is None:
             seen.skipped = seen.step
         self._books.book(seen.step, micro_steps, {DATA: counts}, applied=applied, positions=positions)
         self._follow(scheduler, advanced)
-        partial = seen.accumulation not in (None, micro_steps)
-        if partial or twins or not applied or seen.is_uneven or seen.step - seen.from_step <= EARLY:
+        if (
+            seen.accumulation != micro_steps
+            or twins
+            or not applied
+            or seen.is_uneven
+            or seen.step - seen.from_step <= EARLY
+        ):
             self.judge()
+
+    def _measure(self, micro_steps: int) -> None:
+        """Keep the sizes of windows; two alike in a row are the accumulation of a loop that does not tell it."""
+        seen = self.seen
+        seen.windows.setdefault(micro_steps, seen.step)
+        if not seen.knows_windows and micro_steps == self._size_before:
+            seen.accumulation, seen.knows_windows = micro_steps, True
+        self._size_before = micro_steps
 
     def end_pass(self, samples: int) -> None:
         """A round of the loaders is over on all ranks; they drew so many samples in it."""
         seen = self.seen
         seen.passes += 1
         whole = not seen.from_step or seen.passes > 1  # the first one of a run that goes on may begin in its middle
-        self._books.write("pass", number=seen.passes, samples=samples, step=seen.step, whole=whole)
+        drawn = self._books.totals.applied.counts.samples + self._books.totals.skipped.counts.samples
+        self._books.write("pass", number=seen.passes, samples=samples, step=seen.step, drawn=drawn, whole=whole)
         if whole:
             seen.pass_samples = samples
-            if seen.samples is None:
+            if seen.samples is None and samples:
                 self.know(samples, self._tokens, "learned")
         self.judge()
 
@@ -119,10 +138,18 @@ class Observer:
         self.judge()
         self.seen.reported = None  # true of this moment only
 
+    def compare(self, loader: LoaderFacts) -> None:
+        """Another loader is drawn from: is its data that of the first?"""
+        first = self.seen.loader.samples
+        if None not in (first, loader.samples) and first != loader.samples:
+            self.seen.other_size = loader.samples
+            self.judge()
+
     def stop(self, reason: str) -> None:
         """Other ranks can no longer be asked."""
         self.seen.lost = reason
-        self.judge()
+        with suppress(OSError):
+            self.judge()
 
     def finish(self, unstepped: int) -> None:
         """The run ends with so many batches that no step took."""
@@ -142,8 +169,8 @@ class Observer:
             name = rule_name(rule)
             if name not in self._said and (message := rule(self.seen)):
                 self._said.add(name)
-                self._books.write("warning", rule=name, message=message, step=self.seen.step)
                 self._say(f"dist_epochs: {name}: {message}")
+                self._books.write("warning", rule=name, message=message, step=self.seen.step)
 
     def _follow(self, scheduler: object, now: int | None) -> None:
         """Lay the learning-rate schedule beside the steps."""

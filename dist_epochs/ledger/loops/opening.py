@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,13 @@ from dist_epochs.runtime.peers import Alone, Peers, on_first
 
 __all__ = ["Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
 
-PATIENCE = 24 * 3600.0
-"""Seconds that a sum may take: ranks wait for each other in the loop itself, where it decides for how long."""
+PATIENCE = 2 * 3600.0
+"""Seconds that a sum may take. Nothing waits for it; the ranks may be apart by an evaluation on one of them."""
+
+THE_LOOP = "the loop"
+
+LAYOUT = ("data_parallel_size", "per_device", "gradient_accumulation")
+"""What makes up the batch of a step."""
 
 PACKAGES = ("torch", "accelerate", "transformers", "datasets")
 
@@ -56,20 +61,29 @@ class Opened:
     Attributes:
         totals: What is behind it.
         from_step: Steps behind it.
+        stack: Holds the directory for this program.
         data: What is known of the data before a loader is seen.
+        gap: Steps behind it that were taken and not booked.
+        passed: Samples drawn behind it up to the end of the last pass.
     """
 
     totals: Totals
     from_step: int
-    data: Data | None
-    _stack: ExitStack
+    stack: ExitStack
+    data: Data | None = None
+    gap: int = 0
+    passed: int = 0
+
+    def _last_facts(self) -> list[dict[str, Any]]:
+        """Of the segment before, if there is one."""
+        return [segment.facts for segment in self.totals.segments[-1:]]
 
     def release(self) -> None:
         """Let other programs write to it."""
-        self._stack.close()
+        self.stack.close()
 
     def begin_loop(
-        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, reporter: str = "the loop"
+        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, reporter: str = THE_LOOP
     ) -> LoopCounter:
         """A counter for a loop, with its segment begun.
 
@@ -77,7 +91,7 @@ class Opened:
             books: Of the run.
             peers: All ranks.
             loader: What the loop iterates over.
-            first: Its first batch.
+            first: Its first batch; None where this rank has none.
             settings: Accelerate's `Accelerator`, or `TrainingArguments`, if the loop has either.
             reporter: Who says an epoch of its own.
 
@@ -88,16 +102,23 @@ class Opened:
 
         topology = topology_of(peers, getattr(settings, "parallelism_config", None))
         facts = loader_facts(loader, topology.groups)
+        accumulation = getattr(settings, "gradient_accumulation_steps", None)
+        before = self.totals.applied.counts.samples + self.totals.skipped.counts.samples
         seen = Observed(
-            ranks=topology.groups, processes=peers.size, loader=facts, from_step=self.from_step,
-            drawn_before=self.totals.applied.counts.samples + self.totals.skipped.counts.samples,
-            accumulation=getattr(settings, "gradient_accumulation_steps", None), reporter=reporter,
+            ranks=topology.groups, processes=peers.size, loader=facts, from_step=self.from_step, before=before,
+            in_pass=before - self.passed, gap=self.gap, accumulation=accumulation,
+            knows_windows=(accumulation or 1) > 1 or reporter != THE_LOOP, reporter=reporter,
         )  # fmt: skip
         batches = BatchCounter()
-        batches.look(first)
+        if first is not None:
+            batches.look(first)
         seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
         observer = Observer(books, seen, say)
-        observer.begin({**_segment_facts(peers, topology, seen, settings), "counted": list(batches.units)})
+        about = _segment_facts(peers, topology, seen, settings)
+        seen.changed = any(about.get(name) != old.get(name) for old in self._last_facts() for name in LAYOUT)
+        if self.gap:
+            books.write("totals", step=self.from_step, **self.totals.to_json())
+        observer.begin({"device": batches.device, **about, "counted": list(batches.units)})
         data = self.data
         if data is None and facts.samples is not None:
             data = Data(facts.samples, None, "dataset")
@@ -119,14 +140,16 @@ def open_run(
     if from_step is not None and from_step < 0:
         raise InputError(f"from_step must be at least 0, not {from_step}: steps behind this run")
     _check_launch(peers)
-    stack, found = ExitStack(), Opened(Totals(), from_step or 0, None, ExitStack())
+    found = Opened(Totals(), from_step or 0, ExitStack())
 
     def look() -> None:
         nonlocal found
         run.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(held(run))
-        totals, data = _behind(run / NAME, from_step)
-        found = Opened(totals, from_step or 0, _stated(samples, store) or data, stack)
+        with ExitStack() as stack:
+            stack.enter_context(held(run))
+            behind = _behind(run / NAME, from_step)
+            data = _stated(samples, store) or behind.data
+            found = replace(behind, stack=stack.pop_all(), data=data)
 
     on_first(peers, look)
     return found
@@ -176,26 +199,24 @@ def _check_launch(peers: Peers) -> None:
         )
 
 
-def _behind(path: Path, from_step: int | None) -> tuple[Totals, Data | None]:
+def _behind(path: Path, from_step: int | None) -> Opened:
     """What an earlier program left, up to a step."""
     if not path.exists() or not path.stat().st_size:
-        if from_step:
-            raise InputError(f"{path}: no ledger there, and from_step is {from_step}: nothing is behind this run")
-        return Totals(), None
-    last = read_totals(path).last_step
-    if from_step is None and last:
-        raise InputError(
-            f"{path}: a ledger of {last:,} steps. Nothing was changed. Choose another directory, or say where the loop "
-            f"goes on: from_step={last} after its last step."
-        )
-    if from_step and from_step > last:
-        raise InputError(
-            f"{path}: ends after step {last:,}, and from_step is {from_step:,}: the steps between were not counted. "
-            f"Go on from step {last:,} or before, or in another directory."
-        )
-    corpus = read_remarks(path).corpus
-    data = Data(corpus["samples"], corpus["tokens"], corpus["known"]) if corpus else None
-    return read_totals(path, up_to=from_step or 0), data
+        totals, passed, data = Totals(), 0, None
+    else:
+        last = read_totals(path).last_step
+        if from_step is None and last:
+            raise InputError(
+                f"{path}: a ledger of {last:,} steps. Nothing was changed. Choose another directory; or say that the "
+                f"loop goes on (from_step={last} after the last step; the HF Trainer with resume_from_checkpoint)."
+            )
+        totals, remarks = read_totals(path, up_to=min(from_step or 0, last)), read_remarks(path)
+        corpus = remarks.corpus
+        data = Data(corpus["samples"], corpus["tokens"], corpus["known"]) if corpus else None
+        passed = max((entry["drawn"] for entry in remarks.passes if entry["step"] <= (from_step or 0)), default=0)
+    gap = max((from_step or 0) - totals.last_step, 0)
+    totals.applied.steps += gap
+    return Opened(totals, from_step or 0, ExitStack(), data=data, gap=gap, passed=passed)
 
 
 def _stated(samples: int | None, store: str | Path | None) -> Data | None:

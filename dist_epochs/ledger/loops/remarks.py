@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.ledger.file import parse_line, read_lines
-from dist_epochs.ledger.reading import REMARKS
+from dist_epochs.ledger.reading import REMARKS, SEGMENT
 
 __all__ = ["Remarks", "read_remarks"]
 
@@ -18,7 +18,8 @@ class Remarks:
 
     Attributes:
         corpus: `samples` and `tokens` of one pass over the data, and how they are `known`.
-        passes: What each round of the loaders drew over all ranks, in order: `number`, `samples`, `step`.
+        passes: What each round of the loaders drew over all ranks, in order: `number`, `samples`, `step`; those that a
+            later segment drew again are left out.
         warnings: `rule`, `message`, `step`, each rule once.
         reported: What the loop itself says: `epoch`, `step`, `by`.
     """
@@ -45,7 +46,10 @@ def read_remarks(path: Path) -> Remarks:
     """
     found: dict[str, list[dict[str, Any]]] = {"corpus": [], "pass": [], "warning": [], "reported": []}
     for at, line in enumerate(read_lines(path)):
-        if line.startswith(REMARKS):
+        if line.startswith(SEGMENT):
+            from_step = parse_line(path, at + 1, line).get("from_step", 0)
+            found["pass"] = [entry for entry in found["pass"] if entry.get("step", 0) <= from_step]
+        elif line.startswith(REMARKS):
             entry = parse_line(path, at + 1, line)
             found[entry.pop("event")].append(entry)
     warnings = {entry["rule"]: entry for entry in found["warning"]}

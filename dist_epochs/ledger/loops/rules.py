@@ -50,12 +50,13 @@ def same_samples_on_ranks(seen: Observed) -> str | None:
 
     Each rank then computes what another computes too. The loop believes in a batch that is as many times larger as it
     has ranks, its "epoch" draws every sample on every rank, and more devices make nothing faster. Ranks compare
-    fingerprints of what they drew in every step.
+    fingerprints of what they drew in every step; where each shuffles for itself, the pass tells at its end. Where
+    something deals the data out, one step is not enough to say so, since the last one of a pass may be padded.
 
     What to do: `accelerator.prepare(loader)`, or a `DistributedSampler`, or `split_dataset_by_node` for a stream, one
     of them and only one. Data whose samples are all alike looks the same; then nothing is wrong.
     """
-    if seen.twins is None:
+    if seen.twins is None or (seen.loader.splitters and seen.twin_steps < SETTLED):
         if seen.ranks > 1 and seen.samples and seen.pass_samples == seen.samples * seen.ranks and not seen.is_learned:
             return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: each of them on every rank"
         return None
@@ -71,16 +72,20 @@ def long_window(seen: Observed) -> str | None:
 
     At the end of a stream the HF Trainer leaves a partial window without a step; its gradients stay, and the first step
     of the next pass is taken with them on top: 6 micro-batches in a window of 4. The loss is scaled as if there were 4.
-    The same happens where a loop is left in the middle of a window.
+    The same happens where a loop is left in the middle of a window. Or batches were drawn and not trained (skipped
+    to go on in the middle of a pass, or left out with `continue`), and the ledger takes them for a part of the step.
 
-    What to do: a number of micro-batches per pass that the accumulation divides, or map-style data.
+    What to do: a number of micro-batches per pass that the accumulation divides, or map-style data;
+    `ledger.discard()` after batches that are not trained, or `skip_first_batches` outside of `ledger.watch`.
     """
-    if seen.accumulation is None or seen.micro_steps <= seen.accumulation:
+    longer = [step for size, step in seen.windows.items() if seen.accumulation and size > seen.accumulation]
+    if not seen.knows_windows or not longer:
         return None
-    return (
-        f"step {seen.step} was taken with {seen.micro_steps} micro-batches, and the accumulation is "
-        f"{seen.accumulation}: the ones left over from the pass before came on top"
-    )
+    size = next(size for size, step in seen.windows.items() if step == min(longer))
+    why = "the ones left over from the pass before came on top"
+    if seen.reporter == "the loop":
+        why = "some were left over from before, or drawn and not trained (ledger.discard() says that)"
+    return f"step {min(longer)} was taken with {size} micro-batches, and the accumulation is {seen.accumulation}: {why}"
 
 
 def short_window(seen: Observed) -> str | None:
@@ -91,9 +96,11 @@ def short_window(seen: Observed) -> str | None:
 
     What to do: nothing where passes are long; else a number of micro-batches per pass that the accumulation divides.
     """
-    if seen.accumulation is None or not 0 < seen.micro_steps < seen.accumulation:
+    shorter = [step for size, step in seen.windows.items() if seen.accumulation and size < seen.accumulation]
+    if not seen.knows_windows or not shorter:
         return None
-    return f"step {seen.step} was taken with {seen.micro_steps} of {seen.accumulation} micro-batches"
+    size = next(size for size, step in seen.windows.items() if step == min(shorter))
+    return f"step {min(shorter)} was taken with {size} of {seen.accumulation} micro-batches"
 
 
 def padded_duplicates(seen: Observed) -> str | None:
@@ -109,7 +116,8 @@ def padded_duplicates(seen: Observed) -> str | None:
 def _padding(seen: Observed) -> str:
     """What filled the last round, if it is known."""
     loader = seen.loader
-    if seen.samples is None or loader.drawn_per_pass(seen.samples, seen.ranks) != seen.pass_samples:
+    drawn = None if seen.samples is None else loader.drawn_per_pass(seen.samples, seen.ranks)
+    if drawn is None or seen.pass_samples not in (0, drawn):
         return "of unknown cause"
     if loader.pads_to_ranks:
         return f"from {loader.splitters[-1]}, which pads to a multiple of {seen.ranks} ranks"
@@ -150,7 +158,7 @@ def uneven_ranks(seen: Observed) -> str | None:
     """See the rule of the same name for plans."""
     loader = seen.loader
     if seen.is_uneven:
-        return f"the ranks differ in micro-steps at step {seen.step}: one has come to the end of its data before others"
+        return f"the ranks differ at step {seen.step}: one has drawn, or stepped, more than another"
     if seen.ranks == 1 or loader.uneven != "keep" or seen.samples is None or loader.per_device is None:
         return None
     rest = seen.samples % (loader.per_device * seen.ranks)
@@ -172,8 +180,8 @@ def sampler_not_resumable(seen: Observed) -> str | None:
     """
     if not seen.from_step or not seen.samples or seen.loader.is_stream or seen.loader.sampler != "RandomSampler":
         return None
-    done = seen.drawn_before % seen.samples
-    if not done:
+    done = seen.in_pass
+    if not 0 < done < seen.samples:
         return None
     lost = Fraction(done * (seen.samples - done), seen.samples)
     return (
@@ -193,9 +201,9 @@ def stream_restarted(seen: Observed) -> str | None:
     """
     if not seen.from_step or not seen.loader.is_stream or not seen.samples or seen.reporter != "the HF Trainer":
         return None
-    if seen.drawn_before < seen.samples:
+    if seen.before < seen.samples:
         return None
-    passes = Fraction(seen.drawn_before, seen.samples)
+    passes = Fraction(seen.before, seen.samples)
     return (
         f"gone on after {float(passes):.3f} passes of a stream: the Trainer begins the pass at its first sample again"
     )
@@ -234,13 +242,66 @@ def samples_by_restarts(seen: Observed) -> str | None:
 def unstepped_batches(seen: Observed) -> str | None:
     """Batches were drawn and computed after the last step, and the run ended before they were stepped.
 
-    They are in no epoch of the ledger.
+    They are in no epoch of the ledger. Where there was no step at all, `ledger.step()` was forgotten.
     """
     if not seen.unstepped:
         return None
-    return (
-        f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and the run ended before they were stepped"
-    )
+    if seen.step == seen.from_step:
+        return f"{seen.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is booked"
+    return f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and never stepped"
+
+
+def steps_without_batches(seen: Observed) -> str | None:
+    """A step was said to be taken, and no batch came since the one before. It is not booked.
+
+    Two optimizers of one loop (a GAN's) step after the same batches: one of them is the loop's, and its `step` is
+    enough. Otherwise the loop draws from a loader that is not watched.
+    """
+    if not seen.empty_steps:
+        return None
+    return f"a step after step {seen.step} had no batch of its own, so it is not booked"
+
+
+def uncounted_batches(seen: Observed) -> str | None:
+    """A batch could not be counted. Its step is booked without it."""
+    return None if seen.uncounted is None else f"a batch is in no count: {seen.uncounted.splitlines()[0][:200]}"
+
+
+def uncounted_steps(seen: Observed) -> str | None:
+    """The run goes on after steps that the ledger does not have.
+
+    They were taken without a ledger, or it ends before the checkpoint: a program was killed before they were booked.
+    Their samples are in no count, and epochs are too low by them.
+
+    What to do: `ledger.settle()` before a checkpoint is saved.
+    """
+    if not seen.gap:
+        return None
+    first, last = seen.from_step - seen.gap + 1, seen.from_step
+    return f"steps {first:,} to {last:,} were taken and not booked: their samples are in no count"
+
+
+def learned_size(seen: Observed) -> str | None:
+    """The size of a pass is what the first one drew, and some of that may have been padding.
+
+    A stream on several ranks is padded at its end, so that all ranks have as much, and nothing tells by how much.
+
+    What to do: `samples=` with the size of the data.
+    """
+    if not seen.is_learned or seen.ranks == 1 or seen.loader.uneven != "pad" or not seen.samples:
+        return None
+    most = seen.ranks - 1 if seen.loader.pads_to_ranks else seen.ranks * (seen.loader.per_device or 1) - 1
+    return f"a pass has {seen.samples:,} samples as the first one drew, up to {most:,} of them padding; state samples="
+
+
+def other_data(seen: Observed) -> str | None:
+    """Data of another size was watched too: an evaluation, or a second training set. All of it is counted together.
+
+    What to do: watch the loader of the training alone.
+    """
+    if seen.other_size is None:
+        return None
+    return f"a loader over {seen.other_size:,} samples was watched too, beside {seen.samples or 0:,}: both are counted"
 
 
 def counting_stopped(seen: Observed) -> str | None:
@@ -265,19 +326,20 @@ def reported_epoch(seen: Observed) -> str | None:
     """
     if seen.reported is None or seen.epoch is None or abs(Fraction(seen.reported) - seen.epoch) <= NEAR * seen.epoch:
         return None
-    return f"{seen.reporter} says epoch {seen.reported:.4g}, and {float(seen.epoch):.4g} were drawn{_why(seen)}"
+    return f"{seen.reporter} says epoch {seen.reported:.4g}, and {float(seen.epoch):.4g} were trained{_why(seen)}"
 
 
 def _why(seen: Observed) -> str:
     """The cause of the gap, if one is seen."""
     if seen.loader.is_stream:
         return ": it does not know how long a pass of a stream is"
-    if seen.samples and seen.pass_samples > seen.samples:
-        return f": {seen.pass_samples - seen.samples:,} duplicates a pass {_padding(seen)}"
-    if seen.samples and 0 < seen.pass_samples < seen.samples:
-        return f": a pass leaves out {seen.samples - seen.pass_samples:,} samples"
-    if seen.from_step:
+    if seen.changed:
         return ": it counts what was done before with today's devices and batch"
+    pass_samples = seen.pass_samples or (seen.samples and seen.loader.drawn_per_pass(seen.samples, seen.ranks)) or 0
+    if seen.samples and pass_samples > seen.samples:
+        return f": {pass_samples - seen.samples:,} duplicates a pass {_padding(seen)}"
+    if seen.samples and 0 < pass_samples < seen.samples:
+        return f": a pass leaves out {seen.samples - pass_samples:,} samples"
     return ""
 
 
@@ -300,6 +362,11 @@ RULES: tuple[Rule, ...] = (
     skipped_steps,
     padded_duplicates,
     dropped_data,
+    learned_size,
+    other_data,
+    uncounted_steps,
+    uncounted_batches,
+    steps_without_batches,
     unstepped_batches,
     counting_stopped,
     reported_epoch,
