@@ -73,9 +73,12 @@ class Model(torch.nn.Module):
         self.table = torch.nn.Embedding(5000, 1)
         self.notes = notes
         self.grows = False
+        self.most = 10**9
 
     def forward(self, input_ids, attention_mask=None, labels=None, num_items_in_batch=None):
-        if self.training and self.notes is not None:
+        if len(input_ids) > self.most:
+            raise RuntimeError("CUDA out of memory. (said by a test)")
+        if self.training and torch.is_grad_enabled() and self.notes is not None:
             with self.notes.open("a") as file:
                 file.write(json.dumps(input_ids[:, 0].tolist()) + "\n")
         loss = self.table(input_ids).mean()
@@ -184,6 +187,14 @@ class StopAt(transformers.TrainerCallback):
         control.should_training_stop = control.should_training_stop or state.global_step == self.step
 
 
+class Peek(transformers.TrainerCallback):
+    """Looks at what the model makes of a sample, in training mode."""
+
+    def on_step_end(self, args, state, control, *, model, **others) -> None:
+        with torch.no_grad():
+            model(**{name: values[None] for name, values in sample(1).items()})
+
+
 def trainer(job: dict, out: Path) -> None:
     """The HF Trainer with the callback."""
     rank = PartialState(cpu=True).process_index
@@ -197,12 +208,15 @@ def trainer(job: dict, out: Path) -> None:
     os.environ["WANDB_DIR"] = str(out)
     data = (Stream if job.get("data") == "stream" else Rows)(job["samples"]) if "samples" in job else File(job["file"])
     callbacks = [LedgerCallback(out=out / "run", samples=job.get("stated"))]
+    if job.get("peek"):
+        callbacks.append(Peek())
     if stop and not job.get("resume"):
         callbacks.append(StopAt(stop))
     built = transformers.Trainer(
         model=Model(notes_of(out, rank)), args=arguments, train_dataset=data, callbacks=callbacks,
         data_collator=transformers.default_data_collator,
     )  # fmt: skip
+    built.model.most = job.get("most", built.model.most)
     built.train(resume_from_checkpoint=str(out / "hf" / f"checkpoint-{stop}") if job.get("resume") else None)
     if "wandb" in sys.modules:
         sys.modules["wandb"].finish()  # forked ranks end without the interpreter's last words

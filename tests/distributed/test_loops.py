@@ -400,3 +400,35 @@ def test_the_counters_stand_beside_the_trainer_s_in_wandb(loops):
     assert all(row["ledger/samples"] == 4 * row["ledger/steps"] for row in logged)
     metrics = json.dumps([record["metric"] for record in records if record["type"] == "metric"])
     assert all(axis in metrics for axis in ("ledger/steps", "ledger/tokens", "ledger/epoch", "ledger/*"))
+
+
+def test_a_look_at_the_model_between_steps_is_no_batch(loops):
+    left = loops("peek", "trainer", samples=40, per_device=4, peek=True, arguments={"num_train_epochs": 2})
+    left.check()
+    assert (left.epochs, left.warnings) == (2, {})
+
+
+def test_a_batch_size_that_was_too_large(loops):
+    """`auto_find_batch_size` begins again with a smaller one, in the same ledger."""
+    arguments = {"num_train_epochs": 2, "auto_find_batch_size": True}
+    left = loops("auto", "trainer", samples=40, per_device=8, most=7, arguments=arguments)
+    assert left.books["samples"] == sum(left.times_seen.values()) == 80
+    assert left.books["segments"][-1]["per_device"] < 8
+
+
+def test_a_callback_added_on_the_way(loops):
+    """The Trainer goes on from its checkpoint; what was trained before has no ledger, and that is said."""
+    job = {"samples": 40, "per_device": 4, "arguments": {"num_train_epochs": 2}, "stop": 5}
+    loops("added", "trainer", **job)
+    ledger = loops.folder / "added" / "run" / "ledger.jsonl"
+    ledger.unlink()
+    (loops.folder / "added" / "0.notes").unlink()
+    left = loops("added", "trainer", **job, resume=True)
+    assert (left.books["steps"]["applied"], left.books["samples"]) == (20, 60)
+    assert left.warnings["uncounted-steps"].startswith("steps 1 to 5 were taken and not booked")
+
+
+def test_a_stream_whose_learned_size_may_be_padded(loops):
+    left = loops("padded-stream", "trainer", 3, samples=50, per_device=3, data="stream", arguments={"max_steps": 12})
+    assert left.books["samples"] == sum(left.times_seen.values())
+    assert "up to 2 of them padding; state samples=" in left.warnings["learned-size"]
