@@ -29,7 +29,7 @@ SHORT, PATIENCE = 2.0, 30.0
 """Seconds to wait for other ranks: at the end of a pass, where the rest is booked later; and where it counts."""
 
 
-class Watched(Iterator[Batch]):
+class _Watched(Iterator[Batch]):
     """Batches that are counted on their way; as long as what they come from.
 
     Args:
@@ -50,7 +50,7 @@ class Watched(Iterator[Batch]):
         return len(self._source)  # type: ignore[arg-type]  # a TypeError where it has none, as len() does
 
 
-def iter_and_drop(batches: list[Batch]) -> Iterator[Batch]:
+def _let_go(batches: list[Batch]) -> Iterator[Batch]:
     """Batches that nothing holds on to: they may be on a device."""
     while batches:
         yield batches.pop(0)
@@ -151,7 +151,7 @@ class Ledger:
             checkpoint: Of windows: asked whether to save the run after a step (from 1); any rank's yes is heard by
                 all, in `drawn.checkpoint_votes`.
         """
-        return Watched(self._watch(batches, stop, checkpoint), batches)
+        return _Watched(self._watch(batches, stop, checkpoint), batches)
 
     def _watch(
         self, batches: Iterable[Any], stop: Callable[[], bool], checkpoint: Callable[[int], bool]
@@ -163,7 +163,7 @@ class Ledger:
         start = list(islice(iterator, 1))
         if self._opened is not None and not any(hasattr(batch, "micro_batches") for batch in start):
             loop = self._begin_loop(self._opened, batches, start[0] if start else None)
-            yield from self._watch_loader(loop, chain(iter_and_drop(start), iterator))
+            yield from self._watch_loader(loop, chain(_let_go(start), iterator))
             return
         if not self._begun:
             self._begin({})

@@ -18,7 +18,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.ledger.books import NAME, Books
 from dist_epochs.ledger.held import held
 from dist_epochs.ledger.loops.counter import LoopCounter, Topology
-from dist_epochs.ledger.loops.loader import loader_facts
+from dist_epochs.ledger.loops.loader import LoaderFacts, loader_facts
 from dist_epochs.ledger.loops.observed import Observed
 from dist_epochs.ledger.loops.observer import Observer
 from dist_epochs.ledger.loops.remarks import read_remarks
@@ -101,30 +101,42 @@ class Opened:
         from dist_epochs.runtime.batches import BatchCounter
 
         topology = topology_of(peers, getattr(settings, "parallelism_config", None))
-        facts = loader_facts(loader, topology.groups)
-        accumulation = getattr(settings, "gradient_accumulation_steps", None)
-        before = self.totals.applied.counts.samples + self.totals.skipped.counts.samples
-        seen = Observed(
-            ranks=topology.groups, processes=peers.size, loader=facts, from_step=self.from_step, before=before,
-            in_pass=before - self.passed, gap=self.gap, accumulation=accumulation,
-            knows_windows=(accumulation or 1) > 1 or reporter != THE_LOOP, reporter=reporter,
-        )  # fmt: skip
         batches = BatchCounter()
         if first is not None:
             batches.look(first)
+        seen = self._observed(peers, topology, loader_facts(loader, topology.groups), settings, reporter)
         seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
         observer = Observer(books, seen, say)
-        about = _segment_facts(peers, topology, seen, settings)
-        seen.changed = any(about.get(name) != old.get(name) for old in self._last_facts() for name in LAYOUT)
+        facts = _segment_facts(peers, topology, seen, settings)
+        seen.changed = any(facts.get(name) != old.get(name) for old in self._last_facts() for name in LAYOUT)
         if self.gap:
             books.write("totals", step=self.from_step, **self.totals.to_json())
-        observer.begin({"device": batches.device, **about, "counted": list(batches.units)})
+        observer.begin({"device": batches.device, **facts, "counted": list(batches.units)})
         data = self.data
-        if data is None and facts.samples is not None:
-            data = Data(facts.samples, None, "dataset")
+        if data is None and seen.loader.samples is not None:
+            data = Data(seen.loader.samples, None, "dataset")
         if data is not None:
             observer.know(data.samples, data.tokens, data.known)
         return LoopCounter(observer, batches, peers, topology, self.from_step)
+
+    def _observed(
+        self, peers: Peers, topology: Topology, loader: LoaderFacts, settings: Any, reporter: str
+    ) -> Observed:
+        """What is known before the first step."""
+        accumulation = getattr(settings, "gradient_accumulation_steps", None)
+        before = self.totals.applied.counts.samples + self.totals.skipped.counts.samples
+        return Observed(
+            ranks=topology.groups,
+            processes=peers.size,
+            accumulation=accumulation,
+            knows_windows=(accumulation or 1) > 1 or reporter != THE_LOOP,  # 1 may be a loop that accumulates by hand
+            loader=loader,
+            from_step=self.from_step,
+            before=before,
+            in_pass=before - self.passed,
+            gap=self.gap,
+            reporter=reporter,
+        )
 
 
 def open_run(
@@ -144,7 +156,11 @@ def open_run(
 
     def look() -> None:
         nonlocal found
-        run.mkdir(parents=True, exist_ok=True)
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            (run / NAME).open("ab").close()
+        except OSError as error:
+            raise InputError(f"{run}: {error.strerror}. A ledger needs a directory that it can write to.") from None
         with ExitStack() as stack:
             stack.enter_context(held(run))
             behind = _behind(run / NAME, from_step)

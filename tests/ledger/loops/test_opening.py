@@ -72,6 +72,12 @@ def test_two_programs_do_not_write_to_one_ledger(tmp_path):
     Ledger(tmp_path).close()
 
 
+def test_a_place_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/run: Not a directory\. A ledger needs a directory"):
+        Ledger(tmp_path / "file" / "run")
+
+
 def test_ranks_that_do_not_know_each_other_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="WORLD_SIZE is 2 and this process knows of no other rank"):
