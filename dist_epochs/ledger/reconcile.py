@@ -136,8 +136,10 @@ class Reconciliation:
         """What was applied, by unit; None where nothing told it."""
         counted = self.totals.segments[0].facts.get("counted") if self.totals.segments else None
         found = _recorded(self.totals.applied)
-        known = counted and {"micro_steps", *counted}
-        return {unit: value if not known or unit in known else None for unit, value in found.items()}
+        if counted is None:
+            return dict(found)
+        known = {"micro_steps", *counted} if counted else {unit for unit, value in found.items() if value}
+        return {unit: value if unit in known else None for unit, value in found.items()}
 
     def epochs(self) -> dict[str, Fraction | None]:
         """Epochs by samples, positions and tokens; None where the plan does not know the corpus."""
