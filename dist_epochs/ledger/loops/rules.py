@@ -246,7 +246,7 @@ def unstepped_batches(seen: Observed) -> str | None:
     """
     if not seen.unstepped:
         return None
-    if seen.step == seen.from_step:
+    if seen.step == seen.from_step and seen.reporter == "the loop":
         return f"{seen.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is booked"
     return f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and never stepped"
 
