@@ -18,8 +18,10 @@ LLAMA = {"model": "llama-7b", "devices": "8xH100", "precision": "bf16"}
 FIRES = [
     ("unknown-launch-keys", GPUS + "num_machine: 1", {}, "acc.yaml:3: num_machine is no key", "num_machines: …"),
     ("unknown-launch-keys", GPUS + "gradient_accumulation_steps: 4", {}, "acc.yaml:3", "the recipe decides"),
+    ("unknown-launch-keys", GPUS + "ipex_config: {ipex: true}", {}, "ipex_config is no key", "remove the line"),
+    ("unknown-launch-keys", GPUS + "tp_config: {tp_size: 2}", {}, "tp_config is no key", "remove the line"),
     ("launch-type-unknown", "num_processes: 8", {}, "acc.yaml:1: distributed_type is missing", "MULTI_GPU"),
-    ("launch-type-unknown", "distributed_type: TPU\nnum_processes: 8", {}, "TPU is unknown", "MULTI_GPU"),
+    ("launch-type-unknown", "distributed_type: TPU\nnum_processes: 8", {}, "TPU is unknown", "distributed_type: XLA"),
     ("launch-value-type", GPUS + "mixed_precision: no", {}, "acc.yaml:3: mixed_precision: no without", "'no'"),
     ("launch-value-type", GPUS + "gpu_ids: 0", {}, "gpu_ids is a number", "gpu_ids: '0'"),
     ("launch-value-type", GPUS + "gpu_ids: [0, 1]", {}, "gpu_ids is a list", "gpu_ids: '0,1'"),
