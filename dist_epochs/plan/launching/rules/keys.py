@@ -46,8 +46,8 @@ def unknown_launch_keys(launch: Launch) -> Iterator[Finding]:
 
     `accelerate launch` stops with `unknown keys` before anything starts. Training arguments, such as
     `gradient_accumulation_steps` or `per_device_train_batch_size`, belong into the recipe; DeepSpeed's into
-    `deepspeed_config`. Accelerate 1.15 is meant; a later version may know more, and earlier ones wrote `ipex_config` and
-    `tp_config`, which it no longer takes.
+    `deepspeed_config`. Accelerate 1.15 is meant; a later version may know more, and earlier ones wrote `ipex_config`
+    and `tp_config`, which it no longer takes.
 
     What to do: correct the spelling, or remove the line.
     """
