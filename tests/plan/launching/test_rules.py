@@ -40,6 +40,7 @@ FIRES = [
     ("devices-disagree", MACHINES, {"devices": 32}, "= 16 on each of 2 machines", "num_processes: 32"),
     ("batch-beyond-the-launch", GPUS.replace("8", "6"), {}, "64 cannot be built on 6 devices with 4", "num_processes: 4"),
     ("batch-beyond-the-launch", GPUS.replace("8", "6"), {"devices": 8}, "Nearest: 48", "num_processes: 4"),
+    ("batch-beyond-the-launch", GPUS, {"global_batch": 60, "per_device": 8}, "56 fits too", "6, with 10 samples each in 2 micro-steps of at most 8"),
     ("processes-not-divisible", MACHINES.replace("16", "7"), {}, "starts 3 on each, 6 in all", "6 or 8"),
     ("processes-not-divisible", MACHINES.replace("16", "1"), {}, "starts 0 on each, which fails", "2"),
     ("machine-rank-outside", MACHINES + "machine_rank: 2", {}, "acc.yaml:5: machine_rank 2 of 2", "machine_rank: 1"),

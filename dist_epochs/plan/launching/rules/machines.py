@@ -81,8 +81,8 @@ def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     Without `main_process_ip` the others look for a host called "None"; with `localhost` or 127.0.0.1 each machine
     waits for itself. Both end in a timeout. `main_process_port` may be left out: it is 29500, and must be open.
 
-    What to do: the first machine's address, as the others reach it: in the file, or where it is known at the launch only
-    (SLURM) with `--main_process_ip` on the command line, which goes before the file.
+    What to do: the first machine's address, as the others reach it: in the file, or where it is known at the launch
+    only (SLURM) with `--main_process_ip` on the command line, which goes before the file.
     """
     file = launch.file
     if file.machines == 1:
