@@ -23,16 +23,14 @@ MOST_IN_FULL = 4
 
 
 def like_texts(found: Sequence[Likeness]) -> list[str]:
-    """Few in full; many, or some that cannot run the plan, in a table."""
-    if len(found) > MOST_IN_FULL or any(each.refusal for each in found):
+    """Few in full, those that can run the plan; many in a table."""
+    if len(found) > MOST_IN_FULL:
         return [_table(found)]
-    return [_text(each) for each in found]
+    return [_text(each, each.run) for each in found if each.run is not None]
 
 
-def _text(found: Likeness) -> str:
+def _text(found: Likeness, run: Run) -> str:
     """One framework: what it reports, what is true, and why they part."""
-    run = found.run
-    assert run is not None
     lines = [f"like {found.chosen.title} ({found.chosen.version.basis})", "", *_numbers(run)]
     if found.causes:
         lines += ["", *(f"why {cause.rule}: {cause.message}" for cause in found.causes)]

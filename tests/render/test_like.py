@@ -1,5 +1,7 @@
 """What `plan --like` prints."""
 
+import json
+
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
@@ -36,6 +38,22 @@ def test_a_report_that_is_true():
     )
     assert "what it reports is true" in text.stdout
     assert "like " not in told()
+
+
+def test_the_plan_stays_where_a_framework_cannot_run_it():
+    given = [*FLAGS[:-5], "4", *FLAGS[-4:]]
+    found = CliRunner().invoke(main, [*given, "--set", "batch.per_device=3", "--like", "hf-streaming", "--like", "hf"])
+    assert found.exit_code == 2
+    assert found.stdout.startswith("plan     corpus of 9 samples")
+    assert "like transformers==5 (" in found.stdout
+    assert "like transformers-streaming" not in found.stdout
+    assert "error: transformers-streaming with a gradient accumulation of 4: a pass of 9 samples is 3 micro-steps" in (
+        found.stderr
+    )
+    assert "last_window" not in found.stderr
+    alone = CliRunner().invoke(main, [*given, "--set", "batch.per_device=3", "--like", "hf-streaming", "--json"])
+    assert json.loads(alone.stdout)["like"][0]["refusal"] in alone.stderr
+    assert alone.exit_code == 2
 
 
 def test_all_of_them():

@@ -113,12 +113,12 @@ def likenesses(plan: Plan, names: Sequence[str], assumed: Collection[str] = ()) 
 
     Args:
         plan: The plan.
-        names: NAME or NAME==VERSION of each; `all` stands for every one, and one that cannot run the plan then says
-            why, in its place.
+        names: NAME or NAME==VERSION of each; `all` stands for every one. One that cannot run the plan says why, in its
+            place.
         assumed: Of `uneven` and `last_window`, what the plan assumes and nobody has said.
 
     Raises:
-        InputError: If a framework is not known, the plan says too little for it, or a named one cannot run it.
+        InputError: If a framework is not known, or the plan says too little for any.
     """
     chosen = [find(name) for name in names if name.strip().lower() != ALL]
     said = setting_of(plan)
@@ -127,21 +127,16 @@ def likenesses(plan: Plan, names: Sequence[str], assumed: Collection[str] = ()) 
         uneven=None if "uneven" in assumed else said.uneven,
         last_window=None if "last_window" in assumed else said.last_window,
     )
-    return _all(setting) if len(chosen) < len(names) else [_like(each, setting) for each in chosen]
-
-
-def _all(setting: Setting) -> list[Likeness]:
-    found = []
-    for chosen in (Chosen(framework, version) for framework in FRAMEWORKS for version in framework.versions):
-        try:
-            found.append(_like(chosen, setting))
-        except InputError as error:
-            found.append(Likeness(chosen=chosen, refusal=str(error)))
-    return found
+    if len(chosen) < len(names):
+        chosen = [Chosen(framework, version) for framework in FRAMEWORKS for version in framework.versions]
+    return [_like(each, setting) for each in chosen]
 
 
 def _like(chosen: Chosen, setting: Setting) -> Likeness:
-    chosen.version.check(setting, chosen.title)
-    run = chosen.version.run(setting)
+    try:
+        chosen.version.check(setting, chosen.title)
+        run = chosen.version.run(setting)
+    except InputError as error:
+        return Likeness(chosen=chosen, refusal=str(error))
     causes = [Cause(rule_name(rule), message) for rule in chosen.version.causes if (message := rule(run))]
     return Likeness(chosen=chosen, run=run, causes=tuple(causes))

@@ -82,7 +82,10 @@ def _flushes(setting: Setting) -> Run:
 
 def _streams(setting: Setting) -> Run:
     """5.x on a stream: a pass is taken for max_steps × accumulation micro-steps long, and its last window leaks."""
-    loader = dispatched(replace(setting, uneven=None), "leak")  # it does not pass drop_last on
+    whole = dispatched(replace(setting, uneven=None), "flush")  # it does not pass drop_last on
+    if whole.micro_steps_per_pass < setting.gradient_accumulation:
+        raise InputError(_runs_for_ever(setting, whole.micro_steps_per_pass))
+    loader = replace(whole, last_window="leak")
     steps = setting.steps_by_hand
     counts = loader.after_steps(steps)
     passes, in_pass = place(counts.micro_steps, loader.micro_steps_per_pass)
@@ -130,6 +133,16 @@ def _never_steps(setting: Setting, asked: int, per_pass: int) -> str:
         f"transformers==4.48 with a gradient accumulation of {window}: a pass of {per_pass} micro-steps has no full "
         f"window, and of its last one it asks for {setting.samples} % {window} = {asked}, so no step is ever made and "
         f"the run ends at step 0. Nearest: a gradient accumulation of {per_pass} or less, or another version."
+    )
+
+
+def _runs_for_ever(setting: Setting, per_pass: int) -> str:
+    micro_steps = f"{per_pass} micro-step{'s' * (per_pass > 1)}"
+    return (
+        f"transformers-streaming with a gradient accumulation of {setting.gradient_accumulation}: a pass of "
+        f"{setting.samples:,} samples is {micro_steps}, less than a window, and a stream's Trainer steps with full "
+        f"windows of a pass only, so no step is ever made and it would run for ever. Nearest: a gradient accumulation "
+        f"of {per_pass}{' or less' * (per_pass > 1)}."
     )
 
 
