@@ -31,7 +31,7 @@ def like_texts(found: Sequence[Likeness]) -> list[str]:
 
 def _text(found: Likeness, run: Run) -> str:
     """One framework: what it reports, what is true, and why they part."""
-    lines = [f"like {found.chosen.title} ({found.chosen.version.basis})", "", *_numbers(run)]
+    lines = [f"like {found.chosen.title} ({found.chosen.basis})", "", *_numbers(run)]
     if found.causes:
         lines += ["", *(f"why {cause.rule}: {cause.message}" for cause in found.causes)]
     elif run.reported.epoch == run.truth.epochs:
@@ -44,14 +44,16 @@ def _table(found: Sequence[Likeness]) -> str:
     header = ["like", "steps", "its epoch", "true epochs", "samples drawn", "LR ends at", "main cause"]
     rows = [_row(each) for each in found]
     refusals = [f"{each.chosen.title}: {each.refusal}" for each in found if each.refusal is not None]
+    taken_as = [(each.chosen.title, each.chosen.version.taken_as(each.chosen.asked)) for each in found]
+    releases = [f"{title}: {said}" for title, said in taken_as if said]
     why = "Why, with numbers: --like NAME; with a page: dist-epochs explain CAUSE"
-    return "\n".join([table(header, rows), "", *refusals, why])
+    return "\n".join([table(header, rows), "", *releases, *refusals, why])
 
 
 def like_json(found: Likeness) -> dict[str, Any]:
     """One framework as an object; the keys are documented in `docs/formats.md`."""
     version = found.chosen.version
-    named = {"framework": found.chosen.framework.name, "version": version.name or None, "basis": version.basis}
+    named = {"framework": found.chosen.framework.name, "version": version.name or None, "basis": found.chosen.basis}
     if found.run is None:
         return named | {"reported": None, "true": None, "causes": [], "refusal": found.refusal}
     reported, truth = found.run.reported, found.run.truth

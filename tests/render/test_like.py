@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
@@ -30,6 +31,25 @@ def test_one_framework():
     assert "like transformers==4.44 (measured on 4.44.2)" in text
     assert "  epochs                     2.4000  2.4444  = 22 ÷ 9" in text
     assert "why floored-plan: the plan takes 2 steps a pass, ⌊5 ÷ 2⌋: its 6 steps for 3 epochs end at 2.4" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("hf==5.99", "5.99 is taken as 5.23"),
+        ("hf==5.0", "5.0 is taken as 5.23"),
+        ("accelerate==1.2.1", "1.2.1 is taken"),
+    ],
+)
+def test_a_release_that_was_not_measured_is_said_so(name, said):
+    assert said in told("--like", name)
+    assert said in json.loads(told("--like", name, "--json"))["like"][0]["basis"]
+    assert said in told(*["--like", name] * 5)
+
+
+@pytest.mark.parametrize("name", ["hf", "hf==5", "hf==5.23", "hf==5.23.1", "hf==4.48.3", "keras==3.1", "ddp"])
+def test_a_release_that_was_measured(name):
+    assert "is taken as" not in told("--like", name)
 
 
 def test_a_report_that_is_true():

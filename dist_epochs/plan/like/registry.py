@@ -40,15 +40,28 @@ FRAMEWORKS: tuple[Framework, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One version of one framework."""
+    """One version of one framework.
+
+    Attributes:
+        framework: The framework.
+        version: Its version, as far as it decides.
+        asked: The version that was asked for; empty where none was.
+    """
 
     framework: Framework
     version: Version
+    asked: str = ""
 
     @property
     def title(self) -> str:
         """How it is asked for."""
         return self.framework.titles[self.framework.versions.index(self.version)]
+
+    @property
+    def basis(self) -> str:
+        """What the knowledge rests on, and whether another release was asked for."""
+        taken_as = self.version.taken_as(self.asked)
+        return f"{self.version.basis}; {taken_as}" if taken_as else self.version.basis
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +108,7 @@ def find(name: str) -> Chosen:
     found = next((each for each in framework.versions if each.matches(version)), None)
     if found is None:
         raise InputError(_unknown_version(name, framework))
-    return Chosen(framework, found)
+    return Chosen(framework, found, version)
 
 
 def _unknown_version(name: str, framework: Framework) -> str:

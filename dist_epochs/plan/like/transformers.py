@@ -153,6 +153,7 @@ TRANSFORMERS = Framework(
         Version(
             name="4.44",
             basis="measured on 4.44.2",
+            measured="4.44",
             run=_carries,
             causes=(even_batches, drop_last, floored_plan, carried_window, short_pass, multiplied_floats),
             unevens=("pad", "drop"),
@@ -161,6 +162,7 @@ TRANSFORMERS = Framework(
         Version(
             name="4.48",
             basis="measured on 4.48.3",
+            measured="4.48",
             run=_floors_its_plan,
             causes=(even_batches, drop_last, wrong_remainder, floored_plan, flushed_window, multiplied_floats),
             unevens=("pad", "drop"),
@@ -169,6 +171,7 @@ TRANSFORMERS = Framework(
         Version(
             name="5",
             basis="measured on 5.23.0",
+            measured="5.23",
             run=_flushes,
             causes=(even_batches, drop_last, flushed_window, multiplied_floats),
             unevens=("pad", "drop"),
@@ -184,6 +187,7 @@ TRANSFORMERS_STREAMING = Framework(
         Version(
             name="5",
             basis="measured on 5.23.0",
+            measured="5.23",
             run=_streams,
             causes=(stream_epoch, leaked_window, dispatcher_padding, drop_last_ignored, steps_by_hand),
             unevens=("pad", "drop"),
