@@ -9,6 +9,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.pages import rule_name
 from dist_epochs.plan.keys import nearest
 from dist_epochs.plan.like.accelerate import ACCELERATE, ACCELERATE_STREAMING
+from dist_epochs.plan.like.causes.effects import by_effect
 from dist_epochs.plan.like.distributed_sampler import DISTRIBUTED_SAMPLER
 from dist_epochs.plan.like.framework import Framework, Version
 from dist_epochs.plan.like.keras import KERAS
@@ -71,7 +72,7 @@ class Likeness:
     Attributes:
         chosen: The framework.
         run: The run; None where it cannot run the plan.
-        causes: Why its numbers part from the true ones.
+        causes: Why its numbers part from the true ones, the largest effect first where that can be told.
         refusal: Why it cannot run it.
     """
 
@@ -151,5 +152,6 @@ def _like(chosen: Chosen, setting: Setting) -> Likeness:
         run = chosen.version.run(setting)
     except InputError as error:
         return Likeness(chosen=chosen, refusal=str(error))
-    causes = [Cause(rule_name(rule), message) for rule in chosen.version.causes if (message := rule(run))]
-    return Likeness(chosen=chosen, run=run, causes=tuple(causes))
+    said = {rule: message for rule in chosen.version.causes if (message := rule(run))}
+    causes = tuple(Cause(rule_name(rule), said[rule]) for rule in by_effect(tuple(said), run))
+    return Likeness(chosen=chosen, run=run, causes=causes)
