@@ -42,11 +42,9 @@ class GlobalBatch:
             if getattr(self, name) < 1:
                 raise BatchError(f"{name.replace('_', ' ')} must be at least 1, not {getattr(self, name)}")
         if self.samples % self.data_parallel_size and not self.uneven:
-            size = self.data_parallel_size
-            smaller = " and ".join(str(fit) for fit in nearest_batches(self.samples, size))
             raise BatchError(
-                f"{cannot_build(self.samples, size, self.per_device)} {smaller} fit too, with fewer samples in some "
-                "micro-steps; `uneven: allow` lets devices differ by one sample."
+                f"{cannot_build(self.samples, self.data_parallel_size, self.per_device)} {_smaller_micro_steps(self)}"
+                "`uneven: allow` lets devices differ by one sample."
             )
 
     @property
@@ -94,6 +92,16 @@ def nearest_batches(samples: int, devices: int, per_device: int = 1) -> tuple[in
     micro_batch = devices * per_device
     below = samples // micro_batch * micro_batch
     return tuple(size for size in (below, below + micro_batch) if size > 0)
+
+
+def _smaller_micro_steps(batch: GlobalBatch) -> str:
+    """The nearest batches that need fewer samples in some micro-steps, where that reaches others."""
+    size = batch.data_parallel_size
+    full = nearest_batches(batch.samples, size, batch.per_device)
+    others = [str(fit) for fit in nearest_batches(batch.samples, size) if fit not in full]
+    if not others:
+        return ""
+    return f"{' and '.join(others)} fit{'s' * (len(others) == 1)} too, with fewer samples in some micro-steps; "
 
 
 def cannot_build(samples: int, devices: int, per_device: int | None = None) -> str:

@@ -14,6 +14,7 @@ from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
     from dist_epochs.plan.launching.report import LaunchReport
+    from dist_epochs.plan.like.registry import Likeness
     from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.pricing import ModelCost
     from dist_epochs.plan.recipe import Recipe
@@ -153,8 +154,9 @@ def command(
             plans = _sweep(documents, recipes, sweeps, exact, as_json)
         else:
             plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-            beside = _likenesses(plans[0], frameworks, documents[0])
-            _show(plans, [document.remarks for document in documents], beside, as_json)
+            found = _likenesses(plans[0], frameworks, documents[0])
+            _show(plans, [document.remarks for document in documents], _likened(found), as_json)
+            _refuse(found, frameworks)
     if report is not None and report.goes_wrong:
         raise SystemExit(EXIT_DISAGREES)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
@@ -264,17 +266,31 @@ def _launched(report: LaunchReport) -> Beside:
     return Beside({"launch": report.to_json()}, launch_text(report))
 
 
-def _likenesses(plan: Plan, frameworks: Sequence[str], document: Document) -> list[Beside]:
+def _likenesses(plan: Plan, frameworks: Sequence[str], document: Document) -> list[Likeness]:
     """What frameworks make of the plan; the ends of passes that a file's Trainer has by default are not said by it."""
     if not frameworks:
         return []
     from dist_epochs.plan.like.registry import likenesses
-    from dist_epochs.render.like import like_json, like_texts
 
     ends = ("uneven", "last_window")
     assumed = [name for name in ends if document.where(("batch", name)).endswith("by default")]
-    found = likenesses(plan, frameworks, assumed)
+    return likenesses(plan, frameworks, assumed)
+
+
+def _likened(found: Sequence[Likeness]) -> list[Beside]:
+    """What frameworks make of a plan, beside it."""
+    if not found:
+        return []
+    from dist_epochs.render.like import like_json, like_texts
+
     return [Beside({"like": [like_json(one) for one in found]}, "\n\n".join(like_texts(found)))]
+
+
+def _refuse(found: Sequence[Likeness], frameworks: Sequence[str]) -> None:
+    """Frameworks that are named and cannot run the plan are an error, once the plan is shown; of all, some may not."""
+    refusals = [one.refusal for one in found if one.refusal is not None]
+    if refusals and "all" not in (name.strip().lower() for name in frameworks):
+        raise InputError("\n".join(refusals))
 
 
 def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], beside: Sequence[Beside], as_json: bool) -> None:
@@ -298,8 +314,8 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], beside: Sequence[
         from dist_epochs.render.plan import plan_text
 
         click.echo(plan_text(plan, moves))
-        for more in beside:
-            click.echo(f"\n{more.text}")
+        for text in (more.text for more in beside if more.text):
+            click.echo(f"\n{text}")
 
 
 def _sweep(

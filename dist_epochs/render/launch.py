@@ -32,6 +32,11 @@ def _finding(finding: Finding) -> str:
 
 
 def _heading(report: LaunchReport) -> str:
-    machines = report.launch.file.machines
+    """How to launch; mpirun reaches the other machines from the first one, torchrun is started on each."""
+    file = report.launch.file
     when = "Once that is settled, launch" if report.goes_wrong else "Launch"
-    return f"{when} with" if machines == 1 else f"{when} on each of {machines} machines, with its own --machine_rank"
+    if file.machines == 1:
+        return f"{when} with"
+    if file.is_by_mpirun:
+        return f"{when} once, on the first of {file.machines} machines, with"
+    return f"{when} on each of {file.machines} machines, with its own --machine_rank"

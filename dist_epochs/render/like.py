@@ -23,17 +23,15 @@ MOST_IN_FULL = 4
 
 
 def like_texts(found: Sequence[Likeness]) -> list[str]:
-    """Few in full; many, or some that cannot run the plan, in a table."""
-    if len(found) > MOST_IN_FULL or any(each.refusal for each in found):
+    """Few in full, those that can run the plan; many in a table."""
+    if len(found) > MOST_IN_FULL:
         return [_table(found)]
-    return [_text(each) for each in found]
+    return [_text(each, each.run) for each in found if each.run is not None]
 
 
-def _text(found: Likeness) -> str:
+def _text(found: Likeness, run: Run) -> str:
     """One framework: what it reports, what is true, and why they part."""
-    run = found.run
-    assert run is not None
-    lines = [f"like {found.chosen.title} ({found.chosen.version.basis})", "", *_numbers(run)]
+    lines = [f"like {found.chosen.title} ({found.chosen.basis})", "", *_numbers(run)]
     if found.causes:
         lines += ["", *(f"why {cause.rule}: {cause.message}" for cause in found.causes)]
     elif run.reported.epoch == run.truth.epochs:
@@ -46,14 +44,16 @@ def _table(found: Sequence[Likeness]) -> str:
     header = ["like", "steps", "its epoch", "true epochs", "samples drawn", "LR ends at", "main cause"]
     rows = [_row(each) for each in found]
     refusals = [f"{each.chosen.title}: {each.refusal}" for each in found if each.refusal is not None]
+    taken_as = [(each.chosen.title, each.chosen.version.taken_as(each.chosen.asked)) for each in found]
+    releases = [f"{title}: {said}" for title, said in taken_as if said]
     why = "Why, with numbers: --like NAME; with a page: dist-epochs explain CAUSE"
-    return "\n".join([table(header, rows), "", *refusals, why])
+    return "\n".join([table(header, rows), "", *releases, *refusals, why])
 
 
 def like_json(found: Likeness) -> dict[str, Any]:
     """One framework as an object; the keys are documented in `docs/formats.md`."""
     version = found.chosen.version
-    named = {"framework": found.chosen.framework.name, "version": version.name or None, "basis": version.basis}
+    named = {"framework": found.chosen.framework.name, "version": version.name or None, "basis": found.chosen.basis}
     if found.run is None:
         return named | {"reported": None, "true": None, "causes": [], "refusal": found.refusal}
     reported, truth = found.run.reported, found.run.truth

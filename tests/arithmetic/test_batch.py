@@ -18,6 +18,13 @@ def test_below_the_smallest_there_is_only_one_neighbour():
         GlobalBatch(samples=5, data_parallel_size=6, per_device=4)
 
 
+def test_other_batches_are_named_once():
+    with pytest.raises(BatchError, match=r"64 \(accumulate 1\)\. Nothing was rounded\. 8 fits too, with fewer"):
+        GlobalBatch(samples=7, data_parallel_size=8, per_device=8)
+    with pytest.raises(BatchError, match=r"8 \(accumulate 1\)\. Nothing was rounded\. `uneven: allow` lets"):
+        GlobalBatch(samples=7, data_parallel_size=8, per_device=1)
+
+
 @pytest.mark.parametrize("field", ["samples", "data_parallel_size", "per_device"])
 def test_sizes_are_positive(field):
     sizes = {"samples": 8, "data_parallel_size": 2, "per_device": 2, field: 0}

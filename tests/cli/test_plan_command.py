@@ -260,6 +260,17 @@ def test_a_launch_of_several_machines_and_of_flags(tmp_path):
     assert "--machine_rank 0 -m dist_epochs.train RECIPE --out RUN" in text
 
 
+def test_mpirun_is_launched_once(tmp_path):
+    file = tmp_path / "acc.yaml"
+    file.write_text(
+        "distributed_type: MULTI_CPU\nnum_machines: 4\nnum_processes: 4\nuse_cpu: true\nmain_process_ip: 10.0.0.1\n"
+        "main_process_port: 29500\nmpirun_config: {mpirun_hostfile: hosts}\n"
+    )
+    text = call("plan", "--batch", "64x128", "--per-device", 4, "--steps", 9, "--launch", file).stdout
+    assert "\nLaunch once, on the first of 4 machines, with\n  ACCELERATE_USE_CPU=true accelerate launch" in text
+    assert "--machine_rank" not in text
+
+
 def test_launches_that_cannot_be_checked(tmp_path):
     assert "no such file" in call("plan", BERT, "--launch", tmp_path / "none.yaml", code=2).stderr
     file = LAUNCH / "eight-gpus.yaml"

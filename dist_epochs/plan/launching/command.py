@@ -21,7 +21,7 @@ def launch_command(launch: Launch, recipe: Path | None) -> str:
     words = ["accelerate", "launch", "--config_file", str(file.path)]
     if file.processes is None and launch.planned is not None:
         words += ["--num_processes", str(launch.planned)]
-    if file.machines > 1:
+    if file.machines > 1 and not file.is_by_mpirun:
         words += ["--machine_rank", "0"]
     words += ["-m", "dist_epochs.train", "RECIPE" if recipe is None else str(recipe), "--out", "RUN"]
     batch = launch.plan.recipe.batch

@@ -17,6 +17,7 @@ class Finding:
         fix: A line or a command that works.
         rule: Name of the rule that found it, for `dist-epochs explain`.
         is_note: Whether it only informs; the exit code is 1 for the others.
+        is_of_trainer: Whether only this package's trainer minds, and another program may well run so.
     """
 
     where: str
@@ -24,3 +25,4 @@ class Finding:
     fix: str
     rule: str = ""
     is_note: bool = False
+    is_of_trainer: bool = False

@@ -43,6 +43,23 @@ class Launch:
         """Arithmetic that the trainer takes from the recipe: fp32 where it states none."""
         return self.plan.recipe.precision or "fp32"
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What the recipe lacks to be trained by this package; where it lacks any, another program is launched."""
+        recipe = self.plan.recipe
+        needed = {
+            "corpus.store": recipe.corpus.store,
+            "batch.per_device": recipe.batch.per_device,
+            "model.config": recipe.model and recipe.model.config,
+            "optimizer": recipe.optimizer,
+        }
+        return tuple(name for name, value in needed.items() if value is None)
+
+    @property
+    def outcome(self) -> str:
+        """What comes of a recipe and a file that contradict each other."""
+        return "this is not the run that is planned" if self.missing else "dist_epochs.train stops"
+
 
 def plan_launch(document: Document, file: LaunchFile, make: Callable[[Document], Plan]) -> Launch:
     """Plan a recipe for the devices of a launch file, and where they contradict each other, for its own.

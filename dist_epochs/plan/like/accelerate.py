@@ -56,6 +56,7 @@ ACCELERATE = Framework(
         Version(
             name="1",
             basis=MEASURED,
+            measured="1.15",
             run=_map_style,
             causes=(even_batches, drop_last, loop_counter, flushed_window, tail_weight, scheduler_times_processes),
             unevens=("pad", "drop", "keep"),
@@ -71,6 +72,7 @@ ACCELERATE_STREAMING = Framework(
         Version(
             name="1",
             basis=MEASURED,
+            measured="1.15",
             run=_streaming,
             causes=(
                 dispatcher_padding, drop_last, loop_counter, flushed_window, tail_weight, scheduler_times_processes,

@@ -20,6 +20,7 @@ class Version:
     Attributes:
         name: Its number, as far as it decides: `4.44` stands for 4.44.2 too. Empty where there is one behaviour.
         basis: What the knowledge rests on.
+        measured: Number of the release that was measured, without its patch; empty where none was run.
         run: What it does with a setting; it raises `InputError` for one that it cannot run.
         causes: Why its numbers may part from the true ones, the weightiest first.
         unevens: What may be said of the last round of a pass, the framework's own way first.
@@ -28,6 +29,7 @@ class Version:
 
     name: str = ""
     basis: str
+    measured: str = ""
     run: Callable[[Setting], Run]
     causes: tuple[Rule, ...]
     unevens: tuple[Uneven, ...] = ()
@@ -42,6 +44,19 @@ class Version:
             '5'
         """
         return bool(self.name) and (asked == self.name or asked.startswith(f"{self.name}."))
+
+    def taken_as(self, asked: str) -> str:
+        """That another release is taken as the one that was measured; empty where it is that one.
+
+        Examples:
+            >>> from dist_epochs.plan.like.registry import find
+            >>> find("transformers==5").version.taken_as("5.99")
+            '5.99 is taken as 5.23, which was measured'
+        """
+        is_it = f"{asked}.".startswith(f"{self.measured}.") or f"{self.measured}.".startswith(f"{asked}.")
+        return (
+            "" if is_it or not (asked and self.measured) else f"{asked} is taken as {self.measured}, which was measured"
+        )
 
     def check(self, setting: Setting, title: str) -> None:
         """Refuse what the user says of the ends of passes where this version does something else.

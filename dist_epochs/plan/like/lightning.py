@@ -29,6 +29,7 @@ LIGHTNING = Framework(
         Version(
             name="2",
             basis="windows measured on 2.6.6, one process; its sampler as documented",
+            measured="2.6",
             run=_run,
             causes=(sampler_padding, drop_last, loop_counter, flushed_window, tail_weight),
             unevens=("pad", "drop"),

@@ -40,8 +40,8 @@ def dispatched(setting: Setting, last_window: LastWindow) -> Loader:
     if setting.uneven != "drop" and 2 * setting.samples < size:
         raise InputError(
             f"a stream of {setting.samples} samples on {size} devices: the dispatcher fills the last round with "
-            f"the first {setting.samples} again, so some devices get an empty micro-batch and the run breaks. "
-            f"Nearest: at most {2 * setting.samples} devices."
+            f"the first {setting.samples} again, so some devices get an empty micro-batch, which may give NaN or "
+            f"fail. Nearest: at most {2 * setting.samples} devices."
         )
     return Loader(
         samples=setting.samples if setting.uneven == "drop" else -(-setting.samples // size) * size,
@@ -87,9 +87,9 @@ def counts_of(setting: Setting, loader: Loader, framework: str) -> LoaderCounts:
     counts = loader.after_passes(setting.whole_epochs(framework))
     if not counts.steps:
         raise InputError(
-            f"--epochs {setting.epochs} like {framework}: {counts.micro_steps} micro-steps in all, less than a window "
-            f"of {setting.gradient_accumulation}, so no step is ever made. Nearest: a gradient accumulation of "
-            f"{counts.micro_steps} or less, or --steps 1."
+            f"--epochs {setting.epochs_in_words} like {framework}: {counts.micro_steps} micro-steps in all, less than "
+            f"a window of {setting.gradient_accumulation}, so no step is ever made. Nearest: a gradient accumulation "
+            f"of {counts.micro_steps} or less, or --steps 1."
         )
     return counts
 
@@ -102,7 +102,7 @@ def endless(setting: Setting, steps: int, framework: str) -> LoaderCounts:
     """
     if not steps:
         raise InputError(
-            f"--epochs {setting.epochs} like {framework}: {setting.samples} samples are less than one step of "
+            f"--epochs {setting.epochs_in_words} like {framework}: {setting.samples} samples are less than one step of "
             f"{setting.global_batch}, so its steps are rounded down to 0. Nearest: --steps 1, or a smaller batch."
         )
     drawn = steps * setting.global_batch

@@ -9,6 +9,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.pages import rule_name
 from dist_epochs.plan.keys import nearest
 from dist_epochs.plan.like.accelerate import ACCELERATE, ACCELERATE_STREAMING
+from dist_epochs.plan.like.causes.effects import by_effect
 from dist_epochs.plan.like.distributed_sampler import DISTRIBUTED_SAMPLER
 from dist_epochs.plan.like.framework import Framework, Version
 from dist_epochs.plan.like.keras import KERAS
@@ -40,15 +41,28 @@ FRAMEWORKS: tuple[Framework, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One version of one framework."""
+    """One version of one framework.
+
+    Attributes:
+        framework: The framework.
+        version: Its version, as far as it decides.
+        asked: The version that was asked for; empty where none was.
+    """
 
     framework: Framework
     version: Version
+    asked: str = ""
 
     @property
     def title(self) -> str:
         """How it is asked for."""
         return self.framework.titles[self.framework.versions.index(self.version)]
+
+    @property
+    def basis(self) -> str:
+        """What the knowledge rests on, and whether another release was asked for."""
+        taken_as = self.version.taken_as(self.asked)
+        return f"{self.version.basis}; {taken_as}" if taken_as else self.version.basis
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +72,7 @@ class Likeness:
     Attributes:
         chosen: The framework.
         run: The run; None where it cannot run the plan.
-        causes: Why its numbers part from the true ones.
+        causes: Why its numbers part from the true ones, the largest effect first where that can be told.
         refusal: Why it cannot run it.
     """
 
@@ -95,7 +109,7 @@ def find(name: str) -> Chosen:
     found = next((each for each in framework.versions if each.matches(version)), None)
     if found is None:
         raise InputError(_unknown_version(name, framework))
-    return Chosen(framework, found)
+    return Chosen(framework, found, version)
 
 
 def _unknown_version(name: str, framework: Framework) -> str:
@@ -113,12 +127,12 @@ def likenesses(plan: Plan, names: Sequence[str], assumed: Collection[str] = ()) 
 
     Args:
         plan: The plan.
-        names: NAME or NAME==VERSION of each; `all` stands for every one, and one that cannot run the plan then says
-            why, in its place.
+        names: NAME or NAME==VERSION of each; `all` stands for every one. One that cannot run the plan says why, in its
+            place.
         assumed: Of `uneven` and `last_window`, what the plan assumes and nobody has said.
 
     Raises:
-        InputError: If a framework is not known, the plan says too little for it, or a named one cannot run it.
+        InputError: If a framework is not known, or the plan says too little for any.
     """
     chosen = [find(name) for name in names if name.strip().lower() != ALL]
     said = setting_of(plan)
@@ -127,21 +141,17 @@ def likenesses(plan: Plan, names: Sequence[str], assumed: Collection[str] = ()) 
         uneven=None if "uneven" in assumed else said.uneven,
         last_window=None if "last_window" in assumed else said.last_window,
     )
-    return _all(setting) if len(chosen) < len(names) else [_like(each, setting) for each in chosen]
-
-
-def _all(setting: Setting) -> list[Likeness]:
-    found = []
-    for chosen in (Chosen(framework, version) for framework in FRAMEWORKS for version in framework.versions):
-        try:
-            found.append(_like(chosen, setting))
-        except InputError as error:
-            found.append(Likeness(chosen=chosen, refusal=str(error)))
-    return found
+    if len(chosen) < len(names):
+        chosen = [Chosen(framework, version) for framework in FRAMEWORKS for version in framework.versions]
+    return [_like(each, setting) for each in chosen]
 
 
 def _like(chosen: Chosen, setting: Setting) -> Likeness:
-    chosen.version.check(setting, chosen.title)
-    run = chosen.version.run(setting)
-    causes = [Cause(rule_name(rule), message) for rule in chosen.version.causes if (message := rule(run))]
-    return Likeness(chosen=chosen, run=run, causes=tuple(causes))
+    try:
+        chosen.version.check(setting, chosen.title)
+        run = chosen.version.run(setting)
+    except InputError as error:
+        return Likeness(chosen=chosen, refusal=str(error))
+    said = {rule: message for rule in chosen.version.causes if (message := rule(run))}
+    causes = tuple(Cause(rule_name(rule), said[rule]) for rule in by_effect(tuple(said), run))
+    return Likeness(chosen=chosen, run=run, causes=causes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 
@@ -53,6 +54,19 @@ class Setting:
         return self.per_device * self.data_parallel_size * self.gradient_accumulation
 
     @property
+    def epochs_in_words(self) -> str:
+        """Epochs as people write them.
+
+        Examples:
+            >>> sizes = {"samples": 8, "per_device": 1, "data_parallel_size": 1, "gradient_accumulation": 1}
+            >>> [Setting(**sizes, epochs=Fraction(text)).epochs_in_words for text in ("2.5", "3", "1/3")]
+            ['2.5', '3', '1/3']
+        """
+        assert self.epochs is not None
+        decimal = Decimal(self.epochs.numerator) / self.epochs.denominator
+        return f"{decimal:f}" if Fraction(decimal) == self.epochs else str(self.epochs)
+
+    @property
     def steps_by_hand(self) -> int:
         """Steps, or ⌈epochs × samples ÷ global batch⌉, which users work out for what takes no epochs."""
         if self.steps is not None:
@@ -71,8 +85,8 @@ class Setting:
             return int(self.epochs)
         around = f"{int(self.epochs)} or {ceil(self.epochs)}" if self.epochs > 1 else "1"
         raise InputError(
-            f"--epochs {self.epochs} like {framework}: its loop counts whole passes, so it has no fraction of one. "
-            f"Nearest: --epochs {around}, or --steps {self.steps_by_hand}. Nothing was rounded."
+            f"--epochs {self.epochs_in_words} like {framework}: its loop counts whole passes, so it has no fraction of "
+            f"one. Nearest: --epochs {around}, or --steps {self.steps_by_hand}. Nothing was rounded."
         )
 
 

@@ -82,7 +82,10 @@ def _flushes(setting: Setting) -> Run:
 
 def _streams(setting: Setting) -> Run:
     """5.x on a stream: a pass is taken for max_steps × accumulation micro-steps long, and its last window leaks."""
-    loader = dispatched(replace(setting, uneven=None), "leak")  # it does not pass drop_last on
+    whole = dispatched(replace(setting, uneven=None), "flush")  # it does not pass drop_last on
+    if whole.micro_steps_per_pass < setting.gradient_accumulation:
+        raise InputError(_runs_for_ever(setting, whole.micro_steps_per_pass))
+    loader = replace(whole, last_window="leak")
     steps = setting.steps_by_hand
     counts = loader.after_steps(steps)
     passes, in_pass = place(counts.micro_steps, loader.micro_steps_per_pass)
@@ -133,6 +136,16 @@ def _never_steps(setting: Setting, asked: int, per_pass: int) -> str:
     )
 
 
+def _runs_for_ever(setting: Setting, per_pass: int) -> str:
+    micro_steps = f"{per_pass} micro-step{'s' * (per_pass > 1)}"
+    return (
+        f"transformers-streaming with a gradient accumulation of {setting.gradient_accumulation}: a pass of "
+        f"{setting.samples:,} samples is {micro_steps}, less than a window, and a stream's Trainer steps with full "
+        f"windows of a pass only, so no step is ever made and it would run for ever. Nearest: a gradient accumulation "
+        f"of {per_pass}{' or less' * (per_pass > 1)}."
+    )
+
+
 TRANSFORMERS = Framework(
     name="transformers",
     aliases=("hf", "hf-trainer", "trainer", "huggingface"),
@@ -140,6 +153,7 @@ TRANSFORMERS = Framework(
         Version(
             name="4.44",
             basis="measured on 4.44.2",
+            measured="4.44",
             run=_carries,
             causes=(even_batches, drop_last, floored_plan, carried_window, short_pass, multiplied_floats),
             unevens=("pad", "drop"),
@@ -148,6 +162,7 @@ TRANSFORMERS = Framework(
         Version(
             name="4.48",
             basis="measured on 4.48.3",
+            measured="4.48",
             run=_floors_its_plan,
             causes=(even_batches, drop_last, wrong_remainder, floored_plan, flushed_window, multiplied_floats),
             unevens=("pad", "drop"),
@@ -156,6 +171,7 @@ TRANSFORMERS = Framework(
         Version(
             name="5",
             basis="measured on 5.23.0",
+            measured="5.23",
             run=_flushes,
             causes=(even_batches, drop_last, flushed_window, multiplied_floats),
             unevens=("pad", "drop"),
@@ -171,6 +187,7 @@ TRANSFORMERS_STREAMING = Framework(
         Version(
             name="5",
             basis="measured on 5.23.0",
+            measured="5.23",
             run=_streams,
             causes=(stream_epoch, leaked_window, dispatcher_padding, drop_last_ignored, steps_by_hand),
             unevens=("pad", "drop"),

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from dist_epochs.errors import InputError
 from dist_epochs.plan.foreign.sharding import SIZES
 from dist_epochs.plan.launching.launch_file import KINDS
-from dist_epochs.plan.launching.rules.keys import DYNAMO_BACKENDS, LOCAL_KEYS
+from dist_epochs.plan.launching.rules.keys import DYNAMO_BACKENDS, LOCAL_KEYS, RETIRED
 from dist_epochs.plan.launching.rules.precision import PRECISIONS
 from dist_epochs.train.launch import LaunchError, check_environment
 
@@ -52,6 +52,7 @@ def launched(path):
 
 def test_it_knows_what_accelerate_knows():
     assert set(ClusterConfig.__dataclass_fields__) | {"fp16", "dynamo_backend"} == LOCAL_KEYS
+    assert not RETIRED & set(ClusterConfig.__dataclass_fields__)
     assert {kind.value for kind in DistributedType} == set(KINDS)
     assert set(DynamoBackend.list()) == DYNAMO_BACKENDS
     assert set(PrecisionType.list()) == set(PRECISIONS)

@@ -18,8 +18,10 @@ LLAMA = {"model": "llama-7b", "devices": "8xH100", "precision": "bf16"}
 FIRES = [
     ("unknown-launch-keys", GPUS + "num_machine: 1", {}, "acc.yaml:3: num_machine is no key", "num_machines: …"),
     ("unknown-launch-keys", GPUS + "gradient_accumulation_steps: 4", {}, "acc.yaml:3", "the recipe decides"),
+    ("unknown-launch-keys", GPUS + "ipex_config: {ipex: true}", {}, "ipex_config is no key", "remove the line"),
+    ("unknown-launch-keys", GPUS + "tp_config: {tp_size: 2}", {}, "tp_config is no key", "remove the line"),
     ("launch-type-unknown", "num_processes: 8", {}, "acc.yaml:1: distributed_type is missing", "MULTI_GPU"),
-    ("launch-type-unknown", "distributed_type: TPU\nnum_processes: 8", {}, "TPU is unknown", "MULTI_GPU"),
+    ("launch-type-unknown", "distributed_type: TPU\nnum_processes: 8", {}, "TPU is unknown", "distributed_type: XLA"),
     ("launch-value-type", GPUS + "mixed_precision: no", {}, "acc.yaml:3: mixed_precision: no without", "'no'"),
     ("launch-value-type", GPUS + "gpu_ids: 0", {}, "gpu_ids is a number", "gpu_ids: '0'"),
     ("launch-value-type", GPUS + "gpu_ids: [0, 1]", {}, "gpu_ids is a list", "gpu_ids: '0,1'"),
@@ -38,11 +40,12 @@ FIRES = [
     ("devices-disagree", MACHINES, {"devices": 32}, "= 16 on each of 2 machines", "num_processes: 32"),
     ("batch-beyond-the-launch", GPUS.replace("8", "6"), {}, "64 cannot be built on 6 devices with 4", "num_processes: 4"),
     ("batch-beyond-the-launch", GPUS.replace("8", "6"), {"devices": 8}, "Nearest: 48", "num_processes: 4"),
+    ("batch-beyond-the-launch", GPUS, {"global_batch": 60, "per_device": 8}, "56 fits too", "6, with 10 samples each in 2 micro-steps of at most 8"),
     ("processes-not-divisible", MACHINES.replace("16", "7"), {}, "starts 3 on each, 6 in all", "6 or 8"),
     ("processes-not-divisible", MACHINES.replace("16", "1"), {}, "starts 0 on each, which fails", "2"),
     ("machine-rank-outside", MACHINES + "machine_rank: 2", {}, "acc.yaml:5: machine_rank 2 of 2", "machine_rank: 1"),
     ("main-process-not-reachable", MACHINES.replace("10.0.0.1", "localhost"), {}, "acc.yaml:4", "ADDRESS"),
-    ("main-process-not-reachable", MACHINES.replace("main_process_ip: 10.0.0.1", ""), {}, "cannot meet", "ADDRESS"),
+    ("main-process-not-reachable", MACHINES.replace("main_process_ip: 10.0.0.1", ""), {}, "cannot meet", "--main_process_ip ADDRESS"),
     ("main-process-port", MACHINES + "main_process_port: 0", {}, "a port of its own", "29500"),
     ("main-process-port", MACHINES.replace("_GPU", "_CPU"), {}, "no main_process_port: the launcher stops", "29500"),
     ("one-gpu-id", GPUS + "gpu_ids: '3'", {}, "names one GPU (3)", "gpu_ids: all"),
@@ -50,7 +53,7 @@ FIRES = [
     ("too-few-gpu-ids", MACHINES + "gpu_ids: 0,1,2,3", {}, "8 processes on a machine and 4", "num_processes: 8"),
     ("gpu-ids-repeated", GPUS.replace("8", "2") + "gpu_ids: 0,0,1", {}, "names 0 twice", "gpu_ids: '0,1'"),
     ("launch-precision", GPUS + "mixed_precision: int8", {}, "int8 is unknown", "'no'"),
-    ("precision-disagrees", GPUS + "mixed_precision: bf16", {}, "acc.yaml:3", "precision: bf16 in the recipe"),
+    ("precision-disagrees", GPUS + "mixed_precision: bf16", {"precision": "fp32"}, "acc.yaml:3", "precision: bf16 in the recipe"),
     ("precision-disagrees", GPUS + "fp16: true", {"precision": "bf16"}, "mixed_precision is fp16", "'no'"),
     ("fp16-on-cpu", CPUS, {"precision": "fp16"}, "acc.yaml:3: the recipe asks for fp16", "bf16 or fp32"),
     ("bf16-not-there", GPUS + "mixed_precision: bf16", V100, "V100 SXM2 32GB has none", "precision: fp16"),
@@ -107,6 +110,66 @@ FINE = {
     "fp16 on V100": (GPUS + "mixed_precision: fp16", V100),
     "uneven": (GPUS.replace("8", "6"), {"settings": ["batch.uneven=allow"]}),
 }  # fmt: skip
+
+
+STANDARD = """compute_environment: LOCAL_MACHINE
+debug: false
+downcast_bf16: 'no'
+enable_cpu_affinity: false
+machine_rank: 0
+main_training_function: main
+num_machines: 1
+num_processes: 8
+rdzv_backend: static
+same_network: true
+tpu_env: []
+tpu_use_cluster: false
+tpu_use_sudo: false
+use_cpu: false
+"""
+"""What `accelerate config` writes whatever is answered."""
+FSDP1 = """mixed_precision: bf16
+distributed_type: FSDP
+fsdp_config:
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_backward_prefetch: BACKWARD_PRE
+  fsdp_cpu_ram_efficient_loading: true
+  fsdp_sharding_strategy: FULL_SHARD
+  fsdp_state_dict_type: SHARDED_STATE_DICT
+  fsdp_sync_module_states: true
+  fsdp_version: 1
+"""
+ZERO = """mixed_precision: bf16
+distributed_type: DEEPSPEED
+deepspeed_config:
+  gradient_accumulation_steps: 2
+  offload_optimizer_device: none
+  zero3_init_flag: false
+  zero_stage: 2
+"""
+CONFIGURED = {
+    "bf16": ("distributed_type: MULTI_GPU\ngpu_ids: all\nmixed_precision: bf16\n", "precision-disagrees"),
+    "fp16": ("distributed_type: MULTI_GPU\ngpu_ids: all\nmixed_precision: fp16\n", "precision-disagrees"),
+    "fsdp": (FSDP1, "fsdp-version-1"),
+    "deepspeed": (ZERO, "launch-not-supported"),
+}
+TRAINABLE = ["corpus.store=store", "model.config=bert-base", "model.objective=masked", "optimizer.learning_rate=1e-4"]
+
+
+@pytest.mark.parametrize(("text", "rule"), CONFIGURED.values(), ids=CONFIGURED)
+def test_what_accelerate_config_writes_is_fine_for_one_s_own_program(launches, text, rule):
+    made = launches.report(STANDARD + text)
+    assert not made.goes_wrong
+    for found in made.findings:
+        assert "dist_epochs.train stops" not in found.message or found.fix.startswith("for dist_epochs.train: ")
+    trained = launches.report(STANDARD + text, TRAINABLE)
+    assert rule in [found.rule for found in trained.findings if not found.is_note]
+
+
+def test_a_stated_precision_is_another_run_for_every_program(launches):
+    made = launches.report(STANDARD + CONFIGURED["bf16"][0], precision="fp16")
+    assert made.goes_wrong
+    assert "the recipe has precision: fp16: this is not the run that is planned" in made.findings[0].message
 
 
 @pytest.mark.parametrize(("text", "flags"), FINE.values(), ids=FINE)

@@ -4,8 +4,9 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
-from dist_epochs.pages import pages
+from dist_epochs.pages import pages, rule_name
 from dist_epochs.plan.like.causes import CAUSES
+from dist_epochs.plan.like.causes.effects import by_effect
 from dist_epochs.plan.like.registry import FRAMEWORKS, find
 from dist_epochs.plan.rules import NOTES, WARNINGS
 from tests.plan.like.test_frameworks import run
@@ -20,7 +21,7 @@ SHOWN = {
     "carried-window": ("hf==4.44", (148, 2, 6), {"steps": 200}, "12.33 steps a pass"),
     "flushed-window": ("hf", (148, 2, 6), {"steps": 200}, "13 steps a pass, the last of 2 micro-steps instead of 6"),
     "leaked-window": ("ddp", (100, 10, 4), {"steps": 3}, "windows of 4, 4, 6"),
-    "wrong-remainder": ("hf==4.48", (13, 2, 4), {"steps": 10}, "13 % 4 = 1 micro-steps, which leak into the next pass; 2 a"),
+    "wrong-remainder": ("hf==4.48", (13, 2, 4), {"steps": 10}, "13 % 4 = 1 micro-step, which leaks into the next pass; 2 a pass are"),
     "short-pass": ("hf==4.44", (9, 2, 8), {"steps": 7}, "a pass of 5 micro-steps is shorter than a window of 8"),
     "unstepped-end": ("keras", (103, 10, 4), {"epochs": 3}, "the last 1 micro-step of the run"),
     "tail-weight": ("accelerate", (148, 2, 6), {"steps": 200}, "its gradient weighs 2/6"),
@@ -51,6 +52,20 @@ def test_its_page(name):
     assert "What to do" in PAGES[name]
     assert CliRunner().invoke(main, ["explain", name]).output.strip() == PAGES[name]
     assert name not in pages((*WARNINGS, *NOTES))
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "more", "names"),
+    [
+        ("hf==4.48", (91, 10, 2), {"devices": 2, "epochs": 10}, ["floored-plan", "even-batches", "flushed-window"]),
+        ("hf==4.44", (85, 10, 2), {"devices": 2, "epochs": 1}, ["floored-plan", "even-batches", "carried-window"]),
+        ("ddp", (91, 10, 2), {"devices": 2, "steps": 9}, ["leaked-window", "loop-counter", "sampler-padding"]),
+    ],
+)
+def test_the_largest_effect_comes_first(name, sizes, more, names):
+    found = run(name, *sizes, **more)
+    rules = tuple(rule for rule in find(name).version.causes if rule(found))
+    assert [rule_name(rule) for rule in by_effect(rules, found)] == names
 
 
 def test_divisible_runs_need_no_causes():

@@ -239,10 +239,12 @@ def test_no_spelling_means_two_frameworks():
     ("name", "sizes", "more", "message"),
     [
         ("accelerate", (10, 2), {"epochs": "1/3"}, "whole passes"),
+        ("keras", (3, 2, 4), {"epochs": "2.5"}, "--epochs 2.5 like keras: "),
         ("keras", (3, 2, 4), {"epochs": 1}, "no step is ever made"),
         ("tf1", (3, 2, 4), {"epochs": 1}, "rounded down to 0"),
-        ("hf-streaming", (25, 10, 4), {"steps": 3}, "no window is ever full and no step is ever made"),  # it never ends
-        ("hf-streaming", (1, 4), {"steps": 3, "devices": 4}, "empty micro-batch"),
+        ("hf-streaming", (25, 10, 4), {"steps": 3}, "no step is ever made and it would run for ever"),
+        ("hf-streaming", (7, 3, 4), {"steps": 3}, "Nearest: a gradient accumulation of 3 or less."),
+        ("hf-streaming", (1, 4), {"steps": 3, "devices": 4}, "empty micro-batch, which may give NaN or fail"),
         ("hf==4.48", (5, 2, 4), {"epochs": 3}, "it asks for 5 % 4 = 1, so no step is ever made"),
         ("hf", (7, 4), {"epochs": 3, "devices": 2, "uneven": "drop"}, "every pass is dropped whole"),
     ],

@@ -1,6 +1,7 @@
 """What goes wrong at a launch. Each rule is a function; its docstring is the page that `dist-epochs explain` shows.
 
-A rule looks at a launch and yields what it finds. Findings make the exit code 1, notes only inform.
+A rule looks at a launch and yields what it finds. Findings make the exit code 1, notes only inform; what only this
+package's trainer minds is a note where the recipe cannot be trained by it anyway.
 """
 
 from __future__ import annotations
@@ -107,8 +108,12 @@ NOTES: tuple[Rule, ...] = (
 
 def check(launch: Launch) -> tuple[Finding, ...]:
     """All that is found, what goes wrong first."""
-    return tuple(
-        replace(found, rule=rule_name(rule), is_note=rule in NOTES)
-        for rule in (*FINDINGS, *NOTES)
-        for found in rule(launch)
-    )
+    told = [_named(found, rule, launch) for rule in (*FINDINGS, *NOTES) for found in rule(launch)]
+    return tuple(sorted(told, key=lambda found: found.is_note))
+
+
+def _named(found: Finding, rule: Rule, launch: Launch) -> Finding:
+    """A finding with the name of its rule, or the note that it is here."""
+    if found.is_of_trainer and launch.missing:
+        return replace(found, rule=rule_name(rule), is_note=True, fix=f"for dist_epochs.train: {found.fix}")
+    return replace(found, rule=rule_name(rule), is_note=rule in NOTES)

@@ -27,9 +27,20 @@ def batch_beyond_the_launch(launch: Launch) -> Iterator[Finding]:
     """
     message = launch.refusal or _cannot_build(launch)
     if message is not None:
-        fits = _fitting_processes(launch)
-        fix = f"num_processes: {fits}" if fits else "change the batch, or the devices"
-        yield Finding(launch.file.line("num_processes"), message, fix)
+        yield Finding(launch.file.line("num_processes"), message, _fewer_processes(launch))
+
+
+def _fewer_processes(launch: Launch) -> str:
+    """A number of processes that builds the batch, and how, where its micro-steps are not full."""
+    fits, per_device = _fitting_processes(launch), launch.plan.recipe.batch.per_device
+    if fits is None:
+        return "change the batch, or the devices"
+    each = launch.plan.batches[0].samples * launch.file.shared // fits
+    if per_device is None or each % per_device == 0:
+        return f"num_processes: {fits}"
+    micro_steps = -(-each // per_device)
+    many = f"{micro_steps} micro-step{'s' * (micro_steps > 1)}"
+    return f"num_processes: {fits}, with {each} samples each in {many} of at most {per_device}"
 
 
 def _fitting_processes(launch: Launch) -> int | None:

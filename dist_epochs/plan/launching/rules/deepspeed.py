@@ -29,7 +29,7 @@ def accumulation_from_the_launch(launch: Launch) -> Iterator[Finding]:
         f"{ACCUMULATION} is exported as ACCELERATE_GRADIENT_ACCUMULATION_STEPS: dist_epochs.train stops (planned: "
         f"{planned})"
     )
-    yield Finding(file.line("deepspeed_config", ACCUMULATION), said, f"remove {ACCUMULATION}")
+    yield Finding(file.line("deepspeed_config", ACCUMULATION), said, f"remove {ACCUMULATION}", is_of_trainer=True)
 
 
 def deepspeed_batch(launch: Launch) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from dist_epochs.plan.launching.launch_file import KINDS, LaunchFile, reads_as_f
 __all__ = [
     "DYNAMO_BACKENDS",
     "LOCAL_KEYS",
+    "RETIRED",
     "dynamo_backend_unknown",
     "launch_type_unknown",
     "launch_value_type",
@@ -34,6 +35,9 @@ NO EAGER AOT_EAGER INDUCTOR AOT_TS_NVFUSER NVPRIMS_NVFUSER CUDAGRAPHS OFI FX2TRT
 AOT_TORCHXLA_TRACE_ONCE TORCHXLA_TRACE_ONCE TVM HPU_BACKEND NEURON
 """
 DYNAMO_BACKENDS = frozenset(_DYNAMO_BACKENDS.split())
+RETIRED = frozenset({"ipex_config", "tp_config"})
+"""Keys of earlier versions of Accelerate, which stand for nothing in this one."""
+RENAMED_KINDS = {"TPU": "XLA"}
 OWNERS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
 
 
@@ -42,7 +46,8 @@ def unknown_launch_keys(launch: Launch) -> Iterator[Finding]:
 
     `accelerate launch` stops with `unknown keys` before anything starts. Training arguments, such as
     `gradient_accumulation_steps` or `per_device_train_batch_size`, belong into the recipe; DeepSpeed's into
-    `deepspeed_config`. Accelerate 1.15 is meant; a later version may know more.
+    `deepspeed_config`. Accelerate 1.15 is meant; a later version may know more, and earlier ones wrote `ipex_config`
+    and `tp_config`, which it no longer takes.
 
     What to do: correct the spelling, or remove the line.
     """
@@ -50,7 +55,7 @@ def unknown_launch_keys(launch: Launch) -> Iterator[Finding]:
     for key in file.top.values if file.is_local else ():
         if key in LOCAL_KEYS:
             continue
-        close = difflib.get_close_matches(key, LOCAL_KEYS, n=1, cutoff=0.75)
+        close = () if key in RETIRED else difflib.get_close_matches(key, LOCAL_KEYS, n=1, cutoff=0.75)
         fix = f"{close[0]}: …" if close else "remove the line"
         if key in DEEPSPEED_ONLY:
             fix = f"remove the line: the recipe decides (DeepSpeed's own {key} belongs into deepspeed_config)"
@@ -62,13 +67,14 @@ def launch_type_unknown(launch: Launch) -> Iterator[Finding]:
 
     The launcher stops before anything starts. TPUs are `XLA` since Accelerate 0.27.
 
-    What to do: `distributed_type: MULTI_GPU`, or `FSDP`; for one process `'NO'`, in quotes.
+    What to do: `distributed_type: MULTI_GPU`, or `FSDP`; for one process `'NO'`, in quotes; `XLA` for TPUs.
     """
     file = launch.file
     if not file.is_local or file.kind in KINDS:
         return
     said = f"distributed_type {key_name(file.kind)} is unknown" if file.kind else "distributed_type is missing"
-    fix = "distributed_type: MULTI_GPU" if file.processes != 1 else "distributed_type: 'NO'"
+    usual = "MULTI_GPU" if file.processes != 1 else "'NO'"
+    fix = f"distributed_type: {RENAMED_KINDS.get(file.kind, usual)}"
     yield Finding(file.line("distributed_type"), f"{said}: the launcher stops", fix)
 
 

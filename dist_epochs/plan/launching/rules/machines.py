@@ -81,7 +81,8 @@ def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     Without `main_process_ip` the others look for a host called "None"; with `localhost` or 127.0.0.1 each machine
     waits for itself. Both end in a timeout. `main_process_port` may be left out: it is 29500, and must be open.
 
-    What to do: the first machine's address, as the others reach it.
+    What to do: the first machine's address, as the others reach it: in the file, or where it is known at the launch
+    only (SLURM) with `--main_process_ip` on the command line, which goes before the file.
     """
     file = launch.file
     if file.machines == 1:
@@ -92,7 +93,10 @@ def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     said = f"{file.machines} machines and no main_process_ip: they cannot meet"
     if stated is not None:
         said = f"main_process_ip {stated.value} is every machine's own: {file.machines} machines each wait for itself"
-    yield Finding(file.line("main_process_ip"), said, "main_process_ip: ADDRESS, of the machine with rank 0")
+    fix = (
+        "main_process_ip: ADDRESS, of the machine with rank 0, or --main_process_ip ADDRESS on the command line (SLURM)"
+    )
+    yield Finding(file.line("main_process_ip"), said, fix)
 
 
 def main_process_port(launch: Launch) -> Iterator[Finding]:

@@ -38,12 +38,12 @@ def only_data_parallel(launch: Launch) -> Iterator[Finding]:
             if planned != size:
                 said += f" (the recipe plans {setting}: {planned})"
             key = f"parallelism_config_{name}"
-            yield Finding(file.line("parallelism_config", key), said, f"{key}: 1")
+            yield Finding(file.line("parallelism_config", key), said, f"{key}: 1", is_of_trainer=planned == size)
     for setting in ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel"):
         size = getattr(batch, setting)
         if size > 1 and not any(file.sizes[name] > 1 for name, known in SHARED.items() if known == setting):
             said = f"the recipe plans {setting}: {size}, which neither the file nor dist_epochs.train has"
-            yield Finding(file.line("parallelism_config"), said, f"--set batch.{setting}=1")
+            yield Finding(file.line("parallelism_config"), said, f"--set batch.{setting}=1", is_of_trainer=True)
 
 
 def parallel_sizes(launch: Launch) -> Iterator[Finding]:

@@ -28,15 +28,18 @@ def precision_disagrees(launch: Launch) -> Iterator[Finding]:
     """The launch asks for another precision than the recipe, and this package's trainer stops.
 
     A program that leaves `mixed_precision` to Accelerate takes the launch's; this one takes the recipe's, fp32 where
-    none is stated, so that a run does not depend on who launches it. `'no'` leaves it to the recipe.
+    none is stated, so that a run does not depend on who launches it. `'no'` leaves it to the recipe. A recipe that
+    cannot be trained yet and states none leaves it to the program, and there is nothing to disagree with.
 
     What to do: `mixed_precision: 'no'` in the file, or the same precision in the recipe.
     """
-    file = launch.file
+    file, stated = launch.file, launch.plan.recipe.precision
     if file.precision not in ("fp16", "bf16", "fp8") or file.precision == launch.precision:
         return
-    has = f"precision: {launch.precision}" if launch.plan.recipe.precision else "no precision, which is fp32"
-    said = f"mixed_precision is {file.precision}, and the recipe has {has}: dist_epochs.train stops"
+    if launch.missing and stated is None:
+        return
+    has = f"precision: {launch.precision}" if stated else "no precision, which is fp32"
+    said = f"mixed_precision is {file.precision}, and the recipe has {has}: {launch.outcome}"
     fix = "mixed_precision: 'no'"
     if file.precision != "fp8":
         fix += f", or precision: {file.precision} in the recipe"

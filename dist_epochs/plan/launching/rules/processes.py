@@ -90,6 +90,6 @@ def devices_disagree(launch: Launch) -> Iterator[Finding]:
         said += f" = {file.processes} on each of {file.machines} machines; num_processes counts all machines together"
     yield Finding(
         file.line("num_processes"),
-        f"{said}: dist_epochs.train stops",
+        f"{said}: {launch.outcome}",
         f"num_processes: {planned}, or --set batch.devices={file.processes}",
     )

@@ -30,7 +30,8 @@ def fsdp_version_1(launch: Launch) -> Iterator[Finding]:
     stated = any(file.top.section("fsdp_config").states(name) for name in ("fsdp_version", "version"))
     how = "is stated" if stated else "is what the launcher takes where none is stated"
     said = f"FSDP version {file.fsdp_version} {how}: dist_epochs.train stops"
-    yield Finding(file.line("fsdp_config", "fsdp_version"), said, "fsdp_version: 2 in fsdp_config")
+    fix = "fsdp_version: 2 in fsdp_config"
+    yield Finding(file.line("fsdp_config", "fsdp_version"), said, fix, is_of_trainer=True)
 
 
 def fsdp_on_cpu(launch: Launch) -> Iterator[Finding]:

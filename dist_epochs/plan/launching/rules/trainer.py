@@ -25,30 +25,23 @@ def launch_not_supported(launch: Launch) -> Iterator[Finding]:
     if not file.is_local:
         key = "ec2_instance_type" if file.top.states("ec2_instance_type") else "compute_environment"
         said = "only launches on one's own machines (LOCAL_MACHINE) are checked and supported"
-        yield Finding(file.line(key), said, "compute_environment: LOCAL_MACHINE")
+        yield Finding(file.line(key), said, "compute_environment: LOCAL_MACHINE", is_of_trainer=True)
     elif file.kind in UNSUPPORTED:
         said = f"this package's trainer does not run under {UNSUPPORTED[file.kind]}: it has DDP and FSDP2"
         fix = "distributed_type: MULTI_GPU"
         if file.stage:
             fix = "distributed_type: FSDP with fsdp_version: 2 in fsdp_config"
-        yield Finding(file.line("distributed_type"), said, fix)
+        yield Finding(file.line("distributed_type"), said, fix, is_of_trainer=True)
 
 
 def recipe_not_trainable(launch: Launch) -> Iterator[Finding]:
     """The recipe can be planned and lacks what training needs.
 
-    Training reads a token store, and needs `batch.per_device`, a model's configuration and an optimizer.
+    Training reads a token store, and needs `batch.per_device`, a model's configuration and an optimizer. Without them
+    the launch is taken for that of another program, and what only this package's trainer minds is a note.
 
     What to do: `dist-epochs tokenize`, then `corpus: {store: …}`; docs/training.md has the rest.
     """
-    recipe = launch.plan.recipe
-    needed = {
-        "corpus.store": recipe.corpus.store,
-        "batch.per_device": recipe.batch.per_device,
-        "model.config": recipe.model and recipe.model.config,
-        "optimizer": recipe.optimizer,
-    }
-    missing = [name for name, value in needed.items() if value is None]
-    if missing:
-        said = f"the recipe can be planned, not trained yet: it lacks {', '.join(missing)}"
+    if launch.missing:
+        said = f"the recipe can be planned, not trained yet: it lacks {', '.join(launch.missing)}"
         yield Finding(launch.recipe, said, "add them to the recipe, or launch another program with this file")

@@ -116,10 +116,11 @@ def wrong_remainder(run: Run) -> str | None:
     if loader is None or loader.last_window != "leak":
         return None
     whole = replace(loader, samples=run.setting.samples, last_window="flush")
-    never = whole.micro_steps_per_pass - loader.micro_steps_per_pass
+    never, asked = whole.micro_steps_per_pass - loader.micro_steps_per_pass, _rest(run)
+    leaks = "micro-step, which leaks" if asked == 1 else "micro-steps, which leak"
     return (
-        f"for the last window of a pass it asks for {run.setting.samples:,} % {window} = {_rest(run)} micro-steps, "
-        f"which leak into the next pass; {never} a pass are never drawn"
+        f"for the last window of a pass it asks for {run.setting.samples:,} % {window} = {asked} {leaks} into the next "
+        f"pass; {never} a pass {'is' if never == 1 else 'are'} never drawn"
     )
 
 
