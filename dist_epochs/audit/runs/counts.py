@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from math import ceil, floor
 
@@ -198,8 +199,9 @@ def _epochs(bench: Bench) -> None:
     derived, how, names = bench.work_out(f"{drawn} / corpus")
     passes, steps = _passes(bench), bench.values.get("steps")
     if drawn == "samples" and bench.run.counts_passes and passes is not None and steps is not None and steps.count:
-        whole = passes.epochs(steps.count)
-        derived = Interval(derived.point, min(derived.low, whole.low), max(derived.high, whole.high))
+        with suppress(InputError):  # a corpus smaller than a window that is dropped
+            whole = passes.epochs(steps.count)
+            derived = Interval(derived.point, min(derived.low, whole.low), max(derived.high, whole.high))
     bench.hold("epochs", derived, how, uses=names)
     stream = bench.run.numbers.get("stream_epoch")
     if stream is not None:

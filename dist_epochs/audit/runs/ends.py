@@ -7,11 +7,21 @@ from fractions import Fraction
 from math import ceil
 from typing import Literal
 
-from dist_epochs.arithmetic.loader import Loader
+from dist_epochs.arithmetic.loader import Loader, Uneven
 from dist_epochs.audit.interval import Interval
+from dist_epochs.errors import InputError
 from dist_epochs.plan.like.loops import float_product
+from dist_epochs.plan.like.run import Run
+from dist_epochs.plan.like.setting import Setting
+from dist_epochs.plan.like.transformers import TRANSFORMERS
 
 __all__ = ["Ending", "Passes"]
+
+OLD = {"carry": "4.44", "drop": "4.48"}
+"""Versions of Transformers that end passes so."""
+
+LAST_ROUNDS: tuple[tuple[bool, Uneven], ...] = ((False, "pad"), (True, "pad"), (False, "drop"))
+"""Whether several devices share it, and what becomes of it."""
 
 Ending = Literal["flush", "carry", "drop", "drop_last"]
 
@@ -52,6 +62,9 @@ class Passes:
             InputError: If no step is ever made.
         """
         most = Fraction(steps * self.batch)
+        if self.ending in OLD:
+            found = [Fraction(run.counts.samples) for run in self._runs(steps)]
+            return Interval(found[0], min(found), max(*found, most))
         drawn = min(Fraction(self._loader.after_steps(steps).samples), most)
         return Interval(drawn, min(drawn, self._least(steps)), most)
 
@@ -73,9 +86,38 @@ class Passes:
         more = Fraction(inside, self.per_pass - 1) if self.per_pass > 1 else part
         asked = Fraction(steps - 1, self.per_pass)
         logged = [passes + part, passes + min(more, Fraction(1))]
+        if self.ending in OLD:
+            logged += [run.reported.epoch for run in self._runs(steps) if run.reported.epoch is not None]
         if self.corpus % self.batch and self.per_pass > 1:  # drop_last may make a step less of each pass
             logged.append(Fraction(steps, self.per_pass - 1))
         return Interval(drawn.point, min(drawn.low, asked), max(drawn.high, *logged))
+
+    def _runs(self, steps: int) -> list[Run]:
+        """What an older version makes of them, with its last round short, padded or dropped.
+
+        Raises:
+            InputError: If it makes no step of any.
+        """
+        version = next(one for one in TRANSFORMERS.versions if one.name == OLD[self.ending])
+        found, refused = [], None
+        for size, uneven in LAST_ROUNDS:
+            try:
+                found.append(version.run(self._setting(steps, self._round if size else 1, uneven)))
+            except InputError as error:
+                refused = error
+        if refused is not None and not found:
+            raise refused
+        return found
+
+    def _setting(self, steps: int, devices: int, uneven: Uneven) -> Setting:
+        return Setting(
+            samples=self.corpus,
+            per_device=self._round // devices,
+            data_parallel_size=devices,
+            gradient_accumulation=self._window,
+            steps=steps,
+            uneven=uneven,
+        )
 
     @property
     def _window(self) -> int:
@@ -93,5 +135,5 @@ class Passes:
             per_device=self._round,
             gradient_accumulation=self._window,
             uneven="drop" if self.ending == "drop_last" else "keep",
-            last_window="flush" if self.ending == "drop_last" else self.ending,
+            last_window="flush",
         )

@@ -96,7 +96,7 @@ def _batch_by_epochs(bench: Bench) -> None:
         return
     derived, how, names = bench.work_out(f"corpus / {name}")
     steps, last = bench.values[name].interval, Fraction(1)
-    if name == "steps_per_epoch" and bench.has("gradient_accumulation"):
+    if name == "steps_per_epoch" and bench.ending == "flush" and bench.has("gradient_accumulation"):
         last /= bench.values["gradient_accumulation"].interval.point
     if steps.low <= last:
         return  # one step takes the whole corpus, however many samples it could take

@@ -145,7 +145,7 @@ def audit_run(run: FinishedRun, claims: Claims) -> RunAudit:
 
 def _others(run: FinishedRun, claims: Claims, literal: RunReading) -> Iterator[RunReading]:
     """What else the files may mean: other ends of passes, a stream, one process that sees several devices."""
-    if run.counts_passes and _contradicts(literal, "steps", by_log=True):
+    if run.counts_passes and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
         for ending in ("carry", "drop", "drop_last"):
             yield _reading(run, claims, ending, ENDINGS[ending])[0]
     if run.streams is None:
@@ -177,6 +177,19 @@ def _contradicts(reading: RunReading, name: str, *, by_log: bool) -> bool:
         check.name == name and check.is_logged == by_log and check.agreement is Agreement.CONTRADICTS
         for check in reading.checks
     )
+
+
+def _contradicts_passes(reading: RunReading) -> bool:
+    """Whether something contradicts that rests on how passes end."""
+    names = ("samples", "epochs", "global_batch", "devices")
+    return any(
+        check.name in names and "corpus" in check.uses and check.agreement is Agreement.CONTRADICTS
+        for check in reading.checks
+    ) or (_contradicts(reading, "devices", by_log=False) and "steps_per_epoch" in _used(reading))
+
+
+def _used(reading: RunReading) -> frozenset[str]:
+    return frozenset().union(*(check.uses for check in reading.checks))
 
 
 def _missing(bench: Bench) -> str | None:
