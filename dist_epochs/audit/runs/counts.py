@@ -9,7 +9,7 @@ from math import ceil, floor
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.runs.bench import Bench, plain
+from dist_epochs.audit.runs.bench import Bench, Value, plain
 from dist_epochs.audit.runs.check import RunCheck
 from dist_epochs.audit.runs.ends import Passes
 from dist_epochs.audit.runs.layout import COUNTS_POSITIONS, check_layout
@@ -85,6 +85,11 @@ def _epochs_told(bench: Bench) -> Interval | None:
         return None
     told = planned.value if bench.run.kind == "hf-trainer" and planned is not None else epochs.value
     play = epochs.interval.high - epochs.value
+    if told != epochs.value and bench.ending in (
+        "carry",
+        "drop",
+    ):  # its plan and its passes part, as until 4.48: it may have been told the steps
+        return Interval(told, min(told, told - 1), told + play)
     return Interval(told, told - play, told + play)
 
 
@@ -95,8 +100,16 @@ def _passes(bench: Bench) -> Passes | None:
         return None
     if corpus.number.value.denominator != 1 or not corpus.interval.is_exact:
         return None
-    window = bench.values.get("gradient_accumulation")
-    return Passes(int(corpus.number.value), batch.count, window.count if window else None, bench.ending)
+    return Passes(int(corpus.number.value), batch.count, _accumulation(bench, batch.count), bench.ending)
+
+
+def _accumulation(bench: Bench, batch: int) -> int | None:
+    """As it is stated, or by the rest of the layout."""
+    known = bench.values.get("gradient_accumulation")
+    if known is not None or not bench.has("per_device", "devices", "split"):
+        return known.count if known else None
+    derived, *_ = bench.work_out("global_batch * split / (per_device * devices)")
+    return Value(derived, "derived").count
 
 
 def _samples(bench: Bench) -> None:
@@ -168,15 +181,17 @@ def _samples_in_passes(bench: Bench, steps: int) -> None:
 
 
 def _samples_at_most(bench: Bench) -> None:
-    """Full batches, of which each pass of a Trainer may end with a partial one."""
+    """Full batches; each pass of a Trainer may end with a partial one, or leave some of it to the next."""
     epochs = bench.run.numbers.get("epochs")
     if not bench.run.counts_passes or not bench.has("steps", "global_batch"):
         bench.follow("samples", "steps * global_batch")
         return
     derived, how, names = bench.work_out("steps * global_batch")
     ended = ceil(epochs.interval.high) if epochs else bench.values["steps"].interval.high
-    low = max(derived.low - ended * bench.values["global_batch"].interval.high, Fraction(0))
-    bench.hold("samples", Interval(derived.point, low, derived.high), how, uses=names)
+    play = ended * bench.values["global_batch"].interval.high
+    bench.hold(
+        "samples", Interval(derived.point, max(derived.low - play, Fraction(0)), derived.high + play), how, uses=names
+    )
 
 
 def _tokens(bench: Bench) -> None:
@@ -202,6 +217,8 @@ def _epochs(bench: Bench) -> None:
         with suppress(InputError):  # a corpus smaller than a window that is dropped
             whole = passes.epochs(steps.count)
             derived = Interval(derived.point, min(derived.low, whole.low), max(derived.high, whole.high))
+    elif drawn == "samples" and bench.run.counts_passes and "epochs" in bench.run.numbers:
+        derived = _of_data(bench, derived)
     bench.hold("epochs", derived, how, uses=names)
     stream = bench.run.numbers.get("stream_epoch")
     if stream is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from math import ceil
 from typing import Literal
 
@@ -22,6 +23,9 @@ OLD = {"carry": "4.44", "drop": "4.48"}
 
 LAST_ROUNDS: tuple[tuple[bool, Uneven], ...] = ((False, "pad"), (True, "pad"), (False, "drop"))
 """Whether several devices share it, and what becomes of it."""
+
+MOST_WINDOWS = 64
+"""Accumulations that are tried where none is known."""
 
 Ending = Literal["flush", "carry", "drop", "drop_last"]
 
@@ -100,21 +104,28 @@ class Passes:
         """
         version = next(one for one in TRANSFORMERS.versions if one.name == OLD[self.ending])
         found, refused = [], None
-        for size, uneven in LAST_ROUNDS:
+        for window, (shared, uneven) in product(self._windows, LAST_ROUNDS):
             try:
-                found.append(version.run(self._setting(steps, self._round if size else 1, uneven)))
+                found.append(version.run(self._setting(steps, window, shared, uneven)))
             except InputError as error:
                 refused = error
         if refused is not None and not found:
             raise refused
         return found
 
-    def _setting(self, steps: int, devices: int, uneven: Uneven) -> Setting:
+    @property
+    def _windows(self) -> list[int]:
+        if self.accumulation is not None:
+            return [self._window]
+        return [window for window in range(1, MOST_WINDOWS + 1) if self.batch % window == 0]
+
+    def _setting(self, steps: int, window: int, shared: bool, uneven: Uneven) -> Setting:
+        devices = self.batch // window if shared else 1
         return Setting(
             samples=self.corpus,
-            per_device=self._round // devices,
+            per_device=self.batch // window // devices,
             data_parallel_size=devices,
-            gradient_accumulation=self._window,
+            gradient_accumulation=window,
             steps=steps,
             uneven=uneven,
         )
