@@ -73,7 +73,12 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
     with exit_on_input_error():
         from dist_epochs.audit.collection import claim_names
 
-        if every == (name is not None):
+        if every and name is not None:
+            raise InputError(
+                f"{name} and --all: --all audits every claim that comes with the package, and {name} is one thing, so "
+                f"it is not clear which is meant. Leave one of them out."
+            )
+        if not every and name is None:
             raise InputError(
                 f"name one claim, or --all. Claims: {', '.join(claim_names())}; or a claim file, or a run."
             )
@@ -102,6 +107,11 @@ def _run(name: str) -> FinishedRun | None:
     if name.startswith(PREFIX):
         return fetch_run(name)
     path = Path(name)
+    if "/" in name and not path.exists():
+        raise InputError(
+            f"{name}: no such file or folder. A run is given by the path of what its trainer wrote, a claim by its "
+            "file or by a name of the collection, so nothing was audited. `dist-epochs audit --all` lists the names."
+        )
     if path.suffix in CLAIM_FILES or not path.exists():
         return None
     from dist_epochs.audit.runs.kinds import read_finished_run, unknown

@@ -53,7 +53,7 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
             "`wandb login`; or give the offline file run-ID.wandb."
         ) from None
     notes = [] if state == "finished" else [f"Its state is {state}: it may not be over."]
-    return run_of_rows(rows, config, summary, name=path, notes=notes)
+    return run_of_rows(rows, config, summary, name=path, notes=notes, is_cut=state != "finished")
 
 
 def _plain(summary: Any) -> Mapping[str, Any]:

@@ -115,4 +115,4 @@ def _spans(what: str, spans: Sequence[Span]) -> Iterator[str]:
     more = f" and {len(spans) - MOST_LISTED:,} more" if len(spans) > MOST_LISTED else ""
     total = sum(span.length for span in spans)
     yield ""
-    yield f"{total:,} steps {what}: {told}{more}"
+    yield f"{total:,} step{'s' * (total != 1)} {what}: {told}{more}"

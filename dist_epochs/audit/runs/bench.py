@@ -13,15 +13,18 @@ from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.runs.check import RunCheck, held
 from dist_epochs.audit.runs.claims import Claims
+from dist_epochs.audit.runs.ends import Ending
 from dist_epochs.audit.runs.record import FinishedRun, Number
 from dist_epochs.errors import InputError
 
-__all__ = ["Bench", "LastWindow", "Value", "plain"]
-
-LastWindow = Literal["flush", "carry", "drop"]
+__all__ = ["Bench", "Value", "plain"]
 
 TOTALS = ("samples", "tokens", "tokens_per_second")
 """What is claimed of these is held, and never calculated with where it can be derived."""
+
+
+GROWING = ("steps", "samples", "tokens", "epochs")
+"""What grows with every step, also after the last one that was logged."""
 
 
 def plain(value: Fraction) -> str:
@@ -55,18 +58,20 @@ class Bench:
     Attributes:
         run: What its files say.
         claims: What is claimed.
-        last_window: What happens to the last, partial accumulation window of a pass.
+        ending: What happens at the end of a pass.
         values: Numbers in use, by name. What the run logged goes before what is claimed.
         checks: What was found so far.
         notes: What else is worth saying.
+        open: Claims that cannot be told, and what would be needed.
     """
 
     run: FinishedRun
     claims: Claims
-    last_window: LastWindow = "flush"
+    ending: Ending = "flush"
     values: dict[str, Value] = field(default_factory=dict)
     checks: list[RunCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    open: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         claimed = {name: Value(fact.interval, "claimed") for name, fact in self.claims.numbers.items()}
@@ -87,10 +92,31 @@ class Bench:
     def hold(self, name: str, derived: Interval, how: str, *, uses: frozenset[str], logged: str | None = None) -> None:
         """Hold a derived number against the claim, else the log; remember it where it is not logged."""
         fact, is_logged = self.stated(name, logged=logged)
+        if fact is not None and not is_logged and name in GROWING:
+            derived = self._to_the_end(derived)
+            if self.run.is_cut and fact.interval.low > derived.high:
+                self.open[name] = "the rest of the run: its file ends before it does"
+                fact = None
         self.checks.append(held(name, derived, how, fact, uses=uses | {name}, logged=is_logged))
         known = self.values.get(name)
         if known is None or (known.origin == "claimed" and name in TOTALS):
             self.values[name] = Value(derived, "derived")
+
+    def hold_logged(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
+        """Hold a derived number against what the run logged, whatever is claimed."""
+        number = self.run.numbers.get(name)
+        self.checks.append(held(name, derived, how, _fact(number) if number else None, uses=uses | {name}, logged=True))
+
+    def _to_the_end(self, derived: Interval) -> Interval:
+        """What it may have grown to in the steps after the last logged line."""
+        steps, largest = self.run.numbers.get("steps"), self.run.numbers.get("largest_batch")
+        if not self.run.unlogged or steps is None or not steps.value:
+            return derived
+        growth = Fraction(self.run.unlogged, steps.value)
+        drawn = self.run.numbers.get("samples")
+        if largest is not None and drawn is not None and drawn.value:
+            growth = self.run.unlogged * largest.value / drawn.value
+        return Interval(derived.point, derived.low, derived.high * (1 + growth))
 
     def inform(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
         """A number that nobody states."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
+from dist_epochs.arithmetic.quantity import Quantity, QuantityError, Unit, parse, parse_count, parse_length
 from dist_epochs.audit.fact import Fact
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.sizes import named_config
@@ -82,6 +83,11 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
 
 def _count(text: str, unit: Unit | None, what: str) -> Fact:
     """A whole number; written with `~`, it has play."""
+    if re.fullmatch(r"0+(\.0*)?", text.strip()):
+        raise InputError(
+            f"{what} {text}: nothing is claimed of a run by zero, since whatever it made would contradict it. Write a "
+            "whole number from 1 on, or leave it out."
+        )
     parse_count(text, unit=unit, what=what)
     quantity = parse(text, unit=unit, what=what)
     about = text.strip().startswith(("~", "about", "approx"))
@@ -89,7 +95,15 @@ def _count(text: str, unit: Unit | None, what: str) -> Fact:
 
 
 def _amount(name: str, text: str, what: str) -> Fact:
-    quantity = parse(text, unit=UNITS.get(name), what=what)
+    try:
+        quantity = parse(text, unit=UNITS.get(name), what=what)
+    except QuantityError as error:
+        if "beyond anything" not in str(error):
+            raise
+        raise InputError(
+            f"{error} (10⁴⁰): no run draws that much, so it cannot be held against one. Nothing was read of it. Look "
+            "for a zero too many in its exponent."
+        ) from None
     if name in PLAIN and quantity.unit is not None:
         raise InputError(f"{what} {text!r} is a plain number, without {quantity.unit}s")
     if quantity.value <= 0:
@@ -98,7 +112,7 @@ def _amount(name: str, text: str, what: str) -> Fact:
         counted = f"counts {quantity.unit}s" if quantity.unit else "has no unit"
         raise InputError(
             f"{what} {text!r} {counted}: a run draws samples or tokens, and only those can be divided by its corpus. "
-            f"Write for example '{quantity.text.split()[0]} samples', or its tokens."
+            "Write how many of either it has, for example '698 samples' or '5B tokens'; other units are not converted."
         )
     if name == "mfu" and quantity.value > 1:
         raise InputError(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from math import ceil, floor
 
-from dist_epochs.arithmetic.loader import Loader
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.runs.bench import Bench, plain
+from dist_epochs.audit.runs.bench import Bench, Value, plain
 from dist_epochs.audit.runs.check import RunCheck
+from dist_epochs.audit.runs.ends import Passes
 from dist_epochs.audit.runs.layout import COUNTS_POSITIONS, check_layout
+from dist_epochs.audit.runs.stream import stream_samples
 from dist_epochs.errors import InputError
 
 __all__ = ["check_counts"]
@@ -37,58 +39,77 @@ def check_counts(bench: Bench) -> None:
 
 def _claimed_and_logged(bench: Bench, name: str) -> None:
     number = bench.run.numbers.get(name)
-    if number is not None and name in bench.claims.numbers:
-        bench.hold(name, number.interval, number.where, uses=frozenset({name}))
-        if name == "per_device" and bench.run.kind == "hf-trainer":
-            _told_of_data_parallel(bench, bench.checks[-1])
+    if number is None or name not in bench.claims.numbers or (name == "global_batch" and bench.run.changes_batch):
+        return
+    derived = number.interval
+    if name == "epochs" and bench.run.counts_passes:
+        derived = _of_data(bench, derived)
+    bench.hold(name, derived, number.where, uses=frozenset({name}))
 
 
-def _told_of_data_parallel(bench: Bench, check: RunCheck) -> None:
-    """One process that sees several GPUs multiplies the batch, and writes the product down."""
-    times = check.derived.point / check.against if check.against else Fraction(0)
-    if times > 1 and times.denominator == 1:
-        bench.notes.append(
-            f"train_batch_size is {times} × what is claimed: with nn.DataParallel, where one process sees {times} "
-            "GPUs, the Trainer multiplies per_device_train_batch_size by them."
-        )
+def _of_data(bench: Bench, logged: Interval) -> Interval:
+    """The Trainer's epoch counts micro-steps: a pass that drops or pads its last ones has fewer or more samples."""
+    steps = bench.run.numbers["steps"].value
+    per_pass = steps / logged.point if logged.point else Fraction(0)
+    if per_pass <= 1:
+        return Interval(logged.point, Fraction(0), max(logged.high, steps * 10**6))
+    low = min(logged.low * per_pass / (per_pass + 1), (steps - 1) / per_pass)
+    return Interval(logged.point, low, logged.high * per_pass / (per_pass - 1))
 
 
 def _planned_steps(bench: Bench) -> None:
-    """Steps of so many passes, where windows end with the pass."""
-    sizes = _pass(bench)
-    if sizes is None or not bench.run.counts_passes:
+    """Steps of the epochs that the Trainer was told, if it made them all."""
+    passes, epochs = _passes(bench), _epochs_told(bench)
+    if passes is None or epochs is None or not bench.run.counts_passes:
         return
-    corpus, batch = sizes
-    claimed = bench.claims.numbers.get("epochs")
-    epochs, logged = (claimed.number.value, "planned_steps") if claimed else (_whole_epochs(bench), "steps")
-    if epochs is None:
-        return
-    ratio = f"{corpus:,} ÷ {batch:,}"
-    match bench.last_window:
-        case "flush":
-            steps, how = ceil(epochs * ceil(Fraction(corpus, batch))), f"{plain(epochs)} × ⌈{ratio}⌉"
-        case "carry":
-            steps, how = floor(epochs * Fraction(corpus, batch)), f"⌊{plain(epochs)} × {ratio}⌋"
-        case "drop":
-            steps, how = floor(epochs * (corpus // batch)), f"{plain(epochs)} × ⌊{ratio}⌋"
-    used = frozenset({"corpus", "global_batch", "epochs"} if claimed else {"corpus", "global_batch"})
-    stated = bench.run.numbers.get(logged) or bench.run.numbers.get("steps")
-    if stated is not None and stated.value != bench.values["steps"].interval.point:
-        how = f"{how}, planned"  # a run that stopped early
-    bench.hold("steps", Interval.exact(steps), how, uses=used, logged=logged if stated else None)
+    steps = passes.steps(epochs.point)
+    derived = Interval(
+        Fraction(steps),
+        Fraction(min(steps, passes.steps(epochs.low))),
+        Fraction(max(steps, floor(epochs.high * passes.per_pass))),
+    )
+    sign = "⌈⌉" if passes.ending == "flush" else "⌊⌋"
+    how = f"{plain(epochs.point)} × {sign[0]}{passes.corpus:,} ÷ {passes.batch:,}{sign[1]}"
+    bench.hold_logged("steps", derived, how, uses=frozenset({"corpus", "global_batch"}))
 
 
-def _whole_epochs(bench: Bench) -> Fraction | None:
-    epochs = bench.run.numbers.get("epochs")
-    return epochs.value if epochs and epochs.value.denominator == 1 and epochs.value > 0 else None
+def _epochs_told(bench: Bench) -> Interval | None:
+    """Epochs that were asked for and made; None for a run that was told its steps, or ended before."""
+    numbers = bench.run.numbers
+    planned, epochs, steps = numbers.get("planned_epochs"), numbers.get("epochs"), numbers.get("planned_steps")
+    if epochs is None or bench.run.is_cut or (steps is not None and steps.value > numbers["steps"].value):
+        return None
+    if bench.run.kind == "wandb" and planned is not None and steps is None and epochs.interval.high >= planned.value:
+        return Interval.exact(planned.value)
+    if epochs.value.denominator != 1 or not epochs.value:
+        return None
+    told = planned.value if bench.run.kind == "hf-trainer" and planned is not None else epochs.value
+    play = epochs.interval.high - epochs.value
+    if told != epochs.value and bench.ending in (
+        "carry",
+        "drop",
+    ):  # its plan and its passes part, as until 4.48: it may have been told the steps
+        return Interval(told, min(told, told - 1), told + play)
+    return Interval(told, told - play, told + play)
 
 
-def _pass(bench: Bench) -> tuple[int, int] | None:
-    """Samples of the corpus and of a step, where both are whole."""
+def _passes(bench: Bench) -> Passes | None:
+    """Passes over the corpus, where it and the batch are whole."""
     corpus, batch = bench.claims.numbers.get("corpus"), bench.values.get("global_batch")
     if corpus is None or corpus.number.unit is not Unit.SAMPLE or batch is None or not batch.count:
         return None
-    return (int(corpus.number.value), batch.count) if corpus.number.value.denominator == 1 else None
+    if corpus.number.value.denominator != 1 or not corpus.interval.is_exact:
+        return None
+    return Passes(int(corpus.number.value), batch.count, _accumulation(bench, batch.count), bench.ending)
+
+
+def _accumulation(bench: Bench, batch: int) -> int | None:
+    """As it is stated, or by the rest of the layout."""
+    known = bench.values.get("gradient_accumulation")
+    if known is not None or not bench.has("per_device", "devices", "split"):
+        return known.count if known else None
+    derived, *_ = bench.work_out("global_batch * split / (per_device * devices)")
+    return Value(derived, "derived").count
 
 
 def _samples(bench: Bench) -> None:
@@ -97,18 +118,36 @@ def _samples(bench: Bench) -> None:
         derived = numbers["segment_batches"].interval
         how = "steps between lines × their batch, added"
         bench.hold("samples_between_lines", derived, how, uses=frozenset({"samples"}), logged="segment_samples")
-    if "samples" in numbers and bench.run.kind not in COUNTS_POSITIONS:
+    if bench.run.changes_batch or ("samples" in numbers and bench.run.kind not in COUNTS_POSITIONS):
         return  # a partial batch may end each pass
     batch = bench.values.get("global_batch")
     if "samples" in numbers and (batch is None or batch.origin == "derived"):
         return  # the batch came from the samples, or changes
-    sizes, steps = _pass(bench), bench.values.get("steps")
-    if sizes is not None and bench.run.counts_passes and steps is not None and steps.count:
-        _samples_in_passes(bench, *sizes, steps.count)
+    steps = bench.values.get("steps")
+    if bench.run.streams:
+        _samples_of_stream(bench)
+    elif bench.run.kind in ("hf-trainer", "wandb") and steps is not None and steps.count:
+        _samples_in_passes(bench, steps.count)
+    elif not ("samples" in numbers and _begins_late(bench)):
+        bench.follow("samples", "steps * global_batch")
+
+
+def _samples_of_stream(bench: Bench) -> None:
+    """By the Trainer's own loop, whose windows grow at the end of a pass; nothing without the corpus."""
+    passes, steps = _passes(bench), bench.values["steps"].count
+    if passes is None or not steps:
         return
-    if "samples" in numbers and _begins_late(bench):
-        return
-    bench.follow("samples", "steps * global_batch")
+    per_device = bench.values.get("per_device")
+    derived = stream_samples(
+        corpus=passes.corpus,
+        batch=passes.batch,
+        per_device=per_device.count if per_device else None,
+        accumulation=passes.accumulation,
+        steps=steps,
+    )
+    if derived is not None:
+        how = f"{steps:,} × {passes.batch:,}, as the Trainer draws a stream of {passes.corpus:,}"
+        bench.hold("samples", derived, how, uses=frozenset({"steps", "global_batch", "corpus"}))
 
 
 def _begins_late(bench: Bench) -> bool:
@@ -125,19 +164,34 @@ def _begins_late(bench: Bench) -> bool:
     return True
 
 
-def _samples_in_passes(bench: Bench, corpus: int, batch: int, steps: int) -> None:
-    """Without the duplicates that complete the last round of a pass; at most full batches."""
+def _samples_in_passes(bench: Bench, steps: int) -> None:
+    """Short of full batches where a pass ends; at most full batches."""
+    passes = _passes(bench)
+    if passes is None:
+        _samples_at_most(bench)
+        return
     try:
-        loader = Loader(samples=corpus, per_device=batch, uneven="keep", last_window=bench.last_window)
-        drawn = Fraction(loader.after_steps(steps).samples)
+        derived = passes.samples(steps)
     except InputError:  # a corpus smaller than a window that is dropped
         return
-    how = f"{steps:,} × {batch:,}, the last of each pass of {corpus:,} partial"
-    if corpus % batch == 0 or drawn == steps * batch:
-        how = f"{steps:,} × {batch:,}"
-    most = max(drawn, Fraction(steps * batch))
-    used = frozenset({"steps", "global_batch", "corpus"})
-    bench.hold("samples", Interval(drawn, drawn, most), how, uses=used)
+    how = f"{steps:,} × {passes.batch:,}"
+    if derived.point != steps * passes.batch:
+        how += f", the last of each pass of {passes.corpus:,} partial"
+    bench.hold("samples", derived, how, uses=frozenset({"steps", "global_batch", "corpus"}))
+
+
+def _samples_at_most(bench: Bench) -> None:
+    """Full batches; each pass of a Trainer may end with a partial one, or leave some of it to the next."""
+    epochs = bench.run.numbers.get("epochs")
+    if not bench.run.counts_passes or not bench.has("steps", "global_batch"):
+        bench.follow("samples", "steps * global_batch")
+        return
+    derived, how, names = bench.work_out("steps * global_batch")
+    ended = ceil(epochs.interval.high) if epochs else bench.values["steps"].interval.high
+    play = ended * bench.values["global_batch"].interval.high
+    bench.hold(
+        "samples", Interval(derived.point, max(derived.low - play, Fraction(0)), derived.high + play), how, uses=names
+    )
 
 
 def _tokens(bench: Bench) -> None:
@@ -158,26 +212,17 @@ def _epochs(bench: Bench) -> None:
     if not bench.has(drawn, "corpus"):
         return
     derived, how, names = bench.work_out(f"{drawn} / corpus")
-    logged = bench.run.numbers.get("epochs")
-    if "epochs" not in bench.claims.numbers and logged is not None and logged.value.denominator != 1:
-        derived = _within_a_pass(bench, derived)
+    passes, steps = _passes(bench), bench.values.get("steps")
+    if drawn == "samples" and bench.run.counts_passes and passes is not None and steps is not None and steps.count:
+        with suppress(InputError):  # a corpus smaller than a window that is dropped
+            whole = passes.epochs(steps.count)
+            derived = Interval(derived.point, min(derived.low, whole.low), max(derived.high, whole.high))
+    elif drawn == "samples" and bench.run.counts_passes and "epochs" in bench.run.numbers:
+        derived = _of_data(bench, derived)
     bench.hold("epochs", derived, how, uses=names)
-    if bench.checks[-1].agreement is Agreement.CONTRADICTS and bench.checks[-1].stated and logged is not None:
-        _told_of_epochs(bench)
-
-
-def _within_a_pass(bench: Bench, derived: Interval) -> Interval:
-    """Inside a pass the HF Trainer divides micro-steps, of which the last of a pass may be short."""
-    sizes = _pass(bench)
-    if sizes is None or not bench.run.counts_passes:
-        return derived
-    short = Fraction(sizes[1], sizes[0])
-    return Interval(derived.point, max(derived.low - short, Fraction(0)), derived.high)
-
-
-def _told_of_epochs(bench: Bench) -> None:
-    if bench.run.kind == "hf-trainer" and not bench.run.counts_passes:
-        bench.notes.append("The epoch of a stream is no count of data: take samples drawn ÷ samples of the corpus.")
+    stream = bench.run.numbers.get("stream_epoch")
+    if stream is not None:
+        bench.notes.append(f"The Trainer logged epoch {stream.text} of its stream: {plain(derived.point)} were drawn.")
 
 
 def _documents(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.runs.bench import Bench, Value, plain
 from dist_epochs.audit.runs.check import RunCheck
 
-__all__ = ["COUNTS_POSITIONS", "check_layout"]
+__all__ = ["COUNTS_POSITIONS", "SPLITS", "check_layout"]
 
 COUNTS_POSITIONS = ("megatron", "gpt-neox", "olmo")
 """Trainers whose token counter is samples × length; the HF Trainer's may leave padding out."""
@@ -40,6 +40,9 @@ def _split(bench: Bench) -> None:
 
 def _global_batch(bench: Bench) -> None:
     """From the log's own counters; from the layout only where nothing else tells."""
+    if bench.run.changes_batch:
+        _changing_batch(bench)
+        return
     if "global_batch" not in bench.values or "global_batch" in bench.claims.numbers:
         _batch_by_epochs(bench)
     logged = bench.run.numbers
@@ -52,6 +55,17 @@ def _global_batch(bench: Bench) -> None:
     if "global_batch" not in bench.values:
         split = "" if bench.values["split"].count == 1 else " / split"
         bench.follow("global_batch", f"per_device * gradient_accumulation * devices{split}")
+
+
+def _changing_batch(bench: Bench) -> None:
+    """A claim may mean the last batch or the largest one; no step count is multiplied with it."""
+    numbers = bench.run.numbers
+    if "global_batch" in bench.claims.numbers and "largest_batch" in numbers:
+        last, most = numbers["last_batch"].value, numbers["largest_batch"].value
+        bench.hold("global_batch", Interval(last, last, most), "the last batch, or the largest", uses=frozenset())
+    elif "global_batch" in bench.claims.numbers:
+        bench.open["global_batch"] = "the batch of each start, since it changes"
+    bench.values.pop("global_batch", None)
 
 
 def _mean_batch(bench: Bench) -> None:
@@ -73,19 +87,20 @@ def _batch_by_counter(bench: Bench, formula: str) -> None:
 def _batch_by_epochs(bench: Bench) -> None:
     """Samples of a pass ÷ steps of a pass.
 
-    The HF Trainer's epoch counts micro-steps: with L of them in a pass, rounded up (or down, where the last is
-    dropped), the quotient is within one part in L of the batch, and L is at least the steps of a pass.
+    With x steps in a pass, its last micro-step or step may be short, or be left out: the batch is from N ÷ (x + 1) to
+    N ÷ (x − 1). Inside a pass the Trainer counts micro-steps, so that 1 is one of them.
     """
     corpus = bench.claims.numbers.get("corpus")
-    if corpus is None or corpus.number.unit is not Unit.SAMPLE or not bench.has("steps_per_epoch"):
+    name = "steps_per_epoch" if bench.has("steps_per_epoch") else "whole_steps_per_epoch"
+    if corpus is None or corpus.number.unit is not Unit.SAMPLE or not bench.has(name):
         return
-    derived, how, names = bench.work_out("corpus / steps_per_epoch")
-    micro_steps = bench.values["steps_per_epoch"].interval.low
-    if bench.has("gradient_accumulation"):
-        micro_steps *= bench.values["gradient_accumulation"].interval.low
-    if micro_steps <= 1:
-        return
-    low, high = derived.low * micro_steps / (micro_steps + 1), derived.high * micro_steps / (micro_steps - 1)
+    derived, how, names = bench.work_out(f"corpus / {name}")
+    steps, last = bench.values[name].interval, Fraction(1)
+    if name == "steps_per_epoch" and bench.ending == "flush" and bench.has("gradient_accumulation"):
+        last /= bench.values["gradient_accumulation"].interval.point
+    if steps.low <= last:
+        return  # one step takes the whole corpus, however many samples it could take
+    low, high = corpus.interval.low / (steps.high + last), corpus.interval.high / (steps.low - last)
     bench.hold("global_batch", Interval(derived.point, low, high), f"{how} steps a pass", uses=names)
     if bench.values["global_batch"].origin == "derived":
         _only_batch(bench, low, high)
@@ -105,9 +120,7 @@ def _devices(bench: Bench) -> None:
     if not bench.has("global_batch", "per_device"):
         return
     if "gradient_accumulation" in bench.values:
-        before = len(bench.checks)
-        bench.follow("devices", "global_batch / (per_device * gradient_accumulation)" + _times_split(bench))
-        _told_of_split(bench, bench.checks[before:])
+        _devices_of_batch(bench)
         return
     if not bench.has("devices"):
         return
@@ -120,6 +133,31 @@ def _devices(bench: Bench) -> None:
             stated="a whole number" if is_wrong else None, agreement=Agreement.CONTRADICTS if is_wrong else None,
         )
     )  # fmt: skip
+
+
+def _devices_of_batch(bench: Bench) -> None:
+    """Devices that the batch is laid over; one that is less than a device's share contradicts it instead."""
+    one = bench.values["per_device"].interval * bench.values["gradient_accumulation"].interval
+    if bench.values["global_batch"].interval.high < one.low:
+        if "global_batch" in bench.claims.numbers:
+            how = f"at least {plain(bench.values['per_device'].interval.point)} × "
+            how += plain(bench.values["gradient_accumulation"].interval.point)
+            bench.hold("global_batch", one, how, uses=frozenset({"per_device", "gradient_accumulation"}))
+        return
+    before = len(bench.checks)
+    bench.follow("devices", "global_batch / (per_device * gradient_accumulation)" + _times_split(bench))
+    _told_of_split(bench, bench.checks[before:])
+    _settle_batch(bench)
+
+
+def _settle_batch(bench: Bench) -> None:
+    """Of the batches that passes allow, the one of the layout that is claimed."""
+    batch = bench.values["global_batch"].interval
+    if batch.is_exact or not bench.has("per_device", "gradient_accumulation", "devices", "split"):
+        return
+    layout, *_ = bench.work_out("per_device * gradient_accumulation * devices / split")
+    if layout.is_exact and batch.holds(layout.point):
+        bench.values["global_batch"] = Value(layout, "derived")
 
 
 def _times_split(bench: Bench) -> str:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
+from math import floor
 from typing import Any
 
 from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.runs.record import Number
+from dist_epochs.audit.runs.record import FLOAT, Number
 
-__all__ = ["last_call", "logged_epoch", "steps_per_epoch"]
+__all__ = ["CHANGED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
 
 HUNDREDTH = Fraction(1, 100)
+PACE = Fraction(5, 4)
+"""Steps of passes differ by more than this only if the batch changed."""
+
+CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
 
 
 def logged_epoch(value: object, where: str) -> Number | None:
@@ -25,6 +31,7 @@ def logged_epoch(value: object, where: str) -> Number | None:
     if number is None:
         return None
     half = min(HUNDREDTH / 2, number.interval.high - number.value)
+    half = max(half, number.value * FLOAT)
     return Number(
         Interval(number.value, max(number.value - half, Fraction(0)), number.value + half), where, number.text
     )
@@ -32,7 +39,7 @@ def logged_epoch(value: object, where: str) -> Number | None:
 
 def steps_per_epoch(
     rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None, where: str
-) -> Number | None:
+) -> dict[str, Number]:
     """Steps ÷ passes at the last row inside the first pass, where nothing was flushed yet; else over whole passes.
 
     Args:
@@ -42,13 +49,39 @@ def steps_per_epoch(
         where: Where they were read.
     """
     for step, epoch in reversed(rows):
-        if epoch is not None and epoch.interval.low > 0 and epoch.value < 1 and step:
-            return Number(Interval.exact(step) / epoch.interval, f"{where}, step {step}", f"{step} ÷ {epoch.text}")
+        if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1 and step:
+            text = f"{step} ÷ {epoch.text}"
+            pace = Interval.exact(step) / epoch.interval
+            return {"steps_per_epoch": Number(pace, f"{where}, step {step}", text)}
     if steps is None or epochs is None or not epochs.value or epochs.value.denominator != 1:
-        return None
+        return {}
     if not steps.value or steps.value % epochs.value:
-        return None
-    return Number.exact(steps.value / epochs.value, where, f"{steps.text} ÷ {epochs.text}")
+        return {}
+    text = f"{steps.text} ÷ {epochs.text}"
+    return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
+
+
+def changes_pace(rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None) -> bool:
+    """Whether passes go by faster or slower later on: the batch is another one since a restart.
+
+    Args:
+        rows: Step and epoch of each logged row, in order.
+        steps: Where the run stands in the end.
+        epochs: Its epoch there.
+    """
+    paces = []
+    known = [(step, epoch) for step, epoch in rows if epoch is not None]
+    for (first, start), (last, end) in pairwise(known):
+        inside = floor(start.value) == floor(end.value)  # the end of a pass may take a shorter step
+        if last > first and inside and end.interval.low > start.interval.high:
+            paces.append((end.interval - start.interval) / Interval.exact(last - first))
+    if paces and max(pace.low for pace in paces) > PACE * min(pace.high for pace in paces):
+        return True
+    first_pass = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
+    if first_pass is None or steps is None or epochs is None:
+        return False
+    slowest = epochs.interval.high * (first_pass.interval.high + 1) * PACE
+    return not epochs.interval.low * first_pass.interval.low <= steps.value * PACE <= slowest * PACE
 
 
 def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:

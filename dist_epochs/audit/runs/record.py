@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.audit.interval import Interval
 
-__all__ = ["NAMES", "FinishedRun", "Number", "Segment", "Span", "whole"]
+__all__ = ["FLOAT", "NAMES", "FinishedRun", "Number", "Segment", "Span", "as_stream", "whole"]
 
 NAMES: Mapping[str, str] = {
     "steps": "optimizer steps reached",
     "planned_steps": "optimizer steps that were to be made",
     "epochs": "passes over the corpus, as the run counted them",
     "planned_epochs": "passes that were to be made",
+    "stream_epoch": "the Trainer's own epoch of data without a length, which counts no data",
     "samples": "samples drawn, over all devices",
     "planned_samples": "samples that were to be drawn, over all devices",
     "tokens": "tokens drawn, over all devices, as the run counted them",
@@ -31,7 +32,10 @@ NAMES: Mapping[str, str] = {
     "pipeline_parallel": "devices that share the stack of layers",
     "context_parallel": "devices that share each sequence",
     "sequence_length": "positions of a sample",
-    "steps_per_epoch": "steps ÷ passes, inside the first pass where one is logged",
+    "steps_per_epoch": "steps ÷ passes, inside the first pass",
+    "whole_steps_per_epoch": "steps ÷ passes, at the end of passes",
+    "largest_batch": "samples of a step, over all devices, where they change: the most",
+    "last_batch": "the same, at the end",
     "segment_samples": "samples drawn between logged lines, over all devices",
     "segment_batches": "steps between logged lines × their batch",
     "timed_samples": "samples of the steps that were timed, over all devices",
@@ -44,6 +48,9 @@ NAMES: Mapping[str, str] = {
     "total_flops": "FLOPs of the whole run, as the run counted them",
 }
 """What a reader may find, with its meaning and scope."""
+
+FLOAT = Fraction(1, 10**9)
+"""Play of a float that was calculated: the last of its digits are no measurement."""
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
 
@@ -93,6 +100,8 @@ class Number:
         exponent = decimal.as_tuple().exponent
         assert isinstance(exponent, int)
         half = Fraction(10) ** exponent / 2 if exponent < 0 else Fraction(0)
+        if isinstance(value, float):
+            half = max(half, point * FLOAT)
         return cls(Interval(point, max(point - half, Fraction(0)), point + half), where, text)
 
     @property
@@ -153,6 +162,10 @@ class FinishedRun:
         numbers: What was found, by the names of `NAMES`.
         counts_passes: Whether the trainer ends a partial accumulation window at the end of a pass, as the HF
             Trainer does on data of known size; others draw on across passes.
+        streams: Whether its data had no length, so that the Trainer's epoch counts none; None if it cannot be told.
+        changes_batch: Whether steps have several sizes, so that no batch × steps is their samples.
+        unlogged: Steps that may have followed the last logged line.
+        is_cut: Whether the files may end before the run did, so that its totals are lower bounds.
         precision: `bf16` or `fp16`, where it is written.
         segments: Starts of the program, in order.
         overlaps: Steps that were made twice.
@@ -165,6 +178,10 @@ class FinishedRun:
     path: str
     numbers: Mapping[str, Number]
     counts_passes: bool = False
+    streams: bool | None = False
+    changes_batch: bool = False
+    unlogged: int = 0
+    is_cut: bool = False
     precision: str | None = None
     segments: tuple[Segment, ...] = ()
     overlaps: tuple[Span, ...] = ()
@@ -191,3 +208,12 @@ class Balance:
     planned: int
     recorded: int
     explained: Mapping[str, int]
+
+
+def as_stream(run: FinishedRun) -> FinishedRun:
+    """A Trainer's run whose data had no length: its epoch counts none, and neither do steps ÷ epoch."""
+    unused = ("epochs", "planned_epochs", "steps_per_epoch", "whole_steps_per_epoch")
+    numbers = {name: number for name, number in run.numbers.items() if name not in unused}
+    if "epochs" in run.numbers:
+        numbers["stream_epoch"] = run.numbers["epochs"]
+    return replace(run, numbers=numbers, counts_passes=False, streams=True)

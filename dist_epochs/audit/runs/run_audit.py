@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.claim import LITERAL
-from dist_epochs.audit.runs.bench import Bench, LastWindow
+from dist_epochs.audit.runs.bench import Bench
 from dist_epochs.audit.runs.check import RunCheck
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import check_counts
-from dist_epochs.audit.runs.record import FinishedRun
+from dist_epochs.audit.runs.ends import Ending
+from dist_epochs.audit.runs.layout import SPLITS
+from dist_epochs.audit.runs.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
 from dist_epochs.audit.verdict import Verdict
 
 __all__ = ["RunAudit", "RunReading", "audit_run"]
 
-WINDOWS: Mapping[LastWindow, str] = {
+ENDINGS: Mapping[Ending, str] = {
     "flush": "the last, partial window of a pass is stepped",
     "carry": "the last, partial window of a pass goes on into the next pass",
     "drop": "the last, partial window of a pass is dropped",
+    "drop_last": "the last, partial micro-batch of a pass is not drawn (drop_last)",
 }
-"""The Trainer of Transformers 5 flushes; version 4.44 carried, and until 4.48 plans dropped."""
+"""The Trainer of Transformers 5 flushes; version 4.44 carried, and until 4.48 plans dropped. With
+drop_last all leave samples out."""
 
 NEEDS = {
     "devices": "the global batch, --per-device and --gradient-accumulation",
@@ -32,6 +36,9 @@ NEEDS = {
     "samples": "the steps and --global-batch",
     "tokens": "the samples drawn and --sequence-length",
     "epochs": "--corpus in the unit that is counted, and the samples or tokens drawn",
+    "gradient_accumulation": "the global batch, --per-device and --devices",
+    "hours": "the seconds that the run logged",
+    "documents": "--corpus in samples",
     "tokens_per_second": "the seconds of the run's steps, or --hours",
 }
 """What a claim needs to be held against something."""
@@ -85,6 +92,7 @@ class RunAudit:
         run = self.run
         return {
             "id": run.path,
+            "title": f"A finished run: {run.path}",
             "kind": run.kind,
             "verdict": str(self.verdict),
             "only_if": self.only_if,
@@ -97,7 +105,9 @@ class RunAudit:
                 }
                 for reading in self.readings
             ],
+            "suspects": [],
             "missing": self.missing,
+            "unsearched": [],
             "read": {name: {"value": number.text, "where": number.where} for name, number in run.numbers.items()},
             "segments": [segment.to_json() for segment in run.segments],
             "overlaps": [span.to_json() for span in run.overlaps],
@@ -117,8 +127,8 @@ def audit_run(run: FinishedRun, claims: Claims) -> RunAudit:
     """
     literal, bench = _reading(run, claims, "flush", LITERAL)
     readings = [literal]
-    if run.counts_passes and _steps_contradict(literal):
-        readings += [_reading(run, claims, window, WINDOWS[window])[0] for window in ("carry", "drop")]
+    if literal.worst is Agreement.CONTRADICTS:
+        readings += _others(run, claims, literal)
     missing = _missing(bench)
     if missing is None and literal.worst is None:
         missing = "nothing is claimed or logged that follows from its other numbers"
@@ -133,31 +143,73 @@ def audit_run(run: FinishedRun, claims: Claims) -> RunAudit:
     )
 
 
-def _reading(run: FinishedRun, claims: Claims, window: LastWindow, name: str) -> tuple[RunReading, Bench]:
-    bench = Bench(run, claims, window)
+def _others(run: FinishedRun, claims: Claims, literal: RunReading) -> Iterator[RunReading]:
+    """What else the files may mean: other ends of passes, a stream, one process that sees several devices."""
+    if run.counts_passes and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
+        for ending in ("carry", "drop", "drop_last"):
+            yield _reading(run, claims, ending, ENDINGS[ending])[0]
+    if run.streams is None:
+        yield _reading(as_stream(run), claims, "flush", "its data had no length, so its epoch counts none")[0]
+    if run.kind == "hf-trainer" and _contradicts(literal, "per_device", by_log=False):
+        logged, claimed = run.numbers["per_device"], claims.numbers["per_device"].number.value
+        times = logged.value / claimed
+        if times.denominator == 1 and times > 1:
+            numbers = {**run.numbers, "per_device": Number.exact(int(claimed), logged.where)}
+            title = f"one process saw {times} devices (nn.DataParallel), and {logged.text} is their product"
+            yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
+
+
+def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tuple[RunReading, Bench]:
+    bench = Bench(run, claims, ending)
     check_counts(bench)
     check_speed(bench)
     assumes = {}
     if run.counts_passes:
-        assumes["last_window"] = WINDOWS[window]
+        assumes["last_window"] = ENDINGS[ending]
     if not {"tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel_size"} & set(bench.values):
         assumes["split"] = "every device holds a whole model and sees its own data"
     reading = RunReading(name=name, literal=name == LITERAL, assumes=assumes, checks=tuple(bench.checks))
     return reading, bench
 
 
-def _steps_contradict(reading: RunReading) -> bool:
-    return any(check.name == "steps" and check.agreement is Agreement.CONTRADICTS for check in reading.checks)
+def _contradicts(reading: RunReading, name: str, *, by_log: bool) -> bool:
+    return any(
+        check.name == name and check.is_logged == by_log and check.agreement is Agreement.CONTRADICTS
+        for check in reading.checks
+    )
+
+
+def _contradicts_passes(reading: RunReading) -> bool:
+    """Whether something contradicts that rests on how passes end."""
+    names = ("samples", "epochs", "global_batch", "devices")
+    return any(
+        check.name in names and "corpus" in check.uses and check.agreement is Agreement.CONTRADICTS
+        for check in reading.checks
+    ) or (_contradicts(reading, "devices", by_log=False) and "steps_per_epoch" in _used(reading))
+
+
+def _used(reading: RunReading) -> frozenset[str]:
+    return frozenset().union(*(check.uses for check in reading.checks))
 
 
 def _missing(bench: Bench) -> str | None:
     """Claims that no check holds."""
     told = []
+    held = {check.name for check in bench.checks} | bench.used
+    if held & {"devices", "split"}:
+        held |= set(SPLITS)
     for name in bench.claims.numbers:
-        if name == "mfu" and name not in bench.used:
+        label = f"--{name.replace('_', '-')}"
+        if name in bench.open:
+            told.append(f"{name.replace('_', ' ')} cannot be told without {bench.open[name]}")
+        elif name in held:
+            continue
+        elif name == "mfu":
             told.append(f"MFU cannot be derived without {missing_for_mfu(bench)}")
-        elif name in NEEDS and name not in bench.used:
+        elif name in NEEDS:
             told.append(f"{name.replace('_', ' ')} cannot be derived without {NEEDS[name]}")
+        else:
+            told.append(f"nothing was found that {label} could be held against")
     return "; ".join(told) or None
 
 

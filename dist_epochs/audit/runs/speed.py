@@ -23,8 +23,24 @@ CLOSE = Fraction(1, 20)
 
 def check_speed(bench: Bench) -> None:
     """Tokens a second, and model FLOPs utilization with its denominator."""
+    _hours(bench)
     _throughput(bench)
     _utilization(bench)
+
+
+def _hours(bench: Bench) -> None:
+    """The logged seconds are of steps alone: more hours may hold evaluations and pauses, fewer hold not all steps."""
+    claimed = bench.claims.numbers.get("hours")
+    if claimed is None or not bench.has("seconds", "steps"):
+        return
+    timed = "timed_steps" if bench.has("timed_steps") else "steps"
+    derived, how, names = bench.work_out(f"seconds * steps / {timed} / 3600" if timed != "steps" else "seconds / 3600")
+    derived = Interval(derived.point, derived.low, derived.high * (1 + CLOSE))
+    if claimed.interval.low > derived.high:
+        bench.open["hours"] = "the pauses between steps: " + f"{how} is less"
+        bench.inform("hours of steps", derived, how, uses=names)
+    else:
+        bench.hold("hours", derived, how, uses=names | {"hours"})
 
 
 def _throughput(bench: Bench) -> None:

@@ -5,7 +5,8 @@ Formats, as published:
 - Megatron-LM and its forks (a line in the README of FlagAI-Open/OpenSeek, epfLLM/Megatron-LLM issue 11):
   ` iteration 1/ 24000 | consumed samples: 1024 | elapsed time per iteration (ms): 271607.0 | throughput per GPU
   (TFLOP/s/GPU): 40.4 | … | global batch size: 1024 | … | number of skipped iterations: 0 | number of nan iterations:
-  0 |`; forks add `consumed tokens`, `samples per second`, `TFLOPs`, and misspell `gloabl batch size`.
+  0 |`; forks add `consumed tokens`, `samples per second`, `TFLOPs`, write the time in `(s)`, and misspell
+  `gloabl batch size`.
 - GPT-NeoX (EleutherAI/gpt-neox, megatron/logging.py): ` samples/sec: 51.2 | iteration 10/ 320000 | … | approx flops
   per GPU: 150.3TFLOPS | …`, without batch and samples.
 - OLMo (allenai/OLMo, olmo/train.py): `[step=1/739328]`, then a line for each number,
@@ -17,7 +18,7 @@ Formats, as published:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -56,6 +57,7 @@ FIELDS = {
     b"global batch size": "batch",
     b"gloabl batch size": "batch",
     b"elapsed time per iteration (ms)": "milliseconds",
+    b"elapsed time per iteration (s)": "seconds",
     b"throughput per GPU (TFLOP/s/GPU)": "tflops",
     b"throughput per GPU (TFLOPs/GPU)": "tflops",
     b"TFLOPs": "tflops",
@@ -148,7 +150,7 @@ class _Reading:
                 samples=counts.get("samples"),
                 tokens=counts.get("tokens"),
                 batch=counts.get("batch") or self._batch(),
-                seconds=Decimal(found["milliseconds"]) / 1000 if "milliseconds" in found else None,
+                seconds=_seconds(found),
                 tflops=Decimal(found["tflops"]) if "tflops" in found else None,
                 samples_per_second=float(rate) if rate else None,
             )
@@ -177,6 +179,13 @@ class _Reading:
         if self.begun:
             self.track.add(Line(step=self.begun[0], where=self.begun[1]))
             self.begun = None
+
+
+def _seconds(found: Mapping[str, str]) -> Decimal | None:
+    """Seconds of a step, which BigScience writes as such."""
+    if "milliseconds" in found:
+        return Decimal(found["milliseconds"]) / 1000
+    return Decimal(found["seconds"]) if "seconds" in found else None
 
 
 def read_text_log(path: Path) -> FinishedRun | None:
@@ -228,11 +237,22 @@ def _finished(reading: _Reading, path: Path) -> FinishedRun | None:
         path=str(path),
         numbers=numbers,
         precision=reading.precision,
+        changes_batch=len(track.batches) > 1,
+        unlogged=_unlogged(track, numbers),
         segments=track.segments,
         overlaps=track.overlaps,
         gaps=track.gaps,
         notes=tuple(_notes(reading)),
     )
+
+
+def _unlogged(track: Track, numbers: Mapping[str, Number]) -> int:
+    """Steps that may have followed the last line, up to those that were planned."""
+    planned = numbers.get("planned_steps")
+    if track.last is None:
+        return 0
+    left = int(planned.value) - track.last.step if planned else track.stride - 1
+    return max(min(track.stride - 1, left), 0)
 
 
 def _notes(reading: _Reading) -> Iterator[str]:

@@ -73,6 +73,7 @@ class Track:
     _strides: Counter[int] = field(default_factory=Counter)
     _jumps: list[tuple[int, int]] = field(default_factory=list)
     _starts: bool = True
+    _last_batch: int = 0
     _resumed_from: int | None = None
     _drawn: int = 0
     _least: int = 0
@@ -102,6 +103,7 @@ class Track:
         goes_on = before is not None and not self._starts and line.step > before.step
         if line.batch is not None and len(self.batches) < 1000:
             self.batches[line.batch] += 1
+        self._last_batch = line.batch or self._last_batch
         if goes_on:
             assert before is not None
             self._go_on(before, line)
@@ -190,6 +192,9 @@ class Track:
         for name in ("samples", "tokens"):
             if (value := getattr(self.last, name)) is not None:
                 found[name] = Number.exact(value, self.last.where)
+        if len(self.batches) > 1:
+            found["largest_batch"] = Number.exact(max(self.batches), where)
+            found["last_batch"] = Number.exact(self._last_batch, where)
         if len(self.batches) == 1:
             found["global_batch"] = Number.exact(next(iter(self.batches)), self.last.where)
         if self._expected and self._drawn > 0:

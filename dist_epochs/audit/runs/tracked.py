@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.runs.passes import last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.runs.record import FinishedRun, Number, whole
+from dist_epochs.audit.runs.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.runs.record import FinishedRun, Number, as_stream, whole
 from dist_epochs.audit.runs.track import Line, Track
 from dist_epochs.audit.runs.wandb_file import WandbFile, read_wandb_file
 from dist_epochs.errors import InputError
@@ -31,6 +34,11 @@ TOKENS = (
 EPOCHS = ("ledger/epoch", "train/epoch")
 """Keys under which trainers log a counter, the surest first. wandb's own `_step` counts calls of `log`, not steps; a
 plain `epoch` is the index of a pass in most loops, and counts no data."""
+
+PLAIN = ("samples", "tokens")
+"""Keys that are totals in some loops and amounts of one step in others."""
+
+NEAR = 0.5
 
 SPEEDS = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
 KEYS = frozenset((*STEPS, *SAMPLES, *TOKENS, *EPOCHS, *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
@@ -60,6 +68,7 @@ def run_of_rows(
     name: str,
     starts: Sequence[int] = (0,),
     notes: Sequence[str] = (),
+    is_cut: bool = False,
 ) -> FinishedRun:
     """Read what a tracker holds.
 
@@ -70,12 +79,16 @@ def run_of_rows(
         name: For messages.
         starts: Rows before which the program began.
         notes: What the reader of the rows has to say.
+        is_cut: Whether rows may be missing at the end.
 
     Raises:
         InputError: If no row and no summary counts steps, samples or tokens.
     """
     kept = list(rows)
     keys = {meaning: _key(kept, summary, names) for meaning, names in _COUNTERS.items()}
+    for meaning in ("samples", "tokens"):
+        if keys[meaning] in PLAIN and not _is_total(kept, keys[meaning], keys["steps"]):
+            keys[meaning] = None
     if not any(keys[meaning] for meaning in ("steps", "samples", "tokens")):
         raise InputError(
             f"{name}: nothing in its {len(kept):,} rows counts optimizer steps, samples or tokens, and wandb's own "
@@ -88,18 +101,27 @@ def run_of_rows(
     numbers |= dict(_last(kept, summary, keys, numbers, name))
     numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
     is_trainer = "per_device_train_batch_size" in config
-    if is_trainer and (found := _steps_per_epoch(kept, keys, numbers, name)):
-        numbers["steps_per_epoch"] = found
-    return FinishedRun(
+    pairs = list(_passes(kept, keys, name)) if is_trainer else []
+    changes = changes_pace(pairs, numbers.get("steps"), numbers.get("epochs"))
+    run = FinishedRun(
         kind="wandb",
         path=name,
         numbers=numbers,
         counts_passes=is_trainer,
+        streams=_streams(pairs, numbers) if is_trainer else False,
+        unlogged=_unlogged(kept, keys, track),
+        is_cut=is_cut,
         precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
         segments=track.segments,
         overlaps=track.overlaps,
         notes=(*notes, *_notes(keys, track)),
     )
+    if run.streams:
+        return as_stream(run)
+    if changes:
+        return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
+    found = steps_per_epoch(pairs, numbers.get("steps"), numbers.get("epochs"), f"{name}: {keys['epochs']}")
+    return replace(run, numbers={**numbers, **found})
 
 
 _COUNTERS = {"steps": STEPS, "samples": SAMPLES, "tokens": TOKENS, "epochs": EPOCHS}
@@ -137,6 +159,8 @@ def _int(number: Number | None) -> int | None:
 
 def _settings(config: Mapping[str, Any], name: str) -> Iterator[tuple[str, Number]]:
     for meaning, keys in CONFIG.items():
+        if meaning == "sequence_length" and "per_device_train_batch_size" in config:
+            continue  # the Trainer adds the model's configuration, whose length is the most it takes
         for key in keys:
             where = f"{name}: config, {key}"
             read = Number.read(config.get(key), where) if meaning == "planned_epochs" else whole(config.get(key), where)
@@ -164,18 +188,49 @@ def _last(
             yield meaning, number
 
 
-def _steps_per_epoch(
-    rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], numbers: Mapping[str, Number], name: str
-) -> Number | None:
+def _is_total(rows: Sequence[Mapping[str, Any]], key: str | None, steps: str | None) -> bool:
+    """Whether a key grows from row to row, as fast as the steps; one of a single step stays where it is."""
+    if key is None or steps is None:
+        return False
+    pairs = [(row[steps], row[key]) for row in rows if steps in row and key in row]
+    if len(pairs) < 2 or any(later[1] < earlier[1] for earlier, later in pairwise(pairs)):
+        return False
+    (first, low), (last, high) = pairs[0], pairs[-1]
+    return bool(first > 0 and low > 0 and low / first * NEAR < high / last < low / first / NEAR)
+
+
+def _passes(
+    rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], name: str
+) -> Iterator[tuple[int, Number | None]]:
+    """Step and epoch of each row that has both."""
     steps, epochs = keys["steps"], keys["epochs"]
     if steps is None or epochs is None:
-        return None
-    pairs = []
+        return
     for row in rows:
         step = whole(row.get(steps), name)
         if step is not None:
-            pairs.append((int(step.value), logged_epoch(row.get(epochs), name)))
-    return steps_per_epoch(pairs, numbers.get("steps"), numbers.get("epochs"), f"{name}: {epochs}")
+            yield int(step.value), logged_epoch(row.get(epochs), name)
+
+
+def _streams(pairs: Sequence[tuple[int, Number | None]], numbers: Mapping[str, Number]) -> bool | None:
+    """Whether a Trainer's data had no length: it then takes a pass for max_steps long, whatever it is."""
+    planned, epochs = numbers.get("planned_steps"), numbers.get("epochs")
+    if planned is None or epochs is None:
+        return False
+    found = steps_per_epoch(pairs, None, None, "").get("steps_per_epoch")
+    if found is None:
+        return None
+    if not found.interval.holds(planned.value):
+        return False
+    return True if epochs.interval.low > 1 + Fraction(1, 20) else None
+
+
+def _unlogged(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], track: Track) -> int:
+    """Steps that may have followed the last row: none where the Trainer's closing summary was logged."""
+    counts_from_0 = keys["steps"] == "trainer/global_step"
+    if keys["steps"] is None or any("train_runtime" in row or "train/train_runtime" in row for row in rows[-3:]):
+        return 0
+    return track.stride - 1 + counts_from_0
 
 
 def _speed(
@@ -229,7 +284,9 @@ def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
         config |= found.config
         summary |= found.summary
     notes = [note for path, found in files for note in _file_notes(path, found)]
-    return run_of_rows(rows, config, summary, name=Path(title).name or title, starts=starts, notes=notes)
+    is_cut = any(found.damage or found.exit_code is None for _, found in files)
+    name = Path(title).name or title
+    return run_of_rows(rows, config, summary, name=name, starts=starts, notes=notes, is_cut=is_cut)
 
 
 def _file_notes(path: Path, found: WandbFile) -> Iterator[str]:

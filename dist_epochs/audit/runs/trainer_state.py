@@ -14,8 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.runs.passes import last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.runs.record import FinishedRun, Number, Segment, Span, whole
+from dist_epochs.audit.runs.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.runs.record import FinishedRun, Number, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError
 
 __all__ = ["STATE", "is_trainer_state", "read_trainer_state", "state_files"]
@@ -78,19 +78,20 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     numbers |= dict(_speed(state, rows, numbers, path.name))
     unsized = _is_unsized(state)
     pairs = [(row.step, row.epoch) for row in rows]
-    where = f"{path.name}: log_history"
-    found = steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), where) if not unsized else None
-    if found is not None:
-        numbers["steps_per_epoch"] = found
-    return FinishedRun(
+    changes = not unsized and changes_pace(pairs, numbers["steps"], numbers.get("epochs"))
+    if not changes:
+        numbers |= steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), f"{path.name}: log_history")
+    run = FinishedRun(
         kind="hf-trainer",
         path=title,
         numbers=numbers,
-        counts_passes=not unsized,
+        counts_passes=True,
+        changes_batch=changes,
         segments=tuple(_segments(rows, int(numbers["steps"].value), path.name)),
         overlaps=tuple(_overlaps(rows, others)),
-        notes=(*notes, *_notes(state, rows, unsized, path)),
+        notes=(*notes, *([CHANGED] if changes else []), *_notes(state, rows, unsized, path)),
     )
+    return as_stream(run) if unsized else run
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -106,3 +106,32 @@ def test_the_object(ask, logs):
         "high",
         "ratio",
     }
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--corpus", "5B words"], "'698 samples' or '5B tokens'"),
+        (["--steps", "0"], "nothing is claimed of a run by zero"),
+        (["--tokens", "1e400"], "no run draws that much"),
+        (["--all"], "it is not clear which is meant"),
+    ],
+)
+def test_messages_name_a_way_out(ask, logs, flags, message):
+    assert message in ask(logs / "olmo.log", *flags, code=2)
+
+
+def test_a_path_that_is_not_there(ask):
+    assert ask("nosuchdir/", code=2).startswith("error: nosuchdir/: no such file or folder")
+
+
+def test_a_wrong_number_of_steps_needs_no_other_readings(ask, logs):
+    claims = ("--corpus", "698 samples", "--global-batch", "32", "--steps", "5")
+    assert len(ask(logs / "trainer_state.json", *claims, code=1)["readings"]) == 1
+
+
+def test_one_step_made_twice(tell, tmp_path):
+    line = " iteration {0:8d}/     350 | consumed samples: {1} | global batch size: 8 | lm loss: 1.0E+00 |\n"
+    path = tmp_path / "run.log"
+    path.write_text("".join(line.format(step, step * 8) for step in (1, 2, 1)))
+    assert "1 step made twice" in tell(path)
