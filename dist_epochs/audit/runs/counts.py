@@ -68,9 +68,16 @@ def _planned_steps(bench: Bench) -> None:
         Fraction(min(steps, passes.steps(epochs.low))),
         Fraction(max(steps, floor(epochs.high * passes.per_pass))),
     )
-    sign = "⌈⌉" if passes.ending == "flush" else "⌊⌋"
-    how = f"{plain(epochs.point)} × {sign[0]}{passes.corpus:,} ÷ {passes.batch:,}{sign[1]}"
+    how = f"{plain(epochs.point)} × {_steps_a_pass(passes)}"
     bench.hold_logged("steps", derived, how, uses=frozenset({"corpus", "global_batch"}))
+
+
+def _steps_a_pass(passes: Passes) -> str:
+    """Steps of a pass by their formula, if one of the two gives them."""
+    per_pass, ratio = passes.per_pass, f"{passes.corpus:,} ÷ {passes.batch:,}"
+    if per_pass == -(-passes.corpus // passes.batch):
+        return f"⌈{ratio}⌉"
+    return f"⌊{ratio}⌋" if per_pass == passes.corpus // passes.batch else f"{per_pass:,} steps a pass"
 
 
 def _epochs_told(bench: Bench) -> Interval | None:
@@ -85,10 +92,7 @@ def _epochs_told(bench: Bench) -> Interval | None:
         return None
     told = planned.value if bench.run.kind == "hf-trainer" and planned is not None else epochs.value
     play = epochs.interval.high - epochs.value
-    if told != epochs.value and bench.ending in (
-        "carry",
-        "drop",
-    ):  # its plan and its passes part, as until 4.48: it may have been told the steps
+    if told != epochs.value and bench.ending in ("carry", "drop"):  # until 4.48 its plan and its passes parted
         return Interval(told, min(told, told - 1), told + play)
     return Interval(told, told - play, told + play)
 
