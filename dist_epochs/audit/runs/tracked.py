@@ -85,16 +85,7 @@ def run_of_rows(
         InputError: If no row and no summary counts steps, samples or tokens.
     """
     kept = list(rows)
-    keys = {meaning: _key(kept, summary, names) for meaning, names in _COUNTERS.items()}
-    for meaning in ("samples", "tokens"):
-        if keys[meaning] in PLAIN and not _is_total(kept, keys[meaning], keys["steps"]):
-            keys[meaning] = None
-    if not any(keys[meaning] for meaning in ("steps", "samples", "tokens")):
-        raise InputError(
-            f"{name}: nothing in its {len(kept):,} rows counts optimizer steps, samples or tokens, and wandb's own "
-            f"_step counts calls of log. Looked for {', '.join(STEPS)}; {', '.join(SAMPLES)}; {', '.join(TOKENS)}. Log "
-            "one of them, or audit the trainer's own log."
-        )
+    keys = _counter_keys(kept, summary, name)
     track = _track(kept, keys, starts, name)
     numbers = dict(_settings(config, name))
     numbers |= track.numbers(name)
@@ -125,6 +116,21 @@ def run_of_rows(
 
 
 _COUNTERS = {"steps": STEPS, "samples": SAMPLES, "tokens": TOKENS, "epochs": EPOCHS}
+
+
+def _counter_keys(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], name: str) -> dict[str, str | None]:
+    """The key under which each counter was logged, if it was."""
+    keys = {meaning: _key(rows, summary, names) for meaning, names in _COUNTERS.items()}
+    for meaning in ("samples", "tokens"):
+        if keys[meaning] in PLAIN and not _is_total(rows, keys[meaning], keys["steps"]):
+            keys[meaning] = None
+    if not any(keys[meaning] for meaning in ("steps", "samples", "tokens")):
+        raise InputError(
+            f"{name}: nothing in its {len(rows):,} rows counts optimizer steps, samples or tokens, and wandb's own "
+            f"_step counts calls of log. Looked for {', '.join(STEPS)}; {', '.join(SAMPLES)}; {', '.join(TOKENS)}. Log "
+            "one of them, or audit the trainer's own log."
+        )
+    return keys
 
 
 def _key(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], names: Sequence[str]) -> str | None:
