@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.interval import Interval
 
-__all__ = ["Agreement", "agreement_of"]
+__all__ = ["Agreement", "agreement_of", "worst_of"]
 
 
 class Agreement(StrEnum):
@@ -31,3 +32,8 @@ def agreement_of(derived: Interval, stated: Fact) -> Agreement:
     if stated.is_printed_for(derived.point):
         return Agreement.ROUNDS
     return Agreement.OVERLAPS if derived.overlaps(stated.interval) else Agreement.CONTRADICTS
+
+
+def worst_of(agreements: Iterable[Agreement | None]) -> Agreement | None:
+    """The worst agreement of what is stated; None if nothing is."""
+    return max((one for one in agreements if one is not None), key=list(Agreement).index, default=None)

@@ -9,7 +9,7 @@ from math import log
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import json_number
-from dist_epochs.audit.agreement import Agreement, agreement_of
+from dist_epochs.audit.agreement import Agreement, agreement_of, worst_of
 from dist_epochs.audit.claim import LITERAL, CheckText, Claim
 from dist_epochs.audit.expression import Expression, evaluate, names_in
 from dist_epochs.audit.fact import Fact
@@ -89,8 +89,7 @@ class Reading:
     @property
     def worst(self) -> Agreement | None:
         """The worst agreement of what is stated; None if nothing is."""
-        found = [check.agreement for check in self.checks if check.agreement is not None]
-        return max(found, key=list(Agreement).index) if found else None
+        return worst_of(check.agreement for check in self.checks)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

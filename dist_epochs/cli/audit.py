@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dist_epochs.cli.output import as_json, print_json
+from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
@@ -43,19 +44,7 @@ FLAGS = {
 """What can be claimed of a finished run: an example, and what it is."""
 
 
-class _AuditCommand(click.Command):
-    """Help with the claims in a section of their own."""
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {param.name: param.get_help_record(context) for param in self.get_params(context)}
-        claims = [records.pop(name.replace("-", "_")) for name in FLAGS]
-        with formatter.section("Claimed of a RUN"):
-            formatter.write_dl([record for record in claims if record])
-        with formatter.section("Options"):
-            formatter.write_dl([record for record in records.values() if record])
-
-
-@click.command(cls=_AuditCommand, short_help="Do the numbers of a paper or a finished run add up?")
+@click.command(cls=SectionsCommand, short_help="Do the numbers of a paper or a finished run add up?")
 @click.argument("name", metavar="[NAME|FILE|RUN]", required=False)
 @click.option("--all", "every", is_flag=True, help="Audit all claims that come with the package.")
 @as_json
@@ -97,9 +86,7 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
         raise SystemExit(EXIT_DISAGREES)
 
 
-for _name, (_example, _help) in reversed(FLAGS.items()):
-    _spellings = [f"--{_name}", *(["--gpus"] if _name == "devices" else [])]
-    command.params.insert(1, click.Option([*_spellings, _name.replace("-", "_")], metavar=_example, help=_help))
+add_flags(command, {"Claimed of a RUN": FLAGS})
 
 
 def _run(name: str) -> FinishedRun | None:

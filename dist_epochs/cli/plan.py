@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dist_epochs.cli.output import as_json, print_json
+from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
@@ -83,23 +84,7 @@ class Beside:
     text: str
 
 
-class _PlanCommand(click.Command):
-    """Help with the settings in sections."""
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        named = {param.name: param for param in self.params if isinstance(param, click.Option)}
-        for title, section in FLAGS.items():
-            records = [named.pop(name.replace("-", "_")).get_help_record(context) for name in section]
-            with formatter.section(title):
-                formatter.write_dl([record for record in records if record])
-        with formatter.section("Options"):
-            rest = [
-                option.get_help_record(context) for option in (*named.values(), self.get_help_option(context)) if option
-            ]
-            formatter.write_dl(list(dict.fromkeys(record for record in rest if record)))
-
-
-@click.command(cls=_PlanCommand, short_help="What a run will draw and cost, before it runs.")
+@click.command(cls=SectionsCommand, short_help="What a run will draw and cost, before it runs.")
 @click.argument("recipes", metavar="[RECIPE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--source", "sources", multiple=True, metavar="NAME:SIZE:WEIGHT",
               help="A source of a mixture, e.g. 'wiki:4B tokens:10%'.")  # fmt: skip
@@ -163,10 +148,7 @@ def command(
         raise SystemExit(EXIT_DISAGREES)
 
 
-for _section in reversed(FLAGS.values()):
-    for _name, (_example, _help) in reversed(_section.items()):
-        _spellings = [f"--{_name}", *(["--gpus"] if _name == "devices" else [])]
-        command.params.insert(1, click.Option([*_spellings, _name.replace("-", "_")], metavar=_example, help=_help))
+add_flags(command, FLAGS)
 
 
 def _document(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 from dist_epochs.ledger.totals import Totals
 
-__all__ = ["AXES", "counters"]
+__all__ = ["AXES", "counters", "define_axes"]
 
 AXES = ("ledger/steps", "ledger/tokens", "ledger/epoch")
 """Counters that any chart can have as its horizontal axis; the first is the default."""
+
+
+def define_axes(run: Any, groups: Iterable[str]) -> None:
+    """Declare the axes in a wandb run, and draw groups of its metrics over the default one."""
+    for axis in AXES:
+        run.define_metric(axis)
+    for group in groups:
+        run.define_metric(group, step_metric=AXES[0])
 
 
 def counters(totals: Totals, epoch: Fraction | None) -> dict[str, float | int]:

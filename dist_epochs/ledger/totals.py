@@ -100,6 +100,11 @@ class Totals:
         """The last step that was drawn and ended."""
         return self.applied.steps + self.skipped.steps
 
+    @property
+    def samples_drawn(self) -> int:
+        """Samples of all steps up to the last one, skipped ones included."""
+        return self.applied.counts.samples + self.skipped.counts.samples
+
     def to_json(self) -> dict[str, Any]:
         """For a totals line; segments have lines of their own."""
         return {

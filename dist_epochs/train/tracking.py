@@ -12,7 +12,7 @@ from uuid import uuid4
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
-from dist_epochs.ledger.counters import AXES
+from dist_epochs.ledger.counters import define_axes
 from dist_epochs.runtime.wandb_login import logged_in
 
 __all__ = ["Tracker", "prepare_wandb"]
@@ -92,10 +92,7 @@ class Tracker:
             accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
         if accelerator.is_main_process:
             self._run = accelerator.get_tracker("wandb", unwrap=True)
-            for axis in AXES:
-                self._run.define_metric(axis)
-            for group in ("train/*", "rate/*", "evaluation/*", "ledger/*"):
-                self._run.define_metric(group, step_metric=AXES[0])
+            define_axes(self._run, ("train/*", "rate/*", "evaluation/*", "ledger/*"))
 
     def log(self, values: Mapping[str, float | int]) -> None:
         """One row."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dist_epochs.audit.agreement import Agreement
+from dist_epochs.audit.agreement import Agreement, worst_of
 from dist_epochs.audit.claim import LITERAL
 from dist_epochs.audit.runs.bench import Bench
 from dist_epochs.audit.runs.check import RunCheck
@@ -63,8 +63,7 @@ class RunReading:
     @property
     def worst(self) -> Agreement | None:
         """The worst agreement of what is stated; None if nothing is."""
-        found = [check.agreement for check in self.checks if check.agreement is not None]
-        return max(found, key=list(Agreement).index) if found else None
+        return worst_of(check.agreement for check in self.checks)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from dist_epochs.ledger.counters import AXES
+from dist_epochs.ledger.counters import define_axes
 
 __all__ = ["Mirror"]
 
@@ -28,7 +28,5 @@ class Mirror:
             return
         if run is not self._run:
             self._run = run
-            for axis in AXES:
-                run.define_metric(axis)
-            run.define_metric("ledger/*", step_metric=AXES[0])
+            define_axes(run, ("ledger/*",))
         run.log(dict(values), commit=False)

@@ -123,7 +123,7 @@ class Observer:
         seen = self.seen
         seen.passes += 1
         whole = not seen.from_step or seen.passes > 1  # the first one of a run that goes on may begin in its middle
-        drawn = self._books.totals.applied.counts.samples + self._books.totals.skipped.counts.samples
+        drawn = self._books.totals.samples_drawn
         self._books.write("pass", number=seen.passes, samples=samples, step=seen.step, drawn=drawn, whole=whole)
         if whole:
             seen.pass_samples = samples

@@ -124,7 +124,7 @@ class Opened:
     ) -> Observed:
         """What is known before the first step."""
         accumulation = getattr(settings, "gradient_accumulation_steps", None)
-        before = self.totals.applied.counts.samples + self.totals.skipped.counts.samples
+        before = self.totals.samples_drawn
         return Observed(
             ranks=topology.groups,
             processes=peers.size,
