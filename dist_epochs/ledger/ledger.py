@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -30,24 +30,37 @@ SHORT, PATIENCE = 2.0, 30.0
 
 
 class _Watched(Iterator[Batch]):
-    """Batches that are counted on their way; as long as what they come from.
+    """A loader whose batches are counted on their way: each `iter` is a new pass over it, as over the loader itself.
+
+    `next` draws from a pass of its own, which the next `iter` goes on with. Length and public attributes are those of
+    the loader, so `watched.sampler.set_epoch(3)` does what it did without the ledger.
 
     Args:
-        batches: With their counting.
-        source: Where they come from.
+        begin: Begins a pass.
+        source: The loader.
     """
 
-    def __init__(self, batches: Iterator[Batch], source: object) -> None:
-        self._batches, self._source = batches, source
+    def __init__(self, begin: Callable[[], Generator[Batch, None, None]], source: object) -> None:
+        self._begin, self._source = begin, source
+        self._under_way: Generator[Batch, None, None] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._batches
+        under_way, self._under_way = self._under_way, None
+        is_over = under_way is None or under_way.gi_frame is None
+        return self._begin() if is_over else under_way
 
     def __next__(self) -> Batch:
-        return next(self._batches)
+        if self._under_way is None:
+            self._under_way = self._begin()
+        return next(self._under_way)
 
     def __len__(self) -> int:
         return len(self._source)  # type: ignore[arg-type]  # a TypeError where it has none, as len() does
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # those of this class, asked for before they are there (`copy.copy`)
+            raise AttributeError(name)
+        return getattr(self._source, name)
 
 
 def _let_go(batches: list[Batch]) -> Iterator[Batch]:
@@ -146,16 +159,17 @@ class Ledger:
         """Pass batches through, counting them.
 
         Args:
-            batches: A loader, for one pass; or this rank's windows of a whole run, which are `Counted` beforehand.
+            batches: A loader, of which each `for` over the result is a pass: wrap it anew in every epoch, or once before
+                the first. Or this rank's windows of a whole run, which are `Counted` beforehand.
             stop: Of windows: asked once per step; when any rank says yes, all ranks stop before the same step.
             checkpoint: Of windows: asked whether to save the run after a step (from 1); any rank's yes is heard by
                 all, in `drawn.checkpoint_votes`.
         """
-        return _Watched(self._watch(batches, stop, checkpoint), batches)
+        return _Watched(lambda: self._watch(batches, stop, checkpoint), batches)
 
     def _watch(
         self, batches: Iterable[Any], stop: Callable[[], bool], checkpoint: Callable[[int], bool]
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """By what comes first: batches of a loader, or windows."""
         if self._closed:
             raise RuntimeError("this ledger is closed, so nothing would be counted: make another, with from_step=…")
