@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dist_epochs.arithmetic.batch import BatchError, cannot_build
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
 
-__all__ = ["Given", "SolveError", "counts_tokens", "known_numbers"]
+__all__ = ["Given", "SolveError", "counts_tokens", "in_whole_run", "known_numbers"]
 
 WHOLE = ("steps", "devices", "per_device", "gradient_accumulation", "global_batch", "sequence_length")
 """Settings that are counts."""
@@ -82,6 +82,41 @@ def counts_tokens(given: Given) -> bool:
         or by_length
         or (batch is not None and (batch.unit in (Unit.TOKEN, Unit.POSITION) or len(batch.factors) == 2))
     )
+
+
+def in_whole_run(amount: Quantity, name: str, *, steps: Quantity | None, epochs: Quantity | None) -> Quantity:
+    """An amount of the whole run: what is written for one step or one epoch, times those.
+
+    Args:
+        amount: Steps, tokens or samples, as written.
+        name: Of the amount, for messages.
+        steps: Of the run, if they are known.
+        epochs: Of the run, if they are known.
+
+    Returns:
+        The same amount if it is that of the whole run; else the product, whose `text` is its derivation.
+
+    Raises:
+        SolveError: If what it is to be multiplied by is not known.
+
+    Examples:
+        >>> from dist_epochs.arithmetic.quantity import parse
+        >>> each = parse("500 steps per epoch", per=[Unit.EPOCH])
+        >>> in_whole_run(each, "steps", steps=None, epochs=parse("3")).text
+        '500 steps per epoch × 3 = 1,500 steps'
+    """
+    if amount.per is None:
+        return amount
+    times, flag = (steps, "steps") if amount.per is Unit.STEP else (epochs, "epochs")
+    if times is None:
+        one = "What one step draws can be given as --batch instead." if amount.per is Unit.STEP else ""
+        raise SolveError(
+            f"{name} {amount.text!r} is for one {amount.per}, and the identity counts the whole run: give --{flag} "
+            f"too, and it is multiplied by them. {one}".rstrip()
+        )
+    whole = amount * times.exactly()
+    value = f"{int(whole.value):,}" if whole.value.denominator == 1 else f"{float(whole.value):g}"
+    return replace(whole, unit=amount.unit, text=f"{amount.text} × {times.text} = {value} {amount.unit}s")
 
 
 def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:

@@ -19,7 +19,7 @@ from fractions import Fraction
 from math import floor, prod
 
 from dist_epochs.arithmetic.batch import BatchError, cannot_build, nearest_batches
-from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, known_numbers
+from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, in_whole_run, known_numbers
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 
 __all__ = ["Given", "Solution", "SolveError", "agreement", "solve"]
@@ -75,9 +75,12 @@ def solve(given: Given) -> Solution:
         >>> solve(bert).value.value
         Fraction(32768, 825)
     """
+    stated = given
+    given, multiplied = _in_whole_run(given)
     in_tokens = counts_tokens(given)
     products = _products(given, in_tokens)
     known, lines = known_numbers(given, in_tokens)
+    lines = [*multiplied, *lines]
     derived, checked = _propagate(products, known, lines)
     unknown = _unknown(given, known, derived)
     if unknown is None:
@@ -86,7 +89,7 @@ def solve(given: Given) -> Solution:
         raise SolveError(f"{contradiction}. Leave one of these numbers out.")
     lines += _unused(given, products, derived, checked)
     if unknown in ("steps", "batch", *PARTS) and given.epochs and given.epochs != given.epochs.exactly():
-        return solve(replace(given, epochs=given.epochs.exactly()))  # epochs to reach are a setting
+        return solve(replace(stated, epochs=given.epochs.exactly()))  # epochs to reach are a setting
     product, value = derived[unknown], known[unknown]
     for name in ("steps", *PARTS):
         if name == unknown or name in derived:
@@ -95,6 +98,16 @@ def solve(given: Given) -> Solution:
         unknown=unknown, value=value, formula=_formula(product, unknown, known), agreement=None,
         ratio=None, derivation=tuple(lines), numbers=known,
     )  # fmt: skip
+
+
+def _in_whole_run(given: Given) -> tuple[Given, list[str]]:
+    """Amounts that are written for one step or epoch as those of the whole run, with a line for each."""
+    whole = {
+        name: in_whole_run(amount, name, steps=given.steps, epochs=given.epochs)
+        for name in ("steps", *DRAWN)
+        if (amount := getattr(given, name)) is not None and amount.per is not None
+    }
+    return replace(given, **whole), [f"{name} = {amount.text}" for name, amount in whole.items()]
 
 
 def agreement(derived: Quantity, stated: Quantity) -> str:

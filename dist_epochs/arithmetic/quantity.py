@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -41,6 +42,9 @@ SPELLINGS = {
 }
 """Singular spellings accepted on input, lower case."""
 
+PER = {**SPELLINGS, "batch": Unit.STEP}
+"""What a number may be said to be for, singular and lower case: `256 samples per batch`."""
+
 SCALES = {
     "K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12,
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
@@ -65,7 +69,7 @@ _LITERAL = rf"{_NUMBER}(?:\*\*\d+)?\s*(?:(?:{_SCALE})(?![A-Za-z])|%)?"
 _PRODUCT = rf"{_LITERAL}(?:\s*[x×*/]\s*{_LITERAL})*"
 _QUANTITY = re.compile(
     rf"\s*(?P<about>~|about\b|approximately\b)?\s*(?P<product>{_PRODUCT})\s*(?P<unit>[A-Za-z ]*?)"
-    r"\s*(?:(?:/|\bper\b|\ba\b|\ban\b)\s*(?:batch|step|epoch))?\s*",
+    r"\s*(?:(?:/|\bper\b|\ba\b|\ban\b)\s*(?P<per>[A-Za-z-]+))?\s*",
 )
 _HEXADECIMAL = re.compile(r"(?<![\d.,_])0[xX][0-9A-Fa-f]")
 _PIECE = re.compile(rf"(?P<sign>[x×*/])?\s*(?P<number>{_NUMBER})(?:\*\*(?P<power>\d+))?\s*(?P<scale>{_SCALE}|%)?")
@@ -82,6 +86,7 @@ class Quantity:
         high: Upper end.
         factors: The factors of a product such as `256x512`, else the value alone.
         text: The spelling, for messages.
+        per: What it is for, if it says so: `STEP` in `4M tokens per step`. None is the whole run.
 
     Examples:
         >>> parse("3.3B words")
@@ -98,6 +103,12 @@ class Quantity:
     high: Fraction
     factors: tuple[Fraction, ...] = ()
     text: str = field(default="", compare=False)
+    per: Unit | None = None
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is written as factors, and nothing says what they count together."""
+        return self.unit is None and len(self.factors) > 1
 
     @classmethod
     def exact(cls, value: Fraction | int, unit: Unit | None = None) -> Quantity:
@@ -129,7 +140,9 @@ class Quantity:
         return f"Quantity({self.value}{unit}{play})"
 
 
-def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "number") -> Quantity:
+def parse(
+    text: str | int | float, *, unit: Unit | None = None, per: Collection[Unit] = (), what: str = "number"
+) -> Quantity:
     """Read a number in any spelling the project accepts.
 
     `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`. The play
@@ -138,10 +151,12 @@ def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "num
     Args:
         text: The spelling, or a plain number (read as its shortest spelling).
         unit: The unit a bare number gets, and the only one accepted; None accepts any.
+        per: What the number may be for. Where `500 steps per epoch` is not expected, it must not be read as 500 steps.
         what: The name of the number, for messages.
 
     Raises:
-        QuantityError: If it is not a number, or counts something else.
+        QuantityError: If it is not a number, counts something else, or counts it for a part of the run; if samples or
+            devices are written as a product.
 
     Examples:
         >>> parse("~40 epochs")
@@ -158,6 +173,9 @@ def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "num
     found = _unit(match["unit"], spelling, what)
     if unit is not None and found not in (None, unit):
         raise QuantityError(f"{what} {spelling!r} counts {found}s; it must count {unit}s")
+    part = _per(match["per"], spelling, what)
+    if part is not None and part not in per:
+        raise QuantityError(f"{what} {spelling!r} is for one {part}, and must be {_wanted(per)}. {_INSTEAD[part]}")
     pieces = [_piece(piece, what) for piece in _PIECE.finditer(match["product"])]
     play = 2 if match["about"] else 1
     value, low, high = Fraction(1), Fraction(1), Fraction(1)
@@ -176,10 +194,22 @@ def parse(text: str | int | float, *, unit: Unit | None = None, what: str = "num
     if value > LARGEST or 0 < value < Fraction(1, LARGEST):
         raise QuantityError(f"{what} {spelling!r} is beyond anything this tool counts")
     factors = tuple(number for divides, number, _ in pieces if not divides)
-    return Quantity(value, found or unit, low, high, factors if prod(factors) == value else (value,), spelling)
+    if unit in _NO_PRODUCT and found is None and len(pieces) > 1:
+        raise QuantityError(
+            f"{what} {spelling!r} is a product, and {_decimal(value)} is no number of {_NO_PRODUCT[unit]}"
+        )
+    factors = factors if prod(factors) == value else (value,)
+    return Quantity(value, found or unit, low, high, factors, spelling, part)
 
 
-def parse_count(text: str | int | float, *, unit: Unit | None = None, what: str = "number", least: int = 1) -> int:
+def parse_count(
+    text: str | int | float,
+    *,
+    unit: Unit | None = None,
+    per: Collection[Unit] = (),
+    what: str = "number",
+    least: int = 1,
+) -> int:
     """Read a whole number that is exact, such as a setting.
 
     Raises:
@@ -189,7 +219,7 @@ def parse_count(text: str | int | float, *, unit: Unit | None = None, what: str 
         >>> parse_count("90k", unit=Unit.STEP, what="steps")
         90000
     """
-    value = parse(text, unit=unit, what=what).value
+    value = parse(text, unit=unit, per=per, what=what).value
     if value.denominator != 1:
         raise QuantityError(f"{what} {text!s} is {value}, not a whole number. Nothing was rounded.")
     if value < least:
@@ -212,9 +242,9 @@ def parse_length(text: str | int | float, *, what: str = "sequence length") -> i
         raise QuantityError(
             f"{what} {text!r}: one length without commas. For several lengths, write phases in a recipe"
         )
-    quantity = parse(text, what=what)
+    quantity = parse(text, per=(Unit.SAMPLE,), what=what)
     unit = Unit.TOKEN if quantity.unit is Unit.TOKEN else Unit.POSITION
-    length = parse_count(text, unit=unit, what=what, least=2)
+    length = parse_count(text, unit=unit, per=(Unit.SAMPLE,), what=what, least=2)
     if length > LONGEST_SEQUENCE:
         raise QuantityError(f"{what} {text!s} is longer than any model takes (at most {LONGEST_SEQUENCE:,})")
     return length
@@ -241,6 +271,41 @@ def _unit(word: str, spelling: str, what: str) -> Unit | None:
             return SPELLINGS[candidate]
     known = ", ".join(f"{name}s" for name in SPELLINGS)
     raise QuantityError(f"{what} {spelling!r}: {word.strip()!r} is not a unit. Units: {known}.{_hint(spelling)}")
+
+
+def _per(word: str | None, spelling: str, what: str) -> Unit | None:
+    """What a number is for."""
+    if word is None:
+        return None
+    name = word.lower()
+    if name not in PER:
+        known = ", ".join(PER)
+        raise QuantityError(f"{what} {spelling!r}: a number per {word} is not read. It may be per {known}.")
+    return PER[name]
+
+
+def _wanted(per: Collection[Unit]) -> str:
+    return f"for one {' or one '.join(per)}" if per else "for the whole run"
+
+
+_INSTEAD = {
+    **dict.fromkeys(Unit, "Multiply it yourself; nothing was dropped."),
+    Unit.STEP: "What one step draws is the batch: write --batch, or batch.global_batch. Nothing was multiplied.",
+    Unit.EPOCH: "Multiply it by the epochs, or give the epochs alone. Nothing was multiplied.",
+}
+"""What to do about a number that is for a part of the run."""
+
+_NO_PRODUCT = {
+    Unit.SAMPLE: "samples: batches are written samples × length. Write the samples, and the length apart "
+    "(--sequence-length 512); a product that is meant says so: '8x32 samples'",
+    Unit.DEVICE: "devices. A kind of device is written with its letters, as in 8xRTX4090; several nodes are written as "
+    "their devices together, or '2x8 devices'",
+}
+"""Units in which a bare product is more likely something else, and what it is."""
+
+
+def _decimal(value: Fraction) -> str:
+    return f"{int(value):,}" if value.denominator == 1 else f"{float(value):g}"
 
 
 def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
 from dist_epochs.audit.interval import Interval, power_of_ten
+from dist_epochs.audit.labels import as_named, split_label
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import Choice, Many, Part, Place, Problem, Value, key
 from dist_epochs.plan.recipe.values import FLAG, TEXT
@@ -22,26 +23,16 @@ MOST_DIGITS = 50
 SETTINGS = (Unit.STEP, Unit.SAMPLE, Unit.POSITION, Unit.DEVICE)
 """What a run was told is exact, unless it is written with `~`: `1M steps`, `256 sequences`."""
 
-LABELS = ("hours", "days", "bytes", "parameters", "params", "FLOPs", "TPUs", "pairs", "seconds", "years")
-"""What numbers of claims count beside the project's own units; their names are the facts' own."""
-
-_WHOSE = r"(?:(?:[A-Z]+\d+\w*[\s-]+)?(?:GPU|TPU|device|accelerator|chip|core)s?[\s-]+(?=hour|day|year|second))?"
-"""Whose time it is: `1.3M GPU hours`, `2.788M H800 GPU-hours`."""
-
-_LABEL = re.compile(rf"\s*{_WHOSE}({'|'.join(rf'{label[:-1]}s?' for label in LABELS)})\s*$", re.IGNORECASE)
-_BYTES = re.compile(r"(?<=\d)\s*([KMGT])B\s*$")
 ABOUT = ("~", "≈", "about", "approx")
 _ABOUT = re.compile(r"^\s*(≈|approximately\b|approx\b\.?)\s*")
-_BYTE_SCALES = {"K": "K", "M": "M", "G": "B", "T": "T"}
 
 
 def _number(data: Any) -> Quantity:
-    """A number in any spelling of papers; labels that are no unit here are left to the fact's name."""
+    """A number in any spelling of papers; `labels.as_named` holds what it counts against the fact's name."""
     if not isinstance(data, str):
         return parse(data, what="the number")
-    text = _ABOUT.sub("~", _LABEL.sub("", data))
-    text = _BYTES.sub(lambda match: _BYTE_SCALES[match[1]], text)
-    return replace(parse(text, what="the number"), text=data.strip())
+    text = _ABOUT.sub("~", split_label(data)[0])
+    return replace(parse(text, per=tuple(Unit), what="the number"), text=data.strip())
 
 
 def _digits(data: Any) -> int:
@@ -73,7 +64,8 @@ class Fact:
     """A number, as precise as it was printed."""
 
     number: Quantity = key(Value(_number, least=0))
-    """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`, `60K hours`, `160GB`."""
+    """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`, `60K hours`, `160GB`. Its name counts the
+    same: `corpus_bytes: 160GB`; times are converted, so `3 days` for `hours` are 72."""
     exact: bool | None = key(FLAG, None)
     """Whether it has no play. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest has
     half a unit of the last digit written, or a whole one with `~`."""
@@ -182,11 +174,20 @@ class Fact:
 
 
 class FactReader:
-    """A fact as its number alone, or with more to say."""
+    """A fact as its number alone, or with more to say; its name is the key it stands under, or that of its check."""
 
     def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
         """Read either form."""
-        return Part(Fact).read(data if isinstance(data, Mapping) else {"number": data}, place, problems)
+        fact = Part(Fact).read(data if isinstance(data, Mapping) else {"number": data}, place, problems)
+        if not isinstance(fact, Fact):
+            return fact
+        name = str(next((key for key in reversed(place) if key != "stated"), ""))
+        try:
+            ends = fact.between and (as_named(fact.between[0], name), as_named(fact.between[1], name))
+            return replace(fact, number=as_named(fact.number, name), between=ends)
+        except ValueError as error:
+            problems.append(Problem(place, str(error)))
+            return None
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of either form."""

@@ -40,11 +40,15 @@ def command(as_json: bool, **texts: str | None) -> None:
 
         units = {"steps": Unit.STEP, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "per_device": Unit.SAMPLE,
                  "global_batch": Unit.SAMPLE, "tokens": Unit.TOKEN, "samples": Unit.SAMPLE}  # fmt: skip
+        per = {"steps": (Unit.EPOCH,), "tokens": (Unit.STEP, Unit.EPOCH), "samples": (Unit.STEP, Unit.EPOCH),
+               "batch": (Unit.STEP,), "global_batch": (Unit.STEP,), "per_device": (Unit.DEVICE,),
+               "gradient_accumulation": (Unit.STEP,), "sequence_length": (Unit.SAMPLE,),
+               "tokens_per_word": (Unit.WORD,)}  # fmt: skip
         given = {}
         for name, text in texts.items():
             if text is not None:
                 what = f"--{name.replace('_', '-')}"
-                given[name] = parse(text, unit=units.get(name), what=what)
+                given[name] = parse(text, unit=units.get(name), per=per.get(name, ()), what=what)
                 if name in ("tokens_per_word", "gradient_accumulation") and given[name].unit:
                     raise InputError(f"{what} {text!r} is a plain number, without {given[name].unit}s")
                 if name == "sequence_length" and given[name].unit not in (None, Unit.POSITION, Unit.TOKEN):

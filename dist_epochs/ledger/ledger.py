@@ -6,6 +6,7 @@ import atexit
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
+from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,8 +47,9 @@ class _Watched(Iterator[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         under_way, self._under_way = self._under_way, None
-        is_over = under_way is None or under_way.gi_frame is None
-        return self._begin() if is_over else under_way
+        if under_way is None or getgeneratorstate(under_way) == GEN_CLOSED:
+            return self._begin()
+        return under_way
 
     def __next__(self) -> Batch:
         if self._under_way is None:
@@ -159,8 +161,8 @@ class Ledger:
         """Pass batches through, counting them.
 
         Args:
-            batches: A loader, of which each `for` over the result is a pass: wrap it anew in every epoch, or once before
-                the first. Or this rank's windows of a whole run, which are `Counted` beforehand.
+            batches: A loader, of which each `for` over the result is a pass: wrap it anew in every epoch, or once
+                before the first. Or this rank's windows of a whole run, which are `Counted` beforehand.
             stop: Of windows: asked once per step; when any rank says yes, all ranks stop before the same step.
             checkpoint: Of windows: asked whether to save the run after a step (from 1); any rank's yes is heard by
                 all, in `drawn.checkpoint_votes`.

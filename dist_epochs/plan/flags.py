@@ -121,8 +121,8 @@ def _batch(document: Document, text: str, flags: Mapping[str, Any]) -> None:
     """Samples × length, tokens, or samples."""
     if "global_batch" in flags:
         raise InputError(f"--batch {text} and --global-batch {flags['global_batch']} both state the batch; keep one")
-    batch = parse(text, what="--batch")
-    if len(batch.factors) == 2 and batch.unit is None:
+    batch = parse(text, per=(Unit.STEP,), what="--batch")
+    if batch.is_product and len(batch.factors) == 2:
         samples, length = batch.factors
         if "sequence_length" in flags and parse(flags["sequence_length"]).value != length:
             raise InputError(f"--batch {text} has length {length}, and --sequence-length is {flags['sequence_length']}")

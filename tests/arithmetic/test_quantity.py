@@ -12,7 +12,7 @@ from dist_epochs.arithmetic.quantity import Quantity, QuantityError, Unit, parse
         ("1Ki", 1024), ("2**16", 65536), ("256x512", 131072), ("256 × 512", 131072), ("256*512", 131072),
         ("1_000_000", 10**6), ("1,000,000", 10**6), ("1e6", 10**6), ("1.5e3", 1500), ("1/3", Fraction(1, 3)),
         ("90%", Fraction(9, 10)), (".5M", 500_000), ("3.3 billion", 3_300_000_000), (7, 7), (0.1, Fraction(1, 10)),
-        ("1e-3", Fraction(1, 1000)), ("128000 tokens", 128_000), ("4Mi tokens a batch", 2**22), ("512 tokens/step", 512),
+        ("1e-3", Fraction(1, 1000)), ("128000 tokens", 128_000),
     ],
 )  # fmt: skip
 def test_spellings(text, value):
@@ -63,6 +63,43 @@ def test_errors(text, part):
 def test_the_wrong_unit_names_both():
     with pytest.raises(QuantityError, match="counts words; it must count steps"):
         parse("1M words", unit=Unit.STEP, what="steps")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("4Mi tokens a batch", Unit.STEP), ("512 tokens/step", Unit.STEP), ("256 sequences per update", Unit.STEP),
+        ("500 steps per epoch", Unit.EPOCH), ("8 an epoch", Unit.EPOCH), ("8 per GPU", Unit.DEVICE),
+        ("1.24 tokens per word", Unit.WORD), ("512 per sequence", Unit.SAMPLE),
+    ],
+)  # fmt: skip
+def test_what_a_number_is_for_is_kept_or_refused(text, part):
+    assert parse(text, per=[part]).per is part
+    for others in ([], [unit for unit in Unit if unit is not part]):
+        with pytest.raises(QuantityError, match=rf"is for one {part}, and must be for "):
+            parse(text, per=others)
+        with pytest.raises(QuantityError, match=rf"is for one {part}, and must be for "):
+            parse_count(text, per=others)
+
+
+def test_parts_that_are_not_counted():
+    with pytest.raises(QuantityError, match="a number per hour is not read"):
+        parse("5 steps per hour", per=tuple(Unit))
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "message"),
+    [
+        ("256x512", Unit.SAMPLE, "131,072 is no number of samples: batches are written samples × length"),
+        ("8x4090", Unit.DEVICE, "32,720 is no number of devices. A kind of device is written with its letters"),
+    ],
+)
+def test_products_where_one_number_is_asked(text, unit, message):
+    with pytest.raises(QuantityError) as caught:
+        parse(text, unit=unit)
+    assert message in str(caught.value)
+    assert parse(f"{text} {unit}s", unit=unit).value == parse(text).value, "who says what it counts means it"
+    assert parse("1000x90", unit=Unit.STEP).value == 90_000
 
 
 def test_counts_are_whole():

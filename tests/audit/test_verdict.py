@@ -142,15 +142,66 @@ def test_a_rough_number_may_divide(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [("60K hours", 60_000), ("160GB", 160 * 10**9), ("13B bytes", 13 * 10**9), ("400M pairs", 4 * 10**8), ("175B parameters", 175 * 10**9),
-     ("3.1e23 FLOPs", 31 * 10**22), ("≈40", 40), ("approx. 40 days", 40), ("approximately 40", 40), ("approx 40", 40),
-     ("1.3M GPU hours", 1_300_000), ("2.788M H800 GPU-hours", 2_788_000), ("5 TPU-days", 5), ("7B params", 7 * 10**9)],
+    ("name", "text", "value"),
+    [
+        ("hours", "60K hours", 60_000), ("corpus_bytes", "160GB", 160 * 10**9), ("bytes_in_all", "13B bytes", 13 * 10**9),
+        ("pairs", "400M pairs", 4 * 10**8), ("images", "400M pairs", 4 * 10**8),
+        ("parameters", "175B parameters", 175 * 10**9), ("model", "7B params", 7 * 10**9),
+        ("flops", "3.1e23 FLOPs", 31 * 10**22), ("a", "≈40", 40), ("days", "approx. 40 days", 40),
+        ("a", "approximately 40", 40), ("a", "approx 40", 40), ("gpu_hours", "1.3M GPU hours", 1_300_000),
+        ("device_hours", "2.788M H800 GPU-hours", 2_788_000), ("tpu_days", "5 TPU-days", 5), ("chips", "512 TPUs", 512),
+        # times are converted to that of the name
+        ("hours", "3 days", 72), ("device_hours", "2.1 GPU years", 18_408.6), ("days", "36 hours", 1.5),
+        ("hours_per_epoch", "90 minutes", 1.5), ("days_per_epoch", "1 week", 7), ("seconds", "2 hours", 7200),
+        # what a number is for
+        ("batch", "4M tokens per step", 4 * 10**6), ("steps_per_epoch", "500 steps per epoch", 500),
+        ("tokens_a_sample", "512 tokens per sequence", 512), ("length", "512 tokens per sequence", 512),
+        ("per_device", "8 sequences per GPU", 8), ("tokens_per_word", "1.24 tokens per word", 1.24),
+    ],
 )  # fmt: skip
-def test_numbers_as_papers_print_them(tmp_path, text, value):
+def test_numbers_as_papers_print_them(tmp_path, name, text, value):
     path = tmp_path / "c.yaml"
-    path.write_text(f"title: x\nfacts: {{a: {text}}}\nchecks: {{a: {{formula: a}}}}\n")
-    assert read_claim(path).facts["a"].number.value == value
+    path.write_text(f"title: x\nfacts: {{{name}: {text}}}\nchecks: {{x: {{formula: {name}}}}}\n")
+    assert float(read_claim(path).facts[name].number.value) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("corpus", "16GB", "'16GB' counts bytes, and the name corpus does not say so"),
+        ("tokens", "160 GB", "Call it tokens_bytes, or write what the name counts"),
+        ("steps", "3 days", "'3 days' counts days, and the name steps does not say so"),
+        ("cost", "1M GPU hours", "Call it cost_hours"),
+        ("corpus", "175B parameters", "counts parameters"),
+        ("steps", "500 steps per epoch", "is for one epoch, and the name steps does not say so"),
+        ("tokens", "4M tokens per step", "Call it tokens_per_step, or multiply it"),
+        ("global_batch", "256x512", "is a product, and 131,072 is no number of samples"),
+        ("devices", "8x4090", "is a product, and 32,720 is no number of devices"),
+    ],
+)
+def test_what_a_number_counts_is_never_dropped(tmp_path, name, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"title: x\nfacts: {{{name}: {text}}}\nchecks: {{x: {{formula: {name}}}}}\n")
+    with pytest.raises(RecipeError) as caught:
+        read_claim(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}:2: facts.{name}: ")
+
+
+@pytest.mark.parametrize("name", ["hours", "device_hours", "days", "between"])
+def test_stated_times_are_converted(tmp_path, name):
+    """32 devices for 3 days, against what a claim states."""
+    stated = {
+        "hours": "hours: {formula: days * 24, stated: 3 days}",
+        "device_hours": "device_hours: {formula: 32 * days * 24, stated: 96 GPU days}",
+        "days": "days: {formula: days, stated: 72 hours}",
+        "between": "hours: {formula: days * 24, stated: {number: 3 days, between: [2 days, 4 days]}}",
+    }[name]
+    path = tmp_path / "c.yaml"
+    path.write_text(f"title: x\nfacts: {{days: {{number: 3, exact: true}}}}\nchecks: {{{stated}}}\n")
+    found = audit_claim("c", read_claim(path))
+    assert str(found.verdict) == "consistent"
+    assert found.readings[0].checks[0].stated.number.text.count(" = ") == 1, "the rule is shown beside what was printed"
 
 
 def test_a_reading_that_changes_facts_alone_is_named(tmp_path):
@@ -171,7 +222,7 @@ def test_hours_of_devices_are_as_precise_as_they_are_printed(tmp_path, whose):
     facts = "gpus: 2048 GPUs, days: {number: '20.8', exact: true}"
     path = tmp_path / "c.yaml"
     path.write_text(
-        f"title: x\nfacts: {{{facts}}}\nchecks: {{cost: {{formula: gpus * days * 24, stated: 1M {whose}}}}}\n"
+        f"title: x\nfacts: {{{facts}}}\nchecks: {{device hours: {{formula: gpus * days * 24, stated: 1M {whose}}}}}\n"
     )
     found = audit_claim("c", read_claim(path))
     assert str(found.verdict) == "consistent"

@@ -50,6 +50,23 @@ def test_solve_explains_what_is_missing():
     assert "counts words; it must count steps" in call("solve", "--steps", "1M words", code=2).stderr
 
 
+def test_solve_multiplies_what_is_for_one_step_or_epoch():
+    arguments = ["solve", "--steps", "500 steps per epoch", "--epochs", 3, "--corpus", "1000 samples"]
+    assert (ask(*arguments)["unknown"], ask(*arguments)["value"]) == ("global_batch", 2)
+    assert "steps = 500 steps per epoch × 3 = 1,500 steps" in call(*arguments).stdout
+    tokens = ["solve", "--tokens", "4M tokens per step", "--corpus", "1B tokens"]
+    assert ask(*tokens, "--steps", 500)["value"] == 2
+    assert "give --steps too" in call(*tokens, code=2).stderr
+    assert "give --epochs too" in call(*arguments[:3], "--corpus", "9 samples", "--batch", 3, code=2).stderr
+
+
+def test_solve_refuses_products_for_one_number():
+    arguments = ["solve", "--steps", "1000", "--corpus", "256000 samples"]
+    assert "131,072 is no number of samples" in call(*arguments, "--global-batch", "256x512", code=2).stderr
+    assert ask(*arguments, "--global-batch", "256 samples per step")["value"] == 1
+    assert "32,720 is no number of devices" in call(*arguments, "--devices", "8x4090", code=2).stderr
+
+
 def test_solve_as_text():
     text = call(*SOLVE, "--batch", "256x512", "--tokens-per-word", "1").stdout
     assert "epochs: 39.7188\n  exactly 32768/825" in text

@@ -106,6 +106,9 @@ def test_a_sweep_tells_its_warnings():
     ("arguments", "message"),
     [
         (["--steps", 10], "what does a step draw?"),
+        (["--steps", 10, "--batch", "8x16", "--devices", "8x4090"], "as in 8xRTX4090"),
+        (["--batch", "8x16", "--steps", "500 steps per epoch"], "Multiply it by the epochs"),
+        (["--batch", "8x16", "--tokens", "4M tokens per step"], "What one step draws is the batch"),
         (["--epochs", 3, "--batch", "8x16"], "none is stated"),
         ([BERT, "--set", "devices=8"], "did you mean 'batch.devices'?"),
         (["--batch", "8x16", "--steps", 1, "--corpus", "3B tokens", "--tokens-per-word", 2], "not counted in words"),
@@ -113,6 +116,12 @@ def test_a_sweep_tells_its_warnings():
 )
 def test_errors_that_name_the_fix(arguments, message):
     assert message in call("plan", *arguments, code=2).stderr
+
+
+def test_a_device_s_name_may_be_run_together():
+    plan = call("plan", BERT, "--devices", "8xRTX4090", "--json")
+    cost = json.loads(plan.stdout)["cost"]
+    assert (cost["device"], json.loads(plan.stdout)["global_batch"]["data_parallel_size"]) == ("RTX 4090", 8)
 
 
 def test_a_model_s_configuration_is_no_recipe(tmp_path):

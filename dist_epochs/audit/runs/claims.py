@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from dist_epochs.arithmetic.given import in_whole_run
 from dist_epochs.arithmetic.quantity import Quantity, QuantityError, Unit, parse, parse_count, parse_length
 from dist_epochs.audit.fact import Fact
 from dist_epochs.errors import InputError
@@ -25,6 +26,11 @@ UNITS = {
     "per_device": Unit.SAMPLE, "global_batch": Unit.SAMPLE, "steps": Unit.STEP, "samples": Unit.SAMPLE,
     "tokens": Unit.TOKEN, "epochs": Unit.EPOCH, "documents": Unit.DOCUMENT,
 }  # fmt: skip
+PER = {
+    "steps": (Unit.EPOCH,), "samples": (Unit.STEP, Unit.EPOCH), "tokens": (Unit.STEP, Unit.EPOCH),
+    "global_batch": (Unit.STEP,), "per_device": (Unit.DEVICE,), "gradient_accumulation": (Unit.STEP,),
+}  # fmt: skip
+"""What numbers may be for; those of the whole run are then multiplied."""
 PLAIN = ("parameters", "peak_tflops", "tokens_per_second", "hours", "mfu")
 WRITTEN_OUT = 1
 """Play of a size that is written out to the last sample or token, `698 samples`: it is exact."""
@@ -69,10 +75,15 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
         elif name == "sequence_length":
             numbers[name] = Fact(number=Quantity.exact(parse_length(text, what=what), Unit.POSITION))
         elif name in COUNTS:
-            unit = UNITS.get(name)
-            numbers[name] = _count(text, unit, what)
+            numbers[name] = _count(text, UNITS.get(name), what, PER.get(name, ()))
         else:
             numbers[name] = _amount(name, text, what)
+    stated = {name: fact.number for name, fact in numbers.items()}
+    for name in [name for name, number in stated.items() if number.per and name in ("steps", "samples", "tokens")]:
+        whole = in_whole_run(
+            stated[name], f"--{name}", steps=stated.get("steps"), epochs=stated.get("epochs")
+        )  # fmt: skip
+        numbers[name] = replace(numbers[name], number=whole)
     model, precision = texts.get("model"), texts.get("precision")
     if model is not None:
         named_config(model)
@@ -81,22 +92,22 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
     return Claims(numbers=numbers, device=device, model=model, precision=precision)
 
 
-def _count(text: str, unit: Unit | None, what: str) -> Fact:
+def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = ()) -> Fact:
     """A whole number; written with `~`, it has play."""
     if re.fullmatch(r"0+(\.0*)?", text.strip()):
         raise InputError(
             f"{what} {text}: nothing is claimed of a run by zero, since whatever it made would contradict it. Write a "
             "whole number from 1 on, or leave it out."
         )
-    parse_count(text, unit=unit, what=what)
-    quantity = parse(text, unit=unit, what=what)
+    parse_count(text, unit=unit, per=per, what=what)
+    quantity = parse(text, unit=unit, per=per, what=what)
     about = text.strip().startswith(("~", "about", "approx"))
     return Fact(number=quantity if about else replace(quantity.exactly(), text=_spelled(quantity)))
 
 
 def _amount(name: str, text: str, what: str) -> Fact:
     try:
-        quantity = parse(text, unit=UNITS.get(name), what=what)
+        quantity = parse(text, unit=UNITS.get(name), per=PER.get(name, ()), what=what)
     except QuantityError as error:
         if "beyond anything" not in str(error):
             raise

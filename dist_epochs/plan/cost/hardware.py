@@ -95,8 +95,8 @@ def devices() -> tuple[Device, ...]:
 def find_device(name: str) -> Device:
     """The device of a name, however its maker, a shop or `torch.cuda.get_device_name` writes it.
 
-    Names match by whole words, in any order and case: `L4` is not L40S, and a word that no row has
-    (`Ti`, `Laptop`, `NVL`, `MIG`) makes another device.
+    Names match by whole words, in any order and case, or run together in their order (`RTX4090`): `L4` is not L40S,
+    and a word that no row has (`Ti`, `Laptop`, `NVL`, `MIG`) makes another device.
 
     Raises:
         InputError: If no row has the name, with the nearest, or several do, with their names.
@@ -104,10 +104,18 @@ def find_device(name: str) -> Device:
     Examples:
         >>> find_device("NVIDIA H100 80GB HBM3").name, find_device("a100-80gb pcie").name
         ('H100 SXM', 'A100 PCIe 80GB')
+        >>> find_device("RTX4090").name
+        'RTX 4090'
     """
     words = _words(name)
-    for wanted in (words, words - MAKERS):
-        found = [device for device in devices() if any(_words(known) == wanted for known in _names(device))]
+    run_together = "".join(_words_in_order(name))
+    ways = (
+        lambda known: _words(known) == words,
+        lambda known: _words(known) == words - MAKERS,
+        lambda known: "".join(_words_in_order(known)) == run_together,
+    )
+    for is_it in ways:
+        found = [device for device in devices() if any(map(is_it, _names(device)))]
         if len(found) == 1:
             return found[0]
         if found:
@@ -144,9 +152,13 @@ def _names(device: Device) -> tuple[str, ...]:
 
 
 def _words(name: str) -> frozenset[str]:
+    return frozenset(_words_in_order(name))
+
+
+def _words_in_order(name: str) -> list[str]:
     """The words of a name; a size and its unit are one."""
     joined = re.sub(r"(\d)\s*gi?b\b", r"\1gb", name.lower())
-    return frozenset(re.findall(r"[a-z0-9]+", joined))
+    return re.findall(r"[a-z0-9]+", joined)
 
 
 def _device(row: Mapping[str, Any]) -> Device:

@@ -11,7 +11,7 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
 from dist_epochs.arithmetic.ramp import Ramp
 from dist_epochs.errors import InputError
 from dist_epochs.plan.keys import Choice, Part, Place, Problem, Table, key
-from dist_epochs.plan.recipe.values import BATCH, COUNT, DEVICES, FLAG, SAMPLES, quantity, read_quantity
+from dist_epochs.plan.recipe.values import BATCH, COUNT, DEVICES, FLAG, PER_DEVICE, SAMPLES, quantity, read_quantity
 
 __all__ = ["BatchRecipe", "RampRecipe"]
 
@@ -94,7 +94,7 @@ class BatchRecipe:
 
     global_batch: Quantity | None = key(BATCH, None)
     """Samples per step over all devices (or tokens, divided by the length). Default: the product of the rest."""
-    per_device: int | None = key(SAMPLES, None, also="per_device_train_batch_size")
+    per_device: int | None = key(PER_DEVICE, None, also="per_device_train_batch_size")
     """The most samples one device takes in one micro-step. Needed to train."""
     gradient_accumulation: int | None = key(COUNT, None, also="gradient_accumulation_steps")
     """Micro-steps per step. Only needed where no global batch is stated."""

@@ -21,6 +21,7 @@ __all__ = [
     "LENGTH",
     "MONEY",
     "NUMBER",
+    "PER_DEVICE",
     "POSITIVE",
     "RATIO",
     "SAMPLES",
@@ -36,9 +37,9 @@ __all__ = [
 WHAT = "the value"
 
 
-def count(unit: Unit | None, least: int = 1) -> Value:
-    """A whole number of one unit."""
-    return Value(lambda data: parse_count(data, unit=unit, what=WHAT, least=least), least=least)
+def count(unit: Unit | None, least: int = 1, per: tuple[Unit, ...] = ()) -> Value:
+    """A whole number of one unit, which may say what it is for: `8 samples per device`."""
+    return Value(lambda data: parse_count(data, unit=unit, per=per, what=WHAT, least=least), least=least)
 
 
 def quantity(*units: Unit) -> Value:
@@ -46,13 +47,13 @@ def quantity(*units: Unit) -> Value:
     return Value(lambda data: read_quantity(data, *units), least=0)
 
 
-def read_quantity(data: Any, *units: Unit) -> Quantity:
-    """Read a number above zero in one of `units`; a bare number is left without one.
+def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quantity:
+    """Read a number above zero in one of `units`, for one of `per`; a bare number is left without a unit.
 
     Raises:
         ValueError: If it counts something else.
     """
-    number = data if isinstance(data, Quantity) else parse(data, what=WHAT)
+    number = data if isinstance(data, Quantity) else parse(data, per=per, what=WHAT)
     if number.unit is not None and number.unit not in units:
         wanted = " or ".join(f"{unit}s" for unit in units) or "nothing"
         raise ValueError(f"{number.text!r} counts {number.unit}s; it must count {wanted}")
@@ -96,8 +97,8 @@ def _positive(data: Any) -> Fraction:
 
 
 def _batch(data: Any) -> Quantity:
-    number = read_quantity(data, Unit.SAMPLE, Unit.TOKEN, Unit.POSITION)
-    if len(number.factors) > 1:
+    number = read_quantity(data, Unit.SAMPLE, Unit.TOKEN, Unit.POSITION, per=(Unit.STEP,))
+    if number.is_product:
         raise ValueError(f"{number.text!r} is a product; give the samples, the length is the phase's")
     return number
 
@@ -163,6 +164,7 @@ TEXT = Value(_text, ("string",))
 FLAG = Value(_flag, ("boolean",))
 STEPS = count(Unit.STEP)
 SAMPLES = count(Unit.SAMPLE)
+PER_DEVICE = count(Unit.SAMPLE, per=(Unit.DEVICE,))
 DEVICES = count(Unit.DEVICE)
 COUNT = count(None)
 LENGTH = Value(lambda data: parse_length(data, what=WHAT), least=2)

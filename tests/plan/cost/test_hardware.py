@@ -67,7 +67,7 @@ def test_unknown_names_come_with_the_nearest():
     with pytest.raises(InputError, match="Nearest: L40S, L4"):
         find_device("L40")
     with pytest.raises(InputError, match="Nearest: H100 SXM"):
-        find_device("H100SXM")
+        find_device("H100 SXN")
     with pytest.raises(InputError, match=r"Known: V100 SXM2 16GB, .*TPU v6e"):
         find_device("quantum")
 

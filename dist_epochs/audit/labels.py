@@ -1,0 +1,131 @@
+"""What numbers of claims count beside the project's own units: a fact's name says it, or it is refused.
+
+Formulas know numbers alone, so `16GB` in a fact called `corpus` would be divided into as if it were tokens, and
+`3 days` that are stated for `hours` would be 3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from dist_epochs.arithmetic.quantity import PER, Quantity, Unit, parse
+
+__all__ = ["as_named", "split_label"]
+
+HOURS: Mapping[str, Fraction] = {
+    "second": Fraction(1, 3600), "minute": Fraction(1, 60), "hour": Fraction(1), "day": Fraction(24),
+    "week": Fraction(168), "year": Fraction(8766),
+}  # fmt: skip
+"""Times in hours; a year has 365.25 days."""
+
+SAID_BY: Mapping[str, tuple[str, ...]] = {
+    **{time: tuple(HOURS) for time in HOURS},
+    "byte": ("byte",),
+    "parameter": ("param", "model", "weight"),
+    "param": ("param", "model", "weight"),
+    "FLOP": ("flop", "compute"),
+    "TPU": ("tpu", "device", "accelerator", "chip", "core"),
+    "pair": ("pair", "sample", "example", "image", "corpus", "data", "batch"),
+}
+"""Labels, singular, and the words of a name that say what they count."""
+
+PARTS: Mapping[Unit, tuple[str, ...]] = {
+    Unit.STEP: ("batch",),
+    Unit.SAMPLE: ("length",),
+    Unit.DEVICE: ("device",),
+    Unit.WORD: ("ratio",),
+}
+"""What a number is for, and words of a name that say so without `per`."""
+
+COUNTS = {"samples": Unit.SAMPLE, "global_batch": Unit.SAMPLE, "per_device": Unit.SAMPLE, "devices": Unit.DEVICE}
+"""Names of numbers that are no product of two things."""
+
+_WHOSE = (
+    r"(?:(?:[A-Z]+\d+\w*[\s-]+)?(?:GPU|TPU|device|accelerator|chip|core)s?[\s-]+(?=second|minute|hour|day|week|year))?"
+)
+"""Whose time it is: `1.3M GPU hours`, `2.788M H800 GPU-hours`."""
+
+_LABEL = re.compile(rf"\s*{_WHOSE}(?P<label>{'|'.join(SAID_BY)})s?\s*$", re.IGNORECASE)
+_BYTES = re.compile(r"(?<=\d)\s*(?P<scale>[KMGT])B\s*$")
+_BYTE_SCALES = {"K": "K", "M": "M", "G": "B", "T": "T"}
+
+
+def split_label(text: str) -> tuple[str, str | None]:
+    """A number without its label, and the label.
+
+    Examples:
+        >>> split_label("60K GPU hours"), split_label("160GB"), split_label("3.3B words")
+        (('60K', 'hour'), ('160B', 'byte'), ('3.3B words', None))
+    """
+    if match := _LABEL.search(text):
+        known = {label.lower(): label for label in SAID_BY}
+        rest, label = text[: match.start()], known[match["label"].lower()]
+        return (_BYTES.sub(_scaled, rest) if label == "byte" else rest), label
+    scaled = _BYTES.sub(_scaled, text)
+    return scaled, "byte" if scaled != text else None
+
+
+def _scaled(match: re.Match[str]) -> str:
+    return _BYTE_SCALES[match["scale"]]
+
+
+def as_named(number: Quantity, name: str) -> Quantity:
+    """A number in what its name counts.
+
+    Args:
+        number: As it was read, its label left out.
+        name: Of the fact, or of what is stated.
+
+    Returns:
+        The same number; or a time in the time of the name, whose `text` says what was made of it.
+
+    Raises:
+        ValueError: If the name says nothing of the label, or of what the number is for.
+
+    Examples:
+        >>> as_named(replace(parse("3"), text="3 days"), "hours").text
+        '3 days = 72 hours'
+    """
+    said = re.sub(r"[^a-z]+", "_", name.lower())
+    if name in COUNTS and number.is_product:
+        parse(number.text, unit=COUNTS[name], what=name)
+    if number.per is not None and not _says_part(said, number.per):
+        raise ValueError(
+            f"{number.text!r} is for one {number.per}, and the name {name} does not say so: it would be read as a "
+            f"number of the whole run. Call it {said.strip('_')}_per_{number.per}, or multiply it"
+        )
+    label = split_label(number.text)[1]
+    if label is None:
+        return number
+    found = _first(said, SAID_BY[label])
+    if found is None:
+        raise ValueError(
+            f"{number.text!r} counts {label}s, and the name {name} does not say so: formulas would take it for "
+            f"something else. Call it {said.strip('_')}_{label.lower()}s, or write what the name counts"
+        )
+    return _converted(number, label, found) if label in HOURS and found != label else number
+
+
+def _converted(number: Quantity, label: str, wanted: str) -> Quantity:
+    factor = HOURS[label] / HOURS[wanted]
+    value = number.value * factor
+    shown = f"{int(value):,}" if value.denominator == 1 else f"{float(value):,.6g}"
+    days = " at 365.25 days a year" if "year" in (label, wanted) else ""
+    return replace(
+        number, value=value, low=number.low * factor, high=number.high * factor, factors=(value,),
+        text=f"{number.text} = {shown} {wanted}s{days}",
+    )  # fmt: skip
+
+
+def _says_part(said: str, part: Unit) -> bool:
+    """Whether a name says that its number is for one step, one sample and so on."""
+    names = "|".join(re.escape(spelling) for spelling, unit in PER.items() if unit is part)
+    return bool(re.search(rf"(^|_)(per|a|an|each)_({names})", said)) or _first(said, PARTS.get(part, ())) is not None
+
+
+def _first(said: str, words: Iterable[str]) -> str | None:
+    """The word that stands first in a name."""
+    return min((word for word in words if word in said), key=said.index, default=None)
