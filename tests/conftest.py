@@ -69,6 +69,7 @@ def write_recipe(tmp_path: Path) -> Callable[..., Path]:
             "phases": [{"steps": 6, "sequence_length": 16}, {"steps": 3, "sequence_length": 32}],
             "model": {"objective": "masked", "config": tiny_model("bert")},
             "optimizer": {"learning_rate": 1e-3, "warmup_steps": 2},
+            "precision": "fp32",
             "log_every": 1,
             **sections,
         }

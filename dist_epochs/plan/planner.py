@@ -24,7 +24,7 @@ from dist_epochs.plan.loops import loop_of
 from dist_epochs.plan.mixing import shares_of
 from dist_epochs.plan.models import architecture_of, check_positions, model_cost
 from dist_epochs.plan.plan import Loop, Plan
-from dist_epochs.plan.pricing import USUAL_PRECISION, ModelCost, price, price_per_position, speed_of
+from dist_epochs.plan.pricing import ModelCost, price, price_per_position, speed_of
 from dist_epochs.plan.recipe import Recipe
 from dist_epochs.plan.rules import check
 from dist_epochs.plan.scheduling import layout_of
@@ -66,7 +66,7 @@ def make_plan(
     if facts is not None and mixture is not None:
         facts = facts.only(mixture.names)
     model = model or model_cost(recipe.model)
-    speed = speed_of(recipe.hardware, recipe.batch, recipe.precision)
+    speed = speed_of(recipe.hardware, recipe.batch, recipe.arithmetic)
     price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed)
     _check_one_source(recipe, mixture)
     size = data_parallel_size or data_parallel_size_of(recipe.batch, recipe.phases[0])
@@ -206,7 +206,7 @@ def _memory(recipe: Recipe, batches: tuple[GlobalBatch, ...], phases: tuple[Phas
         architecture,
         samples=largest[0].largest_micro_batch,
         sequence_length=_own_positions(largest[1].sequence_length, recipe.batch.context_parallel),
-        precision=recipe.precision or USUAL_PRECISION,
+        precision=recipe.arithmetic,
         stage=recipe.hardware.zero_stage,
         recompute=recipe.hardware.activation_checkpointing,
         data_parallel_size=largest[0].data_parallel_size * recipe.batch.context_parallel,  # they shard states too

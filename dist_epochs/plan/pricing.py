@@ -16,7 +16,6 @@ from dist_epochs.plan.recipe import BatchRecipe, BudgetRecipe, HardwareRecipe
 
 __all__ = [
     "GUESSED_MFU",
-    "USUAL_PRECISION",
     "Cost",
     "ModelCost",
     "Range",
@@ -31,8 +30,6 @@ GUESSED_MFU = (Fraction(30, 100), Fraction(45, 100))
 """Model FLOPs utilization where none is stated: well-tuned runs on A100 and H100 measured by llm-foundry
 (scripts/train/benchmarking/README.md) lie mostly between 35 and 60 %, untuned ones below."""
 
-USUAL_PRECISION = "bf16"
-"""What pretraining on accelerators computes in, where nothing is said."""
 TERA = 10**12
 
 
@@ -183,7 +180,7 @@ class Cost:
         }
 
 
-def speed_of(hardware: HardwareRecipe | None, batch: BatchRecipe, precision: str | None) -> Speed | None:
+def speed_of(hardware: HardwareRecipe | None, batch: BatchRecipe, precision: str) -> Speed | None:
     """How fast a recipe's devices compute; None if it names no hardware.
 
     Raises:
@@ -194,13 +191,13 @@ def speed_of(hardware: HardwareRecipe | None, batch: BatchRecipe, precision: str
     device = find_device(hardware.device) if hardware.device else None
     peak = hardware.peak_tflops * TERA if hardware.peak_tflops else None
     if peak is None and device is not None:
-        peak = device.peak_flops(precision or USUAL_PRECISION)
+        peak = device.peak_flops(precision)
     return Speed(
         hardware=hardware,
         device=device,
         devices=batch.devices,
         peak=peak,
-        precision=precision or USUAL_PRECISION,
+        precision=precision,
         mfu=hardware.mfu or GUESSED_MFU,
         positions_per_second=hardware.tokens_per_second,
     )

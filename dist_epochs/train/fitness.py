@@ -7,12 +7,7 @@ from pathlib import Path
 from dist_epochs.errors import InputError
 from dist_epochs.plan.recipe import Recipe
 
-__all__ = ["check_trainable", "precision_of"]
-
-
-def precision_of(recipe: Recipe) -> str:
-    """Arithmetic of the forward and backward passes; fp32 if nothing is said."""
-    return recipe.precision or "fp32"
+__all__ = ["check_trainable"]
 
 
 def check_trainable(recipe: Recipe, path: Path) -> int:
@@ -40,6 +35,17 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
                 f"{path}: batch.{name}_parallel is {size}: this loop trains with DDP or FSDP2, where every device sees "
                 "its own data. Leave it out to train; it can be planned."
             )
+    hardware = recipe.hardware
+    if hardware is not None and hardware.activation_checkpointing:
+        raise InputError(
+            f"{path}: hardware.activation_checkpointing is planned and not done: this loop keeps all activations, so "
+            "it would take more memory than planned. Set it to false to train."
+        )
+    if hardware is not None and hardware.zero_stage in (1, 2):
+        raise InputError(
+            f"{path}: hardware.zero_stage {hardware.zero_stage} is planned and not done: this loop shards nothing "
+            "(DDP, stage 0) or everything (FSDP2, stage 3), so memory would not be the planned one. Set one of these."
+        )
     if model.objective is None:
         raise InputError(f"{path}: model.objective is missing: masked or causal? It is not known for this family.")
     if model.config is None:

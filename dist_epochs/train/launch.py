@@ -45,13 +45,16 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
         )
 
 
-def check_launch(accelerator: Accelerator, *, planned: int | None, environment: Mapping[str, str]) -> None:
+def check_launch(
+    accelerator: Accelerator, *, planned: int | None, environment: Mapping[str, str], zero_stage: int = 0
+) -> None:
     """Compare the processes there are with those that were asked for.
 
     Args:
         accelerator: As it came up.
         planned: Data-parallel devices of the recipe, if it states them.
         environment: The process environment.
+        zero_stage: What the recipe plans that the devices share: 0 or 3.
 
     Raises:
         LaunchError: If ranks are missing or unconnected, a wanted sharding is not there, or the number
@@ -75,6 +78,12 @@ def check_launch(accelerator: Accelerator, *, planned: int | None, environment: 
         raise LaunchError(
             "FSDP was asked for and is not there: Accelerate falls back to plain DDP on the CPU, and FSDP "
             "version 1 is not supported. Launch on GPUs with fsdp_version: 2, or without FSDP."
+        )
+    if zero_stage == 3 and not accelerator.is_fsdp2:
+        raise LaunchError(
+            "the recipe plans hardware.zero_stage 3 and this launch shards nothing: each device would hold all "
+            "weights, gradients and optimizer states. Launch with FSDP (distributed_type: FSDP, fsdp_version: 2), or "
+            "plan for this launch with --set hardware.zero_stage=0"
         )
     size = data_parallel_size(accelerator)
     if size != found:

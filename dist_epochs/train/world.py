@@ -15,13 +15,12 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.recipe import Recipe
 from dist_epochs.runtime.gloo import connect
 from dist_epochs.runtime.peers import Peers
-from dist_epochs.train.fitness import precision_of
 from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
 from dist_epochs.train.tracking import prepare_wandb
 
 __all__ = ["World", "join"]
 
-PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+PRECISIONS = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +57,32 @@ def join(recipe: Recipe, say: Callable[[str], None]) -> World:
         LaunchError: If the launch is not the one that was meant.
         InputError: If the device cannot do the recipe's precision.
     """
-    check_environment(os.environ, precision=precision_of(recipe))
+    check_environment(os.environ, precision=recipe.arithmetic)
     speaks = os.environ.get("RANK", "0") == "0"
     if recipe.tracking:
         prepare_wandb(say if speaks else lambda _: None)
     patience = 2 * recipe.timeout_seconds + 60
     accelerator = Accelerator(
         gradient_accumulation_steps=1,
-        mixed_precision=PRECISIONS[precision_of(recipe)],
+        mixed_precision=PRECISIONS[recipe.arithmetic],
         log_with="wandb" if recipe.tracking else None,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=patience))],
     )
-    check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
+    stage = recipe.hardware.zero_stage if recipe.hardware else 0
+    check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ, zero_stage=stage)
     _check_precision(recipe, accelerator)
+    if recipe.arithmetic == "tf32":
+        torch.set_float32_matmul_precision("high")
+    if recipe.precision is None and accelerator.is_main_process:
+        say(f"assumed-precision: the recipe states no precision, and {recipe.arithmetic} is taken, as in planning")
     return World(accelerator, connect(patience), say if accelerator.is_main_process else lambda _: None)
 
 
 def _check_precision(recipe: Recipe, accelerator: Accelerator) -> None:
     device = accelerator.device
-    if recipe.precision == "fp16" and device.type != "cuda":
+    if recipe.arithmetic == "fp16" and device.type != "cuda":
         raise InputError(f"precision: fp16 needs a GPU, and this run is on {device.type}. Use fp32 or bf16 here.")
-    if recipe.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if recipe.arithmetic == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise InputError(f"precision: {torch.cuda.get_device_name(device)} has no bf16. Use fp16 or fp32.")
+    if recipe.arithmetic == "tf32" and device.type != "cuda":
+        raise InputError(f"precision: tf32 needs a GPU, and this run is on {device.type}. Use fp32 or bf16 here.")

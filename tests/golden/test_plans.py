@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
+from dist_epochs.plan.recipe import read_recipe
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
@@ -171,6 +172,11 @@ def test_the_worth_of_repeats(epochs, worth):
     plan = ask("--corpus", "1,000 samples", "--global-batch", 10, "--epochs", epochs)
     assert plan["epochs"]["samples"] == epochs
     assert plan["repeats"]["unique_equivalents"] == pytest.approx(worth, abs=1e-4)
+
+
+def test_every_shipped_recipe_states_its_precision():
+    for path in CONFIGS.glob("*.yaml"):
+        assert read_recipe(path).precision is not None, path
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dist_epochs.errors import InputError
 from dist_epochs.plan.flags import apply_flags
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.recipe import make_recipe
@@ -113,6 +114,25 @@ def test_the_trainer_refuses_what_is_only_planned():
     }.items():
         with pytest.raises(ValueError, match=message):
             check_trainable(replace(recipe, batch=part), Path("r.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"activation_checkpointing": True}, "activation_checkpointing is planned and not done"),
+        ({"zero_stage": 1}, "zero_stage 1 is planned and not done"),
+        ({"zero_stage": 2}, "Set one of these"),
+    ],
+)
+def test_the_trainer_refuses_memory_settings_that_it_does_not_do(setting, message):
+    from dist_epochs.train.fitness import check_trainable
+
+    recipe = plan(steps=10, per_device=8).recipe
+    assert recipe.hardware is not None
+    with pytest.raises(InputError, match=message):
+        check_trainable(replace(recipe, hardware=replace(recipe.hardware, **setting)), Path("r.yaml"))
+    fully_sharded = replace(recipe, hardware=replace(recipe.hardware, zero_stage=3))
+    assert check_trainable(fully_sharded, Path("r.yaml")) == 8, "whether the launch shards is seen when it is there"
 
 
 def test_lengths_that_miss_the_same_part_and_different_ones():

@@ -57,6 +57,7 @@ CASES = {
                                   "ramp": "16 4 100"}, "2 levels (20, 28) are no multiples of 2 × 4 = 8"),
     "with-replacement": ({**QUIET, "replacement": True}, "1 epochs of draws see 63.21%"),
     "guessed-mfu": (PRICED, "30% to 45%"),
+    "assumed-precision": (PRICED, "the recipe states no precision, and bf16 is taken"),
     "six-per-parameter": ({**PRICED, "model": None, "parameters": "1B"}, "6e+09"),
     "tokens-per-parameter": ({**PRICED, "tokens": "300B"}, "2,739.4 tokens a parameter"),
 }  # fmt: skip
@@ -76,7 +77,10 @@ def test_nothing_is_said_where_nothing_is_to_be_known():
     assert found(**QUIET) == {}
     whole_loop = {**LOOP, "gradient_accumulation": 5, "last_window": "flush", "uneven": "pad"}
     assert found(**whole_loop) == {}
-    assert set(found(**{**PRICED, "mfu": "40%", "corpus": "2.2B tokens"})) == {"not-counted", "budget-rounded"}
+    assert set(found(**{**PRICED, "mfu": "40%", "precision": "bf16", "corpus": "2.2B tokens"})) == {
+        "not-counted",
+        "budget-rounded",
+    }
 
 
 def test_the_last_step_draws_what_is_left():

@@ -66,6 +66,14 @@ def test_what_is_not_there_is_said_with_the_command_that_works(found, planned, e
         assert "FSDP" in part or command(2, cpu=True) in str(caught.value)
 
 
+def test_a_planned_sharding_is_there_or_nothing_starts():
+    with pytest.raises(LaunchError, match=r"plans hardware\.zero_stage 3 and this launch shards nothing"):
+        check_launch(accelerator(2), planned=2, environment={"WORLD_SIZE": "2"}, zero_stage=3)
+    sharded = accelerator(2)
+    sharded.is_fsdp2 = True
+    check_launch(sharded, planned=2, environment={"WORLD_SIZE": "2"}, zero_stage=3)
+
+
 @pytest.mark.parametrize(
     ("line", "processes"),
     [

@@ -10,13 +10,13 @@ from dist_epochs.plan.cost.architecture import Architecture
 
 __all__ = ["Memory", "MemoryRange", "activation_bytes", "device_memory", "states_bytes"]
 
-STATES = {"fp32": (4, 4, 8), "bf16": (2, 2, 12), "fp16": (2, 2, 12)}
+STATES = {"fp32": (4, 4, 8), "tf32": (4, 4, 8), "bf16": (2, 2, 12), "fp16": (2, 2, 12)}
 """Bytes a parameter of weights, gradients and optimizer states: 16 in each precision."""
 
 SHARDED_FROM_STAGE = (3, 2, 1)
 """The first ZeRO stage that shards weights, gradients and optimizer states."""
 
-ELEMENT = {"fp32": 4, "bf16": 2, "fp16": 2}
+ELEMENT = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 """Bytes of a number that a matrix product keeps for its backward pass."""
 
 
@@ -81,7 +81,7 @@ def device_memory(
         model_parallel=model_parallel,
         recompute=recompute,
     )
-    copies = 2 * architecture.matmul_parameters if stage == 0 and precision != "fp32" else 0
+    copies = 2 * architecture.matmul_parameters if stage == 0 and ELEMENT[precision] == 2 else 0
     return Memory(
         states=states_bytes(architecture.parameters, stage, data_parallel_size, precision, model_parallel),
         activations_low=activations.low,
@@ -104,7 +104,7 @@ def states_bytes(
         parameters: N, over all devices.
         stage: 0 (nothing sharded, as DDP) to 3 (all of it).
         data_parallel_size: Devices that see different data, n.
-        precision: `fp32`, `bf16` or `fp16`.
+        precision: `fp32`, `tf32`, `bf16` or `fp16`.
         model_parallel: Devices that share one copy of the model: tensor × pipeline parallel.
 
     Raises:
@@ -188,7 +188,7 @@ def activation_bytes(
         architecture: The model.
         samples: Samples per micro-step on this device.
         sequence_length: Positions of a sample.
-        precision: `fp32`, or `bf16` or `fp16` mixed with it.
+        precision: `fp32`, `tf32`, or `bf16` or `fp16` mixed with it.
         model_parallel: Devices that share one copy of the model.
         recompute: Whether activations are recomputed in the backward pass (gradient checkpointing).
 
@@ -233,10 +233,10 @@ def _high(model: Architecture, precision: str, sequence_length: int) -> _PerPosi
     """What eager modules keep."""
     element, kept = ELEMENT[precision], EAGER[model.family]
     masks = kept.dropout * model.hidden_size
-    casts = (2 if precision == "fp32" else kept.casts) * model.hidden_size
+    casts = (2 if element == 4 else kept.casts) * model.hidden_size
     products = casts + kept.attention * model.attention_size + kept.mlp * model.intermediate_size
     layer = element * (products + sequence_length) + 2 * 4 * kept.norm * model.hidden_size + masks
-    half_precision = 0 if precision == "fp32" else 2
+    half_precision = 0 if element == 4 else 2
     logits = (4 + 4 + 4 + half_precision) * model.vocabulary_size
     return _PerPosition(layer, 4 * (_end_tensors(model) + 1) * model.hidden_size + masks // 2 + logits)
 

@@ -1,15 +1,20 @@
-"""Which tool a settings file belongs to, by its keys; its name may be anything."""
+"""Which tool a settings file belongs to, by its keys; its name may be anything.
+
+A key that many tools have (`optimizer`, `output_dir`, `max_grad_norm`) never decides alone: a file is read as a tool's
+if it has one key that only this tool has, or two that it shares.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.foreign.accelerate import accelerate_settings
 from dist_epochs.plan.foreign.deepspeed import OPEN, deepspeed_settings
+from dist_epochs.plan.foreign.other_tools import other_tool
 from dist_epochs.plan.foreign.section import Section, read_section
 from dist_epochs.plan.foreign.settings import LaunchSettings
 from dist_epochs.plan.foreign.training_arguments import training_arguments_settings
@@ -26,8 +31,9 @@ class _Kind:
         name: What to call it.
         typical: The keys that are named where none is found.
         keys: Keys that no other kind has.
-        mappings: Where no key tells: keys that speak for it if they hold keys and values.
-        flags: Where no key tells: keys that speak for it if they hold true or false.
+        shared: Those of its keys that tools which are not read here have too: one of them alone tells nothing.
+        mappings: Where no key tells: keys that speak for it if they hold a mapping with this key.
+        flags: Where no key tells: keys that speak for it if they hold true or false; two are needed.
         read: Its reader.
         open_word: Text that leaves a value open in it.
     """
@@ -35,7 +41,8 @@ class _Kind:
     name: str
     typical: tuple[str, ...]
     keys: frozenset[str]
-    mappings: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
+    mappings: Mapping[str, str] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
     read: Callable[[Section], LaunchSettings]
     open_word: str | None = None
@@ -46,11 +53,15 @@ class _Kind:
 
     def hints(self, top: Mapping[str, object]) -> list[str]:
         """The keys that speak for this kind where no key tells."""
-        return [
-            key
-            for key, value in top.items()
-            if (key in self.mappings and isinstance(value, Mapping)) or (key in self.flags and isinstance(value, bool))
+        sections = [
+            key for key, inner in self.mappings.items() if isinstance(found := top.get(key), Mapping) and inner in found
         ]
+        flags = [key for key in top if key in self.flags and (key in NUMBERS or isinstance(top[key], bool))]
+        return sections or (flags if len(flags) > 1 else [])
+
+    def is_sure(self, marks: Sequence[str]) -> bool:
+        """Whether so many keys are enough."""
+        return len(marks) > 1 or not self.shared & set(marks)
 
 
 def _keys(text: str) -> frozenset[str]:
@@ -77,7 +88,8 @@ KINDS = (
             "sequence_parallel_size steps_per_print tensor_parallel train_batch_size train_micro_batch_size_per_gpu "
             "wall_clock_breakdown zero_allow_untested_optimizer zero_force_ds_cpu_optimizer zero_optimization"
         ),
-        mappings=_keys("bf16 fp16 optimizer scheduler"),
+        shared=_keys("gradient_clipping tensor_parallel"),
+        mappings={"bf16": "enabled", "fp16": "enabled", "optimizer": "type", "scheduler": "type"},
         read=deepspeed_settings,
         open_word=OPEN,
     ),
@@ -90,10 +102,17 @@ KINDS = (
             "num_train_epochs output_dir per_device_eval_batch_size per_device_train_batch_size "
             "per_gpu_train_batch_size save_steps save_strategy warmup_ratio warmup_steps"
         ),
-        flags=_keys("bf16 fp16"),
+        shared=_keys(
+            "eval_strategy gradient_checkpointing logging_steps lr_scheduler_type max_grad_norm max_steps output_dir "
+            "save_steps save_strategy warmup_ratio warmup_steps"
+        ),
+        flags=_keys("bf16 fp16 gradient_accumulation_steps"),
         read=training_arguments_settings,
     ),
 )
+NUMBERS = ("gradient_accumulation_steps",)
+"""Keys that speak for a kind whatever they hold."""
+
 COUNTED = (
     "gradient_accumulation_steps",
     "max_steps",
@@ -105,6 +124,11 @@ COUNTED = (
     "train_micro_batch_size_per_gpu",
 )
 """Keys that a misspelling of would change the count."""
+
+COUNTED_ELSEWHERE = (
+    "batch_size", "epochs", "global_batch_size", "max_epochs", "micro_batch_size", "num_epochs", "train_iters",
+)  # fmt: skip
+"""Keys of other tools that count: beside those of a tool that is read they are named, not passed over."""
 
 REFUSED = (
     (
@@ -131,6 +155,12 @@ def read_settings(path: Path) -> LaunchSettings:
     for keys, what in REFUSED:
         if keys <= top.values.keys():
             raise InputError(f"{top.place}: this is {what}.")
+    if (tool := other_tool(_plain(top))) is not None:
+        raise InputError(
+            f"{top.place}: this is a file of {tool}, which is not read here: its batch and its length are counted by "
+            "other rules, and nothing was taken from it. State them with flags, such as --devices, --per-device, "
+            "--gradient-accumulation and --steps."
+        )
     found = [(kind, marks) for kind in KINDS if (marks := kind.marks(_raw(top)))]
     found = found or [(kind, hints) for kind in KINDS if (hints := kind.hints(_raw(top)))]
     if len(found) > 1:
@@ -139,7 +169,7 @@ def read_settings(path: Path) -> LaunchSettings:
             f"{top.place}: keys of several tools stand in one file: {named}. No tool reads both, so it is not known "
             "which of them count. Give each tool its own file."
         )
-    if not found:
+    if not found or not found[0][0].is_sure(found[0][1]):
         raise InputError(_unknown(top))
     kind = found[0][0]
     settings = kind.read(replace(top, open_word=kind.open_word))
@@ -153,10 +183,23 @@ def _misspelled(top: Section) -> Iterator[str]:
         close = difflib.get_close_matches(key, COUNTED, n=1, cutoff=0.9)
         if close and key != close[0] and key not in known:
             yield f"{top.where(key)}: not read; did you mean {close[0]}?"
+        elif key in COUNTED_ELSEWHERE:
+            yield f"{top.where(key)}: not read: it is no key of this tool, and would change the count of another"
 
 
 def _raw(top: Section) -> dict[str, object]:
     return {key: located.value for key, located in top.values.items()}
+
+
+def _plain(top: Section) -> dict[str, object]:
+    """The file's keys and values, without their places."""
+    return {key: _value(item) for key, item in _raw(top).items()}
+
+
+def _value(item: object) -> object:
+    if isinstance(item, Mapping):
+        return {name: _value(getattr(inner, "value", inner)) for name, inner in item.items()}
+    return item
 
 
 def _unknown(top: Section) -> str:

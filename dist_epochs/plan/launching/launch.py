@@ -40,8 +40,8 @@ class Launch:
 
     @property
     def precision(self) -> str:
-        """Arithmetic that the trainer takes from the recipe: fp32 where it states none."""
-        return self.plan.recipe.precision or "fp32"
+        """Arithmetic that the trainer takes from the recipe."""
+        return self.plan.recipe.arithmetic
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -21,7 +21,10 @@ from dist_epochs.plan.recipe.training import (
 )
 from dist_epochs.plan.recipe.values import COUNT, DURATION, STEPS, TEXT, seconds
 
-__all__ = ["Recipe"]
+__all__ = ["DEFAULT_PRECISION", "Recipe"]
+
+DEFAULT_PRECISION = "bf16"
+"""Where a recipe states none, in pricing and in training; a note says so."""
 
 LARGEST_SEED = 2**63 - 1
 
@@ -55,8 +58,9 @@ class Recipe:
     """What it is priced on."""
     optimizer: OptimizerRecipe | None = key(Part(OptimizerRecipe), None)
     """Needed to train."""
-    precision: Literal["fp32", "bf16", "fp16"] | None = key(Choice(("fp32", "bf16", "fp16")), None)
-    """Arithmetic of the forward and backward passes. Training takes fp32 if nothing is said, pricing bf16."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = key(Choice(("fp32", "tf32", "bf16", "fp16")), None)
+    """Arithmetic of the forward and backward passes; tf32 is fp32 whose matrix products take TF32 on NVIDIA GPUs.
+    Default: bf16, in pricing and in training."""
     evaluation: EvaluationRecipe | None = key(Part(EvaluationRecipe), None)
     """Evaluate on held-out documents; needs a store made with `--held-out`."""
     tracking: TrackingRecipe | None = key(Part(TrackingRecipe), None)
@@ -132,6 +136,11 @@ class Recipe:
                 f"phases take {float(taken / budget):.6g} of the budget of {float(budget):g} {unit}"
                 f"{', and one phase takes the rest' if open_phases else ''}; it must be spent exactly"
             )
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision that is priced and trained: the stated one, or `DEFAULT_PRECISION`."""
+        return self.precision or DEFAULT_PRECISION
 
     @property
     def timeout_seconds(self) -> float:

@@ -24,6 +24,7 @@ from dist_epochs.plan.rules.corpus import (
     words_as_tokens,
 )
 from dist_epochs.plan.rules.costs import (
+    assumed_precision,
     fp32_peak,
     guessed_mfu,
     memory_too_small,
@@ -91,6 +92,7 @@ NOTES: tuple[Rule, ...] = (
     temperature_rounded,
     with_replacement,
     guessed_mfu,
+    assumed_precision,
     six_per_parameter,
     not_priced,
     tokens_per_parameter,

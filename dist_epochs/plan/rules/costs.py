@@ -10,6 +10,7 @@ from dist_epochs.plan.pricing import SixPerParameter
 from dist_epochs.plan.rules.numbers import number
 
 __all__ = [
+    "assumed_precision",
     "fp32_peak",
     "guessed_mfu",
     "memory_too_small",
@@ -38,7 +39,7 @@ def sparse_peak(plan: Plan) -> str | None:
     speed = plan.cost.speed
     if speed is None or speed.device is None or speed.hardware.peak_tflops is None:
         return None
-    precision, stated = plan.recipe.precision or "bf16", speed.hardware.peak_tflops
+    precision, stated = plan.recipe.arithmetic, speed.hardware.peak_tflops
     if not sparse_twin(speed.device, precision, stated * 10**12):
         return None
     dense = speed.device.peak_flops(precision) / 10**12
@@ -162,13 +163,30 @@ def tokens_per_parameter(plan: Plan) -> str | None:
     return f"{number(ratio)} tokens a parameter; about {TOKENS_PER_PARAMETER} are compute-optimal"
 
 
+def assumed_precision(plan: Plan) -> str | None:
+    """The recipe states no precision, and hours and memory rest on one.
+
+    Where none is stated, bf16 is priced and bf16 is trained: mixed precision with bf16 matrix products, as nearly all
+    pretraining runs today. In fp32 the same run takes several times as long. Other trainers have other defaults: the HF
+    Trainer and Accelerate take fp32.
+
+    What to do: write `precision: bf16` into the recipe, or `--precision fp32`, tf32 or fp16.
+    """
+    cost = plan.cost
+    if plan.recipe.precision is not None or (cost.device_hours is None and cost.memory is None):
+        return None
+    if cost.memory is None and cost.speed is not None and cost.speed.positions_per_second is not None:
+        return None
+    return f"the recipe states no precision, and {plan.recipe.arithmetic} is taken, as in training"
+
+
 def fp32_peak(plan: Plan) -> str | None:
     """Hours in fp32 are computed with the TF32 peak, which PyTorch does not use unless told.
 
     `torch.set_float32_matmul_precision("high")` turns TF32 on. Without it matrix products in fp32 run on other units,
     about eight times slower on an A100, and the hours are that many times more.
 
-    What to do: train in bf16, turn TF32 on, or state `peak_tflops` (19.5 for an A100 without TF32).
+    What to do: train in bf16 or tf32, or state `peak_tflops` (19.5 for an A100 without TF32).
     """
     speed = plan.cost.speed
     if plan.recipe.precision != "fp32" or speed is None or speed.device is None or plan.cost.device_hours is None:

@@ -136,3 +136,13 @@ def test_a_resume_that_only_the_pace_shows(ask, write_state):
     summary["train_steps_per_second"] = 3.5
     path = write_state(global_step=35, num_input_tokens_seen=2000, log_history=[summary])
     assert ask(path)["by_name"]["tokens_per_second"]["derived"] == "200"
+
+
+def test_claims_for_one_epoch_are_multiplied(ask, tell, write_state):
+    path = write_state(global_step=66, epoch=3.0, num_train_epochs=3, max_steps=66)
+    assert ask(path, "--steps", "22 steps per epoch", "--epochs", 3)["verdict"] == "consistent"
+    assert "22 steps per epoch × 3 = 66 steps" in tell(path, "--steps", "22 steps per epoch", "--epochs", 3)
+    assert ask(path, "--steps", "23 steps per epoch", "--epochs", 3, code=1)["verdict"] == "inconsistent"
+    assert "give --epochs too" in ask(path, "--steps", "22 steps per epoch", code=2)
+    assert "4,096 is no number of samples" in ask(path, "--global-batch", "32x128", code=2)
+    assert "32,720 is no number of devices" in ask(path, "--devices", "8x4090", code=2)

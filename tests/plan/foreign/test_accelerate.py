@@ -305,7 +305,7 @@ def test_the_current_folder_comes_first_as_in_the_tools(folder, tmp_path_factory
 
 def test_accelerate_takes_a_missing_accumulation_of_its_deepspeed_file_as_one(folder):
     folder.write("ds.json", {"train_micro_batch_size_per_gpu": 2, "zero_optimization": {"stage": 2}})
-    folder.write("acc.yaml", CONFIG_FILE).write("ta.json", {"gradient_accumulation_steps": 8, "max_steps": 10})
+    folder.write("acc.yaml", CONFIG_FILE).write("ta.json", {"gradient_accumulation_steps": 8, "num_train_epochs": 10})
     assert folder.values("acc.yaml")["gradient_accumulation"] == 1
     assert folder.error("acc.yaml", "ta.json").startswith(
         "gradient_accumulation is 1 in ds.json:1 (no gradient_accumulation_steps, which Accelerate takes as 1), and 8 in "

@@ -153,7 +153,13 @@ CONFIGURED = {
     "fsdp": (FSDP1, "fsdp-version-1"),
     "deepspeed": (ZERO, "launch-not-supported"),
 }
-TRAINABLE = ["corpus.store=store", "model.config=bert-base", "model.objective=masked", "optimizer.learning_rate=1e-4"]
+TRAINABLE = [
+    "corpus.store=store",
+    "model.config=bert-base",
+    "model.objective=masked",
+    "optimizer.learning_rate=1e-4",
+    "precision=fp32",
+]
 
 
 @pytest.mark.parametrize(("text", "rule"), CONFIGURED.values(), ids=CONFIGURED)

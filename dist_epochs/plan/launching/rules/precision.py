@@ -27,7 +27,7 @@ def launch_precision(launch: Launch) -> Iterator[Finding]:
 def precision_disagrees(launch: Launch) -> Iterator[Finding]:
     """The launch asks for another precision than the recipe, and this package's trainer stops.
 
-    A program that leaves `mixed_precision` to Accelerate takes the launch's; this one takes the recipe's, fp32 where
+    A program that leaves `mixed_precision` to Accelerate takes the launch's; this one takes the recipe's, bf16 where
     none is stated, so that a run does not depend on who launches it. `'no'` leaves it to the recipe. A recipe that
     cannot be trained yet and states none leaves it to the program, and there is nothing to disagree with.
 
@@ -38,7 +38,7 @@ def precision_disagrees(launch: Launch) -> Iterator[Finding]:
         return
     if launch.missing and stated is None:
         return
-    has = f"precision: {launch.precision}" if stated else "no precision, which is fp32"
+    has = f"precision: {launch.precision}" if stated else f"no precision, which is {launch.precision}"
     said = f"mixed_precision is {file.precision}, and the recipe has {has}: {launch.outcome}"
     fix = "mixed_precision: 'no'"
     if file.precision != "fp8":
@@ -74,7 +74,10 @@ def bf16_not_there(launch: Launch) -> Iterator[Finding]:
     speed = launch.plan.cost.speed
     if speed is None or speed.device is None or launch.file.on_cpu:
         return
-    if "bf16" not in (launch.file.precision, launch.precision) or speed.device.dense_tflops.get("bf16"):
+    asked = {launch.file.precision}
+    if not launch.missing or launch.plan.recipe.precision is not None:
+        asked.add(launch.precision)
+    if "bf16" not in asked or speed.device.dense_tflops.get("bf16"):
         return
     said = f"bf16 is asked for, and {speed.device.name} has none"
     yield Finding(launch.file.line("mixed_precision"), said, "mixed_precision: 'no', and precision: fp16 in the recipe")

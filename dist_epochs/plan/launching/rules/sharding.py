@@ -8,7 +8,6 @@ from dataclasses import replace
 from dist_epochs.plan.cost.memory import Memory, states_bytes
 from dist_epochs.plan.launching.finding import Finding
 from dist_epochs.plan.launching.launch import Launch
-from dist_epochs.plan.pricing import USUAL_PRECISION
 from dist_epochs.plan.rules.costs import memory_too_small
 
 __all__ = ["does_not_fit_as_launched", "fsdp_loading", "fsdp_on_cpu", "fsdp_version_1", "sharding_disagrees"]
@@ -112,7 +111,7 @@ def _memory(launch: Launch) -> Memory | None:
         plan.cost.parameters,
         file.stage,
         size * batch.context_parallel,  # they shard states too
-        plan.recipe.precision or USUAL_PRECISION,
+        plan.recipe.arithmetic,
         batch.tensor_parallel * batch.pipeline_parallel,
     )
     return replace(planned, states=states)
