@@ -113,6 +113,11 @@ class Fact:
         if self.digits is not None and not self.number.value:
             yield "0 has no significant digits; leave digits out"
 
+    @classmethod
+    def exactly(cls, value: Fraction | int) -> Fact:
+        """A number without play."""
+        return cls(number=Quantity.exact(value), exact=True)
+
     @property
     def printed(self) -> str:
         """Its spelling, with the digits that it really has where the file says so."""

@@ -26,33 +26,100 @@ from dist_epochs.plan.recipe import read_recipe
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.ranks import BEGUN, BOOKED, STEPPED, hashes_of
 
+PROGRAM = Path(__file__).with_name("ranks.py")
+
 
 class Ranks:
-    """The process that forks ranks; one for all tests."""
+    """The process that forks ranks; one for all tests, and another after a request that was given up.
 
-    def __init__(self, home: Path) -> None:
+    Only ranks of the request under way are ever signalled. Their process ids cannot mean anything else in that time:
+    the forking process reaps a rank when the next request comes, and answers carry the number of their request.
+    """
+
+    def __init__(self, home: Path, program: Path = PROGRAM) -> None:
         clean = {n: v for n, v in os.environ.items() if not n.startswith(("WANDB", "ACCELERATE"))}
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("ranks.py"))], text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env=clean | {"HOME": str(home), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        self._environment = clean | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
+        self._program = program
+        self._process: subprocess.Popen[str] | None = None
+        self._lock, self._request = threading.Lock(), 0
+        self._alive: frozenset[int] = frozenset()
 
-    def start(self, request: dict[str, Any]) -> list[int]:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
+    def start(self, request: dict[str, Any]) -> list[Rank]:
+        """Fork the ranks of a request."""
+        self._request += 1
+        process = self._running()
+        assert process.stdin
+        process.stdin.write(json.dumps(request | {"request": self._request}) + "\n")
+        process.stdin.flush()
+        pids = self._answer(process, "pids")
+        with self._lock:
+            self._alive = frozenset(pids)
+        return [Rank(pid, self) for pid in pids]
 
     def wait(self) -> list[int]:
-        return self._answer()
+        """Exit codes of the ranks, when all have ended."""
+        return self._answer(self._running(), "codes")
+
+    def signal(self, pid: int, number: int) -> bool:
+        """Signal a rank of the request under way; whether it was one."""
+        with self._lock:
+            if pid not in self._alive:
+                return False
+            os.kill(pid, number)
+            return True
+
+    def end(self) -> None:
+        """The request is over: nothing is signalled any more."""
+        with self._lock:
+            self._alive = frozenset()
 
     def close(self) -> None:
-        self._process.kill()
+        """Kill the forking process and all that it forked, which are a process group of their own."""
+        self.end()
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):  # its leader is not reaped yet, so the number is still that of the group
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._process = None
 
-    def _answer(self) -> list[int]:
-        assert self._process.stdout
-        return json.loads(self._process.stdout.readline())
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, str(self._program)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                env=self._environment, start_new_session=True,
+            )  # fmt: skip
+        return self._process
+
+    def _answer(self, process: subprocess.Popen[str], name: str) -> list[int]:
+        assert process.stdout
+        answer = json.loads(process.stdout.readline())
+        if answer["request"] != self._request or name not in answer:
+            raise RuntimeError(f"request {self._request} asked for {name}, and was answered {answer}")
+        return answer[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One process that trains.
+
+    Attributes:
+        pid: Its number.
+    """
+
+    pid: int
+    _ranks: Ranks
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, as long as its request is under way."""
+        self._ranks.signal(self.pid, number)
+
+    def runs(self) -> bool:
+        """Whether it is there and no zombie."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
 
 
 @dataclass
@@ -110,7 +177,7 @@ class Chaos:
         world: int,
         *faults: dict[str, Any],
         replan: bool = False,
-        during: Callable[[Segment, list[int]], None] = lambda s, p: None,
+        during: Callable[[Segment, list[Rank]], None] = lambda s, r: None,
     ) -> Segment:
         """One start of the program.
 
@@ -118,7 +185,7 @@ class Chaos:
             world: Ranks.
             faults: What the ranks carry.
             replan: Whether the recipe may change the plan.
-            during: Called with the segment and the ranks' processes once they run.
+            during: Called with the segment and the ranks once they run.
         """
         number, steps = len(self.segments), self.plan.steps
         memory = self.folder / f"memory-{number}"
@@ -134,23 +201,27 @@ class Chaos:
             "scaler": self._scaler, "replan": replan, "pause": self._pause,
         }  # fmt: skip
         began = time.monotonic()
-        pids = self._ranks.start(request)
-        failures: list[BaseException] = []
+        try:
+            ranks = self._ranks.start(request)
+            failures: list[BaseException] = []
 
-        def disturb() -> None:
-            try:
-                during(segment, pids)
-            except BaseException as error:
-                failures.append(error)
-                for pid in pids:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            def disturb() -> None:
+                try:
+                    during(segment, ranks)
+                except BaseException as error:
+                    failures.append(error)
+                    for rank in ranks:
+                        rank.signal(signal.SIGKILL)
 
-        disturbing = threading.Thread(target=disturb)
-        disturbing.start()
-        segment.codes = self._ranks.wait()
-        segment.seconds = time.monotonic() - began
-        disturbing.join()
+            disturbing = threading.Thread(target=disturb, daemon=True)
+            disturbing.start()
+            segment.codes = self._ranks.wait()
+            segment.seconds = time.monotonic() - began
+            disturbing.join()
+        except BaseException:  # pytest's time-out, or Ctrl-C: the ranks are of no use to the next test
+            self._ranks.close()
+            raise
+        self._ranks.end()
         if failures:
             raise failures[0]
         segment.log = [Path(log.format(rank=rank)).read_text() for rank in range(world)]
@@ -201,13 +272,13 @@ class Chaos:
 
 def kill_after(
     step: int, rank: int | None = None, number: int = signal.SIGKILL
-) -> Callable[[Segment, list[int]], None]:
+) -> Callable[[Segment, list[Rank]], None]:
     """Send a signal to one rank, or all, once a step is booked."""
 
-    def during(segment: Segment, pids: list[int]) -> None:
+    def during(segment: Segment, ranks: list[Rank]) -> None:
         wait_for(lambda: len(segment.steps(BOOKED)) and max(segment.steps(BOOKED)) >= step)
-        for pid in pids if rank is None else [pids[rank]]:
-            os.kill(pid, number)
+        for one in ranks if rank is None else [ranks[rank]]:
+            one.signal(number)
 
     return during
 

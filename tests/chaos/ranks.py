@@ -177,17 +177,27 @@ def fork(rank: int, request: dict) -> int:
         os._exit(code)
 
 
+def exit_code(pid: int) -> int:
+    """Wait for a rank's end, and leave it a zombie."""
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
 def main() -> None:
     torch.set_num_threads(1)
+    ended: list[int] = []
     for line in sys.stdin:
         request = json.loads(line)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             request["port"] = free.getsockname()[1]
+        for pid in ended:
+            os.waitpid(pid, 0)
         pids = [fork(rank, request) for rank in range(request["world"])]
-        print(json.dumps(pids), flush=True)
-        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-        print(json.dumps(codes), flush=True)
+        print(json.dumps({"request": request["request"], "pids": pids}), flush=True)
+        codes = [exit_code(pid) for pid in pids]
+        print(json.dumps({"request": request["request"], "codes": codes}), flush=True)
+        ended = pids  # reaped with the next request: until then nothing else can have their numbers
 
 
 if __name__ == "__main__":

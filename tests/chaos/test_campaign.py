@@ -3,7 +3,6 @@
 Every run is disturbed ten times, with its number as the seed, and then left to finish.
 """
 
-import os
 import random
 import signal
 import time
@@ -29,18 +28,15 @@ def disturb(draw, run, world):
     victim = draw.choice([None, draw.randrange(world)]) if kind == "step" else None  # before they met, all go
     few, delay = draw.randint(0, 15), draw.uniform(0, 0.9)
 
-    def during(segment, pids):
+    def during(segment, ranks):
         began = time.monotonic()
         while time.monotonic() - began < 20:
             booked = len(segment.steps(BOOKED))
             if (booked > few) if kind == "step" else (time.monotonic() - began > delay):
                 break
             time.sleep(0.002)
-        for pid in pids if victim is None else [pids[victim]]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+        for rank in ranks if victim is None else [ranks[victim]]:
+            rank.signal(signal.SIGKILL)
 
     return run.run(world, during=during)
 

@@ -1,14 +1,12 @@
 """A few disturbances with real processes; the campaign is in test_campaign.py."""
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,17 +112,17 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint_before(chaos):
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_a_frozen_rank_is_named_within_the_timeout(chaos, rank):
-    run = chaos("a", "timeout=4 seconds")
+    run = chaos("a", "timeout=8 seconds")
 
-    def freeze(segment, pids):
-        kill_after(7, rank, signal.SIGSTOP)(segment, pids)
-        others = [pid for pid in pids if pid != pids[rank]]
-        wait_for(lambda: not any(map(runs, others)), seconds=4 + 6)
-        os.kill(pids[rank], signal.SIGKILL)
+    def freeze(segment, ranks):
+        kill_after(7, rank, signal.SIGSTOP)(segment, ranks)
+        others = [one for one in ranks if one is not ranks[rank]]
+        wait_for(lambda: not any(one.runs() for one in others))
+        ranks[rank].signal(signal.SIGKILL)
 
     segment = run.run(3, during=freeze)
     speaker = segment.log[2 if rank == 0 else 0]
-    assert re.search(rf"error: rank {rank} said nothing for 4 s; the run was at step \d+, on 3 ranks", speaker)
+    assert re.search(rf"error: rank {rank} said nothing for 8 s; the run was at step \d+, on 3 ranks", speaker)
     assert segment.codes[rank] == -signal.SIGKILL
     if rank:
         assert "rank 2 said nothing" in run.result.totals.segments[-1].reason
@@ -143,19 +141,11 @@ def test_a_dead_rank_is_named_at_once(chaos):
 
 
 def test_a_rank_that_stands_still_is_named(chaos):
-    run = chaos("a", "timeout=4 seconds")
+    run = chaos("a", "timeout=8 seconds")
     segment = run.run(3, {"rank": 1, "hang_at_step": 7})
-    assert "no rank moved for 4 s, and rank 1 came least far" in segment.log[0]
+    assert "no rank moved for 8 s, and rank 1 came least far" in segment.log[0]
     assert run.run(1).codes == [0]
     run.check_finished()
-
-
-def runs(pid):
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_overflow_on_one_rank_is_skipped_on_all(chaos):
@@ -233,13 +223,13 @@ def test_a_stop_signal_saves_and_a_second_leaves(chaos):
     assert run.checkpoints()[0].name == f"step-{last:09d}"
     assert run.result.totals.segments[-1].reason == "SIGTERM"
 
-    def twice(segment, pids):
-        kill_after(last + 2, rank=1, number=signal.SIGSTOP)(segment, pids)  # the others wait in a collective
+    def twice(segment, ranks):
+        kill_after(last + 2, rank=1, number=signal.SIGSTOP)(segment, ranks)  # the others wait in a collective
         for number in (signal.SIGINT, signal.SIGTERM):
-            for pid in pids:
-                os.kill(pid, number)
+            for rank in ranks:
+                rank.signal(number)
             time.sleep(1.5)
-        os.kill(pids[1], signal.SIGCONT)
+        ranks[1].signal(signal.SIGCONT)
 
     segment = run.run(3, during=twice)
     assert segment.codes[0] == 128 + signal.SIGTERM

@@ -100,11 +100,20 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
     if seconds is None or seconds.interval.low <= 0:
         return
     steps = numbers.get("steps")
-    if pace is not None and steps is not None and not (pace.interval * seconds.interval).holds(steps.value):
-        return
+    rated: list[Fraction] = []
+    if pace is not None and steps is not None:
+        timed = pace.interval * seconds.interval
+        if not timed.holds(steps.value):
+            return
+        planned = numbers.get("planned_steps")
+        rated = [steps.value, *([planned.value] if planned is not None and timed.holds(planned.value) else [])]
     yield "seconds", seconds
     if "tokens" in numbers:
         yield "timed_tokens", numbers["tokens"]
     if rate is not None and rate.value:
         yield "samples_per_second", rate
         yield "timed_samples", Number(rate.interval * seconds.interval, name, f"{seconds.text} s × {rate.text}")
+        if (
+            rated and rated[0] and steps is not None
+        ):  # until 4.6 the rate was of steps, and no steps a second stood beside it
+            yield "rated_steps", Number(Interval(rated[0], min(rated), max(rated)), name, steps.text)

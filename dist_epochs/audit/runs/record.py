@@ -39,6 +39,7 @@ NAMES: Mapping[str, str] = {
     "segment_samples": "samples drawn between logged lines, over all devices",
     "segment_batches": "steps between logged lines × their batch",
     "timed_samples": "samples of the steps that were timed, over all devices",
+    "rated_steps": "steps that the logged samples a second are of",
     "timed_tokens": "tokens of the steps that were timed, over all devices",
     "timed_steps": "steps that were timed",
     "seconds": "seconds of the steps that were timed",

@@ -14,6 +14,7 @@ from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import check_counts
 from dist_epochs.audit.runs.ends import Ending
 from dist_epochs.audit.runs.layout import SPLITS
+from dist_epochs.audit.runs.rate import check_rate
 from dist_epochs.audit.runs.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
 from dist_epochs.audit.verdict import Verdict
@@ -161,6 +162,7 @@ def _others(run: FinishedRun, claims: Claims, literal: RunReading) -> Iterator[R
 def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tuple[RunReading, Bench]:
     bench = Bench(run, claims, ending)
     check_counts(bench)
+    check_rate(bench)
     check_speed(bench)
     assumes = {}
     if run.counts_passes:

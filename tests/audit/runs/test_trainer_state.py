@@ -146,3 +146,77 @@ def test_claims_for_one_epoch_are_multiplied(ask, tell, write_state):
     assert "give --epochs too" in ask(path, "--steps", "22 steps per epoch", code=2)
     assert "4,096 is no number of samples" in ask(path, "--global-batch", "32x128", code=2)
     assert "32,720 is no number of devices" in ask(path, "--devices", "8x4090", code=2)
+
+
+def rated(
+    write_state,
+    *,
+    steps=5000,
+    planned=5000,
+    rate=3.232,
+    pace=0.065,
+    epochs=38.16793893129771,
+    seconds=77350.9963,
+    **more,
+):
+    """The end of a run at 3.232 samples a second: 249,998 ± 39 samples, so 50 a step."""
+    summary = {
+        "step": steps,
+        "epoch": 38.17,
+        "train_loss": 0.0189,
+        "train_runtime": seconds,
+        "train_samples_per_second": rate,
+    }
+    if pace is not None:
+        summary["train_steps_per_second"] = pace
+    return write_state(
+        epoch=epochs, global_step=steps, max_steps=planned, num_train_epochs=39,
+        log_history=[{"epoch": 0.19, "learning_rate": 4.6e-07, "loss": 0.3048, "step": 25}, summary], **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("batch", "verdict"), [(50, "consistent"), (49, "inconsistent"), (51, "inconsistent"), (100, "inconsistent")]
+)
+def test_a_batch_is_held_against_the_logged_rate(ask, write_state, batch, verdict):
+    """The logged rate of a public run whose card says a batch of 50."""
+    code = int(verdict == "inconsistent")
+    path = rated(write_state)
+    found = ask(path, "--global-batch", batch, "--steps", 5000, code=code)
+    assert found["verdict"].startswith(verdict)
+    assert float(found["by_name"]["global batch by the logged rate"]["value"]) == pytest.approx(50, abs=0.01)
+    layout = ask(path, "--per-device", batch, "--gradient-accumulation", 1, "--devices", 1, "--steps", 5000, code=code)
+    assert layout["verdict"].startswith(verdict), "a layout makes a batch too"
+
+
+def test_samples_are_held_against_the_logged_rate(ask, write_state):
+    path = rated(write_state)
+    assert ask(path, "--samples", "250k")["verdict"].startswith("consistent")
+    assert ask(path, "--samples", "500k", code=1)["verdict"] == "inconsistent"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"rate": 0.065, "pace": None},  # until 4.6 the rate was of steps
+        {"steps": 4000, "planned": 5000},  # stopped early: the rate is that of the plan, until 5.18
+        {"pace": 0.13},  # resumed: the steps of one start alone
+    ],
+    ids=["old", "stopped", "resumed"],
+)
+def test_a_rate_of_other_steps_accuses_nobody(ask, write_state, told):
+    found = ask(rated(write_state, **told), "--global-batch", 100)
+    assert found["verdict"] != "inconsistent"
+    assert "global batch by the logged rate" not in found["by_name"]
+
+
+def test_a_rate_of_passes_accuses_no_right_batch(ask, write_state):
+    """N × epochs ÷ seconds, where each pass ends with a short step, or drops it."""
+    for samples in range(97, 145, 3):
+        for steps_a_pass in {-(-samples // 16), samples // 16}:
+            steps, seconds = 3 * steps_a_pass, 1000.0
+            path = rated(
+                write_state, steps=steps, planned=steps, epochs=3.0, seconds=seconds,
+                rate=round(3 * samples / seconds, 3), pace=round(steps / seconds, 3),
+            )  # fmt: skip
+            assert ask(path, "--global-batch", 16)["verdict"] != "inconsistent", (samples, steps)

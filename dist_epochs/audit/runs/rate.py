@@ -1,0 +1,69 @@
+"""The samples a second that the HF Trainer logs, against the batch and the samples that are claimed.
+
+At the end of `train` it divides the samples of the plan by the seconds: steps × batch if it was told its steps, else
+samples of the data × epochs (Transformers 4.10 to 5.24, `trainer.py`). Rate × seconds ÷ steps is therefore the batch,
+but for what each pass may leave out or make up at its end: at most a step.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.interval import Interval
+from dist_epochs.audit.runs.bench import Bench, plain
+from dist_epochs.audit.runs.check import held
+
+__all__ = ["check_rate"]
+
+LAYOUT = ("per_device", "gradient_accumulation", "devices")
+
+
+def check_rate(bench: Bench) -> None:
+    """Hold a claimed batch, or a claimed layout, and claimed samples against the logged rate."""
+    passes = _passes(bench)
+    if passes is None or not bench.has("timed_samples", "rated_steps") or bench.run.changes_batch:
+        return
+    if bench.values["split"].count != 1:
+        return  # devices that share a model are counted by some versions as if they saw different data
+    samples, steps = bench.values["timed_samples"].interval, bench.values["rated_steps"].interval
+    shortest = steps.low - passes
+    how = f"{bench.run.numbers['timed_samples'].text} samples/s"
+    if shortest > 0:
+        batch = Interval(samples.point / steps.point, samples.low / (steps.high + passes), samples.high / shortest)
+        fact, said = _claimed_batch(bench)
+        bench.checks.append(
+            held(
+                "global batch by the logged rate", batch, f"{how} ÷ {plain(steps.point)}{said}", fact,
+                uses=frozenset({"global_batch", "timed_samples", "samples_per_second", "seconds", "steps"}),
+            )
+        )  # fmt: skip
+    claimed = bench.claims.numbers.get("samples")
+    if claimed is not None:
+        play = samples.high * passes / max(shortest, Fraction(1))
+        near = Interval(samples.point, max(samples.low - play, Fraction(0)), samples.high + play)
+        bench.checks.append(
+            held("samples by the logged rate", near, how, claimed, uses=frozenset({"samples", "timed_samples"}))
+        )
+
+
+def _passes(bench: Bench) -> int | None:
+    """Passes that were begun: each may end with a short step, or without one; a stream is planned in whole steps."""
+    epochs = bench.run.numbers.get("epochs")
+    if epochs is not None:
+        return ceil(epochs.interval.high)
+    return 0 if bench.run.streams else None
+
+
+def _claimed_batch(bench: Bench) -> tuple[Fact | None, str]:
+    """The batch as claimed, or as the claimed layout makes it, with what to say of that."""
+    claims = bench.claims.numbers
+    if "global_batch" in claims:
+        return claims["global_batch"], ""
+    if not bench.has(*LAYOUT) or not any(name in claims for name in LAYOUT):
+        return None, ""
+    product, how, _ = bench.work_out(" * ".join(LAYOUT))
+    if not product.is_exact:
+        return None, ""
+    return Fact.exactly(product.point), f", against {how}"
