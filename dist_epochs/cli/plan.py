@@ -100,6 +100,7 @@ class Beside:
 @click.option("--like", "frameworks", multiple=True, metavar="FRAMEWORK[==VERSION]",
               help="What a framework will report beside what is true, and why they part; or 'all'.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
+@click.option("--verify", is_flag=True, help="Compare all digests of the store, even if that was done before.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @as_json
 def command(
@@ -113,6 +114,7 @@ def command(
     sweeps: tuple[str, ...],
     frameworks: tuple[str, ...],
     exact: bool,
+    verify: bool,
     strict: bool,
     as_json: bool,
     **flags: str | None,
@@ -131,6 +133,8 @@ def command(
         if frameworks and (sweeps or launch_file or len(recipes) > 1):
             raise InputError("--like lays one plan beside frameworks; leave out --sweep, --launch and further recipes")
         documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
+        if verify:
+            _verify([_recipe(document, path) for document, path in _named(documents, recipes)])
         if launch_file is not None:
             report = _check_launch(launch_file, documents, recipes, sweeps, exact)
             plans = [report.launch.plan]
@@ -208,6 +212,18 @@ def _plan(recipe: Recipe, exact: bool) -> Plan:
     from dist_epochs.corpus.planning import plan_on_store
 
     return plan_on_store(recipe, model)
+
+
+def _verify(recipes: Sequence[Recipe]) -> None:
+    """Compare the digests of every store that the recipes name."""
+    stores = {recipe.corpus.store for recipe in recipes} - {None}
+    if not stores:
+        raise InputError("--verify compares the digests of a token store, and no recipe has one: leave it out")
+    from dist_epochs.corpus.store import Store
+    from dist_epochs.corpus.verify import verify_store
+
+    for store in stores:
+        verify_store(Store(Path(str(store))), again=True)
 
 
 def _measured(recipe: Recipe) -> ModelCost:

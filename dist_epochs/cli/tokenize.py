@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
     help="What to do about a document that cannot be read; skipped ones are counted.",
 )  # fmt: skip
+@click.option("--verify", is_flag=True, help="Of a store: compare all digests, even if that was done before.")
 @as_json
 def command(
     sources: tuple[str, ...],
@@ -54,30 +55,36 @@ def command(
     special_tokens: bool,
     held_out: str,
     on_error: str,
+    verify: bool,
     as_json: bool,
 ) -> None:
     """Count the documents, words, tokens and samples of each SOURCE, and write a token store.
 
     SOURCE is a .txt, .jsonl (.gz too) or .parquet file, a folder of these, `hf:NAME[:CONFIG[:SPLIT]]`
     for a dataset, or `embedded`; write name=SOURCE to name it. A store as the only SOURCE is packed at
-    further lengths.
+    further lengths, or verified.
     """
     with exit_on_input_error():
         from dist_epochs.corpus.sources import find_sources
         from dist_epochs.corpus.store import Store
         from dist_epochs.corpus.tokenize import Settings, pack, tokenize
         from dist_epochs.corpus.tokenizer import TextTokenizer
+        from dist_epochs.corpus.verify import verify_store
 
         lengths = _lengths(sequence_length)
         ignored: tuple[str, ...] = ()
         if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
-            if tokenizer or out or count_only or not lengths:
+            if tokenizer or out or count_only or not (lengths or verify):
                 raise InputError(
                     f"{sources[0]} is a token store: its documents are counted already. Give --sequence-length alone "
-                    "to pack it at further lengths."
+                    "to pack it at further lengths, or --verify to compare its digests."
                 )
-            counts = pack(Store(Path(sources[0])), lengths)
+            store = Store(Path(sources[0]))
+            verify_store(store, again=verify)
+            counts = pack(store, lengths)
         else:
+            if verify:
+                raise InputError("--verify is for a token store alone: give its folder as the only SOURCE")
             if tokenizer is None:
                 raise InputError("tokens are counted with a tokenizer: give --tokenizer FILE (or `embedded`)")
             if (out is None) is not count_only:
@@ -98,6 +105,8 @@ def command(
             print_json(counts)
         else:
             click.echo(_text(counts, out))
+            if verify:
+                click.echo(f"{sources[0]}: every digest agrees")
 
 
 def _lengths(text: str | None) -> tuple[int, ...]:

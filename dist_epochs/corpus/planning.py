@@ -9,6 +9,7 @@ import numpy as np
 from dist_epochs.corpus.objective import Causal, Masked, Objective
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
+from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
 from dist_epochs.plan.history import History
 from dist_epochs.plan.plan import Plan
@@ -81,13 +82,23 @@ def exact_plan(
     )
 
 
-def plan_on_store(recipe: Recipe, model: ModelCost | None = None) -> Plan:
-    """The plan of a recipe whose store may not be there, or not be packed, yet: as exact as can be."""
+def plan_on_store(recipe: Recipe, model: ModelCost | None = None, verify: bool = False) -> Plan:
+    """The plan of a recipe whose store may not be there, or not be packed, yet: as exact as can be.
+
+    Args:
+        recipe: The recipe; its corpus is a store.
+        model: The model's cost, where it was measured.
+        verify: Compare the digests of the whole store even if this machine did before.
+
+    Raises:
+        InputError: If the store is damaged.
+    """
     assert recipe.corpus.store is not None
     path = Path(recipe.corpus.store)
     if not path.exists():
         return make_plan(recipe, model=model)
     store = Store(path)
+    verify_store(store, again=verify)
     rough = make_plan(recipe, facts=store.facts(), model=model)
     batch = recipe.batch
     if (

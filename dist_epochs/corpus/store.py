@@ -5,13 +5,18 @@
     STORE/sources/NAME/00000.tokens           ids of the documents, one after the other
     STORE/sources/NAME/00000.lengths          tokens of each document, uint32
     STORE/sources/NAME/packed-128/            samples of length 128 (see `Packing`)
+    STORE/verified.json                       when the digests were compared last (see `verify`)
 
 All numbers are little-endian. Nothing in a store is executed or unpickled.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,16 +25,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dist_epochs.corpus.damage import damaged, damaged_packing, read_object
 from dist_epochs.corpus.files import new_folder
+from dist_epochs.corpus.manifest import check_manifest
 from dist_epochs.corpus.order import Recent
 from dist_epochs.corpus.packing import pack_block
+from dist_epochs.corpus.packing_checks import DIGESTS, FILES, check_packing, packing_counts
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
 
 __all__ = ["Packing", "SourceStore", "Store", "pack_source"]
 
-VERSION = 1
 LENGTHS = np.dtype("<u4")
 BLOCKS = np.dtype(
     [("shard", "<i4"), ("first_document", "<i8"), ("documents", "<i4"), ("first_token", "<i8"), ("tokens", "<i8")]
@@ -37,6 +44,8 @@ BLOCKS = np.dtype(
 SAMPLES = np.dtype([("first_piece", "<i8"), ("pieces", "<i4"), ("tokens", "<i4"), ("ordinary", "<i4")])
 PIECES = np.dtype([("document", "<i8"), ("start", "<i8"), ("length", "<i4")])
 BLOCK_SAMPLES = np.dtype("<i8")
+PACKED = re.compile(r"packed-([1-9]\d*)", re.ASCII)
+"""Name of the folder of one length."""
 
 Integers = NDArray[np.int64]
 
@@ -59,27 +68,36 @@ class SourceStore:
         self._token_type = token_type
         self._tokens: Recent[NDArray[Any]] = Recent(64)
         for number, shard in enumerate(entry["shards"]):
-            _check_size(self._shard(number, "tokens"), shard["tokens"] * token_type.itemsize)
-            _check_size(self._shard(number, "lengths"), shard["documents"] * LENGTHS.itemsize)
+            _check_size(self.shard(number, "tokens"), shard["tokens"] * token_type.itemsize)
+            _check_size(self.shard(number, "lengths"), shard["documents"] * LENGTHS.itemsize)
         self.lengths: Integers = np.concatenate(
-            [np.fromfile(self._shard(number, "lengths"), LENGTHS) for number in range(len(entry["shards"]))]
-        ).astype(np.int64)
+            [self._shard_lengths(number, shard["tokens"]) for number, shard in enumerate(entry["shards"])]
+        )
         self.blocks = _cut_blocks([shard["documents"] for shard in entry["shards"]], self.lengths, block_documents)
 
     def tokens(self, block: int) -> NDArray[Any]:
         """Ids of one block, read where they are used."""
         place = self.blocks[block]
         shard = int(place["shard"])
-        ids = self._tokens.get(shard, lambda: _mapped(self._shard(shard, "tokens"), self._token_type))
+        ids = self._tokens.get(shard, lambda: self.shard_tokens(shard))
         return ids[place["first_token"] : place["first_token"] + place["tokens"]]
 
     def packed_lengths(self) -> dict[int, int]:
         """Samples per pass, for each length this source is packed at."""
-        samples = {}
-        for folder in self.folder.glob("packed-*"):
-            if folder.name.removeprefix("packed-").isdigit():
-                samples[int(folder.name.removeprefix("packed-"))] = _packing_counts(folder)["samples"]
-        return dict(sorted(samples.items()))
+        lengths = sorted(int(name[1]) for path in self.folder.glob("packed-*") if (name := PACKED.fullmatch(path.name)))
+        return {length: self.packing_counts(length)["samples"] for length in lengths}
+
+    def packing_folder(self, sequence_length: int) -> Path:
+        """Where the samples of one length lie."""
+        return self.folder / f"packed-{sequence_length}"
+
+    def packing_counts(self, sequence_length: int) -> dict[str, Any]:
+        """What packing.json says of one length.
+
+        Raises:
+            InputError: If it is damaged.
+        """
+        return packing_counts(self.packing_folder(sequence_length), sequence_length, self.entry["tokens"])
 
     def packing(self, sequence_length: int) -> Packing:
         """The samples of one length.
@@ -87,21 +105,36 @@ class SourceStore:
         Raises:
             InputError: If the source is not packed at it, or its files are damaged.
         """
-        folder = self.folder / f"packed-{sequence_length}"
+        folder = self.packing_folder(sequence_length)
         if not folder.is_dir():
             have = ", ".join(map(str, self.packed_lengths())) or "none"
             raise InputError(f"{self.folder}: not packed at length {sequence_length} (packed: {have})")
-        counts = _packing_counts(folder)
+        counts = self.packing_counts(sequence_length)
+        block_samples = _read(folder / "blocks", BLOCK_SAMPLES, len(self.blocks))
+        samples = _read(folder / "samples", SAMPLES, counts["samples"])
+        pieces = _read(folder / "pieces", PIECES, counts["pieces"])
+        check_packing(folder, sequence_length, (block_samples, samples, pieces), self.blocks, self.lengths)
         return Packing(
-            sequence_length=sequence_length,
-            block_samples=_read(folder / "blocks", BLOCK_SAMPLES, len(self.blocks)),
-            samples=_read(folder / "samples", SAMPLES, counts["samples"]),
-            pieces=_read(folder / "pieces", PIECES, counts["pieces"]),
-            source=self,
+            sequence_length=sequence_length, block_samples=block_samples, samples=samples, pieces=pieces, source=self
         )
 
-    def _shard(self, number: int, what: str) -> Path:
+    def shard(self, number: int, what: str) -> Path:
+        """The file of a shard: `tokens` or `lengths`."""
         return self.folder / f"{number:05d}.{what}"
+
+    def shard_tokens(self, number: int) -> NDArray[Any]:
+        """Ids of one shard, read where they are used."""
+        return _mapped(self.shard(number, "tokens"), self._token_type)
+
+    def _shard_lengths(self, number: int, tokens: int) -> Integers:
+        """Tokens of each document of a shard."""
+        path = self.shard(number, "lengths")
+        lengths = np.fromfile(path, LENGTHS).astype(np.int64)
+        if not lengths.all():
+            raise damaged(path, f"document {int(np.flatnonzero(lengths == 0)[0]):,} of it has no token")
+        if (found := int(lengths.sum())) != tokens:
+            raise damaged(path, f"its documents have {found:,} tokens, and the manifest says {tokens:,}")
+        return lengths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -159,7 +192,8 @@ class Store:
         path: Folder written by `dist-epochs tokenize`.
 
     Raises:
-        InputError: If it is no store, or files are missing or cut.
+        InputError: If it is no store, files are missing or cut, or its counts cannot be. Digests are compared by
+            `verify_store`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -170,21 +204,13 @@ class Store:
                 f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`."
             )
         self.path = path
-        self.manifest = _json(path / "manifest.json")
-        if self.manifest.get("version") != VERSION:
-            raise InputError(
-                f"{path}: a store of version {self.manifest.get('version')}; this program reads version {VERSION}"
-            )
-        try:
-            token_type = np.dtype(f"<u{self.manifest['token_bytes']}")
-            self._sources = [
-                SourceStore(path / "sources" / entry["name"], entry, token_type, self.manifest["block_documents"])
-                for entry in self.manifest["sources"]
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path / 'manifest.json'}: damaged: {type(error).__name__} {error}") from None
+        self.manifest = read_object(path / "manifest.json")
+        check_manifest(self.manifest, path / "manifest.json")
+        token_type = np.dtype(f"<u{self.manifest['token_bytes']}")
+        self._sources = [
+            SourceStore(path / "sources" / entry["name"], entry, token_type, self.manifest["block_documents"])
+            for entry in self.manifest["sources"]
+        ]
 
     def sources(self, *, held_out: bool = False) -> list[SourceStore]:
         """The sources to train on, or the held-out documents."""
@@ -226,25 +252,26 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
 
     The folder appears when it is complete.
     """
-    with new_folder(source.folder / f"packed-{sequence_length}") as folder:
+    with new_folder(source.packing_folder(sequence_length)) as folder:
         counts = {"sequence_length": sequence_length, "samples": 0, "pieces": 0, "tokens": 0}
-        with (
-            (folder / "blocks").open("wb") as blocks,
-            (folder / "samples").open("wb") as samples,
-            (folder / "pieces").open("wb") as pieces,
-        ):
+        digests = {name: hashlib.sha256() for name in FILES}
+        with ExitStack() as stack:
+            files = {name: stack.enter_context((folder / name).open("wb")) for name in FILES}
             for block in range(len(source.blocks)):
                 sample_rows, piece_rows = _pack(source, block, sequence_length, special_ids)
                 sample_rows["first_piece"] += counts["pieces"]
-                np.array([len(sample_rows)], BLOCK_SAMPLES).tofile(blocks)
-                sample_rows.tofile(samples)
-                piece_rows.tofile(pieces)
+                rows = (np.array([len(sample_rows)], BLOCK_SAMPLES), sample_rows, piece_rows)
+                for name, written in zip(FILES, rows, strict=True):
+                    data = written.tobytes()
+                    files[name].write(data)
+                    digests[name].update(data)
                 counts["samples"] += len(sample_rows)
                 counts["pieces"] += len(piece_rows)
                 counts["tokens"] += int(sample_rows["tokens"].sum())
         if counts["tokens"] != source.entry["tokens"]:
             raise AssertionError(f"packing holds {counts['tokens']} of {source.entry['tokens']} tokens")
-        (folder / "packing.json").write_text(json.dumps(counts), encoding="utf-8")
+        told = {**counts, DIGESTS: {name: digest.hexdigest() for name, digest in digests.items()}}
+        (folder / "packing.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 def _pack(
@@ -282,27 +309,8 @@ def _cut_blocks(shard_documents: list[int], lengths: Integers, block_documents: 
     return np.array(rows, dtype=BLOCKS)
 
 
-def _packing_counts(folder: Path) -> dict[str, int]:
-    counts = _json(folder / "packing.json")
-    if not all(isinstance(counts.get(name), int) for name in ("samples", "pieces")):
-        raise InputError(
-            f"{folder / 'packing.json'}: damaged: no samples and pieces. Delete the folder and pack again."
-        )
-    return counts
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: damaged: not a JSON object")
-    return data
-
-
 def _read(path: Path, kind: np.dtype[Any], rows: int) -> NDArray[Any]:
-    _check_size(path, rows * kind.itemsize)
+    _check_size(path, rows * kind.itemsize, damaged_packing)
     return _mapped(path, kind)
 
 
@@ -311,8 +319,7 @@ def _mapped(path: Path, kind: np.dtype[Any]) -> NDArray[Any]:
     return np.asarray(np.memmap(path, kind, "r"))
 
 
-def _check_size(path: Path, size: int) -> None:
+def _check_size(path: Path, size: int, error: Callable[[Path, str], InputError] = damaged) -> None:
     found = path.stat().st_size if path.is_file() else None
     if found != size:
-        state = "is missing" if found is None else f"has {found:,} bytes and must have {size:,}"
-        raise InputError(f"{path}: {state}; the store is damaged. Make it again with `dist-epochs tokenize`.")
+        raise error(path, "is missing" if found is None else f"has {found:,} bytes and must have {size:,}")

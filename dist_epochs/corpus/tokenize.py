@@ -18,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from dist_epochs.corpus.files import write_json
+from dist_epochs.corpus.manifest import VERSION, content_fingerprint, sealed
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.sources import HELD_OUT, BadDocument, Source, Unit
-from dist_epochs.corpus.store import VERSION, SourceStore, Store, pack_source
+from dist_epochs.corpus.store import SourceStore, Store, pack_source
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.workplace import finish, recall, remember, workplace
 from dist_epochs.corpus.writer import Draft, SourceWriter
@@ -224,13 +225,9 @@ def _command(sources: Sequence[Source], tokenizer: TextTokenizer, settings: Sett
 def _manifest(
     drafts: Sequence[Draft], tokenizer: TextTokenizer, settings: Settings, token_type: np.dtype[Any]
 ) -> dict[str, Any]:
-    entries = [asdict(draft) for draft in drafts]
-    content = [[e["name"], e["held_out"], [shard["sha256"] for shard in e["shards"]]] for e in entries]
-    decisive = [content, tokenizer.fingerprint, settings.special_tokens, BLOCK_DOCUMENTS]
-    return {
+    manifest = {
         "version": VERSION,
-        "fingerprint": hashlib.sha256(json.dumps(decisive).encode()).hexdigest(),
-        "sources": entries,
+        "sources": [asdict(draft) for draft in drafts],
         "token_bytes": token_type.itemsize,
         "block_documents": BLOCK_DOCUMENTS,
         "held_out": str(settings.held_out),
@@ -241,6 +238,7 @@ def _manifest(
             "special_tokens_added": settings.special_tokens,
         },
     }
+    return sealed({**manifest, "fingerprint": content_fingerprint(manifest)})
 
 
 def _counts_of(store: Store) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:

@@ -19,7 +19,8 @@ from dist_epochs.errors import exit_on_input_error
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. batch.per_device=4."
 )
-def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[str, ...]) -> None:
+@click.option("--verify", is_flag=True, help="Compare all digests of the store, even if that was done before.")
+def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[str, ...], verify: bool) -> None:
     """Train RECIPE and write the run directory."""
     speaks = os.environ.get("RANK", "0") == "0"
     with exit_on_input_error(speaks=speaks):
@@ -29,7 +30,7 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
         from dist_epochs.train.watchdog import RankLost
 
         try:
-            run_recipe(recipe, out, overrides, resume=resume, replan=replan, say=click.echo)
+            run_recipe(recipe, out, overrides, resume=resume, replan=replan, verify=verify, say=click.echo)
         except (NotFinite, RanksDiffer) as error:
             _leave(f"{error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
         except RankLost as error:

@@ -40,7 +40,7 @@ from dist_epochs.train.resume import (
     write_replan,
 )
 from dist_epochs.train.saving import NotFinite, Saver
-from dist_epochs.train.setup import Setup, adamw, evaluation_of, set_up
+from dist_epochs.train.setup import Setup, adamw, evaluation_of, set_up, verify_together
 from dist_epochs.train.signals import StopSignals
 from dist_epochs.train.tracking import Tracker
 from dist_epochs.train.watchdog import Watchdog
@@ -65,6 +65,7 @@ def run_recipe(
     *,
     resume: bool = False,
     replan: bool = False,
+    verify: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Train a recipe; every rank calls this.
@@ -75,6 +76,7 @@ def run_recipe(
         overrides: `key=value` settings over the recipe.
         resume: Go on with the run in `out` where one was begun.
         replan: Go on with it, and let the recipe decide length, batch and learning from here on.
+        verify: Compare the digests of the whole store even if that was done before.
         say: Prints a line; called on rank 0 only.
 
     Raises:
@@ -88,6 +90,7 @@ def run_recipe(
     recipe, changes = same_recipe(given, out, replans=replan) if resumes else (given, False)
     setup = set_up(recipe, path)
     world = join(recipe, say)
+    verify_together(setup.store, world.ranks, again=verify)
     checkpoints = Checkpoints(out / "checkpoints", world.ranks, recipe.checkpoints.keep)
     with ExitStack() as stack:
         if resumes:

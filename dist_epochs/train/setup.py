@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -17,14 +20,19 @@ from dist_epochs.corpus.planning import objective_of
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import held_out_batches
 from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
 from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe
+from dist_epochs.runtime.peers import Peers, together
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.fitness import check_trainable
 from dist_epochs.train.model import check_fit, model_config
 from dist_epochs.train.world import World
 
-__all__ = ["Setup", "adamw", "evaluation_of", "set_up"]
+__all__ = ["Setup", "adamw", "evaluation_of", "set_up", "verify_together"]
+
+MEET_SECONDS = 10.0
+"""How often ranks meet while a store is read: far more often than the timeout of a collective."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +88,43 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
         objective=objective,
         per_device=per_device,
     )
+
+
+def verify_together(store: Store, ranks: Peers, *, again: bool = False) -> None:
+    """Compare the store's digests on one rank of each machine; all ranks wait, and hear of damage.
+
+    Args:
+        store: Of this rank.
+        ranks: All of them call this.
+        again: Compare even if that was done before.
+
+    Raises:
+        InputError: On every rank, if the store is damaged on any machine.
+    """
+    work: Future[bool] = Future()
+
+    def read() -> None:
+        try:
+            work.set_result(verify_store(store, again))
+        except BaseException as error:
+            work.set_exception(error)
+
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        Thread(target=read, daemon=True).start()
+    else:
+        work.set_result(False)
+
+    def wait() -> str:
+        try:
+            work.result(MEET_SECONDS)
+        except TimeoutError:
+            if not work.done():
+                return "reading"
+            raise
+        return ""
+
+    while any(together(ranks, wait)):
+        pass
 
 
 def evaluation_of(setup: Setup, world: World) -> Evaluation | None:

@@ -1,0 +1,87 @@
+"""How a damaged store is told: the file, what was found and what was expected, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.errors import InputError
+
+__all__ = ["check_keys", "damaged", "damaged_packing", "is_sha256", "read_object", "shown", "whole"]
+
+LARGEST = 2**62
+"""Beyond any count; sums of two such numbers are still 64-bit integers."""
+
+
+def damaged(path: Path, found: str) -> InputError:
+    """The error for a file that cannot be what `dist-epochs tokenize` wrote."""
+    return InputError(f"{path}: {found}; the store is damaged. Make it again with `dist-epochs tokenize`.")
+
+
+def damaged_packing(path: Path, found: str) -> InputError:
+    """The error for a file of a `packed-LENGTH` folder, which can be made again without the text."""
+    folder = path.parent
+    return InputError(
+        f"{path}: {found}; the store is damaged. Delete {folder} and pack again with `dist-epochs tokenize "
+        f"{folder.parents[2]} --sequence-length {folder.name.removeprefix('packed-')}`."
+    )
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of a store.
+
+    Raises:
+        InputError: If there is none.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise damaged(path, f"cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise damaged(path, "cannot be read: nested too deeply") from None
+    except ValueError as error:
+        raise damaged(path, f"cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise damaged(path, f"damaged: {shown(data)} and not a JSON object")
+    return data
+
+
+def shown(value: object) -> str:
+    """A value from a file, short and without control characters."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a number beyond 2**62"
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def whole(data: Mapping[str, Any], name: str, path: Path, least: int = 0, where: str = "") -> int:
+    """The whole number under a key.
+
+    Raises:
+        InputError: If it is none, or less than `least`.
+    """
+    value = data.get(name)
+    if type(value) is int and least <= value <= LARGEST:
+        return value
+    raise damaged(path, f"{where}{name} is {shown(value)} and must be a whole number of at least {least}")
+
+
+def is_sha256(value: object) -> bool:
+    """Whether a value is a SHA-256 as this program writes it."""
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+def check_keys(data: object, must: Iterable[str], path: Path, where: str = "", may: Iterable[str] = ()) -> None:
+    """Does an object have the keys it must have, and none that nobody writes?
+
+    Raises:
+        InputError: If not.
+    """
+    if not isinstance(data, dict):
+        raise damaged(path, f"{where}{shown(data)} and not a JSON object")
+    if missing := [name for name in must if name not in data]:
+        raise damaged(path, f"{where}{' and '.join(missing)} missing")
+    if unknown := data.keys() - {*must, *may}:
+        raise damaged(path, f"{where}{', '.join(map(shown, sorted(unknown)))} is no key of it")

@@ -1,0 +1,126 @@
+"""The manifest of a store: what stands in it, and what must agree in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.corpus.damage import check_keys, damaged, is_sha256, shown, whole
+from dist_epochs.errors import InputError
+
+__all__ = ["VERSION", "check_manifest", "content_fingerprint", "sealed"]
+
+VERSION = 1
+KEYS = ("version", "fingerprint", "sources", "token_bytes", "block_documents", "held_out", "tokenizer")
+TOKENIZER_KEYS = ("fingerprint", "vocabulary_size", "special_ids", "special_tokens_added")
+COUNTS = {"documents": 1, "words": 0, "bytes": 0, "tokens": 1, "empty_documents": 0, "skipped_documents": 0}
+"""Counts of a source, and the least each can be."""
+
+
+def content_fingerprint(manifest: Mapping[str, Any]) -> str:
+    """What decides the samples: tokens, document lengths, source names, tokenizer and blocks."""
+    content = [[e["name"], e["held_out"], [shard["sha256"] for shard in e["shards"]]] for e in manifest["sources"]]
+    tokenizer = manifest["tokenizer"]
+    decisive = [content, tokenizer["fingerprint"], tokenizer["special_tokens_added"], manifest["block_documents"]]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the digest of all that stands in it."""
+    return {**manifest, "digest": _digest(manifest)}
+
+
+def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
+    """Is it of this version, is everything there and of its kind, and do the sums agree?
+
+    Args:
+        manifest: As read.
+        path: Its file, for messages.
+
+    Raises:
+        InputError: With the first thing that is wrong.
+    """
+    version = manifest.get("version")
+    if type(version) is not int or version != VERSION:
+        raise InputError(f"{path.parent}: a store of version {shown(version)}; this program reads version {VERSION}")
+    check_keys(manifest, KEYS, path, may=("digest",))
+    if manifest["token_bytes"] not in (2, 4) or type(manifest["token_bytes"]) is not int:
+        raise damaged(path, f"token_bytes is {shown(manifest['token_bytes'])} and must be 2 or 4")
+    whole(manifest, "block_documents", path, 1)
+    if not isinstance(manifest["held_out"], str):
+        raise damaged(path, f"held_out is {shown(manifest['held_out'])} and must be a text")
+    if not is_sha256(manifest["fingerprint"]):
+        raise damaged(path, f"fingerprint is {shown(manifest['fingerprint'])} and must be a SHA-256")
+    _check_tokenizer(manifest["tokenizer"], path)
+    sources = manifest["sources"]
+    if not isinstance(sources, list) or not sources:
+        raise damaged(path, f"sources is {shown(sources)} and must be a list of sources")
+    for entry in sources:
+        _check_source(entry, path)
+    names = [entry["name"] for entry in sources]
+    if len(set(names)) < len(names):
+        raise damaged(path, f"two sources have one name among {', '.join(map(shown, names))}")
+    if (found := manifest.get("digest", _digest(manifest))) != _digest(manifest):
+        raise damaged(path, f"its digest is {_digest(manifest)} and not {shown(found)}, as it says")
+
+
+def _check_tokenizer(tokenizer: Any, path: Path) -> None:
+    where = "tokenizer: "
+    check_keys(tokenizer, TOKENIZER_KEYS, path, where)
+    whole(tokenizer, "vocabulary_size", path, 1, where)
+    special = tokenizer["special_ids"]
+    if not isinstance(special, list) or not all(type(number) is int and 0 <= number < 2**32 for number in special):
+        raise damaged(path, f"{where}special_ids is {shown(special)} and must be a list of token ids")
+    if not isinstance(tokenizer["special_tokens_added"], bool):
+        raise damaged(
+            path, f"{where}special_tokens_added is {shown(tokenizer['special_tokens_added'])} and no yes or no"
+        )
+    if not is_sha256(tokenizer["fingerprint"]):
+        raise damaged(path, f"{where}fingerprint is {shown(tokenizer['fingerprint'])} and must be a SHA-256")
+
+
+def _check_source(entry: Any, path: Path) -> None:
+    check_keys(entry, ("name", "held_out", "shards", *COUNTS), path, "a source: ")
+    if not _stays_inside(entry["name"]):
+        raise damaged(path, f"a source is called {shown(entry['name'])}, which is no name of a folder of the store")
+    where = f"source {shown(entry['name'])}: "
+    if not isinstance(entry["held_out"], bool):
+        raise damaged(path, f"{where}held_out is {shown(entry['held_out'])} and must be true or false")
+    for name, least in COUNTS.items():
+        whole(entry, name, path, least, where)
+    shards = entry["shards"]
+    if not isinstance(shards, list) or not shards:
+        raise damaged(path, f"{where}shards is {shown(shards)} and must be a list of shards")
+    for number, shard in enumerate(shards):
+        _check_shard(shard, path, f"{where}shard {number}: ")
+    for name in ("documents", "tokens"):
+        found = sum(shard[name] for shard in shards)
+        if found != entry[name]:
+            raise damaged(path, f"{where}{entry[name]:,} {name}, and its shards have {found:,}")
+
+
+def _check_shard(shard: Any, path: Path, where: str) -> None:
+    check_keys(shard, ("documents", "tokens", "sha256"), path, where)
+    whole(shard, "documents", path, 1, where)
+    whole(shard, "tokens", path, shard["documents"], where)  # a document without a token is not kept
+    if not is_sha256(shard["sha256"]):
+        raise damaged(path, f"{where}sha256 is {shown(shard['sha256'])} and must be a SHA-256")
+
+
+def _stays_inside(name: object) -> bool:
+    """Whether a source's name is one plain folder, as `find_sources` has it too."""
+    if not isinstance(name, str) or not name or name.startswith(".") or any(mark in name for mark in "/\\\0"):
+        return False
+    try:
+        return len(os.fsencode(name)) <= 255
+    except UnicodeEncodeError:
+        return False
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    content = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,154 @@
+"""Are the samples of a packing possible? Looked at whenever one is opened, a million samples at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dist_epochs.corpus.damage import check_keys, damaged_packing, is_sha256, read_object, shown
+from dist_epochs.errors import InputError
+
+__all__ = ["DIGESTS", "FILES", "check_packing", "packing_counts"]
+
+FILES = ("blocks", "samples", "pieces")
+"""The files of a packing, beside its packing.json."""
+
+COUNTS = ("sequence_length", "samples", "pieces", "tokens")
+DIGESTS = "sha256"
+"""Key of packing.json that holds the SHA-256 of each of its files; older stores have none."""
+
+CHUNK = 2**20
+"""Samples looked at together."""
+
+Integers = NDArray[np.int64]
+
+
+def packing_counts(folder: Path, sequence_length: int, tokens: int) -> dict[str, Any]:
+    """What packing.json says, found to be possible.
+
+    Args:
+        folder: Of the packing.
+        sequence_length: Its length.
+        tokens: Of the source.
+
+    Raises:
+        InputError: If it is not.
+    """
+    path = folder / "packing.json"
+    counts = read_object(path)
+    try:
+        check_keys(counts, COUNTS, path, may=(DIGESTS,))
+    except InputError as error:
+        raise damaged_packing(path, str(error).removeprefix(f"{path}: ").partition("; the store")[0]) from None
+    for name in COUNTS:
+        if type(counts[name]) is not int or counts[name] < 1:
+            raise damaged_packing(path, f"{name} is {shown(counts[name])} and must be a whole number of at least 1")
+    for name, expected in (("sequence_length", sequence_length), ("tokens", tokens)):
+        if counts[name] != expected:
+            raise damaged_packing(path, f"{name} is {shown(counts[name])} and must be {expected:,}")
+    places = counts["samples"] * sequence_length
+    if tokens > places or not counts["samples"] <= counts["pieces"] <= tokens:
+        numbers = (
+            f"{shown(counts['samples'])} samples and {shown(counts['pieces'])} pieces of length {sequence_length:,}"
+        )
+        raise damaged_packing(path, f"{numbers} cannot hold {tokens:,} tokens")
+    _check_digests(counts.get(DIGESTS, dict.fromkeys(FILES, "0" * 64)), path)
+    return counts
+
+
+def _check_digests(digests: object, path: Path) -> None:
+    if not isinstance(digests, dict) or digests.keys() != set(FILES) or not all(map(is_sha256, digests.values())):
+        raise damaged_packing(path, f"{DIGESTS} is {shown(digests)} and must be a SHA-256 of {', '.join(FILES)}")
+
+
+def check_packing(
+    folder: Path,
+    sequence_length: int,
+    files: tuple[Integers, NDArray[Any], NDArray[Any]],
+    blocks: NDArray[Any],
+    lengths: Integers,
+) -> None:
+    """Is every sample made of pieces of documents of its block, and is every token in one of them?
+
+    Args:
+        folder: Of the packing.
+        sequence_length: Its length.
+        files: Samples of each block, samples and pieces; of the sizes that packing.json says.
+        blocks: First document and documents of each block.
+        lengths: Tokens of each document.
+
+    Raises:
+        InputError: With the file that is wrong.
+    """
+    block_samples, samples, pieces = files
+    _check_blocks(folder / "blocks", block_samples, len(samples))
+    _check_samples(folder / "samples", samples, sequence_length, len(pieces), int(lengths.sum()))
+    ends = np.cumsum(block_samples)
+    before = np.concatenate(([0], np.cumsum(lengths)))
+    for start in range(0, len(samples), CHUNK):
+        here = samples[start : start + CHUNK]
+        block = np.searchsorted(ends, np.arange(start, start + len(here)), side="right")
+        first = here["first_piece"] - here["first_piece"][0]
+        own = pieces[here["first_piece"][0] :][: int(here["pieces"].sum(dtype=np.int64))]
+        _check_pieces(folder / "pieces", own, np.repeat(blocks[block], here["pieces"]), before)
+        found = np.add.reduceat(own["length"].astype(np.int64), first)
+        wrong = np.flatnonzero(found != here["tokens"])
+        if len(wrong):
+            at = int(wrong[0])
+            raise damaged_packing(
+                folder / "samples",
+                f"sample {start + at:,} has {here['tokens'][at]:,} tokens and its pieces {found[at]:,}",
+            )
+
+
+def _check_blocks(path: Path, block_samples: Integers, samples: int) -> None:
+    wrong = np.flatnonzero((block_samples < 1) | (block_samples > samples))
+    if len(wrong):
+        at = int(wrong[0])
+        raise damaged_packing(path, f"block {at:,} has {block_samples[at]:,} samples of {samples:,}")
+    if (found := int(block_samples.sum())) != samples:
+        raise damaged_packing(path, f"its blocks have {found:,} samples, and packing.json says {samples:,}")
+
+
+def _check_samples(path: Path, samples: NDArray[Any], length: int, pieces: int, tokens: int) -> None:
+    piece_counts = samples["pieces"].astype(np.int64)
+    ends = np.cumsum(piece_counts)
+    fits = (
+        (piece_counts >= 1)
+        & (samples["first_piece"] == ends - piece_counts)
+        & (samples["tokens"] >= 1)
+        & (samples["tokens"] <= length)
+        & (samples["ordinary"] >= 0)
+        & (samples["ordinary"] <= samples["tokens"])
+    )
+    if not fits.all():
+        at = int(np.flatnonzero(~fits)[0])
+        numbers = ", ".join(f"{samples[name][at]:,} {name}" for name in ("pieces", "tokens", "ordinary"))
+        raise damaged_packing(
+            path,
+            f"sample {at:,} is impossible: {numbers}, its first piece {samples['first_piece'][at]:,}, which must be "
+            f"{ends[at] - piece_counts[at]:,}, at length {length:,}",
+        )
+    for what, found, expected in (
+        ("pieces", int(ends[-1]), pieces),
+        ("tokens", int(samples["tokens"].sum(dtype=np.int64)), tokens),
+    ):
+        if found != expected:
+            raise damaged_packing(path, f"its samples have {found:,} {what} and must have {expected:,}")
+
+
+def _check_pieces(path: Path, pieces: NDArray[Any], blocks: NDArray[Any], before: Integers) -> None:
+    """Is every piece a part of one document of its block?"""
+    document, start, length = pieces["document"], pieces["start"], pieces["length"]
+    first = blocks["first_document"]
+    fits = (document >= first) & (document < first + blocks["documents"])
+    known = np.where(fits, document, 0)
+    begin, end = before[known] - before[first], before[known + 1] - before[first]
+    fits &= (length >= 1) & (start >= begin) & (start <= end - length)
+    if not fits.all():
+        piece = pieces[int(np.flatnonzero(~fits)[0])]
+        numbers = ", ".join(f"{name} {piece[name]:,}" for name in ("document", "start", "length"))
+        raise damaged_packing(path, f"a piece lies outside its block or document: {numbers}")
