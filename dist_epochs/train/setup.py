@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -101,7 +101,7 @@ def verify_together(store: Store, ranks: Peers, *, again: bool = False) -> None:
     Raises:
         InputError: On every rank, if the store is damaged on any machine.
     """
-    work: Future[bool] = Future()
+    work: concurrent.futures.Future[bool] = concurrent.futures.Future()
 
     def read() -> None:
         try:
@@ -115,12 +115,9 @@ def verify_together(store: Store, ranks: Peers, *, again: bool = False) -> None:
         work.set_result(False)
 
     def wait() -> str:
-        try:
-            work.result(MEET_SECONDS)
-        except TimeoutError:
-            if not work.done():
-                return "reading"
-            raise
+        if concurrent.futures.wait([work], MEET_SECONDS).not_done:
+            return "reading"
+        work.result()
         return ""
 
     while any(together(ranks, wait)):

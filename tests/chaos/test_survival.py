@@ -229,10 +229,11 @@ def test_a_stop_signal_saves_and_a_second_leaves(chaos):
             for rank in ranks:
                 rank.signal(number)
             time.sleep(1.5)
-        ranks[1].signal(signal.SIGCONT)
+        wait_for(lambda: not ranks[0].runs() and not ranks[2].runs())
+        ranks[1].signal(signal.SIGKILL)  # woken, it would find both signals at once, and the others gone
 
     segment = run.run(3, during=twice)
-    assert segment.codes[0] == 128 + signal.SIGTERM
+    assert segment.codes == [128 + signal.SIGTERM, -signal.SIGKILL, 128 + signal.SIGTERM]
     assert run.result.totals.segments[-1].reason == "SIGINT, then SIGTERM: left at once"
     assert run.run(3).codes == [0, 0, 0]
     run.check_finished()
