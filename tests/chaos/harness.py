@@ -24,16 +24,20 @@ from dist_epochs.ledger.reconcile import Reconciliation, read_run
 from dist_epochs.plan.history import history_of
 from dist_epochs.plan.recipe import read_recipe
 from dist_epochs.train.checkpoints.manifest import read_manifest
-from tests.chaos.ranks import BEGUN, BOOKED, STEPPED, hashes_of
+from tests.chaos.ranks import BEGUN, BOOKED, FREE, STEPPED, hashes_of
 
 PROGRAM = Path(__file__).with_name("ranks.py")
+
+PATIENCE = 240
+"""Seconds after which something will never happen, also on a machine that is busy with other things."""
 
 
 class Ranks:
     """The process that forks ranks; one for all tests, and another after a request that was given up.
 
-    Only ranks of the request under way are ever signalled. Their process ids cannot mean anything else in that time:
-    the forking process reaps a rank when the next request comes, and answers carry the number of their request.
+    Only ranks of the request under way are ever signalled, and only while they are in the process group that was made
+    for them. Their process ids cannot mean anything else in that time: the forking process reaps a rank when the next
+    request comes, and answers carry the number of their request.
     """
 
     def __init__(self, home: Path, program: Path = PROGRAM) -> None:
@@ -54,18 +58,18 @@ class Ranks:
         pids = self._answer(process, "pids")
         with self._lock:
             self._alive = frozenset(pids)
-        return [Rank(pid, self) for pid in pids]
+        return [Rank(pid, self._request, self) for pid in pids]
 
     def wait(self) -> list[int]:
         """Exit codes of the ranks, when all have ended."""
         return self._answer(self._running(), "codes")
 
-    def signal(self, pid: int, number: int) -> bool:
+    def signal(self, rank: Rank, number: int) -> bool:
         """Signal a rank of the request under way; whether it was one."""
         with self._lock:
-            if pid not in self._alive:
+            if rank.request != self._request or rank.pid not in self._alive or not self._forked(rank.pid):
                 return False
-            os.kill(pid, number)
+            os.kill(rank.pid, number)
             return True
 
     def end(self) -> None:
@@ -78,10 +82,21 @@ class Ranks:
         self.end()
         if self._process is None:
             return
-        with suppress(ProcessLookupError):  # its leader is not reaped yet, so the number is still that of the group
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.returncode is None and self._forked(self._process.pid):
+            with suppress(ProcessLookupError):  # its leader is not reaped yet, so the number is still that of the group
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what was not sent yet is for nobody
+                pipe.close()
         self._process = None
+
+    def _forked(self, pid: int) -> bool:
+        """Whether a process is in the group of the forking process, which is no group of ours."""
+        group = self._process.pid if self._process is not None else 0
+        with suppress(ProcessLookupError):
+            return pid > 1 and group not in (0, 1, os.getpgrp()) and os.getpgid(pid) == group
+        return False
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
@@ -93,7 +108,10 @@ class Ranks:
 
     def _answer(self, process: subprocess.Popen[str], name: str) -> list[int]:
         assert process.stdout
-        answer = json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"request {self._request} asked for {name}, and the forking process is gone")
+        answer = json.loads(line)
         if answer["request"] != self._request or name not in answer:
             raise RuntimeError(f"request {self._request} asked for {name}, and was answered {answer}")
         return answer[name]
@@ -105,14 +123,16 @@ class Rank:
 
     Attributes:
         pid: Its number.
+        request: Number of the request that it was forked for.
     """
 
     pid: int
+    request: int
     _ranks: Ranks
 
-    def signal(self, number: int) -> None:
-        """Send it a signal, as long as its request is under way."""
-        self._ranks.signal(self.pid, number)
+    def signal(self, number: int) -> bool:
+        """Send it a signal, as long as its request is under way; whether it was sent."""
+        return self._ranks.signal(self, number)
 
     def runs(self) -> bool:
         """Whether it is there and no zombie."""
@@ -120,6 +140,11 @@ class Rank:
             return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
         except FileNotFoundError:
             return False
+
+    def has_pending(self, number: int) -> bool:
+        """Whether a signal was sent to it and has not reached it yet."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return bool(int(status.partition("ShdPnd:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 @dataclass
@@ -130,6 +155,7 @@ class Segment:
         world: Ranks.
         times: For each step from 1, how often rank 0 began it, stepped its optimizer, and booked it.
         rows: Hashes of the samples that each rank was given in each step.
+        gate: The step up to which ranks may go for now; one number.
         codes: Exit codes.
         log: What each rank printed.
         seconds: From the start to the end of the last rank.
@@ -138,6 +164,7 @@ class Segment:
     world: int
     times: np.ndarray
     rows: np.ndarray
+    gate: np.ndarray
     codes: list[int] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -192,7 +219,9 @@ class Chaos:
         memory.mkdir(parents=True)
         times = np.memmap(memory / "times", np.int64, "w+", shape=(steps + 1, 3))
         rows = np.memmap(memory / "rows", np.uint64, "w+", shape=(world, steps + 1, self.batch))
-        segment = Segment(world, times, rows)
+        gate = np.memmap(memory / "gate", np.int64, "w+", shape=(1,))
+        gate[0] = during.until if isinstance(during, Kill) else FREE
+        segment = Segment(world, times, rows, gate)
         self.segments.append(segment)
         log = str(self.folder / f"log-{number}-{{rank}}.txt")
         request = {
@@ -270,20 +299,37 @@ class Chaos:
         assert begun - len(self.segments) <= recorded + result.totals.unfinished <= begun + len(self.segments)
 
 
-def kill_after(
-    step: int, rank: int | None = None, number: int = signal.SIGKILL
-) -> Callable[[Segment, list[Rank]], None]:
-    """Send a signal to one rank, or all, once a step is booked."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kill:
+    """Sends a signal once a step is booked. No rank runs away meanwhile, however late a busy machine lets it be sent.
 
-    def during(segment: Segment, ranks: list[Rank]) -> None:
-        wait_for(lambda: len(segment.steps(BOOKED)) and max(segment.steps(BOOKED)) >= step)
-        for one in ranks if rank is None else [ranks[rank]]:
-            one.signal(number)
+    Attributes:
+        step: The step.
+        rank: Whom to send it; None is all.
+        number: The signal.
+        until: The step up to which ranks may go before it is sent.
+    """
 
-    return during
+    step: int
+    rank: int | None
+    number: int
+    until: int
+
+    def __call__(self, segment: Segment, ranks: list[Rank]) -> None:
+        segment.gate[0] = self.until
+        wait_for(lambda: max(segment.steps(BOOKED), default=0) >= self.step)
+        for one in ranks if self.rank is None else [ranks[self.rank]]:
+            one.signal(self.number)
+        segment.gate[0] = FREE
 
 
-def wait_for(happened: Callable[[], object], seconds: float = 60) -> None:
+def kill_after(step: int, rank: int | None = None, number: int = signal.SIGKILL, leash: int = 3) -> Kill:
+    """Send a signal to one rank, or all, once a step is booked and before more than `leash` others are."""
+    return Kill(step=step, rank=rank, number=number, until=step + leash)
+
+
+def wait_for(happened: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait until something happened, and fail if it does not."""
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it never happened"

@@ -28,6 +28,9 @@ from dist_epochs.train import loop, run
 
 BEGUN, STEPPED, BOOKED = range(3)
 
+FREE = 2**62
+"""A step that no run comes to: its ranks wait for nobody."""
+
 
 def hash_row(inputs: np.ndarray, labels: np.ndarray) -> int:
     return int.from_bytes(hashlib.blake2b(inputs.tobytes() + labels.tobytes(), digest_size=8).digest(), "little")
@@ -43,22 +46,24 @@ def hashes_of(window) -> list[int]:
     ]
 
 
-def memories(request) -> tuple[np.ndarray, np.ndarray]:
-    """Instants of each step on rank 0; hashes of the samples of each rank and step."""
+def memories(request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Instants of each step on rank 0; hashes of the samples of each rank and step; how far ranks may go for now."""
     folder, steps = Path(request["memory"]), request["steps"]
     times = np.memmap(folder / "times", np.int64, "r+", shape=(steps + 1, 3))
     rows = np.memmap(folder / "rows", np.uint64, "r+", shape=(request["world"], steps + 1, request["batch"]))
-    return times, rows
+    return times, rows, np.memmap(folder / "gate", np.int64, "r", shape=(1,))
 
 
 def count(request, rank: int) -> None:
-    """Count beside the program, in shared memory."""
-    times, rows = memories(request)
+    """Count beside the program, in shared memory, and stand still where the harness has something to do first."""
+    times, rows, gate = memories(request)
     step_of, book = loop._step, Ledger.step
     optimize = torch.optim.AdamW.step
     at = SimpleNamespace(step=0)
 
     def step(training, window):
+        while window.step + 1 > gate[0]:
+            time.sleep(0.002)
         at.step = window.step + 1
         found = hashes_of(window)
         rows[rank, at.step, : len(found)] = found

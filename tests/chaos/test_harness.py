@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from tests.chaos.harness import Ranks, wait_for
 
 FORKER = """
-import json, os, sys, time
+import json, os, signal, sys, time
 for line in sys.stdin:
     request = json.loads(line)
     pids = []
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if request.get("ignores") else signal.SIG_DFL)
     for seconds in request["sleep"]:
         pid = os.fork()
         if not pid:
@@ -39,10 +41,27 @@ def ranks(tmp_path):
 
 @pytest.fixture
 def signalled(monkeypatch):
-    """What was signalled, with the real thing done."""
+    """What was signalled. It is really sent to other process groups only: a test that fails must not kill its caller."""
     found, kill, killpg = [], os.kill, os.killpg
-    monkeypatch.setattr(os, "kill", lambda pid, number: (found.append(pid), kill(pid, number)))
-    monkeypatch.setattr(os, "killpg", lambda pid, number: (found.append(-pid), killpg(pid, number)))
+
+    def is_foreign(pid):
+        try:
+            return pid <= 1 or os.getpgid(pid) == os.getpgrp() or os.getpgid(pid) == os.getpgid(os.getppid())
+        except ProcessLookupError:
+            return True
+
+    def send(pid, number):
+        found.append(pid)
+        if not is_foreign(pid):
+            kill(pid, number)
+
+    def send_all(group, number):
+        found.append(-group)
+        if not is_foreign(group):
+            killpg(group, number)
+
+    monkeypatch.setattr(os, "kill", send)
+    monkeypatch.setattr(os, "killpg", send_all)
     return found
 
 
@@ -79,9 +98,63 @@ def test_a_request_that_is_given_up_leaves_no_process(ranks):
     assert all(rank.runs() for rank in left)
     ranks.close()
     wait_for(lambda: not any(rank.runs() for rank in left))
-    assert [rank.signal(signal.SIGKILL) for rank in left] == [None] * 3
+    assert [rank.signal(signal.SIGKILL) for rank in left] == [False] * 3
     assert ranks.start({"sleep": [0]})
     assert ranks.wait() == [0]
+
+
+def test_what_ignores_sigterm_is_killed_and_reaped(ranks, signalled):
+    stubborn = ranks.start({"sleep": [600], "ignores": True})
+    forking = os.getpgid(stubborn[0].pid)
+    assert stubborn[0].signal(signal.SIGTERM)
+    wait_for(lambda: not stubborn[0].has_pending(signal.SIGTERM))
+    assert stubborn[0].runs()
+    ranks.close()
+    wait_for(lambda: not stubborn[0].runs())
+    with pytest.raises(ChildProcessError):  # it was waited for
+        os.waitpid(forking, os.WNOHANG)
+    assert signalled == [stubborn[0].pid, -forking]
+
+
+@pytest.mark.parametrize(
+    "answer", ["[0, 0]", "[-1, 1]", "[os.getppid(), os.getppid()]"], ids=["own group", "all", "caller"]
+)
+def test_answers_that_name_foreign_processes_are_not_believed(tmp_path, signalled, answer):
+    """Whatever is answered, only processes of the group that was made are signalled."""
+    program = tmp_path / "liar.py"
+    program.write_text(
+        f"""
+import json, os, sys
+for line in sys.stdin:
+    print(json.dumps({{"request": json.loads(line)["request"], "pids": {answer}}}), flush=True)
+"""
+    )
+    liar = Ranks(tmp_path, program)
+    assert [rank.signal(signal.SIGKILL) for rank in liar.start({})] == [False, False]
+    assert signalled == []
+    liar.close()
+    assert len(signalled) == 1
+    assert signalled[0] < -1
+    assert signalled[0] != -os.getpgrp()
+
+
+def test_a_forking_process_that_died_is_told(tmp_path, signalled):
+    program = tmp_path / "dead.py"
+    program.write_text("")
+    dead = Ranks(tmp_path, program)
+    with pytest.raises((RuntimeError, BrokenPipeError)):
+        dead.start({})
+    dead.close()
+    assert all(pid < -1 and pid != -os.getpgrp() for pid in signalled)
+
+
+def test_a_rank_of_an_older_request_is_not_signalled_by_its_number(ranks, signalled):
+    """Its number may be another process's by now."""
+    one = ranks.start({"sleep": [0]})[0]
+    assert ranks.wait() == [0]
+    other = ranks.start({"sleep": [600]})[0]
+    assert not replace(one, pid=other.pid).signal(signal.SIGKILL)
+    assert signalled == []
 
 
 def test_a_time_out_ends_with_a_summary(tmp_path):

@@ -100,20 +100,22 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
     if seconds is None or seconds.interval.low <= 0:
         return
     steps = numbers.get("steps")
-    rated: list[Fraction] = []
+    timed = None
     if pace is not None and steps is not None:
         timed = pace.interval * seconds.interval
         if not timed.holds(steps.value):
             return
-        planned = numbers.get("planned_steps")
-        rated = [steps.value, *([planned.value] if planned is not None and timed.holds(planned.value) else [])]
     yield "seconds", seconds
     if "tokens" in numbers:
         yield "timed_tokens", numbers["tokens"]
     if rate is not None and rate.value:
         yield "samples_per_second", rate
         yield "timed_samples", Number(rate.interval * seconds.interval, name, f"{seconds.text} s × {rate.text}")
-        if (
-            rated and rated[0] and steps is not None
-        ):  # until 4.6 the rate was of steps, and no steps a second stood beside it
-            yield "rated_steps", Number(Interval(rated[0], min(rated), max(rated)), name, steps.text)
+        if timed is not None and steps is not None and steps.value:
+            # until 4.6 the rate was of steps, and no steps a second stood beside it
+            planned = numbers.get("planned_steps")
+            most = planned.value if planned is not None and timed.holds(planned.value) else steps.value
+            whole = Interval(steps.value, min(steps.value, most), max(steps.value, most))
+            yield "rated_steps", Number(whole, name, steps.text)
+            paced = Interval(steps.value, max(timed.low, Fraction(1)), whole.high)
+            yield "paced_steps", Number(paced, name, steps.text)

@@ -2,7 +2,8 @@
 
 At the end of `train` it divides the samples of the plan by the seconds: steps × batch if it was told its steps, else
 samples of the data × epochs (Transformers 4.10 to 5.24, `trainer.py`). Rate × seconds ÷ steps is therefore the batch,
-but for what each pass may leave out or make up at its end: at most a step.
+but for what each pass may leave out or make up at its end: at most a step. Since 5.19 both are scaled to the steps of
+the last start, which are known to the digits of the logged steps a second only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.runs.bench import Bench, plain
 from dist_epochs.audit.runs.check import held
 
-__all__ = ["check_rate"]
+__all__ = ["BY_RATE", "check_rate"]
+
+BY_RATE = ("global batch by the logged rate", "samples by the logged rate")
+"""Names of the checks."""
 
 LAYOUT = ("per_device", "gradient_accumulation", "devices")
 
@@ -28,6 +32,7 @@ def check_rate(bench: Bench) -> None:
     if bench.values["split"].count != 1:
         return  # devices that share a model are counted by some versions as if they saw different data
     samples, steps = bench.values["timed_samples"].interval, bench.values["rated_steps"].interval
+    made = bench.run.numbers["steps"].value
     shortest = steps.low - passes
     how = f"{bench.run.numbers['timed_samples'].text} samples/s"
     if shortest > 0:
@@ -35,24 +40,28 @@ def check_rate(bench: Bench) -> None:
         fact, said = _claimed_batch(bench)
         bench.checks.append(
             held(
-                "global batch by the logged rate", batch, f"{how} ÷ {plain(steps.point)}{said}", fact,
+                BY_RATE[0], batch, f"{how} ÷ {plain(steps.point)}{said}", fact,
                 uses=frozenset({"global_batch", "timed_samples", "samples_per_second", "seconds", "steps"}),
             )
         )  # fmt: skip
     claimed = bench.claims.numbers.get("samples")
     if claimed is not None:
         play = samples.high * passes / max(shortest, Fraction(1))
-        near = Interval(samples.point, max(samples.low - play, Fraction(0)), samples.high + play)
-        bench.checks.append(
-            held("samples by the logged rate", near, how, claimed, uses=frozenset({"samples", "timed_samples"}))
+        low, high = samples.low * made / steps.high, samples.high * made / steps.low  # the rate may be of other steps
+        near = Interval(
+            samples.point, max(min(low, samples.point) - play, Fraction(0)), max(high, samples.point) + play
         )
+        bench.checks.append(held(BY_RATE[1], near, how, claimed, uses=frozenset({"samples", "timed_samples"})))
 
 
 def _passes(bench: Bench) -> int | None:
-    """Passes that were begun: each may end with a short step, or without one; a stream is planned in whole steps."""
-    epochs = bench.run.numbers.get("epochs")
+    """Passes that were begun or told: each may end with a short step, or without one; a stream is in whole steps.
+
+    The rate is of the passes that were told. Until 4.44 windows went on over their ends, so that fewer were begun.
+    """
+    epochs, told = bench.run.numbers.get("epochs"), bench.run.numbers.get("planned_epochs")
     if epochs is not None:
-        return ceil(epochs.interval.high)
+        return ceil(max(epochs.interval.high, told.interval.high if told is not None else Fraction(0)))
     return 0 if bench.run.streams else None
 
 

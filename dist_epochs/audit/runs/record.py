@@ -40,6 +40,7 @@ NAMES: Mapping[str, str] = {
     "segment_batches": "steps between logged lines × their batch",
     "timed_samples": "samples of the steps that were timed, over all devices",
     "rated_steps": "steps that the logged samples a second are of",
+    "paced_steps": "the same, as far as the logged steps a second tell",
     "timed_tokens": "tokens of the steps that were timed, over all devices",
     "timed_steps": "steps that were timed",
     "seconds": "seconds of the steps that were timed",

@@ -14,7 +14,7 @@ from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import check_counts
 from dist_epochs.audit.runs.ends import Ending
 from dist_epochs.audit.runs.layout import SPLITS
-from dist_epochs.audit.runs.rate import check_rate
+from dist_epochs.audit.runs.rate import BY_RATE, check_rate
 from dist_epochs.audit.runs.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
 from dist_epochs.audit.verdict import Verdict
@@ -150,13 +150,31 @@ def _others(run: FinishedRun, claims: Claims, literal: RunReading) -> Iterator[R
             yield _reading(run, claims, ending, ENDINGS[ending])[0]
     if run.streams is None:
         yield _reading(as_stream(run), claims, "flush", "its data had no length, so its epoch counts none")[0]
-    if run.kind == "hf-trainer" and _contradicts(literal, "per_device", by_log=False):
-        logged, claimed = run.numbers["per_device"], claims.numbers["per_device"].number.value
-        times = logged.value / claimed
-        if times.denominator == 1 and times > 1:
-            numbers = {**run.numbers, "per_device": Number.exact(int(claimed), logged.where)}
-            title = f"one process saw {times} devices (nn.DataParallel), and {logged.text} is their product"
-            yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
+    by_rate = _contradicts_rate(literal)
+    if by_rate and "paced_steps" in run.numbers:
+        numbers = {**run.numbers, "rated_steps": run.numbers["paced_steps"]}
+        title = "it was resumed after its first steps, and the logged rates are of the steps since (Transformers 5.19)"
+        yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
+    if run.kind == "hf-trainer" and (by_rate or _contradicts(literal, "per_device", by_log=False)):
+        yield from _several_devices(run, claims)
+
+
+def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[RunReading]:
+    """One process saw all devices, or as many as make the claimed share of what was logged."""
+    logged, claims_of = run.numbers.get("per_device"), claims.numbers
+    if logged is None:
+        return
+    if "per_device" in claims_of:
+        times = logged.value / claims_of["per_device"].number.value
+    elif "devices" in claims_of:
+        times = claims_of["devices"].number.value
+    else:
+        return
+    share = logged.value / times
+    if times.denominator == 1 and times > 1 and share.denominator == 1:
+        numbers = {**run.numbers, "per_device": Number.exact(int(share), logged.where)}
+        title = f"one process saw {times} devices (nn.DataParallel), and {logged.text} is their product"
+        yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
 
 
 def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tuple[RunReading, Bench]:
@@ -187,6 +205,10 @@ def _contradicts_passes(reading: RunReading) -> bool:
         check.name in names and "corpus" in check.uses and check.agreement is Agreement.CONTRADICTS
         for check in reading.checks
     ) or (_contradicts(reading, "devices", by_log=False) and "steps_per_epoch" in _used(reading))
+
+
+def _contradicts_rate(reading: RunReading) -> bool:
+    return any(check.name in BY_RATE and check.agreement is Agreement.CONTRADICTS for check in reading.checks)
 
 
 def _used(reading: RunReading) -> frozenset[str]:

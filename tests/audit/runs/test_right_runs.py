@@ -229,6 +229,105 @@ def test_bigscience(ask, tmp_path):
     assert found["verdict"].startswith("consistent")
 
 
+@pytest.fixture
+def rated(write_state):
+    """A run that ended with the summary of `train`, its rates printed to three decimals."""
+
+    def write(steps, samples, seconds, *, epoch, told=1, planned=None, rated=None, **more):
+        summary = {
+            "step": steps, "epoch": epoch, "train_loss": 1.0, "train_runtime": round(seconds, 4),
+            "train_samples_per_second": round(samples / seconds, 3),
+            "train_steps_per_second": round((rated or planned or steps) / seconds, 3),
+        }  # fmt: skip
+        return write_state(
+            global_step=steps,
+            max_steps=planned or steps,
+            epoch=epoch,
+            num_train_epochs=told,
+            log_history=[summary],
+            **more,
+        )
+
+    return write
+
+
+@pytest.mark.parametrize("seconds", [0.0113, 12.5, 1000.0, 77350.9963])
+def test_the_rate_of_a_right_batch(ask, rated, seconds):
+    """max_steps × batch ÷ seconds, as 4.10 and newer log it, also for the last start of a run that was resumed."""
+    path = rated(5000, 250_000, seconds, epoch=38.16793893129771, told=39)
+    for claims in ("--global-batch|50", "--samples|250000", "--per-device|25|--gradient-accumulation|2|--devices|1"):
+        assert verdict(ask, path, f"{claims}|--steps|5000").startswith("consistent")
+    for claims in ("--global-batch|100", "--samples|500000", "--per-device|25|--gradient-accumulation|4|--devices|1"):
+        assert verdict(ask, path, f"{claims}|--steps|5000", code=1) == "inconsistent"
+
+
+def test_the_rate_of_a_run_that_stopped_just_before_its_end(ask, rated):
+    """Until 5.18 it is that of the plan, and the digits of the steps a second cannot tell the two apart."""
+    path = rated(4995, 250_000, 77350.9963, epoch=0.5, planned=5000)
+    assert verdict(ask, path, "--global-batch|50|--samples|249750").startswith("consistent")
+    assert verdict(ask, path, "--global-batch|49", code=1) == "inconsistent"
+
+
+def test_the_rate_since_an_early_resume(ask, rated):
+    """Since 5.19 it is of the steps of the last start: 4,990 of 5,000."""
+    path = rated(5000, 4990 * 50, 77350.9963, epoch=0.5, rated=4990)
+    found = ask(path, "--global-batch", "50", "--samples", "250000")
+    assert (found["verdict"], "resumed" in found["only_if"]) == ("consistent-only-if", True)
+    assert verdict(ask, path, "--global-batch|49", code=1) == "inconsistent"
+    resumed = rated(5000, 2500 * 50, 40000.0, epoch=0.5, rated=2500)
+    assert verdict(ask, resumed, "--global-batch|50") != "inconsistent"
+    assert verdict(ask, resumed, "--samples|250000") != "inconsistent"
+    slow = rated(100, 50 * 50, 200_000.0, epoch=0.5, rated=50)  # 0.00025 steps a second, which are printed as 0.0
+    assert verdict(ask, slow, "--global-batch|50") != "inconsistent"
+    assert verdict(ask, slow, "--samples|5000") != "inconsistent"
+
+
+def test_the_rate_of_a_process_that_saw_two_devices(ask, rated):
+    path = rated(1000, 8000, 1234.5, epoch=0.5, train_batch_size=8)
+    for claims in ("--devices|2|--gradient-accumulation|1", "--per-device|4|--devices|2|--gradient-accumulation|1"):
+        found = ask(path, *claims.split("|"))
+        assert (found["verdict"], "nn.DataParallel" in found["only_if"]) == ("consistent-only-if", True)
+    assert verdict(ask, path, "--devices|1|--gradient-accumulation|1").startswith("consistent")
+    assert verdict(ask, path, "--devices|4|--gradient-accumulation|4", code=1) == "inconsistent"
+
+
+@pytest.mark.parametrize("accumulation", [1, 3, 4])
+@pytest.mark.parametrize("ending", ["flush", "carry", "drop"])
+def test_the_rate_of_passes_whatever_their_ends(ask, rated, ending, accumulation):
+    """Samples of the data × epochs ÷ seconds; 4.44 went on over the ends, so that its epoch falls short of the plan."""
+    for corpus in (70, 83, 120, 500, 997):
+        for epochs in (1, 3, 10):
+            batch = 10 * accumulation
+            micro_steps = -(-corpus // 10)
+            steps = epochs * max(
+                -(-micro_steps // accumulation) if ending == "flush" else micro_steps // accumulation, 1
+            )
+            passed = Fraction(steps * accumulation, micro_steps) if ending == "carry" else Fraction(epochs)
+            path = rated(steps, corpus * epochs, 1000.0, epoch=float(min(passed, epochs)), told=epochs)
+            drawn = min(steps * batch, corpus * epochs)
+            for claims in (f"--global-batch|{batch}", f"--samples|{drawn}", f"--samples|{corpus * epochs}"):
+                assert verdict(ask, path, claims) != "inconsistent", (corpus, epochs, claims)
+
+
+def test_the_rate_of_an_old_trainer_is_of_steps(ask, write_state):
+    """Until 4.6, and no steps a second stand beside it."""
+    summary = {"step": 5000, "train_runtime": 1000.0, "train_samples_per_second": 5.0}
+    path = write_state(global_step=5000, max_steps=5000, epoch=2.0, num_train_epochs=2, log_history=[summary])
+    for claims in ("--global-batch|50", "--samples|250000"):
+        assert verdict(ask, path, claims) != "inconsistent"
+
+
+def test_the_rate_in_wandb(tracked):
+    rows = [*rows_of(10, 1000, key="train/global_step"), {
+        "train/global_step": 1000, "train/epoch": 0.5, "train_runtime": 2000.0, "train_samples_per_second": 25.0,
+        "train_steps_per_second": 0.5,
+    }]  # fmt: skip
+    config = {"per_device_train_batch_size": 10, "max_steps": 1000, "num_train_epochs": 3}
+    right, wrong = ("--global-batch", "50", "--samples", "50000"), ("--global-batch", "100")
+    assert tracked(rows, config, *right)["verdict"].startswith("consistent")
+    assert tracked(rows, config, *wrong, code=1)["verdict"] == "inconsistent"
+
+
 def test_the_object_has_the_keys_of_a_claim(ask, state):
     found = ask(state(13, 1.0, 8), "--steps", "13")
     assert found.keys() >= ask("bert").keys()
