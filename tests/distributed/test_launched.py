@@ -58,7 +58,7 @@ def launch(launcher, recipe, out, home, *overrides, resume=False, **environment)
 )
 def test_launches_that_go_wrong_quietly_are_stopped(tmp_path, store, write_recipe, launcher, part):
     process = launch([*launcher, *QUIET], write_recipe(store.path), tmp_path / "run", tmp_path)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode != 0
     assert part in errors
     assert "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 -m dist_epochs.train" in errors
@@ -81,7 +81,7 @@ def launched(tmp_path_factory, store):
         *short,
         ACCELERATE_USE_CPU="true",
     )
-    output, errors = process.communicate(timeout=200)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, output + errors
     return folder / "run", output, errors
 
@@ -180,7 +180,7 @@ def test_a_stop_signal_saves_in_time_and_the_same_command_goes_on(tmp_path, stor
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does; the ranks have sessions of their own
     else:
         process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert time.monotonic() - began < 30
     result = read_run(run)
     assert result.totals.segments[0].status == "stopped"
@@ -191,7 +191,7 @@ def test_a_stop_signal_saves_in_time_and_the_same_command_goes_on(tmp_path, stor
     last = result.totals.last_step
     assert [folder.name for folder in (run / "checkpoints").iterdir()] == [f"step-{last:09d}"]
     process = launch(TWO, recipe, run, tmp_path, steps, resume=True, ACCELERATE_USE_CPU="true")
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert f"goes on after step {last:,} (step-{last:09d})" in output
     result = read_run(run)
@@ -216,7 +216,7 @@ def test_a_second_signal_leaves_at_once_and_the_run_says_so(tmp_path, store, wri
         assert time.monotonic() < deadline
         time.sleep(0.1)
     os.kill(frozen, signal.SIGCONT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert read_run(run).totals.segments[0].status == "stopped"
     assert not processes_of(tmp_path)
 
@@ -226,7 +226,7 @@ def test_ranks_do_not_outlive_their_launcher(tmp_path, store, write_recipe):
     process = launch(launcher, write_recipe(store.path), tmp_path / "run", tmp_path, LONG, ACCELERATE_USE_CPU="true")
     wait_for_steps(tmp_path / "run" / "ledger.jsonl", 5, process)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert not processes_of(tmp_path)
     segment = read_run(tmp_path / "run").totals.segments[0]
     assert (segment.status, segment.reason) == ("stopped", "the launcher is gone")
@@ -237,7 +237,7 @@ def test_wandb_without_a_connection_goes_on_offline(tmp_path, store, write_recip
     environment = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_INIT_TIMEOUT": "3"}
     recipe = write_recipe(store.path, tracking={"wandb": "project"})
     process = launch(launcher, recipe, tmp_path / "run", tmp_path, ACCELERATE_USE_CPU="true", **environment)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, output + errors
     assert "wandb: no connection" in output
     assert read_run(tmp_path / "run").agrees
@@ -250,7 +250,7 @@ def test_a_kill_leaves_books_that_can_be_read(tmp_path, store, write_recipe):
     wait_for_steps(tmp_path / "run" / "ledger.jsonl", 5, process)
     for pid in processes_of(tmp_path):  # the launcher gives its ranks sessions of their own
         os.kill(pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     totals = read_totals(tmp_path / "run" / "ledger.jsonl")
     assert totals.applied.steps >= 5
     assert totals.unfinished <= 1

@@ -25,36 +25,41 @@ class One:
         return [text] * self.size
 
 
-def watch(folder, rank, size=2, timeout=2.0):
+def watch(folder, rank, size=2, timeout=10.0):
+    """A watchdog of this process. Its verdict would end the tests, so it has patience on a busy machine."""
     return Watchdog(folder, One(rank, size), timeout, print)
 
 
 def sign(folder, rank, **values):
     (folder / ".ranks").mkdir(exist_ok=True)
-    (folder / ".ranks" / f"{rank:05d}.json").write_text(json.dumps({"beat": 1, "marks": 0, "left": None} | values))
+    path = folder / ".ranks" / f"{rank:05d}.json"
+    path.with_suffix(".new").write_text(json.dumps({"beat": 1, "marks": 0, "left": None} | values))
+    path.with_suffix(".new").replace(path)  # as ranks do: nobody reads a half-written one
 
 
 @contextmanager
 def beating(folder, rank):
     """A rank that only shows that it lives."""
-    over = threading.Event()
+    begun, over = threading.Event(), threading.Event()
 
     def beat():
-        for number in itertools.count():
+        for number in itertools.count(1):  # 0 is a rank that has shown nothing yet
             sign(folder, rank, beat=number)
+            begun.set()
             if over.wait(0.05):
                 return
 
     thread = threading.Thread(target=beat)
     thread.start()
+    begun.wait()
     yield
     over.set()
     thread.join()
 
 
 def test_ranks_that_live_are_left_alone(tmp_path):
-    with watch(tmp_path, 0) as one, watch(tmp_path, 1) as other:
-        for step in range(12):
+    with watch(tmp_path, 0, timeout=6.0) as one, watch(tmp_path, 1, timeout=6.0) as other:
+        for step in range(26):  # longer than the timeout
             one.mark(step)
             other.mark(step)
             time.sleep(0.25)

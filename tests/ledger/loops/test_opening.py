@@ -271,7 +271,7 @@ for step, batch in enumerate(ledger.watch([{{"input_ids": torch.ones(2, 3, dtype
         {ends or "pass"}
     ledger.step()
 """
-    subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=240)
     books = read_run(tmp_path).to_json()
     assert (books["status"], books["steps"]["applied"]) == (status, 2 if ends else 3)
     assert json.dumps(books)
