@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["EXIT_DISAGREES", "EXIT_INPUT", "InputError", "exit_on_input_error"]
+__all__ = ["EXIT_DISAGREES", "EXIT_INPUT", "InputError", "exit_on_input_error", "nearest"]
 
 TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "tqdm", "transformers", "wandb")
 
@@ -53,3 +54,12 @@ def exit_on_input_error(*, speaks: bool = True) -> Iterator[None]:
     else:
         time.sleep(PATIENCE)
     raise SystemExit(EXIT_INPUT)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    candidates = list(words)
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known here: {', '.join(candidates)}" if candidates else ""

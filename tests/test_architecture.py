@@ -1,4 +1,4 @@
-"""Imports go down only, never sideways between rooms of one floor."""
+"""Imports go down only, never sideways between packages of one layer."""
 
 import ast
 from pathlib import Path
@@ -8,13 +8,21 @@ import pytest
 import dist_epochs
 
 ROOT = Path(dist_epochs.__file__).parent
-FLOORS = {
-    "errors": 0, "pages": 0, "arithmetic": 1, "plan": 2, "words": 2, "runtime": 2, "corpus": 3, "ledger": 3, "audit": 4, "train": 4, "integrations": 4,
-    "render": 5, "cli": 6,
+LAYERS = {
+    "errors": 0, "rules": 0,
+    "arithmetic": 1,
+    "settings": 2, "runtime": 2,
+    "recipe": 3, "ledger": 3, "frameworks": 3,
+    "plan": 4, "integrations": 4,
+    "corpus": 5, "tool_configs": 5,
+    "audit": 6, "train": 6,
+    "render": 7,
+    "cli": 8,
+    "__main__": 9,
 }  # fmt: skip
-STANDARD_ONLY = {"arithmetic", "ledger", "words"}
+STANDARD_ONLY = {"arithmetic", "ledger", "frameworks"}
 HEAVY = {"torch", "transformers", "datasets", "numpy", "wandb", "tokenizers"}
-WITHOUT = {"audit": HEAVY, "plan": HEAVY}
+WITHOUT = dict.fromkeys(("settings", "recipe", "plan", "tool_configs", "audit"), HEAVY)
 
 
 def imports(path):
@@ -31,18 +39,18 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_down(path):
-    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    if room == "__init__":
+    package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if package == "__init__":
         return
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] == "dist_epochs" and len(parts) > 1 and parts[1] != room:
-            assert FLOORS[parts[1]] < FLOORS[room], f"{room} (floor {FLOORS[room]}) imports {name}"
-        if room in STANDARD_ONLY and parts[0] != "dist_epochs":
-            assert parts[0] in __import__("sys").stdlib_module_names, f"{room} imports {name}"
-        assert parts[0] not in WITHOUT.get(room, ()), f"{room} imports {name}"
+        if parts[0] == "dist_epochs" and len(parts) > 1 and parts[1] != package:
+            assert LAYERS[parts[1]] < LAYERS[package], f"{package} (layer {LAYERS[package]}) imports {name}"
+        if package in STANDARD_ONLY and parts[0] != "dist_epochs":
+            assert parts[0] in __import__("sys").stdlib_module_names, f"{package} imports {name}"
+        assert parts[0] not in WITHOUT.get(package, ()), f"{package} imports {name}"
 
 
-def test_every_room_is_on_a_floor():
-    rooms = {path.name.removesuffix(".py") for path in ROOT.iterdir() if path.suffix in ("", ".py")}
-    assert rooms - {"__init__", "__pycache__", "data", "py.typed"} <= FLOORS.keys()
+def test_every_package_has_a_layer():
+    packages = {path.name.removesuffix(".py") for path in ROOT.iterdir() if path.suffix in ("", ".py")}
+    assert packages - {"__init__", "__pycache__", "data", "py.typed"} <= LAYERS.keys()

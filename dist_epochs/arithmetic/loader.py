@@ -37,7 +37,7 @@ from typing import Literal, get_args
 
 from dist_epochs.errors import InputError
 
-__all__ = ["LastWindow", "Loader", "LoaderCounts", "Uneven"]
+__all__ = ["LastWindow", "Loader", "LoaderCounts", "Uneven", "expected_coverage_of_passes"]
 
 Uneven = Literal["pad", "drop", "keep"]
 LastWindow = Literal["flush", "carry", "drop", "leak"]
@@ -283,3 +283,23 @@ def _nothing_stepped(loader: Loader) -> str:
         f"shorter than one window, so {_ENDS[loader.last_window]} and no step is ever made. Nearest: a gradient "
         f"accumulation of {loader.micro_steps_per_pass} or less, or `last_window: flush` or `carry`."
     )
+
+
+MOST_POWERS = 1000
+"""Passes after which what is missed is nothing."""
+
+
+def expected_coverage_of_passes(corpus: int, trained_per_pass: int, trained: int) -> Fraction:
+    """Expected share of the corpus that is trained at least once, if every pass is shuffled anew.
+
+    What a pass drops is another part of the corpus each time, so p passes miss the p-th power of its share.
+
+    Args:
+        corpus: Samples of the corpus.
+        trained_per_pass: Samples that a pass trains, duplicates included.
+        trained: Samples that the run trains.
+    """
+    whole, rest = divmod(trained, trained_per_pass)
+    missed_per_pass = 1 - Fraction(min(trained_per_pass, corpus), corpus)
+    missed = missed_per_pass ** min(whole, MOST_POWERS) if missed_per_pass else Fraction(not whole)
+    return 1 - missed * (1 - Fraction(min(rest, corpus), corpus))

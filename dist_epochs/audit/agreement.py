@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.fact import Fact
-from dist_epochs.audit.interval import Interval
 
 __all__ = ["Agreement", "agreement_of", "worst_of"]
 

@@ -13,10 +13,10 @@ from dist_epochs.audit.expression import evaluate, names_in
 from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.planned import PLANNED, UNITS, write_planned
-from dist_epochs.errors import InputError
-from dist_epochs.plan.keys import Many, Part, Table, Value, key, nearest
-from dist_epochs.plan.recipe.values import FLAG, TEXT
-from dist_epochs.plan.yaml_reader import Document, RecipeError
+from dist_epochs.errors import InputError, nearest
+from dist_epochs.recipe.values import FLAG, TEXT
+from dist_epochs.settings.document import Document, RecipeError
+from dist_epochs.settings.fields import Many, Part, Table, Value, key
 
 __all__ = ["LITERAL", "CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
 

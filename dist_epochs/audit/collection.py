@@ -6,8 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from dist_epochs.audit.claim import Claim, read_claim
-from dist_epochs.errors import InputError
-from dist_epochs.plan.keys import nearest
+from dist_epochs.errors import InputError, nearest
 
 __all__ = ["claim_names", "find_claim"]
 

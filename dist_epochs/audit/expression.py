@@ -10,10 +10,9 @@ from functools import lru_cache
 from itertools import product as combinations
 from typing import Literal, TypeVar
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import parse
-from dist_epochs.audit.interval import Interval
-from dist_epochs.errors import InputError
-from dist_epochs.plan.keys import nearest
+from dist_epochs.errors import InputError, nearest
 
 __all__ = [
     "Binary",

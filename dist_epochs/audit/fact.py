@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
+from dist_epochs.arithmetic.interval import Interval, power_of_ten
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
-from dist_epochs.audit.interval import Interval, power_of_ten
 from dist_epochs.audit.labels import as_named, split_label
 from dist_epochs.errors import InputError
-from dist_epochs.plan.keys import Choice, Many, Part, Place, Problem, Value, key
-from dist_epochs.plan.recipe.values import FLAG, TEXT
+from dist_epochs.recipe.values import FLAG, TEXT
+from dist_epochs.settings.fields import Choice, Many, Part, Place, Problem, Value, key
 
 __all__ = ["Fact", "FactReader"]
 

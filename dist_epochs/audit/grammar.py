@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from dist_epochs.arithmetic.interval import LARGEST_POWER
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit.expression import Binary, Expression, Name, Number, Power
-from dist_epochs.audit.interval import LARGEST_POWER
 from dist_epochs.errors import InputError
 
 __all__ = ["parse_expression"]

@@ -13,11 +13,11 @@ from dist_epochs.arithmetic.quantity import Unit, parse
 from dist_epochs.audit.fact import FactReader
 from dist_epochs.audit.plan_facts import plan_facts, plan_formulas
 from dist_epochs.audit.source_facts import EPOCHS_OF, SUM_OF_EPOCHS, SUM_OF_WEIGHTS, SourceFacts
-from dist_epochs.errors import InputError
-from dist_epochs.plan.keys import Place, Problem, nearest
+from dist_epochs.errors import InputError, nearest
 from dist_epochs.plan.planner import make_plan
-from dist_epochs.plan.recipe import make_recipe
-from dist_epochs.plan.yaml_reader import Document, RecipeError
+from dist_epochs.recipe import make_recipe
+from dist_epochs.settings.document import Document, RecipeError
+from dist_epochs.settings.fields import Place, Problem
 
 __all__ = ["PLANNED", "UNITS", "write_planned"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
 
+from dist_epochs.arithmetic.interval import power_of_ten
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.audit.fact import Fact
-from dist_epochs.audit.interval import power_of_ten
 
 __all__ = ["TOLD", "Correction", "Factor", "Slip", "corrections", "is_count", "roughness"]
 

@@ -10,8 +10,8 @@ from typing import Any
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit.plan_facts import drawn_formula
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.recipe.corpus import SourceRecipe
-from dist_epochs.plan.yaml_reader import Document
+from dist_epochs.recipe.corpus import SourceRecipe
+from dist_epochs.settings.document import Document
 
 __all__ = ["EPOCHS_OF", "SUM_OF_EPOCHS", "SUM_OF_WEIGHTS", "SourceFacts"]
 

@@ -8,13 +8,13 @@ from enum import StrEnum
 from math import log
 from typing import Any
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of, worst_of
 from dist_epochs.audit.claim import LITERAL, CheckText, Claim
 from dist_epochs.audit.expression import Expression, evaluate, names_in
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
-from dist_epochs.audit.interval import Interval
 from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
 
 __all__ = ["Audit", "Check", "Reading", "Verdict", "audit_claim"]

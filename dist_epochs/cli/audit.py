@@ -14,7 +14,7 @@ from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
-    from dist_epochs.audit.runs.record import FinishedRun
+    from dist_epochs.audit.readers.record import FinishedRun
 
 CLAIM_FILES = (".yaml", ".yml")
 
@@ -101,7 +101,7 @@ def _run(name: str) -> FinishedRun | None:
         )
     if path.suffix in CLAIM_FILES or not path.exists():
         return None
-    from dist_epochs.audit.runs.kinds import read_finished_run, unknown
+    from dist_epochs.audit.readers.detect import read_finished_run, unknown
 
     run = read_finished_run(path)
     if run is None and not _may_be_claim(path):

@@ -23,7 +23,7 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
     Warnings come with what to do about them. Without TOPIC, all of them in a line each.
     """
     with exit_on_input_error():
-        from dist_epochs.words.terms import find_term
+        from dist_epochs.frameworks.words.terms import find_term
 
         term = None if topic is None else find_term(topic)
         if term is None and any(numbers.values()):
@@ -58,8 +58,8 @@ def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
 
 
 def _page(topic: str) -> str:
-    from dist_epochs.plan.keys import nearest
-    from dist_epochs.words.terms import TERMS
+    from dist_epochs.errors import nearest
+    from dist_epochs.frameworks.words.terms import TERMS
 
     topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
     pages = _pages()
@@ -73,17 +73,17 @@ def _pages() -> dict[str, str]:
 
     A rule for loops that has one for plans beside it says so, and has no page of its own.
     """
-    from dist_epochs.ledger.loops import rules as loops
-    from dist_epochs.pages import pages
-    from dist_epochs.plan import rules as plans
-    from dist_epochs.plan.launching import rules as launches
-    from dist_epochs.plan.like.causes import CAUSES
+    from dist_epochs.frameworks.causes import CAUSES
+    from dist_epochs.integrations import warnings as loops
+    from dist_epochs.plan import warnings as plans
+    from dist_epochs.rules import pages
+    from dist_epochs.tool_configs.launch import rules as launches
 
     return pages((*loops.RULES, *CAUSES, *launches.FINDINGS, *launches.NOTES, *plans.WARNINGS, *plans.NOTES))
 
 
 def _list_topics(as_json: bool) -> None:
-    from dist_epochs.words.terms import TERMS
+    from dist_epochs.frameworks.words.terms import TERMS
 
     headings = {term.name: f"What {term.word} means, in textbooks and in frameworks." for term in TERMS}
     headings |= {name: text.partition("\n")[0] for name, text in _pages().items()}

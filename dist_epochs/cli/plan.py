@@ -14,12 +14,12 @@ from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
-    from dist_epochs.plan.launching.report import LaunchReport
-    from dist_epochs.plan.like.registry import Likeness
+    from dist_epochs.plan.likeness import Likeness
     from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.pricing import ModelCost
-    from dist_epochs.plan.recipe import Recipe
-    from dist_epochs.plan.yaml_reader import Document
+    from dist_epochs.recipe import Recipe
+    from dist_epochs.settings.document import Document
+    from dist_epochs.tool_configs.launch.report import LaunchReport
 
 FLAGS = {
     "How long: one of": {
@@ -163,8 +163,8 @@ def _document(
     overrides: Sequence[str],
 ) -> Document:
     """A recipe with other tools' files, flags and settings over it."""
-    from dist_epochs.plan.flags import apply_flags
-    from dist_epochs.plan.yaml_reader import Document
+    from dist_epochs.recipe.flags import apply_flags
+    from dist_epochs.settings.document import Document
 
     document = Document("flags") if path is None else Document.read(path)
     if "model_type" in document.data and "batch" not in document.data:
@@ -182,7 +182,7 @@ def _document(
 
 def _apply_files(document: Document, files: Sequence[Path]) -> None:
     """Other tools' settings; what is to be known of them is said beside the plan."""
-    from dist_epochs.plan.foreign.apply import apply_files
+    from dist_epochs.tool_configs.apply import apply_files
 
     found = apply_files(document, files)
     document.remarks += [*found.notes, *(f"{key}: left open, or not used here" for key in found.ignored)]
@@ -195,7 +195,7 @@ def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple
 
 
 def _recipe(document: Document, path: Path) -> Recipe:
-    from dist_epochs.plan.recipe import make_recipe
+    from dist_epochs.recipe import make_recipe
 
     return make_recipe(document, path)
 
@@ -248,7 +248,7 @@ def _check_launch(
     file: Path, documents: Sequence[Document], recipes: Sequence[Path], sweeps: Sequence[str], exact: bool
 ) -> LaunchReport:
     """The plan on the devices of a launch file, and what will go wrong there."""
-    from dist_epochs.plan.launching.report import check_launch_file
+    from dist_epochs.tool_configs.launch.report import check_launch_file
 
     if len(documents) > 1 or sweeps:
         raise InputError("--launch checks one recipe as it stands: leave --sweep and other recipes out")
@@ -268,7 +268,7 @@ def _likenesses(plan: Plan, frameworks: Sequence[str], document: Document) -> li
     """What frameworks make of the plan; the ends of passes that a file's Trainer has by default are not said by it."""
     if not frameworks:
         return []
-    from dist_epochs.plan.like.registry import likenesses
+    from dist_epochs.plan.likeness import likenesses
 
     ends = ("uneven", "last_window")
     assumed = [name for name in ends if document.where(("batch", name)).endswith("by default")]

@@ -138,7 +138,8 @@ def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
 
 
 def _text(counts: dict[str, Any], out: Path | None) -> str:
-    from dist_epochs.render.text import aligned, number
+    from dist_epochs.arithmetic.text import number
+    from dist_epochs.render.text import aligned
 
     def rows() -> Iterator[tuple[str, str, str]]:
         notes = [

@@ -10,7 +10,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.runtime.wandb_login import logged_in
 
 if TYPE_CHECKING:
-    from dist_epochs.audit.runs.record import FinishedRun
+    from dist_epochs.audit.readers.record import FinishedRun
 
 __all__ = ["PREFIX", "fetch_run"]
 
@@ -31,7 +31,7 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
     Raises:
         InputError: If the address is none, wandb is not installed, nobody is logged in, or the server has no such run.
     """
-    from dist_epochs.audit.runs.tracked import run_of_rows
+    from dist_epochs.audit.readers.wandb_run import run_of_rows
 
     match = _ADDRESS.fullmatch(address)
     if match is None:

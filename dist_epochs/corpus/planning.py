@@ -15,8 +15,8 @@ from dist_epochs.plan.history import History
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan, mixture_of
 from dist_epochs.plan.pricing import ModelCost
-from dist_epochs.plan.recipe import ModelRecipe, Recipe
 from dist_epochs.plan.scheduling import schedule_of
+from dist_epochs.recipe import ModelRecipe, Recipe
 
 __all__ = ["exact_plan", "objective_of", "plan_on_store"]
 

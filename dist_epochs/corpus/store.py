@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.corpus.damage import damaged, damaged_packing, read_object
-from dist_epochs.corpus.files import new_folder
 from dist_epochs.corpus.manifest import check_manifest
 from dist_epochs.corpus.order import Recent
 from dist_epochs.corpus.packing import pack_block
@@ -34,6 +33,7 @@ from dist_epochs.corpus.packing_checks import DIGESTS, FILES, check_packing, pac
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
+from dist_epochs.runtime.files import new_folder
 
 __all__ = ["Packing", "SourceStore", "Store", "pack_source"]
 

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dist_epochs.corpus.files import write_json
 from dist_epochs.corpus.manifest import VERSION, content_fingerprint, sealed
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.sources import HELD_OUT, BadDocument, Source, Unit
@@ -26,6 +25,7 @@ from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.workplace import finish, recall, remember, workplace
 from dist_epochs.corpus.writer import Draft, SourceWriter
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.files import write_json
 
 __all__ = ["BLOCK_DOCUMENTS", "Settings", "describe", "pack", "tokenize"]
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from dist_epochs.corpus.damage import damaged, damaged_packing, read_object
-from dist_epochs.corpus.files import write_json
 from dist_epochs.corpus.manifest import content_fingerprint
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.files import write_json
 
 __all__ = ["VERIFIED", "verify_store"]
 

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.files import make_durable, write_json
 from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.files import make_durable, write_json
 
 __all__ = ["finish", "recall", "remember", "workplace"]
 

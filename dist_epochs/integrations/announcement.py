@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dist_epochs.errors import InputError
-from dist_epochs.ledger.loops.loader import LoaderFacts
-from dist_epochs.pages import rule_name
-from dist_epochs.plan.like.registry import find
-from dist_epochs.plan.like.setting import Setting
+from dist_epochs.frameworks.registry import find
+from dist_epochs.frameworks.setting import Setting
+from dist_epochs.integrations.loader_facts import LoaderFacts
+from dist_epochs.rules import rule_name
 
 __all__ = ["announcement"]
 

@@ -15,11 +15,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from dist_epochs.errors import InputError
 from dist_epochs.integrations.announcement import announcement
+from dist_epochs.integrations.loader_facts import loader_facts
+from dist_epochs.integrations.loop_counter import LoopCounter
+from dist_epochs.integrations.start import Opened, open_run, peers_of, say, topology_of
+from dist_epochs.integrations.wandb_mirror import Mirror
 from dist_epochs.ledger.books import Books
-from dist_epochs.ledger.loops.counter import LoopCounter
-from dist_epochs.ledger.loops.loader import loader_facts
-from dist_epochs.ledger.loops.mirror import Mirror
-from dist_epochs.ledger.loops.opening import Opened, open_run, peers_of, say, topology_of
 from dist_epochs.runtime.peers import Peers
 
 __all__ = ["LedgerCallback"]

@@ -13,7 +13,7 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.file import drawn_from_json
-from dist_epochs.ledger.loops.remarks import Remarks, read_remarks
+from dist_epochs.ledger.loop_notes import Remarks, read_remarks
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Tally, Totals
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, cannot_build, nearest_batches
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.ramp import Ramp
-from dist_epochs.plan.recipe import BatchRecipe, PhaseRecipe
+from dist_epochs.recipe import BatchRecipe, PhaseRecipe
 
 __all__ = ["batch_of", "data_parallel_size_of", "lay_over_devices", "product_of"]
 

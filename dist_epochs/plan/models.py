@@ -11,8 +11,8 @@ from typing import Any
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import FAMILIES, Architecture, read_architecture
 from dist_epochs.plan.pricing import ModelCost, SixPerParameter
-from dist_epochs.plan.recipe import ModelRecipe, Recipe
-from dist_epochs.plan.recipe.model_config import read_config
+from dist_epochs.recipe import ModelRecipe, Recipe
+from dist_epochs.recipe.model_config import read_config
 
 __all__ = ["MeasuredModel", "architecture_of", "check_positions", "config_of", "model_cost"]
 

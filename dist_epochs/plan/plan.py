@@ -15,7 +15,7 @@ from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.history import History
 from dist_epochs.plan.pricing import Cost
-from dist_epochs.plan.recipe import Recipe
+from dist_epochs.recipe import Recipe
 
 __all__ = ["Loop", "Plan", "SourcePlan", "Warning"]
 

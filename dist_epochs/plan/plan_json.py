@@ -7,9 +7,9 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.arithmetic.quantity import json_number
+from dist_epochs.arithmetic.repeats import repeat_band, unique_equivalents
 from dist_epochs.plan.history import BEFORE, history_to_json
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.repeats import repeat_band, unique_equivalents
 
 __all__ = ["counts_json", "plan_json"]
 

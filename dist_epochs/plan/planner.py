@@ -18,17 +18,17 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.cost.memory import Memory, device_memory
+from dist_epochs.plan.foreign_loop import loop_of
 from dist_epochs.plan.global_batch import data_parallel_size_of, lay_over_devices
 from dist_epochs.plan.history import BEFORE, History
-from dist_epochs.plan.loops import loop_of
 from dist_epochs.plan.mixing import shares_of
 from dist_epochs.plan.models import architecture_of, check_positions, model_cost
 from dist_epochs.plan.plan import Loop, Plan
 from dist_epochs.plan.pricing import ModelCost, price, price_per_position, speed_of
-from dist_epochs.plan.recipe import Recipe
-from dist_epochs.plan.rules import check
 from dist_epochs.plan.scheduling import layout_of
-from dist_epochs.plan.shares import CorpusCounter, coverage_of, sources_of
+from dist_epochs.plan.sources import CorpusCounter, coverage_of, sources_of
+from dist_epochs.plan.warnings import check
+from dist_epochs.recipe import Recipe
 
 __all__ = ["CorpusCounter", "fingerprint", "make_plan", "mixture_of"]
 

@@ -12,7 +12,7 @@ from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.hardware import Device, find_device
 from dist_epochs.plan.cost.memory import Memory
-from dist_epochs.plan.recipe import BatchRecipe, BudgetRecipe, HardwareRecipe
+from dist_epochs.recipe import BatchRecipe, BudgetRecipe, HardwareRecipe
 
 __all__ = [
     "GUESSED_MFU",

@@ -13,7 +13,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.global_batch import batch_of
 from dist_epochs.plan.history import History
-from dist_epochs.plan.recipe import PhaseRecipe, Recipe
+from dist_epochs.recipe import PhaseRecipe, Recipe
 
 __all__ = ["LIMITS", "PricePerPosition", "layout_of", "schedule_of"]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from dist_epochs.arithmetic.quantity import Quantity, Unit, json_number
 from dist_epochs.errors import InputError
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.recipe import Recipe
+from dist_epochs.recipe import Recipe
 
 __all__ = ["Move", "what_moves"]
 

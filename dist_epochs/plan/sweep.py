@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.flags import BUDGET_FLAGS, SETTING_FLAGS, apply_flags
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.yaml_reader import Document
+from dist_epochs.recipe.flags import BUDGET_FLAGS, SETTING_FLAGS, apply_flags
+from dist_epochs.settings.document import Document
 
 __all__ = ["Sweep", "SweptPlan", "parse_sweep", "sweep"]
 

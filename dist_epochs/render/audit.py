@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
+from dist_epochs.arithmetic.text import scaled
 from dist_epochs.audit.agreement import Agreement
 from dist_epochs.audit.claim import Claim
 from dist_epochs.audit.expression import Name, Number, written
 from dist_epochs.audit.suspects import Suspect
 from dist_epochs.audit.verdict import Audit, Check, Reading, Verdict
-from dist_epochs.render.text import scaled
 
 __all__ = ["audit_text", "audits_text"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.plan.cost.memory import Memory
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.pricing import Range
 from dist_epochs.plan.sweep import Sweep, SweptPlan
 from dist_epochs.render.cost import span
-from dist_epochs.render.text import number, scaled, short, table
+from dist_epochs.render.text import table
 
 __all__ = ["comparison_json", "comparison_text", "sweep_json", "sweep_text"]
 

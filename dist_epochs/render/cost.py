@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import Cost, Range
-from dist_epochs.render.text import number, scaled, short
 
 __all__ = ["cost_rows", "span"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dist_epochs.plan.launching.finding import Finding
-from dist_epochs.plan.launching.report import LaunchReport
+from dist_epochs.tool_configs.launch.finding import Finding
+from dist_epochs.tool_configs.launch.report import LaunchReport
 
 __all__ = ["launch_text"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.arithmetic.text import number
 from dist_epochs.ledger.reconcile import UNITS, Reconciliation
-from dist_epochs.render.text import number, table
+from dist_epochs.render.text import table
 
 __all__ = ["ledger_text"]
 

@@ -7,9 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import json_number
-from dist_epochs.plan.like.registry import Likeness
-from dist_epochs.plan.like.run import Run
-from dist_epochs.render.text import number, table
+from dist_epochs.arithmetic.text import number
+from dist_epochs.frameworks.run import Run
+from dist_epochs.plan.likeness import Likeness
+from dist_epochs.render.text import table
 
 __all__ = ["like_json", "like_texts"]
 

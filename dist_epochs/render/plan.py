@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from dist_epochs.arithmetic.batch import GlobalBatch
+from dist_epochs.arithmetic.repeats import unique_equivalents
 from dist_epochs.arithmetic.schedule import Phase
+from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.repeats import unique_equivalents
 from dist_epochs.plan.sensitivity import Move
 from dist_epochs.render.cost import cost_rows
-from dist_epochs.render.text import aligned, number, scaled, short, table
+from dist_epochs.render.text import aligned, table
 
 __all__ = ["plan_text", "warnings_text"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from textwrap import wrap
 
+from dist_epochs.arithmetic.text import number
+from dist_epochs.audit.readers.record import Segment, Span
 from dist_epochs.audit.runs.check import RunCheck
-from dist_epochs.audit.runs.record import Segment, Span
 from dist_epochs.audit.runs.run_audit import RunAudit, RunReading
 from dist_epochs.audit.verdict import Verdict
 from dist_epochs.render.audit import AGREEMENTS, WIDTH
-from dist_epochs.render.text import number
 
 __all__ = ["run_audit_text"]
 

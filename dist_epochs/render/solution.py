@@ -6,7 +6,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.identity import Solution
 from dist_epochs.arithmetic.quantity import json_number
-from dist_epochs.render.text import number
+from dist_epochs.arithmetic.text import number
 
 __all__ = ["solution_json", "solution_text"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import json_number
-from dist_epochs.render.text import number, table
-from dist_epochs.words.methods import METHODS, Reading, Updates, count_updates
-from dist_epochs.words.systems import SYSTEMS, Shown, shown_by
-from dist_epochs.words.terms import Term
+from dist_epochs.arithmetic.text import number
+from dist_epochs.frameworks.words.methods import METHODS, Reading, Updates, count_updates
+from dist_epochs.frameworks.words.systems import SYSTEMS, Shown, shown_by
+from dist_epochs.frameworks.words.terms import Term
+from dist_epochs.render.text import table
 
 __all__ = ["term_json", "term_text"]
 

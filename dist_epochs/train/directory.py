@@ -18,11 +18,11 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
-from dist_epochs.corpus.files import make_durable, new_folder, write_json
 from dist_epochs.errors import InputError
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.plan.recipe_text import recipe_to_yaml
+from dist_epochs.recipe.writing import recipe_to_yaml
+from dist_epochs.runtime.files import make_durable, new_folder, write_json
 from dist_epochs.train.model import transformers_tokenizer
 from dist_epochs.train.resume import MODEL, Start, begun
 from dist_epochs.train.setup import Setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.recipe import Recipe
+from dist_epochs.recipe import Recipe
 
 __all__ = ["check_trainable"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import cos, pi
 
-from dist_epochs.plan.recipe import OptimizerRecipe
+from dist_epochs.recipe import OptimizerRecipe
 
 __all__ = ["learning_rate"]
 

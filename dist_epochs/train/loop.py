@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from dist_epochs.corpus.hashing import key
 from dist_epochs.corpus.stream import Window
-from dist_epochs.ledger import Ledger
+from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.ledger.counters import counters
 from dist_epochs.ledger.reconcile import epochs_of
-from dist_epochs.plan.recipe import OptimizerRecipe, Recipe
+from dist_epochs.recipe import OptimizerRecipe, Recipe
 from dist_epochs.runtime.host_copy import HostCopy
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate

@@ -21,7 +21,7 @@ from transformers import (
 
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError
-from dist_epochs.plan.recipe import ModelRecipe
+from dist_epochs.recipe import ModelRecipe
 
 __all__ = ["build_model", "check_fit", "model_config", "settle_buckets", "transformers_tokenizer"]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.corpus.files import make_durable, write_json
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.file import read_lines
 from dist_epochs.ledger.reading import read_totals
@@ -20,8 +19,9 @@ from dist_epochs.ledger.totals import Totals
 from dist_epochs.plan.global_batch import product_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.plan.recipe import BatchRecipe, Recipe, read_recipe
-from dist_epochs.plan.recipe_text import recipe_to_data, recipe_to_yaml
+from dist_epochs.recipe import BatchRecipe, Recipe, read_recipe
+from dist_epochs.recipe.writing import recipe_to_data, recipe_to_yaml
+from dist_epochs.runtime.files import make_durable, write_json
 from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest
 
 MODEL = "model.json"

@@ -13,15 +13,15 @@ from torch import nn
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError
-from dist_epochs.ledger import Ledger
+from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.ledger.held import held
 from dist_epochs.ledger.reconcile import Reconciliation, read_plan, read_run
 from dist_epochs.ledger.rows import note_mirrored
 from dist_epochs.plan.history import history_of, read_history
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.plan.recipe import Recipe, read_recipe
-from dist_epochs.plan.recipe_text import recipe_to_data
+from dist_epochs.recipe import Recipe, read_recipe
+from dist_epochs.recipe.writing import recipe_to_data
 from dist_epochs.runtime.peers import RanksDiffer, on_first
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import make_run_directory, save_model, segment_facts

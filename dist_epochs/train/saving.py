@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from dist_epochs.ledger import Ledger
-from dist_epochs.plan.recipe.training import CheckpointRecipe
+from dist_epochs.integrations.ledger import Ledger
+from dist_epochs.recipe.training import CheckpointRecipe
 from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, own_part, restore
 
 __all__ = ["NotFinite", "Saver"]

@@ -22,7 +22,7 @@ from dist_epochs.corpus.stream import held_out_batches
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
-from dist_epochs.plan.recipe import ModelRecipe, OptimizerRecipe, Recipe
+from dist_epochs.recipe import ModelRecipe, OptimizerRecipe, Recipe
 from dist_epochs.runtime.peers import Peers, together
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.fitness import check_trainable

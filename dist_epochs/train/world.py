@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.recipe import Recipe
+from dist_epochs.recipe import Recipe
 from dist_epochs.runtime.gloo import connect
 from dist_epochs.runtime.peers import Peers
 from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.expression import evaluate, names_in, written
 from dist_epochs.audit.grammar import parse_expression
-from dist_epochs.audit.interval import Interval
 from dist_epochs.errors import InputError
 
 

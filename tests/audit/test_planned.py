@@ -5,9 +5,9 @@ import pytest
 from dist_epochs.audit.claim import read_claim
 from dist_epochs.audit.verdict import audit_claim
 from dist_epochs.plan.planner import make_plan
-from dist_epochs.plan.recipe import read_recipe
-from dist_epochs.plan.yaml_reader import RecipeError
+from dist_epochs.recipe import read_recipe
 from dist_epochs.render.audit import audit_text
+from dist_epochs.settings.document import RecipeError
 
 CLAIM = """
 title: a run

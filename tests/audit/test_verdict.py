@@ -4,7 +4,7 @@ import pytest
 
 from dist_epochs.audit.claim import read_claim
 from dist_epochs.audit.verdict import audit_claim
-from dist_epochs.plan.yaml_reader import RecipeError
+from dist_epochs.settings.document import RecipeError
 
 BASE = """
 title: x

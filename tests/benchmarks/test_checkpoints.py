@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.ledger import Ledger
+from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.runtime.peers import Alone
 from dist_epochs.train.checkpoints import Checkpoints, Manifest, own_part, restore

@@ -23,8 +23,8 @@ from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
-from dist_epochs.ledger import Ledger
-from dist_epochs.plan.recipe import ModelRecipe
+from dist_epochs.integrations.ledger import Ledger
+from dist_epochs.recipe import ModelRecipe
 
 pytestmark = pytest.mark.benchmark
 
@@ -142,10 +142,10 @@ def test_starting_beside_bare_python():
 
 def test_plans_in_closed_form():
     """Steps, devices, phases and ramp levels should add next to nothing."""
-    from dist_epochs.plan.flags import apply_flags
     from dist_epochs.plan.planner import make_plan
-    from dist_epochs.plan.recipe import make_recipe
-    from dist_epochs.plan.yaml_reader import Document
+    from dist_epochs.recipe import make_recipe
+    from dist_epochs.recipe.flags import apply_flags
+    from dist_epochs.settings.document import Document
 
     base = {"corpus": "1B tokens", "sequence_length": "512", "model": "bert-base"}
     runs = {

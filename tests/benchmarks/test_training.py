@@ -22,7 +22,7 @@ from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
-from dist_epochs.plan.recipe import ModelRecipe
+from dist_epochs.recipe import ModelRecipe
 from dist_epochs.train.model import build_model, model_config
 from dist_epochs.train.run import run_recipe
 

@@ -22,7 +22,7 @@ from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.store import Store
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
 from dist_epochs.plan.history import history_of
-from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.recipe import read_recipe
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.ranks import BEGUN, BOOKED, FREE, STEPPED, hashes_of
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch._dynamo
 
-from dist_epochs.ledger import Ledger
+from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.train import loop, run
 
 BEGUN, STEPPED, BOOKED = range(3)

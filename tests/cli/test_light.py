@@ -62,6 +62,6 @@ def test_reading_a_ledger_needs_none_either(tmp_path):
 
 
 def test_auditing_finished_runs_needs_none_either():
-    logs = Path(__file__).parent.parent / "audit" / "runs" / "logs"
+    logs = Path(__file__).parent.parent / "audit" / "readers" / "logs"
     for name in ("megatron.log", "trainer_state.json"):
         assert not modules_after(["audit", str(logs / name)]) & (HEAVY | {"pydantic", "google"})

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-
 MADE = Path(__file__).parent / "2026-11-27"
 
 

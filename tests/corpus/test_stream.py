@@ -17,7 +17,7 @@ from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus, held_out_batches
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
-from dist_epochs.plan.recipe import ModelRecipe, read_recipe
+from dist_epochs.recipe import ModelRecipe, read_recipe
 
 SCHEDULE = Schedule(
     (

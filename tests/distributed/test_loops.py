@@ -18,8 +18,8 @@ import pytest
 
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.ledger.reconcile import read_run
-from dist_epochs.plan.recipe import make_recipe
-from dist_epochs.plan.yaml_reader import Document
+from dist_epochs.recipe import make_recipe
+from dist_epochs.settings.document import Document
 
 LENGTH = 6
 

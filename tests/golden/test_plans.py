@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
-from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.recipe import read_recipe
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 

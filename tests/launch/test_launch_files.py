@@ -27,7 +27,7 @@ def test_every_file_is_tested():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_recipe_can_be_read(path):
-    from dist_epochs.plan.recipe import read_recipe
+    from dist_epochs.recipe import read_recipe
 
     assert read_recipe(path).name == yaml.safe_load(path.read_text())["name"]
 

@@ -1,9 +1,9 @@
 import math
 
-from dist_epochs.ledger import Ledger
+from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.rows import note_mirrored, unmirrored_rows
-from tests.ledger.test_ledger import take, window
+from tests.integrations.test_ledger import take, window
 
 
 def run(path, first, last, totals=None):

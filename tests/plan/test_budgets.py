@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.flags import apply_flags
 from dist_epochs.plan.planner import make_plan
-from dist_epochs.plan.recipe import make_recipe
-from dist_epochs.plan.yaml_reader import Document
+from dist_epochs.recipe import make_recipe
+from dist_epochs.recipe.flags import apply_flags
+from dist_epochs.settings.document import Document
 
 RUN = {
     "batch": "256x512",

@@ -7,7 +7,7 @@ from dist_epochs.corpus.planning import plan_on_store
 from dist_epochs.errors import InputError
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.planner import make_plan
-from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.recipe import read_recipe
 
 KEYS = {
     "steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens", "epochs", "coverage", "sources",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.like.loops import dispatched
-from dist_epochs.plan.like.registry import find
-from dist_epochs.plan.like.setting import Setting
+from dist_epochs.frameworks.loaders import dispatched
+from dist_epochs.frameworks.registry import find
+from dist_epochs.frameworks.setting import Setting
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dist_epochs.cli.main import main
 from dist_epochs.cli.plan import FLAGS
-from dist_epochs.plan.yaml_reader import Document
+from dist_epochs.settings.document import Document
 
 NUMBERS = st.sampled_from(
     ["1", "2", "3", "7", "10", "64", "100", "256", "1k", "4096", "1M", "300B", "2**16", "0", "-1", "1.5", "1/3", "1e6", "1e30", "90%", "40%"]

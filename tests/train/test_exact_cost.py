@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import FAMILIES, read_architecture
-from dist_epochs.plan.cost.sizes import named_config
+from dist_epochs.recipe.model_sizes import named_config
 from dist_epochs.train.exact_cost import exact_cost
 
 OBJECTIVES = {"bert": "masked", "roberta": "masked", "modernbert": "masked", "gpt2": "causal", "llama": "causal"}

@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from click.testing import CliRunner
 
 from dist_epochs.ledger.reconcile import read_run
-from dist_epochs.plan.recipe import read_recipe
+from dist_epochs.recipe import read_recipe
 from dist_epochs.train.__main__ import main
 from dist_epochs.train.launch import (
     LaunchError,

@@ -6,7 +6,7 @@ from dist_epochs.corpus.objective import IGNORED, Causal
 from dist_epochs.corpus.stream import MicroBatch
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
-from dist_epochs.plan.recipe import ModelRecipe
+from dist_epochs.recipe import ModelRecipe
 from dist_epochs.train.loss import loss_sum, to_device
 from dist_epochs.train.model import build_model, check_fit, model_config, transformers_tokenizer
 from tests.conftest import tiny_model

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.audit.agreement import Agreement, agreement_of
 from dist_epochs.audit.fact import Fact
-from dist_epochs.audit.interval import Interval
 
 __all__ = ["RunCheck", "held"]
 

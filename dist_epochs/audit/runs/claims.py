@@ -11,8 +11,8 @@ from dist_epochs.arithmetic.given import in_whole_run
 from dist_epochs.arithmetic.quantity import Quantity, QuantityError, Unit, parse, parse_count, parse_length
 from dist_epochs.audit.fact import Fact
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.sizes import named_config
-from dist_epochs.plan.flags import split_devices
+from dist_epochs.recipe.flags import split_devices
+from dist_epochs.recipe.model_sizes import named_config
 
 __all__ = ["Claims", "read_claims"]
 

@@ -6,14 +6,14 @@ from contextlib import suppress
 from fractions import Fraction
 from math import ceil, floor
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.audit.agreement import Agreement
-from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.runs.bench import Bench, Value, plain
+from dist_epochs.audit.runs.batch_layout import COUNTS_POSITIONS, check_layout
 from dist_epochs.audit.runs.check import RunCheck
-from dist_epochs.audit.runs.ends import Passes
-from dist_epochs.audit.runs.layout import COUNTS_POSITIONS, check_layout
+from dist_epochs.audit.runs.evidence import Bench, Value, plain
 from dist_epochs.audit.runs.stream import stream_samples
+from dist_epochs.audit.runs.trainer_passes import Passes
 from dist_epochs.errors import InputError
 
 __all__ = ["check_counts"]

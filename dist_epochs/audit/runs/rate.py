@@ -11,10 +11,10 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.fact import Fact
-from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.runs.bench import Bench, plain
 from dist_epochs.audit.runs.check import held
+from dist_epochs.audit.runs.evidence import Bench, plain
 
 __all__ = ["BY_RATE", "check_rate"]
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from dist_epochs.audit.agreement import Agreement, worst_of
 from dist_epochs.audit.claim import LITERAL
-from dist_epochs.audit.runs.bench import Bench
+from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream
+from dist_epochs.audit.runs.batch_layout import SPLITS
 from dist_epochs.audit.runs.check import RunCheck
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import check_counts
-from dist_epochs.audit.runs.ends import Ending
-from dist_epochs.audit.runs.layout import SPLITS
+from dist_epochs.audit.runs.evidence import Bench
 from dist_epochs.audit.runs.rate import BY_RATE, check_rate
-from dist_epochs.audit.runs.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
+from dist_epochs.audit.runs.trainer_passes import Ending
 from dist_epochs.audit.verdict import Verdict
 
 __all__ = ["RunAudit", "RunReading", "audit_run"]

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.agreement import Agreement
-from dist_epochs.audit.interval import Interval
-from dist_epochs.audit.runs.bench import Bench, Value, plain
+from dist_epochs.audit.runs.evidence import Bench, Value, plain
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import read_architecture
 from dist_epochs.plan.cost.hardware import TERA, find_device
-from dist_epochs.plan.cost.sizes import named_config
+from dist_epochs.recipe.model_sizes import named_config
 
 __all__ = ["check_speed", "missing_for_mfu"]
 

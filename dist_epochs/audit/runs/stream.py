@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from dist_epochs.audit.interval import Interval
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.errors import InputError
-from dist_epochs.plan.like.setting import Setting
-from dist_epochs.plan.like.transformers import TRANSFORMERS_STREAMING
+from dist_epochs.frameworks.setting import Setting
+from dist_epochs.frameworks.transformers import TRANSFORMERS_STREAMING
 
 __all__ = ["stream_samples"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dist_epochs.corpus.files import make_durable
+from dist_epochs.runtime.files import make_durable
 from dist_epochs.runtime.peers import Peers, on_first, together
 from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, digest_of, read_manifest
 

@@ -6,13 +6,13 @@ from fractions import Fraction
 
 import pytest
 
+from dist_epochs.audit.readers.record import Number
+from dist_epochs.audit.readers.trainer_state import read_trainer_state
 from dist_epochs.audit.runs.claims import read_claims
-from dist_epochs.audit.runs.record import Number
 from dist_epochs.audit.runs.run_audit import audit_run
-from dist_epochs.audit.runs.trainer_state import read_trainer_state
 from dist_epochs.errors import InputError
-from dist_epochs.plan.like.setting import Setting
-from dist_epochs.plan.like.transformers import TRANSFORMERS, TRANSFORMERS_STREAMING
+from dist_epochs.frameworks.setting import Setting
+from dist_epochs.frameworks.transformers import TRANSFORMERS, TRANSFORMERS_STREAMING
 
 SEEDS = range(150)
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from dist_epochs.audit.runs.tracked import run_of_rows
+from dist_epochs.audit.readers.wandb_run import run_of_rows
 
 BIG = 2**63 - 1
 

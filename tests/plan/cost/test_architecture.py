@@ -11,7 +11,7 @@ from transformers.masking_utils import sliding_window_bidirectional_overlay
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import FAMILIES, mean_keys, read_architecture
 from dist_epochs.plan.cost.settings import ALIASES, DEFAULTS, PLAIN
-from dist_epochs.plan.cost.sizes import SIZES, named_config
+from dist_epochs.recipe.model_sizes import SIZES, named_config
 
 
 def named(name):

@@ -10,7 +10,7 @@ from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, A
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import read_architecture
 from dist_epochs.plan.cost.memory import activation_bytes, device_memory, states_bytes
-from dist_epochs.plan.cost.sizes import named_config
+from dist_epochs.recipe.model_sizes import named_config
 
 GIB = 2**30
 

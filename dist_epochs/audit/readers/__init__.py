@@ -1,0 +1,1 @@
+"""One file per record of a finished run."""

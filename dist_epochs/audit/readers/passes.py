@@ -1,0 +1,121 @@
+"""What the HF Trainer logs of passes and of its clock, in a state or through wandb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from math import floor
+from typing import Any
+
+from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.audit.readers.record import FLOAT, Number
+
+__all__ = ["CHANGED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
+
+HUNDREDTH = Fraction(1, 100)
+PACE = Fraction(5, 4)
+"""Steps of passes differ by more than this only if the batch changed."""
+
+CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
+
+
+def logged_epoch(value: object, where: str) -> Number | None:
+    """Version 4 rounds to two decimals, and 0.80 is written as 0.8: the play is never more than half of 0.01.
+
+    Examples:
+        >>> logged_epoch(0.8, "here").interval.low
+        Fraction(159, 200)
+    """
+    number = Number.read(value, where)
+    if number is None:
+        return None
+    half = min(HUNDREDTH / 2, number.interval.high - number.value)
+    half = max(half, number.value * FLOAT)
+    return Number(
+        Interval(number.value, max(number.value - half, Fraction(0)), number.value + half), where, number.text
+    )
+
+
+def steps_per_epoch(
+    rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None, where: str
+) -> dict[str, Number]:
+    """Steps ÷ passes at the last row inside the first pass, where nothing was flushed yet; else over whole passes.
+
+    Args:
+        rows: Step and epoch of each logged row, in order.
+        steps: Where the run stands in the end.
+        epochs: Its epoch there.
+        where: Where they were read.
+    """
+    for step, epoch in reversed(rows):
+        if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1 and step:
+            text = f"{step} ÷ {epoch.text}"
+            pace = Interval.exact(step) / epoch.interval
+            return {"steps_per_epoch": Number(pace, f"{where}, step {step}", text)}
+    if steps is None or epochs is None or not epochs.value or epochs.value.denominator != 1:
+        return {}
+    if not steps.value or steps.value % epochs.value:
+        return {}
+    text = f"{steps.text} ÷ {epochs.text}"
+    return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
+
+
+def changes_pace(rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None) -> bool:
+    """Whether passes go by faster or slower later on: the batch is another one since a restart.
+
+    Args:
+        rows: Step and epoch of each logged row, in order.
+        steps: Where the run stands in the end.
+        epochs: Its epoch there.
+    """
+    paces = []
+    known = [(step, epoch) for step, epoch in rows if epoch is not None]
+    for (first, start), (last, end) in pairwise(known):
+        inside = floor(start.value) == floor(end.value)  # the end of a pass may take a shorter step
+        if last > first and inside and end.interval.low > start.interval.high:
+            paces.append((end.interval - start.interval) / Interval.exact(last - first))
+    if paces and max(pace.low for pace in paces) > PACE * min(pace.high for pace in paces):
+        return True
+    first_pass = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
+    if first_pass is None or steps is None or epochs is None:
+        return False
+    slowest = epochs.interval.high * (first_pass.interval.high + 1) * PACE
+    return not epochs.interval.low * first_pass.interval.low <= steps.value * PACE <= slowest * PACE
+
+
+def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:
+    """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
+
+    Since 5.0 steps a second × seconds are the steps of that call; fewer than the run has mean that it was resumed.
+    Version 4 divides all steps by the seconds of the last call, which nothing shows.
+
+    Args:
+        logged: The summary.
+        numbers: What is known of the run.
+        name: Where it was read.
+    """
+    keys = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+    seconds, rate, pace = (Number.read(logged.get(key), f"{name}: {key}") for key in keys)
+    if seconds is None or seconds.interval.low <= 0:
+        return
+    steps = numbers.get("steps")
+    timed = None
+    if pace is not None and steps is not None:
+        timed = pace.interval * seconds.interval
+        if not timed.holds(steps.value):
+            return
+    yield "seconds", seconds
+    if "tokens" in numbers:
+        yield "timed_tokens", numbers["tokens"]
+    if rate is not None and rate.value:
+        yield "samples_per_second", rate
+        yield "timed_samples", Number(rate.interval * seconds.interval, name, f"{seconds.text} s × {rate.text}")
+        if timed is not None and steps is not None and steps.value:
+            # until 4.6 the rate was of steps, and no steps a second stood beside it
+            planned = numbers.get("planned_steps")
+            most = planned.value if planned is not None and timed.holds(planned.value) else steps.value
+            whole = Interval(steps.value, min(steps.value, most), max(steps.value, most))
+            yield "rated_steps", Number(whole, name, steps.text)
+            paced = Interval(steps.value, max(timed.low, Fraction(1)), whole.high)
+            yield "paced_steps", Number(paced, name, steps.text)

@@ -1,0 +1,221 @@
+"""A finished run: every number that its files hold, as written and with its place."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
+
+from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.arithmetic.quantity import LARGEST
+
+__all__ = ["FLOAT", "NAMES", "FinishedRun", "Number", "Segment", "Span", "as_stream", "whole"]
+
+NAMES: Mapping[str, str] = {
+    "steps": "optimizer steps reached",
+    "planned_steps": "optimizer steps that were to be made",
+    "epochs": "passes over the corpus, as the run counted them",
+    "planned_epochs": "passes that were to be made",
+    "stream_epoch": "the Trainer's own epoch of data without a length, which counts no data",
+    "samples": "samples drawn, over all devices",
+    "planned_samples": "samples that were to be drawn, over all devices",
+    "tokens": "tokens drawn, over all devices, as the run counted them",
+    "global_batch": "samples of a step, over all devices",
+    "per_device": "samples of a micro-step, on one device",
+    "gradient_accumulation": "micro-steps of a step",
+    "devices": "all devices",
+    "data_parallel_size": "devices that see different data",
+    "tensor_parallel": "devices that share each layer",
+    "pipeline_parallel": "devices that share the stack of layers",
+    "context_parallel": "devices that share each sequence",
+    "sequence_length": "positions of a sample",
+    "steps_per_epoch": "steps ÷ passes, inside the first pass",
+    "whole_steps_per_epoch": "steps ÷ passes, at the end of passes",
+    "largest_batch": "samples of a step, over all devices, where they change: the most",
+    "last_batch": "the same, at the end",
+    "segment_samples": "samples drawn between logged lines, over all devices",
+    "segment_batches": "steps between logged lines × their batch",
+    "timed_samples": "samples of the steps that were timed, over all devices",
+    "rated_steps": "steps that the logged samples a second are of",
+    "paced_steps": "the same, as far as the logged steps a second tell",
+    "timed_tokens": "tokens of the steps that were timed, over all devices",
+    "timed_steps": "steps that were timed",
+    "seconds": "seconds of the steps that were timed",
+    "samples_per_second": "samples a second, over all devices, as the run logged it",
+    "tokens_per_second": "tokens a second, over all devices, as the run logged it",
+    "tflops_per_device": "10¹² FLOP/s of one device, as the run logged it (mean over its steps)",
+    "total_flops": "FLOPs of the whole run, as the run counted them",
+}
+"""What a reader may find, with its meaning and scope."""
+
+FLOAT = Fraction(1, 10**9)
+"""Play of a float that was calculated: the last of its digits are no measurement."""
+
+_NUMBER = re.compile(r"[-+]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that was read.
+
+    Attributes:
+        interval: The number, with the play of its spelling; whole numbers have none.
+        where: File, line or key.
+        text: Its spelling.
+    """
+
+    interval: Interval
+    where: str
+    text: str
+
+    @classmethod
+    def exact(cls, value: int | Fraction, where: str, text: str | None = None) -> Number:
+        """A number without play."""
+        return cls(Interval.exact(value), where, text or (f"{value:,}" if isinstance(value, int) else str(value)))
+
+    @classmethod
+    def read(cls, value: object, where: str) -> Number | None:
+        """A JSON number, or its spelling; None for what is no count (text, NaN, below zero, beyond 10⁴⁰).
+
+        Examples:
+            >>> Number.read(0.25, "here").interval.high
+            Fraction(51, 200)
+            >>> Number.read("nan", "here"), Number.read(True, "here")
+            (None, None)
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, int) and not 0 <= value <= LARGEST:  # before its digits are written out
+            return None
+        text = str(value).strip()
+        if not _NUMBER.fullmatch(text):
+            return None
+        decimal = Decimal(text)
+        point = Fraction(decimal)
+        if not 0 <= point <= LARGEST:
+            return None
+        exponent = decimal.as_tuple().exponent
+        assert isinstance(exponent, int)
+        half = Fraction(10) ** exponent / 2 if exponent < 0 else Fraction(0)
+        if isinstance(value, float):
+            half = max(half, point * FLOAT)
+        return cls(Interval(point, max(point - half, Fraction(0)), point + half), where, text)
+
+    @property
+    def value(self) -> Fraction:
+        """The number as written."""
+        return self.interval.point
+
+
+def whole(value: object, where: str, *, least: int = 1) -> Number | None:
+    """A count: a whole number from `least` on, also as `5.0`; None for anything else."""
+    number = Number.read(value, where)
+    if number is None or number.value.denominator != 1 or number.value < least:
+        return None
+    return Number.exact(int(number.value), where)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Steps from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+    def to_json(self) -> dict[str, int]:
+        """As in `dist-epochs audit --json`."""
+        return {"first_step": self.first, "last_step": self.last}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch between two starts of the program.
+
+    Attributes:
+        steps: The steps it made, as far as its lines tell.
+        where: Where it begins.
+    """
+
+    steps: Span
+    where: str
+
+    def to_json(self) -> dict[str, int | str]:
+        """As in `dist-epochs audit --json`."""
+        return {**self.steps.to_json(), "where": self.where}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedRun:
+    """What the files of a run say.
+
+    Attributes:
+        kind: `hf-trainer`, `wandb`, `megatron`, `gpt-neox`, `olmo` or `dist-epochs`.
+        path: Where it was read.
+        numbers: What was found, by the names of `NAMES`.
+        counts_passes: Whether the trainer ends a partial accumulation window at the end of a pass, as the HF
+            Trainer does on data of known size; others draw on across passes.
+        streams: Whether its data had no length, so that the Trainer's epoch counts none; None if it cannot be told.
+        changes_batch: Whether steps have several sizes, so that no batch × steps is their samples.
+        unlogged: Steps that may have followed the last logged line.
+        is_cut: Whether the files may end before the run did, so that its totals are lower bounds.
+        precision: `bf16` or `fp16`, where it is written.
+        segments: Starts of the program, in order.
+        overlaps: Steps that were made twice.
+        gaps: Steps inside a segment of which no line tells.
+        balances: Planned and recorded numbers with every difference that has a cause, of our own runs.
+        notes: What else is worth knowing, as sentences.
+    """
+
+    kind: str
+    path: str
+    numbers: Mapping[str, Number]
+    counts_passes: bool = False
+    streams: bool | None = False
+    changes_batch: bool = False
+    unlogged: int = 0
+    is_cut: bool = False
+    precision: str | None = None
+    segments: tuple[Segment, ...] = ()
+    overlaps: tuple[Span, ...] = ()
+    gaps: tuple[Span, ...] = ()
+    balances: tuple[Balance, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        assert set(self.numbers) <= set(NAMES), set(self.numbers) - set(NAMES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """A unit of our own books.
+
+    Attributes:
+        unit: What is counted.
+        planned: By the plan.
+        recorded: By the ledger, applied steps only.
+        explained: Amounts of the difference with a known cause, by cause.
+    """
+
+    unit: str
+    planned: int
+    recorded: int
+    explained: Mapping[str, int]
+
+
+def as_stream(run: FinishedRun) -> FinishedRun:
+    """A Trainer's run whose data had no length: its epoch counts none, and neither do steps ÷ epoch."""
+    unused = ("epochs", "planned_epochs", "steps_per_epoch", "whole_steps_per_epoch")
+    numbers = {name: number for name, number in run.numbers.items() if name not in unused}
+    if "epochs" in run.numbers:
+        numbers["stream_epoch"] = run.numbers["epochs"]
+    return replace(run, numbers=numbers, counts_passes=False, streams=True)

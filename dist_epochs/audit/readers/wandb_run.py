@@ -1,0 +1,306 @@
+"""Rows, configuration and summary of an experiment tracker as a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream, whole
+from dist_epochs.audit.readers.timeline import Line, Track
+from dist_epochs.audit.readers.wandb_file import WandbFile, read_wandb_file
+from dist_epochs.errors import InputError
+
+__all__ = ["read_wandb_files", "run_of_rows"]
+
+STEPS = (
+    "ledger/steps",
+    "train/global_step",
+    "trainer/global_step",
+    "global_step",
+    "optimizer_step",
+    "iteration",
+    "step",
+)
+SAMPLES = ("ledger/samples", "consumed_samples", "consumed-samples", "samples_seen", "samples")
+TOKENS = (
+    "ledger/tokens", "train/num_input_tokens_seen", "num_input_tokens_seen", "throughput/total_tokens",
+    "consumed_tokens", "tokens_seen", "total_tokens", "tokens",
+)  # fmt: skip
+EPOCHS = ("ledger/epoch", "train/epoch")
+"""Keys under which trainers log a counter, the surest first. wandb's own `_step` counts calls of `log`, not steps; a
+plain `epoch` is the index of a pass in most loops, and counts no data."""
+
+PLAIN = ("samples", "tokens")
+"""Keys that are totals in some loops and amounts of one step in others."""
+
+NEAR = 0.5
+
+SPEEDS = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
+KEYS = frozenset((*STEPS, *SAMPLES, *TOKENS, *EPOCHS, *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
+"""What is kept of rows, so that memory grows with what is counted alone."""
+
+CONFIG = {
+    "planned_steps": ("max_steps", "train_iters", "max_duration_steps"),
+    "planned_epochs": ("num_train_epochs",),
+    "per_device": ("per_device_train_batch_size", "train_micro_batch_size_per_gpu", "micro_batch_size"),
+    "gradient_accumulation": ("gradient_accumulation_steps",),
+    "global_batch": ("global_batch_size", "global_train_batch_size", "total_train_batch_size"),
+    "devices": ("world_size", "global_num_gpus"),
+    "sequence_length": ("seq_length", "max_seq_length", "sequence_length", "block_size"),
+    "tensor_parallel": ("tensor_model_parallel_size",),
+    "pipeline_parallel": ("pipeline_model_parallel_size",),
+    "context_parallel": ("context_parallel_size",),
+}
+"""Keys of configurations, of the HF Trainer, Megatron-LM and OLMo. `max_length` is left alone: with the HF Trainer it
+is that of generation."""
+
+
+def run_of_rows(
+    rows: Iterable[Mapping[str, Any]],
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    *,
+    name: str,
+    starts: Sequence[int] = (0,),
+    notes: Sequence[str] = (),
+    is_cut: bool = False,
+) -> FinishedRun:
+    """Read what a tracker holds.
+
+    Args:
+        rows: Logged rows in their order, each with the keys that were logged together.
+        config: The run's configuration.
+        summary: Its last values, for what no row holds.
+        name: For messages.
+        starts: Rows before which the program began.
+        notes: What the reader of the rows has to say.
+        is_cut: Whether rows may be missing at the end.
+
+    Raises:
+        InputError: If no row and no summary counts steps, samples or tokens.
+    """
+    kept = list(rows)
+    keys = _counter_keys(kept, summary, name)
+    track = _track(kept, keys, starts, name)
+    numbers = dict(_settings(config, name))
+    numbers |= track.numbers(name)
+    numbers |= dict(_last(kept, summary, keys, numbers, name))
+    numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
+    is_trainer = "per_device_train_batch_size" in config
+    pairs = list(_passes(kept, keys, name)) if is_trainer else []
+    changes = changes_pace(pairs, numbers.get("steps"), numbers.get("epochs"))
+    run = FinishedRun(
+        kind="wandb",
+        path=name,
+        numbers=numbers,
+        counts_passes=is_trainer,
+        streams=_streams(pairs, numbers) if is_trainer else False,
+        unlogged=_unlogged(kept, keys, track),
+        is_cut=is_cut,
+        precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
+        segments=track.segments,
+        overlaps=track.overlaps,
+        notes=(*notes, *_notes(keys, track)),
+    )
+    if run.streams:
+        return as_stream(run)
+    if changes:
+        return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
+    found = steps_per_epoch(pairs, numbers.get("steps"), numbers.get("epochs"), f"{name}: {keys['epochs']}")
+    return replace(run, numbers={**numbers, **found})
+
+
+_COUNTERS = {"steps": STEPS, "samples": SAMPLES, "tokens": TOKENS, "epochs": EPOCHS}
+
+
+def _counter_keys(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], name: str) -> dict[str, str | None]:
+    """The key under which each counter was logged, if it was."""
+    keys = {meaning: _key(rows, summary, names) for meaning, names in _COUNTERS.items()}
+    for meaning in ("samples", "tokens"):
+        if keys[meaning] in PLAIN and not _is_total(rows, keys[meaning], keys["steps"]):
+            keys[meaning] = None
+    if not any(keys[meaning] for meaning in ("steps", "samples", "tokens")):
+        raise InputError(
+            f"{name}: nothing in its {len(rows):,} rows counts optimizer steps, samples or tokens, and wandb's own "
+            f"_step counts calls of log. Looked for {', '.join(STEPS)}; {', '.join(SAMPLES)}; {', '.join(TOKENS)}. Log "
+            "one of them, or audit the trainer's own log."
+        )
+    return keys
+
+
+def _key(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The surest key that is logged."""
+    logged = {*summary, *(key for row in rows for key in row)}
+    return next((name for name in names if name in logged), None)
+
+
+def _track(
+    rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], starts: Sequence[int], name: str
+) -> Track:
+    track = Track()
+    begins = set(starts)
+    for at, row in enumerate(rows):
+        if at in begins:
+            track.start()
+        counts = {
+            meaning: whole(row[key], name, least=0)
+            for meaning in ("steps", "samples", "tokens")
+            if (key := keys[meaning]) is not None and key in row
+        }
+        step = counts.pop("steps", None)
+        if step is not None:
+            samples, tokens = (_int(counts.get(meaning)) for meaning in ("samples", "tokens"))
+            track.add(Line(step=int(step.value), where=f"{name}: row {at + 1}", samples=samples, tokens=tokens))
+    return track
+
+
+def _int(number: Number | None) -> int | None:
+    return int(number.value) if number is not None else None
+
+
+def _settings(config: Mapping[str, Any], name: str) -> Iterator[tuple[str, Number]]:
+    for meaning, keys in CONFIG.items():
+        if meaning == "sequence_length" and "per_device_train_batch_size" in config:
+            continue  # the Trainer adds the model's configuration, whose length is the most it takes
+        for key in keys:
+            where = f"{name}: config, {key}"
+            read = Number.read(config.get(key), where) if meaning == "planned_epochs" else whole(config.get(key), where)
+            if read is not None and read.value:
+                yield meaning, read
+                break
+
+
+def _last(
+    rows: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    keys: Mapping[str, str | None],
+    found: Mapping[str, Number],
+    name: str,
+) -> Iterator[tuple[str, Number]]:
+    """The last value of each counter: of a row, else of the summary."""
+    for meaning, key in keys.items():
+        if key is None or meaning in found:
+            continue
+        row = next((row for row in reversed(rows) if key in row), None)
+        where = f"{name}: {key}" if row is not None else f"{name}: summary, {key}"
+        value = (row if row is not None else summary)[key]
+        number = logged_epoch(value, where) if meaning == "epochs" else whole(value, where, least=0)
+        if number is not None:
+            yield meaning, number
+
+
+def _is_total(rows: Sequence[Mapping[str, Any]], key: str | None, steps: str | None) -> bool:
+    """Whether a key grows from row to row, as fast as the steps; one of a single step stays where it is."""
+    if key is None or steps is None:
+        return False
+    pairs = [(row[steps], row[key]) for row in rows if steps in row and key in row]
+    if len(pairs) < 2 or any(later[1] < earlier[1] for earlier, later in pairwise(pairs)):
+        return False
+    (first, low), (last, high) = pairs[0], pairs[-1]
+    return bool(first > 0 and low > 0 and low / first * NEAR < high / last < low / first / NEAR)
+
+
+def _passes(
+    rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], name: str
+) -> Iterator[tuple[int, Number | None]]:
+    """Step and epoch of each row that has both."""
+    steps, epochs = keys["steps"], keys["epochs"]
+    if steps is None or epochs is None:
+        return
+    for row in rows:
+        step = whole(row.get(steps), name)
+        if step is not None:
+            yield int(step.value), logged_epoch(row.get(epochs), name)
+
+
+def _streams(pairs: Sequence[tuple[int, Number | None]], numbers: Mapping[str, Number]) -> bool | None:
+    """Whether a Trainer's data had no length: it then takes a pass for max_steps long, whatever it is."""
+    planned, epochs = numbers.get("planned_steps"), numbers.get("epochs")
+    if planned is None or epochs is None:
+        return False
+    found = steps_per_epoch(pairs, None, None, "").get("steps_per_epoch")
+    if found is None:
+        return None
+    if not found.interval.holds(planned.value):
+        return False
+    return True if epochs.interval.low > 1 + Fraction(1, 20) else None
+
+
+def _unlogged(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], track: Track) -> int:
+    """Steps that may have followed the last row: none where the Trainer's closing summary was logged."""
+    counts_from_0 = keys["steps"] == "trainer/global_step"
+    if keys["steps"] is None or any("train_runtime" in row or "train/train_runtime" in row for row in rows[-3:]):
+        return 0
+    return track.stride - 1 + counts_from_0
+
+
+def _speed(
+    rows: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    numbers: Mapping[str, Number],
+    name: str,
+    *,
+    resumed: bool,
+) -> Iterator[tuple[str, Number]]:
+    """FLOPs, and the clock of a run that was made in one piece."""
+    last = {**summary, **{key: value for row in rows for key, value in row.items()}}
+    flops = Number.read(last.get("train/total_flos", last.get("total_flos")), f"{name}: total_flos")
+    if flops is not None and flops.value:
+        yield "total_flops", flops
+    if resumed:
+        return
+    plain = {key.removeprefix("train/"): value for key, value in last.items()}
+    yield from last_call(plain, numbers, name)
+
+
+def _notes(keys: Mapping[str, str | None], track: Track) -> Iterator[str]:
+    told = [f"{meaning} from {key}" for meaning, key in keys.items() if key]
+    yield f"Read: {', '.join(told)}. wandb's own _step counts calls of log, and is not used."
+    if keys["steps"] == "trainer/global_step":
+        yield "Lightning logs trainer/global_step from 0: after N + 1 steps it is N."
+    if track.repeated:
+        yield f"Rows that repeat the step of the row before them: {track.repeated:,}."
+
+
+def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
+    """Read the offline files of one run, one for each of its starts.
+
+    Raises:
+        InputError: If they belong to several runs, or none counts anything.
+    """
+    files = sorted(((path, read_wandb_file(path, KEYS)) for path in paths), key=lambda pair: pair[0].parent.name)
+    names = {found.run_id or path.stem for path, found in files}
+    if len(names) > 1:
+        raise InputError(
+            f"{title}: files of {len(names)} wandb runs ({', '.join(sorted(names)[:5])}); an audit reads one run, "
+            "since their steps do not add up. Name one of the folders."
+        )
+    rows: list[Mapping[str, Any]] = []
+    starts: list[int] = []
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    for _, found in files:
+        starts.append(len(rows))
+        rows += found.rows
+        config |= found.config
+        summary |= found.summary
+    notes = [note for path, found in files for note in _file_notes(path, found)]
+    is_cut = any(found.damage or found.exit_code is None for _, found in files)
+    name = Path(title).name or title
+    return run_of_rows(rows, config, summary, name=name, starts=starts, notes=notes, is_cut=is_cut)
+
+
+def _file_notes(path: Path, found: WandbFile) -> Iterator[str]:
+    if found.damage:
+        yield f"{path.name}: read up to its damage: {found.damage}. What was logged after it is not here."
+    elif found.exit_code is None:
+        yield f"{path.name}: it has no end: the run was killed, or still runs. The last seconds of rows may be missing."
+    elif found.exit_code:
+        yield f"{path.name}: the run ended with exit code {found.exit_code}."
+    if found.machine:
+        yield f"{path.name}: its machine had {found.machine}; how many machines there were, wandb does not say."

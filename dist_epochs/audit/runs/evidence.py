@@ -1,0 +1,156 @@
+"""What is known of a run while it is audited: logged first, then claimed, then derived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.audit.expression import evaluate, names_in, written
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.grammar import parse_expression
+from dist_epochs.audit.readers.record import FinishedRun, Number
+from dist_epochs.audit.runs.check import RunCheck, held
+from dist_epochs.audit.runs.claims import Claims
+from dist_epochs.audit.runs.trainer_passes import Ending
+from dist_epochs.errors import InputError
+
+__all__ = ["Bench", "Value", "plain"]
+
+TOTALS = ("samples", "tokens", "tokens_per_second")
+"""What is claimed of these is held, and never calculated with where it can be derived."""
+
+
+GROWING = ("steps", "samples", "tokens", "epochs")
+"""What grows with every step, also after the last one that was logged."""
+
+
+def plain(value: Fraction) -> str:
+    """A number for a formula: whole ones in full, others to six digits.
+
+    Examples:
+        >>> plain(Fraction(2094)), plain(Fraction(1, 3))
+        ('2,094', '0.333333')
+    """
+    return f"{int(value):,}" if value.denominator == 1 else f"{float(value):,.6g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number in use, and who says it: the run's files, a flag, or arithmetic."""
+
+    interval: Interval
+    origin: Literal["logged", "claimed", "derived"]
+
+    @property
+    def count(self) -> int | None:
+        """It as a whole number, if it is one without play."""
+        point = self.interval.point
+        return int(point) if self.interval.is_exact and point.denominator == 1 else None
+
+
+@dataclass(slots=True)
+class Bench:
+    """Where a run is laid beside what is claimed of it.
+
+    Attributes:
+        run: What its files say.
+        claims: What is claimed.
+        ending: What happens at the end of a pass.
+        values: Numbers in use, by name. What the run logged goes before what is claimed.
+        checks: What was found so far.
+        notes: What else is worth saying.
+        open: Claims that cannot be told, and what would be needed.
+    """
+
+    run: FinishedRun
+    claims: Claims
+    ending: Ending = "flush"
+    values: dict[str, Value] = field(default_factory=dict)
+    checks: list[RunCheck] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    open: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        claimed = {name: Value(fact.interval, "claimed") for name, fact in self.claims.numbers.items()}
+        logged = {name: Value(number.interval, "logged") for name, number in self.run.numbers.items()}
+        self.values = claimed | logged
+
+    def has(self, *names: str) -> bool:
+        """Whether all of these are known and above zero."""
+        return all(name in self.values and self.values[name].interval.low > 0 for name in names)
+
+    def stated(self, name: str, *, logged: str | None = None) -> tuple[Fact | None, bool]:
+        """The claim of a number, else what the run logged of it (under another name, if one is given)."""
+        if (claim := self.claims.numbers.get(name)) is not None:
+            return claim, False
+        number = self.run.numbers.get(logged or name)
+        return (None, False) if number is None else (_fact(number), True)
+
+    def hold(self, name: str, derived: Interval, how: str, *, uses: frozenset[str], logged: str | None = None) -> None:
+        """Hold a derived number against the claim, else the log; remember it where it is not logged."""
+        fact, is_logged = self.stated(name, logged=logged)
+        if fact is not None and not is_logged and name in GROWING:
+            derived = self._to_the_end(derived)
+            if self.run.is_cut and fact.interval.low > derived.high:
+                self.open[name] = "the rest of the run: its file ends before it does"
+                fact = None
+        self.checks.append(held(name, derived, how, fact, uses=uses | {name}, logged=is_logged))
+        known = self.values.get(name)
+        if known is None or (known.origin == "claimed" and name in TOTALS):
+            self.values[name] = Value(derived, "derived")
+
+    def hold_logged(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
+        """Hold a derived number against what the run logged, whatever is claimed."""
+        number = self.run.numbers.get(name)
+        self.checks.append(held(name, derived, how, _fact(number) if number else None, uses=uses | {name}, logged=True))
+
+    def _to_the_end(self, derived: Interval) -> Interval:
+        """What it may have grown to in the steps after the last logged line."""
+        steps, largest = self.run.numbers.get("steps"), self.run.numbers.get("largest_batch")
+        if not self.run.unlogged or steps is None or not steps.value:
+            return derived
+        growth = Fraction(self.run.unlogged, steps.value)
+        drawn = self.run.numbers.get("samples")
+        if largest is not None and drawn is not None and drawn.value:
+            growth = self.run.unlogged * largest.value / drawn.value
+        return Interval(derived.point, derived.low, derived.high * (1 + growth))
+
+    def inform(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
+        """A number that nobody states."""
+        self.checks.append(RunCheck(name=name, derived=derived, how=how, uses=uses))
+
+    def work_out(self, formula: str) -> tuple[Interval, str, frozenset[str]]:
+        """A formula over what is known: its value, itself with the numbers, and the names in it.
+
+        Raises:
+            InputError: If it divides by what may be zero.
+        """
+        expression = parse_expression(formula)
+        names = frozenset(names_in(expression))
+        derived = evaluate(expression, {name: self.values[name].interval for name in names})
+        how = written(expression, lambda name: plain(self.values[name.name].interval.point))
+        return derived, how, names
+
+    def follow(self, name: str, formula: str, *, logged: str | None = None) -> None:
+        """Hold a formula's value, if everything in it is known."""
+        if not self.has(*names_in(parse_expression(formula))):
+            return
+        try:
+            derived, how, names = self.work_out(formula)
+        except InputError:  # a divisor that rounds to zero
+            return
+        self.hold(name, derived, how, uses=names, logged=logged)
+
+    @property
+    def used(self) -> frozenset[str]:
+        """Names of all numbers that some check holds."""
+        return frozenset().union(*(check.uses for check in self.checks))
+
+
+def _fact(number: Number) -> Fact:
+    interval = number.interval
+    quantity = Quantity(interval.point, None, interval.low, interval.high, (), number.text)
+    return Fact(number=quantity, exact=True if interval.is_exact else None)

@@ -1,0 +1,56 @@
+"""How many epochs a cause makes of the difference between what is asked for, reported and true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+
+from dist_epochs.frameworks.causes.counters import index_epochs, loop_counter, stream_epoch
+from dist_epochs.frameworks.causes.passes import dispatcher_padding, drop_last, even_batches, sampler_padding
+from dist_epochs.frameworks.causes.windows import floored_plan
+from dist_epochs.frameworks.run import Rule, Run
+
+__all__ = ["by_effect"]
+
+
+def by_effect(causes: Sequence[Rule], run: Run) -> tuple[Rule, ...]:
+    """Causes with the largest effect first; one whose effect cannot be told in epochs keeps its place.
+
+    Args:
+        causes: Those that play a part in the run.
+        run: The run.
+    """
+    told = iter(sorted((cause for cause in causes if cause in EFFECTS), key=lambda each: -EFFECTS[each](run)))
+    return tuple(next(told) if cause in EFFECTS else cause for cause in causes)
+
+
+def _drawn_again(run: Run) -> Fraction:
+    return run.counts.passes_drawn * run.duplicates_per_pass / run.setting.samples
+
+
+def _left_out(run: Run) -> Fraction:
+    return run.counts.passes_drawn * run.dropped_per_pass / run.setting.samples
+
+
+def _cut_short(run: Run) -> Fraction:
+    asked, reported = run.setting.epochs, run.reported.epoch
+    return Fraction(0) if asked is None or reported is None else abs(asked - reported)
+
+
+def _counted_else(run: Run) -> Fraction:
+    """What its counter has more or less than passes, whatever they draw."""
+    reported = run.reported.epoch
+    return Fraction(0) if reported is None else abs(reported - run.counts.passes_drawn)
+
+
+EFFECTS: Mapping[Rule, Callable[[Run], Fraction]] = {
+    even_batches: _drawn_again,
+    sampler_padding: _drawn_again,
+    dispatcher_padding: _drawn_again,
+    drop_last: _left_out,
+    floored_plan: _cut_short,
+    loop_counter: _counted_else,
+    stream_epoch: _counted_else,
+    index_epochs: _counted_else,
+}
+"""In epochs, for causes of which that can be told."""

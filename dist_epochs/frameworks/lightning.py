@@ -1,0 +1,39 @@
+"""Lightning's Trainer: whole passes by a `DistributedSampler` that it puts in, windows that end with them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+
+from dist_epochs.frameworks.causes import drop_last, flushed_window, loop_counter, sampler_padding, tail_weight
+from dist_epochs.frameworks.framework import Framework, Version
+from dist_epochs.frameworks.loaders import counts_of, sampled
+from dist_epochs.frameworks.run import Reported, Run
+from dist_epochs.frameworks.setting import Setting
+
+__all__ = ["LIGHTNING"]
+
+
+def _run(setting: Setting) -> Run:
+    """`max_epochs` or `max_steps`; `drop_last` stays the loader's own, so the sampler still fills up."""
+    loader = sampled(setting, "flush", sampler_drops=False)
+    counts = counts_of(setting, loader, "lightning")
+    reported = Reported(steps=counts.steps, epoch=Fraction(ceil(counts.passes_drawn)))
+    return Run(setting=setting, counts=counts, reported=reported, loader=loader)
+
+
+LIGHTNING = Framework(
+    name="lightning",
+    aliases=("pytorch-lightning", "pl"),
+    versions=(
+        Version(
+            name="2",
+            basis="windows measured on 2.6.6, one process; its sampler as documented",
+            measured="2.6",
+            run=_run,
+            causes=(sampler_padding, drop_last, loop_counter, flushed_window, tail_weight),
+            unevens=("pad", "drop"),
+            last_windows=("flush",),
+        ),
+    ),
+)

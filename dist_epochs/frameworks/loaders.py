@@ -1,0 +1,149 @@
+"""What the frameworks' loops have in common: their loaders, and how far a run of them goes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from dist_epochs.arithmetic.loader import LastWindow, Loader, LoaderCounts
+from dist_epochs.errors import InputError
+from dist_epochs.frameworks.setting import Setting
+
+__all__ = ["counts_of", "dispatched", "endless", "float_product", "place", "prepared", "sampled"]
+
+
+def prepared(setting: Setting, last_window: LastWindow) -> Loader:
+    """The map-style loader that Accelerate prepares (`BatchSamplerShard`), which the HF Trainer uses too.
+
+    Raises:
+        InputError: As `Loader`.
+    """
+    return Loader(
+        samples=setting.samples,
+        per_device=setting.per_device,
+        data_parallel_size=setting.data_parallel_size,
+        gradient_accumulation=setting.gradient_accumulation,
+        uneven=setting.uneven or "pad",
+        last_window=last_window,
+    )
+
+
+def dispatched(setting: Setting, last_window: LastWindow) -> Loader:
+    """The loader that Accelerate prepares of a stream (`DataLoaderDispatcher`, accelerate 1.15).
+
+    Rank 0 reads a round and shares it out evenly; the last one is filled to a multiple of the ranks with the first
+    samples of the stream, or left out with `drop_last`.
+
+    Raises:
+        InputError: As `Loader`, or if the stream cannot fill one round of one sample for each rank.
+    """
+    size = setting.data_parallel_size
+    if setting.uneven != "drop" and 2 * setting.samples < size:
+        raise InputError(
+            f"a stream of {setting.samples} samples on {size} devices: the dispatcher fills the last round with "
+            f"the first {setting.samples} again, so some devices get an empty micro-batch, which may give NaN or "
+            f"fail. Nearest: at most {2 * setting.samples} devices."
+        )
+    return Loader(
+        samples=setting.samples if setting.uneven == "drop" else -(-setting.samples // size) * size,
+        per_device=setting.per_device,
+        data_parallel_size=size,
+        gradient_accumulation=setting.gradient_accumulation,
+        uneven="drop" if setting.uneven == "drop" else "keep",
+        last_window=last_window,
+    )
+
+
+def sampled(setting: Setting, last_window: LastWindow, *, sampler_drops: bool) -> Loader:
+    """A loader over torch's `DistributedSampler`, which fills up to a multiple of the ranks.
+
+    Args:
+        setting: The run.
+        last_window: What the loop does with the last window of a pass.
+        sampler_drops: Whether `drop_last` is told to the sampler too, so that it drops instead of filling up.
+
+    Raises:
+        InputError: As `Loader`.
+    """
+    size, drops = setting.data_parallel_size, setting.uneven == "drop"
+    filled = -(-setting.samples // size) * size
+    return Loader(
+        samples=setting.samples if drops and sampler_drops else filled,
+        per_device=setting.per_device,
+        data_parallel_size=size,
+        gradient_accumulation=setting.gradient_accumulation,
+        uneven="drop" if drops else "keep",
+        last_window=last_window,
+    )
+
+
+def counts_of(setting: Setting, loader: Loader, framework: str) -> LoaderCounts:
+    """The counts of a loop `for epoch in range(epochs)` that also ends after a number of steps.
+
+    Raises:
+        InputError: If a fraction of a pass is asked for, or no step is made.
+    """
+    if setting.steps is not None:
+        return loader.after_steps(setting.steps)
+    counts = loader.after_passes(setting.whole_epochs(framework))
+    if not counts.steps:
+        raise InputError(
+            f"--epochs {setting.epochs_in_words} like {framework}: {counts.micro_steps} micro-steps in all, less than "
+            f"a window of {setting.gradient_accumulation}, so no step is ever made. Nearest: a gradient accumulation "
+            f"of {counts.micro_steps} or less, or --steps 1."
+        )
+    return counts
+
+
+def endless(setting: Setting, steps: int, framework: str) -> LoaderCounts:
+    """The counts of full batches that run on across passes.
+
+    Raises:
+        InputError: If no step is made.
+    """
+    if not steps:
+        raise InputError(
+            f"--epochs {setting.epochs_in_words} like {framework}: {setting.samples} samples are less than one step of "
+            f"{setting.global_batch}, so its steps are rounded down to 0. Nearest: --steps 1, or a smaller batch."
+        )
+    drawn = steps * setting.global_batch
+    return LoaderCounts(
+        steps=steps,
+        micro_steps=steps * setting.gradient_accumulation,
+        samples=drawn,
+        drawn=drawn,
+        passes_drawn=Fraction(drawn, setting.samples),
+        unstepped_micro_steps=0,
+    )
+
+
+def place(micro_steps: int, per_pass: int) -> tuple[int, int]:
+    """Passes before the last micro-step, and micro-steps of the last one: its end is not yet the next one's start.
+
+    Examples:
+        >>> place(10, 5), place(11, 5), place(0, 5)
+        ((1, 5), (2, 1), (0, 0))
+    """
+    if not micro_steps:
+        return 0, 0
+    passes, before = divmod(micro_steps - 1, per_pass)
+    return passes, before + 1
+
+
+def float_product(epochs: Fraction, count: int) -> float:
+    """Epochs × a count in floats, as frameworks multiply.
+
+    Raises:
+        InputError: If a float does not hold it.
+
+    Examples:
+        >>> from math import ceil
+        >>> ceil(float_product(Fraction(11, 10), 50))
+        56
+    """
+    try:
+        return float(epochs) * count
+    except OverflowError:
+        raise InputError(
+            f"epochs × {float(Fraction(count)):g}: frameworks multiply floats, and none is that large, so they stop "
+            "with an overflow. Give fewer epochs."
+        ) from None

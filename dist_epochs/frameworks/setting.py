@@ -1,0 +1,87 @@
+"""What a framework is told: the part of a plan that its arguments say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
+
+from dist_epochs.arithmetic.loader import LastWindow, Uneven
+from dist_epochs.errors import InputError
+
+__all__ = ["Setting"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A run as a framework's arguments say it.
+
+    Attributes:
+        samples: Samples of the corpus.
+        per_device: Samples of a micro-batch, on one device.
+        data_parallel_size: Devices that see different data.
+        gradient_accumulation: Micro-steps of a window.
+        epochs: How long, in passes; None where steps are asked for.
+        steps: How long, in steps; None where epochs are.
+        devices: All devices, those that see the same data included.
+        uneven: What the user says of the last round of a pass; None, where it is left to the framework.
+        last_window: What the user says of the last window of a pass; None, where it is left to the framework.
+        tokens: Tokens of the corpus, where they are known.
+        sequence_length: Positions of a sample, where it has a length.
+        is_estimate: Whether the samples are tokens ÷ length, and nothing was packed.
+    """
+
+    samples: int
+    per_device: int
+    data_parallel_size: int
+    gradient_accumulation: int
+    epochs: Fraction | None = None
+    steps: int | None = None
+    devices: int = 1
+    uneven: Uneven | None = None
+    last_window: LastWindow | None = None
+    tokens: int | None = None
+    sequence_length: int | None = None
+    is_estimate: bool = False
+
+    @property
+    def global_batch(self) -> int:
+        """Samples of a full step, over all devices."""
+        return self.per_device * self.data_parallel_size * self.gradient_accumulation
+
+    @property
+    def epochs_in_words(self) -> str:
+        """Epochs as people write them.
+
+        Examples:
+            >>> sizes = {"samples": 8, "per_device": 1, "data_parallel_size": 1, "gradient_accumulation": 1}
+            >>> [Setting(**sizes, epochs=Fraction(text)).epochs_in_words for text in ("2.5", "3", "1/3")]
+            ['2.5', '3', '1/3']
+        """
+        assert self.epochs is not None
+        decimal = Decimal(self.epochs.numerator) / self.epochs.denominator
+        return f"{decimal:f}" if Fraction(decimal) == self.epochs else str(self.epochs)
+
+    @property
+    def steps_by_hand(self) -> int:
+        """Steps, or ⌈epochs × samples ÷ global batch⌉, which users work out for what takes no epochs."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return ceil(self.epochs * self.samples / self.global_batch)
+
+    def whole_epochs(self, framework: str) -> int:
+        """Epochs of a loop over whole passes.
+
+        Raises:
+            InputError: If a fraction of a pass is asked for.
+        """
+        assert self.epochs is not None
+        if self.epochs.denominator == 1:
+            return int(self.epochs)
+        around = f"{int(self.epochs)} or {ceil(self.epochs)}" if self.epochs > 1 else "1"
+        raise InputError(
+            f"--epochs {self.epochs_in_words} like {framework}: its loop counts whole passes, so it has no fraction of "
+            f"one. Nearest: --epochs {around}, or --steps {self.steps_by_hand}. Nothing was rounded."
+        )

@@ -1,0 +1,272 @@
+"""The beginning of a plain loop's ledger: the directory, the ranks, and what is known of the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dist_epochs import __version__
+from dist_epochs.errors import InputError
+from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
+from dist_epochs.integrations.loop_counter import LoopCounter, Topology
+from dist_epochs.integrations.monitor import Observer
+from dist_epochs.integrations.observation import Observed
+from dist_epochs.ledger.books import NAME, Books
+from dist_epochs.ledger.held import held
+from dist_epochs.ledger.loop_notes import read_remarks
+from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.totals import Totals
+from dist_epochs.runtime.peers import Alone, Peers, on_first
+
+__all__ = ["Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
+
+PATIENCE = 2 * 3600.0
+"""Seconds that a sum may take. Nothing waits for it; the ranks may be apart by an evaluation on one of them."""
+
+THE_LOOP = "the loop"
+
+LAYOUT = ("data_parallel_size", "per_device", "gradient_accumulation")
+"""What makes up the batch of a step."""
+
+PACKAGES = ("torch", "accelerate", "transformers", "datasets")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """How large one pass over the data is.
+
+    Attributes:
+        samples: Of it; None if not known.
+        tokens: Of it; None if not known.
+        known: How: `stated`, `store`, `dataset` or `learned`.
+    """
+
+    samples: int | None
+    tokens: int | None
+    known: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run directory that this program writes to.
+
+    Attributes:
+        totals: What is behind it.
+        from_step: Steps behind it.
+        stack: Holds the directory for this program.
+        data: What is known of the data before a loader is seen.
+        gap: Steps behind it that were taken and not booked.
+        passed: Samples drawn behind it up to the end of the last pass.
+    """
+
+    totals: Totals
+    from_step: int
+    stack: ExitStack
+    data: Data | None = None
+    gap: int = 0
+    passed: int = 0
+
+    def _last_facts(self) -> list[dict[str, Any]]:
+        """Of the segment before, if there is one."""
+        return [segment.facts for segment in self.totals.segments[-1:]]
+
+    def release(self) -> None:
+        """Let other programs write to it."""
+        self.stack.close()
+
+    def begin_loop(
+        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, reporter: str = THE_LOOP
+    ) -> LoopCounter:
+        """A counter for a loop, with its segment begun.
+
+        Args:
+            books: Of the run.
+            peers: All ranks.
+            loader: What the loop iterates over.
+            first: Its first batch; None where this rank has none.
+            settings: Accelerate's `Accelerator`, or `TrainingArguments`, if the loop has either.
+            reporter: Who says an epoch of its own.
+
+        Raises:
+            InputError: If the batches or the parallelism cannot be counted.
+        """
+        from dist_epochs.integrations.batches import BatchCounter
+
+        topology = topology_of(peers, getattr(settings, "parallelism_config", None))
+        batches = BatchCounter()
+        if first is not None:
+            batches.look(first)
+        seen = self._observed(peers, topology, loader_facts(loader, topology.groups), settings, reporter)
+        seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
+        observer = Observer(books, seen, say)
+        facts = _segment_facts(peers, topology, seen, settings)
+        seen.changed = any(facts.get(name) != old.get(name) for old in self._last_facts() for name in LAYOUT)
+        if self.gap:
+            books.write("totals", step=self.from_step, **self.totals.to_json())
+        observer.begin({"device": batches.device, **facts, "counted": list(batches.units)})
+        data = self.data
+        if data is None and seen.loader.samples is not None:
+            data = Data(seen.loader.samples, None, "dataset")
+        if data is not None:
+            observer.know(data.samples, data.tokens, data.known)
+        return LoopCounter(observer, batches, peers, topology, self.from_step)
+
+    def _observed(
+        self, peers: Peers, topology: Topology, loader: LoaderFacts, settings: Any, reporter: str
+    ) -> Observed:
+        """What is known before the first step."""
+        accumulation = getattr(settings, "gradient_accumulation_steps", None)
+        before = self.totals.samples_drawn
+        return Observed(
+            ranks=topology.groups,
+            processes=peers.size,
+            accumulation=accumulation,
+            knows_windows=(accumulation or 1) > 1 or reporter != THE_LOOP,  # 1 may be a loop that accumulates by hand
+            loader=loader,
+            from_step=self.from_step,
+            before=before,
+            in_pass=before - self.passed,
+            gap=self.gap,
+            reporter=reporter,
+        )
+
+
+def open_run(
+    run: Path, peers: Peers, *, samples: int | None, store: str | Path | None, from_step: int | None
+) -> Opened:
+    """Make or take up a run directory. Every rank calls this; rank 0 looks.
+
+    Raises:
+        InputError: As `Ledger`.
+    """
+    if samples is not None and samples < 1:
+        raise InputError(f"samples must be at least 1, not {samples}: they are those of one pass over the data")
+    if from_step is not None and from_step < 0:
+        raise InputError(f"from_step must be at least 0, not {from_step}: steps behind this run")
+    _check_launch(peers)
+    found = Opened(Totals(), from_step or 0, ExitStack())
+
+    def look() -> None:
+        nonlocal found
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            (run / NAME).open("ab").close()
+        except OSError as error:
+            raise InputError(f"{run}: {error.strerror}. A ledger needs a directory that it can write to.") from None
+        with ExitStack() as stack:
+            stack.enter_context(held(run))
+            behind = _behind(run / NAME, from_step)
+            data = _stated(samples, store) or behind.data
+            found = replace(behind, stack=stack.pop_all(), data=data)
+
+    on_first(peers, look)
+    return found
+
+
+def peers_of(ranks: Any) -> Peers:
+    """The ranks of an accelerator, or of `torch.distributed`; one process where neither is there."""
+    if hasattr(ranks, "sum"):
+        peers: Peers = ranks
+        return peers
+    if "torch" not in sys.modules:
+        return Alone()
+    from dist_epochs.runtime.gloo import connect
+
+    return connect(PATIENCE)
+
+
+def topology_of(peers: Peers, parallelism: Any) -> Topology:
+    """Which ranks see the same data: those that share a model by tensors or a sample by its positions.
+
+    Args:
+        peers: All ranks.
+        parallelism: Accelerate's `ParallelismConfig`, or None.
+
+    Raises:
+        InputError: With sequence parallelism, whose ranks draw apart and train together.
+    """
+    if parallelism is None:
+        return Topology(groups=peers.size, group=peers.rank)
+    if getattr(parallelism, "sp_size", 1) > 1:
+        raise InputError(
+            f"sequence parallelism of {parallelism.sp_size}: its ranks draw different samples and share them, which "
+            "is not counted here. Use context parallelism, or count by the plan."
+        )
+    same = parallelism.tp_size * parallelism.cp_size
+    return Topology(groups=peers.size // same, group=peers.rank // same, counts=peers.rank % same == 0)
+
+
+def _check_launch(peers: Peers) -> None:
+    """Several processes that do not know each other would each write a ledger of its own, all to the same file."""
+    launched = int(os.environ.get("WORLD_SIZE") or 1)
+    if launched > 1 and peers.size == 1:
+        raise InputError(
+            f"WORLD_SIZE is {launched} and this process knows of no other rank, so each would count alone. Make the "
+            "Accelerator (or call torch.distributed.init_process_group) before the Ledger; on a CPU, launch with "
+            "ACCELERATE_USE_CPU=true."
+        )
+
+
+def _behind(path: Path, from_step: int | None) -> Opened:
+    """What an earlier program left, up to a step."""
+    if not path.exists() or not path.stat().st_size:
+        totals, passed, data = Totals(), 0, None
+    else:
+        last = read_totals(path).last_step
+        if from_step is None and last:
+            raise InputError(
+                f"{path}: a ledger of {last:,} steps. Nothing was changed. Choose another directory; or say that the "
+                f"loop goes on (from_step={last} after the last step; the HF Trainer with resume_from_checkpoint)."
+            )
+        totals, remarks = read_totals(path, up_to=min(from_step or 0, last)), read_remarks(path)
+        corpus = remarks.corpus
+        data = Data(corpus["samples"], corpus["tokens"], corpus["known"]) if corpus else None
+        passed = max((entry["drawn"] for entry in remarks.passes if entry["step"] <= (from_step or 0)), default=0)
+    gap = max((from_step or 0) - totals.last_step, 0)
+    totals.applied.steps += gap
+    return Opened(totals, from_step or 0, ExitStack(), data=data, gap=gap, passed=passed)
+
+
+def _stated(samples: int | None, store: str | Path | None) -> Data | None:
+    """The size of the data where it was said."""
+    if store is None:
+        return None if samples is None else Data(samples, None, "stated")
+    path = Path(store)
+    path = path / "manifest.json" if path.is_dir() else path
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        drawn = [source for source in manifest["sources"] if not source["held_out"]]
+        documents, tokens = (sum(int(source[unit]) for source in drawn) for unit in ("documents", "tokens"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; a store has a manifest.json (`dist-epochs tokenize`)") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no manifest of a store: {type(error).__name__} {error}") from None
+    return Data(samples or documents, tokens, "store")
+
+
+def _segment_facts(peers: Peers, topology: Topology, seen: Observed, settings: Any) -> Mapping[str, Any]:
+    """Topology and versions."""
+    versions = {name: version(name) for name in PACKAGES if name in sys.modules}
+    facts = {
+        "world_size": peers.size,
+        "data_parallel_size": topology.groups,
+        "per_device": seen.loader.per_device,
+        "gradient_accumulation": seen.accumulation,
+        "device": getattr(getattr(settings, "device", None), "type", None),
+        "precision": getattr(settings, "mixed_precision", None),
+    }
+    versions = {"dist-epochs": __version__, "python": platform.python_version(), **versions}
+    return {name: value for name, value in facts.items() if value is not None} | {"versions": versions}
+
+
+def say(line: str) -> None:
+    """Print a line beside a progress bar."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,374 @@
+"""What is worth a line while somebody else's loop runs: each rule by name, said once.
+
+A rule is a function of what rank 0 has seen. Its docstring is the page that `dist-epochs explain` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from dist_epochs.integrations.observation import Observed
+
+__all__ = ["RULES", "Rule"]
+
+Rule = Callable[[Observed], str | None]
+
+SETTLED = 2
+"""Steps after which a schedule's pace is judged."""
+
+NEAR = Fraction(1, 100)
+"""Difference between two epoch counts that is worth a line."""
+
+
+def scheduler_times_processes(seen: Observed) -> str | None:
+    """The learning-rate scheduler advances several times for each optimizer step.
+
+    Accelerate advances a scheduler that went through `prepare` once per process, since it takes the schedule to be
+    planned on the loader before it was split. A schedule of 100 steps on 4 processes is over at step 25, and the
+    model learns nothing more. The same happens by hand where `scheduler.step()` runs once per micro-batch.
+
+    What to do: plan it for steps × processes; or leave the scheduler out of `prepare` and step it once per step; or
+    `Accelerator(step_scheduler_with_optimizer=False)`. If it was planned on the loader before it was split, with
+    as many steps as that has batches, all is well: it ends where the run does.
+    """
+    schedule = seen.schedule
+    if schedule is None or schedule.steps < SETTLED or schedule.factor <= 1:
+        return None
+    factor = schedule.factor
+    causes = {seen.accumulation or 0: "once per micro-batch", seen.processes: "once per process"}
+    why = f" ({causes[int(factor)]})" if factor.denominator == 1 and int(factor) in causes else ""
+    pace = f"the scheduler advances {_number(factor)} times per step{why}"
+    if schedule.ends_at is None:
+        return f"{pace}: its schedule passes {_number(factor)} times too fast, unless it was planned for that"
+    last = Fraction(schedule.ends_at) / factor
+    return f"{pace}: its {schedule.ends_at:,} advances are over at step {_number(last)}, unless it was planned for that"
+
+
+def same_samples_on_ranks(seen: Observed) -> str | None:
+    """Two ranks drew the same samples in a step: the data is not dealt out.
+
+    Each rank then computes what another computes too. The loop believes in a batch that is as many times larger as it
+    has ranks, its "epoch" draws every sample on every rank, and more devices make nothing faster. Ranks compare
+    fingerprints of what they drew in every step; where each shuffles for itself, the pass tells at its end. Where
+    something deals the data out, one step is not enough to say so, since the last one of a pass may be padded.
+
+    What to do: `accelerator.prepare(loader)`, or a `DistributedSampler`, or `split_dataset_by_node` for a stream, one
+    of them and only one. Data whose samples are all alike looks the same; then nothing is wrong.
+    """
+    if seen.twins is None or (seen.loader.splitters and seen.twin_steps < SETTLED):
+        if seen.ranks > 1 and seen.samples and seen.pass_samples == seen.samples * seen.ranks and not seen.is_learned:
+            return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: each of them on every rank"
+        return None
+    first, second = seen.twins
+    return (
+        f"ranks {first} and {second} drew the same samples in step {seen.step}: the loader is not split over the "
+        f"{seen.ranks} ranks"
+    )
+
+
+def long_window(seen: Observed) -> str | None:
+    """A step was taken with more micro-batches than the accumulation says.
+
+    At the end of a stream the HF Trainer leaves a partial window without a step; its gradients stay, and the first step
+    of the next pass is taken with them on top: 6 micro-batches in a window of 4. The loss is scaled as if there were 4.
+    The same happens where a loop is left in the middle of a window. Or batches were drawn and not trained (skipped
+    to go on in the middle of a pass, or left out with `continue`), and the ledger takes them for a part of the step.
+
+    What to do: a number of micro-batches per pass that the accumulation divides, or map-style data;
+    `ledger.discard()` after batches that are not trained, or `skip_first_batches` outside of `ledger.watch`.
+    """
+    longer = [step for size, step in seen.windows.items() if seen.accumulation and size > seen.accumulation]
+    if not seen.knows_windows or not longer:
+        return None
+    size = next(size for size, step in seen.windows.items() if step == min(longer))
+    why = "the ones left over from the pass before came on top"
+    if seen.reporter == "the loop":
+        why = "some were left over from before, or drawn and not trained (ledger.discard() says that)"
+    return f"step {min(longer)} was taken with {size} micro-batches, and the accumulation is {seen.accumulation}: {why}"
+
+
+def short_window(seen: Observed) -> str | None:
+    """A step was taken with fewer micro-batches than the accumulation says.
+
+    The last window of a pass is flushed. Accelerate still divides its gradient by the full accumulation, so a window
+    of 1 of 2 counts half. Steps per pass are then ⌈micro-batches ÷ accumulation⌉.
+
+    What to do: nothing where passes are long; else a number of micro-batches per pass that the accumulation divides.
+    """
+    shorter = [step for size, step in seen.windows.items() if seen.accumulation and size < seen.accumulation]
+    if not seen.knows_windows or not shorter:
+        return None
+    size = next(size for size, step in seen.windows.items() if step == min(shorter))
+    return f"step {min(shorter)} was taken with {size} of {seen.accumulation} micro-batches"
+
+
+def padded_duplicates(seen: Observed) -> str | None:
+    """See the rule of the same name for plans."""
+    if seen.samples is None or seen.is_learned or not seen.pass_samples or seen.pass_samples <= seen.samples:
+        return None
+    more = seen.pass_samples - seen.samples
+    if seen.pass_samples == seen.samples * seen.ranks > seen.samples:
+        return None  # the data is not dealt out, which is another rule's
+    return f"{more:,} duplicates {_padding(seen)}: a pass over {seen.samples:,} samples drew {seen.pass_samples:,}"
+
+
+def _padding(seen: Observed) -> str:
+    """What filled the last round, if it is known."""
+    loader = seen.loader
+    drawn = None if seen.samples is None else loader.drawn_per_pass(seen.samples, seen.ranks)
+    if drawn is None or seen.pass_samples not in (0, drawn):
+        return "of unknown cause"
+    if loader.pads_to_ranks:
+        return f"from {loader.splitters[-1]}, which pads to a multiple of {seen.ranks} ranks"
+    return f"from even_batches ({seen.ranks} devices × {loader.per_device})"
+
+
+def dropped_data(seen: Observed) -> str | None:
+    """See the rule of the same name for plans."""
+    if seen.samples is None or not 0 < seen.pass_samples < seen.samples or data_split_twice(seen):
+        return None
+    lost = seen.samples - seen.pass_samples
+    drops = seen.loader.uneven == "drop"
+    known = drops and seen.loader.drawn_per_pass(seen.samples, seen.ranks) == seen.pass_samples
+    why = f"drop_last leaves out what is no full round of {seen.ranks} × {seen.loader.per_device}" if known else ""
+    return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}, {lost:,} less{': ' + why if why else ''}"
+
+
+def data_split_twice(seen: Observed) -> str | None:
+    """The data is dealt out to the ranks twice, so that most of it is never drawn.
+
+    A stream that went through `split_dataset_by_node` and then through `prepare`, or a loader with a
+    `DistributedSampler` that is prepared as well, gives every rank its share of its share: 1/2 of the data is
+    lost on 2 ranks, 3/4 on 4. The loop's epochs are as much shorter.
+
+    What to do: keep one of the two.
+    """
+    if len(seen.loader.splitters) > 1:
+        return f"{' and '.join(seen.loader.splitters)} both deal the data out: a pass draws 1/{seen.ranks} of it"
+    if seen.samples is None or seen.ranks == 1 or not seen.pass_samples or not seen.loader.per_device:
+        return None
+    expected, round_ = Fraction(seen.samples, seen.ranks), seen.loader.per_device * seen.ranks
+    if abs(seen.pass_samples - expected) >= round_ or seen.pass_samples > seen.samples - round_:
+        return None
+    return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: 1/{seen.ranks}, so it is dealt out twice"
+
+
+def uneven_ranks(seen: Observed) -> str | None:
+    """See the rule of the same name for plans."""
+    loader = seen.loader
+    if seen.is_uneven:
+        return f"the ranks differ at step {seen.step}: one has drawn, or stepped, more than another"
+    if seen.ranks == 1 or loader.uneven != "keep" or seen.samples is None or loader.per_device is None:
+        return None
+    rest = seen.samples % (loader.per_device * seen.ranks)
+    idle = seen.ranks - -(-rest // loader.per_device) if rest else 0
+    if not idle:
+        return None
+    return f"the last round of a pass has {rest} samples: {idle} of {seen.ranks} ranks have none, and wait or hang"
+
+
+def sampler_not_resumable(seen: Observed) -> str | None:
+    """The run goes on in the middle of a pass, and its loader cannot: the rest of the pass is another permutation.
+
+    torch's `RandomSampler` draws a new order whenever it is asked. After skipping the batches that were done, the rest
+    of the new order holds samples that were drawn already, and misses as many. Of 64 samples, gone on with at 20,
+    some 14 are drawn twice in that pass and as many never.
+
+    What to do: `DataLoaderConfiguration(use_seedable_sampler=True, data_seed=…)`, and `set_epoch` with the pass that
+    goes on.
+    """
+    if not seen.from_step or not seen.samples or seen.loader.is_stream or seen.loader.sampler != "RandomSampler":
+        return None
+    done = seen.in_pass
+    if not 0 < done < seen.samples:
+        return None
+    lost = Fraction(done * (seen.samples - done), seen.samples)
+    return (
+        f"gone on at sample {done:,} of {seen.samples:,} with a sampler that draws a new order: about {round(lost):,} "
+        "samples are drawn twice in this pass, and as many never"
+    )
+
+
+def stream_restarted(seen: Observed) -> str | None:
+    """A stream goes on after its first pass, and the HF Trainer finds its place within one pass only.
+
+    It takes all steps so far for steps of one pass, and skips as many batches. If that is more than the stream has,
+    the pass begins at its first sample again, whatever was drawn of it before, and `epoch` falls back.
+
+    What to do: a loader that keeps its own place (`state_dict`), or `ignore_data_skip=True` and a stream that begins
+    where the run stopped.
+    """
+    if not seen.from_step or not seen.loader.is_stream or not seen.samples or seen.reporter != "the HF Trainer":
+        return None
+    if seen.before < seen.samples:
+        return None
+    passes = Fraction(seen.before, seen.samples)
+    return (
+        f"gone on after {float(passes):.3f} passes of a stream: the Trainer begins the pass at its first sample again"
+    )
+
+
+def skipped_steps(seen: Observed) -> str | None:
+    """A step was drawn and not applied, since its gradients overflowed in fp16.
+
+    It trained nothing, and counts for no epoch. The HF Trainer's `global_step` counts it all the same. A few at the
+    start are how the loss scale finds its place.
+
+    What to do: nothing, if they stay few; bf16 has no overflows.
+    """
+    return None if seen.skipped is None else f"step {seen.skipped} was skipped: its batch is drawn and trained nothing"
+
+
+def tokens_assumed(seen: Observed) -> str | None:
+    """The batches have no attention mask of samples × positions, so every position is taken for a token.
+
+    That is right for text that is cut into blocks. Where samples are padded, tokens are counted too high.
+
+    What to do: let the collator give `attention_mask`.
+    """
+    return "no attention_mask in the batches: every position is taken for a token" if seen.assumes_tokens else None
+
+
+def samples_by_restarts(seen: Observed) -> str | None:
+    """A batch is one long row without a mask, so its samples are counted by where `position_ids` begin again.
+
+    That is what padding-free collators give. If several documents were packed into each sample before, documents
+    are counted, and the size of the data must be given in documents too.
+    """
+    return "samples are counted by where position_ids begin again" if seen.counts_restarts else None
+
+
+def unstepped_batches(seen: Observed) -> str | None:
+    """Batches were drawn and computed after the last step, and the run ended before they were stepped.
+
+    They are in no epoch of the ledger. Where there was no step at all, `ledger.step()` was forgotten.
+    """
+    if not seen.unstepped:
+        return None
+    if seen.step == seen.from_step and seen.reporter == "the loop":
+        return f"{seen.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is booked"
+    return f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and never stepped"
+
+
+def steps_without_batches(seen: Observed) -> str | None:
+    """A step was said to be taken, and no batch came since the one before. It is not booked.
+
+    Two optimizers of one loop (a GAN's) step after the same batches: one of them is the loop's, and its `step` is
+    enough. Otherwise the loop draws from a loader that is not watched.
+    """
+    if not seen.empty_steps:
+        return None
+    return f"a step after step {seen.step} had no batch of its own, so it is not booked"
+
+
+def uncounted_batches(seen: Observed) -> str | None:
+    """A batch could not be counted. Its step is booked without it."""
+    return None if seen.uncounted is None else f"a batch is in no count: {seen.uncounted.splitlines()[0][:200]}"
+
+
+def uncounted_steps(seen: Observed) -> str | None:
+    """The run goes on after steps that the ledger does not have.
+
+    They were taken without a ledger, or it ends before the checkpoint: a program was killed before they were booked.
+    Their samples are in no count, and epochs are too low by them.
+
+    What to do: `ledger.settle()` before a checkpoint is saved.
+    """
+    if not seen.gap:
+        return None
+    first, last = seen.from_step - seen.gap + 1, seen.from_step
+    return f"steps {first:,} to {last:,} were taken and not booked: their samples are in no count"
+
+
+def learned_size(seen: Observed) -> str | None:
+    """The size of a pass is what the first one drew, and some of that may have been padding.
+
+    A stream on several ranks is padded at its end, so that all ranks have as much, and nothing tells by how much.
+
+    What to do: `samples=` with the size of the data.
+    """
+    if not seen.is_learned or seen.ranks == 1 or seen.loader.uneven != "pad" or not seen.samples:
+        return None
+    most = seen.ranks - 1 if seen.loader.pads_to_ranks else seen.ranks * (seen.loader.per_device or 1) - 1
+    return f"a pass has {seen.samples:,} samples as the first one drew, up to {most:,} of them padding; state samples="
+
+
+def other_data(seen: Observed) -> str | None:
+    """Data of another size was watched too: an evaluation, or a second training set. All of it is counted together.
+
+    What to do: watch the loader of the training alone.
+    """
+    if seen.other_size is None:
+        return None
+    return f"a loader over {seen.other_size:,} samples was watched too, beside {seen.samples or 0:,}: both are counted"
+
+
+def counting_stopped(seen: Observed) -> str | None:
+    """A rank is gone, so what all of them drew is not known any more.
+
+    The ledger ends with the last step that every rank has told of. A rank that comes to the end of its data before
+    others leaves in this way too.
+    """
+    if seen.lost is None:
+        return None
+    return f"nothing is booked after step {seen.step}, since another rank is gone ({seen.lost.splitlines()[0][:200]})"
+
+
+def reported_epoch(seen: Observed) -> str | None:
+    """What the loop calls its epoch is not samples ÷ samples of the data.
+
+    For a stream the HF Trainer does not know the length of a pass: its epoch is passes plus batches of this pass ÷
+    all batches of the run. For other data it divides by the batches of the loader, duplicates of padding
+    included, by today's number of devices, whatever the run began with.
+
+    What to do: read `ledger/epoch`.
+    """
+    if seen.reported is None or seen.epoch is None or abs(Fraction(seen.reported) - seen.epoch) <= NEAR * seen.epoch:
+        return None
+    return f"{seen.reporter} says epoch {seen.reported:.4g}, and {float(seen.epoch):.4g} were trained{_why(seen)}"
+
+
+def _why(seen: Observed) -> str:
+    """The cause of the gap, if one is seen."""
+    if seen.loader.is_stream:
+        return ": it does not know how long a pass of a stream is"
+    if seen.changed:
+        return ": it counts what was done before with today's devices and batch"
+    pass_samples = seen.pass_samples or (seen.samples and seen.loader.drawn_per_pass(seen.samples, seen.ranks)) or 0
+    if seen.samples and pass_samples > seen.samples:
+        return f": {pass_samples - seen.samples:,} duplicates a pass {_padding(seen)}"
+    if seen.samples and 0 < pass_samples < seen.samples:
+        return f": a pass leaves out {seen.samples - pass_samples:,} samples"
+    return ""
+
+
+def _number(value: Fraction) -> str:
+    """A count, or a mean."""
+    return f"{value.numerator:,}" if value.denominator == 1 else f"{float(value):,.4g}"
+
+
+RULES: tuple[Rule, ...] = (
+    data_split_twice,
+    uneven_ranks,
+    sampler_not_resumable,
+    stream_restarted,
+    tokens_assumed,
+    samples_by_restarts,
+    same_samples_on_ranks,
+    scheduler_times_processes,
+    long_window,
+    short_window,
+    skipped_steps,
+    padded_duplicates,
+    dropped_data,
+    learned_size,
+    other_data,
+    uncounted_steps,
+    uncounted_batches,
+    steps_without_batches,
+    unstepped_batches,
+    counting_stopped,
+    reported_epoch,
+)
+"""In the order they are asked."""

@@ -1,1 +1,0 @@
-"""Other people's loops: their batches counted, booked and looked at."""

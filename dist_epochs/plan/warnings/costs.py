@@ -1,0 +1,196 @@
+"""Speed, price and memory."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from dist_epochs.arithmetic.text import rounded
+from dist_epochs.plan.cost.hardware import sparse_twin
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.pricing import SixPerParameter
+
+__all__ = [
+    "assumed_precision",
+    "fp32_peak",
+    "guessed_mfu",
+    "memory_too_small",
+    "not_priced",
+    "optimistic_mfu",
+    "six_per_parameter",
+    "sparse_peak",
+    "tokens_per_parameter",
+]
+
+OPTIMISTIC_MFU = Fraction(60, 100)
+TIGHT_MEMORY = Fraction(90, 100)
+TOKENS_PER_PARAMETER = 20
+GIB = 2**30
+
+
+def sparse_peak(plan: Plan) -> str | None:
+    """The stated peak looks like the number for sparse matrices, which is twice what training can use.
+
+    Data sheets print the rate with 2:4 structured sparsity in large letters: 1,979 TFLOP/s for an H100 in bf16.
+    Dense training reaches at most half, 989. With the sparse peak the same run shows half the utilization, and a
+    utilization that was measured against the dense peak promises twice the speed.
+
+    What to do: state the dense peak, or only the device's name.
+    """
+    speed = plan.cost.speed
+    if speed is None or speed.device is None or speed.hardware.peak_tflops is None:
+        return None
+    precision, stated = plan.recipe.arithmetic, speed.hardware.peak_tflops
+    if not sparse_twin(speed.device, precision, stated * 10**12):
+        return None
+    dense = speed.device.peak_flops(precision) / 10**12
+    return f"{float(stated):g} TFLOP/s is about twice the dense {float(dense):g} of {speed.device.name} in {precision}"
+
+
+def optimistic_mfu(plan: Plan) -> str | None:
+    """The stated utilization is beyond what well-tuned runs reach.
+
+    Model FLOPs utilization (PaLM, arXiv:2204.02311, appendix B) compares the model's own FLOPs with the dense peak.
+    llm-foundry measured 40 to 46 % on eight H100 and up to 64 % on A100 for models of 1 to 7 billion parameters.
+    Megatron counts half of causal attention, others add recomputation: their numbers are not comparable.
+
+    What to do: measure tokens a second for a few minutes and state `hardware.tokens_per_second` instead.
+    """
+    speed = plan.cost.speed
+    if speed is None or speed.hardware.mfu is None or speed.mfu[1] <= OPTIMISTIC_MFU:
+        return None
+    return f"{float(speed.mfu[1]):.0%} of the dense peak is more than measured runs reach (26 to 64 %)"
+
+
+def memory_too_small(plan: Plan) -> str | None:
+    """The model's states and activations may not fit into one device.
+
+    Adam in mixed precision keeps 16 bytes a parameter; ZeRO stages 1, 2, 3 (FSDP) spread optimizer states, gradients
+    and weights over the data-parallel devices. Activations depend on the samples a device takes at once and on
+    recomputation; their range is an estimate, and a gigabyte or two of context and fragmentation come on top.
+
+    What to do: a smaller `per_device`, a higher `zero_stage`, `activation_checkpointing`, or tensor parallelism.
+    """
+    memory, speed = plan.cost.memory, plan.cost.speed
+    if memory is None or speed is None or speed.device is None:
+        return None
+    capacity = speed.device.memory_gb * GIB  # sold in GB, built in GiB
+    if memory.high <= TIGHT_MEMORY * capacity:
+        return None
+    low, high, whole = (float(size / GIB) for size in (memory.low, memory.high, capacity))
+    shown = f"{low:.3g} to {high:.3g} GiB of {whole:.3g} on one {speed.device.name}"
+    recomputed = speed.hardware.activation_checkpointing
+    without = "" if recomputed else " without activation checkpointing"
+    verdict = f"does not fit{without}" if memory.low > capacity else "may not fit"
+    if memory.states > capacity:
+        verdict = "weights, gradients and Adam alone do not fit; a higher zero_stage or tensor_parallel spreads them"
+    return f"{shown}: {verdict}"
+
+
+def guessed_mfu(plan: Plan) -> str | None:
+    """Hours and price are a range, since how well the devices are used is a guess.
+
+    Measured runs lie between 26 and 64 % of the dense peak; without a stated utilization 30 to 45 % are assumed.
+
+    What to do: `--mfu 40%` from a run of the same kind, or better `--tokens-per-second` from a measurement.
+    """
+    speed = plan.cost.speed
+    if speed is None or not speed.is_guess or plan.cost.device_hours is None:
+        return None
+    low, high = speed.mfu
+    assumed = f"hours assume {float(low):.0%} to {float(high):.0%} of the dense peak; nothing was measured"
+    hours, lost = plan.cost.wall_hours, speed.lost_hours
+    budget = plan.recipe.budget
+    if budget is None or budget.amount[0] not in ("hours", "money") or hours is None:
+        return assumed
+    ends = [int(plan.steps * (hours.point - lost) / (end - lost)) for end in (hours.high, hours.low)]
+    return f"{assumed}. The steps are those of the middle; the budget may pay for {ends[0]:,} to {ends[1]:,}"
+
+
+def six_per_parameter(plan: Plan) -> str | None:
+    """FLOPs are 6 per parameter and token, since only the number of parameters is stated.
+
+    The rule leaves out attention, which is 6 % of a 7-billion model at length 2,048 and 20 % of smaller ones or longer
+    sequences, and counts embedding tables that are only looked up.
+
+    What to do: give the model's `config.json` or a size name.
+    """
+    model = plan.recipe.model
+    if model is None or model.parameters is None:
+        return None
+    flops = SixPerParameter(int(model.parameters.value)).flops_per_token(1)
+    return f"{flops:.4g} FLOPs a token leave out attention: 6 to 20 % too few for usual models"
+
+
+def not_priced(plan: Plan) -> str | None:
+    """Hardware is stated, and its hours, price or memory cannot be told.
+
+    Hours need FLOPs (a model and a sequence length) and a peak (a device, or `peak_tflops`), or a measured
+    `tokens_per_second` with the number of devices. BERT, RoBERTa, ModernBERT, GPT-2 and Llama are priced by formula,
+    without torch; `--exact` builds any other model on torch's meta device and counts.
+
+    What to do: state what the message names.
+    """
+    cost, speed, model = plan.cost, plan.cost.speed, plan.recipe.model
+    if speed is None or cost.device_hours is not None or (cost.wall_hours is not None and not speed.hardware.price):
+        return None
+    if not plan.has_positions:
+        missing = "a sequence length: samples without one have no tokens to price"
+    elif speed.positions_per_second is not None:
+        missing = "batch.devices: device-hours are counted over all of them"
+    elif model is None:
+        missing = "a model (--model or --parameters), or tokens_per_second"
+    elif cost.flops is None:
+        missing = "the FLOPs of this family, which is not known by formula: plan with --exact, or give model.parameters"
+    else:
+        missing = "the device (--devices 8xH100), peak_tflops or tokens_per_second"
+    return f"hours and price are not known without {missing}"
+
+
+def tokens_per_parameter(plan: Plan) -> str | None:
+    """How many tokens a parameter is trained on, beside the compute-optimal 20.
+
+    About 20 tokens a parameter give the lowest loss for a given compute (Hoffmann et al. 2022, arXiv:2203.15556).
+    Models that will be used a lot are trained on far more; far fewer means that a smaller model would do better.
+
+    What to do: nothing, if it is meant.
+    """
+    parameters, positions = plan.cost.parameters, plan.positions
+    if not parameters or positions is None:
+        return None
+    ratio = Fraction(positions, parameters)
+    if TOKENS_PER_PARAMETER / 4 <= ratio <= TOKENS_PER_PARAMETER * 4:
+        return None
+    return f"{rounded(ratio)} tokens a parameter; about {TOKENS_PER_PARAMETER} are compute-optimal"
+
+
+def assumed_precision(plan: Plan) -> str | None:
+    """The recipe states no precision, and hours and memory rest on one.
+
+    Where none is stated, bf16 is priced and bf16 is trained: mixed precision with bf16 matrix products, as nearly all
+    pretraining runs today. In fp32 the same run takes several times as long. Other trainers have other defaults: the HF
+    Trainer and Accelerate take fp32.
+
+    What to do: write `precision: bf16` into the recipe, or `--precision fp32`, tf32 or fp16.
+    """
+    cost = plan.cost
+    if plan.recipe.precision is not None or (cost.device_hours is None and cost.memory is None):
+        return None
+    if cost.memory is None and cost.speed is not None and cost.speed.positions_per_second is not None:
+        return None
+    return f"the recipe states no precision, and {plan.recipe.arithmetic} is taken, as in training"
+
+
+def fp32_peak(plan: Plan) -> str | None:
+    """Hours in fp32 are computed with the TF32 peak, which PyTorch does not use unless told.
+
+    `torch.set_float32_matmul_precision("high")` turns TF32 on. Without it matrix products in fp32 run on other units,
+    about eight times slower on an A100, and the hours are that many times more.
+
+    What to do: train in bf16 or tf32, or state `peak_tflops` (19.5 for an A100 without TF32).
+    """
+    speed = plan.cost.speed
+    if plan.recipe.precision != "fp32" or speed is None or speed.device is None or plan.cost.device_hours is None:
+        return None
+    if speed.hardware.peak_tflops is not None or speed.positions_per_second is not None:
+        return None
+    return f"hours in fp32 take the TF32 peak of {speed.device.name}, which PyTorch does not use unless told"

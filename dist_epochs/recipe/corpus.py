@@ -1,0 +1,126 @@
+"""What is drawn: a counted store, or, before anything is counted, stated sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.errors import InputError
+from dist_epochs.recipe.values import POSITIVE, RATIO, TEXT, quantity
+from dist_epochs.settings.fields import Part, Table, key
+
+__all__ = ["CorpusRecipe", "SourceRecipe"]
+
+NO_RATIO = (
+    "words and tokens_per_word go together: words do not turn into tokens without a ratio "
+    "(papers count 1; BERT's pieces on WikiText-2 are 1.24). Give --tokens-per-word, or corpus.tokens_per_word"
+)
+NO_WORDS = "tokens_per_word is the ratio of a corpus in words, and this one is not counted in words; leave it out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRecipe:
+    """One source of a mixture, by its stated size."""
+
+    tokens: Quantity | None = key(quantity(Unit.TOKEN), None)
+    """Tokens of the source."""
+    words: Quantity | None = key(quantity(Unit.WORD), None)
+    """Words of the source; needs `tokens_per_word`."""
+    tokens_per_word: Quantity | None = key(RATIO, None)
+    """Tokens for one word."""
+    samples: Quantity | None = key(quantity(Unit.SAMPLE), None)
+    """Samples of the source."""
+    weight: Fraction | None = key(POSITIVE, None)
+    """Share of the samples drawn from it, in any proportion."""
+
+    def __post_init__(self) -> None:
+        _one_of(self, "tokens", "words", "samples")
+        if (self.words is None) != (self.tokens_per_word is None):
+            raise InputError(NO_RATIO if self.tokens_per_word is None else NO_WORDS)
+
+    @property
+    def size(self) -> Quantity:
+        """Its size, in tokens or samples."""
+        if self.words is not None and self.tokens_per_word is not None:
+            return (self.words * self.tokens_per_word.exactly()).using(Unit.TOKEN)
+        if self.samples is not None:
+            return self.samples.using(Unit.SAMPLE)
+        assert self.tokens is not None
+        return self.tokens.using(Unit.TOKEN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusRecipe:
+    """What is drawn: a token store, or, to plan before anything is counted, a size; nothing, if it is not known."""
+
+    store: str | None = key(TEXT, None)
+    """Folder written by `dist-epochs tokenize`, relative to the recipe."""
+    tokens: Quantity | None = key(quantity(Unit.TOKEN), None)
+    """Tokens of the corpus, where nothing was counted."""
+    words: Quantity | None = key(quantity(Unit.WORD), None)
+    """Words of the corpus, where nothing was counted; needs `tokens_per_word`."""
+    tokens_per_word: Quantity | None = key(RATIO, None)
+    """Tokens for one word."""
+    samples: Quantity | None = key(quantity(Unit.SAMPLE), None)
+    """Samples of the corpus: rows, images, or sequences that are packed already."""
+    sources: Mapping[str, SourceRecipe] | None = key(Table(Part(SourceRecipe)), None)
+    """A mixture of stated sources, by name."""
+    weights: Mapping[str, Fraction] | None = key(Table(POSITIVE), None)
+    """Share of the samples drawn from each source of a store, in any proportion. Needed with several sources."""
+    temperature: Fraction | None = key(POSITIVE, None)
+    """Instead of weights: each source's size to the power of 1 ÷ temperature; 1 mixes by size."""
+    max_epochs: Fraction | None = key(POSITIVE, None)
+    """Cap on how often a source may be repeated; sources beyond it are named, with the weight that fits."""
+
+    def __post_init__(self) -> None:
+        _one_of(self, "store", "tokens", "words", "samples", "sources", needed=False)
+        if (self.words is None) != (self.tokens_per_word is None):
+            raise InputError(NO_RATIO if self.tokens_per_word is None else NO_WORDS)
+        if self.sources is not None:
+            self._check_sources(self.sources)
+        elif self.store is None and (self.weights is not None or self.temperature is not None):
+            raise InputError("weights and temperature mix sources, and this corpus has one. Leave them out.")
+        self._check_whole(self.size)
+        if self.temperature is not None and self.weights is not None:
+            raise InputError("weights and temperature both say how sources are mixed; keep one")
+
+    def _check_whole(self, size: Quantity | None) -> None:
+        if size is not None and (size.value < 1 or (size.unit is Unit.SAMPLE and size.value.denominator != 1)):
+            raise InputError(
+                f"the corpus has {float(size.value):g} {size.unit}s; it must have whole ones, at least one"
+            )
+
+    def _check_sources(self, sources: Mapping[str, SourceRecipe]) -> None:
+        if self.weights is not None:
+            raise InputError("weights are for the sources of a store; here each source has its own `weight`")
+        units = {source.size.unit for source in sources.values()}
+        if len(units) > 1:
+            raise InputError("some sources are counted in tokens and some in samples; count all of them the same way")
+        weighted = [name for name, source in sources.items() if source.weight is not None]
+        if weighted and self.temperature is not None:
+            raise InputError("weight and temperature both say how sources are mixed; keep one")
+        if weighted and len(weighted) < len(sources):
+            missing = ", ".join(name for name in sources if name not in weighted)
+            raise InputError(f"{missing} has no weight, and the others have one; give all of them or none")
+
+    @property
+    def size(self) -> Quantity | None:
+        """The stated size, in tokens or samples; None for a store, or if nothing is stated."""
+        if self.sources is not None:
+            sizes = [source.size for source in self.sources.values()]
+            low, high = (sum((getattr(size, end) for size in sizes), Fraction(0)) for end in ("low", "high"))
+            return Quantity(sum((size.value for size in sizes), Fraction(0)), sizes[0].unit, low, high)
+        if self.words is not None and self.tokens_per_word is not None:
+            return (self.words * self.tokens_per_word.exactly()).using(Unit.TOKEN)
+        if self.samples is not None:
+            return self.samples.using(Unit.SAMPLE)
+        return self.tokens and self.tokens.using(Unit.TOKEN)
+
+
+def _one_of(part: object, *names: str, needed: bool = True) -> None:
+    given = [name for name in names if getattr(part, name) is not None]
+    if len(given) > 1 or (needed and not given):
+        choices = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise InputError(f"give one of {choices}, not {' and '.join(given) or 'none'}")

@@ -1,0 +1,179 @@
+"""How the numbers of a recipe are read: every spelling of `arithmetic.quantity`, with the units that fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
+from dist_epochs.settings.fields import Value
+
+__all__ = [
+    "BATCH",
+    "COUNT",
+    "DEVICES",
+    "DURATION",
+    "FLAG",
+    "FLOPS",
+    "HOURS",
+    "LENGTH",
+    "MONEY",
+    "NUMBER",
+    "PER_DEVICE",
+    "POSITIVE",
+    "RATIO",
+    "SAMPLES",
+    "SHARE",
+    "STEPS",
+    "TEXT",
+    "count",
+    "quantity",
+    "read_quantity",
+    "seconds",
+]
+
+WHAT = "the value"
+
+
+def count(unit: Unit | None, least: int = 1, per: tuple[Unit, ...] = ()) -> Value:
+    """A whole number of one unit, which may say what it is for: `8 samples per device`."""
+    return Value(lambda data: parse_count(data, unit=unit, per=per, what=WHAT, least=least), least=least)
+
+
+def quantity(*units: Unit) -> Value:
+    """A number above zero that keeps its spelling and its play."""
+    return Value(lambda data: read_quantity(data, *units), least=0)
+
+
+def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quantity:
+    """Read a number above zero in one of `units`, for one of `per`; a bare number is left without a unit.
+
+    Raises:
+        ValueError: If it counts something else.
+    """
+    number = data if isinstance(data, Quantity) else parse(data, per=per, what=WHAT)
+    if number.unit is not None and number.unit not in units:
+        wanted = " or ".join(f"{unit}s" for unit in units) or "nothing"
+        raise ValueError(f"{number.text!r} counts {number.unit}s; it must count {wanted}")
+    if number.value <= 0:
+        raise ValueError(f"it must be above zero, not {number.text}")
+    return number
+
+
+def _text(data: Any) -> str:
+    if not isinstance(data, str):
+        raise ValueError(f"it must be text, not {data!r}; put it in quotes")
+    return data
+
+
+def _flag(data: Any) -> bool:
+    if not isinstance(data, bool):
+        raise ValueError(f"it must be true or false, not {data!r}")
+    return data
+
+
+def _share(data: Any) -> Fraction:
+    share = _plain(data)
+    if not 0 < share < 1:
+        percent = f"; for {data} percent write {data}%" if 1 < share < 100 and "%" not in str(data) else ""
+        raise ValueError(f"it must lie between 0 and 1, not {data}{percent}")
+    return share
+
+
+def _plain(data: Any) -> Fraction:
+    number = parse(data, what=WHAT)
+    if number.unit is not None:
+        raise ValueError(f"{data!r} counts {number.unit}s; it must be a plain number")
+    return number.value
+
+
+def _positive(data: Any) -> Fraction:
+    number = _plain(data)
+    if number <= 0:
+        raise ValueError(f"it must be above zero, not {data}")
+    return number
+
+
+def _batch(data: Any) -> Quantity:
+    number = read_quantity(data, Unit.SAMPLE, Unit.TOKEN, Unit.POSITION, per=(Unit.STEP,))
+    if number.is_product:
+        raise ValueError(f"{number.text!r} is a product; give the samples, the length is the phase's")
+    return number
+
+
+_HOURS = re.compile(r"\s*(?P<number>.*?)\s*(?P<unit>h|hours?|min|minutes?|d|days?|weeks?)?\s*")
+_HOURS_IN: Mapping[str, Fraction | int] = {
+    "h": 1,
+    "hour": 1,
+    "min": Fraction(1, 60),
+    "minute": Fraction(1, 60),
+    "d": 24,
+    "day": 24,
+    "week": 168,
+}
+
+
+def _hours(data: Any) -> Fraction:
+    match = _HOURS.fullmatch(str(data))
+    assert match is not None  # everything in it is optional
+    unit = (match["unit"] or "h").removesuffix("s")
+    try:
+        return _positive(match["number"]) * _HOURS_IN[unit]
+    except ValueError:
+        raise ValueError(
+            f"{data!r} is no time: write hours as 36, '36 hours', '30 minutes', '3 days' or '2 weeks'"
+        ) from None
+
+
+_DURATION = re.compile(r"\s*(?P<number>\S.*?)\s*(?P<unit>s|seconds?|min|minutes?|h|hours?)\s*")
+_SECONDS_IN: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """A time with its unit, in seconds.
+
+    Raises:
+        ValueError: If it is none.
+
+    Examples:
+        >>> seconds("30 minutes")
+        1800.0
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no time with a unit: write '90 seconds', '30 minutes' or '2 hours'")
+    return float(_positive(match["number"]) * _SECONDS_IN[match["unit"][0]])
+
+
+def _duration(data: Any) -> str:
+    seconds(str(data))
+    return str(data)
+
+
+def _flops(data: Any) -> Fraction:
+    return _positive(re.sub(r"\s*flops?\s*$", "", str(data), flags=re.IGNORECASE))
+
+
+def _money(data: Any) -> Fraction:
+    return _positive(str(data).strip().lstrip("$€£¥ "))
+
+
+TEXT = Value(_text, ("string",))
+FLAG = Value(_flag, ("boolean",))
+STEPS = count(Unit.STEP)
+SAMPLES = count(Unit.SAMPLE)
+PER_DEVICE = count(Unit.SAMPLE, per=(Unit.DEVICE,))
+DEVICES = count(Unit.DEVICE)
+COUNT = count(None)
+LENGTH = Value(lambda data: parse_length(data, what=WHAT), least=2)
+SHARE = Value(_share, least=0)
+RATIO = quantity()
+NUMBER = Value(lambda data: float(_plain(data)), least=0)
+POSITIVE = Value(_positive, least=0)
+BATCH = Value(_batch, least=1)
+HOURS = Value(_hours, least=0)
+DURATION = Value(_duration, ("string",))
+FLOPS = Value(_flops, least=0)
+MONEY = Value(_money, least=0)

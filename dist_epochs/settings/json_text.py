@@ -1,0 +1,140 @@
+"""JSON whose values know their line. The standard library's parser tells neither lines nor duplicate keys."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from bisect import bisect_right
+from typing import NoReturn
+
+from dist_epochs.errors import InputError
+from dist_epochs.settings.value import Located, Value, exact_number, key_name
+
+__all__ = ["parse_json"]
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_DECODER = json.JSONDecoder()
+_WORD = re.compile(r"-?[A-Za-z]+")
+_WORDS: dict[str, Value] = {
+    "true": True, "false": False, "null": None, "NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf,
+}  # fmt: skip
+
+
+def parse_json(text: str, name: str) -> Located:
+    r"""Parse JSON.
+
+    Args:
+        text: The text.
+        name: The file, for messages.
+
+    Raises:
+        InputError: If it is not JSON, or a key stands twice in one object, with `name:line:column`.
+        RecursionError: If it is nested too deeply.
+
+    Examples:
+        >>> parse_json('{"a":\n [1, true]}', "x.json").value["a"].value[1].line
+        'x.json:2'
+    """
+    return _Parser(text, name).document()
+
+
+class _Parser:
+    """A cursor over the text."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text = text
+        self.name = name
+        self.at = 0
+        self.starts = [0, *(found.end() for found in re.finditer("\n", text))]
+
+    def document(self) -> Located:
+        self._skip()
+        result = Located(self._value(), f"{self.name}:1")
+        self._skip()
+        if self.at < len(self.text):
+            self._fail("something stands after the end")
+        return result
+
+    def _value(self) -> Value:
+        match self.text[self.at : self.at + 1]:
+            case "{":
+                return self._object()
+            case "[":
+                return self._array()
+            case '"':
+                return self._string()
+        if word := _WORD.match(self.text, self.at):
+            if word.group() not in _WORDS:
+                self._fail("a word without quotes")
+            self.at = word.end()
+            return _WORDS[word.group()]
+        number = _NUMBER.match(self.text, self.at)
+        if number is None:
+            self._fail("a value is missing")
+        self.at = number.end()
+        return exact_number(number.group())
+
+    def _object(self) -> Value:
+        result: dict[str, Located] = {}
+        self._expect("{")
+        while not self._closes("}", first=not result):
+            line = self._line()
+            if self.text[self.at : self.at + 1] != '"':
+                self._fail("a key in double quotes is missing")
+            key = self._string()
+            if key in result:
+                raise InputError(f"{line}: {key_name(key)} stands twice, first at {result[key].line}; keep one")
+            self._skip()
+            self._expect(":")
+            result[key] = Located(self._value(), line)
+        return result
+
+    def _array(self) -> Value:
+        result: list[Located] = []
+        self._expect("[")
+        while not self._closes("]", first=not result):
+            line = self._line()
+            result.append(Located(self._value(), line))
+        return tuple(result)
+
+    def _closes(self, end: str, *, first: bool) -> bool:
+        """Whether the list ends here; if not, step over the comma before the next item."""
+        self._skip()
+        if self.text.startswith(end, self.at):
+            self.at += 1
+            return True
+        if not first:
+            self._expect(",")
+            if self.text.startswith(end, self.at):
+                self._fail("a comma after the last item")
+        return False
+
+    def _string(self) -> str:
+        try:
+            result, self.at = _DECODER.raw_decode(self.text, self.at)
+        except json.JSONDecodeError as error:
+            self.at = error.pos
+            self._fail("a string with a line break, a control character, a wrong escape, or no end")
+        assert isinstance(result, str)
+        return result
+
+    def _expect(self, mark: str) -> None:
+        if not self.text.startswith(mark, self.at):
+            self._fail(f"{mark!r} is missing")
+        self.at += 1
+        self._skip()
+
+    def _skip(self) -> None:
+        blank = _BLANK.match(self.text, self.at)
+        assert blank is not None
+        self.at = blank.end()
+
+    def _line(self) -> str:
+        return f"{self.name}:{bisect_right(self.starts, self.at)}"
+
+    def _fail(self, problem: str) -> NoReturn:
+        hint = " JSON has no comments." if self.text[self.at : self.at + 1] in ("/", "#") else ""
+        column = self.at - self.starts[bisect_right(self.starts, self.at) - 1] + 1
+        raise InputError(f"{self._line()}:{column}: not JSON: {problem}.{hint}")

@@ -1,0 +1,229 @@
+"""Keys and values of a settings file, read as what they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import NoReturn
+
+from dist_epochs.errors import InputError
+from dist_epochs.settings.located import read_located
+from dist_epochs.settings.value import Located, PlainText, Stated, Value, key_name, printable
+
+__all__ = ["Remarks", "Section", "read_section"]
+
+YAML_1_1_FLAGS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+LARGEST = 10**15
+LONGEST_ECHO = 60
+LONGEST_PATH = 400
+
+
+@dataclass(slots=True)
+class Remarks:
+    """What is found on the way, in order."""
+
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """A mapping of a settings file. An absent key and `null` are the same: nothing is stated.
+
+    Attributes:
+        file: The file; files that it names may lie beside it.
+        place: `path:line` of the mapping.
+        values: Its values.
+        prefix: Dotted keys that lead to it, with a dot at the end.
+        open_word: Text that leaves a value open, such as DeepSpeed's "auto"; such keys are remarked as ignored.
+        remarks: Where remarks go.
+    """
+
+    file: Path
+    place: str
+    values: Mapping[str, Located]
+    prefix: str = ""
+    open_word: str | None = None
+    remarks: Remarks = field(default_factory=Remarks)
+
+    def where(self, key: str) -> str:
+        """`path:line key` of a key; for an absent one, of the section."""
+        name = key_name(self.prefix + key)
+        return f"{self.values[key].line if key in self.values else self.place} {name}"
+
+    def states(self, key: str) -> bool:
+        """Whether a key has a value, open ones included."""
+        return key in self.values and self.values[key].value is not None
+
+    def note(self, key: str, remark: str) -> None:
+        """Say something about a key."""
+        self.remarks.notes.append(f"{self.where(key)}: {remark}")
+
+    def ignore(self, key: str) -> None:
+        """Remark that a key bears on the count and is not used, if it is there."""
+        if self.states(key):
+            self.remarks.ignored.append(self.where(key))
+
+    def count(self, key: str, *, least: int = 1) -> Stated[int] | None:
+        """A whole number.
+
+        Raises:
+            InputError: If it is something else, or below `least`.
+        """
+        number = self.number(key, f"a whole number of at least {least}", least=least)
+        if number is None:
+            return None
+        if number.value.denominator != 1:
+            self.refuse(key, f"a whole number of at least {least}")
+        return Stated(int(number.value), number.where)
+
+    def number(self, key: str, wanted: str, *, least: int = 0) -> Stated[Fraction] | None:
+        """An exact number.
+
+        Raises:
+            InputError: If it is something else, below `least`, or beyond any run.
+        """
+        value = self._value(key)
+        if value is None:
+            return None
+        if isinstance(value, int | Fraction) and value > LARGEST:
+            self.refuse(key, f"at most {LARGEST:,}")
+        if isinstance(value, str) and not isinstance(value, PlainText) and value.isascii() and value.isdigit():
+            value = int(value) if len(value) < 20 and (value == "0" or value[0] != "0") else value  # "8", not "012"
+        if isinstance(value, bool) or not isinstance(value, int | Fraction) or value < least:
+            self.refuse(key, wanted)
+        return Stated(Fraction(value), self.where(key))
+
+    def flag(self, key: str) -> Stated[bool] | None:
+        """True or false; unquoted in YAML also `yes`, `no`, `on`, `off`, which these tools read by YAML 1.1.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        value = self._value(key)
+        if isinstance(value, PlainText):
+            value = YAML_1_1_FLAGS.get(value.lower(), value)
+        if value is None:
+            return None
+        if not isinstance(value, bool):
+            self.refuse(key, "true or false")
+        return Stated(value, self.where(key))
+
+    def is_on(self, key: str) -> bool:
+        """Whether a flag is stated and true."""
+        stated = self.flag(key)
+        return stated is not None and stated.value
+
+    def text(self, key: str) -> Stated[str] | None:
+        """Text; a flag or a number as it is written.
+
+        Raises:
+            InputError: If it is a list or a mapping.
+        """
+        value = self._value(key)
+        if value is None:
+            return None
+        if isinstance(value, tuple | Mapping):
+            self.refuse(key, "a word")
+        return Stated(str(value).lower() if isinstance(value, bool) else str(value), self.where(key))
+
+    def words(self, key: str) -> tuple[Stated[str], ...]:
+        """The words of a text or a list; a flag is `true` or `false`.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        value = self._value(key)
+        if not isinstance(value, tuple):
+            text = self.text(key)
+            return tuple(Stated(word, text.where) for word in text.value.split()) if text else ()
+        if not all(isinstance(item.value, str) for item in value):
+            self.refuse(key, "words")
+        return tuple(Stated(str(item.value), self.where(key)) for item in value)
+
+    def section(self, key: str) -> Section:
+        """The mapping under a key; an empty one if it is absent.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        value = self._value(key)
+        if value not in (None, "") and not isinstance(value, Mapping):
+            self.refuse(key, "keys and values")
+        inner = value if isinstance(value, Mapping) else {}
+        place = self.values[key].line if key in self.values else self.place
+        return replace(self, place=place, values=inner, prefix=f"{self.prefix}{key}.")
+
+    def section_or_file(self, key: str) -> Section:
+        """The mapping under a key, or in the file that it names.
+
+        As the tools do, a relative name is looked up in the current folder; if it is not there, beside this file.
+
+        Raises:
+            InputError: If it is neither, or there is no such file.
+        """
+        value = self._value(key)
+        if value is None or value == "" or isinstance(value, Mapping):
+            return self.section(key)
+        if not isinstance(value, str) or value.startswith("{"):
+            self.refuse(key, "keys and values, or the name of a file with them")
+        return read_section(self._beside(key, value), open_word=self.open_word, remarks=self.remarks)
+
+    def opened(self, key: str, word: str) -> Section:
+        """The mapping under a key or in its file, where `word` leaves a value open."""
+        return replace(self, open_word=word).section_or_file(key)
+
+    def refuse(self, key: str, wanted: str) -> NoReturn:
+        """Stop: the value of this key is not what it must be.
+
+        Raises:
+            InputError: Always.
+        """
+        value = self.values[key].value
+        raise InputError(f"{self.where(key)} must be {wanted}, not {_shown(value)}. Nothing was read from the file.")
+
+    def _value(self, key: str) -> Value:
+        value = self.values[key].value if key in self.values else None
+        if self.open_word is not None and value == self.open_word:
+            self.ignore(key)
+            return None
+        return value
+
+    def _beside(self, key: str, name: str) -> Path:
+        candidates = (Path(name), self.file.parent / name)
+        for candidate in candidates:
+            try:
+                if candidate.is_file():
+                    return candidate
+            except (OSError, ValueError):  # a name that no file can have
+                break
+        shown = printable(name) if len(name) <= LONGEST_PATH else "something too long for a name"
+        raise InputError(
+            f"{self.where(key)}: there is no file {shown}, neither in the current folder nor in "
+            f"{printable(str(self.file.parent))}. What it says about the batch is missing: correct the name."
+        )
+
+
+def _shown(value: Value) -> str:
+    """A value of a known key, for a message."""
+    if isinstance(value, tuple | Mapping):
+        return "a list" if isinstance(value, tuple) else "keys and values"
+    text = str(float(value)) if isinstance(value, Fraction) else str(value)
+    text = text.lower() if isinstance(value, bool) else printable(text)
+    return text if len(text) <= LONGEST_ECHO else "something longer"
+
+
+def read_section(path: Path, *, open_word: str | None = None, remarks: Remarks | None = None) -> Section:
+    """Read a file that holds keys and values.
+
+    Raises:
+        InputError: If it cannot be read, or holds something else.
+    """
+    top = read_located(path)
+    if not isinstance(top.value, Mapping):
+        raise InputError(
+            f"{top.line}: holds {'a list' if isinstance(top.value, tuple) else 'one word'}, not keys and values"
+        )
+    return Section(file=path, place=top.line, values=top.value, open_word=open_word, remarks=remarks or Remarks())

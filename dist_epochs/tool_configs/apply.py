@@ -1,0 +1,150 @@
+"""Other tools' files into a recipe: what they state together with the recipe's and the flags' own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.arithmetic.quantity import Unit, parse, parse_count, parse_length
+from dist_epochs.errors import InputError
+from dist_epochs.recipe.flags import BUDGET_FLAGS
+from dist_epochs.settings.document import Document
+from dist_epochs.settings.fields import Place
+from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.complete import complete
+from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.stated import LaunchSettings, merge
+
+__all__ = ["apply_files"]
+
+BATCH = (
+    "devices",
+    "per_device",
+    "gradient_accumulation",
+    "global_batch",
+    "tensor_parallel",
+    "pipeline_parallel",
+    "context_parallel",
+    "expert_parallel",
+)
+"""Factors of the batch."""
+
+TRAINER = "TrainingArguments"
+
+PLACES: Mapping[str, Place] = {
+    **{name: ("batch", name) for name in BATCH},
+    "precision": ("precision",),
+    "zero_stage": ("hardware", "zero_stage"),
+    "seed": ("seed",),
+    "uneven": ("batch", "uneven"),
+    "warmup_steps": ("optimizer", "warmup_steps"),
+}
+"""Where a recipe holds what files state; the length of the run is a flag."""
+
+
+def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
+    """Write what files state into a document that flags were applied to.
+
+    The document's own numbers take part in the same sums, so that a missing factor of the batch follows from
+    all of them, and a contradiction names both places.
+
+    Args:
+        document: The recipe, flags included.
+        files: DeepSpeed JSON, Accelerate YAML, TrainingArguments.
+
+    Returns:
+        What was read, with its notes.
+
+    Raises:
+        InputError: If files and document contradict each other.
+    """
+    read = [_without_its_length(settings, document) for settings in map(read_settings, files)]
+    settings = complete(merge([*read, _own(document)]))
+    settings = _without_what_does_not_apply(settings, document)
+    for name, stated in settings.stated().items():
+        if name in PLACES and document.get(PLACES[name]) is None:
+            document.put(PLACES[name], stated.value, stated.where)
+    if TRAINER in settings.tools:
+        settings = _with_the_trainer_s_loop(document, settings)
+    length = settings.steps or settings.epochs
+    if length is not None and not _has_length(document):
+        name = "steps" if settings.steps else "epochs"
+        document.put(("budget",), {name: str(length.value)}, length.where)
+    return settings
+
+
+def _without_its_length(settings: LaunchSettings, document: Document) -> LaunchSettings:
+    """A file's steps or epochs are left out where the document says how long the run is."""
+    if not _has_length(document):
+        return settings
+    left = [found.where for found in (settings.steps, settings.epochs) if found is not None]
+    notes = tuple(f"{where}: not used, since the length of the run is stated beside the file" for where in left)
+    return replace(settings, steps=None, epochs=None, notes=(*settings.notes, *notes))
+
+
+def _with_the_trainer_s_loop(document: Document, settings: LaunchSettings) -> LaunchSettings:
+    """TrainingArguments run in the Trainer, which pads the last round of a pass and steps its last window."""
+    if document.get(("corpus", "samples")) is None or any(
+        document.get(("batch", name)) for name in ("replacement", "ramp")
+    ):
+        told = "the Trainer's loop ends its passes; that is planned for samples, and this one runs on across them"
+        return replace(settings, notes=(*settings.notes, told))
+    for name, policy in {"uneven": "pad", "last_window": "flush"}.items():
+        if document.get(("batch", name)) is None:
+            document.put(("batch", name), policy, f"{TRAINER}, by default")
+    uneven, window = document.get(("batch", "uneven")), document.get(("batch", "last_window"))
+    told = f"passes end as in the Trainer (5.x, map-style data): uneven {uneven}, last window {window}"
+    return replace(settings, notes=(*settings.notes, told))
+
+
+def _own(document: Document) -> LaunchSettings:
+    """What the document states of its batch, as whole numbers."""
+    found: dict[str, Any] = {}
+    for name in BATCH:
+        value = document.get(("batch", name))
+        if value is not None:
+            count = parse_count(_samples(document, value), what=f"{document.where(('batch', name))}: {name}")
+            found[name] = Stated(count, document.where(("batch", name)))
+    return LaunchSettings(**found)
+
+
+def _samples(document: Document, value: Any) -> Any:
+    """A batch in tokens as samples, if the document has one length that divides it."""
+    number = parse(value)
+    if number.unit not in (Unit.TOKEN, Unit.POSITION):
+        return value
+    lengths = {parse_length(phase["sequence_length"]) for phase in _phases(document) if phase.get("sequence_length")}
+    samples = number.value / lengths.pop() if len(lengths) == 1 else None
+    if samples is None or samples.denominator != 1:
+        raise InputError(
+            f"{document.where(('batch', 'global_batch'))}: a batch of {number.text!r} beside other tools' files, "
+            "which count samples, needs one sequence length that divides it. State the batch in samples."
+        )
+    return int(samples)
+
+
+def _phases(document: Document) -> list[dict[str, Any]]:
+    phases = document.get(("phases",))
+    return [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
+
+
+def _has_length(document: Document) -> bool:
+    """Whether the document says how long the run is."""
+    amounts = {*BUDGET_FLAGS, "share"}
+    return document.get(("budget",)) is not None or any(amounts & set(phase) for phase in _phases(document))
+
+
+def _without_what_does_not_apply(settings: LaunchSettings, document: Document) -> LaunchSettings:
+    """What this plan cannot use is left out, and told."""
+    notes = list(settings.notes)
+    left_out: dict[str, Any] = {}
+    if settings.uneven is not None and document.get(("corpus", "samples")) is None:
+        told = f"{settings.uneven.value} at the ends of passes is planned for a corpus in samples"
+        notes.append(f"{settings.uneven.where}: {told}")
+        left_out["uneven"] = None
+    if settings.warmup_steps is not None and document.get(("optimizer",)) is None:
+        notes.append(f"{settings.warmup_steps.where}: a warm-up is planned with an optimizer, and the recipe has none")
+        left_out["warmup_steps"] = None
+    return replace(settings, notes=tuple(notes), **left_out)

@@ -1,0 +1,65 @@
+"""DeepSpeed's numbers against the recipe's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dist_epochs.tool_configs.launch.finding import Finding
+from dist_epochs.tool_configs.launch.launch import Launch
+
+__all__ = ["accumulation_from_the_launch", "deepspeed_auto", "deepspeed_batch"]
+
+ACCUMULATION = "gradient_accumulation_steps"
+
+
+def accumulation_from_the_launch(launch: Launch) -> Iterator[Finding]:
+    """The launch sets the accumulation, which overrides what the program says.
+
+    `gradient_accumulation_steps` in `deepspeed_config`, "auto" included, becomes
+    ACCELERATE_GRADIENT_ACCUMULATION_STEPS in the environment, and Accelerate prefers that to the program's argument.
+    This package takes the micro-steps from the recipe's global batch, and its trainer stops.
+
+    What to do: remove the line.
+    """
+    file = launch.file
+    if file.kind != "DEEPSPEED" or not file.top.section("deepspeed_config").states(ACCUMULATION):
+        return
+    planned = launch.plan.batches[0].gradient_accumulation
+    said = (
+        f"{ACCUMULATION} is exported as ACCELERATE_GRADIENT_ACCUMULATION_STEPS: dist_epochs.train stops (planned: "
+        f"{planned})"
+    )
+    yield Finding(file.line("deepspeed_config", ACCUMULATION), said, f"remove {ACCUMULATION}", is_of_trainer=True)
+
+
+def deepspeed_batch(launch: Launch) -> Iterator[Finding]:
+    """DeepSpeed's batch is not the plan's.
+
+    Its `train_batch_size` is `train_micro_batch_size_per_gpu` × `gradient_accumulation_steps` × the processes that see
+    different data. A loop that is planned with other numbers trains with these.
+
+    What to do: the same numbers in both, or "auto" in DeepSpeed's file.
+    """
+    stated, batch = launch.file.deepspeed, launch.plan.batches[0]
+    for found, planned, what in (
+        (stated.global_batch, batch.samples, "samples a step"),
+        (stated.per_device, batch.per_device, "samples on each device"),
+        (stated.gradient_accumulation, batch.gradient_accumulation, "micro-steps a step"),
+    ):
+        if found is not None and found.value != planned:
+            where, _, name = found.where.partition(" ")
+            said = f"{name} is {found.value}, and the plan has {planned} {what}"
+            yield Finding(where, said, f"{name.rpartition('.')[2]}: {planned}")
+
+
+def deepspeed_auto(launch: Launch) -> Iterator[Finding]:
+    """DeepSpeed's values that are "auto" are filled in when the program starts.
+
+    Accelerate takes the batch sizes from the loader that is given to `prepare`, and the accumulation from the
+    program; without a loader that has a batch size it raises.
+
+    What to do: nothing, if the program prepares its loader; the plan's numbers otherwise.
+    """
+    for place in launch.file.deepspeed.ignored:
+        where, _, name = place.partition(" ")
+        yield Finding(where, f'{name} is "auto": filled in by the program', "state the number, to have it checked")

@@ -1,0 +1,121 @@
+"""Several machines: how processes are shared over them, and how they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dist_epochs.arithmetic.batch import nearest_batches
+from dist_epochs.tool_configs.launch.finding import Finding
+from dist_epochs.tool_configs.launch.launch import Launch
+
+__all__ = [
+    "machine_rank_outside",
+    "main_process_not_reachable",
+    "main_process_port",
+    "processes_not_divisible",
+    "total_processes",
+]
+
+LOOPBACK = ("localhost", "::1", "0.0.0.0")
+
+
+def processes_not_divisible(launch: Launch) -> Iterator[Finding]:
+    """The processes do not divide by the machines, and the launcher rounds down without a word.
+
+    Each machine starts `num_processes // num_machines` of them: 7 on 2 machines are 3 each, a world of 6; fewer
+    processes than machines are none, and torchrun fails.
+
+    What to do: a multiple of the machines.
+    """
+    file = launch.file
+    if file.processes is None or file.processes % file.machines == 0:
+        return
+    each = file.processes // file.machines
+    said = f"{file.processes} processes on {file.machines} machines: the launcher starts {each} on each, "
+    said += f"{each * file.machines} in all" if each else "which fails"
+    fits = " or ".join(str(fit) for fit in nearest_batches(file.processes, file.machines))
+    yield Finding(file.line("num_processes"), said, f"num_processes: {fits}")
+
+
+def total_processes(launch: Launch) -> Iterator[Finding]:
+    """`num_processes` is the total over all machines; the launcher divides it by `num_machines`.
+
+    torchrun's `--nproc_per_node` counts one machine, and many files are written as if this did too: 8 on 2 machines
+    uses 4 of the 8 GPUs of each.
+
+    What to do: nothing, if the total is meant.
+    """
+    file = launch.file
+    if file.processes is None or file.machines == 1 or file.processes % file.machines:
+        return
+    each = file.processes // file.machines
+    said = f"{file.processes} processes are the total: {each} on each of {file.machines} machines"
+    yield Finding(
+        file.line("num_processes"),
+        said,
+        f"num_processes: {file.processes * file.machines}, if {file.processes} on each machine are meant",
+    )
+
+
+def machine_rank_outside(launch: Launch) -> Iterator[Finding]:
+    """The machine's rank is not below the number of machines.
+
+    Ranks count from 0. The machine waits for a first one that does not count on it, and the others for the one that is
+    missing, until the rendezvous times out.
+
+    What to do: 0 on the first machine, 1 on the next; `--machine_rank` says it for one file on all of them.
+    """
+    file = launch.file
+    if file.machine_rank < file.machines:
+        return
+    ranks = "0" if file.machines == 1 else f"0 to {file.machines - 1}"
+    said = f"machine_rank {file.machine_rank} of {file.machines} machine{'s' * (file.machines > 1)}: ranks are {ranks}"
+    if file.machines == 1:
+        said += "; with one machine the launcher does not look at it"
+    yield Finding(file.line("machine_rank"), said, f"machine_rank: {file.machines - 1}, or --machine_rank {ranks}")
+
+
+def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
+    """Several machines, and the address of the first is missing or names each machine itself.
+
+    Without `main_process_ip` the others look for a host called "None"; with `localhost` or 127.0.0.1 each machine
+    waits for itself. Both end in a timeout. `main_process_port` may be left out: it is 29500, and must be open.
+
+    What to do: the first machine's address, as the others reach it: in the file, or where it is known at the launch
+    only (SLURM) with `--main_process_ip` on the command line, which goes before the file.
+    """
+    file = launch.file
+    if file.machines == 1:
+        return
+    stated = file.top.text("main_process_ip")
+    if stated is not None and stated.value not in LOOPBACK and not stated.value.startswith("127."):
+        return
+    said = f"{file.machines} machines and no main_process_ip: they cannot meet"
+    if stated is not None:
+        said = f"main_process_ip {stated.value} is every machine's own: {file.machines} machines each wait for itself"
+    fix = (
+        "main_process_ip: ADDRESS, of the machine with rank 0, or --main_process_ip ADDRESS on the command line (SLURM)"
+    )
+    yield Finding(file.line("main_process_ip"), said, fix)
+
+
+def main_process_port(launch: Launch) -> Iterator[Finding]:
+    """Several machines that do not agree on a port.
+
+    With `main_process_port: 0` each machine picks a free port of its own, and they do not meet; 0 is right on one
+    machine, where several launches may run side by side. Where none is stated torchrun takes 29500, and a launch by
+    mpirun stops.
+
+    What to do: one port for all, open between the machines.
+    """
+    file = launch.file
+    stated = file.top.text("main_process_port")
+    if file.machines == 1:
+        return
+    said = None
+    if stated is None and not file.is_by_torchrun:
+        said = f"{file.machines} machines and no main_process_port: the launcher stops"
+    elif stated is not None and stated.value == "0":
+        said = f"main_process_port 0 lets each of {file.machines} machines pick a port of its own: they do not meet"
+    if said is not None:
+        yield Finding(file.line("main_process_port"), said, "main_process_port: 29500")

@@ -1,0 +1,99 @@
+"""How processes share the model: `parallelism_config`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from dist_epochs.tool_configs.launch.finding import Finding
+from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch_file import LaunchFile
+
+__all__ = ["nothing_to_shard", "only_data_parallel", "parallel_sizes"]
+
+SHARED = {"tp_size": "tensor_parallel", "cp_size": "context_parallel", "sp_size": "context_parallel"}
+
+
+def _is_read(file: LaunchFile) -> bool:
+    return file.is_by_torchrun and any(item.startswith("parallelism_") for item in _keys(file))
+
+
+def _keys(file: LaunchFile) -> tuple[str, ...]:
+    return tuple(file.top.section("parallelism_config").values)
+
+
+def only_data_parallel(launch: Launch) -> Iterator[Finding]:
+    """Tensor, pipeline, context or sequence parallelism is asked for, and this package's trainer has none.
+
+    It trains with DDP or FSDP2, where every device sees its own samples, and stops at the start. Such a run can be
+    planned: data-parallel size = devices ÷ (tensor × pipeline × context parallel). Recipe and file must then agree.
+
+    What to do: remove the sizes, or launch a program that shares the model.
+    """
+    file, batch = launch.file, launch.plan.recipe.batch
+    for name, setting in SHARED.items():
+        size, planned = file.sizes[name], getattr(batch, setting)
+        if size > 1:
+            said = f"parallelism_config_{name} is {size}: they see the same samples, and dist_epochs.train stops"
+            if planned != size:
+                said += f" (the recipe plans {setting}: {planned})"
+            key = f"parallelism_config_{name}"
+            yield Finding(file.line("parallelism_config", key), said, f"{key}: 1", is_of_trainer=planned == size)
+    for setting in ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel"):
+        size = getattr(batch, setting)
+        if size > 1 and not any(file.sizes[name] > 1 for name, known in SHARED.items() if known == setting):
+            said = f"the recipe plans {setting}: {size}, which neither the file nor dist_epochs.train has"
+            yield Finding(file.line("parallelism_config"), said, f"--set batch.{setting}=1", is_of_trainer=True)
+
+
+def parallel_sizes(launch: Launch) -> Iterator[Finding]:
+    """The sizes of `parallelism_config` do not multiply to the number of processes, or do not go with the launch.
+
+    Accelerate compares their product (replicate × shard × tensor × context × sequence) with the processes when the
+    program makes its `Accelerator`, and raises. Sizes beyond 1 need GPUs and FSDP version 2: with version 1, or on the
+    CPU, it raises too, and with MULTI_GPU `dp_shard_size` shards nothing. Sequence parallelism is left to DeepSpeed.
+
+    What to do: `parallelism_config_dp_shard_size` = processes ÷ all other sizes, or no `parallelism_config`.
+    """
+    file, sizes = launch.file, launch.file.sizes
+    product = prod(sizes.values())
+    if not _is_read(file) or product == 1:
+        return
+    where = file.line("parallelism_config")
+    if file.kind == "FSDP" and file.fsdp_version == 1:
+        said = "parallelism_config with FSDP version 1: Accelerate raises when the program starts"
+        yield Finding(where, said, "fsdp_version: 2 in fsdp_config")
+    if file.use_cpu:
+        yield Finding(where, "parallelism_config on the CPU: Accelerate raises when the program starts", "remove it")
+    if file.is_ddp and sizes["dp_shard_size"] > 1:
+        said = f"dp_shard_size {sizes['dp_shard_size']} with {file.kind} shards nothing: the run is plain DDP"
+        yield Finding(where, said, "distributed_type: FSDP with fsdp_version: 2, or remove parallelism_config")
+    if file.processes in (None, product) or sizes["sp_size"] > 1:
+        return
+    assert file.processes is not None
+    named = " × ".join(str(size) for size in sizes.values())
+    rest = product // sizes["dp_shard_size"]
+    fix = f"num_processes: {product}"
+    if file.processes % rest == 0:
+        fix += f", or parallelism_config_dp_shard_size: {file.processes // rest}"
+    yield Finding(where, f"the sizes make {named} = {product}, and {file.processes} processes start: it raises", fix)
+
+
+def nothing_to_shard(launch: Launch) -> Iterator[Finding]:
+    """FSDP version 2 with a `parallelism_config` that leaves it nothing to shard over.
+
+    Where `dp_shard_size` and `cp_size` are both 1 and another size is not, Accelerate raises. Without a
+    `parallelism_config`, or with every size 1, it shards over all processes.
+
+    What to do: remove the section, or `parallelism_config_dp_shard_size` = processes.
+    """
+    file = launch.file
+    if file.kind != "FSDP" or file.fsdp_version != 2 or not _is_read(file) or file.use_cpu:
+        return
+    if file.sizes["dp_shard_size"] > 1 or file.sizes["cp_size"] > 1 or prod(file.sizes.values()) == 1:
+        return
+    said = "parallelism_config has dp_shard_size 1 and cp_size 1, which leaves FSDP nothing to shard over: it raises"
+    fix = "remove parallelism_config"
+    if file.processes is not None:
+        fix += f", or parallelism_config_dp_shard_size: {file.processes}"
+    yield Finding(file.line("parallelism_config"), said, fix)

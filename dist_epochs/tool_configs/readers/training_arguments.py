@@ -1,0 +1,155 @@
+"""Hugging Face's `TrainingArguments`, as a JSON or YAML file.
+
+Read as Transformers 5.23 does (`training_args.py`, `trainer.py`); names of version 4 are understood. The number of
+devices is not among them. Keys of scripts that stand in the same file (models, data) are left alone.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from dist_epochs.errors import InputError
+from dist_epochs.settings.section import Section
+from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
+from dist_epochs.tool_configs.sharding import fsdp_stage, fsdp_stage_of, parallel_settings
+from dist_epochs.tool_configs.stated import LaunchSettings, Precision, Uneven, agree, merge
+
+__all__ = ["training_arguments_settings"]
+
+NOTES = {
+    "auto_find_batch_size": "per_device_train_batch_size is halved until it fits: the batch may change at the start",
+    "packing": "several documents make one sample: N is the number of packed samples, not of rows",
+}
+"""What switches say about the count, where they are on."""
+
+
+def training_arguments_settings(top: Section) -> LaunchSettings:
+    """What TrainingArguments state, and what their DeepSpeed configuration does.
+
+    Raises:
+        InputError: If a value cannot be used, or two keys contradict each other.
+    """
+    for key, remark in NOTES.items():
+        if key in top.values and top.values[key].value is True:
+            top.note(key, remark)
+    accelerator = top.section_or_file("accelerator_config")
+    accumulation = _accumulation(top, accelerator)
+    own = LaunchSettings(
+        gradient_accumulation=accumulation,
+        precision=_precision(top),
+        zero_stage=_fsdp(top),
+        steps=_steps(top),
+        epochs=_epochs(top),
+        warmup_steps=_warmup(top),
+        uneven=_uneven(top, accelerator),
+        seed=top.count("seed", least=0),
+    )
+    parts = [
+        own,
+        _batch(top, accelerator, accumulation),
+        parallel_settings(top.section("parallelism_config"), prefix=""),
+        _deepspeed(top, accumulation),
+    ]
+    return merge([*parts, LaunchSettings(ignored=tuple(top.remarks.ignored), notes=tuple(top.remarks.notes))])
+
+
+def _batch(top: Section, accelerator: Section, accumulation: Stated[int] | None) -> LaunchSettings:
+    """The micro-batch of a device; with `split_batches`, of all devices together."""
+    old, new = top.count("per_gpu_train_batch_size"), top.count("per_device_train_batch_size")
+    stated = agree("per_device", new, old) if new and old else new or old
+    if stated is None or not accelerator.is_on("split_batches"):
+        return LaunchSettings(per_device=stated)
+    where = accelerator.where("split_batches")
+    if accumulation is None:
+        raise InputError(
+            f"{where} is true, so the {stated.value} samples of {stated.where} are split over all devices, and the "
+            f"global batch is {stated.value} × gradient_accumulation_steps, which is not stated. State it (1 is the "
+            "default)."
+        )
+    accelerator.note(
+        "split_batches",
+        f"the {stated.value} samples of {stated.where} are those of all devices; the Trainer's own total multiplies "
+        "them by the devices",
+    )
+    total = Stated(stated.value * accumulation.value, f"{stated.where} × {accumulation.where}, with {where}")
+    return LaunchSettings(global_batch=total)
+
+
+def _accumulation(top: Section, accelerator: Section) -> Stated[int] | None:
+    """The Trainer takes Accelerate's `num_steps` where its own is 1, and refuses two."""
+    own = top.count("gradient_accumulation_steps")
+    inner = accelerator.section("gradient_accumulation_kwargs").count("num_steps")
+    if own is None or inner is None:
+        return own or inner
+    return inner if own.value == 1 else agree("gradient_accumulation", own, inner)
+
+
+def _steps(top: Section) -> Stated[int] | None:
+    stated = top.number("max_steps", "a number of steps above zero, or -1", least=-(10**9))
+    if stated is None or stated.value < 0:
+        return None
+    return top.count("max_steps")
+
+
+def _epochs(top: Section) -> Stated[Fraction] | None:
+    stated = top.number("num_train_epochs", "a number above zero")
+    if stated is not None and stated.value == 0:
+        top.refuse("num_train_epochs", "a number above zero")
+    return stated
+
+
+def _warmup(top: Section) -> Stated[int] | None:
+    """Warmup in steps. Below 1 it is a share of the steps (Transformers 5), as `warmup_ratio` was."""
+    ratio = top.number("warmup_ratio", "a share of the steps")
+    if ratio is not None and ratio.value:
+        top.note("warmup_ratio", f"the warmup is {float(ratio.value):g} of the steps, unless warmup_steps says more")
+    stated = top.number("warmup_steps", "a number of steps, or a share below 1")
+    if stated is not None and 0 < stated.value < 1:
+        top.note("warmup_steps", f"the warmup is {float(stated.value):g} of the steps, rounded up")
+        return None
+    steps = top.count("warmup_steps", least=0)
+    return None if steps is not None and steps.value == 0 and ratio is not None and ratio.value else steps
+
+
+def _precision(top: Section) -> Stated[Precision] | None:
+    half, brain = top.flag("fp16"), top.flag("bf16")
+    if half is not None and brain is not None and half.value and brain.value:
+        raise InputError(f"{half.where} and {brain.where} are both true. The Trainer refuses that. Set one to false.")
+    if half is not None and half.value:
+        return Stated("fp16", half.where)
+    if brain is not None and brain.value:
+        return Stated("bf16", brain.where)
+    off = half or brain
+    return Stated("fp32", off.where) if off else None
+
+
+def _uneven(top: Section, accelerator: Section) -> Stated[Uneven] | None:
+    """`dataloader_drop_last` decides; without it, `even_batches` pads with duplicates or keeps ranks uneven."""
+    drops, even = top.flag("dataloader_drop_last"), accelerator.flag("even_batches")
+    if drops is not None and drops.value:
+        return Stated("drop", drops.where)
+    return Stated("pad" if even.value else "keep", even.where) if even else None
+
+
+def _fsdp(top: Section) -> Stated[int] | None:
+    """`fsdp` is true, or words of which one may be a strategy; `fsdp_config` has the last word."""
+    words = top.words("fsdp")
+    if not words or words[0].value == "false":
+        return None
+    stated = fsdp_stage(top.section_or_file("fsdp_config"), prefix="fsdp_", version=2)
+    named = [Stated(stage, word.where) for word in words if (stage := fsdp_stage_of(word.value)) is not None]
+    return stated or (named[0] if named else Stated(3, words[0].where))
+
+
+def _deepspeed(top: Section, accumulation: Stated[int] | None) -> LaunchSettings:
+    inner = top.opened("deepspeed", OPEN)
+    if not inner.values:
+        return LaunchSettings()
+    if accumulation is not None and accumulation.value > 1 and not inner.states("gradient_accumulation_steps"):
+        top.note(
+            "deepspeed",
+            f"it has no gradient_accumulation_steps, which Accelerate then takes as 1, beside {accumulation.value} of "
+            f'{accumulation.where}. Write "{OPEN}" there',
+        )
+    return deepspeed_settings(inner)

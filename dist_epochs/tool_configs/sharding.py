@@ -1,0 +1,96 @@
+"""How devices share a model, in the words of Accelerate and the Trainer: FSDP and the parallelism configuration."""
+
+from __future__ import annotations
+
+from math import prod
+
+from dist_epochs.errors import InputError
+from dist_epochs.settings.section import Section
+from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.stated import LaunchSettings
+
+__all__ = ["fsdp_stage", "fsdp_stage_of", "parallel_settings"]
+
+FSDP_STRATEGIES = {"FULL_SHARD": 3, "SHARD_GRAD_OP": 2, "NO_SHARD": 0, "HYBRID_SHARD": 3, "HYBRID_SHARD_ZERO2": 2}
+SIZES = ("dp_replicate_size", "dp_shard_size", "tp_size", "cp_size", "sp_size")
+
+
+def fsdp_stage_of(strategy: str) -> int | None:
+    """The ZeRO stage that shards as much as an FSDP strategy, by its name or by torch's number; None if it is none.
+
+    Hybrid strategies share within a machine only.
+
+    Examples:
+        >>> fsdp_stage_of("full_shard"), fsdp_stage_of("2"), fsdp_stage_of("auto_wrap")
+        (3, 2, None)
+    """
+    numbered = dict(zip("12345", FSDP_STRATEGIES, strict=True))
+    return FSDP_STRATEGIES.get(numbered.get(strategy, strategy).upper())
+
+
+def fsdp_stage(config: Section, *, prefix: str, version: int) -> Stated[int] | None:
+    """The ZeRO stage of an FSDP configuration, where it states one.
+
+    Version 1 names a strategy; version 2 only says whether weights are dropped after the forward pass
+    (`reshard_after_forward`), which is stage 3, or kept, stage 2.
+
+    Args:
+        config: The configuration.
+        prefix: What its keys may begin with.
+        version: The version where it states none.
+
+    Raises:
+        InputError: If a value is no strategy.
+    """
+
+    def key(name: str) -> str:
+        return prefix + name if config.states(prefix + name) else name
+
+    stated = config.count(key("version"))
+    strategy, reshard = key("sharding_strategy"), key("reshard_after_forward")
+    if (stated.value if stated else version) == 2:
+        config.ignore(strategy)
+        kept = config.flag(reshard)
+        return kept and Stated(3 if kept.value else 2, kept.where)
+    name = strategy if config.states(strategy) else reshard
+    word = config.text(name)
+    if word is None:
+        return None
+    stage = fsdp_stage_of(word.value)
+    if stage is None:
+        config.refuse(name, f"one of {', '.join(FSDP_STRATEGIES)} with FSDP version 1")
+    return Stated(stage, word.where)
+
+
+def parallel_settings(config: Section, *, prefix: str) -> LaunchSettings:
+    """What a parallelism configuration states.
+
+    Accelerate's `ParallelismConfig` takes absent sizes as 1 and requires that the product of all sizes is the number of
+    processes, so it states the devices too, unless every size is 1. With sequence parallelism it leaves that to
+    DeepSpeed. Context and (Ulysses) sequence parallelism both split samples, and exclude each other.
+
+    Args:
+        config: The configuration.
+        prefix: What its keys begin with.
+
+    Raises:
+        InputError: If a size cannot be used, or both kinds split samples.
+    """
+    sizes = {name: config.count(prefix + name) for name in SIZES}
+    context, sequence = sizes["cp_size"], sizes["sp_size"]
+    values = [size.value if size else 1 for size in sizes.values()]
+    splits = [size for size in (context, sequence) if size is not None and size.value > 1]
+    if len(splits) == 2:
+        raise InputError(
+            f"{splits[0].where} is {splits[0].value} and {splits[1].where} is {splits[1].value}. Accelerate splits "
+            "samples in one of the two ways and stops at its start. Set one of them to 1."
+        )
+    devices = None
+    if prod(values) > 1 and not (sequence and sequence.value > 1):
+        product = " × ".join(str(value) for value in values)
+        devices = Stated(prod(values), f"{config.place} {config.prefix[:-1]} ({product} processes)")
+    return LaunchSettings(
+        devices=devices,
+        tensor_parallel=sizes["tp_size"],
+        context_parallel=splits[0] if splits else context or sequence,
+    )

@@ -1,0 +1,123 @@
+"""What other tools' files say about a launch, with the place of every statement, and several files as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any, Literal
+
+from dist_epochs.arithmetic.loader import Uneven
+from dist_epochs.errors import InputError
+from dist_epochs.settings.value import Said, Stated
+
+__all__ = ["LaunchSettings", "Precision", "Uneven", "agree", "merge"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaunchSettings:
+    """What is stated about a launch. None is not stated: no tool's default is assumed.
+
+    Attributes:
+        devices: World size: all processes over all machines.
+        machines: Machines.
+        per_device: Samples of one micro-batch, on one device.
+        gradient_accumulation: Micro-steps per step.
+        global_batch: Samples per step, over all devices.
+        precision: Arithmetic of the forward and backward passes.
+        tensor_parallel: Devices that share each layer.
+        pipeline_parallel: Devices that share the stack of layers.
+        context_parallel: Devices that share each sequence, by context or (Ulysses) sequence parallelism.
+        expert_parallel: Devices that share the experts; they see different data.
+        zero_stage: What data-parallel devices share, 0 to 3; FSDP's full shard is 3.
+        steps: Optimizer steps of the run.
+        epochs: Passes over the data, as the Trainer counts them.
+        warmup_steps: Steps over which the learning rate rises.
+        uneven: What happens where the devices do not divide the data.
+        seed: Seed of the run.
+        tools: The tools whose files these are.
+        ignored: Keys that bear on the count and could not be used, such as DeepSpeed's "auto".
+        notes: What to know about the settings, each with its place.
+    """
+
+    devices: Stated[int] | None = None
+    machines: Stated[int] | None = None
+    per_device: Stated[int] | None = None
+    gradient_accumulation: Stated[int] | None = None
+    global_batch: Stated[int] | None = None
+    precision: Stated[Precision] | None = None
+    tensor_parallel: Stated[int] | None = None
+    pipeline_parallel: Stated[int] | None = None
+    context_parallel: Stated[int] | None = None
+    expert_parallel: Stated[int] | None = None
+    zero_stage: Stated[int] | None = None
+    steps: Stated[int] | None = None
+    epochs: Stated[Fraction] | None = None
+    warmup_steps: Stated[int] | None = None
+    uneven: Stated[Uneven] | None = None
+    seed: Stated[int] | None = None
+    tools: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def stated(self) -> Mapping[str, Stated[Any]]:
+        """The settings that are stated, by name."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in named.items() if isinstance(value, Stated)}
+
+
+def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
+    """Several files as one. The same setting twice is fine if both say the same.
+
+    Two rules of the tools apply: bf16 or fp16 wins over a file that only leaves mixed precision off, and steps win over
+    epochs, as the Trainer's `max_steps` does. Both leave a note.
+
+    Raises:
+        InputError: If two files state different values, with both places.
+
+    Examples:
+        >>> first = LaunchSettings(per_device=Stated(4, "a.json:1 train_micro_batch_size_per_gpu"))
+        >>> second = LaunchSettings(devices=Stated(8, "b.yaml:2 num_processes"))
+        >>> sorted(merge([first, second]).stated())
+        ['devices', 'per_device']
+    """
+    merged: dict[str, Stated[Any]] = {}
+    notes = [note for given in settings for note in given.notes]
+    ignored = [key for given in settings for key in given.ignored]
+    for given in settings:
+        for name, stated in given.stated().items():
+            known = merged.get(name, stated)
+            if name == "precision" and "fp32" in (known.value, stated.value) and known.value != stated.value:
+                merged[name] = _mixed(known, stated, notes)
+            else:
+                merged[name] = agree(name, known, stated)
+    if "steps" in merged and "epochs" in merged:
+        epochs = merged.pop("epochs")
+        ignored.append(epochs.where)
+        notes.append(f"{merged['steps'].where}: {merged['steps'].value} steps override the epochs of {epochs.where}")
+    tools = tuple(tool for given in settings for tool in given.tools)
+    return LaunchSettings(
+        **merged, tools=tools, notes=tuple(dict.fromkeys(notes)), ignored=tuple(dict.fromkeys(ignored))
+    )
+
+
+def agree(name: str, first: Stated[Said], second: Stated[Said]) -> Stated[Said]:
+    """The one value of a setting that is stated twice.
+
+    Raises:
+        InputError: If the values differ.
+    """
+    if first.value != second.value:
+        raise InputError(
+            f"{name} is {first.value} in {first.where}, and {second.value} in {second.where}. A run has one, and "
+            'neither was chosen. Make them equal, or leave one out (DeepSpeed leaves it to the others with "auto").'
+        )
+    return first
+
+
+def _mixed(first: Stated[Any], second: Stated[Any], notes: list[str]) -> Stated[Any]:
+    mixed, plain = (second, first) if first.value == "fp32" else (first, second)
+    notes.append(f"{mixed.where}: {mixed.value}, although {plain.where} leaves mixed precision off")
+    return mixed

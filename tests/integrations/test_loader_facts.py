@@ -1,0 +1,81 @@
+"""What loaders of torch and Accelerate tell of themselves, against what they really deal out."""
+
+import pytest
+from accelerate.data_loader import prepare_data_loader
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, Subset
+
+from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
+
+
+class Numbers(IterableDataset):
+    def __iter__(self):
+        return iter(range(10))
+
+
+@given(
+    st.integers(1, 60), st.integers(1, 6), st.integers(1, 5), st.booleans(), st.booleans(), st.booleans(), st.booleans()
+)  # fmt: skip
+def test_what_a_pass_will_draw(samples, per_device, ranks, drop, even, split, shuffle):
+    """Accelerate's shards of one loader, all ranks in one process."""
+    size = per_device * ranks if split else per_device
+    assume(even or not split)  # Accelerate's own split of uneven batches is another thing
+    assume(not split or ranks > 1)
+    loaders = [
+        prepare_data_loader(
+            DataLoader(list(range(samples)), size, shuffle=shuffle, drop_last=drop), num_processes=ranks, process_index=rank,
+            split_batches=split, even_batches=even, put_on_device=False, dispatch_batches=False,
+        )
+        for rank in range(ranks)
+    ]  # fmt: skip
+    facts = loader_facts(loaders[0], ranks)
+    assert (facts.samples, facts.per_device, facts.is_stream) == (samples, per_device, False)
+    inner = [getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler) for loader in loaders]
+    assert facts.sampler == type(inner[0].sampler).__name__
+    drawn = sum(len(batch) for loader in loaders for batch in loader.batch_sampler)
+    assert facts.drawn_per_pass(samples, ranks) == drawn
+    assert len(facts.splitters) == (ranks > 1)
+
+
+@given(st.integers(1, 60), st.integers(1, 5), st.booleans())
+def test_a_distributed_sampler(samples, ranks, drop):
+    assume(samples >= ranks or not drop)
+    data = list(range(samples))
+    loaders = [
+        DataLoader(data, 3, sampler=DistributedSampler(data, ranks, rank, drop_last=drop)) for rank in range(ranks)
+    ]
+    facts = loader_facts(loaders[0], ranks)
+    assert facts.drawn_per_pass(samples, ranks) == sum(len(batch) for loader in loaders for batch in loader)
+    assert facts.keeps_order
+
+
+def test_other_loaders():
+    stream = loader_facts(DataLoader(Numbers(), 4), 2)
+    assert (stream.is_stream, stream.samples, stream.per_device, stream.splitters) == (True, None, 4, ())
+    part = loader_facts(DataLoader(Subset(list(range(9)), [1, 2, 3]), 2), 1)
+    assert part.samples == 3, "a part of the data is the data"
+    assert (
+        loader_facts([1, 2, 3], 2) == LoaderFacts(sampler="NoneType") or loader_facts([1, 2, 3], 2).per_device is None
+    )
+    assert loader_facts(iter([]), 1).drawn_per_pass(10, 1) is None
+
+
+@pytest.mark.parametrize("kind", ["rows", "stream"])
+def test_data_that_is_split_twice_names_both(kind):
+    data = list(range(24))
+    sampler = DistributedSampler(data, 2, 0)
+    twice = prepare_data_loader(
+        DataLoader(data, 4, sampler=sampler),
+        num_processes=2,
+        process_index=0,
+        put_on_device=False,
+        dispatch_batches=False,
+    )
+    if kind == "rows":
+        assert loader_facts(twice, 2).splitters == ("Accelerate's BatchSamplerShard", "torch's DistributedSampler")
+    shard = prepare_data_loader(
+        DataLoader(Numbers(), 4), num_processes=2, process_index=0, put_on_device=False, dispatch_batches=False
+    )
+    if kind == "stream":
+        assert loader_facts(shard, 2).splitters == ("Accelerate's IterableDatasetShard",)

@@ -1,0 +1,157 @@
+"""Each rule for loops under way: when it speaks, what it says, and that it is silent otherwise."""
+
+from fractions import Fraction
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
+
+from dist_epochs.integrations.loader_facts import LoaderFacts
+from dist_epochs.integrations.observation import Observed, Schedule, advanced, end_of
+from dist_epochs.integrations.warnings import RULES
+from dist_epochs.rules import pages, rule_name
+
+MAP = LoaderFacts(
+    samples=101, per_device=8, uneven="pad", sampler="RandomSampler", splitters=("Accelerate's BatchSamplerShard",)
+)
+STREAM = LoaderFacts(per_device=8, is_stream=True)
+
+SPEAKS = {
+    "scheduler-times-processes": (
+        {"processes": 4, "schedule": Schedule(8, 2, 100)},
+        "advances 4 times per step (once per process): its 100 advances are over at step 25",
+    ),
+    "same-samples-on-ranks": ({"ranks": 4, "twins": (1, 3), "twin_steps": 1, "step": 7}, "ranks 1 and 3 drew the same samples in step 7"),
+    "long-window": ({"accumulation": 4, "knows_windows": True, "windows": {4: 1, 6: 3}}, "with 6 micro-batches, and the accumulation is 4"),
+    "short-window": ({"accumulation": 4, "knows_windows": True, "windows": {4: 1, 2: 3}}, "was taken with 2 of 4 micro-batches"),
+    "padded-duplicates": (
+        {"ranks": 4, "samples": 101, "pass_samples": 128, "loader": MAP},
+        "27 duplicates from even_batches (4 devices × 8)",
+    ),
+    "dropped-data": ({"ranks": 2, "samples": 101, "pass_samples": 96}, "drew 96, 5 less"),
+    "data-split-twice": (
+        {"ranks": 4, "samples": 400, "pass_samples": 100, "loader": LoaderFacts(per_device=5)},
+        "drew 100: 1/4, so it is dealt out twice",
+    ),
+    "uneven-ranks": ({"ranks": 2, "is_uneven": True, "step": 9}, "the ranks differ at step 9"),
+    "sampler-not-resumable": (
+        {"from_step": 5, "in_pass": 20, "samples": 64, "loader": MAP},
+        "about 14 samples are drawn twice in this pass",
+    ),
+    "stream-restarted": (
+        {"from_step": 25, "before": 250, "samples": 100, "loader": STREAM, "reporter": "the HF Trainer"},
+        "gone on after 2.500 passes",
+    ),
+    "skipped-steps": ({"skipped": 3}, "step 3 was skipped"),
+    "tokens-assumed": ({"assumes_tokens": True}, "every position is taken for a token"),
+    "samples-by-restarts": ({"counts_restarts": True}, "where position_ids begin again"),
+    "learned-size": (
+        {"ranks": 3, "samples": 54, "is_learned": True, "loader": LoaderFacts(per_device=6, uneven="pad", is_stream=True)},
+        "a pass has 54 samples as the first one drew, up to 17 of them padding",
+    ),
+    "other-data": ({"samples": 8, "other_size": 6}, "a loader over 6 samples was watched too"),
+    "uncounted-steps": ({"from_step": 7, "gap": 2}, "steps 6 to 7 were taken and not booked"),
+    "uncounted-batches": ({"uncounted": "no tensor\nat all"}, "a batch is in no count: no tensor"),
+    "steps-without-batches": ({"empty_steps": 1, "step": 3}, "a step after step 3 had no batch"),
+    "unstepped-batches": ({"unstepped": 2, "step": 9}, "2 micro-batches were drawn after step 9"),
+    "counting-stopped": ({"lost": "Connection reset\nby peer", "step": 4}, "after step 4, since another rank is gone (Connection"),
+    "reported-epoch": (
+        {"reported": 2.3333, "epoch": Fraction(3), "loader": STREAM, "reporter": "the HF Trainer"},
+        "the HF Trainer says epoch 2.333, and 3 were trained: it does not know how long a pass of a stream is",
+    ),
+}  # fmt: skip
+
+
+def said(**facts):
+    return {rule_name(rule): message for rule in RULES if (message := rule(Observed(**facts)))}
+
+
+def test_every_rule_is_here_and_has_a_page():
+    texts = pages(RULES)
+    assert set(texts) == set(SPEAKS)
+    elsewhere = {"padded-duplicates", "dropped-data", "uneven-ranks"}  # the plan's rules have their pages
+    for name in (
+        texts.keys()
+        - elsewhere
+        - {"samples-by-restarts", "unstepped-batches", "counting-stopped", "steps-without-batches", "uncounted-batches"}
+    ):
+        assert "What to do" in texts[name], name
+
+
+@pytest.mark.parametrize("name", SPEAKS)
+def test_a_rule_speaks(name):
+    facts, message = SPEAKS[name]
+    found = said(**facts)
+    assert message in found[name]
+    assert found.keys() - {"scheduler-times-processes"} <= {name, "reported-epoch"}, "one cause, one line"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {
+            "ranks": 4,
+            "processes": 4,
+            "schedule": Schedule(3, 3, 100),
+            "accumulation": 4,
+            "knows_windows": True,
+            "windows": {4: 1},
+        },
+        {"ranks": 4, "samples": 128, "pass_samples": 128, "loader": MAP, "reported": 1.0, "epoch": Fraction(1)},
+        {"from_step": 5, "in_pass": 0, "samples": 64, "loader": MAP},
+        {"from_step": 5, "in_pass": 20, "samples": 64, "loader": LoaderFacts(sampler="SeedableRandomSampler")},
+        {"from_step": 5, "before": 50, "samples": 100, "loader": STREAM, "reporter": "the HF Trainer"},
+        {"schedule": Schedule(4, 1, 100), "processes": 4},
+        {"ranks": 4, "twins": (0, 1), "twin_steps": 1, "loader": MAP},
+        {"accumulation": 1, "windows": {4: 1}},
+        {"samples": 110, "pass_samples": 110, "is_learned": True, "ranks": 4},
+    ],
+)
+def test_nothing_is_said_where_all_is_well(facts):
+    assert not said(**facts)
+
+
+def test_a_gap_has_its_cause():
+    padded = said(ranks=4, samples=101, pass_samples=128, loader=MAP, reported=1.0, epoch=Fraction(128, 101))
+    assert padded["reported-epoch"].endswith("27 duplicates a pass from even_batches (4 devices × 8)")
+    changed = said(
+        samples=80, from_step=10, changed=True, reported=2.0, epoch=Fraction(3, 2), reporter="the HF Trainer"
+    )
+    assert changed["reported-epoch"].endswith("it counts what was done before with today's devices and batch")
+
+
+def optimizer():
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "end"),
+    [
+        (lambda o: get_linear_schedule_with_warmup(o, 10, 1000), 1000),
+        (lambda o: get_cosine_schedule_with_warmup(o, 10, 500), 500),
+        (lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: max(0.0, 1 - step / 777)), 777),
+        (lambda o: torch.optim.lr_scheduler.LambdaLR(o, partial(lambda step, more: 1.0, more=1)), None),
+        (lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 300), 300),
+        (lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=70), 70),
+        (lambda o: torch.optim.lr_scheduler.LinearLR(o, total_iters=9), None),
+        (lambda o: torch.optim.lr_scheduler.PolynomialLR(o, total_iters=9), 9),
+        (lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9), None),
+    ],
+)
+def test_where_a_schedule_ends(make, end):
+    scheduler = make(optimizer())
+    wrapped = SimpleNamespace(scheduler=scheduler)
+    assert (end_of(scheduler), end_of(wrapped)) == (end, end)
+    assert (advanced(scheduler), advanced(wrapped)) == (0, 0)
+
+
+def test_what_is_no_schedule():
+    def refuses(step):
+        raise KeyError(step)
+
+    assert advanced(None) is None
+    assert advanced(object()) is None
+    assert end_of(SimpleNamespace(lr_lambdas=[refuses])) is None

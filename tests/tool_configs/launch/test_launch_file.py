@@ -1,0 +1,69 @@
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dist_epochs.errors import InputError
+from dist_epochs.tool_configs.launch.launch_file import read_launch_file
+from dist_epochs.tool_configs.readers.accelerate import KNOWN
+from dist_epochs.tool_configs.sharding import SIZES
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("num_processes: eight", "acc.yaml:1 num_processes must be a whole number"),
+        ("distributed_type: [a]", "acc.yaml:1 distributed_type must be a word"),
+        ("train_batch_size: 8", "no Accelerate configuration"),
+        ("- 1", "holds a list"),
+        ("distributed_type: FSDP\nfsdp_config: 3", "acc.yaml:2 fsdp_config must be keys and values"),
+    ],
+)
+def test_what_cannot_be_read(launches, text, message):
+    with pytest.raises(InputError) as caught:
+        read_launch_file(launches.write(text))
+    assert message in str(caught.value)
+
+
+def test_lines(launches):
+    file = read_launch_file(launches.write("num_processes: 4\nfsdp_config:\n  fsdp_version: 2\n"))
+    places = {"num_processes": 1, "fsdp_config": 2, "use_cpu": 1}
+    assert {key: file.line(key).rpartition(":")[2] for key in places} == {k: str(v) for k, v in places.items()}
+    assert file.line("fsdp_config", "fsdp_version").endswith(":3")
+    assert file.line("fsdp_config", "nothing").endswith(":2")
+
+
+INNER = st.sampled_from(
+    [
+        *(f"parallelism_config_{name}" for name in SIZES), "tp_size", "fsdp_version", "fsdp_sharding_strategy", "zero_stage",
+        "gradient_accumulation_steps", "deepspeed_config_file", "mpirun_hostfile", "dynamo_backend",
+    ]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 40) | st.floats(0, 9) | st.text(max_size=9)
+    | st.sampled_from(["auto", "MULTI_GPU", "FSDP", "DEEPSPEED", "MEGATRON_LM", "NO", "bf16", "0,1", "127.0.0.1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER, inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+USUAL = st.fixed_dictionaries(
+    {},
+    optional={
+        "distributed_type": st.sampled_from(["MULTI_GPU", "FSDP", "DEEPSPEED", "MULTI_CPU", "NO", "XLA"]),
+        "num_processes": st.integers(-1, 40),
+        "num_machines": st.integers(1, 4),
+        "use_cpu": st.booleans(),
+        "parallelism_config": st.dictionaries(INNER, st.integers(1, 4), max_size=4),
+        "deepspeed_config": st.dictionaries(INNER, VALUES, max_size=3),
+    },
+)
+ANY = st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(max_size=9), VALUES, max_size=6)
+
+
+@given(usual=USUAL, others=ANY)
+def test_any_file_gives_findings_or_an_input_error(launches_of_session, usual, others):
+    text = yaml.safe_dump({**others, **usual}, allow_unicode=True)
+    try:
+        made = launches_of_session.report(text)
+    except InputError:
+        return
+    assert all(found.where and found.message and found.fix for found in made.findings)

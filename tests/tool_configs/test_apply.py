@@ -1,0 +1,144 @@
+"""`plan --from`: other tools' files with flags and recipes over them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dist_epochs.cli.main import main
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(main, ["plan", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def plan(*arguments):
+    return json.loads(call(*arguments, "--json").stdout)
+
+
+@pytest.fixture
+def deepspeed(tmp_path):
+    path = tmp_path / "ds.json"
+    path.write_text(
+        '{\n\t"train_batch_size": 256,\n\t"train_micro_batch_size_per_gpu": 4,\n\t"gradient_accumulation_steps": "auto",\n'
+        '\t"zero_optimization": {"stage": 2},\n\t"bf16": {"enabled": true}\n}\n'
+    )
+    return path
+
+
+@pytest.fixture
+def accelerate(tmp_path):
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: DEEPSPEED\nnum_machines: 2\nnum_processes: 16\n"
+    )
+    return path
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    path = tmp_path / "arguments.json"
+    path.write_text(
+        json.dumps({"output_dir": "out", "per_device_train_batch_size": 10, "gradient_accumulation_steps": 2,
+                    "num_train_epochs": 10, "accelerator_config": {"even_batches": True}})
+    )  # fmt: skip
+    return path
+
+
+RUN = ["--corpus", "1B tokens", "--sequence-length", 512, "--epochs", 1]
+
+
+def test_a_missing_factor_follows_from_file_and_flag(deepspeed):
+    found = plan("--from", deepspeed, "--devices", "8xH100", "--model", "bert-base", *RUN)
+    assert found["global_batch"]["gradient_accumulation"] == 8
+    assert (found["global_batch"]["samples"], found["global_batch"]["per_device"]) == (256, 4)
+    assert found["steps"] == -(-(10**9) // (256 * 512))
+    assert found["cost"]["device"] == "H100 SXM"
+
+
+def test_two_files_state_one_launch(deepspeed, accelerate):
+    found = plan("--from", deepspeed, "--from", accelerate, *RUN)
+    assert found["global_batch"]["data_parallel_size"] == 16  # num_processes counts all machines
+    assert found["global_batch"]["gradient_accumulation"] == 4
+
+
+def test_a_contradiction_names_both_places(deepspeed):
+    error = call("--from", deepspeed, "--devices", 8, "--gradient-accumulation", 4, *RUN, code=2).stderr
+    assert f"{deepspeed}:2 train_batch_size" in error
+    assert "--gradient-accumulation" in error
+    assert "256" in error
+    assert "128" in error
+    both = call("--from", deepspeed, "--devices", 8, "--per-device", 2, *RUN, code=2).stderr
+    assert f"per_device is 4 in {deepspeed}:3 train_micro_batch_size_per_gpu, and 2 in --per-device" in both
+
+
+def test_a_recipe_takes_part(deepspeed, tmp_path):
+    recipe = tmp_path / "r.yaml"
+    text = (CONFIGS / "bert-base.yaml").read_text()
+    recipe.write_text(text.replace("per_device: 8", "per_device: 4"))
+    assert plan(recipe, "--from", deepspeed, "--devices", 8)["global_batch"]["gradient_accumulation"] == 8
+    recipe.write_text(text)
+    error = call(recipe, "--from", deepspeed, "--devices", 8, code=2).stderr
+    assert f"and 8 in {recipe}:{text[: text.index('per_device')].count(chr(10)) + 1}" in error
+
+
+def test_a_batch_in_tokens_is_counted_in_samples_of_the_length(deepspeed):
+    tokens = ["--corpus", "1B tokens", "--epochs", 1, "--devices", 8]
+    assert (
+        plan("--from", deepspeed, *tokens, "--batch", "128Ki tokens", "--sequence-length", 512)["global_batch"][
+            "samples"
+        ]
+        == 256
+    )
+    assert (
+        "needs one sequence length"
+        in call("--from", deepspeed, *tokens, "--batch", "100k tokens", "--sequence-length", 512, code=2).stderr
+    )
+
+
+def test_training_arguments_plan_the_trainer_s_loop(arguments):
+    # huggingface/transformers issue 36297: 91 samples, 2 processes
+    result = call("--from", arguments, "--corpus", "91 samples", "--devices", 2, "--json")
+    found = json.loads(result.stdout)
+    assert (found["steps"], found["samples"], found["drawn"]["passes"]) == (30, 1000, 10)
+    assert (
+        "even_batches"
+        in call("--from", arguments, "--corpus", "1B tokens", "--sequence-length", 512, "--devices", 2).stderr
+    )
+
+
+def test_what_a_file_leaves_open_is_told_beside_the_json(deepspeed):
+    result = call("--from", deepspeed, "--devices", 8, *RUN, "--json")
+    assert "gradient_accumulation_steps: left open" in result.stderr
+    json.loads(result.stdout)
+
+
+def test_flags_decide_how_long(arguments):
+    assert plan("--from", arguments, "--corpus", "91 samples", "--devices", 2, "--steps", 7)["steps"] == 7
+    assert plan("--from", arguments, "--corpus", "91 samples", "--devices", 2)["steps"] == 30
+
+
+def test_the_trainer_s_own_loop_is_planned_unless_flags_say_otherwise(tmp_path):
+    path = tmp_path / "arguments.json"
+    path.write_text('{"per_device_train_batch_size": 8, "gradient_accumulation_steps": 8, "num_train_epochs": 2}')
+    run = ["--from", path, "--corpus", "4107 samples", "--devices", 1]
+    assert plan(*run)["steps"] == 130
+    assert plan(*run, "--last-window", "carry")["steps"] == 128
+    tokens = ["--from", path, "--corpus", "1B tokens", "--sequence-length", 512, "--devices", 1]
+    assert "runs on across them" in call(*tokens).stderr
+    assert "last window carry" in call(*run, "--last-window", "carry").stderr
+    assert "num_train_epochs: not used" in call(*run, "--steps", 5).stderr
+    assert any("last window flush" in note for note in plan(*run)["from"])
+    assert plan(*run, "--replacement")["drawn"] is None
+
+
+def test_a_misspelled_key_is_told(tmp_path):
+    path = tmp_path / "arguments.json"
+    path.write_text('{"per_device_train_batch_sise": 8, "per_gpu_train_batch_size": 4, "num_train_epochs": 2}')
+    note = call("--from", path, "--corpus", "100 samples", "--devices", 1).stderr
+    assert f"{path}:1 per_device_train_batch_sise: not read; did you mean per_device_train_batch_size?" in note
