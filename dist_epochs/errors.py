@@ -1,14 +1,28 @@
-"""The one kind of error a user can cause, and how an entry point prints it."""
+"""The one kind of error that a user can cause: its parts as fields, and the one way in which it is printed."""
 
 from __future__ import annotations
 
 import difflib
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["EXIT_DISAGREES", "EXIT_INPUT", "InputError", "exit_on_input_error", "nearest"]
+__all__ = [
+    "EXIT_DISAGREES",
+    "EXIT_INPUT",
+    "InputError",
+    "Origin",
+    "close_matches",
+    "error_json",
+    "error_text",
+    "exit_on_input_error",
+    "nearest",
+]
 
 TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "tqdm", "transformers", "wandb")
 
@@ -20,13 +34,149 @@ EXIT_DISAGREES = 1
 EXIT_INPUT = 2
 """Exit code when the input is wrong."""
 
+NARROWEST, WIDEST = 40, 100
+"""Columns of an error on a terminal."""
+UNBOUNDED = 10**9
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Origin:
+    """Where something was stated.
+
+    Attributes:
+        name: The file, or the flag.
+        line: The line of a file, from 1; None for flags and whole files.
+        column: The column, from 1, where it helps.
+
+    Examples:
+        >>> str(Origin("r.yaml", 3)), str(Origin("--devices"))
+        ('r.yaml:3', '--devices')
+    """
+
+    name: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in (self.name, self.line, self.column) if part is not None)
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """By file, then by line."""
+        return self.name, self.line or 0, self.column or 0
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
-    The message has four parts: what was asked, the rule with its numbers, the consequence, and the
-    nearest fixes. Messages about files start with `path:line`.
+    Code that handles an error looks at its fields; `str` joins them to one paragraph for people.
+
+    Args:
+        asked: What was asked and cannot be done, in a few words: the first line.
+        rule: The rule it breaks, with its numbers.
+        consequence: What would come of it, or did, where a reader could fear something.
+        fixes: What to do instead, the nearest first.
+        origin: Where it was stated, as `path:line` or a flag.
+
+    Examples:
+        >>> print(InputError("batch 64 cannot be built on 6 devices", rule="6 × k = 60, 66", fixes=["60", "66"]))
+        batch 64 cannot be built on 6 devices. 6 × k = 60, 66. Try 60, or 66.
     """
+
+    def __init__(
+        self,
+        asked: str,
+        *,
+        rule: str = "",
+        consequence: str = "",
+        fixes: Iterable[str] | str = (),
+        origin: Origin | None = None,
+    ) -> None:
+        super().__init__(asked)
+        self.asked = asked
+        self.rule = rule
+        self.consequence = consequence
+        self.fixes: tuple[str, ...] = (fixes,) if isinstance(fixes, str) else tuple(fixes)
+        self.origin = origin
+        self.errors: tuple[InputError, ...] = (self,)
+
+    @classmethod
+    def together(cls, errors: Iterable[InputError]) -> InputError:
+        """Several errors as one, by file and line, each once."""
+        each = {str(inner): inner for error in errors for inner in error.errors}
+        made = cls("")
+        made.errors = tuple(sorted(each.values(), key=lambda error: (error.origin or Origin("")).order))
+        return made if len(made.errors) != 1 else made.errors[0]
+
+    def stated_at(self, origin: Origin) -> InputError:
+        """The same error with where it was stated."""
+        return type(self)(self.asked, rule=self.rule, consequence=self.consequence, fixes=self.fixes, origin=origin)
+
+    def __str__(self) -> str:
+        if self.errors != (self,):
+            return "\n".join(map(str, self.errors))
+        place = f"{self.origin}: " if self.origin else ""
+        advice = f"Try {', or '.join(self.fixes)}" if self.fixes else ""
+        parts = [part for part in (self.asked, self.rule, self.consequence, advice) if part]
+        return place + " ".join(_sentences(parts))
+
+
+def _sentences(parts: Sequence[str]) -> Iterator[str]:
+    """A lone part is left as it is; several are closed and begun as sentences."""
+    for part in parts:
+        yield part if len(parts) == 1 or part.endswith((".", "?", "!", ":")) else f"{part}."
+
+
+def error_text(error: InputError, width: int | None = None) -> str:
+    """An error as it is printed: what is wrong, then rule, consequence and fixes on lines of their own.
+
+    Args:
+        error: The error.
+        width: Columns to wrap to. Without it those of the terminal; a file or a pipe gets each part on one line.
+    """
+    if width is None:
+        columns = shutil.get_terminal_size().columns
+        width = min(max(columns, NARROWEST), WIDEST) if sys.stderr.isatty() else UNBOUNDED
+    lines = []
+    for each in error.errors:
+        place = f"{each.origin}: " if each.origin else ""
+        lines += _wrapped(f"error: {place}{each.asked}", "", width)
+        for part in (each.rule, each.consequence):
+            lines += _wrapped(part, "  ", width)
+        for fix in each.fixes:
+            lines += _wrapped(f"  try {fix}", "", width)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str, width: int) -> list[str]:
+    """Lines of a text, continued two columns further in."""
+    return [
+        line
+        for paragraph in text.splitlines()
+        for line in textwrap.wrap(
+            indent + paragraph if paragraph.strip() else "",
+            width,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
+
+
+def error_json(error: InputError) -> dict[str, Any]:
+    """An error as an object, for `--json`."""
+    return {
+        "errors": [
+            {
+                "place": str(each.origin) if each.origin else None,
+                "asked": each.asked,
+                "rule": each.rule,
+                "consequence": each.consequence,
+                "fixes": list(each.fixes),
+            }
+            for each in error.errors
+        ]
+    }
 
 
 @contextmanager
@@ -39,27 +189,39 @@ def exit_on_input_error(*, speaks: bool = True) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        message = str(error)
+        found = error
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAIN_EXTRA:
             raise
-        message = f"this needs {error.name}, which is not installed: pip install 'dist-epochs[train]'"
+        found = InputError(f"this needs {error.name}, which is not installed", fixes="pip install 'dist-epochs[train]'")
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        message = f"{place}{error.strerror or error}"
+        origin = Origin(str(error.filename)) if error.filename else None
+        found = InputError(error.strerror or str(error), origin=origin)
     else:
         return
     if speaks:
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        print(error_text(found), file=sys.stderr, flush=True)
     else:
         time.sleep(PATIENCE)
     raise SystemExit(EXIT_INPUT)
 
 
+def close_matches(word: str, words: Iterable[str], most: int = 1, likeness: float = 0.6) -> list[str]:
+    """Known words that a mistyped one may stand for, the nearest first.
+
+    Args:
+        word: The mistyped word.
+        words: Those that are known.
+        most: How many at most.
+        likeness: How alike they must be: 0 for anything, 1 for the same.
+    """
+    return difflib.get_close_matches(word, list(words), n=most, cutoff=likeness)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all of them."""
     candidates = list(words)
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    close = close_matches(word, candidates)
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known here: {', '.join(candidates)}" if candidates else ""
