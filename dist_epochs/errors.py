@@ -98,23 +98,28 @@ class InputError(ValueError):
         self.consequence = consequence
         self.fixes: tuple[str, ...] = (fixes,) if isinstance(fixes, str) else tuple(fixes)
         self.origin = origin
-        self.errors: tuple[InputError, ...] = (self,)
+        self._several: tuple[InputError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[InputError, ...]:
+        """The single errors: this one, or those that were put together."""
+        return self._several or (self,)
 
     @classmethod
     def together(cls, errors: Iterable[InputError]) -> InputError:
         """Several errors as one, by file and line, each once."""
         each = {str(inner): inner for error in errors for inner in error.errors}
         made = cls("")
-        made.errors = tuple(sorted(each.values(), key=lambda error: (error.origin or Origin("")).order))
-        return made if len(made.errors) != 1 else made.errors[0]
+        made._several = tuple(sorted(each.values(), key=lambda error: (error.origin or Origin("")).order))
+        return made if len(made._several) > 1 else made._several[0]
 
     def stated_at(self, origin: Origin) -> InputError:
         """The same error with where it was stated."""
         return type(self)(self.asked, rule=self.rule, consequence=self.consequence, fixes=self.fixes, origin=origin)
 
     def __str__(self) -> str:
-        if self.errors != (self,):
-            return "\n".join(map(str, self.errors))
+        if self._several:
+            return "\n".join(map(str, self._several))
         place = f"{self.origin}: " if self.origin else ""
         advice = f"Try {', or '.join(self.fixes)}" if self.fixes else ""
         parts = [part for part in (self.asked, self.rule, self.consequence, advice) if part]
