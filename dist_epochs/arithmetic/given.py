@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dist_epochs.arithmetic.batch import BatchError, cannot_build
@@ -14,13 +15,28 @@ WHOLE = ("steps", "devices", "per_device", "gradient_accumulation", "global_batc
 """Settings that are counts."""
 
 
+UNITS: Mapping[str, tuple[Unit | None, Unit | None]] = {
+    "steps": (Unit.STEP, None),
+    "epochs": (Unit.EPOCH, None),
+    "devices": (Unit.DEVICE, None),
+    "per_device": (Unit.SAMPLE, Unit.DEVICE),
+    "gradient_accumulation": (None, Unit.STEP),
+    "global_batch": (Unit.SAMPLE, Unit.STEP),
+    "sequence_length": (Unit.TOKEN, Unit.SAMPLE),
+    "tokens_per_word": (Unit.TOKEN, Unit.WORD),
+    "tokens": (Unit.TOKEN, None),
+    "samples": (Unit.SAMPLE, None),
+}
+"""What each number of the identity counts, and for what; positions count as tokens in it."""
+
+
 class SolveError(InputError):
     """Too little is known, or what is known contradicts itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
-    """What is known of a run. Settings are exact; corpus and epochs keep the play of their spelling.
+    """What is known of a run. Settings are exact; corpus and epochs keep the tolerance of their spelling.
 
     A corpus written out to the last unit (`100 examples`) is exact, and so are epochs that a run is to
     reach; `3.3B words` and `40 epochs` that a run is said to have reached are not.
@@ -114,9 +130,8 @@ def in_whole_run(amount: Quantity, name: str, *, steps: Quantity | None, epochs:
             f"{name} {amount.text!r} is for one {amount.per}, and the identity counts the whole run: give --{flag} "
             f"too, and it is multiplied by them. {one}".rstrip()
         )
-    whole = amount * times.exactly()
-    value = f"{int(whole.value):,}" if whole.value.denominator == 1 else f"{float(whole.value):g}"
-    return replace(whole, unit=amount.unit, text=f"{amount.text} × {times.text} = {value} {amount.unit}s")
+    whole = amount * times.exactly().counted_in(amount.per)
+    return replace(whole, text=f"{amount.text} × {times.text} = {whole.in_words}")
 
 
 def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:
@@ -134,7 +149,8 @@ def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], l
             raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be a whole number")
         stated = name in ("corpus", "epochs", "tokens", "samples")
         counted = name != "epochs" and quantity.high - quantity.low <= 1  # whole things, written out
-        known[name] = quantity if stated and not counted else quantity.exactly()
+        number = quantity if stated and not counted else quantity.exactly()
+        known[name] = number if name == "batch" else _in_unit_of(name, number)
     batch = known.pop("batch", None)
     if batch is not None:
         _place_batch(batch, known, in_tokens)
@@ -172,9 +188,9 @@ def _refuse_what_would_be_ignored(given: Given, in_tokens: bool) -> None:
 def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -> None:
     if batch.unit in (Unit.TOKEN, Unit.POSITION):
         if in_tokens:
-            known["batch"] = batch
+            known["batch"] = batch.counted_in(Unit.TOKEN, per=Unit.STEP)
         elif "sequence_length" in known:
-            known["batch"] = (batch / known["sequence_length"]).using(Unit.SAMPLE)
+            known["batch"] = batch.counted_in(Unit.TOKEN, per=Unit.STEP) / known["sequence_length"]
         else:
             raise SolveError(
                 f"the batch {batch.text!r} counts tokens and the corpus counts samples. "
@@ -182,12 +198,12 @@ def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -
             )
     elif len(batch.factors) == 2 and batch.unit is None:
         samples, length = (Quantity.exact(factor) for factor in batch.factors)
-        _set(known, "global_batch", samples.using(Unit.SAMPLE), batch)
-        _set(known, "sequence_length", length.using(Unit.TOKEN), batch)
+        _set(known, "global_batch", samples, batch)
+        _set(known, "sequence_length", length, batch)
     elif batch.unit is Unit.SAMPLE or not in_tokens or "sequence_length" in known:
         if batch.value.denominator != 1:
             raise SolveError(f"a batch of {batch.text!r} samples: it must be a whole number")
-        _set(known, "global_batch", batch.using(Unit.SAMPLE), batch)
+        _set(known, "global_batch", batch, batch)
     else:
         raise SolveError(
             f"a batch of {batch.text!r}: samples or tokens? The corpus counts tokens, so the answer differs by "
@@ -201,4 +217,10 @@ def _set(known: dict[str, Quantity], name: str, value: Quantity, batch: Quantity
         raise SolveError(
             f"batch {batch.text!r} means {label} {value.value}, but {label} {known[name].value} is given. Keep one."
         )
-    known[name] = value
+    known[name] = _in_unit_of(name, value)
+
+
+def _in_unit_of(name: str, number: Quantity) -> Quantity:
+    """A number as the identity multiplies it: a corpus is what one epoch draws."""
+    unit, per = UNITS.get(name, (Unit.TOKEN if number.unit is Unit.POSITION else number.unit, Unit.EPOCH))
+    return number.counted_in(unit, per=per)

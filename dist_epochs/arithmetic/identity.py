@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor, prod
 
+from dist_epochs.arithmetic.agreement import Agreement, agreement
 from dist_epochs.arithmetic.batch import BatchError, cannot_build, nearest_batches
 from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, in_whole_run, known_numbers
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 
-__all__ = ["Given", "Solution", "SolveError", "agreement", "solve"]
+__all__ = ["Given", "Solution", "SolveError", "solve"]
 
 USUAL_TOKENS_PER_WORD = (
     (Fraction(1), "as papers count"),
@@ -47,7 +48,7 @@ class Solution:
     unknown: str | None
     value: Quantity | None
     formula: str
-    agreement: str | None
+    agreement: Agreement | None
     ratio: Fraction | None
     derivation: tuple[str, ...]
     numbers: Mapping[str, Quantity]
@@ -110,21 +111,6 @@ def _in_whole_run(given: Given) -> tuple[Given, list[str]]:
     return replace(given, **whole), [f"{name} = {amount.text}" for name, amount in whole.items()]
 
 
-def agreement(derived: Quantity, stated: Quantity) -> str:
-    """How a computed number sits with a stated one: `exact`, `rounds`, `overlaps`, `contradicts`.
-
-    `rounds`: the point computed lies within the play of the stated spelling. `overlaps`: only the
-    intervals meet.
-    """
-    if derived.value == stated.value:
-        return "exact"
-    if stated.low <= derived.value <= stated.high:
-        return "rounds"
-    if derived.low <= stated.high and stated.low <= derived.high:
-        return "overlaps"
-    return "contradicts"
-
-
 def _products(given: Given, in_tokens: bool) -> tuple[_Product, ...]:
     words = given.tokens_per_word is not None or (given.corpus is not None and given.corpus.unit is Unit.WORD)
     drawn = "tokens" if in_tokens else "samples"
@@ -162,25 +148,8 @@ def _propagate(
 
 
 def _value(product: _Product, missing: str, known: Mapping[str, Quantity]) -> Quantity:
-    others = [known[name] for name in product.right if name != missing]
-    result = Quantity.exact(1)
-    for other in others:
-        result = result * other
-    if missing != product.left:
-        result = known[product.left] / result
-    return replace(result, unit=_unit_of(missing, known))
-
-
-def _unit_of(name: str, known: Mapping[str, Quantity]) -> Unit | None:
-    in_tokens = "tokens" in known or "sequence_length" in known or "tokens_per_word" in known
-    counted = Unit.TOKEN if in_tokens else Unit.SAMPLE
-    units = {
-        "steps": Unit.STEP, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "tokens": Unit.TOKEN,
-        "samples": Unit.SAMPLE, "per_device": Unit.SAMPLE, "global_batch": Unit.SAMPLE,
-        "sequence_length": Unit.POSITION, "batch": counted,
-        "corpus": Unit.WORD if "tokens_per_word" in known else counted,
-    }  # fmt: skip
-    return units.get(name)
+    numbers = prod((known[name] for name in product.right if name != missing), start=Quantity.exact(1))
+    return numbers if missing == product.left else known[product.left] / numbers
 
 
 def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
@@ -261,10 +230,10 @@ def _check(given: Given, known: dict[str, Quantity], lines: list[str], checked: 
         f"epochs = steps × batch ÷ {words} = {_show(known['steps'].value)} × {_show(known['batch'].value)} ÷ {numbers} "
         f"= {_decimal(derived.value)}, stated {known['epochs'].text}"
     )
-    verdict = agreement(derived, known["epochs"])
+    verdict = agreement(derived.number, known["epochs"].number)
     if given.tokens is not None or given.samples is not None:
         contradictions = list(_contradictions(given, checked, known))
-        verdict = "contradicts" if contradictions else verdict
+        verdict = Agreement.CONTRADICTS if contradictions else verdict
         lines = [*lines, *contradictions]
     return Solution(
         unknown=None, value=None, formula=formula, agreement=verdict,
@@ -327,7 +296,7 @@ def _contradictions(given: Given, checked: list[_Product], known: Mapping[str, Q
     for product in checked:
         if product.left in DRAWN:
             other = _value(product, product.left, known)
-            if agreement(other, known[product.left]) == "contradicts":
+            if agreement(other.number, known[product.left].number) is Agreement.CONTRADICTS:
                 said = _show(known[product.left].value)
                 how = "drawn" if getattr(given, product.left) is None else "given"
                 yield f"{product.left} {said} is {how}, but {_formula(product, product.left, known, other)}"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dist_epochs.arithmetic.quantity import Quantity
 from dist_epochs.errors import InputError
 
 __all__ = ["LARGEST_POWER", "Interval", "power_of_ten"]
@@ -46,18 +45,17 @@ class Interval:
 
     @classmethod
     def exact(cls, number: Fraction | int) -> Interval:
-        """A number without play."""
+        """A number that is exact."""
         return cls(Fraction(number), Fraction(number), Fraction(number))
-
-    @classmethod
-    def of(cls, quantity: Quantity) -> Interval:
-        """A quantity's number and play."""
-        return cls(quantity.value, quantity.low, quantity.high)
 
     @property
     def is_exact(self) -> bool:
-        """Whether it has no play."""
+        """Whether both ends are the point."""
         return self.low == self.high
+
+    def exactly(self) -> Interval:
+        """Its point alone."""
+        return Interval.exact(self.point)
 
     def overlaps(self, other: Interval) -> bool:
         """Whether some number lies in both."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from math import prod
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.errors import InputError
 
 __all__ = ["Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length"]
@@ -77,67 +79,139 @@ _PIECE = re.compile(rf"(?P<sign>[x×*/])?\s*(?P<number>{_NUMBER})(?:\*\*(?P<powe
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A positive or zero number, its unit, and the interval its spelling stands for.
+    """A number with its unit, and the interval that its spelling stands for.
+
+    Units go with the numbers through arithmetic: steps × tokens per step are tokens, samples ÷ steps are samples per
+    step. Adding or comparing numbers of different units is an error that names both.
 
     Attributes:
-        value: The number as written.
-        unit: What it counts, or None for a bare number.
-        low: Lower end of what rounds to the number as written.
-        high: Upper end.
-        factors: The factors of a product such as `256x512`, else the value alone.
+        number: The point as written, and both ends of what rounds to it.
+        counts: Units that are multiplied with each other; empty for a bare number.
+        over: Units that it is divided by: `STEP` in `4M tokens per step`.
+        factors: The factors of a product such as `256x512`, else the point alone.
         text: The spelling, for messages.
-        per: What it is for, if it says so: `STEP` in `4M tokens per step`. None is the whole run.
 
     Examples:
         >>> parse("3.3B words")
         Quantity(3300000000 words, 3250000000 to 3350000000)
         >>> parse("256x512").factors
         (Fraction(256, 1), Fraction(512, 1))
-        >>> parse("256x512").exactly().value
-        Fraction(131072, 1)
+        >>> Quantity.exact(100, Unit.STEP) * Quantity.exact(8, Unit.SAMPLE, per=Unit.STEP)
+        Quantity(800 samples)
     """
 
-    value: Fraction
-    unit: Unit | None
-    low: Fraction
-    high: Fraction
-    factors: tuple[Fraction, ...] = ()
+    number: Interval
+    counts: tuple[Unit, ...] = ()
+    over: tuple[Unit, ...] = ()
+    factors: tuple[Fraction, ...] = field(default=(), compare=False)
     text: str = field(default="", compare=False)
-    per: Unit | None = None
+
+    @classmethod
+    def exact(cls, value: Fraction | int, unit: Unit | None = None, *, per: Unit | None = None) -> Quantity:
+        """A number known exactly, such as a setting."""
+        return cls.of(Interval.exact(value), unit, per=per)
+
+    @classmethod
+    def of(cls, number: Interval, unit: Unit | None = None, *, per: Unit | None = None) -> Quantity:
+        """A number between two ends, in a unit."""
+        return cls(number, _units(unit), _units(per), (number.point,), str(number.point))
+
+    @property
+    def value(self) -> Fraction:
+        """The number as written."""
+        return self.number.point
+
+    @property
+    def low(self) -> Fraction:
+        """The lower end of what rounds to the number as written."""
+        return self.number.low
+
+    @property
+    def high(self) -> Fraction:
+        """The upper end of what rounds to the number as written."""
+        return self.number.high
+
+    @property
+    def unit(self) -> Unit | None:
+        """What it counts; None for a bare number, and for a product of several units."""
+        return self.counts[0] if len(self.counts) == 1 else None
+
+    @property
+    def per(self) -> Unit | None:
+        """What it is for, if it says so: `STEP` in `4M tokens per step`. None is the whole run."""
+        return self.over[0] if len(self.over) == 1 else None
 
     @property
     def is_product(self) -> bool:
         """Whether it is written as factors, and nothing says what they count together."""
-        return self.unit is None and len(self.factors) > 1
-
-    @classmethod
-    def exact(cls, value: Fraction | int, unit: Unit | None = None) -> Quantity:
-        """A number known exactly, such as a setting."""
-        number = Fraction(value)
-        return cls(number, unit, number, number, (number,), str(value))
+        return not self.counts and len(self.factors) > 1
 
     def exactly(self) -> Quantity:
-        """The same number without the play of its spelling: settings are exact."""
-        return replace(self, low=self.value, high=self.value)
+        """The same number without the tolerance of its spelling: settings are exact."""
+        return replace(self, number=self.number.exactly())
 
-    def using(self, unit: Unit) -> Quantity:
-        """The same number counted in `unit`."""
-        return replace(self, unit=unit)
+    def counted_in(self, unit: Unit | None, *, per: Unit | None = None) -> Quantity:
+        """The same number in another unit: for a bare number that gets one, or where two units are taken as one."""
+        return replace(self, counts=_units(unit), over=_units(per))
+
+    def __add__(self, other: Quantity) -> Quantity:
+        self._check_same_unit(other, "added to")
+        return Quantity(self.number + other.number, self.counts, self.over)
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        self._check_same_unit(other, "reduced by")
+        return Quantity(self.number - other.number, self.counts, self.over)
+
+    def __lt__(self, other: Quantity) -> bool:
+        self._check_same_unit(other, "compared with")
+        return self.value < other.value
+
+    def __le__(self, other: Quantity) -> bool:
+        self._check_same_unit(other, "compared with")
+        return self.value <= other.value
 
     def __mul__(self, other: Quantity) -> Quantity:
-        """Product of two numbers; the unit is for the caller to state with `using`."""
-        return Quantity(self.value * other.value, None, self.low * other.low, self.high * other.high)
+        return Quantity(self.number * other.number, *_cancelled(self.counts + other.counts, self.over + other.over))
 
     def __truediv__(self, other: Quantity) -> Quantity:
-        """Quotient of two numbers; the unit is for the caller to state with `using`."""
         if other.low <= 0:
-            raise QuantityError(f"cannot divide by {other.text or other.value}: it may be zero")
-        return Quantity(self.value / other.value, None, self.low / other.high, self.high / other.low)
+            raise QuantityError(f"cannot divide by {other.text or other.value}, which may be zero")
+        return Quantity(self.number / other.number, *_cancelled(self.counts + other.over, self.over + other.counts))
+
+    def _check_same_unit(self, other: Quantity, verb: str) -> None:
+        if (self.counts, self.over) != (other.counts, other.over):
+            raise QuantityError(f"{self.in_words} cannot be {verb} {other.in_words}", rule="they have different units")
+
+    @property
+    def unit_in_words(self) -> str:
+        """Its unit as text, empty for a bare number.
+
+        Examples:
+            >>> Quantity.exact(8, Unit.SAMPLE, per=Unit.STEP).unit_in_words
+            'samples per step'
+        """
+        counted = "-".join(self.counts) + "s" * bool(self.counts)
+        return " per ".join(part for part in (counted, *self.over) if part) if self.counts or self.over else ""
+
+    @property
+    def in_words(self) -> str:
+        """The point with its unit."""
+        return f"{_decimal(self.value)} {self.unit_in_words}".rstrip()
 
     def __repr__(self) -> str:
-        unit = f" {self.unit}s" if self.unit else ""
-        play = "" if self.low == self.high else f", {self.low} to {self.high}"
-        return f"Quantity({self.value}{unit}{play})"
+        unit = f" {self.unit_in_words}" if self.unit_in_words else ""
+        ends = "" if self.number.is_exact else f", {self.low} to {self.high}"
+        return f"Quantity({self.value}{unit}{ends})"
+
+
+def _units(unit: Unit | None) -> tuple[Unit, ...]:
+    return () if unit is None else (unit,)
+
+
+def _cancelled(counts: tuple[Unit, ...], over: tuple[Unit, ...]) -> tuple[tuple[Unit, ...], tuple[Unit, ...]]:
+    """Units of a product or quotient: what stands above and below goes away."""
+    above, below = Counter(counts), Counter(over)
+    return tuple(sorted((above - below).elements())), tuple(sorted((below - above).elements()))
 
 
 def parse(
@@ -145,7 +219,7 @@ def parse(
 ) -> Quantity:
     """Read a number in any spelling the project accepts.
 
-    `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`. The play
+    `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`. The tolerance
     is half a unit of the last digit written; with `~` it is a whole one.
 
     Args:
@@ -177,29 +251,26 @@ def parse(
     if part is not None and part not in per:
         raise QuantityError(f"{what} {spelling!r} is for one {part}, and must be {_wanted(per)}. {_INSTEAD[part]}")
     pieces = [_piece(piece, what) for piece in _PIECE.finditer(match["product"])]
-    play = 2 if match["about"] else 1
-    value, low, high = Fraction(1), Fraction(1), Fraction(1)
-    for divides, number, half in pieces:
-        below, above = max(number - half * play, Fraction(0)), number + half * play
-        if divides:
-            if below <= 0:  # 1/3 is a ratio of exact numbers
-                below = above = number
-            if number == 0:
-                raise QuantityError(f"{what} {spelling!r} divides by zero")
-            value, low, high = value / number, low / above, high / below
-        else:
-            value, low, high = value * number, low * below, high * above
-    if any(divides for divides, _, _ in pieces):
-        low = high = value
+    halves = 2 if match["about"] else 1
+    number = Interval.exact(1)
+    for divides, point, half in pieces:
+        if divides and point == 0:
+            raise QuantityError(f"{what} {spelling!r} divides by zero")
+        low = max(point - half * halves, Fraction(0))
+        factor = Interval(point, low, point + half * halves) if low or not divides else Interval.exact(point)
+        number = number / factor if divides else number * factor
+    if any(divides for divides, _, _ in pieces):  # 1/3 is a ratio of exact numbers
+        number = number.exactly()
+    value = number.point
     if value > LARGEST or 0 < value < Fraction(1, LARGEST):
         raise QuantityError(f"{what} {spelling!r} is beyond anything this tool counts")
-    factors = tuple(number for divides, number, _ in pieces if not divides)
+    factors = tuple(point for divides, point, _ in pieces if not divides)
     if unit in _NO_PRODUCT and found is None and len(pieces) > 1:
         raise QuantityError(
             f"{what} {spelling!r} is a product, and {_decimal(value)} is no number of {_NO_PRODUCT[unit]}"
         )
     factors = factors if prod(factors) == value else (value,)
-    return Quantity(value, found or unit, low, high, factors, spelling, part)
+    return Quantity(number, _units(found or unit), _units(part), factors, spelling)
 
 
 def parse_count(

@@ -111,13 +111,11 @@ def as_named(number: Quantity, name: str) -> Quantity:
 
 def _converted(number: Quantity, label: str, wanted: str) -> Quantity:
     factor = HOURS[label] / HOURS[wanted]
-    value = number.value * factor
+    converted = number * Quantity.exact(factor)
+    value = converted.value
     shown = f"{int(value):,}" if value.denominator == 1 else f"{float(value):,.6g}"
     days = " at 365.25 days a year" if "year" in (label, wanted) else ""
-    return replace(
-        number, value=value, low=number.low * factor, high=number.high * factor, factors=(value,),
-        text=f"{number.text} = {shown} {wanted}s{days}",
-    )  # fmt: skip
+    return replace(converted, factors=(value,), text=f"{number.text} = {shown} {wanted}s{days}")
 
 
 def _says_part(said: str, part: Unit) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
 
-from dist_epochs.arithmetic.interval import power_of_ten
+from dist_epochs.arithmetic.interval import Interval, power_of_ten
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.audit.fact import Fact
 
@@ -202,8 +202,8 @@ def _rounded(fact: Fact, target: Fraction) -> Fact:
 def _with(fact: Fact, value: Fraction, half: Fraction) -> Fact:
     number, exact = fact.number, fact.interval.is_exact
     text = "" if exact else number.text  # a `~` in it would say that it is not exact
-    quantity = Quantity(value, number.unit, value - half, value + half, (value,), text)
-    return replace(fact, number=quantity, digits=None, between=None, exact=exact)
+    changed = replace(number, number=Interval(value, value - half, value + half), factors=(value,), text=text)
+    return replace(fact, number=changed, digits=None, between=None, exact=exact)
 
 
 def _edits(fact: Fact) -> Iterator[Correction]:

@@ -44,11 +44,11 @@ class SourceRecipe:
     def size(self) -> Quantity:
         """Its size, in tokens or samples."""
         if self.words is not None and self.tokens_per_word is not None:
-            return (self.words * self.tokens_per_word.exactly()).using(Unit.TOKEN)
+            return self.words * self.tokens_per_word.exactly().counted_in(Unit.TOKEN, per=Unit.WORD)
         if self.samples is not None:
-            return self.samples.using(Unit.SAMPLE)
+            return self.samples
         assert self.tokens is not None
-        return self.tokens.using(Unit.TOKEN)
+        return self.tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +109,13 @@ class CorpusRecipe:
     def size(self) -> Quantity | None:
         """The stated size, in tokens or samples; None for a store, or if nothing is stated."""
         if self.sources is not None:
-            sizes = [source.size for source in self.sources.values()]
-            low, high = (sum((getattr(size, end) for size in sizes), Fraction(0)) for end in ("low", "high"))
-            return Quantity(sum((size.value for size in sizes), Fraction(0)), sizes[0].unit, low, high)
+            first, *others = (source.size for source in self.sources.values())
+            return sum(others, start=first)
         if self.words is not None and self.tokens_per_word is not None:
-            return (self.words * self.tokens_per_word.exactly()).using(Unit.TOKEN)
+            return self.words * self.tokens_per_word.exactly().counted_in(Unit.TOKEN, per=Unit.WORD)
         if self.samples is not None:
-            return self.samples.using(Unit.SAMPLE)
-        return self.tokens and self.tokens.using(Unit.TOKEN)
+            return self.samples
+        return self.tokens
 
 
 def _one_of(part: object, *names: str, needed: bool = True) -> None:

@@ -43,12 +43,12 @@ def count(unit: Unit | None, least: int = 1, per: tuple[Unit, ...] = ()) -> Valu
 
 
 def quantity(*units: Unit) -> Value:
-    """A number above zero that keeps its spelling and its play."""
+    """A number above zero that keeps its spelling and its tolerance."""
     return Value(lambda data: read_quantity(data, *units), least=0)
 
 
 def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quantity:
-    """Read a number above zero in one of `units`, for one of `per`; a bare number is left without a unit.
+    """Read a number above zero in one of `units`, for one of `per`; a bare number gets the unit, where there is one.
 
     Raises:
         ValueError: If it counts something else.
@@ -59,6 +59,8 @@ def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quanti
         raise ValueError(f"{number.text!r} counts {number.unit}s; it must count {wanted}")
     if number.value <= 0:
         raise ValueError(f"it must be above zero, not {number.text}")
+    if number.unit is None and len(units) == 1:
+        return number.counted_in(units[0], per=number.per)
     return number
 
 

@@ -140,5 +140,5 @@ def test_a_broken_number_of_steps_is_not_the_batch_s_fault():
 
 
 def test_agreement_of_intervals():
-    assert agreement(parse("39.72").exactly(), parse("40")) == "rounds"
-    assert agreement(parse("41.2"), parse("~40")) == "contradicts"
+    assert agreement(parse("39.72").exactly().number, parse("40").number) == "rounds"
+    assert agreement(parse("41.2").number, parse("~40").number) == "contradicts"

@@ -152,5 +152,5 @@ class Bench:
 
 def _fact(number: Number) -> Fact:
     interval = number.interval
-    quantity = Quantity(interval.point, None, interval.low, interval.high, (), number.text)
+    quantity = Quantity(interval, text=number.text)
     return Fact(number=quantity, exact=True if interval.is_exact else None)
