@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import InputError, exit_on_input_error
+from dist_epochs.errors import InputError, exit_on_input_error, nearest
 
 
 @click.command(short_help="What a word or a warning means, with numbers.")
@@ -58,7 +59,6 @@ def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
 
 
 def _page(topic: str) -> str:
-    from dist_epochs.errors import nearest
     from dist_epochs.frameworks.words.terms import TERMS
 
     topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
@@ -68,18 +68,15 @@ def _page(topic: str) -> str:
     return pages[topic]
 
 
-def _pages() -> dict[str, str]:
-    """The pages of all rules: what is to be known of a loop under way, of frameworks, of a launch, and of a plan.
+def _pages() -> Mapping[str, str]:
+    """The pages of all rules: each package registers its own when it is imported."""
+    import dist_epochs.frameworks.causes
+    import dist_epochs.integrations.warnings
+    import dist_epochs.plan.warnings
+    import dist_epochs.tool_configs.launch.rules  # noqa: F401
+    from dist_epochs.rules import PAGES
 
-    A rule for loops that has one for plans beside it says so, and has no page of its own.
-    """
-    from dist_epochs.frameworks.causes import CAUSES
-    from dist_epochs.integrations import warnings as loops
-    from dist_epochs.plan import warnings as plans
-    from dist_epochs.rules import pages
-    from dist_epochs.tool_configs.launch import rules as launches
-
-    return pages((*loops.RULES, *CAUSES, *launches.FINDINGS, *launches.NOTES, *plans.WARNINGS, *plans.NOTES))
+    return PAGES
 
 
 def _list_topics(as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """What is worth a line while somebody else's loop runs: each rule by name, said once.
 
-A rule is a function of what rank 0 has seen. Its docstring is the page that `dist-epochs explain` shows.
+A rule is a function of what rank 0 has seen. A rule that looks for the same as one for plans or frameworks has its
+name, and its page stands there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from dist_epochs.integrations.observation import Observed
+from dist_epochs.rules import rule
 
 __all__ = ["RULES", "Rule"]
 
@@ -22,16 +24,7 @@ NEAR = Fraction(1, 100)
 
 
 def scheduler_times_processes(seen: Observed) -> str | None:
-    """The learning-rate scheduler advances several times for each optimizer step.
-
-    Accelerate advances a scheduler that went through `prepare` once per process, since it takes the schedule to be
-    planned on the loader before it was split. A schedule of 100 steps on 4 processes is over at step 25, and the
-    model learns nothing more. The same happens by hand where `scheduler.step()` runs once per micro-batch.
-
-    What to do: plan it for steps × processes; or leave the scheduler out of `prepare` and step it once per step; or
-    `Accelerator(step_scheduler_with_optimizer=False)`. If it was planned on the loader before it was split, with
-    as many steps as that has batches, all is well: it ends where the run does.
-    """
+    """See the rule of the same name for frameworks."""
     schedule = seen.schedule
     if schedule is None or schedule.steps < SETTLED or schedule.factor <= 1:
         return None
@@ -45,6 +38,7 @@ def scheduler_times_processes(seen: Observed) -> str | None:
     return f"{pace}: its {schedule.ends_at:,} advances are over at step {_number(last)}, unless it was planned for that"
 
 
+@rule
 def same_samples_on_ranks(seen: Observed) -> str | None:
     """Two ranks drew the same samples in a step: the data is not dealt out.
 
@@ -67,6 +61,7 @@ def same_samples_on_ranks(seen: Observed) -> str | None:
     )
 
 
+@rule
 def long_window(seen: Observed) -> str | None:
     """A step was taken with more micro-batches than the accumulation says.
 
@@ -88,6 +83,7 @@ def long_window(seen: Observed) -> str | None:
     return f"step {min(longer)} was taken with {size} micro-batches, and the accumulation is {seen.accumulation}: {why}"
 
 
+@rule
 def short_window(seen: Observed) -> str | None:
     """A step was taken with fewer micro-batches than the accumulation says.
 
@@ -135,6 +131,7 @@ def dropped_data(seen: Observed) -> str | None:
     return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}, {lost:,} less{': ' + why if why else ''}"
 
 
+@rule
 def data_split_twice(seen: Observed) -> str | None:
     """The data is dealt out to the ranks twice, so that most of it is never drawn.
 
@@ -168,6 +165,7 @@ def uneven_ranks(seen: Observed) -> str | None:
     return f"the last round of a pass has {rest} samples: {idle} of {seen.ranks} ranks have none, and wait or hang"
 
 
+@rule
 def sampler_not_resumable(seen: Observed) -> str | None:
     """The run goes on in the middle of a pass, and its loader cannot: the rest of the pass is another permutation.
 
@@ -190,6 +188,7 @@ def sampler_not_resumable(seen: Observed) -> str | None:
     )
 
 
+@rule
 def stream_restarted(seen: Observed) -> str | None:
     """A stream goes on after its first pass, and the HF Trainer finds its place within one pass only.
 
@@ -209,6 +208,7 @@ def stream_restarted(seen: Observed) -> str | None:
     )
 
 
+@rule
 def skipped_steps(seen: Observed) -> str | None:
     """A step was drawn and not applied, since its gradients overflowed in fp16.
 
@@ -220,6 +220,7 @@ def skipped_steps(seen: Observed) -> str | None:
     return None if seen.skipped is None else f"step {seen.skipped} was skipped: its batch is drawn and trained nothing"
 
 
+@rule
 def tokens_assumed(seen: Observed) -> str | None:
     """The batches have no attention mask of samples × positions, so every position is taken for a token.
 
@@ -230,6 +231,7 @@ def tokens_assumed(seen: Observed) -> str | None:
     return "no attention_mask in the batches: every position is taken for a token" if seen.assumes_tokens else None
 
 
+@rule
 def samples_by_restarts(seen: Observed) -> str | None:
     """A batch is one long row without a mask, so its samples are counted by where `position_ids` begin again.
 
@@ -239,6 +241,7 @@ def samples_by_restarts(seen: Observed) -> str | None:
     return "samples are counted by where position_ids begin again" if seen.counts_restarts else None
 
 
+@rule
 def unstepped_batches(seen: Observed) -> str | None:
     """Batches were drawn and computed after the last step, and the run ended before they were stepped.
 
@@ -251,6 +254,7 @@ def unstepped_batches(seen: Observed) -> str | None:
     return f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and never stepped"
 
 
+@rule
 def steps_without_batches(seen: Observed) -> str | None:
     """A step was said to be taken, and no batch came since the one before. It is not booked.
 
@@ -262,11 +266,13 @@ def steps_without_batches(seen: Observed) -> str | None:
     return f"a step after step {seen.step} had no batch of its own, so it is not booked"
 
 
+@rule
 def uncounted_batches(seen: Observed) -> str | None:
     """A batch could not be counted. Its step is booked without it."""
     return None if seen.uncounted is None else f"a batch is in no count: {seen.uncounted.splitlines()[0][:200]}"
 
 
+@rule
 def uncounted_steps(seen: Observed) -> str | None:
     """The run goes on after steps that the ledger does not have.
 
@@ -281,6 +287,7 @@ def uncounted_steps(seen: Observed) -> str | None:
     return f"steps {first:,} to {last:,} were taken and not booked: their samples are in no count"
 
 
+@rule
 def learned_size(seen: Observed) -> str | None:
     """The size of a pass is what the first one drew, and some of that may have been padding.
 
@@ -294,6 +301,7 @@ def learned_size(seen: Observed) -> str | None:
     return f"a pass has {seen.samples:,} samples as the first one drew, up to {most:,} of them padding; state samples="
 
 
+@rule
 def other_data(seen: Observed) -> str | None:
     """Data of another size was watched too: an evaluation, or a second training set. All of it is counted together.
 
@@ -304,6 +312,7 @@ def other_data(seen: Observed) -> str | None:
     return f"a loader over {seen.other_size:,} samples was watched too, beside {seen.samples or 0:,}: both are counted"
 
 
+@rule
 def counting_stopped(seen: Observed) -> str | None:
     """A rank is gone, so what all of them drew is not known any more.
 
@@ -315,6 +324,7 @@ def counting_stopped(seen: Observed) -> str | None:
     return f"nothing is booked after step {seen.step}, since another rank is gone ({seen.lost.splitlines()[0][:200]})"
 
 
+@rule
 def reported_epoch(seen: Observed) -> str | None:
     """What the loop calls its epoch is not samples ÷ samples of the data.
 

@@ -6,6 +6,7 @@ from math import ceil
 
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.frameworks.run import Run
+from dist_epochs.rules import rule
 
 __all__ = [
     "index_epochs",
@@ -19,6 +20,7 @@ __all__ = [
 ]
 
 
+@rule
 def stream_epoch(run: Run) -> str | None:
     """A stream has no length, so the Trainer takes max_steps × accumulation micro-steps for the length of a pass.
 
@@ -39,6 +41,7 @@ def stream_epoch(run: Run) -> str | None:
     )
 
 
+@rule
 def loop_counter(run: Run) -> str | None:
     """The epoch is the counter of a loop over passes: whole numbers, whatever a pass has drawn of the corpus.
 
@@ -52,6 +55,7 @@ def loop_counter(run: Run) -> str | None:
     return f"its epoch counts passes that were begun: the run ends after {rounded(passes)} of them"
 
 
+@rule
 def index_epochs(run: Run) -> str | None:
     """The epochs of Megatron and GPT-NeoX are rounds in the index of samples: as many as the run needs, rounded up.
 
@@ -70,6 +74,7 @@ def index_epochs(run: Run) -> str | None:
     return f"its epochs are rounds of the index, whole ones: {rounded(epoch)} for {positions} positions + 1"
 
 
+@rule
 def no_epoch(run: Run) -> str | None:
     """The loop knows no epochs: data repeat without end, full batches run on, and only steps are counted.
 
@@ -82,13 +87,18 @@ def no_epoch(run: Run) -> str | None:
     return f"it counts steps only; {batches} = {rounded(run.counts.epochs(setting.samples))} epochs"
 
 
+@rule
 def scheduler_times_processes(run: Run) -> str | None:
-    """A prepared scheduler moves once per process and step, so one planned for the real steps is over too early.
+    """The learning-rate scheduler advances several times for each optimizer step, so its schedule is over too early.
 
-    Accelerate assumes that the schedule was planned before the data were shared out. A schedule for 100 steps is over
-    at step 25 on 4 processes (accelerate issues 2926, 2142, 1398).
+    Accelerate advances a scheduler that went through `prepare` once per process, since it takes the schedule to be
+    planned on the loader before it was split. A schedule of 100 steps on 4 processes is over at step 25, and the
+    model learns nothing more (accelerate issues 2926, 2142, 1398). The same happens by hand where `scheduler.step()`
+    runs once per micro-batch.
 
-    What to do: plan it for steps × processes, do not prepare it and step it by hand, or `split_batches=True`.
+    What to do: plan it for steps × processes; or leave the scheduler out of `prepare` and step it once per step; or
+    `Accelerator(step_scheduler_with_optimizer=False)`; or `split_batches=True`. If it was planned on the loader before
+    it was split, with as many steps as that has batches, all is well: it ends where the run does.
     """
     ends = run.reported.schedule_ends
     if ends is None or ends == run.counts.steps:
@@ -99,6 +109,7 @@ def scheduler_times_processes(run: Run) -> str | None:
     )
 
 
+@rule
 def steps_by_hand(run: Run) -> str | None:
     """It takes a number of steps and no epochs, so the steps are worked out by hand, from full batches.
 
@@ -114,6 +125,7 @@ def steps_by_hand(run: Run) -> str | None:
     return f"it takes steps and no epochs: ⌈{product}⌉ = {run.counts.steps:,}"
 
 
+@rule
 def rounded_down(run: Run) -> str | None:
     """The number of steps is rounded down to full batches, so the end of the last epoch is not drawn.
 
@@ -129,6 +141,7 @@ def rounded_down(run: Run) -> str | None:
     return f"full batches only: {samples} not drawn"
 
 
+@rule
 def multiplied_floats(run: Run) -> str | None:
     """Epochs × steps a pass is multiplied in floats, and rounding makes another whole number of it.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dist_epochs.frameworks.run import Run
+from dist_epochs.rules import rule
 
 __all__ = ["dispatcher_padding", "drop_last", "drop_last_ignored", "even_batches", "sampler_padding"]
 
 
+@rule
 def even_batches(run: Run) -> str | None:
     """Accelerate fills the last round of a pass with samples from its start, and the pass still counts as one.
 
@@ -20,6 +22,7 @@ def even_batches(run: Run) -> str | None:
     return f"{_duplicates(run)} from even_batches ({_round(run)})"
 
 
+@rule
 def sampler_padding(run: Run) -> str | None:
     """The `DistributedSampler` of torch repeats samples up to a multiple of the ranks; the pass counts as one.
 
@@ -33,6 +36,7 @@ def sampler_padding(run: Run) -> str | None:
     return f"{_duplicates(run)}: the sampler fills up to a multiple of {run.setting.data_parallel_size} devices"
 
 
+@rule
 def dispatcher_padding(run: Run) -> str | None:
     """A stream's last round is filled with its first samples: the same ones in each pass.
 
@@ -47,6 +51,7 @@ def dispatcher_padding(run: Run) -> str | None:
     return f"{_duplicates(run)}: the last round is filled with the stream's first samples, the same in each pass"
 
 
+@rule
 def drop_last(run: Run) -> str | None:
     """`drop_last` leaves out what does not fill a round on all devices, and the pass still counts as one.
 
@@ -64,6 +69,7 @@ def drop_last(run: Run) -> str | None:
     return f"{dropped:,} of {samples:,} samples a pass are dropped: full rounds only ({_round(run)})"
 
 
+@rule
 def drop_last_ignored(run: Run) -> str | None:
     """The HF Trainer does not pass `dataloader_drop_last` on for a stream: the last, short micro-batch is drawn.
 

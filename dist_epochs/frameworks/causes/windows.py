@@ -7,6 +7,7 @@ from math import ceil
 
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.frameworks.run import Run
+from dist_epochs.rules import rule
 
 __all__ = [
     "carried_window",
@@ -22,6 +23,7 @@ __all__ = [
 SHOWN_WINDOWS = 5
 
 
+@rule
 def floored_plan(run: Run) -> str | None:
     """The plan takes whole windows of a pass only, and so too few steps for the epochs that were asked for.
 
@@ -44,6 +46,7 @@ def floored_plan(run: Run) -> str | None:
     )
 
 
+@rule
 def carried_window(run: Run) -> str | None:
     """Windows run on across passes: steps a pass are a fraction, and a step may hold the end of one and the next start.
 
@@ -62,6 +65,7 @@ def carried_window(run: Run) -> str | None:
     return f"a pass is {per_pass:,} micro-steps, and windows of {window} run on into the next: {steps} steps a pass"
 
 
+@rule
 def flushed_window(run: Run) -> str | None:
     """The last window of a pass is stepped as it is: one step more a pass, with fewer samples.
 
@@ -80,6 +84,7 @@ def flushed_window(run: Run) -> str | None:
     )
 
 
+@rule
 def leaked_window(run: Run) -> str | None:
     """What a pass leaves over makes no step, and its gradients leak into the first step of the next pass.
 
@@ -103,6 +108,7 @@ def leaked_window(run: Run) -> str | None:
     )
 
 
+@rule
 def wrong_remainder(run: Run) -> str | None:
     """The last window of a pass asks for samples % accumulation micro-batches, and fewer than are left are drawn.
 
@@ -124,6 +130,7 @@ def wrong_remainder(run: Run) -> str | None:
     )
 
 
+@rule
 def short_pass(run: Run) -> str | None:
     """A pass that is shorter than a window ends one, and so does every full window over passes: steps of uneven size.
 
@@ -141,6 +148,7 @@ def short_pass(run: Run) -> str | None:
     )
 
 
+@rule
 def unstepped_end(run: Run) -> str | None:
     """The last micro-steps of the run fill no window: they are drawn and computed, and no step is made with them.
 
@@ -152,6 +160,7 @@ def unstepped_end(run: Run) -> str | None:
     return f"the last {left:,} micro-step{'s' * (left > 1)} of the run fill no window, and are never stepped"
 
 
+@rule
 def tail_weight(run: Run) -> str | None:
     """A partial window is divided by the whole accumulation: its step has a smaller gradient than the others.
 

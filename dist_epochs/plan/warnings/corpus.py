@@ -7,6 +7,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.repeats import MILD_EPOCHS, unique_equivalents, worth_per_token
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.plan.plan import Plan, SourcePlan
+from dist_epochs.rules import rule
 
 __all__ = [
     "corpus_not_stated",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@rule
 def words_as_tokens(plan: Plan) -> str | None:
     """A corpus in words is divided into batches in tokens, one word counting as one token.
 
@@ -43,6 +45,7 @@ def words_as_tokens(plan: Plan) -> str | None:
     return f"a word counts as one token, as papers do: {rounded(epochs)} epochs{usual}"
 
 
+@rule
 def repeated_data(plan: Plan) -> str | None:
     """The corpus, or a source of it, is repeated so often that more of the same teaches little.
 
@@ -67,6 +70,7 @@ def repeated_data(plan: Plan) -> str | None:
     return f"{told}, by a law fitted on causal language models"
 
 
+@rule
 def over_the_cap(plan: Plan) -> str | None:
     """A source of the mixture is drawn more often than `corpus.max_epochs` allows.
 
@@ -94,6 +98,7 @@ def over_the_cap(plan: Plan) -> str | None:
     return f"the cap is {rounded(cap)} epochs a source: {told}{nothing}"
 
 
+@rule
 def not_counted(plan: Plan) -> str | None:
     """The corpus is stated, not counted: samples and tokens are estimates without padding.
 
@@ -114,6 +119,7 @@ def not_counted(plan: Plan) -> str | None:
     )
 
 
+@rule
 def not_packed(plan: Plan) -> str | None:
     """The store has no samples of a length that the recipe uses.
 
@@ -134,6 +140,7 @@ def not_packed(plan: Plan) -> str | None:
     )
 
 
+@rule
 def no_model(plan: Plan) -> str | None:
     """Tokens and loss tokens are not counted, since what the loss counts is not stated.
 
@@ -147,6 +154,7 @@ def no_model(plan: Plan) -> str | None:
     return "tokens and loss tokens are not counted: model.objective decides what the loss counts"
 
 
+@rule
 def mixture_average(plan: Plan) -> str | None:
     """The average number of epochs hides that each source has its own.
 
@@ -167,6 +175,7 @@ def mixture_average(plan: Plan) -> str | None:
     )
 
 
+@rule
 def with_replacement(plan: Plan) -> str | None:
     """Samples are drawn with replacement, so an epoch is a number of draws and not a pass.
 
@@ -184,6 +193,7 @@ def with_replacement(plan: Plan) -> str | None:
     )
 
 
+@rule
 def temperature_rounded(plan: Plan) -> str | None:
     """Shares by temperature are powers of sizes, stated to four decimals.
 
@@ -207,6 +217,7 @@ def _by_size(plan: Plan, source: SourcePlan) -> Fraction:
     return source.size / sum((other.size for other in plan.sources), Fraction(0))
 
 
+@rule
 def weights_beyond_one(plan: Plan) -> str | None:
     """The weights look like shares and do not add up to one.
 
@@ -224,6 +235,7 @@ def weights_beyond_one(plan: Plan) -> str | None:
     return f"the weights add up to {rounded(total)}, and are taken in proportion"
 
 
+@rule
 def corpus_not_stated(plan: Plan) -> str | None:
     """Epochs are not known, since no corpus is stated.
 

@@ -8,6 +8,7 @@ from dist_epochs.arithmetic.text import rounded
 from dist_epochs.plan.cost.hardware import sparse_twin
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import SixPerParameter
+from dist_epochs.rules import rule
 
 __all__ = [
     "assumed_precision",
@@ -27,6 +28,7 @@ TOKENS_PER_PARAMETER = 20
 GIB = 2**30
 
 
+@rule
 def sparse_peak(plan: Plan) -> str | None:
     """The stated peak looks like the number for sparse matrices, which is twice what training can use.
 
@@ -46,6 +48,7 @@ def sparse_peak(plan: Plan) -> str | None:
     return f"{float(stated):g} TFLOP/s is about twice the dense {float(dense):g} of {speed.device.name} in {precision}"
 
 
+@rule
 def optimistic_mfu(plan: Plan) -> str | None:
     """The stated utilization is beyond what well-tuned runs reach.
 
@@ -61,6 +64,7 @@ def optimistic_mfu(plan: Plan) -> str | None:
     return f"{float(speed.mfu[1]):.0%} of the dense peak is more than measured runs reach (26 to 64 %)"
 
 
+@rule
 def memory_too_small(plan: Plan) -> str | None:
     """The model's states and activations may not fit into one device.
 
@@ -86,6 +90,7 @@ def memory_too_small(plan: Plan) -> str | None:
     return f"{shown}: {verdict}"
 
 
+@rule
 def guessed_mfu(plan: Plan) -> str | None:
     """Hours and price are a range, since how well the devices are used is a guess.
 
@@ -106,6 +111,7 @@ def guessed_mfu(plan: Plan) -> str | None:
     return f"{assumed}. The steps are those of the middle; the budget may pay for {ends[0]:,} to {ends[1]:,}"
 
 
+@rule
 def six_per_parameter(plan: Plan) -> str | None:
     """FLOPs are 6 per parameter and token, since only the number of parameters is stated.
 
@@ -121,6 +127,7 @@ def six_per_parameter(plan: Plan) -> str | None:
     return f"{flops:.4g} FLOPs a token leave out attention: 6 to 20 % too few for usual models"
 
 
+@rule
 def not_priced(plan: Plan) -> str | None:
     """Hardware is stated, and its hours, price or memory cannot be told.
 
@@ -146,6 +153,7 @@ def not_priced(plan: Plan) -> str | None:
     return f"hours and price are not known without {missing}"
 
 
+@rule
 def tokens_per_parameter(plan: Plan) -> str | None:
     """How many tokens a parameter is trained on, beside the compute-optimal 20.
 
@@ -163,6 +171,7 @@ def tokens_per_parameter(plan: Plan) -> str | None:
     return f"{rounded(ratio)} tokens a parameter; about {TOKENS_PER_PARAMETER} are compute-optimal"
 
 
+@rule
 def assumed_precision(plan: Plan) -> str | None:
     """The recipe states no precision, and hours and memory rest on one.
 
@@ -180,6 +189,7 @@ def assumed_precision(plan: Plan) -> str | None:
     return f"the recipe states no precision, and {plan.recipe.arithmetic} is taken, as in training"
 
 
+@rule
 def fp32_peak(plan: Plan) -> str | None:
     """Hours in fp32 are computed with the TF32 peak, which PyTorch does not use unless told.
 

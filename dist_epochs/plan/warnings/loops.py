@@ -7,6 +7,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.loader import Loader
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.plan.plan import Plan
+from dist_epochs.rules import rule
 
 __all__ = ["dropped_data", "global_batch_not_reached", "padded_duplicates", "partial_window", "uneven_ranks"]
 
@@ -14,6 +15,7 @@ __all__ = ["dropped_data", "global_batch_not_reached", "padded_duplicates", "par
 MUCH = Fraction(1, 100)
 
 
+@rule
 def partial_window(plan: Plan) -> str | None:
     """A pass does not divide into whole accumulation windows, and libraries disagree on what then happens.
 
@@ -50,6 +52,7 @@ def _other_windows(loader: Loader) -> str:
     return ", ".join(f"{name} {rounded(count)}" for name, count in steps.items() if name != loader.last_window)
 
 
+@rule
 def padded_duplicates(plan: Plan) -> str | None:
     """The last round of a pass is filled with samples from its start, which are trained twice in that pass.
 
@@ -68,6 +71,7 @@ def padded_duplicates(plan: Plan) -> str | None:
     )
 
 
+@rule
 def dropped_data(plan: Plan) -> str | None:
     """A part of every pass is never trained: dropped by the loader, or drawn and left without a step.
 
@@ -90,6 +94,7 @@ def dropped_data(plan: Plan) -> str | None:
     return f"{lost:,} of {loader.samples:,} samples ({lost / loader.samples:.2%}) of each pass are never trained"
 
 
+@rule
 def uneven_ranks(plan: Plan) -> str | None:
     """Devices do not get the same number of samples.
 
@@ -115,6 +120,7 @@ def uneven_ranks(plan: Plan) -> str | None:
     return None
 
 
+@rule
 def global_batch_not_reached(plan: Plan) -> str | None:
     """No step is as large as the global batch that the settings promise.
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.layout import Excess
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.plan.plan import Plan
+from dist_epochs.rules import rule
 
 __all__ = ["budget_rounded", "devices_not_stated", "per_device_not_stated", "sequence_phases", "warmup_beyond_the_run"]
 
@@ -15,6 +16,7 @@ MUCH = Fraction(1, 100)
 """Missing an amount by more than this share is not rounding any more."""
 
 
+@rule
 def warmup_beyond_the_run(plan: Plan) -> str | None:
     """The learning rate is still rising when the run ends.
 
@@ -31,6 +33,7 @@ def warmup_beyond_the_run(plan: Plan) -> str | None:
     )
 
 
+@rule
 def devices_not_stated(plan: Plan) -> str | None:
     """The plan is for one device, since no number of devices is stated.
 
@@ -52,6 +55,7 @@ def devices_not_stated(plan: Plan) -> str | None:
     )
 
 
+@rule
 def per_device_not_stated(plan: Plan) -> str | None:
     """How many samples a device takes at once is not stated, so each step is planned as one micro-step.
 
@@ -67,6 +71,7 @@ def per_device_not_stated(plan: Plan) -> str | None:
     )
 
 
+@rule
 def sequence_phases(plan: Plan) -> str | None:
     """The run has phases of different sequence length: one length cannot stand for all.
 
@@ -87,6 +92,7 @@ def sequence_phases(plan: Plan) -> str | None:
     )
 
 
+@rule
 def budget_rounded(plan: Plan) -> str | None:
     """Steps do not divide the amount asked for.
 
@@ -107,6 +113,7 @@ def budget_rounded(plan: Plan) -> str | None:
     return "; ".join(told) or None
 
 
+@rule
 def budget_missed(plan: Plan) -> str | None:
     """Whole steps miss the amount asked for by more than one percent.
 
@@ -142,6 +149,7 @@ def _amount(excess: Fraction) -> str:
     return f"{int(abs(excess)):,}" if excess.denominator == 1 else f"{float(abs(excess)):,.4g}"
 
 
+@rule
 def checkpoints_too_rare(plan: Plan) -> str | None:
     """The run may be over before its first checkpoint.
 
@@ -159,6 +167,7 @@ def checkpoints_too_rare(plan: Plan) -> str | None:
     return f"a checkpoint every {rounded(every)} hours in a run that computes for {float(computing):,.3g}"
 
 
+@rule
 def shares_of_the_budget(plan: Plan) -> str | None:
     """Phases take shares of the budget, in the budget's unit, and steps are shared otherwise.
 
@@ -181,6 +190,7 @@ def shares_of_the_budget(plan: Plan) -> str | None:
     return "; ".join(told).replace(".000%", "%")
 
 
+@rule
 def ramp_off_the_micro_batch(plan: Plan) -> str | None:
     """Some levels of the ramp do not fill the devices' micro-batches.
 

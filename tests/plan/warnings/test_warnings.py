@@ -8,7 +8,7 @@ from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.warnings import NOTES, WARNINGS
 from dist_epochs.recipe import make_recipe
 from dist_epochs.recipe.flags import apply_flags
-from dist_epochs.rules import pages
+from dist_epochs.rules import PAGES, rule_name
 from dist_epochs.settings.document import Document
 
 
@@ -103,7 +103,7 @@ def test_every_rule_is_tested_and_has_a_page():
     elsewhere = {"sequence-phases", "mixture-average", "shares-of-the-budget"}
     on_stores = {"not-packed", "no-model", "warmup-beyond-the-run"}  # test_planner.py
     priced = {"not-priced", "temperature-rounded", "weights-beyond-one"}
-    texts = pages((*WARNINGS, *NOTES))
+    texts = {rule_name(rule): PAGES[rule_name(rule)] for rule in (*WARNINGS, *NOTES)}
     assert set(texts) == {*CASES, *elsewhere, *on_stores, *priced}
     for name, text in texts.items():
         assert "What to do:" in text, name

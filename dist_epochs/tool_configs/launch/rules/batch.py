@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import gcd
 
 from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 
@@ -16,6 +17,7 @@ MOST_TRIED = 10_000
 """Numbers of processes that are tried before none is offered."""
 
 
+@rule
 def batch_beyond_the_launch(launch: Launch) -> Iterator[Finding]:
     """The recipe's global batch cannot be built on the devices of the launch.
 
@@ -70,6 +72,7 @@ def _cannot_build(launch: Launch) -> str | None:
     return None
 
 
+@rule
 def batch_of_one_device(launch: Launch) -> Iterator[Finding]:
     """The recipe states neither its global batch nor its devices, so its batch is that of one device.
 
@@ -90,6 +93,7 @@ def batch_of_one_device(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("num_processes"), said, f"--set batch.devices={batch.devices}, as below")
 
 
+@rule
 def loader_options(launch: Launch) -> Iterator[Finding]:
     """How a pass ends in somebody else's loop is not in the launch file.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 
@@ -12,6 +13,7 @@ __all__ = ["accumulation_from_the_launch", "deepspeed_auto", "deepspeed_batch"]
 ACCUMULATION = "gradient_accumulation_steps"
 
 
+@rule
 def accumulation_from_the_launch(launch: Launch) -> Iterator[Finding]:
     """The launch sets the accumulation, which overrides what the program says.
 
@@ -32,6 +34,7 @@ def accumulation_from_the_launch(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("deepspeed_config", ACCUMULATION), said, f"remove {ACCUMULATION}", is_of_trainer=True)
 
 
+@rule
 def deepspeed_batch(launch: Launch) -> Iterator[Finding]:
     """DeepSpeed's batch is not the plan's.
 
@@ -52,6 +55,7 @@ def deepspeed_batch(launch: Launch) -> Iterator[Finding]:
             yield Finding(where, said, f"{name.rpartition('.')[2]}: {planned}")
 
 
+@rule
 def deepspeed_auto(launch: Launch) -> Iterator[Finding]:
     """DeepSpeed's values that are "auto" are filled in when the program starts.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 
@@ -22,6 +23,7 @@ def _each(launch: Launch) -> int | None:
     return None if processes is None else processes // launch.file.machines
 
 
+@rule
 def too_few_gpu_ids(launch: Launch) -> Iterator[Finding]:
     """More processes start on a machine than GPUs are named in `gpu_ids`.
 
@@ -41,6 +43,7 @@ def too_few_gpu_ids(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("gpu_ids"), said, f"num_processes: {len(ids) * file.machines}, or gpu_ids: all")
 
 
+@rule
 def one_gpu_id(launch: Launch) -> Iterator[Finding]:
     """One GPU is named for a launch on several, which the launcher refuses.
 
@@ -56,6 +59,7 @@ def one_gpu_id(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("gpu_ids"), said, fix)
 
 
+@rule
 def gpu_ids_repeated(launch: Launch) -> Iterator[Finding]:
     """A GPU is named twice in `gpu_ids`, and then CUDA shows none.
 
@@ -72,6 +76,7 @@ def gpu_ids_repeated(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("gpu_ids"), said, f"gpu_ids: '{','.join(dict.fromkeys(ids))}'")
 
 
+@rule
 def gpus_idle(launch: Launch) -> Iterator[Finding]:
     """More GPUs are named than processes start on a machine: the rest is idle, and paid for.
 

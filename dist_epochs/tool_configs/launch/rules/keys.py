@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
+from dist_epochs.rules import rule
 from dist_epochs.settings.value import Value, key_name
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
@@ -41,6 +42,7 @@ RENAMED_KINDS = {"TPU": "XLA"}
 OWNERS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
 
 
+@rule
 def unknown_launch_keys(launch: Launch) -> Iterator[Finding]:
     """The file has keys that Accelerate does not know, so the launcher refuses all of it.
 
@@ -62,6 +64,7 @@ def unknown_launch_keys(launch: Launch) -> Iterator[Finding]:
         yield Finding(file.line(key), f"{key_name(key)} is no key of Accelerate 1.15: the launcher stops", fix)
 
 
+@rule
 def launch_type_unknown(launch: Launch) -> Iterator[Finding]:
     """The file has no `distributed_type`, or one that Accelerate does not know.
 
@@ -78,6 +81,7 @@ def launch_type_unknown(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("distributed_type"), f"{said}: the launcher stops", fix)
 
 
+@rule
 def launch_value_type(launch: Launch) -> Iterator[Finding]:
     """A value has a type that the launcher fails on, with a traceback that does not name the key.
 
@@ -120,6 +124,7 @@ def _number(file: LaunchFile, key: str) -> int | None:
     return file.processes if key == "num_processes" else file.machines
 
 
+@rule
 def dynamo_backend_unknown(launch: Launch) -> Iterator[Finding]:
     """The file names a compiler backend that Accelerate does not know, and the launcher stops.
 
@@ -142,6 +147,7 @@ def dynamo_backend_unknown(launch: Launch) -> Iterator[Finding]:
         yield Finding(file.line(*holders, key), f"{key}: {why}: the launcher fails", f"{key}: 'NO', or INDUCTOR")
 
 
+@rule
 def unread_sections(launch: Launch) -> Iterator[Finding]:
     """A section or key of the file is read by nobody, since it belongs to another kind of launch.
 

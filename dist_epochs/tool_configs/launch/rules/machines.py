@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dist_epochs.arithmetic.batch import nearest_batches
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 
@@ -19,6 +20,7 @@ __all__ = [
 LOOPBACK = ("localhost", "::1", "0.0.0.0")
 
 
+@rule
 def processes_not_divisible(launch: Launch) -> Iterator[Finding]:
     """The processes do not divide by the machines, and the launcher rounds down without a word.
 
@@ -37,6 +39,7 @@ def processes_not_divisible(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("num_processes"), said, f"num_processes: {fits}")
 
 
+@rule
 def total_processes(launch: Launch) -> Iterator[Finding]:
     """`num_processes` is the total over all machines; the launcher divides it by `num_machines`.
 
@@ -57,6 +60,7 @@ def total_processes(launch: Launch) -> Iterator[Finding]:
     )
 
 
+@rule
 def machine_rank_outside(launch: Launch) -> Iterator[Finding]:
     """The machine's rank is not below the number of machines.
 
@@ -75,6 +79,7 @@ def machine_rank_outside(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("machine_rank"), said, f"machine_rank: {file.machines - 1}, or --machine_rank {ranks}")
 
 
+@rule
 def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     """Several machines, and the address of the first is missing or names each machine itself.
 
@@ -99,6 +104,7 @@ def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("main_process_ip"), said, fix)
 
 
+@rule
 def main_process_port(launch: Launch) -> Iterator[Finding]:
     """Several machines that do not agree on a port.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 from dist_epochs.tool_configs.launch.launch_file import LaunchFile
@@ -22,6 +23,7 @@ def _keys(file: LaunchFile) -> tuple[str, ...]:
     return tuple(file.top.section("parallelism_config").values)
 
 
+@rule
 def only_data_parallel(launch: Launch) -> Iterator[Finding]:
     """Tensor, pipeline, context or sequence parallelism is asked for, and this package's trainer has none.
 
@@ -46,6 +48,7 @@ def only_data_parallel(launch: Launch) -> Iterator[Finding]:
             yield Finding(file.line("parallelism_config"), said, f"--set batch.{setting}=1", is_of_trainer=True)
 
 
+@rule
 def parallel_sizes(launch: Launch) -> Iterator[Finding]:
     """The sizes of `parallelism_config` do not multiply to the number of processes, or do not go with the launch.
 
@@ -79,6 +82,7 @@ def parallel_sizes(launch: Launch) -> Iterator[Finding]:
     yield Finding(where, f"the sizes make {named} = {product}, and {file.processes} processes start: it raises", fix)
 
 
+@rule
 def nothing_to_shard(launch: Launch) -> Iterator[Finding]:
     """FSDP version 2 with a `parallelism_config` that leaves it nothing to shard over.
 

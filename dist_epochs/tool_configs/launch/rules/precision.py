@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.rules import rule
 from dist_epochs.settings.value import key_name
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
@@ -13,6 +14,7 @@ __all__ = ["bf16_not_there", "fp16_on_cpu", "launch_precision", "precision_disag
 PRECISIONS = ("no", "fp16", "bf16", "fp8")
 
 
+@rule
 def launch_precision(launch: Launch) -> Iterator[Finding]:
     """`mixed_precision` is none that Accelerate knows, so the launcher stops.
 
@@ -24,6 +26,7 @@ def launch_precision(launch: Launch) -> Iterator[Finding]:
         yield Finding(file.line("mixed_precision"), said, "mixed_precision: 'no'")
 
 
+@rule
 def precision_disagrees(launch: Launch) -> Iterator[Finding]:
     """The launch asks for another precision than the recipe, and this package's trainer stops.
 
@@ -46,6 +49,7 @@ def precision_disagrees(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("mixed_precision"), said, fix)
 
 
+@rule
 def fp16_on_cpu(launch: Launch) -> Iterator[Finding]:
     """fp16 is asked for on the CPU, where Accelerate silently computes in fp32.
 
@@ -63,6 +67,7 @@ def fp16_on_cpu(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line(key), said, "mixed_precision: 'no', and precision: bf16 or fp32 in the recipe")
 
 
+@rule
 def bf16_not_there(launch: Launch) -> Iterator[Finding]:
     """bf16 is asked for on a device that has none.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 from dist_epochs.tool_configs.launch.launch_file import reads_as_false
@@ -11,6 +12,7 @@ from dist_epochs.tool_configs.launch.launch_file import reads_as_false
 __all__ = ["cpu_by_environment", "devices_disagree", "one_process", "processes_not_stated"]
 
 
+@rule
 def processes_not_stated(launch: Launch) -> Iterator[Finding]:
     """The file does not say how many processes to start, and the launcher does not guess with a file.
 
@@ -35,6 +37,7 @@ def processes_not_stated(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("num_processes"), said, f"num_processes: {count}, or --num_processes {count}")
 
 
+@rule
 def one_process(launch: Launch) -> Iterator[Finding]:
     """The launcher starts one process, whatever `num_processes` says.
 
@@ -55,6 +58,7 @@ def one_process(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("distributed_type"), said, fix)
 
 
+@rule
 def cpu_by_environment(launch: Launch) -> Iterator[Finding]:
     """The processes find each other on the CPU only with `ACCELERATE_USE_CPU=true` in the environment.
 
@@ -74,6 +78,7 @@ def cpu_by_environment(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("use_cpu"), said, "ACCELERATE_USE_CPU=true accelerate launch …, as below")
 
 
+@rule
 def devices_disagree(launch: Launch) -> Iterator[Finding]:
     """The recipe is planned for another number of devices than the file launches.
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dist_epochs.plan.cost.memory import Memory, states_bytes
 from dist_epochs.plan.warnings.costs import memory_too_small
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 
@@ -15,6 +16,7 @@ __all__ = ["does_not_fit_as_launched", "fsdp_loading", "fsdp_on_cpu", "fsdp_vers
 GIB = 2**30
 
 
+@rule
 def fsdp_version_1(launch: Launch) -> Iterator[Finding]:
     """FSDP version 1 is launched, which this package's trainer does not support.
 
@@ -33,6 +35,7 @@ def fsdp_version_1(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("fsdp_config", "fsdp_version"), said, fix, is_of_trainer=True)
 
 
+@rule
 def fsdp_on_cpu(launch: Launch) -> Iterator[Finding]:
     """FSDP is asked for on the CPU, where Accelerate silently runs plain DDP.
 
@@ -46,6 +49,7 @@ def fsdp_on_cpu(launch: Launch) -> Iterator[Finding]:
         yield Finding(file.line("use_cpu"), said, "distributed_type: MULTI_GPU, or use_cpu: false")
 
 
+@rule
 def fsdp_loading(launch: Launch) -> Iterator[Finding]:
     """`fsdp_cpu_ram_efficient_loading` needs `fsdp_sync_module_states`, and the launcher stops without it.
 
@@ -64,6 +68,7 @@ def fsdp_loading(launch: Launch) -> Iterator[Finding]:
     )
 
 
+@rule
 def sharding_disagrees(launch: Launch) -> Iterator[Finding]:
     """The memory is planned for another sharding than the file launches.
 
@@ -83,6 +88,7 @@ def sharding_disagrees(launch: Launch) -> Iterator[Finding]:
     yield Finding(file.line("distributed_type"), said, f"--set hardware.zero_stage={file.stage}, or {other}")
 
 
+@rule
 def does_not_fit_as_launched(launch: Launch) -> Iterator[Finding]:
     """The model does not fit into one device, sharded as the file launches it.
 

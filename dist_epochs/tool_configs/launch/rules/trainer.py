@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
 
@@ -12,6 +13,7 @@ __all__ = ["launch_not_supported", "recipe_not_trainable"]
 UNSUPPORTED = {"DEEPSPEED": "DeepSpeed", "MEGATRON_LM": "Megatron-LM", "XLA": "TPUs (XLA)"}
 
 
+@rule
 def launch_not_supported(launch: Launch) -> Iterator[Finding]:
     """This package's trainer is not written for such a launch; it trains with DDP and FSDP2.
 
@@ -34,6 +36,7 @@ def launch_not_supported(launch: Launch) -> Iterator[Finding]:
         yield Finding(file.line("distributed_type"), said, fix, is_of_trainer=True)
 
 
+@rule
 def recipe_not_trainable(launch: Launch) -> Iterator[Finding]:
     """The recipe can be planned and lacks what training needs.
 
