@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import shutil
 import sys
 import textwrap
@@ -185,11 +186,12 @@ def error_json(error: InputError) -> dict[str, Any]:
 
 
 @contextmanager
-def exit_on_input_error(*, speaks: bool = True) -> Iterator[None]:
+def exit_on_input_error(*, speaks: bool = True, as_json: bool = False) -> Iterator[None]:
     """Turn an `InputError` (or an operating-system error, such as a full disk) into exit code 2.
 
     Args:
         speaks: Whether this process prints the message; in a multi-rank run only rank 0 does.
+        as_json: Whether it is printed as an object.
     """
     try:
         yield
@@ -205,7 +207,8 @@ def exit_on_input_error(*, speaks: bool = True) -> Iterator[None]:
     else:
         return
     if speaks:
-        print(error_text(found), file=sys.stderr, flush=True)
+        text = json.dumps(error_json(found), ensure_ascii=False, indent=1) if as_json else error_text(found)
+        print(text, file=sys.stderr, flush=True)
     else:
         time.sleep(PATIENCE)
     raise SystemExit(EXIT_INPUT)

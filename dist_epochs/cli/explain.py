@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import InputError, exit_on_input_error, nearest
+from dist_epochs.errors import InputError, nearest
 
 
 @click.command(short_help="What a word or a warning means, with numbers.")
@@ -23,23 +23,22 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
     Words are step, iteration, epoch, batch-size and batches, with the numbers of a run if they are given.
     Warnings come with what to do about them. Without TOPIC, all of them in a line each.
     """
-    with exit_on_input_error():
-        from dist_epochs.frameworks.words.terms import find_term
+    from dist_epochs.frameworks.words.terms import find_term
 
-        term = None if topic is None else find_term(topic)
-        if term is None and any(numbers.values()):
-            raise InputError("numbers go with a word: step, iteration, epoch, batch-size or batches")
-        if topic is None:
-            _list_topics(as_json)
-            return
-        if term is not None:
-            from dist_epochs.render.words import term_json, term_text
+    term = None if topic is None else find_term(topic)
+    if term is None and any(numbers.values()):
+        raise InputError("numbers go with a word: step, iteration, epoch, batch-size or batches")
+    if topic is None:
+        _list_topics(as_json)
+        return
+    if term is not None:
+        from dist_epochs.render.words import term_json, term_text
 
-            given = _numbers(numbers)
-            print_json(term_json(term, **given)) if as_json else click.echo(term_text(term, **given))
-            return
-        text = _page(topic)
-        print_json({"topic": topic, "text": text}) if as_json else click.echo(text)
+        given = _numbers(numbers)
+        print_json(term_json(term, **given)) if as_json else click.echo(term_text(term, **given))
+        return
+    text = _page(topic)
+    print_json({"topic": topic, "text": text}) if as_json else click.echo(text)
 
 
 def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:

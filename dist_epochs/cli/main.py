@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dist_epochs import __version__
+from dist_epochs.usage import Group, no_such_command
 
 __all__ = ["main"]
 
@@ -21,7 +22,7 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Loads a command's module only when it is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -29,7 +30,9 @@ class _Commands(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
-            return None
+            if name.startswith("-"):
+                return None  # click names the option
+            raise no_such_command(name, list(COMMANDS))
         command: Any = import_module(f"dist_epochs.cli.{name}").command
         return command  # type: ignore[no-any-return]
 
@@ -38,7 +41,7 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("dist-epochs", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dist-epochs")
 def main() -> None:
     """Steps, tokens and epochs of a pretraining run: before, during and after it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
+from dist_epochs.errors import EXIT_DISAGREES, InputError
 
 NUMBERS = {
     "steps": ("1M", "Optimizer steps."),
@@ -33,31 +33,30 @@ def command(as_json: bool, **texts: str | None) -> None:
 
     Exit code 1 means that the numbers contradict each other.
     """
-    with exit_on_input_error():
-        from dist_epochs.arithmetic.identity import Given, solve
-        from dist_epochs.arithmetic.quantity import Unit, parse
-        from dist_epochs.render.solution import solution_json, solution_text
+    from dist_epochs.arithmetic.identity import Given, solve
+    from dist_epochs.arithmetic.quantity import Unit, parse
+    from dist_epochs.render.solution import solution_json, solution_text
 
-        units = {"steps": Unit.STEP, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "per_device": Unit.SAMPLE,
-                 "global_batch": Unit.SAMPLE, "tokens": Unit.TOKEN, "samples": Unit.SAMPLE}  # fmt: skip
-        per = {"steps": (Unit.EPOCH,), "tokens": (Unit.STEP, Unit.EPOCH), "samples": (Unit.STEP, Unit.EPOCH),
-               "batch": (Unit.STEP,), "global_batch": (Unit.STEP,), "per_device": (Unit.DEVICE,),
-               "gradient_accumulation": (Unit.STEP,), "sequence_length": (Unit.SAMPLE,),
-               "tokens_per_word": (Unit.WORD,)}  # fmt: skip
-        given = {}
-        for name, text in texts.items():
-            if text is not None:
-                what = f"--{name.replace('_', '-')}"
-                given[name] = parse(text, unit=units.get(name), per=per.get(name, ()), what=what)
-                if name in ("tokens_per_word", "gradient_accumulation") and given[name].unit:
-                    raise InputError(f"{what} {text!r} is a plain number, without {given[name].unit}s")
-                if name == "sequence_length" and given[name].unit not in (None, Unit.POSITION, Unit.TOKEN):
-                    raise InputError(f"{what} {text!r} counts {given[name].unit}s; it must count positions")
-        solution = solve(Given(**given))
-        if as_json:
-            print_json(solution_json(solution))
-        else:
-            click.echo(solution_text(solution))
+    units = {"steps": Unit.STEP, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "per_device": Unit.SAMPLE,
+             "global_batch": Unit.SAMPLE, "tokens": Unit.TOKEN, "samples": Unit.SAMPLE}  # fmt: skip
+    per = {"steps": (Unit.EPOCH,), "tokens": (Unit.STEP, Unit.EPOCH), "samples": (Unit.STEP, Unit.EPOCH),
+           "batch": (Unit.STEP,), "global_batch": (Unit.STEP,), "per_device": (Unit.DEVICE,),
+           "gradient_accumulation": (Unit.STEP,), "sequence_length": (Unit.SAMPLE,),
+           "tokens_per_word": (Unit.WORD,)}  # fmt: skip
+    given = {}
+    for name, text in texts.items():
+        if text is not None:
+            what = f"--{name.replace('_', '-')}"
+            given[name] = parse(text, unit=units.get(name), per=per.get(name, ()), what=what)
+            if name in ("tokens_per_word", "gradient_accumulation") and given[name].unit:
+                raise InputError(f"{what} {text!r} is a plain number, without {given[name].unit}s")
+            if name == "sequence_length" and given[name].unit not in (None, Unit.POSITION, Unit.TOKEN):
+                raise InputError(f"{what} {text!r} counts {given[name].unit}s; it must count positions")
+    solution = solve(Given(**given))
+    if as_json:
+        print_json(solution_json(solution))
+    else:
+        click.echo(solution_text(solution))
     if solution.agreement == "contradicts":
         raise SystemExit(EXIT_DISAGREES)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from dist_epochs.errors import exit_on_input_error
+from dist_epochs.usage import Command
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory to make.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it where there is none.")

@@ -1,0 +1,119 @@
+"""Wrong commands and options, in the same words and the same place as all other errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from dist_epochs.errors import EXIT_INPUT, InputError, close_matches, exit_on_input_error
+
+__all__ = ["Command", "Group", "no_such_command"]
+
+OTHER_NAMES = {
+    "iterations": "steps",
+    "iters": "steps",
+    "updates": "steps",
+    "max-steps": "steps",
+    "train-iters": "steps",
+    "num-train-epochs": "epochs",
+    "num-epochs": "epochs",
+    "passes": "epochs",
+    "gpus": "devices",
+    "world-size": "devices",
+    "num-processes": "devices",
+    "batch-size": "batch",
+    "per-device-train-batch-size": "per-device",
+    "micro-batch-size": "per-device",
+    "gradient-accumulation-steps": "gradient-accumulation",
+    "global-batch-size": "global-batch",
+    "train-batch-size": "global-batch",
+    "max-length": "sequence-length",
+    "max-seq-length": "sequence-length",
+    "seq-length": "sequence-length",
+    "seq-len": "sequence-length",
+    "context-length": "sequence-length",
+    "data": "corpus",
+    "dataset": "corpus",
+}
+"""What other tools call our options."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class _Spoken(click.Command):
+    """Ends with errors as `errors.error_text` prints them, or as an object with `--json`."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        words = list(sys.argv[1:] if args is None else args)
+        with exit_on_input_error(as_json="--json" in words):
+            try:
+                code = super().main(words, prog_name, **{**extra, "standalone_mode": False})
+            except click.exceptions.NoArgsIsHelpError as error:
+                click.echo(error.format_message(), err=True)
+                raise SystemExit(EXIT_INPUT) from None
+            except click.UsageError as error:
+                raise _as_input_error(error, " ".join(["dist-epochs", *words[:1]])) from None
+            except click.Abort:
+                raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _quiet_when_nobody_listens():
+            return super().invoke(ctx)
+
+
+class Command(_Spoken):
+    """A command by itself."""
+
+
+class Group(_Spoken, click.Group):
+    """A command of several."""
+
+
+@contextmanager
+def _quiet_when_nobody_listens() -> Iterator[None]:
+    """A reader that closed the pipe (`| head`) has seen enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+def _as_input_error(error: click.UsageError, command: str) -> InputError:
+    """What click found wrong, with the nearest of what is known and the command that lists it all."""
+    command = error.ctx.command_path if error.ctx else command
+    more = f"{command} --help"
+    if isinstance(error, click.NoSuchOption):
+        fixes = [*_like(error.option_name, _options(error.ctx)), more]
+        return InputError(f"{command} has no option {error.option_name}", fixes=fixes)
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        name = error.param.opts[0] if isinstance(error.param, click.Option) else error.param.human_readable_name
+        return InputError(f"{command} needs {name}", fixes=more)
+    return InputError(error.format_message().strip().rstrip("."), fixes=more)
+
+
+def _options(context: click.Context | None) -> list[str]:
+    """The long spellings of a command's options."""
+    found = context.command.params if context else []
+    return [name for each in found if isinstance(each, click.Option) for name in each.opts if name.startswith("--")]
+
+
+def _like(option: str, known: Sequence[str]) -> list[str]:
+    """The option of another tool's name, or the nearest one."""
+    plain = option.lstrip("-").lower().replace("_", "-")
+    ours = f"--{OTHER_NAMES.get(plain, plain)}"
+    return [ours] if ours in known else close_matches(ours, known, likeness=0.8)
+
+
+def no_such_command(name: str, known: Sequence[str]) -> InputError:
+    """A command that does not exist, with the nearest that does."""
+    near = [f"dist-epochs {each}" for each in close_matches(name, known)]
+    return InputError(f"dist-epochs has no command {name!r}", fixes=[*near, "dist-epochs --help"])

@@ -1,0 +1,60 @@
+"""Wrong commands and options end like all other errors."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from dist_epochs.cli.main import main
+
+
+def ask(*words):
+    return CliRunner().invoke(main, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "fix"),
+    [
+        (["plna", "r.yaml"], "dist-epochs has no command 'plna'", "dist-epochs plan"),
+        (["solve", "--iterations", "5"], "has no option --iterations", "--steps"),
+        (["solve", "--per_device", "4"], "has no option --per_device", "--per-device"),
+        (["solve", "--gradient_accumulation_steps", "4"], "has no option --gradient_accumulation_steps", "--gradient-accumulation"),
+        (["ledger"], "dist-epochs ledger needs RUN", "dist-epochs ledger --help"),
+        (["solve", "--steps"], "requires an argument", "dist-epochs solve --help"),
+    ],
+)  # fmt: skip
+def test_what_was_typed_and_what_was_meant(words, asked, fix):
+    result = ask(*words, "--json") if words != ["solve", "--steps"] else ask("solve", "--json", "--steps")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (error,) = json.loads(result.stderr)["errors"]
+    assert asked in error["asked"]
+    assert error["fixes"][0] == fix
+
+
+def test_an_unlikely_name_is_not_guessed():
+    assert json.loads(ask("audit", "--version", "--json").stderr)["errors"][0]["fixes"] == ["dist-epochs audit --help"]
+
+
+def test_without_a_command_there_is_help():
+    result = ask()
+    assert (result.exit_code, "Commands:" in result.stderr) == (2, True)
+    assert ask("--help").exit_code == 0
+
+
+def test_errors_are_text_without_json():
+    assert ask("plna").stderr.splitlines() == [
+        "error: dist-epochs has no command 'plna'",
+        "  try dist-epochs plan",
+        "  try dist-epochs --help",
+    ]
+
+
+def test_a_closed_pipe_is_quiet():
+    command = [sys.executable, "-m", "dist_epochs", "explain"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
