@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from dist_epochs.errors import InputError
 
-__all__ = ["BatchError", "GlobalBatch", "nearest_batches", "split_evenly"]
+__all__ = ["BatchError", "GlobalBatch", "cannot_be_built", "nearest_batches", "split_evenly"]
 
 
 class BatchError(InputError):
@@ -42,9 +43,11 @@ class GlobalBatch:
             if getattr(self, name) < 1:
                 raise BatchError(f"{name.replace('_', ' ')} must be at least 1, not {getattr(self, name)}")
         if self.samples % self.data_parallel_size and not self.uneven:
-            raise BatchError(
-                f"{cannot_build(self.samples, self.data_parallel_size, self.per_device)} {_smaller_micro_steps(self)}"
-                "`uneven: allow` lets devices differ by one sample."
+            raise cannot_be_built(
+                self.samples,
+                self.data_parallel_size,
+                self.per_device,
+                others=(*_smaller_micro_steps(self), "`uneven: allow`, which lets devices differ by one sample"),
             )
 
     @property
@@ -94,28 +97,36 @@ def nearest_batches(samples: int, devices: int, per_device: int = 1) -> tuple[in
     return tuple(size for size in (below, below + micro_batch) if size > 0)
 
 
-def _smaller_micro_steps(batch: GlobalBatch) -> str:
+def _smaller_micro_steps(batch: GlobalBatch) -> tuple[str, ...]:
     """The nearest batches that need fewer samples in some micro-steps, where that reaches others."""
     size = batch.data_parallel_size
     full = nearest_batches(batch.samples, size, batch.per_device)
-    others = [str(fit) for fit in nearest_batches(batch.samples, size) if fit not in full]
-    if not others:
-        return ""
-    return f"{' and '.join(others)} fit{'s' * (len(others) == 1)} too, with fewer samples in some micro-steps; "
+    others = (fit for fit in nearest_batches(batch.samples, size) if fit not in full)
+    return tuple(f"{fit}, with fewer samples in some micro-steps" for fit in others)
 
 
-def cannot_build(samples: int, devices: int, per_device: int | None = None) -> str:
-    """The message for a global batch that devices × per device × accumulation never reaches."""
+def cannot_be_built(
+    samples: int, devices: int, per_device: int | None = None, *, others: Iterable[str] = ()
+) -> BatchError:
+    """The error for a global batch that devices × per device × accumulation never reaches.
+
+    Args:
+        samples: Samples per step, over all devices.
+        devices: Devices that see different data.
+        per_device: Samples of a micro-batch, if they are given.
+        others: What else may be done than to take the nearest batch.
+    """
     each = per_device or 1
     micro_batch = devices * each
     multiples = ", ".join(str(micro_batch * count) for count in (1, 2, 3))
-    fits = ", ".join(
+    fits = (
         f"{size} ({f'accumulate {size // micro_batch}' if per_device else f'{size // devices} each'})"
         for size in nearest_batches(samples, devices, each)
     )
     asked = f"{devices} devices" + (f" with {per_device} samples each" if per_device else "")
     product = f"{devices} × {each} × k" if per_device else f"{devices} × k"
-    return (
-        f"global batch {samples} cannot be built on {asked}: {product} = {multiples}, … "
-        f"Nearest: {fits}. Nothing was rounded."
+    return BatchError(
+        f"global batch {samples} cannot be built on {asked}",
+        rule=f"{product} = {multiples}, …",
+        fixes=(*fits, *others),
     )

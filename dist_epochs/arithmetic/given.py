@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.arithmetic.batch import cannot_be_built
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
 
@@ -73,7 +73,11 @@ class Given:
 def counts_tokens(given: Given) -> bool:
     """Whether the draws are counted in tokens (else in samples)."""
     if given.tokens is not None and given.samples is not None:
-        raise SolveError("both tokens and samples drawn in all are given; the identity counts one of them. Keep one.")
+        raise SolveError(
+            "both tokens and samples drawn in all are given",
+            rule="the identity counts one of them",
+            fixes="keeping one",
+        )
     if given.corpus is not None:
         if given.corpus.unit in (Unit.TOKEN, Unit.WORD, Unit.POSITION):
             return True
@@ -82,12 +86,14 @@ def counts_tokens(given: Given) -> bool:
         asked = f"corpus {given.corpus.text!r}"
         if given.corpus.unit is Unit.DOCUMENT:
             raise SolveError(
-                f"{asked} counts documents, and a step draws samples or tokens: their lengths decide. "
-                "Count it with `dist-epochs tokenize`, or give tokens, words or samples."
+                f"{asked} counts documents",
+                rule="a step draws samples or tokens, and the lengths of the documents decide how many they are",
+                fixes=("`dist-epochs tokenize`, which counts them", "tokens, words or samples"),
             )
         raise SolveError(
-            f"{asked} has no unit: a corpus is counted in tokens, words or samples. "
-            f"Write for example '{given.corpus.text} tokens'."
+            f"{asked} has no unit",
+            rule="a corpus is counted in tokens, words or samples",
+            fixes=f"'{given.corpus.text} tokens'",
         )
     if given.samples is not None:
         return False
@@ -125,10 +131,10 @@ def in_whole_run(amount: Quantity, name: str, *, steps: Quantity | None, epochs:
         return amount
     times, flag = (steps, "steps") if amount.per is Unit.STEP else (epochs, "epochs")
     if times is None:
-        one = "What one step draws can be given as --batch instead." if amount.per is Unit.STEP else ""
         raise SolveError(
-            f"{name} {amount.text!r} is for one {amount.per}, and the identity counts the whole run: give --{flag} "
-            f"too, and it is multiplied by them. {one}".rstrip()
+            f"{name} {amount.text!r} is for one {amount.per}",
+            rule=f"the identity counts the whole run, and --{flag}, which it would be multiplied by, is not given",
+            fixes=(f"giving --{flag} too", *(["--batch for what one step draws"] * (amount.per is Unit.STEP))),
         )
     whole = amount * times.exactly().counted_in(amount.per)
     return replace(whole, text=f"{amount.text} × {times.text} = {whole.in_words}")
@@ -144,9 +150,9 @@ def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], l
         if quantity is None:
             continue
         if quantity.value <= 0:
-            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be above zero")
+            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}", rule="it must be above zero")
         if name in WHOLE and quantity.value.denominator != 1:
-            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}: it must be a whole number")
+            raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}", rule="it must be a whole number")
         stated = name in ("corpus", "epochs", "tokens", "samples")
         counted = name != "epochs" and quantity.high - quantity.low <= 1  # whole things, written out
         number = quantity if stated and not counted else quantity.exactly()
@@ -165,14 +171,16 @@ def _refuse_what_would_be_ignored(given: Given, in_tokens: bool) -> None:
     corpus = given.corpus
     if given.tokens_per_word is not None and corpus is not None and corpus.unit is not Unit.WORD:
         raise SolveError(
-            f"tokens per word is given and the corpus is {corpus.text!r}: the ratio is for a corpus in words. "
-            "Leave it out."
+            f"tokens per word is given and the corpus is {corpus.text!r}",
+            rule="the ratio is for a corpus in words",
+            fixes="leaving it out",
         )
     if (in_tokens and given.samples is not None) or (not in_tokens and given.tokens is not None):
         drawn, counted = ("samples", "tokens") if in_tokens else ("tokens", "samples")
         raise SolveError(
-            f"{drawn} drawn in all are given, and the corpus counts {counted}: they meet only through the sequence "
-            f"length. Give --{counted} instead."
+            f"{drawn} drawn in all are given, and the corpus counts {counted}",
+            rule="they meet only through the sequence length",
+            fixes=f"--{counted}",
         )
     if given.global_batch is not None and given.devices is not None:
         samples, devices = int(given.global_batch.value), int(given.devices.value)
@@ -182,7 +190,7 @@ def _refuse_what_would_be_ignored(given: Given, in_tokens: bool) -> None:
             and samples % devices
         ):
             each = given.per_device
-            raise BatchError(cannot_build(samples, devices, int(each.value) if each and each.value >= 1 else None))
+            raise cannot_be_built(samples, devices, int(each.value) if each and each.value >= 1 else None)
 
 
 def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -> None:
@@ -193,8 +201,8 @@ def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -
             known["batch"] = batch.counted_in(Unit.TOKEN, per=Unit.STEP) / known["sequence_length"]
         else:
             raise SolveError(
-                f"the batch {batch.text!r} counts tokens and the corpus counts samples. "
-                "Give --sequence-length, or the batch in samples."
+                f"the batch {batch.text!r} counts tokens and the corpus counts samples",
+                fixes=("giving --sequence-length", "the batch in samples"),
             )
     elif len(batch.factors) == 2 and batch.unit is None:
         samples, length = (Quantity.exact(factor) for factor in batch.factors)
@@ -202,12 +210,13 @@ def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -
         _set(known, "sequence_length", length, batch)
     elif batch.unit is Unit.SAMPLE or not in_tokens or "sequence_length" in known:
         if batch.value.denominator != 1:
-            raise SolveError(f"a batch of {batch.text!r} samples: it must be a whole number")
+            raise SolveError(f"the batch is {batch.text!r} samples", rule="it must be a whole number")
         _set(known, "global_batch", batch, batch)
     else:
         raise SolveError(
-            f"a batch of {batch.text!r}: samples or tokens? The corpus counts tokens, so the answer differs by "
-            f"the sequence length. Write '{batch.text} tokens', '{batch.text}x512', or add --sequence-length."
+            f"a batch of {batch.text!r}: samples or tokens?",
+            rule="the corpus counts tokens, so the answer differs by the sequence length",
+            fixes=(f"'{batch.text} tokens'", f"'{batch.text}x512'", "giving --sequence-length"),
         )
 
 
@@ -215,7 +224,8 @@ def _set(known: dict[str, Quantity], name: str, value: Quantity, batch: Quantity
     if name in known and known[name].value != value.value:
         label = name.replace("_", " ")
         raise SolveError(
-            f"batch {batch.text!r} means {label} {value.value}, but {label} {known[name].value} is given. Keep one."
+            f"batch {batch.text!r} means {label} {value.value}, but {label} {known[name].value} is given",
+            fixes="keeping one",
         )
     known[name] = _in_unit_of(name, value)
 

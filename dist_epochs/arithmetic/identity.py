@@ -19,7 +19,7 @@ from fractions import Fraction
 from math import floor, prod
 
 from dist_epochs.arithmetic.agreement import Agreement, agreement
-from dist_epochs.arithmetic.batch import BatchError, cannot_build, nearest_batches
+from dist_epochs.arithmetic.batch import BatchError, cannot_be_built, nearest_batches
 from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, in_whole_run, known_numbers
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 
@@ -87,7 +87,7 @@ def solve(given: Given) -> Solution:
     if unknown is None:
         return _check(given, known, lines, checked)
     for contradiction in _contradictions(given, checked, known):
-        raise SolveError(f"{contradiction}. Leave one of these numbers out.")
+        raise SolveError(contradiction, fixes="leaving one of these numbers out")
     lines += _unused(given, products, derived, checked)
     if unknown in ("steps", "batch", *PARTS) and given.epochs and given.epochs != given.epochs.exactly():
         return solve(replace(stated, epochs=given.epochs.exactly()))  # epochs to reach are a setting
@@ -157,9 +157,9 @@ def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
     if right.value != known[product.left].value:
         label = product.left.replace("_", " ")
         raise SolveError(
-            f"{label} {_show(known[product.left].value)} is given, but "
-            f"{_formula(product, product.left, known, right)}. "
-            "One of these numbers is wrong, or leave one out and it is solved."
+            f"{label} {_show(known[product.left].value)} is given, but {_formula(product, product.left, known, right)}",
+            rule="one of these numbers is wrong",
+            fixes="leaving one out, and it is solved",
         )
 
 
@@ -171,7 +171,7 @@ DRAWN = ("tokens", "samples")
 def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, _Product]) -> str | None:
     """The number the user left open: steps, epochs or corpus, else the deepest part of the batch."""
     if given.corpus is not None and given.corpus.unit is Unit.WORD and "tokens_per_word" not in known:
-        raise SolveError(_words(given))
+        raise _words_are_no_tokens(given)
     for name in MAIN:
         if name in derived:
             return name
@@ -183,14 +183,20 @@ def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, 
     for name in DRAWN:
         if name in derived:
             return name
-    raise SolveError(_too_little(known))
+    have = ", ".join(f"{name.replace('_', ' ')} {_show(value.value)}" for name, value in known.items()) or "nothing"
+    raise SolveError(
+        f"steps × batch = corpus × epochs cannot be solved from {have}",
+        rule="all but one of the four must be known",
+        fixes="three of --steps, --batch, --corpus and --epochs (or --tokens in place of two of them)",
+    )
 
 
 def _whole_run_known(known: Mapping[str, Quantity]) -> bool:
     return all(name in known for name in ("steps", "batch", "corpus", "epochs"))
 
 
-def _words(given: Given) -> str:
+def _words_are_no_tokens(given: Given) -> SolveError:
+    """The error for a corpus in words and a batch in tokens, with the answers at the usual ratios."""
     corpus = given.corpus
     assert corpus is not None
     answers = []
@@ -203,18 +209,11 @@ def _words(given: Given) -> str:
             answers.append(f"at {float(ratio):g} ({whose}) {answer.unknown} = {_decimal(answer.value.value)}")
         elif answer.ratio is not None:
             answers.append(f"at {float(ratio):g} ({whose}) steps × batch is {_decimal(answer.ratio)} × corpus × epochs")
-    return (
-        f"the corpus is {corpus.text!r} and a batch is counted in tokens: words do not turn into tokens without "
-        f"a ratio. Nothing was assumed.{' ' * bool(answers)}{'; '.join(answers)}. Choose with --tokens-per-word, "
-        "or measure it with `dist-epochs tokenize`."
-    )
-
-
-def _too_little(known: Mapping[str, Quantity]) -> str:
-    have = ", ".join(f"{name.replace('_', ' ')} {_show(value.value)}" for name, value in known.items()) or "nothing"
-    return (
-        f"steps × batch = corpus × epochs cannot be solved from {have}: all but one of the four must be known. "
-        "Give three of --steps, --batch, --corpus and --epochs (or --tokens in place of two of them)."
+    return SolveError(
+        f"the corpus is {corpus.text!r} and a batch is counted in tokens",
+        rule="words do not turn into tokens without a ratio",
+        consequence="; ".join(answers),
+        fixes=("--tokens-per-word with the one that holds", "`dist-epochs tokenize`, which measures it"),
     )
 
 
@@ -259,7 +258,7 @@ def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantit
     if value.value.denominator == 1:
         return
     if given.global_batch is not None and name in ("devices", "per_device", "gradient_accumulation"):
-        raise BatchError(_broken_batch(name, int(given.global_batch.value), known))
+        raise _broken_batch(name, int(given.global_batch.value), known)
     below = floor(value.value)
     yield (
         f"{name.replace('_', ' ')} {_decimal(value.value)} is not a whole number: "
@@ -267,17 +266,17 @@ def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantit
     )
 
 
-def _broken_batch(name: str, samples: int, known: Mapping[str, Quantity]) -> str:
+def _broken_batch(name: str, samples: int, known: Mapping[str, Quantity]) -> BatchError:
     """Two factors of a stated global batch do not divide it."""
     factors = {part: int(known[part].value) for part in PARTS[:3] if part != name}
     if name == "gradient_accumulation":
-        return cannot_build(samples, factors["devices"], factors["per_device"])
+        return cannot_be_built(samples, factors["devices"], factors["per_device"])
     product = prod(factors.values())
     said = " and ".join(f"{part.replace('_', ' ')} {size}" for part, size in factors.items())
-    fits = " and ".join(map(str, nearest_batches(samples, product)))
-    return (
-        f"global batch {samples} cannot be built with {said}: it must be a multiple of {product}. "
-        f"Nearest: {fits}. Nothing was rounded."
+    return BatchError(
+        f"global batch {samples} cannot be built with {said}",
+        rule=f"it must be a multiple of {product}",
+        fixes=map(str, nearest_batches(samples, product)),
     )
 
 

@@ -86,12 +86,12 @@ class Interval:
 
     def __truediv__(self, other: Interval) -> Interval:
         if other.low <= 0 <= other.high:
-            raise InputError("a division by a number that may be zero")
+            raise InputError("a number cannot be divided by one that may be zero")
         return self * Interval(1 / other.point, 1 / other.high, 1 / other.low)
 
     def __pow__(self, exponent: int) -> Interval:
         if not 0 <= exponent <= LARGEST_POWER:
-            raise InputError(f"a power of {exponent}: whole exponents from 0 to {LARGEST_POWER} are read")
+            raise InputError(f"a power of {exponent}", rule=f"whole exponents from 0 to {LARGEST_POWER} are read")
         result = Interval.exact(1)
         for _ in range(exponent):
             result = result * self

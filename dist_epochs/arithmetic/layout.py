@@ -119,8 +119,10 @@ def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partia
         amount = stretch.amount - excess
         if amount <= 0:
             raise InputError(
-                f"phase {index + 1} gets no step: its {float(stretch.amount):g} {stretch.measure} are already taken by "
-                "the last step of the phase before, which ends beyond its own. Merge the two."
+                f"phase {index + 1} gets no step",
+                rule=f"its {float(stretch.amount):g} {stretch.measure} are already taken by the last step of the phase "
+                "before, which ends beyond its own",
+                fixes="making one phase of the two",
             )
         excess, measure = writer.write(index, stretch, amount), stretch.measure
     short = bool(excess) and last_step != "whole"
@@ -129,11 +131,12 @@ def lay_out(stretches: Sequence[Stretch], *, last_step: Literal["whole", "partia
     for index, stretch in enumerate(stretches):
         if writer.phases and index not in writer.stretches:
             raise InputError(
-                f"phase {index + 1} gets no step: one takes more than its {float(stretch.amount):g} {stretch.measure}. "
-                "Give more of the budget, or a smaller batch."
+                f"phase {index + 1} gets no step",
+                rule=f"one takes more than its {float(stretch.amount):g} {stretch.measure}",
+                fixes=("more of the budget", "a smaller batch"),
             )
     if not writer.phases:
-        raise InputError("the budget does not pay for a single step. Give more of it, or take a smaller batch.")
+        raise InputError("the budget does not pay for a single step", fixes=("a larger budget", "a smaller batch"))
     return Layout(
         phases=tuple(writer.phases),
         stretches=tuple(writer.stretches),
@@ -185,8 +188,8 @@ class _Writer:
         self._advance(phase, 1)
         if self.done[Unit.STEP] > MOST_STEPS:
             raise InputError(
-                f"phase {index + 1} takes the run to {self.done[Unit.STEP]:,} steps, more than any run takes. The "
-                "amount is far too large for this batch, or mistyped."
+                f"phase {index + 1} takes the run to {self.done[Unit.STEP]:,} steps",
+                rule="that is more than any run takes: the amount is far too large for this batch, or mistyped",
             )
 
     def _remove_step(self) -> None:

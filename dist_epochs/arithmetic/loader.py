@@ -113,9 +113,25 @@ class Loader:
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {getattr(self, name)!r}")
         if self.micro_steps_per_pass == 0:
-            raise InputError(_nothing_drawn(self))
+            raise InputError(
+                f"`uneven: drop` of {self.samples} samples on {self.data_parallel_size} devices with {self.per_device} "
+                "samples each",
+                rule=f"a full round takes {self.samples_per_round}, so every pass is dropped whole",
+                consequence="no step is ever made",
+                fixes=(f"at most {self.samples} samples a round", "`uneven: pad` or `keep`"),
+            )
         if self.steps_per_pass == 0:
-            raise InputError(_nothing_stepped(self))
+            ends = {"drop": "every window is dropped", "leak": "no window is ever full"}
+            raise InputError(
+                f"`last_window: {self.last_window}` with a gradient accumulation of {self.gradient_accumulation}",
+                rule=f"a pass of {self.samples} samples is {self.micro_steps_per_pass} micro-steps of "
+                f"{self.samples_per_round}, shorter than one window, so {ends[self.last_window]}",
+                consequence="no step is ever made",
+                fixes=(
+                    f"a gradient accumulation of {self.micro_steps_per_pass} or less",
+                    "`last_window: flush` or `carry`",
+                ),
+            )
 
     @property
     def samples_per_round(self) -> int:
@@ -191,7 +207,7 @@ class Loader:
             130
         """
         if passes <= 0:
-            raise InputError(f"passes must be above 0, not {passes}: nothing would be drawn")
+            raise InputError(f"passes must be above 0, not {passes}", rule="nothing would be drawn")
         if self.last_window == "flush":
             return self.after_steps(ceil(passes * self.steps_per_pass))
         micro_steps = floor(passes * self.micro_steps_per_pass)
@@ -263,26 +279,6 @@ def _require_positive(name: str, count: int) -> None:
     """Refuse a count below 1, by its name."""
     if count < 1:
         raise InputError(f"{name} must be at least 1, not {count}")
-
-
-def _nothing_drawn(loader: Loader) -> str:
-    return (
-        f"`uneven: drop` of {loader.samples} samples on {loader.data_parallel_size} devices with {loader.per_device} "
-        f"samples each: a full round takes {loader.samples_per_round}, so every pass is dropped whole and no step is "
-        f"ever made. Nearest: at most {loader.samples} samples a round, or `uneven: pad` or `keep`."
-    )
-
-
-_ENDS = {"drop": "every window is dropped", "leak": "no window is ever full"}
-
-
-def _nothing_stepped(loader: Loader) -> str:
-    return (
-        f"`last_window: {loader.last_window}` with a gradient accumulation of {loader.gradient_accumulation}: a pass "
-        f"of {loader.samples} samples is {loader.micro_steps_per_pass} micro-steps of {loader.samples_per_round}, "
-        f"shorter than one window, so {_ENDS[loader.last_window]} and no step is ever made. Nearest: a gradient "
-        f"accumulation of {loader.micro_steps_per_pass} or less, or `last_window: flush` or `carry`."
-    )
 
 
 MOST_POWERS = 1000

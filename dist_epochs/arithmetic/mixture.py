@@ -56,15 +56,18 @@ class Mixture:
         """
         for name, weight in weights.items():
             if weight <= 0:
-                raise InputError(f"the weight of source {name!r} is {weight}; it must be above zero (or leave it out)")
+                raise InputError(
+                    f"the weight of source {name!r} is {weight}", rule="it must be above zero", fixes="leaving it out"
+                )
         unit = lcm(*(weight.denominator for weight in weights.values()))
         whole = [int(weight * unit) for weight in weights.values()]
         common = gcd(*whole)
         counts = tuple(count // common for count in whole)
         if sum(counts) > LARGEST_PERIOD:
             raise InputError(
-                f"the weights repeat only after {sum(counts):,} draws; at most {LARGEST_PERIOD:,} are kept. "
-                "Write them with fewer digits. Nothing was rounded."
+                f"the weights repeat only after {sum(counts):,} draws",
+                rule=f"at most {LARGEST_PERIOD:,} are kept",
+                fixes="weights with fewer digits",
             )
         return cls(tuple(weights), counts)
 

@@ -175,7 +175,9 @@ class Quantity:
 
     def __truediv__(self, other: Quantity) -> Quantity:
         if other.low <= 0:
-            raise QuantityError(f"cannot divide by {other.text or other.value}, which may be zero")
+            raise QuantityError(
+                f"{self.in_words} cannot be divided by {other.text or other.value}", rule="it may be zero"
+            )
         return Quantity(self.number / other.number, *_cancelled(self.counts + other.over, self.over + other.counts))
 
     def _check_same_unit(self, other: Quantity, verb: str) -> None:
@@ -240,16 +242,24 @@ def parse(
     """
     spelling = str(text).strip()
     if len(spelling) > LONGEST_SPELLING:
-        raise QuantityError(f"{what} {spelling[:20]!r}… has {len(spelling)} characters, which is no number")
+        raise QuantityError(
+            f"{what} {spelling[:20]!r}… is not a number",
+            rule=f"it has {len(spelling)} characters, and at most {LONGEST_SPELLING} are read",
+        )
     match = None if _HEXADECIMAL.search(spelling) else _QUANTITY.fullmatch(spelling)
     if match is None or isinstance(text, bool):
-        raise QuantityError(f"{what} {spelling!r} is not a number.{_hint(spelling)}")
+        raise QuantityError(f"{what} {spelling!r} is not a number", rule=_hint(spelling))
     found = _unit(match["unit"], spelling, what)
     if unit is not None and found not in (None, unit):
-        raise QuantityError(f"{what} {spelling!r} counts {found}s; it must count {unit}s")
+        raise QuantityError(f"{what} {spelling!r} counts {found}s", rule=f"it must count {unit}s")
     part = _per(match["per"], spelling, what)
     if part is not None and part not in per:
-        raise QuantityError(f"{what} {spelling!r} is for one {part}, and must be {_wanted(per)}. {_INSTEAD[part]}")
+        wanted = f"for one {' or one '.join(per)}" if per else "for the whole run"
+        raise QuantityError(
+            f"{what} {spelling!r} is for one {part}",
+            rule=f"it must be {wanted}",
+            fixes=_INSTEAD.get(part, "multiplying it yourself"),
+        )
     pieces = [_piece(piece, what) for piece in _PIECE.finditer(match["product"])]
     halves = 2 if match["about"] else 1
     number = Interval.exact(1)
@@ -266,8 +276,9 @@ def parse(
         raise QuantityError(f"{what} {spelling!r} is beyond anything this tool counts")
     factors = tuple(point for divides, point, _ in pieces if not divides)
     if unit in _NO_PRODUCT and found is None and len(pieces) > 1:
+        rule, fixes = _NO_PRODUCT[unit]
         raise QuantityError(
-            f"{what} {spelling!r} is a product, and {_decimal(value)} is no number of {_NO_PRODUCT[unit]}"
+            f"{what} {spelling!r} is a product", rule=f"{_decimal(value)} is no number of {rule}", fixes=fixes
         )
     factors = factors if prod(factors) == value else (value,)
     return Quantity(number, _units(found or unit), _units(part), factors, spelling)
@@ -292,7 +303,7 @@ def parse_count(
     """
     value = parse(text, unit=unit, per=per, what=what).value
     if value.denominator != 1:
-        raise QuantityError(f"{what} {text!s} is {value}, not a whole number. Nothing was rounded.")
+        raise QuantityError(f"{what} {text!s} is {value}", rule="it must be a whole number")
     if value < least:
         raise QuantityError(f"{what} must be at least {least}, not {value}")
     return int(value)
@@ -311,13 +322,17 @@ def parse_length(text: str | int | float, *, what: str = "sequence length") -> i
     first, comma, _ = str(text).strip().partition(",")
     if comma and len(first) == 3:  # 128,512 is how two lengths are written; 2,048 is how one is
         raise QuantityError(
-            f"{what} {text!r}: one length without commas. For several lengths, write phases in a recipe"
+            f"{what} {text!r} has a comma",
+            rule="it looks like two lengths, and one is asked for",
+            fixes=("one length without a comma", "a recipe with a phase for each length"),
         )
     quantity = parse(text, per=(Unit.SAMPLE,), what=what)
     unit = Unit.TOKEN if quantity.unit is Unit.TOKEN else Unit.POSITION
     length = parse_count(text, unit=unit, per=(Unit.SAMPLE,), what=what, least=2)
     if length > LONGEST_SEQUENCE:
-        raise QuantityError(f"{what} {text!s} is longer than any model takes (at most {LONGEST_SEQUENCE:,})")
+        raise QuantityError(
+            f"{what} {text!s} is longer than any model takes", rule=f"at most {LONGEST_SEQUENCE:,} positions are read"
+        )
     return length
 
 
@@ -341,7 +356,9 @@ def _unit(word: str, spelling: str, what: str) -> Unit | None:
         if candidate in SPELLINGS:
             return SPELLINGS[candidate]
     known = ", ".join(f"{name}s" for name in SPELLINGS)
-    raise QuantityError(f"{what} {spelling!r}: {word.strip()!r} is not a unit. Units: {known}.{_hint(spelling)}")
+    raise QuantityError(
+        f"{what} {spelling!r}: {word.strip()!r} is not a unit", rule=f"units are {known}; {_hint(spelling)}"
+    )
 
 
 def _per(word: str | None, spelling: str, what: str) -> Unit | None:
@@ -350,29 +367,29 @@ def _per(word: str | None, spelling: str, what: str) -> Unit | None:
         return None
     name = word.lower()
     if name not in PER:
-        known = ", ".join(PER)
-        raise QuantityError(f"{what} {spelling!r}: a number per {word} is not read. It may be per {known}.")
+        raise QuantityError(
+            f"{what} {spelling!r}: a number per {word} is not read", rule=f"it may be per {', '.join(PER)}"
+        )
     return PER[name]
 
 
-def _wanted(per: Collection[Unit]) -> str:
-    return f"for one {' or one '.join(per)}" if per else "for the whole run"
-
-
 _INSTEAD = {
-    **dict.fromkeys(Unit, "Multiply it yourself; nothing was dropped."),
-    Unit.STEP: "What one step draws is the batch: write --batch, or batch.global_batch. Nothing was multiplied.",
-    Unit.EPOCH: "Multiply it by the epochs, or give the epochs alone. Nothing was multiplied.",
+    Unit.STEP: ("--batch or batch.global_batch for what one step draws",),
+    Unit.EPOCH: ("multiplying it by the epochs", "the epochs alone"),
 }
 """What to do about a number that is for a part of the run."""
 
 _NO_PRODUCT = {
-    Unit.SAMPLE: "samples: batches are written samples × length. Write the samples, and the length apart "
-    "(--sequence-length 512); a product that is meant says so: '8x32 samples'",
-    Unit.DEVICE: "devices. A kind of device is written with its letters, as in 8xRTX4090; several nodes are written as "
-    "their devices together, or '2x8 devices'",
+    Unit.SAMPLE: (
+        "samples: batches are written samples × length",
+        ("the samples, with the length apart (--sequence-length 512)", "'8x32 samples', where the product is meant"),
+    ),
+    Unit.DEVICE: (
+        "devices",
+        ("a kind of device with its letters, as in 8xRTX4090", "'2x8 devices' for two nodes of eight"),
+    ),
 }
-"""Units in which a bare product is more likely something else, and what it is."""
+"""Units in which a bare product is more likely something else, and what to write instead."""
 
 
 def _decimal(value: Fraction) -> str:
@@ -394,12 +411,13 @@ def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:
 
 
 def _hint(spelling: str) -> str:
+    """What is likely wrong with a spelling."""
     if _HEXADECIMAL.search(spelling):
-        return " It looks hexadecimal; write it with decimal digits."
+        return "it looks hexadecimal; write it with decimal digits"
     if re.search(r"\d\s*G\b", spelling):
-        return " For 10⁹ write B, for 2³⁰ write Gi."
+        return "for 10⁹ write B, for 2³⁰ write Gi"
     if re.search(r"\d\s*[mbt]\b", spelling):
-        return " Scales are written K, M, B, T (10³…10¹²) and Ki, Mi, Gi (2¹⁰…)."
+        return "scales are written K, M, B, T (10³…10¹²) and Ki, Mi, Gi (2¹⁰…)"
     if spelling.startswith("-"):
-        return " Nothing here counts below zero."
-    return " Write for example 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%."
+        return "nothing here counts below zero"
+    return "numbers are written 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%"

@@ -53,12 +53,17 @@ class Ramp:
             fits = [start + rise // increment * increment, start + (rise // increment + 1) * increment]
             near = " or ".join(str(fit) for fit in fits if fit >= start)
             raise InputError(
-                f"a ramp from {start} in increments of {increment} never reaches the global batch {global_batch}: "
-                f"{rise} is not a multiple of {increment}. Nearest global batch: {near}. Nothing was rounded."
+                f"a ramp from {start} in increments of {increment} never reaches the global batch {global_batch}",
+                rule=f"{rise} is not a multiple of {increment}",
+                fixes=f"a global batch of {near}",
             )
         count = rise // increment
         if count >= MOST_LEVELS:
-            raise InputError(f"the ramp has {count:,} increments; at most {MOST_LEVELS:,} are kept. Use a larger one.")
+            raise InputError(
+                f"the ramp has {count:,} increments",
+                rule=f"at most {MOST_LEVELS:,} are kept",
+                fixes="a larger increment",
+            )
         levels = range(count + 1)
         return cls(
             unit,
@@ -76,7 +81,9 @@ class Ramp:
         starts = tuple(levels)
         if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)):
             shown = ", ".join(f"{float(start):g}" for start in starts)
-            raise InputError(f"stages begin at 0 and go up, each once; these begin at {shown or 'no point'}")
+            raise InputError(
+                f"the stages begin at {shown or 'no point'}", rule="they must begin at 0 and go up, each once"
+            )
         return cls(unit, starts, tuple(levels.values()))
 
     def level_at(self, progress: Fraction | int) -> int:

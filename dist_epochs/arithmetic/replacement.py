@@ -73,6 +73,6 @@ def _log_never_drawn(corpus: int | Fraction, draws: int | Fraction) -> float:
 
 def _check(corpus: int | Fraction, draws: int | Fraction) -> None:
     if corpus < 1:
-        raise InputError(f"corpus must have at least 1 sample, not {corpus}: there is nothing to draw from")
+        raise InputError(f"corpus must have at least 1 sample, not {corpus}", rule="there is nothing to draw from")
     if draws < 0:
         raise InputError(f"draws must be at least 0, not {draws}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
 
-from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.arithmetic.batch import cannot_be_built
 from dist_epochs.arithmetic.loader import Loader, Uneven, expected_coverage_of_passes
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.errors import InputError
@@ -109,6 +109,6 @@ def micro_batches(recipe: Recipe, data_parallel_size: int) -> tuple[int, int]:
     assert isinstance(samples, int)  # a loop has no ramp
     known = batch.per_device or batch.gradient_accumulation or 1
     if samples % (known * data_parallel_size):
-        raise BatchError(cannot_build(samples, data_parallel_size, batch.per_device))
+        raise cannot_be_built(samples, data_parallel_size, batch.per_device)
     other = samples // (known * data_parallel_size)
     return (known, other) if batch.per_device is not None else (other, known)

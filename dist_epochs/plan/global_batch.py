@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, cannot_build, nearest_batches
+from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, cannot_be_built, nearest_batches
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.ramp import Ramp
 from dist_epochs.recipe import BatchRecipe, PhaseRecipe
@@ -50,7 +50,7 @@ def lay_over_devices(
     """
     uneven = partial or batch.uneven == "allow"
     if batch.per_device is None and samples % data_parallel_size and not uneven:
-        raise BatchError(cannot_build(samples, data_parallel_size))
+        raise cannot_be_built(samples, data_parallel_size)
     accumulation = batch.gradient_accumulation or 1
     each = -(-largest // data_parallel_size)
     per_device = batch.per_device or -(-each // accumulation)

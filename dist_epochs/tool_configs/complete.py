@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from dist_epochs.arithmetic.batch import cannot_build, nearest_batches
+from dist_epochs.arithmetic.batch import cannot_be_built, nearest_batches
 from dist_epochs.errors import InputError
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.stated import LaunchSettings
@@ -71,7 +71,7 @@ def complete(settings: LaunchSettings) -> LaunchSettings:
         product = each.value * accumulation.value * size
         return replace(settings, global_batch=_follows(product, "×", settings, each, accumulation))
     if batch and each:
-        count = _divide(batch, each.value, size, cannot_build(batch.value, size, each.value), settings)
+        count = _divide(batch, each.value, size, str(cannot_be_built(batch.value, size, each.value)), settings)
         return replace(settings, gradient_accumulation=_follows(count, "÷", settings, batch, each))
     if batch and accumulation:
         message = _cannot_split(batch.value, size, accumulation.value)
@@ -107,7 +107,7 @@ def _cannot_split(batch: int, size: int, accumulation: int) -> str:
         f"{fit} ({fit // (size * accumulation)} each)" for fit in nearest_batches(batch, size, accumulation)
     )
     if accumulation == 1:
-        return cannot_build(batch, size)
+        return str(cannot_be_built(batch, size))
     multiples = ", ".join(str(size * accumulation * count) for count in (1, 2, 3))
     return (
         f"global batch {batch} cannot be split over {size} devices in {accumulation} micro-steps: {size} × "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import gcd
 
-from dist_epochs.arithmetic.batch import BatchError, cannot_build
+from dist_epochs.arithmetic.batch import BatchError, cannot_be_built
 from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.finding import Finding
 from dist_epochs.tool_configs.launch.launch import Launch
@@ -64,7 +64,7 @@ def _cannot_build(launch: Launch) -> str | None:
         return None
     for planned in launch.plan.batches:
         if batch.per_device is None and planned.samples % size and not planned.uneven:
-            return cannot_build(planned.samples, size)
+            return str(cannot_be_built(planned.samples, size))
         try:
             replace(planned, data_parallel_size=size)
         except BatchError as error:
