@@ -211,8 +211,7 @@ def _words_are_no_tokens(given: Given) -> SolveError:
             answers.append(f"at {float(ratio):g} ({whose}) steps × batch is {_decimal(answer.ratio)} × corpus × epochs")
     return SolveError(
         f"the corpus is {corpus.text!r} and a batch is counted in tokens",
-        rule="words do not turn into tokens without a ratio",
-        consequence="; ".join(answers),
+        rule=f"words do not turn into tokens without a ratio{': ' * bool(answers)}{'; '.join(answers)}",
         fixes=("--tokens-per-word with the one that holds", "`dist-epochs tokenize`, which measures it"),
     )
 
