@@ -4,33 +4,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dist_epochs.errors import InputError
-from dist_epochs.tool_configs.launch.launch_file import read_launch_file
-from dist_epochs.tool_configs.readers.accelerate import KNOWN
+from dist_epochs.tool_configs.readers.accelerate import KNOWN_KEYS, read_accelerate_file
 from dist_epochs.tool_configs.sharding import SIZES
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("num_processes: eight", "acc.yaml:1 num_processes must be a whole number"),
-        ("distributed_type: [a]", "acc.yaml:1 distributed_type must be a word"),
+        ("num_processes: eight", "acc.yaml:1: num_processes must be a whole number"),
+        ("distributed_type: [a]", "acc.yaml:1: distributed_type must be a word"),
         ("train_batch_size: 8", "no Accelerate configuration"),
         ("- 1", "holds a list"),
-        ("distributed_type: FSDP\nfsdp_config: 3", "acc.yaml:2 fsdp_config must be keys and values"),
+        ("distributed_type: FSDP\nfsdp_config: 3", "acc.yaml:2: fsdp_config must be keys and values"),
     ],
 )
 def test_what_cannot_be_read(launches, text, message):
     with pytest.raises(InputError) as caught:
-        read_launch_file(launches.write(text))
+        read_accelerate_file(launches.write(text))
     assert message in str(caught.value)
 
 
 def test_lines(launches):
-    file = read_launch_file(launches.write("num_processes: 4\nfsdp_config:\n  fsdp_version: 2\n"))
+    file = read_accelerate_file(launches.write("num_processes: 4\nfsdp_config:\n  fsdp_version: 2\n"))
     places = {"num_processes": 1, "fsdp_config": 2, "use_cpu": 1}
-    assert {key: file.line(key).rpartition(":")[2] for key in places} == {k: str(v) for k, v in places.items()}
-    assert file.line("fsdp_config", "fsdp_version").endswith(":3")
-    assert file.line("fsdp_config", "nothing").endswith(":2")
+    assert {key: file.line(key).line for key in places} == places
+    assert file.line("fsdp_config", "fsdp_version").line == 3
+    assert file.line("fsdp_config", "nothing").line == 2
 
 
 INNER = st.sampled_from(
@@ -56,7 +55,7 @@ USUAL = st.fixed_dictionaries(
         "deepspeed_config": st.dictionaries(INNER, VALUES, max_size=3),
     },
 )
-ANY = st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(max_size=9), VALUES, max_size=6)
+ANY = st.dictionaries(st.sampled_from(sorted(KNOWN_KEYS)) | st.text(max_size=9), VALUES, max_size=6)
 
 
 @given(usual=USUAL, others=ANY)
