@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dist_epochs.errors import InputError
+from dist_epochs.tool_configs.complete import complete, data_parallel_size
+from dist_epochs.tool_configs.launch.command import asked_processes
 from dist_epochs.tool_configs.readers.accelerate import KNOWN_KEYS, read_accelerate_file
 from dist_epochs.tool_configs.sharding import SIZES
 
@@ -66,3 +68,50 @@ def test_any_file_gives_findings_or_an_input_error(launches_of_session, usual, o
     except InputError:
         return
     assert all(found.where and found.message and found.fix for found in made.findings)
+
+
+@pytest.mark.parametrize(
+    ("text", "processes", "shared"),
+    [
+        ("distributed_type: MULTI_GPU\nnum_processes: 8", 8, 1),
+        ("distributed_type: 'NO'", 1, 1),
+        ("distributed_type: NO", None, 1),  # false, which is not the word that stands for one process
+        ("distributed_type: MULTI_GPU\nnum_processes: -1", None, 1),
+        ("compute_environment: AMAZON_SAGEMAKER\ndistributed_type: 'NO'\nnum_processes: 8", None, 1),
+        ("distributed_type: MEGATRON_LM\nnum_processes: 32\nmegatron_lm_config:\n  megatron_lm_tp_degree: 4\n"
+         "  megatron_lm_pp_degree: 2\n  megatron_lm_context_parallel_size: 1", 32, 8),
+        ("distributed_type: FSDP\nnum_processes: 8\nparallelism_config:\n  parallelism_config_tp_size: 2\n"
+         "  parallelism_config_dp_shard_size: 4", 8, 2),
+        ("distributed_type: XLA\nnum_processes: 8\nparallelism_config:\n  parallelism_config_tp_size: 2", 8, 1),
+        ("distributed_type: MULTI_CPU\nnum_processes: 8\nparallelism_config:\n  parallelism_config_tp_size: 2", 8, 1),
+        ("distributed_type: DEEPSPEED\nnum_processes: 8\ndeepspeed_config:\n  deepspeed_config_file: ds.json", 8, 8),
+    ],
+)  # fmt: skip
+def test_the_three_uses_of_a_file_say_the_same(launches, folder, text, processes, shared):
+    folder.write("ds.json", {"tensor_parallel": {"autotp_size": 2}, "pipeline": {"stages": 2}, "sequence_parallel_size": 2,
+                             "zero_optimization": {"stage": 1}})  # fmt: skip
+    path = launches.write(text)
+    file = read_accelerate_file(path)
+    planned = complete(folder.read("acc.yaml"))
+    launched = launches.report(text).launch
+    assert (file.processes, file.shared) == (processes, shared)
+    assert (planned.devices and planned.devices.value) == processes
+    assert data_parallel_size(planned) == file.data_parallel_size == launched.file.data_parallel_size
+    assert asked_processes(["accelerate", "launch", "--config_file", str(path), "x.py"], path) == processes
+    if processes is not None:
+        assert launched.plan.batches[0].data_parallel_size == processes // shared
+
+
+def test_tpu_is_refused_as_the_launcher_does(launches, folder):
+    text = "distributed_type: TPU\nnum_processes: 8"
+    assert "launch-type-unknown" in launches.found(text)
+    assert "distributed_type must be one of" in folder.error("acc.yaml")
+
+
+def test_sections_that_contradict_their_deepspeed_file(launches, folder):
+    folder.write("ds.json", {"gradient_accumulation_steps": 4, "train_micro_batch_size_per_gpu": 4})
+    text = ("distributed_type: DEEPSPEED\nnum_processes: 8\ndeepspeed_config:\n  deepspeed_config_file: ds.json\n"
+            "  gradient_accumulation_steps: 3\n  zero_stage: 2\n")  # fmt: skip
+    assert "gradient_accumulation_steps is 4, and the plan has 2" in launches.found(text)["deepspeed-batch"]
+    assert "gradient_accumulation is 4" in folder.error("acc.yaml")
+    assert read_accelerate_file(launches.folder / "acc.yaml").zero_stage.value == 2
