@@ -196,6 +196,6 @@ def _step(target: Any, part: str | int, above: Place, origin: Origin) -> Any:
         raise RecipeError(f"{dotted(above)} is {target!r}, which has no parts", origin=origin)
     index = str(part)
     if not (index.isascii() and index.isdigit()) or int(index) >= len(target):
-        asked = f"{dotted(above)} has no part {index!r}"
-        raise RecipeError(asked, rule=f"its parts are numbered from 0 to {len(target) - 1}", origin=origin)
+        rule = f"{index!r} must be a number from 0 to {len(target) - 1}"
+        raise RecipeError(f"there is no {dotted((*above, index))}", rule=rule, origin=origin)
     return int(index)

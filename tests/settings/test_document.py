@@ -134,9 +134,9 @@ def test_overrides(tmp_path):
         ("batch.per_devcie=1", "--set batch.per_devcie: unknown key 'batch.per_devcie'; did you mean 'per_device'?"),
         ("batch.ratio=often", "--set batch.ratio: batch.ratio: the value 'often' is not a number"),
         ("batch", "--set batch: write key=value"),
-        ("items.².words=a", "--set items.².words: items has no part '²'. its parts are numbered from 0 to 0"),
+        ("items.².words=a", "--set items.².words: there is no items.². '²' must be a number from 0 to 0"),
         ("batch.per_device=1__0", "--set batch.per_device: batch.per_device: the value '1__0' is not a number"),
-        ("items.3.words=a", "--set items.3.words: items has no part '3'. its parts are numbered from 0 to 0"),
+        ("items.3.words=a", "--set items.3.words: there is no items.3. '3' must be a number from 0 to 0"),
         ("name.first=a", "--set name.first: name is 'x', which has no parts"),
     ],
 )
