@@ -20,18 +20,20 @@ from dist_epochs.integrations.loop_counter import LoopCounter, Topology
 from dist_epochs.integrations.monitor import Observer
 from dist_epochs.integrations.observation import Observed
 from dist_epochs.ledger.books import NAME, Books
-from dist_epochs.ledger.held import held
-from dist_epochs.ledger.loop_notes import read_remarks
+from dist_epochs.ledger.loop_notes import read_loop_notes
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.runtime.files import run_lock
 from dist_epochs.runtime.peers import Alone, Peers, on_first
 
-__all__ = ["Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
+__all__ = ["WAIT_BRIEFLY", "WAIT_FOR_RANKS", "Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
 
-PATIENCE = 2 * 3600.0
+SUM_TIMEOUT = 2 * 3600.0
 """Seconds that a sum may take. Nothing waits for it; the ranks may be apart by an evaluation on one of them."""
 
-THE_LOOP = "the loop"
+WAIT_BRIEFLY, WAIT_FOR_RANKS = 2.0, 30.0
+"""Seconds to wait for the counts of other ranks: where what is missing is booked later or all is over; and before a
+log, a checkpoint and the end."""
 
 LAYOUT = ("data_parallel_size", "per_device", "gradient_accumulation")
 """What makes up the batch of a step."""
@@ -83,7 +85,7 @@ class Opened:
         self.stack.close()
 
     def begin_loop(
-        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, reporter: str = THE_LOOP
+        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, is_hf_trainer: bool = False
     ) -> LoopCounter:
         """A counter for a loop, with its segment begun.
 
@@ -93,7 +95,7 @@ class Opened:
             loader: What the loop iterates over.
             first: Its first batch; None where this rank has none.
             settings: Accelerate's `Accelerator`, or `TrainingArguments`, if the loop has either.
-            reporter: Who says an epoch of its own.
+            is_hf_trainer: Whether it is the HF Trainer's loop.
 
         Raises:
             InputError: If the batches or the parallelism cannot be counted.
@@ -104,7 +106,7 @@ class Opened:
         batches = BatchCounter()
         if first is not None:
             batches.look(first)
-        seen = self._observed(peers, topology, loader_facts(loader, topology.groups), settings, reporter)
+        seen = self._observed(peers, topology, loader_facts(loader, topology.groups), settings, is_hf_trainer)
         seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
         observer = Observer(books, seen, say)
         facts = _segment_facts(peers, topology, seen, settings)
@@ -120,7 +122,7 @@ class Opened:
         return LoopCounter(observer, batches, peers, topology, self.from_step)
 
     def _observed(
-        self, peers: Peers, topology: Topology, loader: LoaderFacts, settings: Any, reporter: str
+        self, peers: Peers, topology: Topology, loader: LoaderFacts, settings: Any, is_hf_trainer: bool
     ) -> Observed:
         """What is known before the first step."""
         accumulation = getattr(settings, "gradient_accumulation_steps", None)
@@ -129,13 +131,13 @@ class Opened:
             ranks=topology.groups,
             processes=peers.size,
             accumulation=accumulation,
-            knows_windows=(accumulation or 1) > 1 or reporter != THE_LOOP,  # 1 may be a loop that accumulates by hand
+            knows_windows=(accumulation or 1) > 1 or is_hf_trainer,  # 1 may be a loop that accumulates by hand
             loader=loader,
             from_step=self.from_step,
             before=before,
             in_pass=before - self.passed,
             gap=self.gap,
-            reporter=reporter,
+            is_hf_trainer=is_hf_trainer,
         )
 
 
@@ -162,7 +164,7 @@ def open_run(
         except OSError as error:
             raise InputError(f"{run}: {error.strerror}. A ledger needs a directory that it can write to.") from None
         with ExitStack() as stack:
-            stack.enter_context(held(run))
+            stack.enter_context(run_lock(run))
             behind = _behind(run / NAME, from_step)
             data = _stated(samples, store) or behind.data
             found = replace(behind, stack=stack.pop_all(), data=data)
@@ -180,7 +182,7 @@ def peers_of(ranks: Any) -> Peers:
         return Alone()
     from dist_epochs.runtime.gloo import connect
 
-    return connect(PATIENCE)
+    return connect(SUM_TIMEOUT)
 
 
 def topology_of(peers: Peers, parallelism: Any) -> Topology:
@@ -226,10 +228,10 @@ def _behind(path: Path, from_step: int | None) -> Opened:
                 f"{path}: a ledger of {last:,} steps. Nothing was changed. Choose another directory; or say that the "
                 f"loop goes on (from_step={last} after the last step; the HF Trainer with resume_from_checkpoint)."
             )
-        totals, remarks = read_totals(path, up_to=min(from_step or 0, last)), read_remarks(path)
-        corpus = remarks.corpus
+        totals, notes = read_totals(path, up_to=min(from_step or 0, last)), read_loop_notes(path)
+        corpus = notes.corpus
         data = Data(corpus["samples"], corpus["tokens"], corpus["known"]) if corpus else None
-        passed = max((entry["drawn"] for entry in remarks.passes if entry["step"] <= (from_step or 0)), default=0)
+        passed = max((entry["drawn"] for entry in notes.passes if entry["step"] <= (from_step or 0)), default=0)
     gap = max((from_step or 0) - totals.last_step, 0)
     totals.applied.steps += gap
     return Opened(totals, from_step or 0, ExitStack(), data=data, gap=gap, passed=passed)

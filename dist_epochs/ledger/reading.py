@@ -16,8 +16,8 @@ __all__ = ["read_totals"]
 SEGMENT, TOTALS, END = b'{"event":"segment"', b'{"event":"totals"', b'{"event":"end"'
 STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 METRICS, MIRRORED = b'{"event":"metrics"', b'{"event":"mirrored"'
-REMARKS = (b'{"event":"corpus"', b'{"event":"pass"', b'{"event":"reported"', b'{"event":"warning"')
-OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"', *REMARKS)
+LOOP_NOTES = (b'{"event":"corpus"', b'{"event":"pass"', b'{"event":"reported"', b'{"event":"warning"')
+OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"', *LOOP_NOTES)
 """How lines begin; they are told apart before any is parsed."""
 
 Starts = Sequence[tuple[int, int]]

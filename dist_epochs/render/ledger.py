@@ -92,23 +92,23 @@ def _kinds(data: dict[str, object]) -> Iterator[str]:
 
 def _loop(result: Reconciliation) -> Iterator[str]:
     """What somebody else's loop says beside what it drew, and what was noticed on the way."""
-    remarks, samples = result.remarks, result.totals.applied.counts.samples
-    if remarks.corpus and remarks.corpus["samples"]:
+    notes, samples = result.loop_notes, result.totals.applied.counts.samples
+    if notes.corpus and notes.corpus["samples"]:
         epoch = result.epochs()["samples"]
         assert epoch is not None, "the data has a size"
-        passes = len(remarks.passes)
+        passes = len(notes.passes)
         says = f"{passes:,} pass{'es' if passes > 1 else ''}" if passes else None
-        if remarks.reported is not None:
-            says = f"epoch {remarks.reported['epoch']:.4g}"
-        of = f"{samples:,} samples trained of {remarks.corpus['samples']:,} ({KNOWN[remarks.corpus['known']]})"
+        if notes.reported is not None:
+            says = f"epoch {notes.reported['epoch']:.4g}"
+        of = f"{samples:,} samples trained of {notes.corpus['samples']:,} ({KNOWN[notes.corpus['known']]})"
         yield f"{f'your loop says {says}; ' if says else ''}{of} = {float(epoch):.4g} epochs"
-    for warning in remarks.warnings:
+    for warning in notes.warnings:
         yield f"  {warning['rule']}: {warning['message']}"
 
 
 def _verdict(result: Reconciliation) -> Iterator[str]:
     if result.plan is None:
-        if not result.remarks.corpus:
+        if not result.loop_notes.corpus:
             yield "no plan.json beside this ledger: nothing to compare with"
     elif result.agrees:
         yield "plan = ledger in every unit"

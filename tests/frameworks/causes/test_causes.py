@@ -2,7 +2,6 @@
 
 import pytest
 from click.testing import CliRunner
-from tests.frameworks.test_frameworks import run
 
 from dist_epochs.cli.main import main
 from dist_epochs.frameworks.causes import CAUSES
@@ -10,6 +9,7 @@ from dist_epochs.frameworks.causes.effects import by_effect
 from dist_epochs.frameworks.registry import FRAMEWORKS, find
 from dist_epochs.plan.warnings import NOTES, WARNINGS
 from dist_epochs.rules import pages, rule_name
+from tests.frameworks.test_frameworks import run
 
 SHOWN = {
     "even-batches": ("hf", (24, 1), {"devices": 5, "epochs": 1}, "1 duplicate a pass"),
