@@ -19,6 +19,7 @@ from dist_epochs.recipe import read_recipe
 from dist_epochs.runtime.files import run_lock
 from dist_epochs.runtime.peers import on_first
 from dist_epochs.train.checkpoints import Checkpoints
+from dist_epochs.train.command import SAME_COMMAND
 from dist_epochs.train.directory import make_run_directory, save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.log import Log
@@ -47,7 +48,7 @@ def run_recipe(
     resume: bool = False,
     replan: bool = False,
     verify: bool = False,
-    again: str = "the same command with --resume",
+    again: str = SAME_COMMAND,
     say: Callable[[str], None] = print,
 ) -> None:
     """Train a recipe; every rank calls this.
