@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs import __version__
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter, Topology
 from dist_epochs.integrations.monitor import Observer
@@ -150,9 +150,17 @@ def open_run(
         InputError: As `Ledger`.
     """
     if samples is not None and samples < 1:
-        raise InputError(f"samples must be at least 1, not {samples}: they are those of one pass over the data")
+        raise InputError(
+            f"samples must be at least 1, not {samples}",
+            rule="they are those of one pass over the data",
+            origin=Origin("samples"),
+        )
     if from_step is not None and from_step < 0:
-        raise InputError(f"from_step must be at least 0, not {from_step}: steps behind this run")
+        raise InputError(
+            f"from_step must be at least 0, not {from_step}",
+            rule="it counts the steps behind this run",
+            origin=Origin("from_step"),
+        )
     _check_launch(peers)
     found = Opened(Totals(), from_step or 0, ExitStack())
 
@@ -162,7 +170,11 @@ def open_run(
             run.mkdir(parents=True, exist_ok=True)
             (run / NAME).open("ab").close()
         except OSError as error:
-            raise InputError(f"{run}: {error.strerror}. A ledger needs a directory that it can write to.") from None
+            raise InputError(
+                error.strerror or str(error),
+                rule="a ledger needs a directory that it can write to",
+                origin=Origin(str(run)),
+            ) from None
         with ExitStack() as stack:
             stack.enter_context(run_lock(run))
             behind = _behind(run / NAME, from_step)
@@ -199,8 +211,9 @@ def topology_of(peers: Peers, parallelism: Any) -> Topology:
         return Topology(groups=peers.size, group=peers.rank)
     if getattr(parallelism, "sp_size", 1) > 1:
         raise InputError(
-            f"sequence parallelism of {parallelism.sp_size}: its ranks draw different samples and share them, which "
-            "is not counted here. Use context parallelism, or count by the plan."
+            f"sequence parallelism of {parallelism.sp_size} cannot be counted here",
+            rule="its ranks draw different samples and share them",
+            fixes=("context parallelism", "to count by the plan"),
         )
     same = parallelism.tp_size * parallelism.cp_size
     return Topology(groups=peers.size // same, group=peers.rank // same, counts=peers.rank % same == 0)
@@ -211,9 +224,12 @@ def _check_launch(peers: Peers) -> None:
     launched = int(os.environ.get("WORLD_SIZE") or 1)
     if launched > 1 and peers.size == 1:
         raise InputError(
-            f"WORLD_SIZE is {launched} and this process knows of no other rank, so each would count alone. Make the "
-            "Accelerator (or call torch.distributed.init_process_group) before the Ledger; on a CPU, launch with "
-            "ACCELERATE_USE_CPU=true."
+            f"WORLD_SIZE is {launched} and this process knows of no other rank",
+            consequence="each of them would count alone",
+            fixes=(
+                "to make the Accelerator, or to call torch.distributed.init_process_group, before the Ledger",
+                "on a CPU, a launch with ACCELERATE_USE_CPU=true",
+            ),
         )
 
 
@@ -225,8 +241,14 @@ def _behind(path: Path, from_step: int | None) -> Opened:
         last = read_totals(path).last_step
         if from_step is None and last:
             raise InputError(
-                f"{path}: a ledger of {last:,} steps. Nothing was changed. Choose another directory; or say that the "
-                f"loop goes on (from_step={last} after the last step; the HF Trainer with resume_from_checkpoint)."
+                f"a ledger of {last:,} steps is there",
+                consequence="nothing in it was changed",
+                fixes=(
+                    "another directory",
+                    f"from_step={last}, where the loop goes on after the last step",
+                    "resume_from_checkpoint, where the HF Trainer goes on",
+                ),
+                origin=Origin(str(path)),
             )
         totals, notes = read_totals(path, up_to=min(from_step or 0, last)), read_loop_notes(path)
         corpus = notes.corpus
@@ -248,9 +270,13 @@ def _stated(samples: int | None, store: str | Path | None) -> Data | None:
         drawn = [source for source in manifest["sources"] if not source["held_out"]]
         documents, tokens = (sum(int(source[unit]) for source in drawn) for unit in ("documents", "tokens"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; a store has a manifest.json (`dist-epochs tokenize`)") from None
+        raise InputError(
+            error.strerror or str(error),
+            rule="a store has a manifest.json, which `dist-epochs tokenize` writes",
+            origin=Origin(str(path)),
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no manifest of a store: {type(error).__name__} {error}") from None
+        raise InputError(f"no manifest of a store: {type(error).__name__} {error}", origin=Origin(str(path))) from None
     return Data(samples or documents, tokens, "store")
 
 

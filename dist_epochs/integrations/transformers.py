@@ -159,9 +159,9 @@ class _Run:
         """Begun with the first batch."""
         if self._counter is None:
             raise InputError(
-                "LedgerCallback: a step was taken and the model was given no batch in training mode, so nothing can be "
-                "counted. A Trainer whose compute_loss does not call its model needs a loop of its own "
-                "(`dist_epochs.Ledger`)."
+                "a step was taken and the model was given no batch in training mode",
+                rule="LedgerCallback counts what the model is given, so compute_loss must call its model",
+                fixes="a loop of your own with `dist_epochs.Ledger`",
             )
         return self._counter
 
@@ -241,12 +241,14 @@ def _check(args: TrainingArguments) -> None:
     """Refuse what a hook on the model would count wrongly."""
     if args.n_gpu > 1:
         raise InputError(
-            f"LedgerCallback: one process trains on {args.n_gpu} GPUs with DataParallel, which cuts batches before "
-            "the model sees them. Launch one process per GPU: `accelerate launch` or `torchrun`."
+            f"one process trains on {args.n_gpu} GPUs",
+            rule="DataParallel cuts batches before the model sees them, where LedgerCallback counts",
+            fixes=("one process per GPU: `accelerate launch`", "`torchrun`"),
         )
     context = getattr(getattr(args, "parallelism_config", None), "cp_size", 1)
     if context > 1:
         raise InputError(
-            f"LedgerCallback: context parallelism of {context} cuts samples before the model sees them, so positions "
-            "cannot be counted there. Use a loop of your own (`dist_epochs.Ledger`)."
+            f"context parallelism of {context} cannot be counted by LedgerCallback",
+            rule="it cuts samples before the model sees them",
+            fixes="a loop of your own with `dist_epochs.Ledger`",
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import drawn_from_json
 from dist_epochs.ledger.loop_notes import LoopNotes, read_loop_notes
 from dist_epochs.ledger.reading import read_totals
@@ -239,9 +239,9 @@ def read_plan(path: Path) -> dict[str, Any]:
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: damaged: {error}") from None
+        raise InputError(f"damaged: {error}", origin=Origin(str(path))) from None
     if not isinstance(plan, dict) or not all(key in plan for key in PLAN_KEYS):
-        raise InputError(f"{path}: not a plan of this program: it has no {', '.join(PLAN_KEYS)}")
+        raise InputError("not a plan of this program", rule=f"one has {', '.join(PLAN_KEYS)}", origin=Origin(str(path)))
     return plan
 
 

@@ -33,15 +33,16 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
     asked = environment.get("ACCELERATE_MIXED_PRECISION", "no")
     if asked not in ("no", "fp32", precision):
         raise LaunchError(
-            f"the launch asks for mixed precision {asked}, and the recipe for {precision}: the recipe decides. "
-            f"Nothing was started. Launch with --mixed_precision no, or set the recipe's precision to {asked}."
+            f"the launch asks for mixed precision {asked}, and the recipe for {precision}",
+            rule="the recipe decides",
+            fixes=("to launch with --mixed_precision no", f"precision: {asked} in the recipe"),
         )
     name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
     if name in environment:
         raise LaunchError(
-            f"{name}={environment[name]} is set: Accelerate would let it override the recipe, whose global batch "
-            "decides the micro-steps. Nothing was started. Unset it, and set batch.global_batch or "
-            "batch.per_device in the recipe."
+            f"{name}={environment[name]} is set",
+            rule="Accelerate would let it override the recipe, whose global batch decides the micro-steps",
+            fixes=("to unset it", "batch.global_batch or batch.per_device in the recipe"),
         )
 
 
@@ -64,38 +65,48 @@ def check_launch(
     world = int(environment.get("WORLD_SIZE", "1"))
     if world != found:
         raise LaunchError(
-            f"the launcher started {world} processes, but each of them is alone (rank 0 of {found}): they would "
-            f"train {world} separate models on the same data. Without GPUs, Accelerate joins processes only when "
-            f"told to use the CPU. Launch with\n  {command(world, cpu=True)}"
+            f"the launcher started {world} processes, but each of them is alone (rank 0 of {found})",
+            rule="without GPUs, Accelerate joins processes only when told to use the CPU",
+            consequence=f"they would train {world} separate models on the same data",
+            fixes=command(world, cpu=True),
         )
     asked = launcher_processes()
     if asked is not None and asked != found:
         raise LaunchError(
-            f"`accelerate launch` was asked for {asked} processes and started {found}: with --cpu, or a "
-            f"MULTI_CPU file, it starts a single process. Launch with\n  {command(asked, cpu=True)}"
+            f"`accelerate launch` was asked for {asked} processes and started {found}",
+            rule="with --cpu, or a MULTI_CPU file, it starts a single process",
+            fixes=command(asked, cpu=True),
         )
     if environment.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true") and not accelerator.is_fsdp2:
         raise LaunchError(
-            "FSDP was asked for and is not there: Accelerate falls back to plain DDP on the CPU, and FSDP "
-            "version 1 is not supported. Launch on GPUs with fsdp_version: 2, or without FSDP."
+            "FSDP was asked for and is not there",
+            rule="Accelerate falls back to plain DDP on the CPU, and FSDP version 1 is not supported",
+            fixes=("a launch on GPUs with fsdp_version: 2", "one without FSDP"),
         )
     if zero_stage == 3 and not accelerator.is_fsdp2:
         raise LaunchError(
-            "the recipe plans hardware.zero_stage 3 and this launch shards nothing: each device would hold all "
-            "weights, gradients and optimizer states. Launch with FSDP (distributed_type: FSDP, fsdp_version: 2), or "
-            "plan for this launch with --set hardware.zero_stage=0"
+            "the recipe plans hardware.zero_stage 3 and this launch shards nothing",
+            consequence="each device would hold all weights, gradients and optimizer states",
+            fixes=(
+                "a launch with FSDP (distributed_type: FSDP, fsdp_version: 2)",
+                "--set hardware.zero_stage=0, to plan for this launch",
+            ),
         )
     size = data_parallel_size(accelerator)
     if size != found:
         raise LaunchError(
-            f"{found} processes form {size} data-parallel ranks: tensor, context or sequence parallelism is on, "
-            "and this trainer only runs data-parallel (DDP or FSDP2). Remove the parallelism_config."
+            f"{found} processes form {size} data-parallel ranks: tensor, context or sequence parallelism is on",
+            rule="this trainer only runs data-parallel (DDP or FSDP2)",
+            fixes="to remove the parallelism_config",
         )
     if planned is not None and planned != size:
         raise LaunchError(
-            f"the recipe plans {planned} devices and this launch has {size}: micro-steps, time and memory would not "
-            f"be the planned ones. Launch with\n  {command(planned, cpu=accelerator.device.type == 'cpu')}\n"
-            f"or plan for this launch with --set batch.devices={size}"
+            f"the recipe plans {planned} devices and this launch has {size}",
+            consequence="micro-steps, time and memory would not be the planned ones",
+            fixes=(
+                command(planned, cpu=accelerator.device.type == "cpu"),
+                f"--set batch.devices={size}, to plan for this launch",
+            ),
         )
 
 

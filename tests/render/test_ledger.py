@@ -58,7 +58,7 @@ def test_a_run_that_agrees():
         "  loss tokens  not known       73,800",
         "",
         "epochs 0.5059 by samples, 0.5243 by positions, 0.4920 by tokens",
-        "  web: 0.5 epochs, 4,000 samples, 480,000 tokens",
+        "  web: 0.5000 epochs, 4,000 samples, 480,000 tokens",
         "  wiki: 1 epochs, 96 samples, 12,000 tokens",
         "coverage 81.25% of the documents",
         f"sample digest {4 * (2**100 + 7):032x}",
