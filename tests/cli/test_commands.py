@@ -98,12 +98,12 @@ def test_tokenize_and_plan(tmp_path, text_file, write_recipe):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["a.txt"], "give --tokenizer"),
-        (["a.txt", "--tokenizer", "embedded"], "give either --out STORE"),
-        (["a.txt", "--tokenizer", "embedded", "--count-only", "--out", "x"], "give either --out STORE"),
+        (["a.txt"], "try --tokenizer FILE"),
+        (["a.txt", "--tokenizer", "embedded"], "try --out STORE"),
+        (["a.txt", "--tokenizer", "embedded", "--count-only", "--out", "x"], "try --out STORE"),
         (["b.txt", "--tokenizer", "embedded", "--count-only"], "b.txt: no such file"),
         (["a.txt", "--tokenizer", "c.json", "--count-only"], "no such tokenizer file"),
-        (["a.txt", "--tokenizer", "embedded", "--count-only", "--held-out", "100%"], "must be below 100%"),
+        (["a.txt", "--tokenizer", "embedded", "--count-only", "--held-out", "100%"], "is not below 100%"),
         (["a.txt", "--tokenizer", "embedded", "--count-only", "--held-out", "some"], "--held-out 'some' is not a number"),
         (["a.txt", "--tokenizer", "embedded", "--count-only", "--sequence-length", "1"], "must be at least 2"),
         (["a.txt", "--tokenizer", "embedded", "--count-only", "--sequence-length", "12 words"], "it must count positions"),
