@@ -10,7 +10,7 @@ from dist_epochs.render.text import table
 
 __all__ = ["ledger_text"]
 
-KNOWN = {
+SIZE_IS_KNOWN = {
     "stated": "as stated",
     "dataset": "the dataset's",
     "store": "the store's",
@@ -89,7 +89,7 @@ def _loop(result: Reconciliation) -> Iterator[str]:
         says = f"{passes:,} pass{'es' if passes > 1 else ''}" if passes else None
         if notes.reported is not None:
             says = f"epoch {notes.reported['epoch']:.4g}"
-        of = f"{samples:,} samples trained of {notes.corpus['samples']:,} ({KNOWN[notes.corpus['known']]})"
+        of = f"{samples:,} samples trained of {notes.corpus['samples']:,} ({SIZE_IS_KNOWN[notes.corpus['known']]})"
         yield f"{f'your loop says {says}; ' if says else ''}{of} = {float(epoch):.4g} epochs"
     for warning in notes.warnings:
         yield f"  {warning['rule']}: {warning['message']}"

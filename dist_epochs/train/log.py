@@ -22,7 +22,7 @@ from dist_epochs.train.tracking import Tracker
 
 __all__ = ["Log"]
 
-SHOWN = {"train/loss": "loss", "evaluation/loss": "held-out loss"}
+LOSSES_TOLD = {"train/loss": "loss", "evaluation/loss": "held-out loss"}
 """Values whose first and last are told at the end, and their names there."""
 
 
@@ -120,7 +120,7 @@ class Log:
         return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
 
     def _write(self, step: int, values: dict[str, float | int]) -> None:
-        for label, name in SHOWN.items():
+        for label, name in LOSSES_TOLD.items():
             if label in values:
                 first, _ = self._losses.get(name, (values[label], None))
                 self._losses[name] = (first, values[label])

@@ -10,6 +10,7 @@ from torch import nn
 
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
+from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.reconcile import read_plan, read_run
 from dist_epochs.ledger.rows import note_mirrored
 from dist_epochs.ledger.run_ledger import RunLedger
@@ -162,7 +163,7 @@ def _train(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if world.is_first and tracker.run_id is not None:
-        note_mirrored(out / "ledger.jsonl")
+        note_mirrored(out / LEDGER_FILE)
     watchdog.clear()
 
 

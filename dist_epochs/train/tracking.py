@@ -41,14 +41,6 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
         say("wandb: not logged in, so the run is written offline into its directory; `wandb sync` sends it later")
 
 
-def _forget_connection(accelerator: Accelerator) -> None:
-    """Take back a start that failed: wandb has read its mode already, and Accelerate keeps the tracker."""
-    import wandb
-
-    accelerator.trackers.clear()
-    wandb.teardown()
-
-
 class Tracker:
     """One wandb run on rank 0, whatever its restarts; nothing elsewhere, and nothing where no project is named.
 
@@ -91,7 +83,10 @@ class Tracker:
             if os.environ.get("WANDB_MODE") == "offline":
                 raise
             os.environ["WANDB_MODE"] = "offline"
-            _forget_connection(accelerator)
+            import wandb
+
+            accelerator.trackers.clear()  # Accelerate keeps the one that failed
+            wandb.teardown()  # it has read its mode already
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
             accelerator.init_trackers(project, config=config, init_kwargs=settings)
