@@ -52,7 +52,7 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, out: str | Path, *, samples: int | None = None, store: str | Path | None = None) -> None:
         self._out, self._samples, self._store = Path(out), samples, store
-        self._run: _Run | None = None
+        self._run: _Training | None = None
 
     def on_train_begin(
         self,
@@ -79,7 +79,7 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
             self._out, peers, samples=self._samples, store=self._store, from_step=from_step
         )  # fmt: skip
         books = Books(self._out, opened.totals, writes=peers.rank == 0)
-        self._run = _Run(opened, books, peers, args, train_dataloader, model)
+        self._run = _Training(opened, books, peers, args, train_dataloader, model)
         if peers.rank == 0:
             _announce(opened, peers, args, state, train_dataloader)
 
@@ -123,12 +123,12 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         run.close("finished" if state.global_step >= state.max_steps else "stopped")
 
     @property
-    def _now(self) -> _Run:
+    def _now(self) -> _Training:
         assert self._run is not None, "training has begun"
         return self._run
 
 
-class _Run:
+class _Training:
     """One call of `train()`."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The run directory: made with everything in it at once, held by one program at a time."""
+"""The run directory: made with everything in it at once, used by one program at a time."""
 
 from __future__ import annotations
 

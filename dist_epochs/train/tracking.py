@@ -12,7 +12,9 @@ from uuid import uuid4
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
+from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.counters import define_axes
+from dist_epochs.ledger.rows import note_mirrored
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe import Recipe
@@ -69,7 +71,7 @@ class Tracker:
         run_id: str | None,
         say: Callable[[str], None],
     ) -> None:
-        self._accelerator = accelerator
+        self._accelerator, self._folder = accelerator, folder
         self._run: Any = None
         self.run_id: str | None = None
         if recipe.tracking is None:
@@ -105,6 +107,13 @@ class Tracker:
             self.log(values)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary of the run; `Accelerator.end_training` then closes it."""
+        """Write the summary of the run."""
         if self._run is not None:
             self._run.summary.update(dict(summary))
+
+    def close(self) -> None:
+        """End the run in the tracker, and note in the ledger that it holds every row. Every rank calls this."""
+        self._accelerator.wait_for_everyone()
+        self._accelerator.end_training()
+        if self._run is not None:
+            note_mirrored(self._folder / LEDGER_FILE)
