@@ -132,8 +132,8 @@ def _write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
         change = {"step": step, "fingerprint": before["fingerprint"], "planned": planned}
         kept = {"run": before.get("run"), "replanned": [*before.get("replanned", ()), change]}
         write_json(out / "plan.json", plan_json(plan) | kept)
-    kept_recipe = _free_name(out, f"recipe-until-step-{step:09d}", ".yaml")
-    kept_recipe.write_bytes((out / "recipe.yaml").read_bytes())
+    recipe_before = (out / "recipe.yaml").read_text(encoding="utf-8")
+    write_text(_free_name(out, f"recipe-until-step-{step:09d}", ".yaml"), recipe_before)
     write_text(out / "recipe.yaml", recipe_to_yaml(recipe))
 
 
