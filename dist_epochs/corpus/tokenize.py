@@ -176,7 +176,9 @@ def _count(
                 f"source {draft.name!r} has no {what} with text",
                 rule=f"{draft.empty_documents} are empty and {draft.skipped_documents} were skipped",
                 consequence="there is nothing to train on",
-                fixes=("a larger --held-out", "none") if draft.held_out else ("another path", "another --document"),
+                fixes=("a larger --held-out", "no --held-out")
+                if draft.held_out
+                else ("another path", "another --document"),
             )
     lengths = {name: writer.lengths for name, writer in writers.items()}
     return _manifest(drafts, tokenizer, settings, token_type), lengths

@@ -63,7 +63,7 @@ class Opened:
     Attributes:
         totals: What is behind it.
         from_step: Steps behind it.
-        stack: Holds the directory for this program.
+        stack: Keeps the directory locked for this program.
         data: What is known of the data before a loader is seen.
         gap: Steps behind it that were taken and not booked.
         passed: Samples drawn behind it up to the end of the last pass.

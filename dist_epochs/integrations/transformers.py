@@ -243,7 +243,7 @@ def _check(args: TrainingArguments) -> None:
         raise InputError(
             f"one process trains on {args.n_gpu} GPUs",
             rule="DataParallel cuts batches before the model sees them, where LedgerCallback counts",
-            fixes=("one process per GPU: `accelerate launch`", "`torchrun`"),
+            fixes="one process per GPU, with `accelerate launch` or `torchrun`",
         )
     context = getattr(getattr(args, "parallelism_config", None), "cp_size", 1)
     if context > 1:
