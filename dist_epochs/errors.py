@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +81,7 @@ class InputError(ValueError):
 
     Examples:
         >>> print(InputError("batch 64 cannot be built on 6 devices", rule="6 × k = 60, 66", fixes=["60", "66"]))
-        batch 64 cannot be built on 6 devices. 6 × k = 60, 66. Try 60, or 66.
+        batch 64 cannot be built on 6 devices: 6 × k = 60, 66. Try 60, or 66.
     """
 
     def __init__(
@@ -122,15 +122,22 @@ class InputError(ValueError):
         if self._several:
             return "\n".join(map(str, self._several))
         place = f"{self.origin}: " if self.origin else ""
-        advice = f"Try {', or '.join(self.fixes)}" if self.fixes else ""
-        parts = [part for part in (self.asked, self.rule, self.consequence, advice) if part]
-        return place + " ".join(_sentences(parts))
+        text = f"{place}{self.asked}"
+        if self.rule:
+            text += f"{' ' if text.endswith(CLOSED) else ': '}{self.rule}"
+        if self.consequence:
+            text = f"{_closed(text)} {self.consequence[:1].upper()}{self.consequence[1:]}"
+        if self.fixes:
+            text = f"{_closed(text)} Try {', or '.join(self.fixes)}."
+        return text
 
 
-def _sentences(parts: Sequence[str]) -> Iterator[str]:
-    """A lone part is left as it is; several are closed and begun as sentences."""
-    for part in parts:
-        yield part if len(parts) == 1 or part.endswith((".", "?", "!", ":")) else f"{part}."
+CLOSED = (".", "?", "!", ":", "…")
+
+
+def _closed(text: str) -> str:
+    """A text as a sentence that has ended."""
+    return text if text.endswith(CLOSED) else f"{text}."
 
 
 def error_text(error: InputError, width: int | None = None) -> str:

@@ -42,7 +42,7 @@ def test_one_alone_stays_itself():
 
 def test_as_one_paragraph():
     assert str(BATCH) == (
-        "r.yaml:3: global batch 64 cannot be built on 6 devices with 4 samples each. 6 × 4 × k = 24, 48, 72. "
+        "r.yaml:3: global batch 64 cannot be built on 6 devices with 4 samples each: 6 × 4 × k = 24, 48, 72. "
         "Try 48 (accumulate 2), or 72 (accumulate 3)."
     )
     assert str(InputError("only this")) == "only this"

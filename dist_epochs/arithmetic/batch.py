@@ -101,8 +101,8 @@ def _smaller_micro_steps(batch: GlobalBatch) -> tuple[str, ...]:
     """The nearest batches that need fewer samples in some micro-steps, where that reaches others."""
     size = batch.data_parallel_size
     full = nearest_batches(batch.samples, size, batch.per_device)
-    others = (fit for fit in nearest_batches(batch.samples, size) if fit not in full)
-    return tuple(f"{fit}, with fewer samples in some micro-steps" for fit in others)
+    others = " or ".join(str(fit) for fit in nearest_batches(batch.samples, size) if fit not in full)
+    return (f"{others}, with fewer samples in some micro-steps",) if others else ()
 
 
 def cannot_be_built(

@@ -77,11 +77,16 @@ def solve(given: Given) -> Solution:
         Fraction(32768, 825)
     """
     stated = given
-    given, multiplied = _in_whole_run(given)
+    whole = {  # what is written for one step or one epoch
+        name: in_whole_run(amount, name, steps=given.steps, epochs=given.epochs)
+        for name in ("steps", *DRAWN)
+        if (amount := getattr(given, name)) is not None and amount.per is not None
+    }
+    given = replace(given, **whole)
     in_tokens = counts_tokens(given)
     products = _products(given, in_tokens)
     known, lines = known_numbers(given, in_tokens)
-    lines = [*multiplied, *lines]
+    lines = [*(f"{name} = {amount.text}" for name, amount in whole.items()), *lines]
     derived, checked = _propagate(products, known, lines)
     unknown = _unknown(given, known, derived)
     if unknown is None:
@@ -99,16 +104,6 @@ def solve(given: Given) -> Solution:
         unknown=unknown, value=value, formula=_formula(product, unknown, known), agreement=None,
         ratio=None, derivation=tuple(lines), numbers=known,
     )  # fmt: skip
-
-
-def _in_whole_run(given: Given) -> tuple[Given, list[str]]:
-    """Amounts that are written for one step or epoch as those of the whole run, with a line for each."""
-    whole = {
-        name: in_whole_run(amount, name, steps=given.steps, epochs=given.epochs)
-        for name in ("steps", *DRAWN)
-        if (amount := getattr(given, name)) is not None and amount.per is not None
-    }
-    return replace(given, **whole), [f"{name} = {amount.text}" for name, amount in whole.items()]
 
 
 def _products(given: Given, in_tokens: bool) -> tuple[_Product, ...]:
@@ -178,7 +173,7 @@ def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, 
     for name in (*PARTS, "batch"):
         if name in derived and derived[name].left != name:
             return name
-    if _whole_run_known(known):
+    if all(name in known for name in ("steps", "batch", "corpus", "epochs")):
         return None
     for name in DRAWN:
         if name in derived:
@@ -189,10 +184,6 @@ def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, 
         rule="all but one of the four must be known",
         fixes="three of --steps, --batch, --corpus and --epochs (or --tokens in place of two of them)",
     )
-
-
-def _whole_run_known(known: Mapping[str, Quantity]) -> bool:
-    return all(name in known for name in ("steps", "batch", "corpus", "epochs"))
 
 
 def _words_are_no_tokens(given: Given) -> SolveError:
@@ -211,8 +202,7 @@ def _words_are_no_tokens(given: Given) -> SolveError:
             answers.append(f"at {float(ratio):g} ({whose}) steps × batch is {_decimal(answer.ratio)} × corpus × epochs")
     return SolveError(
         f"the corpus is {corpus.text!r} and a batch is counted in tokens",
-        rule="words do not turn into tokens without a ratio",
-        consequence="; ".join(answers),
+        rule=f"words do not turn into tokens without a ratio{': ' * bool(answers)}{'; '.join(answers)}",
         fixes=("--tokens-per-word with the one that holds", "`dist-epochs tokenize`, which measures it"),
     )
 

@@ -114,12 +114,12 @@ class Claim:
     """What else is worth knowing."""
 
     def __post_init__(self) -> None:
-        problems = [f"{'.'.join(place)}: {message}" for place, message in self.misfits(vars(self))]
+        problems = [f"{'.'.join(place)}: {message}" for place, message in self.cross_field_errors(vars(self))]
         if problems:
             raise InputError("; ".join(problems))
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    def cross_field_errors(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
         """What does not fit together of what was read, with its place; None stands for what could not be read."""
         facts, checks, assumes = (values.get(name) or {} for name in ("facts", "checks", "assumes"))
         if not checks and not values.get("unknown"):
@@ -133,11 +133,13 @@ class Claim:
         for title, reading in (values.get("readings") or {}).items():
             if title == LITERAL:
                 yield ("readings", title), "this is the name of the literal reading; choose another"
-            for place, message in _reading_misfits(reading, facts, checks, assumes) if reading is not None else ():
+            for place, message in (
+                _reading_cross_field_errors(reading, facts, checks, assumes) if reading is not None else ()
+            ):
                 yield ("readings", title, *place), message
 
 
-def _reading_misfits(
+def _reading_cross_field_errors(
     reading: ReadingText, facts: Mapping[str, Any], checks: Mapping[str, Any], assumes: Mapping[str, Any]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     known = {**facts, **(reading.facts or {})}
@@ -207,5 +209,5 @@ def read_claim(path: Path) -> Claim:
             for name in PLANNED & set(document.data):
                 del document.data[name]
             document.data.setdefault("facts", {"of_the_recipe": 0})
-            raise RecipeError.of((*str(error).split("\n"), *document.problems(Claim))) from None
+            raise RecipeError.together([error, *document.problems(Claim)]) from None
     return document.make(Claim)

@@ -191,7 +191,7 @@ class FactReader:
             ends = fact.between and (as_named(fact.between[0], name), as_named(fact.between[1], name))
             return replace(fact, number=as_named(fact.number, name), between=ends)
         except ValueError as error:
-            problems.append(Problem(place, str(error)))
+            problems.append(Problem.of(place, error))
             return None
 
     def schema(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dist_epochs.arithmetic.quantity import Unit, parse
 from dist_epochs.audit.fact import FactReader
 from dist_epochs.audit.plan_facts import plan_facts, plan_formulas
 from dist_epochs.audit.source_facts import EPOCHS_OF, SUM_OF_EPOCHS, SUM_OF_WEIGHTS, SourceFacts
-from dist_epochs.errors import InputError, nearest
+from dist_epochs.errors import InputError, Origin, nearest
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import make_recipe
 from dist_epochs.settings.document import Document, RecipeError
@@ -78,11 +78,11 @@ def write_planned(document: Document, path: Path) -> None:
     problems = [*_batch_problems(document), *_stated_problems(document)]
     literal = _planned(document, path, {}, problems)
     if literal is None or problems:
-        raise RecipeError.of([*problems, *_setting_problems(document)])
+        raise RecipeError.together([*problems, *_setting_problems(document)])
     problems += [*_name_problems(document, literal), *_setting_problems(document)]
     readings = _readings(document, path, literal, problems)
     if problems:
-        raise RecipeError.of(problems)
+        raise RecipeError.together(problems)
     _write_literal(document, literal)
     for title, planned in readings.items():
         _write_reading(document, title, planned, literal)
@@ -99,7 +99,7 @@ class _Planned:
 
 
 def _planned(
-    document: Document, path: Path, changes: Mapping[str, Any], problems: list[str], title: str = ""
+    document: Document, path: Path, changes: Mapping[str, Any], problems: list[RecipeError], title: str = ""
 ) -> _Planned | None:
     """The recipe with a reading's changes; None and problems if it is none."""
     recipe = _changed(document, changes, problems, title)
@@ -108,13 +108,13 @@ def _planned(
     try:
         plan = make_plan(make_recipe(recipe, path))
     except RecipeError as error:
-        problems += str(error).split("\n")
+        problems.append(error)
         return None
     except InputError as error:
         where = document.where(("readings", title, "set")) if changes else _where(document, error)
         batch = document.get(("batch", "global_batch"))
         in_tokens = isinstance(error, BatchError) and _unit(batch) in (Unit.TOKEN, Unit.POSITION)
-        problems.append(f"{where}: {error}{ROUNDED_BATCH if in_tokens else ''}")
+        problems.append(RecipeError(f"{error}{ROUNDED_BATCH if in_tokens else ''}", origin=where))
         return None
     stated = document.data.get("stated")
     if not isinstance(stated, dict):  # told elsewhere
@@ -127,7 +127,9 @@ def _planned(
     return _Planned(facts, formulas)
 
 
-def _changed(document: Document, changes: Mapping[str, Any], problems: list[str], title: str) -> Document | None:
+def _changed(
+    document: Document, changes: Mapping[str, Any], problems: list[RecipeError], title: str
+) -> Document | None:
     """The recipe in a claim, with a reading's changes; None and problems if these cannot be made."""
     recipe = document.copy()
     recipe.data = {name: value for name, value in recipe.data.items() if name in SECTIONS}
@@ -136,11 +138,11 @@ def _changed(document: Document, changes: Mapping[str, Any], problems: list[str]
         try:
             recipe.change(dotted, value, document.where(("readings", title, "set", dotted)))
         except RecipeError as error:
-            problems.append(str(error))
+            problems.append(error)
     return recipe if len(problems) == before else None
 
 
-def _where(document: Document, error: InputError) -> str:
+def _where(document: Document, error: InputError) -> Origin:
     """Where the settings stand that the planner refuses: those it names, or the batch."""
     named = re.match(r"[a-z_]+(\.\w+)*", str(error))
     place: Place = tuple(int(part) if part.isdigit() else part for part in named[0].split(".")) if named else ()
@@ -157,7 +159,7 @@ def _formulas(stated: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, 
     return {name: known[derived] for name, derived in names.items() if derived in known}
 
 
-def _batch_problems(document: Document) -> Iterator[str]:
+def _batch_problems(document: Document) -> Iterator[RecipeError]:
     """A global batch beside all of its factors is a statement about them: it is checked, not refused."""
     batch, stated = document.data.get("batch"), document.data.get("stated")
     if not isinstance(batch, dict) or not isinstance(stated, dict):
@@ -166,55 +168,56 @@ def _batch_problems(document: Document) -> Iterator[str]:
         where = document.where(("batch", "global_batch"))
         value = batch.pop("global_batch")
         if "global_batch" in stated:
-            yield f"{where}: batch.global_batch and stated.global_batch: keep one"
+            yield RecipeError("batch.global_batch and stated.global_batch: keep one", origin=where)
         else:
             document.put(("stated", "global_batch"), value, where)
 
 
-def _stated_problems(document: Document) -> Iterator[str]:
+def _stated_problems(document: Document) -> Iterator[RecipeError]:
     """What is stated that cannot be read, that no plan knows, or in other units."""
     stated, where = document.data.get("stated"), document.where(("stated",))
     if not isinstance(stated, dict) or not stated:
-        yield f"{where}: stated: names and values of what the work says comes out" + (
-            f", not {stated!r}" if stated else "; it is empty"
-        )
+        instead = f", not {stated!r}" if stated else "; it is empty"
+        yield RecipeError(f"stated: names and values of what the work says comes out{instead}", origin=where)
         return
     for name, value in stated.items():
         if name == "sources":
             yield from _source_problems(document, value)
         elif name not in NEEDS:
             where = document.where(("stated", name))
-            yield f"{where}: stated.{name}: a plan does not know it{nearest(name, (*NEEDS, 'sources'))}"
+            hint = nearest(name, (*NEEDS, "sources"))
+            yield RecipeError(f"stated.{name}: a plan does not know it{hint}", origin=where)
         else:
             yield from _number_problems(document, ("stated", name), value, UNITS.get(name, ()))
 
 
-def _number_problems(document: Document, place: Place, value: Any, known: Sequence[Unit]) -> Iterator[str]:
+def _number_problems(document: Document, place: Place, value: Any, known: Sequence[Unit]) -> Iterator[RecipeError]:
     name, where = ".".join(map(str, place)), document.where(place)
     if value is None:
-        yield f"{where}: {name}: it is empty"
+        yield RecipeError(f"{name}: it is empty", origin=where)
         return
     found: list[Problem] = []
     FactReader().read(value, place, found)
     for problem in found:
         said = "" if problem.names_place else f"{'.'.join(map(str, problem.place))}: "
-        yield f"{document.where(problem.place)}: {said}{problem.message}"
+        yield RecipeError(f"{said}{problem.message}", origin=document.where(problem.place))
     unit = _unit(value)
     if unit is not None and unit not in known:
         wanted = f"it counts {' or '.join(f'{each}s' for each in known)}" if known else "it has no such unit"
-        yield f"{where}: {name}: {_number(value)!s} counts {unit}s; {wanted}"
+        yield RecipeError(f"{name}: {_number(value)!s} counts {unit}s; {wanted}", origin=where)
 
 
-def _source_problems(document: Document, rows: Any) -> Iterator[str]:
+def _source_problems(document: Document, rows: Any) -> Iterator[RecipeError]:
     where, sources = document.where(("stated", "sources")), document.get(("corpus", "sources"))
     if not isinstance(rows, dict) or not rows or not isinstance(sources, dict):
-        yield f"{where}: stated.sources: the epochs of each of corpus.sources, by name"
+        yield RecipeError("stated.sources: the epochs of each of corpus.sources, by name", origin=where)
         return
     for name, value in rows.items():
         place = ("stated", "sources", name)
         if name not in sources:
             hint = nearest(str(name), sources)
-            yield f"{document.where(place)}: stated.sources.{name}: there is no source {name!r}{hint}"
+            asked = f"stated.sources.{name}: there is no source {name!r}{hint}"
+            yield RecipeError(asked, origin=document.where(place))
         yield from _number_problems(document, place, value, (Unit.EPOCH,))
 
 
@@ -229,15 +232,17 @@ def _number(value: Any) -> Any:
     return value.get("number", "") if isinstance(value, Mapping) else value
 
 
-def _name_problems(document: Document, planned: _Planned) -> Iterator[str]:
+def _name_problems(document: Document, planned: _Planned) -> Iterator[RecipeError]:
     for name, fact in planned.facts.items():
         own = document.get(("facts", name))
         if own is not None and not _same(_number(own), _number(fact)):
             where = document.where(("facts", name))
-            yield f"{where}: facts.{name}: the recipe's plan has {_number(fact)} under this name; choose another"
+            asked = f"facts.{name}: the recipe's plan has {_number(fact)} under this name; choose another"
+            yield RecipeError(asked, origin=where)
     for name in planned.formulas:
         if document.get(("checks", name)) is not None:
-            yield f"{document.where(('checks', name))}: checks.{name} and stated.{name}: keep one"
+            where = document.where(("checks", name))
+            yield RecipeError(f"checks.{name} and stated.{name}: keep one", origin=where)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -247,12 +252,12 @@ def _same(one: Any, other: Any) -> bool:
         return True
 
 
-def _setting_problems(document: Document) -> Iterator[str]:
+def _setting_problems(document: Document) -> Iterator[RecipeError]:
     """Keys of readings' `set` that are no settings of the recipe."""
     for title, changes in _changes(document):
         place = ("readings", title, "set")
         if not isinstance(changes, dict) or not changes:
-            yield f"{document.where(place)}: readings.{title}.set: it must be keys and values"
+            yield RecipeError(f"readings.{title}.set: it must be keys and values", origin=document.where(place))
             continue
         for dotted in changes:
             first = dotted.partition(".")[0]
@@ -261,7 +266,7 @@ def _setting_problems(document: Document) -> Iterator[str]:
                 hint = f"; say so in readings.{title}.{instead}" if instead else f"; those are {', '.join(SECTIONS)}"
                 where = document.where((*place, dotted))
                 said = f"readings.{title}.set.{dotted}: it is no setting that a claim's numbers follow from"
-                yield f"{where}: {said}{hint}"
+                yield RecipeError(f"{said}{hint}", origin=where)
 
 
 def _changes(document: Document) -> Iterator[tuple[str, Any]]:
@@ -279,7 +284,7 @@ def _settings(changes: Any) -> dict[str, Any]:
     return {dotted: value for dotted, value in changes.items() if dotted.partition(".")[0] in SECTIONS}
 
 
-def _readings(document: Document, path: Path, literal: _Planned, problems: list[str]) -> dict[str, _Planned]:
+def _readings(document: Document, path: Path, literal: _Planned, problems: list[RecipeError]) -> dict[str, _Planned]:
     """The readings that change settings, planned."""
     found = {}
     for title, changes in _changes(document):
@@ -287,11 +292,12 @@ def _readings(document: Document, path: Path, literal: _Planned, problems: list[
         planned = _planned(document, path, known, problems, title) if known else None
         if planned is None or len(known) < len(changes):  # what is wrong is told
             continue
-        where = f"{document.where(('readings', title, 'set'))}: readings.{title}.set"
+        where, said = document.where(("readings", title, "set")), []
         if planned == literal:
-            problems.append(f"{where}: it changes nothing that is checked; leave it out, or set something else")
+            said.append("it changes nothing that is checked; leave it out, or set something else")
         lost = [name for name in literal.formulas if name not in planned.formulas]
-        problems += [f"{where}: then {name} cannot be derived without {NEEDS.get(name, 'it')}" for name in lost]
+        said += [f"then {name} cannot be derived without {NEEDS.get(name, 'it')}" for name in lost]
+        problems += [RecipeError(f"readings.{title}.set: {message}", origin=where) for message in said]
         found[title] = planned
     return found
 

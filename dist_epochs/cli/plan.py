@@ -271,7 +271,7 @@ def _likenesses(plan: Plan, frameworks: Sequence[str], document: Document) -> li
     from dist_epochs.plan.likeness import likenesses
 
     ends = ("uneven", "last_window")
-    assumed = [name for name in ends if document.where(("batch", name)).endswith("by default")]
+    assumed = [name for name in ends if document.is_default(("batch", name))]
     return likenesses(plan, frameworks, assumed)
 
 

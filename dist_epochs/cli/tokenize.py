@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import InputError, exit_on_input_error
+from dist_epochs.errors import InputError, Origin, exit_on_input_error
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.sources import DocumentMode, Source
@@ -76,19 +76,26 @@ def command(
         if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
             if tokenizer or out or count_only or not (lengths or verify):
                 raise InputError(
-                    f"{sources[0]} is a token store: its documents are counted already. Give --sequence-length alone "
-                    "to pack it at further lengths, or --verify to compare its digests."
+                    f"{sources[0]} is a token store, whose documents are counted already",
+                    fixes=(
+                        "--sequence-length alone, to pack it at further lengths",
+                        "--verify, to compare its digests",
+                    ),
                 )
             store = Store(Path(sources[0]))
             verify_store(store, again=verify)
             counts = pack(store, lengths)
         else:
             if verify:
-                raise InputError("--verify is for a token store alone: give its folder as the only SOURCE")
+                raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
             if tokenizer is None:
-                raise InputError("tokens are counted with a tokenizer: give --tokenizer FILE (or `embedded`)")
+                raise InputError(
+                    "tokens are counted with a tokenizer", fixes=("--tokenizer FILE", "--tokenizer embedded")
+                )
             if (out is None) is not count_only:
-                raise InputError("give either --out STORE to write the tokens, or --count-only")
+                raise InputError(
+                    "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
+                )
             found = find_sources(sources, document=cast("DocumentMode", document), text_column=text_column)
             ignored = tuple(file for source in found for file in source.ignored)
             settings = Settings(
@@ -121,7 +128,11 @@ def _share(text: str) -> Any:
 
     share = parse(text, what="--held-out").value
     if not 0 <= share < 1:
-        raise InputError(f"--held-out {text} must be below 100%: nothing would be left to train on")
+        raise InputError(
+            f"--held-out {text} is not below 100%",
+            rule="nothing would be left to train on",
+            origin=Origin("--held-out"),
+        )
     return share
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["check_keys", "damaged", "damaged_packing", "is_sha256", "read_object", "shown", "whole"]
 
@@ -17,15 +17,23 @@ LARGEST = 2**62
 
 def damaged(path: Path, found: str) -> InputError:
     """The error for a file that cannot be what `dist-epochs tokenize` wrote."""
-    return InputError(f"{path}: {found}; the store is damaged. Make it again with `dist-epochs tokenize`.")
+    return InputError(
+        found,
+        consequence="the store is damaged",
+        fixes="to make it again with `dist-epochs tokenize`",
+        origin=Origin(str(path)),
+    )
 
 
 def damaged_packing(path: Path, found: str) -> InputError:
     """The error for a file of a `packed-LENGTH` folder, which can be made again without the text."""
     folder = path.parent
+    again = f"dist-epochs tokenize {folder.parents[2]} --sequence-length {folder.name.removeprefix('packed-')}"
     return InputError(
-        f"{path}: {found}; the store is damaged. Delete {folder} and pack again with `dist-epochs tokenize "
-        f"{folder.parents[2]} --sequence-length {folder.name.removeprefix('packed-')}`."
+        found,
+        consequence="the store is damaged",
+        fixes=f"to delete {folder} and pack again: `{again}`",
+        origin=Origin(str(path)),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.corpus.damage import check_keys, damaged, is_sha256, shown, whole
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["VERSION", "check_manifest", "content_fingerprint", "sealed"]
 
@@ -46,7 +46,11 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
     """
     version = manifest.get("version")
     if type(version) is not int or version != VERSION:
-        raise InputError(f"{path.parent}: a store of version {shown(version)}; this program reads version {VERSION}")
+        raise InputError(
+            f"a store of version {shown(version)}",
+            rule=f"this program reads version {VERSION}",
+            origin=Origin(str(path.parent)),
+        )
     check_keys(manifest, KEYS, path, may=("digest",))
     if manifest["token_bytes"] not in (2, 4) or type(manifest["token_bytes"]) is not int:
         raise damaged(path, f"token_bytes is {shown(manifest['token_bytes'])} and must be 2 or 4")

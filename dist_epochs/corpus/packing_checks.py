@@ -42,7 +42,7 @@ def packing_counts(folder: Path, sequence_length: int, tokens: int) -> dict[str,
     try:
         check_keys(counts, COUNTS, path, may=(DIGESTS,))
     except InputError as error:
-        raise damaged_packing(path, str(error).removeprefix(f"{path}: ").partition("; the store")[0]) from None
+        raise damaged_packing(path, error.asked) from None
     for name in COUNTS:
         if type(counts[name]) is not int or counts[name] < 1:
             raise damaged_packing(path, f"{name} is {shown(counts[name])} and must be a whole number of at least 1")

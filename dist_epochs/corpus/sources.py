@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from dist_epochs.corpus.tokenizer import EMBEDDED
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HELD_OUT", "BadDocument", "DocumentMode", "Source", "Unit", "find_sources"]
 
@@ -108,13 +108,13 @@ def find_sources(
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"two sources are called {name!r}; name them apart: `first={name} second=…`")
+            raise InputError(f"two sources are called {name!r}", fixes="to name them apart: first=PATH second=PATH")
         if name.endswith(HELD_OUT):
             raise InputError(
-                f"{name!r} cannot name a source: {HELD_OUT} is for its held-out documents; write name=PATH"
+                f"{name!r} cannot name a source", rule=f"{HELD_OUT} is for held-out documents", fixes="name=PATH"
             )
         if not name or any(mark in name for mark in "/\\\0") or name.startswith("."):
-            raise InputError(f"{name!r} cannot name a source; write `name=PATH`")
+            raise InputError(f"{name!r} cannot name a source", fixes="name=PATH")
     return tuple(sources)
 
 
@@ -126,16 +126,20 @@ def _units(place: str) -> tuple[tuple[Unit, ...], tuple[str, ...], str]:
         return (Unit(dataset, "hub"),), (), Path(dataset.split(":")[0]).name
     path = Path(place)
     if not path.exists():
-        raise InputError(f"{place}: no such file or folder. A dataset of the hub is written {HUB}NAME.")
+        raise InputError(
+            "no such file or folder", rule=f"a dataset of the hub is written {HUB}NAME", origin=Origin(place)
+        )
     if path.is_file():
         kind = _kind(path)
         if kind is None:
-            raise InputError(f"{place}: not a {', '.join(KINDS)} file (.gz may follow the first two)")
+            raise InputError(
+                f"not a {', '.join(KINDS)} file", rule=".gz may follow the first two", origin=Origin(place)
+            )
         return (Unit.of(path, kind),), (), _stem(path)
     found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     units = tuple(Unit.of(file, kind) for file in found if (kind := _kind(file)))
     if not units:
-        raise InputError(f"{place}: no {', '.join(KINDS)} file in this folder")
+        raise InputError(f"no {', '.join(KINDS)} file in this folder", origin=Origin(place))
     return units, tuple(str(file) for file in found if _kind(file) is None), path.resolve().name
 
 
@@ -156,10 +160,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str | BadDocument]]:
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                yield (
-                    number,
-                    BadDocument(f"{path}:{number}: not UTF-8: {error.reason} at byte {error.start} of the line"),
-                )
+                reason = f"not UTF-8: {error.reason} at byte {error.start} of the line"
+                yield number, BadDocument(reason, origin=Origin(str(path), number))
                 continue
             yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
 
@@ -172,7 +174,7 @@ def _guarded(file: BinaryIO, path: Path) -> Iterator[bytes]:
     try:
         yield from file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: damaged or cut gzip file: {error}") from None
+        raise InputError(f"damaged or cut gzip file: {error}", origin=Origin(str(path))) from None
 
 
 def _text(path: Path, document: DocumentMode) -> Iterator[str | BadDocument]:
@@ -200,33 +202,32 @@ def _json_lines(path: Path, column: str) -> Iterator[str | BadDocument]:
         if isinstance(line, BadDocument):
             yield line
         elif line.strip():
-            yield _json_document(line, column, f"{path}:{number}")
+            yield _json_document(line, column, Origin(str(path), number))
 
 
-def _json_document(line: str, column: str, place: str) -> str | BadDocument:
+def _json_document(line: str, column: str, origin: Origin) -> str | BadDocument:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        return BadDocument(f"{place}: broken JSON: {error.msg} (column {error.colno})")
+        return BadDocument(f"broken JSON: {error.msg} (column {error.colno})", origin=origin)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, endless nesting
-        return BadDocument(f"{place}: broken JSON: {error}")
+        return BadDocument(f"broken JSON: {error}", origin=origin)
     if not isinstance(row, dict):
-        return BadDocument(f"{place}: a JSON {type(row).__name__}, not an object with a {column!r} key")
-    return _column(row, column, place)
+        return BadDocument(f"a JSON {type(row).__name__}, not an object with a {column!r} key", origin=origin)
+    return _column(row, column, origin)
 
 
-def _column(row: dict[str, Any], column: str, place: str) -> str | BadDocument:
+def _column(row: dict[str, Any], column: str, origin: Origin) -> str | BadDocument:
     if column not in row:
-        return BadDocument(
-            f"{place}: no {column!r} key; there are {', '.join(map(repr, row)) or 'none'}. See --text-column."
-        )
+        names = ", ".join(map(repr, row)) or "none"
+        return BadDocument(f"no {column!r} key", rule=f"there are {names}", fixes="--text-column", origin=origin)
     text = row[column]
     if not isinstance(text, str):
-        return BadDocument(f"{place}: {column!r} holds {type(text).__name__}, not text")
+        return BadDocument(f"{column!r} holds {type(text).__name__}, not text", origin=origin)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return BadDocument(f"{place}: {column!r} holds half a surrogate pair, which is not text")
+        return BadDocument(f"{column!r} holds half a surrogate pair, which is not text", origin=origin)
     return text
 
 
@@ -239,7 +240,7 @@ def _parquet(path: str, column: str) -> Iterator[str | BadDocument]:
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read as Parquet: {error.__cause__ or error}") from None
+        raise InputError(f"cannot be read as Parquet: {error.__cause__ or error}", origin=Origin(path)) from None
 
 
 def _hub(name: str, column: str) -> Iterator[str | BadDocument]:
@@ -253,18 +254,21 @@ def _hub(name: str, column: str) -> Iterator[str | BadDocument]:
     except (datasets.exceptions.DatasetNotFoundError, ConnectionError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{HUB}{name}: cannot be loaded: {error}") from None
+        raise InputError(f"cannot be loaded: {error}", origin=Origin(f"{HUB}{name}")) from None
 
 
 def _rows(rows: Any, column: str, place: str) -> Iterator[str | BadDocument]:
     if rows.column_names is not None:
         if column not in rows.column_names:
             raise InputError(
-                f"{place}: no column {column!r}; there are {', '.join(rows.column_names)}. See --text-column."
+                f"no column {column!r}",
+                rule=f"there are {', '.join(rows.column_names)}",
+                fixes="--text-column",
+                origin=Origin(place),
             )
         rows = rows.select_columns([column])
     for number, row in enumerate(rows):
-        yield _column(row, column, f"{place}: row {number}")
+        yield _column(row, column, Origin(f"{place}: row {number}"))
 
 
 def _embedded() -> Iterator[str]:

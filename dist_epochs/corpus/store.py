@@ -31,7 +31,7 @@ from dist_epochs.corpus.order import Recent
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES, check_packing, packing_counts
 from dist_epochs.corpus.tokenizer import TextTokenizer
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
 from dist_epochs.runtime.files import new_folder
 
@@ -108,7 +108,9 @@ class SourceStore:
         folder = self.packing_folder(sequence_length)
         if not folder.is_dir():
             have = ", ".join(map(str, self.packed_lengths())) or "none"
-            raise InputError(f"{self.folder}: not packed at length {sequence_length} (packed: {have})")
+            raise InputError(
+                f"not packed at length {sequence_length}", rule=f"packed: {have}", origin=Origin(str(self.folder))
+            )
         counts = self.packing_counts(sequence_length)
         block_samples = _read(folder / "blocks", BLOCK_SAMPLES, len(self.blocks))
         samples = _read(folder / "samples", SAMPLES, counts["samples"])
@@ -200,8 +202,9 @@ class Store:
         if not (path / "manifest.json").is_file():
             hint = "there is no such folder" if not path.exists() else "it has no manifest.json"
             raise InputError(
-                f"{path}: not a token store: {hint}. Make one with "
-                f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`."
+                f"not a token store: {hint}",
+                fixes=f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`, which makes one",
+                origin=Origin(str(path)),
             )
         self.path = path
         self.manifest = read_object(path / "manifest.json")

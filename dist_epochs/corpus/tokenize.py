@@ -24,7 +24,7 @@ from dist_epochs.corpus.store import SourceStore, Store, pack_source
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.workplace import finish, recall, remember, workplace
 from dist_epochs.corpus.writer import Draft, SourceWriter
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import write_json
 
 __all__ = ["BLOCK_DOCUMENTS", "Settings", "describe", "pack", "tokenize"]
@@ -87,7 +87,12 @@ def tokenize(
         return describe(manifest, _samples_of(lengths, settings.sequence_lengths))
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not empty. A store is written to a new folder; nothing was changed.")
+        raise InputError(
+            "not empty, and a store is written to a new folder",
+            consequence="nothing in it was changed",
+            fixes="another --out",
+            origin=Origin(str(out)),
+        )
     partial = out.with_name(out.name + ".partial")
     with workplace(partial, _command(sources, tokenizer, settings)):
         manifest, _ = _count(sources, tokenizer, settings, partial, progress)
@@ -166,9 +171,10 @@ def _count(
         if not draft.documents:
             what = "held-out documents" if draft.held_out else "documents"
             raise InputError(
-                f"source {draft.name!r} has no {what} with text ({draft.empty_documents} empty, "
-                f"{draft.skipped_documents} skipped): there is nothing to train on. "
-                + ("Hold out a larger share, or none." if draft.held_out else "Check the path and --document.")
+                f"source {draft.name!r} has no {what} with text",
+                rule=f"{draft.empty_documents} are empty and {draft.skipped_documents} were skipped",
+                consequence="there is nothing to train on",
+                fixes=("a larger --held-out", "none") if draft.held_out else ("another path", "another --document"),
             )
     lengths = {name: writer.lengths for name, writer in writers.items()}
     return _manifest(drafts, tokenizer, settings, token_type), lengths
@@ -200,7 +206,11 @@ def _readable(documents: Iterator[str | BadDocument], draft: Draft, settings: Se
         if isinstance(document, BadDocument):
             if settings.on_error == "stop":
                 raise BadDocument(
-                    f"{document}. Nothing was written; `--on-error skip` counts such documents and goes on."
+                    document.asked,
+                    rule=document.rule,
+                    consequence="nothing was written",
+                    fixes=(*document.fixes, "`--on-error skip`, which counts such documents and goes on"),
+                    origin=document.origin,
                 )
             draft.skipped_documents += 1
         elif not document.strip():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["EMBEDDED", "TextTokenizer"]
 
@@ -52,8 +52,9 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # the library raises a bare Exception
             raise InputError(
-                f"{self.path}: not a fast tokenizer ({error}). Give the tokenizer.json that "
-                "`save_pretrained` of a fast tokenizer writes."
+                f"not a fast tokenizer: {error}",
+                fixes="the tokenizer.json that `save_pretrained` of a fast tokenizer writes",
+                origin=Origin(str(self.path)),
             ) from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -118,7 +119,11 @@ def _file(path: str | Path) -> Path:
     place = Path(path)
     file = place / "tokenizer.json" if place.is_dir() else place
     if not file.is_file():
-        raise InputError(f"{file}: no such tokenizer file. Give a tokenizer.json, its folder, or `{EMBEDDED}`.")
+        raise InputError(
+            "no such tokenizer file",
+            fixes=("a tokenizer.json", "its folder", f"`{EMBEDDED}`"),
+            origin=Origin(str(file)),
+        )
     return file
 
 
@@ -126,4 +131,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a tokenizer file: it is not UTF-8 text") from None
+        raise InputError("not a tokenizer file: it is not UTF-8 text", origin=Origin(str(path))) from None

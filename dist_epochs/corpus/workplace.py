@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.corpus.writer import Draft
-from dist_epochs.errors import InputError
-from dist_epochs.runtime.files import make_durable, write_json
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.files import lock, move, write_json
 
 __all__ = ["finish", "recall", "remember", "workplace"]
 
@@ -32,24 +30,17 @@ def workplace(partial: Path, command: str) -> Iterator[None]:
     if partial.exists():
         _check_ours(partial, command)
     partial.mkdir(parents=True, exist_ok=True)
-    handle = os.open(partial, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(f"{partial}: another process is writing this store") from None
-    try:
-        if not (partial / PROGRESS).exists():
-            write_json(partial / PROGRESS, {"command": command, "finished": 0, "drafts": []})
-        yield
-    except Exception:
-        shutil.rmtree(partial, ignore_errors=True)
-        with suppress(OSError):  # somebody else may have put something there meanwhile
-            for folder in new_parents:
-                folder.rmdir()
-        raise
-    finally:
-        os.close(handle)
+    with lock(partial, InputError("another process is writing this store", origin=Origin(str(partial)))):
+        try:
+            if not (partial / PROGRESS).exists():
+                write_json(partial / PROGRESS, {"command": command, "finished": 0, "drafts": []})
+            yield
+        except Exception:
+            shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):  # somebody else may have put something there meanwhile
+                for folder in new_parents:
+                    folder.rmdir()
+            raise
 
 
 def _check_ours(partial: Path, command: str) -> None:
@@ -58,13 +49,15 @@ def _check_ours(partial: Path, command: str) -> None:
         begun_by = json.loads(progress.read_text(encoding="utf-8"))["command"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
-            f"{partial}: in the way: stores are built there, and it holds something else. "
-            "Move it, or choose another --out."
+            "a store is built in this folder, and it holds something else",
+            fixes=("to move it", "another --out"),
+            origin=Origin(str(partial)),
         ) from None
     if begun_by != command:
         raise InputError(
-            f"{partial}: holds the unfinished store of another command (other sources, tokenizer or options). "
-            "Finish that one, or delete the folder."
+            "this folder holds the unfinished store of another command (other sources, tokenizer or options)",
+            fixes=("to finish that command", "to delete the folder"),
+            origin=Origin(str(partial)),
         )
 
 
@@ -83,5 +76,4 @@ def recall(folder: Path) -> tuple[int, list[Draft]]:
 def finish(partial: Path, out: Path) -> None:
     """Give the complete store its name."""
     (partial / PROGRESS).unlink()
-    partial.rename(out)
-    make_durable(out.parent)
+    move(partial, out)

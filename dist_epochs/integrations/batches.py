@@ -208,8 +208,9 @@ def _length(batch: object) -> int:
         if isinstance(value, list | tuple):
             return len(value)
     raise InputError(
-        f"a batch of type {type(batch).__name__} holds no tensor and no list whose first dimension is its samples, so "
-        "nothing can be counted. Let the loader give a mapping, a tuple or a list of tensors."
+        f"a batch of type {type(batch).__name__} cannot be counted",
+        rule="it holds no tensor and no list whose first dimension is its samples",
+        fixes="a loader that gives a mapping, a tuple or a list of tensors",
     )
 
 

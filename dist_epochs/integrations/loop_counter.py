@@ -209,7 +209,7 @@ class LoopCounter:
                 applied=mark.applied,
                 scheduler=mark.scheduler,
                 advanced=mark.advanced,
-                twins=_twins(shown) if steps == size else None,
+                duplicate_ranks=_duplicate_ranks(shown) if steps == size else None,
             )
         self._pass_ends, self._passed = self._pass_ends + size - steps, self._passed + passed
         if self._pass_ends >= size:
@@ -222,7 +222,7 @@ def _added(totals: Sequence[int], more: Sequence[int]) -> tuple[int, ...]:
     return tuple((a + b + 2**63) % 2**64 - 2**63 for a, b in zip(totals, more, strict=False))
 
 
-def _twins(shown: Sequence[int]) -> tuple[int, int] | None:
+def _duplicate_ranks(shown: Sequence[int]) -> tuple[int, int] | None:
     """Two ranks with the same fingerprint."""
     first: dict[int, int] = {}
     for rank, fingerprint in enumerate(shown):

@@ -17,7 +17,7 @@ from dist_epochs.rules import rule_name
 
 __all__ = ["Observer"]
 
-EARLY = 10
+STEPS_ALWAYS_JUDGED = 10
 """First steps of a segment, which all rules look at; later they are asked where something is unlike before."""
 
 DATA = PassKey(0, "data", 0, 0)
@@ -79,7 +79,7 @@ class Observer:
         applied: bool,
         scheduler: object,
         advanced: int | None,
-        twins: tuple[int, int] | None,
+        duplicate_ranks: tuple[int, int] | None,
     ) -> None:
         """A step was taken.
 
@@ -90,23 +90,23 @@ class Observer:
             applied: Whether the optimizer updated.
             scheduler: Of the learning rate, if there is one.
             advanced: How often it was advanced when the step was taken.
-            twins: Two ranks that drew the same samples.
+            duplicate_ranks: Two ranks that drew the same samples.
         """
         seen = self.seen
         seen.step += 1
         self._measure(micro_steps)
-        if twins is not None:
-            seen.twins, seen.twin_steps = twins, seen.twin_steps + 1
+        if duplicate_ranks is not None:
+            seen.duplicate_ranks, seen.duplicate_steps = duplicate_ranks, seen.duplicate_steps + 1
         if not applied and seen.skipped is None:
             seen.skipped = seen.step
         self._books.book(seen.step, micro_steps, {DATA: counts}, applied=applied, positions=positions)
         self._follow(scheduler, advanced)
         if (
             seen.accumulation != micro_steps
-            or twins
+            or duplicate_ranks
             or not applied
             or seen.is_uneven
-            or seen.step - seen.from_step <= EARLY
+            or seen.step - seen.from_step <= STEPS_ALWAYS_JUDGED
         ):
             self.judge()
 

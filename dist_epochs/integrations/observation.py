@@ -13,8 +13,8 @@ __all__ = ["Observed", "Schedule", "advanced", "end_of"]
 ENDS = {"OneCycleLR": ("total_steps",), "CosineAnnealingLR": ("T_max",), "PolynomialLR": ("total_iters",)}
 """Where torch's schedules say their end; of others that have such a number it is the end of a warm-up."""
 
-FAR = 2**40
-"""Steps beyond which no schedule is looked at."""
+LAST_ADVANCE = 2**40
+"""Advances beyond which no schedule is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Observed:
         windows: Sizes of windows on rank 0, in micro-steps, and the first step of each.
         knows_windows: Whether `accumulation` can be relied on: told to be above 1, or seen twice in a row.
         is_uneven: Whether the ranks differ in micro-steps.
-        twins: Two ranks that drew the same samples, last.
-        twin_steps: Steps in which there were any.
+        duplicate_ranks: Two ranks that drew the same samples, last.
+        duplicate_steps: Steps in which there were any.
         schedule: The learning rate.
         passes: Passes that ended.
         pass_samples: What the last of them drew, over all ranks.
@@ -67,7 +67,7 @@ class Observed:
         counts_restarts: Whether samples are told by where `position_ids` begin again.
         epoch: True epochs.
         reported: What the loop itself says.
-        reporter: Who says it.
+        is_hf_trainer: Whether it is the HF Trainer's loop, which draws, resumes and reports in its own way.
         unstepped: Micro-batches that were drawn and never stepped, at the end.
         uncounted: What was wrong with a batch that could not be counted.
         empty_steps: Steps that were said to be taken without a batch.
@@ -90,8 +90,8 @@ class Observed:
     windows: dict[int, int] = field(default_factory=dict)
     knows_windows: bool = False
     is_uneven: bool = False
-    twins: tuple[int, int] | None = None
-    twin_steps: int = 0
+    duplicate_ranks: tuple[int, int] | None = None
+    duplicate_steps: int = 0
     schedule: Schedule | None = None
     passes: int = 0
     pass_samples: int = 0
@@ -100,12 +100,17 @@ class Observed:
     counts_restarts: bool = False
     epoch: Fraction | None = None
     reported: float | None = None
-    reporter: str = "the loop"
+    is_hf_trainer: bool = False
     unstepped: int = 0
     uncounted: str | None = None
     empty_steps: int = 0
     other_size: int | None = None
     lost: str | None = None
+
+    @property
+    def reporter(self) -> str:
+        """Who says an epoch of its own, in words."""
+        return "the HF Trainer" if self.is_hf_trainer else "the loop"
 
 
 def advanced(scheduler: object) -> int | None:
@@ -138,7 +143,7 @@ def _first_zero(factor: Any) -> int | None:
         above, below = 1, 2
         while factor(below) > 0:
             above, below = below, 2 * below
-            if below > FAR:
+            if below > LAST_ADVANCE:
                 return None
         while below - above > 1:
             middle = (above + below) // 2

@@ -14,24 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs import __version__
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter, Topology
 from dist_epochs.integrations.monitor import Observer
 from dist_epochs.integrations.observation import Observed
 from dist_epochs.ledger.books import NAME, Books
-from dist_epochs.ledger.held import held
-from dist_epochs.ledger.loop_notes import read_remarks
+from dist_epochs.ledger.loop_notes import read_loop_notes
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.runtime.files import run_lock
 from dist_epochs.runtime.peers import Alone, Peers, on_first
 
-__all__ = ["Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
+__all__ = ["WAIT_BRIEFLY", "WAIT_FOR_RANKS", "Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
 
-PATIENCE = 2 * 3600.0
+SUM_TIMEOUT = 2 * 3600.0
 """Seconds that a sum may take. Nothing waits for it; the ranks may be apart by an evaluation on one of them."""
 
-THE_LOOP = "the loop"
+WAIT_BRIEFLY, WAIT_FOR_RANKS = 2.0, 30.0
+"""Seconds to wait for the counts of other ranks: where what is missing is booked later or all is over; and before a
+log, a checkpoint and the end."""
 
 LAYOUT = ("data_parallel_size", "per_device", "gradient_accumulation")
 """What makes up the batch of a step."""
@@ -83,7 +85,7 @@ class Opened:
         self.stack.close()
 
     def begin_loop(
-        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, reporter: str = THE_LOOP
+        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, is_hf_trainer: bool = False
     ) -> LoopCounter:
         """A counter for a loop, with its segment begun.
 
@@ -93,7 +95,7 @@ class Opened:
             loader: What the loop iterates over.
             first: Its first batch; None where this rank has none.
             settings: Accelerate's `Accelerator`, or `TrainingArguments`, if the loop has either.
-            reporter: Who says an epoch of its own.
+            is_hf_trainer: Whether it is the HF Trainer's loop.
 
         Raises:
             InputError: If the batches or the parallelism cannot be counted.
@@ -104,7 +106,7 @@ class Opened:
         batches = BatchCounter()
         if first is not None:
             batches.look(first)
-        seen = self._observed(peers, topology, loader_facts(loader, topology.groups), settings, reporter)
+        seen = self._observed(peers, topology, loader_facts(loader, topology.groups), settings, is_hf_trainer)
         seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
         observer = Observer(books, seen, say)
         facts = _segment_facts(peers, topology, seen, settings)
@@ -120,7 +122,7 @@ class Opened:
         return LoopCounter(observer, batches, peers, topology, self.from_step)
 
     def _observed(
-        self, peers: Peers, topology: Topology, loader: LoaderFacts, settings: Any, reporter: str
+        self, peers: Peers, topology: Topology, loader: LoaderFacts, settings: Any, is_hf_trainer: bool
     ) -> Observed:
         """What is known before the first step."""
         accumulation = getattr(settings, "gradient_accumulation_steps", None)
@@ -129,13 +131,13 @@ class Opened:
             ranks=topology.groups,
             processes=peers.size,
             accumulation=accumulation,
-            knows_windows=(accumulation or 1) > 1 or reporter != THE_LOOP,  # 1 may be a loop that accumulates by hand
+            knows_windows=(accumulation or 1) > 1 or is_hf_trainer,  # 1 may be a loop that accumulates by hand
             loader=loader,
             from_step=self.from_step,
             before=before,
             in_pass=before - self.passed,
             gap=self.gap,
-            reporter=reporter,
+            is_hf_trainer=is_hf_trainer,
         )
 
 
@@ -148,9 +150,17 @@ def open_run(
         InputError: As `Ledger`.
     """
     if samples is not None and samples < 1:
-        raise InputError(f"samples must be at least 1, not {samples}: they are those of one pass over the data")
+        raise InputError(
+            f"samples must be at least 1, not {samples}",
+            rule="they are those of one pass over the data",
+            origin=Origin("samples"),
+        )
     if from_step is not None and from_step < 0:
-        raise InputError(f"from_step must be at least 0, not {from_step}: steps behind this run")
+        raise InputError(
+            f"from_step must be at least 0, not {from_step}",
+            rule="it counts the steps behind this run",
+            origin=Origin("from_step"),
+        )
     _check_launch(peers)
     found = Opened(Totals(), from_step or 0, ExitStack())
 
@@ -160,9 +170,13 @@ def open_run(
             run.mkdir(parents=True, exist_ok=True)
             (run / NAME).open("ab").close()
         except OSError as error:
-            raise InputError(f"{run}: {error.strerror}. A ledger needs a directory that it can write to.") from None
+            raise InputError(
+                error.strerror or str(error),
+                rule="a ledger needs a directory that it can write to",
+                origin=Origin(str(run)),
+            ) from None
         with ExitStack() as stack:
-            stack.enter_context(held(run))
+            stack.enter_context(run_lock(run))
             behind = _behind(run / NAME, from_step)
             data = _stated(samples, store) or behind.data
             found = replace(behind, stack=stack.pop_all(), data=data)
@@ -180,7 +194,7 @@ def peers_of(ranks: Any) -> Peers:
         return Alone()
     from dist_epochs.runtime.gloo import connect
 
-    return connect(PATIENCE)
+    return connect(SUM_TIMEOUT)
 
 
 def topology_of(peers: Peers, parallelism: Any) -> Topology:
@@ -197,8 +211,9 @@ def topology_of(peers: Peers, parallelism: Any) -> Topology:
         return Topology(groups=peers.size, group=peers.rank)
     if getattr(parallelism, "sp_size", 1) > 1:
         raise InputError(
-            f"sequence parallelism of {parallelism.sp_size}: its ranks draw different samples and share them, which "
-            "is not counted here. Use context parallelism, or count by the plan."
+            f"sequence parallelism of {parallelism.sp_size} cannot be counted here",
+            rule="its ranks draw different samples and share them",
+            fixes=("context parallelism", "to count by the plan"),
         )
     same = parallelism.tp_size * parallelism.cp_size
     return Topology(groups=peers.size // same, group=peers.rank // same, counts=peers.rank % same == 0)
@@ -209,9 +224,12 @@ def _check_launch(peers: Peers) -> None:
     launched = int(os.environ.get("WORLD_SIZE") or 1)
     if launched > 1 and peers.size == 1:
         raise InputError(
-            f"WORLD_SIZE is {launched} and this process knows of no other rank, so each would count alone. Make the "
-            "Accelerator (or call torch.distributed.init_process_group) before the Ledger; on a CPU, launch with "
-            "ACCELERATE_USE_CPU=true."
+            f"WORLD_SIZE is {launched} and this process knows of no other rank",
+            consequence="each of them would count alone",
+            fixes=(
+                "to make the Accelerator, or to call torch.distributed.init_process_group, before the Ledger",
+                "on a CPU, a launch with ACCELERATE_USE_CPU=true",
+            ),
         )
 
 
@@ -223,13 +241,19 @@ def _behind(path: Path, from_step: int | None) -> Opened:
         last = read_totals(path).last_step
         if from_step is None and last:
             raise InputError(
-                f"{path}: a ledger of {last:,} steps. Nothing was changed. Choose another directory; or say that the "
-                f"loop goes on (from_step={last} after the last step; the HF Trainer with resume_from_checkpoint)."
+                f"a ledger of {last:,} steps is there",
+                consequence="nothing in it was changed",
+                fixes=(
+                    "another directory",
+                    f"from_step={last}, where the loop goes on after the last step",
+                    "resume_from_checkpoint, where the HF Trainer goes on",
+                ),
+                origin=Origin(str(path)),
             )
-        totals, remarks = read_totals(path, up_to=min(from_step or 0, last)), read_remarks(path)
-        corpus = remarks.corpus
+        totals, notes = read_totals(path, up_to=min(from_step or 0, last)), read_loop_notes(path)
+        corpus = notes.corpus
         data = Data(corpus["samples"], corpus["tokens"], corpus["known"]) if corpus else None
-        passed = max((entry["drawn"] for entry in remarks.passes if entry["step"] <= (from_step or 0)), default=0)
+        passed = max((entry["drawn"] for entry in notes.passes if entry["step"] <= (from_step or 0)), default=0)
     gap = max((from_step or 0) - totals.last_step, 0)
     totals.applied.steps += gap
     return Opened(totals, from_step or 0, ExitStack(), data=data, gap=gap, passed=passed)
@@ -246,9 +270,13 @@ def _stated(samples: int | None, store: str | Path | None) -> Data | None:
         drawn = [source for source in manifest["sources"] if not source["held_out"]]
         documents, tokens = (sum(int(source[unit]) for source in drawn) for unit in ("documents", "tokens"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; a store has a manifest.json (`dist-epochs tokenize`)") from None
+        raise InputError(
+            error.strerror or str(error),
+            rule="a store has a manifest.json, which `dist-epochs tokenize` writes",
+            origin=Origin(str(path)),
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no manifest of a store: {type(error).__name__} {error}") from None
+        raise InputError(f"no manifest of a store: {type(error).__name__} {error}", origin=Origin(str(path))) from None
     return Data(samples or documents, tokens, "store")
 
 

@@ -17,17 +17,20 @@ from dist_epochs.errors import InputError
 from dist_epochs.integrations.announcement import announcement
 from dist_epochs.integrations.loader_facts import loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter
-from dist_epochs.integrations.start import Opened, open_run, peers_of, say, topology_of
+from dist_epochs.integrations.start import (
+    WAIT_BRIEFLY,
+    WAIT_FOR_RANKS,
+    Opened,
+    open_run,
+    peers_of,
+    say,
+    topology_of,
+)
 from dist_epochs.integrations.wandb_mirror import Mirror
 from dist_epochs.ledger.books import Books
 from dist_epochs.runtime.peers import Peers
 
 __all__ = ["LedgerCallback"]
-
-TRAINER = "the HF Trainer"
-
-SHORT, PATIENCE = 2.0, 30.0
-"""Seconds to wait for the counts of other ranks: where all is over, and before a log, a checkpoint and the end."""
 
 
 class LedgerCallback(TrainerCallback):  # type: ignore[misc]
@@ -146,7 +149,7 @@ class _Run:
         batch = named or inputs
         if self._counter is None:
             self._counter = self._opened.begin_loop(
-                self._books, self._peers, self._loader, batch, self._args, reporter=TRAINER
+                self._books, self._peers, self._loader, batch, self._args, is_hf_trainer=True
             )  # fmt: skip
         self._counter.add(batch)
         self._heard = True
@@ -156,9 +159,9 @@ class _Run:
         """Begun with the first batch."""
         if self._counter is None:
             raise InputError(
-                "LedgerCallback: a step was taken and the model was given no batch in training mode, so nothing can be "
-                "counted. A Trainer whose compute_loss does not call its model needs a loop of its own "
-                "(`dist_epochs.Ledger`)."
+                "a step was taken and the model was given no batch in training mode",
+                rule="LedgerCallback counts what the model is given, so compute_loss must call its model",
+                fixes="a loop of your own with `dist_epochs.Ledger`",
             )
         return self._counter
 
@@ -180,12 +183,12 @@ class _Run:
 
     def report(self, epoch: float | None) -> None:
         """The Trainer's epoch, where everything is settled."""
-        if self._counter is not None and epoch is not None and self._counter.settle(PATIENCE):
+        if self._counter is not None and epoch is not None and self._counter.settle(WAIT_FOR_RANKS):
             self._counter.observer.report(float(epoch))
 
     def show(self, epoch: float | None) -> None:
         """Put the counters of now into the row that the Trainer is about to log."""
-        self.counter.settle(PATIENCE)
+        self.counter.settle(WAIT_FOR_RANKS)
         self._books.make_durable()
         if self._peers.rank == 0:
             reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
@@ -196,7 +199,7 @@ class _Run:
         atexit.unregister(self._at_exit)
         self._hook.remove()
         if self._counter is not None:
-            self._counter.finish(SHORT if status == "failed" else PATIENCE)
+            self._counter.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             if self._peers.rank == 0:
                 self._mirror.show(self._counter.observer.counters())
             with suppress(OSError):
@@ -204,7 +207,7 @@ class _Run:
         self._opened.release()
 
     def _at_exit(self) -> None:
-        """The program ends in the middle of training."""
+        """Close the ledger at the program's end, if training did not come to its own."""
         error = getattr(sys, "last_value", None)
         self.close("failed", repr(error)[:500] if error is not None else "the program ended")
 
@@ -238,12 +241,14 @@ def _check(args: TrainingArguments) -> None:
     """Refuse what a hook on the model would count wrongly."""
     if args.n_gpu > 1:
         raise InputError(
-            f"LedgerCallback: one process trains on {args.n_gpu} GPUs with DataParallel, which cuts batches before "
-            "the model sees them. Launch one process per GPU: `accelerate launch` or `torchrun`."
+            f"one process trains on {args.n_gpu} GPUs",
+            rule="DataParallel cuts batches before the model sees them, where LedgerCallback counts",
+            fixes=("one process per GPU: `accelerate launch`", "`torchrun`"),
         )
     context = getattr(getattr(args, "parallelism_config", None), "cp_size", 1)
     if context > 1:
         raise InputError(
-            f"LedgerCallback: context parallelism of {context} cuts samples before the model sees them, so positions "
-            "cannot be counted there. Use a loop of your own (`dist_epochs.Ledger`)."
+            f"context parallelism of {context} cannot be counted by LedgerCallback",
+            rule="it cuts samples before the model sees them",
+            fixes="a loop of your own with `dist_epochs.Ledger`",
         )

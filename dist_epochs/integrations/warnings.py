@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
+from dist_epochs.arithmetic.text import rounded
 from dist_epochs.integrations.observation import Observed
 from dist_epochs.rules import rule
 
@@ -16,26 +17,26 @@ __all__ = ["RULES", "Rule"]
 
 Rule = Callable[[Observed], str | None]
 
-SETTLED = 2
+STEPS_BEFORE_JUDGING = 2
 """Steps after which a schedule's pace is judged."""
 
-NEAR = Fraction(1, 100)
+EPOCH_TOLERANCE = Fraction(1, 100)
 """Difference between two epoch counts that is worth a line."""
 
 
 def scheduler_times_processes(seen: Observed) -> str | None:
     """See the rule of the same name for frameworks."""
     schedule = seen.schedule
-    if schedule is None or schedule.steps < SETTLED or schedule.factor <= 1:
+    if schedule is None or schedule.steps < STEPS_BEFORE_JUDGING or schedule.factor <= 1:
         return None
     factor = schedule.factor
     causes = {seen.accumulation or 0: "once per micro-batch", seen.processes: "once per process"}
     why = f" ({causes[int(factor)]})" if factor.denominator == 1 and int(factor) in causes else ""
-    pace = f"the scheduler advances {_number(factor)} times per step{why}"
+    pace = f"the scheduler advances {rounded(factor)} times per step{why}"
     if schedule.ends_at is None:
-        return f"{pace}: its schedule passes {_number(factor)} times too fast, unless it was planned for that"
+        return f"{pace}: its schedule passes {rounded(factor)} times too fast, unless it was planned for that"
     last = Fraction(schedule.ends_at) / factor
-    return f"{pace}: its {schedule.ends_at:,} advances are over at step {_number(last)}, unless it was planned for that"
+    return f"{pace}: its {schedule.ends_at:,} advances are over at step {rounded(last)}, unless it was planned for that"
 
 
 @rule
@@ -50,11 +51,11 @@ def same_samples_on_ranks(seen: Observed) -> str | None:
     What to do: `accelerator.prepare(loader)`, or a `DistributedSampler`, or `split_dataset_by_node` for a stream, one
     of them and only one. Data whose samples are all alike looks the same; then nothing is wrong.
     """
-    if seen.twins is None or (seen.loader.splitters and seen.twin_steps < SETTLED):
+    if seen.duplicate_ranks is None or (seen.loader.splitters and seen.duplicate_steps < STEPS_BEFORE_JUDGING):
         if seen.ranks > 1 and seen.samples and seen.pass_samples == seen.samples * seen.ranks and not seen.is_learned:
             return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: each of them on every rank"
         return None
-    first, second = seen.twins
+    first, second = seen.duplicate_ranks
     return (
         f"ranks {first} and {second} drew the same samples in step {seen.step}: the loader is not split over the "
         f"{seen.ranks} ranks"
@@ -78,7 +79,7 @@ def long_window(seen: Observed) -> str | None:
         return None
     size = next(size for size, step in seen.windows.items() if step == min(longer))
     why = "the ones left over from the pass before came on top"
-    if seen.reporter == "the loop":
+    if not seen.is_hf_trainer:
         why = "some were left over from before, or drawn and not trained (ledger.discard() says that)"
     return f"step {min(longer)} was taken with {size} micro-batches, and the accumulation is {seen.accumulation}: {why}"
 
@@ -198,7 +199,7 @@ def stream_restarted(seen: Observed) -> str | None:
     What to do: a loader that keeps its own place (`state_dict`), or `ignore_data_skip=True` and a stream that begins
     where the run stopped.
     """
-    if not seen.from_step or not seen.loader.is_stream or not seen.samples or seen.reporter != "the HF Trainer":
+    if not seen.from_step or not seen.loader.is_stream or not seen.samples or not seen.is_hf_trainer:
         return None
     if seen.before < seen.samples:
         return None
@@ -249,7 +250,7 @@ def unstepped_batches(seen: Observed) -> str | None:
     """
     if not seen.unstepped:
         return None
-    if seen.step == seen.from_step and seen.reporter == "the loop":
+    if seen.step == seen.from_step and not seen.is_hf_trainer:
         return f"{seen.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is booked"
     return f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and never stepped"
 
@@ -334,7 +335,11 @@ def reported_epoch(seen: Observed) -> str | None:
 
     What to do: read `ledger/epoch`.
     """
-    if seen.reported is None or seen.epoch is None or abs(Fraction(seen.reported) - seen.epoch) <= NEAR * seen.epoch:
+    if (
+        seen.reported is None
+        or seen.epoch is None
+        or abs(Fraction(seen.reported) - seen.epoch) <= EPOCH_TOLERANCE * seen.epoch
+    ):
         return None
     return f"{seen.reporter} says epoch {seen.reported:.4g}, and {float(seen.epoch):.4g} were trained{_why(seen)}"
 
@@ -351,11 +356,6 @@ def _why(seen: Observed) -> str:
     if seen.samples and 0 < pass_samples < seen.samples:
         return f": a pass leaves out {seen.samples - pass_samples:,} samples"
     return ""
-
-
-def _number(value: Fraction) -> str:
-    """A count, or a mean."""
-    return f"{value.numerator:,}" if value.denominator == 1 else f"{float(value):,.4g}"
 
 
 RULES: tuple[Rule, ...] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.file import LedgerFile, drawn_to_json
 from dist_epochs.ledger.totals import Totals
 
-__all__ = ["NAME", "Books"]
+__all__ = ["NAME", "Books", "now"]
 
 NAME = "ledger.jsonl"
 """The file in a run directory."""
@@ -76,30 +75,6 @@ class Books:
             self._since_totals = 0
             self.write("totals", step=step, **self.totals.to_json())
             self.make_durable()
-
-    def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
-        """Keep the values logged at a step, so that a mirror can be filled again from the ledger.
-
-        What is not finite stands as text, `nan` or `inf`: JSON has no such numbers.
-        """
-        texts = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
-        self.write("metrics", step=step, values=texts)
-
-    def checkpoint(self, step: int, name: str) -> None:
-        """Note that the run's state after a step is safe under that name."""
-        self.write("checkpoint", step=step, name=name, time=now())
-
-    def go_back(self, totals: Totals, reason: str, facts: Mapping[str, Any]) -> None:
-        """Stand again where the run stood before; what came after is replaced by whatever follows.
-
-        Args:
-            totals: What is behind it, from `read_totals(path, up_to=…)`.
-            reason: Why the segment under way failed.
-            facts: As for a new segment.
-        """
-        self.write("end", status="failed", time=now(), reason=reason)
-        self.totals = totals
-        self.segment(facts)
 
     def write(self, event: str, **fields: Any) -> None:
         """Add a line."""

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["LedgerFile", "drawn_from_json", "drawn_to_json", "parse_line", "read_lines"]
 
@@ -92,7 +92,9 @@ def read_lines(path: Path) -> list[bytes]:
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise InputError(f"{path}: no ledger there; a run writes one as RUN/ledger.jsonl") from None
+        raise InputError(
+            "no ledger there", rule="a run writes one as RUN/ledger.jsonl", origin=Origin(str(path))
+        ) from None
     return data.split(b"\n")[:-1]
 
 
@@ -114,7 +116,7 @@ def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
         problem = "not a ledger line"
     except ValueError as error:
         problem = f"damaged: {error}"
-    raise InputError(f"{path}:{number}: {problem}. The lines before it can still be read.")
+    raise InputError(problem, consequence="the lines before it can still be read", origin=Origin(str(path), number))
 
 
 def drawn_to_json(drawn: Mapping[PassKey, Counts]) -> list[list[int | str]]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.ledger.file import parse_line, read_lines
-from dist_epochs.ledger.reading import REMARKS, SEGMENT
+from dist_epochs.ledger.reading import LOOP_NOTES, SEGMENT
 
-__all__ = ["Remarks", "read_remarks"]
+__all__ = ["LoopNotes", "read_loop_notes"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Remarks:
+class LoopNotes:
     """Lines that are not steps; of those that can stand several times, the last one holds.
 
     Attributes:
@@ -38,7 +38,7 @@ class Remarks:
         return {"samples": samples, "tokens": self.corpus["tokens"]}
 
 
-def read_remarks(path: Path) -> Remarks:
+def read_loop_notes(path: Path) -> LoopNotes:
     """Collect them from a ledger.
 
     Raises:
@@ -49,11 +49,11 @@ def read_remarks(path: Path) -> Remarks:
         if line.startswith(SEGMENT):
             from_step = parse_line(path, at + 1, line).get("from_step", 0)
             found["pass"] = [entry for entry in found["pass"] if entry.get("step", 0) <= from_step]
-        elif line.startswith(REMARKS):
+        elif line.startswith(LOOP_NOTES):
             entry = parse_line(path, at + 1, line)
             found[entry.pop("event")].append(entry)
     warnings = {entry["rule"]: entry for entry in found["warning"]}
-    return Remarks(
+    return LoopNotes(
         corpus=found["corpus"][-1] if found["corpus"] else None,
         passes=found["pass"],
         warnings=list(warnings.values()),

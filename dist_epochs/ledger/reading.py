@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import drawn_from_json, parse_line, read_lines
 from dist_epochs.ledger.totals import Segment, Tally, Totals
 
@@ -16,8 +16,8 @@ __all__ = ["read_totals"]
 SEGMENT, TOTALS, END = b'{"event":"segment"', b'{"event":"totals"', b'{"event":"end"'
 STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 METRICS, MIRRORED = b'{"event":"metrics"', b'{"event":"mirrored"'
-REMARKS = (b'{"event":"corpus"', b'{"event":"pass"', b'{"event":"reported"', b'{"event":"warning"')
-OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"', *REMARKS)
+LOOP_NOTES = (b'{"event":"corpus"', b'{"event":"pass"', b'{"event":"reported"', b'{"event":"warning"')
+OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"', *LOOP_NOTES)
 """How lines begin; they are told apart before any is parsed."""
 
 Starts = Sequence[tuple[int, int]]
@@ -58,7 +58,7 @@ def _starts(path: Path, lines: Sequence[bytes]) -> list[tuple[int, int]]:
             with _at_line(path, at):
                 starts.append((at, int(parse_line(path, at + 1, line)["from_step"])))
     if not starts:
-        raise InputError(f"{path}: no segment line; this is not a ledger, or its run never began")
+        raise InputError("no segment line: this is not a ledger, or its run never began", origin=Origin(str(path)))
     return starts
 
 
@@ -89,7 +89,7 @@ def _add_steps(
                 opened.add(step)
                 continue
             if step != expected:
-                raise InputError(f"{path}:{at + 1}: step {step} where step {expected} must follow")
+                raise InputError(f"step {step} where step {expected} must follow", origin=Origin(str(path), at + 1))
             expected += 1
             opened.discard(step)
             replaced = replaced_after is not None and step > replaced_after
@@ -123,4 +123,4 @@ def _at_line(path: Path, at: int) -> Iterator[None]:
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}:{at + 1}: damaged: {type(error).__name__} {error}") from None
+        raise InputError(f"damaged: {type(error).__name__} {error}", origin=Origin(str(path), at + 1)) from None

@@ -11,9 +11,9 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import drawn_from_json
-from dist_epochs.ledger.loop_notes import Remarks, read_remarks
+from dist_epochs.ledger.loop_notes import LoopNotes, read_loop_notes
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Tally, Totals
 
@@ -54,13 +54,13 @@ class Reconciliation:
         totals: What was recorded.
         plan: What was planned; None for other people's loops.
         differences: Where they part, by cause.
-        remarks: What the ledger of somebody else's loop holds beside its steps.
+        loop_notes: What the ledger of somebody else's loop holds beside its steps.
     """
 
     totals: Totals
     plan: dict[str, Any] | None
     differences: tuple[Difference, ...]
-    remarks: Remarks = field(default_factory=Remarks)
+    loop_notes: LoopNotes = field(default_factory=LoopNotes)
 
     @property
     def agrees(self) -> bool | None:
@@ -69,7 +69,7 @@ class Reconciliation:
 
     @property
     def unchecked(self) -> int:
-        """Planned parts of passes that were drawn in part: their tokens and digest have nothing to be held against."""
+        """Planned parts of passes that were drawn in part: nothing is known to compare their tokens and digest with."""
         if self.plan is None:
             return 0
         drawn, skipped = self.totals.applied.passes, self.totals.skipped.passes
@@ -126,10 +126,10 @@ class Reconciliation:
             "differences": [difference.to_json() for difference in self.differences],
             "agrees": self.agrees,
             "unchecked_passes": self.unchecked,
-            "data": self.remarks.corpus,
-            "loader_passes": self.remarks.passes,
-            "warnings": self.remarks.warnings,
-            "reported": self.remarks.reported,
+            "data": self.loop_notes.corpus,
+            "loader_passes": self.loop_notes.passes,
+            "warnings": self.loop_notes.warnings,
+            "reported": self.loop_notes.reported,
         }
 
     def recorded(self) -> dict[str, int | None]:
@@ -148,7 +148,7 @@ class Reconciliation:
     @property
     def _sized(self) -> Mapping[str, Any] | None:
         """The plan, or what is known of the data without one."""
-        sizes = self.remarks.sizes
+        sizes = self.loop_notes.sizes
         return self.plan if self.plan is not None or sizes is None else {"corpus": sizes}
 
     def sources(self) -> list[dict[str, Any]]:
@@ -206,13 +206,13 @@ def _epochs(passes: Mapping[PassKey, Counts], sizes: Mapping[int, int]) -> Fract
     return sum((Fraction(counts.samples, sizes[key.sequence_length]) for key, counts in passes.items()), Fraction(0))
 
 
-def reconcile(totals: Totals, plan: dict[str, Any] | None, remarks: Remarks | None = None) -> Reconciliation:
+def reconcile(totals: Totals, plan: dict[str, Any] | None, notes: LoopNotes | None = None) -> Reconciliation:
     """Lay a ledger beside its plan.
 
     Args:
         totals: What happened.
         plan: The object in `plan.json`, or None where there was none.
-        remarks: What else the ledger holds.
+        notes: What else the ledger holds.
     """
     differences: list[Difference] = []
     if plan is not None:
@@ -227,7 +227,7 @@ def reconcile(totals: Totals, plan: dict[str, Any] | None, remarks: Remarks | No
         if planned_passes:
             differences += _by_source(planned_passes, totals, plan)
             differences += _digests(planned_passes, totals)
-    return Reconciliation(totals=totals, plan=plan, differences=tuple(differences), remarks=remarks or Remarks())
+    return Reconciliation(totals=totals, plan=plan, differences=tuple(differences), loop_notes=notes or LoopNotes())
 
 
 def read_plan(path: Path) -> dict[str, Any]:
@@ -239,9 +239,9 @@ def read_plan(path: Path) -> dict[str, Any]:
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: damaged: {error}") from None
+        raise InputError(f"damaged: {error}", origin=Origin(str(path))) from None
     if not isinstance(plan, dict) or not all(key in plan for key in PLAN_KEYS):
-        raise InputError(f"{path}: not a plan of this program: it has no {', '.join(PLAN_KEYS)}")
+        raise InputError("not a plan of this program", rule=f"one has {', '.join(PLAN_KEYS)}", origin=Origin(str(path)))
     return plan
 
 
@@ -256,7 +256,7 @@ def read_run(path: Path) -> Reconciliation:
     totals = read_totals(ledger)
     if plan.is_file():
         return reconcile(totals, read_plan(plan))
-    return reconcile(totals, None, read_remarks(ledger))
+    return reconcile(totals, None, read_loop_notes(ledger))
 
 
 def _recorded(tally: Tally) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.plan import Plan
 from dist_epochs.recipe.flags import BUDGET_FLAGS, SETTING_FLAGS, apply_flags
 from dist_epochs.settings.document import Document
@@ -162,7 +162,7 @@ def _changed(document: Document, name: str, value: str) -> Document:
         apply_flags(changed, {flag: value})
     else:
         place = tuple(int(part) if part.isdigit() else part for part in name.split("."))
-        changed.put(place, value, f"--sweep {value}")
+        changed.put(place, value, Origin(f"--sweep {value}"))
     return changed
 
 
@@ -171,12 +171,12 @@ def _swept(document: Document, name: str, value: str, unit: str, amounts: Sequen
         changed = _changed(document, name, value)
     except InputError as error:
         return SweptPlan(value, None, str(error))
-    changed.put(("budget",), None, "--sweep")
+    changed.put(("budget",), None, Origin("--sweep"))
     for index, amount in enumerate(amounts):
         phase = changed.get(("phases", index))
         for stated in {*BUDGET_FLAGS, "share"} & set(phase):
             del phase[stated]
-        changed.put(("phases", index, unit), amount, "--sweep")
+        changed.put(("phases", index, unit), amount, Origin("--sweep"))
     try:
         return SweptPlan(value, planner(changed))
     except InputError as error:

@@ -80,7 +80,8 @@ class RampReader:
             )
         except ValueError as error:
             rule = "as text a ramp is Megatron's `start increment samples`, for example `16 8 5859375`"
-            problems.append(Problem(place, str(error) if isinstance(error, InputError) else f"{rule}, not {data!r}"))
+            is_ours = isinstance(error, InputError)
+            problems.append(Problem.of(place, error) if is_ours else Problem(place, f"{rule}, not {data!r}"))
             return None
 
     def schema(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
 
@@ -66,7 +66,7 @@ def apply_flags(document: Document, flags: Mapping[str, Any], sources: Sequence[
     """
     for name, place in SETTING_FLAGS.items():
         if name in flags:
-            document.put(place, flags[name], _flag(name))
+            document.put(place, flags[name], Origin(_flag(name)))
     if "devices" in flags:
         _devices(document, flags["devices"])
     if "sequence_length" in flags:
@@ -96,9 +96,9 @@ def split_devices(text: str) -> tuple[str, str | None]:
 
 def _devices(document: Document, text: str) -> None:
     count, kind = split_devices(text)
-    document.put(("batch", "devices"), count, "--devices")
+    document.put(("batch", "devices"), count, Origin("--devices"))
     if kind is not None:
-        document.put(("hardware", "device"), kind, "--devices")
+        document.put(("hardware", "device"), kind, Origin("--devices"))
 
 
 def _length(document: Document, text: str, where: str) -> None:
@@ -109,12 +109,12 @@ def _length(document: Document, text: str, where: str) -> None:
             f"--set phases.0.sequence_length={text}."
         )
     _first_phase(document, where)
-    document.put(("phases", 0, "sequence_length"), text, where)
+    document.put(("phases", 0, "sequence_length"), text, Origin(where))
 
 
 def _first_phase(document: Document, where: str) -> None:
     if document.get(("phases",)) is None:
-        document.put(("phases",), [{}], where)
+        document.put(("phases",), [{}], Origin(where))
 
 
 def _batch(document: Document, text: str, flags: Mapping[str, Any]) -> None:
@@ -126,7 +126,7 @@ def _batch(document: Document, text: str, flags: Mapping[str, Any]) -> None:
         samples, length = batch.factors
         if "sequence_length" in flags and parse(flags["sequence_length"]).value != length:
             raise InputError(f"--batch {text} has length {length}, and --sequence-length is {flags['sequence_length']}")
-        document.put(("batch", "global_batch"), str(samples), "--batch")
+        document.put(("batch", "global_batch"), str(samples), Origin("--batch"))
         _length(document, str(length), "--batch")
         return
     if batch.unit is None and not _counts_samples(flags) and "sequence_length" not in flags and _no_length(document):
@@ -134,7 +134,7 @@ def _batch(document: Document, text: str, flags: Mapping[str, Any]) -> None:
             f"--batch {text}: samples or tokens? The answer differs by the sequence length. Write '{text} tokens', "
             f"'{text}x512', or add --sequence-length."
         )
-    document.put(("batch", "global_batch"), text, "--batch")
+    document.put(("batch", "global_batch"), text, Origin("--batch"))
 
 
 def _counts_samples(flags: Mapping[str, Any]) -> bool:
@@ -174,12 +174,14 @@ def _corpus(document: Document, flags: Mapping[str, Any], sources: Sequence[str]
     if "corpus" in flags:
         _replace_corpus(document, _stated(flags["corpus"]), "--corpus")
     if ratio is not None:
-        document.put(("corpus", "tokens_per_word"), ratio, "--tokens-per-word")
+        document.put(("corpus", "tokens_per_word"), ratio, Origin("--tokens-per-word"))
 
 
 def _replace_corpus(document: Document, stated: dict[str, Any], where: str) -> None:
     kept = {name: document.get(("corpus", name)) for name in ("temperature", "max_epochs")}
-    document.put(("corpus",), {name: value for name, value in kept.items() if value is not None} | stated, where)
+    document.put(
+        ("corpus",), {name: value for name, value in kept.items() if value is not None} | stated, Origin(where)
+    )
 
 
 def _stated(text: str) -> dict[str, str]:
@@ -235,4 +237,4 @@ def _budget(document: Document, amounts: Mapping[str, Any]) -> None:
     for phase in stated:
         for amount in {*BUDGET_FLAGS} & set(phase):
             del phase[amount]
-    document.put(("budget",), {name: value}, _flag(name))
+    document.put(("budget",), {name: value}, Origin(_flag(name)))

@@ -56,7 +56,7 @@ def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRec
     kind = config.get("model_type") if isinstance(config, dict) else None
     if isinstance(config, str):
         if not config.isprintable():
-            raise RecipeError(f"{where}: model.config: {config!r} is no name of a file")
+            raise RecipeError(f"model.config: {config!r} is no name of a file", origin=where)
         file = (home / config).resolve()
         if file.exists():
             config, kind = str(file), read_config(file).get("model_type")
@@ -64,7 +64,8 @@ def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRec
             try:
                 config = dict(named_config(config))
             except InputError as error:
-                raise RecipeError(f"{where}: model.config: {file}: no such file or folder, and {error}") from None
+                asked = f"model.config: {file}: no such file or folder, and {error}"
+                raise RecipeError(asked, origin=where) from None
             kind = config["model_type"]
     objective = model.objective or OBJECTIVES.get(str(kind))
     return replace(model, config=config, objective=objective)

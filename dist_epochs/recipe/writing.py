@@ -6,11 +6,9 @@ from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any
 
-import yaml
-
 from dist_epochs.arithmetic.quantity import Quantity, parse
 from dist_epochs.recipe import Recipe
-from dist_epochs.settings.document import is_text
+from dist_epochs.settings.yaml_writing import yaml_text
 
 __all__ = ["recipe_to_data", "recipe_to_yaml"]
 
@@ -24,18 +22,7 @@ def recipe_to_data(recipe: Recipe) -> dict[str, Any]:
 
 def recipe_to_yaml(recipe: Recipe) -> str:
     """A recipe as YAML that reads back as the same recipe."""
-    return yaml.dump(recipe_to_data(recipe), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that our reader would take for a number."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text(text) else '"')
-
-
-_Dumper.add_representer(str, _text)
+    return yaml_text(recipe_to_data(recipe))
 
 
 def _plain(value: Any) -> Any:

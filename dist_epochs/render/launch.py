@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dist_epochs.tool_configs.launch.finding import Finding
+from dist_epochs.tool_configs.launch.launch import Finding
 from dist_epochs.tool_configs.launch.report import LaunchReport
 
 __all__ = ["launch_text"]

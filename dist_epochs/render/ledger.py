@@ -21,15 +21,14 @@ KNOWN = {
 
 def ledger_text(result: Reconciliation, title: str) -> str:
     """Totals, epochs, segments, and every difference from the plan with its cause."""
-    data = result.to_json()
     parts = [
         [title, *_segments(result)],
-        _units(data),
-        [*_epochs(data), *_kinds(data)],
+        [_units(result)],
+        _epochs(result),
         _loop(result),
         _verdict(result),
     ]
-    return "\n\n".join("\n".join(part) for part in map(list, parts) if part)
+    return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
 
 
 def _segments(result: Reconciliation) -> Iterator[str]:
@@ -45,77 +44,68 @@ def _segments(result: Reconciliation) -> Iterator[str]:
         yield f"plan changed after step {change['step']:,}"
 
 
-def _units(data: dict[str, object]) -> Iterator[str]:
-    recorded = data | {"steps": data["steps"]["applied"]}  # type: ignore[index]
-    planned = data["planned"]
+def _units(result: Reconciliation) -> str:
+    """What was recorded of each unit, beside what was planned; units that nothing told are left out."""
+    recorded = {"steps": result.totals.applied.steps, **result.recorded()}
     rows = []
     for unit in UNITS:
-        name = unit.replace("_", " ").replace("micro steps", "micro-steps")
         value = recorded[unit]
         if value is None:
             continue
-        if isinstance(planned, dict):
-            expected = planned[unit]
-            same = "" if expected is None else "=" if expected == value else "≠"
-            rows.append([name, number(expected), same, number(value)])
-        else:
-            rows.append([name, number(value)])
-    yield table(["", "planned", "", "recorded"] if isinstance(planned, dict) else ["", "recorded"], rows)
+        row = [unit.replace("_", " ").replace("micro steps", "micro-steps"), number(value)]
+        if result.plan is not None:
+            planned = result.plan[unit]
+            row[1:1] = [number(planned), "" if planned is None else "=" if planned == value else "≠"]
+        rows.append(row)
+    return table(["", "recorded"] if result.plan is None else ["", "planned", "", "recorded"], rows)
 
 
-def _epochs(data: dict[str, object]) -> Iterator[str]:
-    epochs = data["epochs"]
-    assert isinstance(epochs, dict)
-    known = {basis: value for basis, value in epochs.items() if value is not None}
+def _epochs(result: Reconciliation) -> Iterator[str]:
+    """Epochs, coverage, the digest, and the steps that are in no epoch."""
+    known = [f"{number(value)} by {basis}" for basis, value in result.epochs().items() if value is not None]
     if known:
-        yield "epochs " + ", ".join(f"{number(value)} by {basis}" for basis, value in known.items())
-    sources = data["sources"]
-    assert isinstance(sources, list)
-    if len(sources) > 1:
-        for source in sources:
-            drawn = f"{number(source['samples'])} samples, {number(source['tokens'])} tokens"
-            yield f"  {source['name']}: {number(source['epochs'])} epochs, {drawn}"
-    coverage = data["coverage"]
-    if isinstance(coverage, int | float):
+        yield f"epochs {', '.join(known)}"
+    sources = result.sources()
+    for source in sources if len(sources) > 1 else ():
+        drawn = f"{number(source['samples'])} samples, {number(source['tokens'])} tokens"
+        yield f"  {source['name']}: {number(source['epochs'])} epochs, {drawn}"
+    if (coverage := result.coverage()) is not None:
         yield f"coverage {coverage:.2%} of the documents"
-    yield f"sample digest {data['sample_digest']}"
-
-
-def _kinds(data: dict[str, object]) -> Iterator[str]:
-    steps = data["steps"]
-    assert isinstance(steps, dict)
-    extra = [f"{steps[kind]:,} {kind}" for kind in ("skipped", "replayed", "unfinished") if steps[kind]]
-    if extra:
-        goodput = f"; goodput {data['goodput']:.1%} of the tokens computed" if data["goodput"] is not None else ""
+    totals = result.totals
+    yield f"sample digest {totals.applied.counts.digest:032x}"
+    others = {"skipped": totals.skipped.steps, "replayed": totals.replayed.steps, "unfinished": totals.unfinished}
+    if extra := [f"{steps:,} {kind}" for kind, steps in others.items() if steps]:
+        goodput = "" if result.goodput is None else f"; goodput {result.goodput:.1%} of the tokens computed"
         yield f"beside the applied steps: {', '.join(extra)}{goodput}"
 
 
 def _loop(result: Reconciliation) -> Iterator[str]:
     """What somebody else's loop says beside what it drew, and what was noticed on the way."""
-    remarks, samples = result.remarks, result.totals.applied.counts.samples
-    if remarks.corpus and remarks.corpus["samples"]:
+    notes, samples = result.loop_notes, result.totals.applied.counts.samples
+    if notes.corpus and notes.corpus["samples"]:
         epoch = result.epochs()["samples"]
         assert epoch is not None, "the data has a size"
-        passes = len(remarks.passes)
+        passes = len(notes.passes)
         says = f"{passes:,} pass{'es' if passes > 1 else ''}" if passes else None
-        if remarks.reported is not None:
-            says = f"epoch {remarks.reported['epoch']:.4g}"
-        of = f"{samples:,} samples trained of {remarks.corpus['samples']:,} ({KNOWN[remarks.corpus['known']]})"
+        if notes.reported is not None:
+            says = f"epoch {notes.reported['epoch']:.4g}"
+        of = f"{samples:,} samples trained of {notes.corpus['samples']:,} ({KNOWN[notes.corpus['known']]})"
         yield f"{f'your loop says {says}; ' if says else ''}{of} = {float(epoch):.4g} epochs"
-    for warning in remarks.warnings:
+    for warning in notes.warnings:
         yield f"  {warning['rule']}: {warning['message']}"
 
 
 def _verdict(result: Reconciliation) -> Iterator[str]:
     if result.plan is None:
-        if not result.remarks.corpus:
+        if not result.loop_notes.corpus:
             yield "no plan.json beside this ledger: nothing to compare with"
-    elif result.agrees:
+        return
+    if result.agrees:
         yield "plan = ledger in every unit"
-    else:
-        for difference in result.differences:
-            amount = "" if difference.amount is None else f"{difference.amount:,} "
-            yield f"{difference.unit}: {amount}{difference.cause}"
-        yield "every difference has its cause" if result.adds_up else "the books do not add up"
-        if result.unchecked:
-            yield f"not checked: tokens and digest of {result.unchecked:,} passes drawn in part"
+        return
+    for difference in result.differences:
+        amount = "" if difference.amount is None else f"{difference.amount:,} "
+        yield f"{difference.unit}: {amount}{difference.cause}"
+    yield "every difference has its cause" if result.adds_up else "the books do not add up"
+    if result.unchecked:
+        yield f"not checked: tokens and digest of {result.unchecked:,} passes drawn in part"

@@ -1,7 +1,11 @@
-"""Files that are whole or absent: write beside, make durable, rename."""
+"""Files and folders that are whole or absent, and one program at a time in a folder.
+
+What is written gets its name last: write beside, make durable, rename. A crash leaves the old one or the new one.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["make_durable", "new_folder", "write_json"]
+from dist_epochs.errors import InputError, Origin
+
+__all__ = ["lock", "make_durable", "move", "new_folder", "run_lock", "write_json", "write_text"]
 
 
 def make_durable(path: Path) -> None:
@@ -22,35 +28,105 @@ def make_durable(path: Path) -> None:
         os.close(handle)
 
 
+def move(path: Path, target: Path) -> None:
+    """Give a file or folder another name in one step, and wait until the disk has it.
+
+    Raises:
+        OSError: If the target is a folder that is not empty.
+    """
+    path.replace(target)
+    make_durable(target.parent)
+
+
+def write_text(path: Path, text: str, *, beside: str = ".new", durable: bool = True) -> None:
+    """Replace a file in one step.
+
+    Args:
+        path: The file.
+        text: All of its content.
+        beside: What follows the file's name while it is written; where several processes may write it at once, each
+            needs its own.
+        durable: Whether to wait for the disk, so that a crash of the machine cannot take it back either.
+    """
+    new = path.with_name(path.name + beside)
+    new.write_text(text, encoding="utf-8")
+    if not durable:
+        new.replace(path)
+        return
+    make_durable(new)
+    move(new, path)
+
+
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Replace a JSON file in one step; a crash leaves the old one or the new one."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    make_durable(beside)
-    beside.replace(path)
-    make_durable(path.parent)
+    """Replace a JSON file in one step."""
+    write_text(path, json.dumps(data, indent=1) + "\n")
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, replaces: bool = True) -> Iterator[Path]:
     """A folder that appears under its name only when the block ends well, and is removed otherwise.
 
-    A folder that had the name before is replaced.
+    Args:
+        path: Its name.
+        replaces: Whether a folder that had the name before is replaced. Otherwise it is left as it is, and several
+            programs may be making the folder: the first to be ready gets the name.
+
+    Raises:
+        OSError: With ENOTEMPTY, if something has the name that is not to be replaced.
     """
-    beside = path.with_name(path.name + ".new")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    new = path.with_name(f"{path.name}.new" if replaces else f"{path.name}.{os.getpid()}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
     try:
-        yield beside
-        for file in beside.iterdir():
+        yield new
+        for file in new.iterdir():
             make_durable(file)
         old = path.with_name(path.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        if path.is_dir() and any(path.iterdir()):
-            path.rename(old)
-        beside.rename(path)
-        make_durable(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        if replaces:
+            shutil.rmtree(old, ignore_errors=True)
+            if path.is_dir() and any(path.iterdir()):
+                path.rename(old)
+        move(new, path)
+        if replaces:
+            shutil.rmtree(old, ignore_errors=True)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+@contextmanager
+def lock(folder: Path, taken: InputError) -> Iterator[None]:
+    """Keep other programs out of a folder for as long as the block runs. The lock of a killed program is gone.
+
+    Args:
+        folder: It must exist.
+        taken: The error if another program has it.
+
+    Raises:
+        InputError: That one.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise taken from None
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def run_lock(run: Path) -> Iterator[None]:
+    """Keep other programs from writing to a run directory.
+
+    Raises:
+        InputError: If another program is writing to it.
+    """
+    taken = InputError(
+        "another program is running this run, so nothing was started",
+        fixes=("to wait for it", "to stop it"),
+        origin=Origin(str(run)),
+    )
+    with lock(run, taken):
+        yield

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["Alone", "Peers", "RanksDiffer", "Sums", "on_first", "together"]
 
@@ -73,19 +74,19 @@ def together(peers: Peers, action: Callable[[], str]) -> list[str]:
         action: Its result is text.
 
     Raises:
-        InputError: If it was one, with its message.
+        InputError: If it was one, with its parts.
         RanksDiffer: With what failed otherwise, and on which rank.
     """
     try:
         outcome = "+" + action()
     except InputError as error:
-        outcome = f"!{error}"
+        outcome = f"!{_to_text(error)}"
     except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
         outcome = f"-{error}" if peers.size == 1 else f"-rank {peers.rank}: {error}"
     outcomes = peers.share(outcome)
     for text in outcomes:
         if text.startswith("!"):
-            raise InputError(text[1:])
+            raise _from_text(text[1:])
     failed = [text[1:] for text in outcomes if text.startswith("-")]
     if failed:
         raise RanksDiffer("; ".join(failed))
@@ -105,3 +106,27 @@ def on_first(peers: Peers, action: Callable[[], object]) -> str:
         return result if isinstance(result, str) else ""
 
     return together(peers, act)[0]
+
+
+def _to_text(error: InputError) -> str:
+    """The parts of an error, to be sent to other ranks."""
+    return json.dumps(
+        [
+            {
+                "asked": each.asked,
+                "rule": each.rule,
+                "consequence": each.consequence,
+                "fixes": each.fixes,
+                "origin": asdict(each.origin) if each.origin else None,
+            }
+            for each in error.errors
+        ]
+    )
+
+
+def _from_text(text: str) -> InputError:
+    """The error that another rank sent."""
+    parts = json.loads(text)
+    return InputError.together(
+        InputError(**{**part, "origin": Origin(**part["origin"]) if part["origin"] else None}) for part in parts
+    )

@@ -1,59 +1,26 @@
-"""YAML with line numbers, and errors that use them: all at once, with the nearest key.
-
-Plain scalars follow YAML 1.2: `true`, `false`, `null`, decimal integers and decimal floats (`1e-3`
-included) get a type; everything else, `1M` or `3.3B words`, stays text for the field's own parser.
-"""
+"""Keys and values of a recipe or a claim, from a file, flags and other tools' files, each with its origin."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.fields import Place, Problem, dotted, read_part
+from dist_epochs.settings.located import keys_and_values, read_text
+from dist_epochs.settings.scalars import recipe_scalar
+from dist_epochs.settings.value import Located, printable
+from dist_epochs.settings.yaml_text import parse_yaml
 
-from dist_epochs.errors import InputError
-from dist_epochs.settings.fields import Place, Problem, read_part
-
-__all__ = ["Document", "RecipeError", "is_text", "load"]
+__all__ = ["Document", "RecipeError", "load"]
 
 Made = TypeVar("Made")
 
-_WHOLE = r"(0|[1-9][0-9]*(_[0-9]+)*)"
-_INTEGER = re.compile(rf"[-+]?{_WHOLE}")
-_FLOAT = re.compile(rf"[-+]?(\.[0-9]+|{_WHOLE}(\.[0-9]*|(?=[eE])))([eE][-+]?[0-9]+)?")
-_LONGEST_NUMBER = 100
-_CUT = re.compile(r"[0-9]{3}(?![0-9])")
-"""What stands after a comma of a number; in `{a: 1,022}` YAML takes it for a key."""
-DEEPEST = 50
-"""Keys and lists inside each other."""
-_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
-
 
 class RecipeError(InputError):
-    """Every problem found in a file, one per line, each starting with `path:line`."""
-
-    @classmethod
-    def of(cls, messages: Iterable[str]) -> RecipeError:
-        """All messages, by their lines, each once."""
-        return cls("\n".join(sorted(set(messages), key=_by_line)))
-
-
-class WrittenFloat(float):
-    """A float that keeps its spelling: `1.8e5` has two digits, 180000.0 has seven."""
-
-    def __new__(cls, text: str) -> WrittenFloat:
-        number = super().__new__(cls, text)
-        number._text = text
-        return number
-
-    _text: str
-
-    def __str__(self) -> str:
-        return self._text
+    """A setting of a recipe or a claim that cannot be used, or several of them."""
 
 
 class Document:
@@ -70,49 +37,59 @@ class Document:
     def __init__(self, name: str) -> None:
         self.data: dict[str, Any] = {}
         self.remarks: list[str] = []
-        self._lines: dict[Place, str] = {(): name}
+        self._origins: dict[Place, Origin] = {(): Origin(name)}
+        self._defaults: set[Place] = set()
 
     @classmethod
     def read(cls, path: Path) -> Document:
         """Read a YAML file.
 
         Raises:
-            RecipeError: If it is no file, no text, or does not hold keys and values.
+            InputError: If it is no file, no YAML, or does not hold keys and values.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise RecipeError(f"{path}: no such file{_similar_files(path)}") from None
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"{path}:{_line_of(path, error.start)}: not UTF-8 text") from None
-        document = cls(f"{path}:1")
-        data = _compose(text, path, document._lines)
-        if not isinstance(data, dict):
-            raise RecipeError(f"{path}:1: holds {_kind(data)}, not keys and values")
-        document.data = data
+        document = cls(printable(str(path)))
+        top = parse_yaml(read_text(path), printable(str(path)), recipe_scalar)
+        keys_and_values(top)
+        document._origins[()] = top.origin
+        document.data = document._added(top, ())
         return document
+
+    def _added(self, located: Located, place: Place) -> Any:
+        """A value without its origins, which are noted; aliases become values of their own."""
+        self._origins.setdefault(place, located.origin)
+        if isinstance(located.value, tuple):
+            return [self._added(item, (*place, index)) for index, item in enumerate(located.value)]
+        if isinstance(located.value, dict):
+            return {key: self._added(item, (*place, key)) for key, item in located.value.items()}
+        return located.value
 
     def override(self, setting: str) -> None:
         """Apply a `key=value` setting from the command line, keys dotted (`phases.0.steps=10`).
 
         Raises:
-            RecipeError: If it is not `key=value`, or leads into something without parts.
+            InputError: If it is not `key=value`, or leads into something without parts.
         """
-        _override(self.data, setting, self._lines)
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise RecipeError("write key=value", fixes="--set batch.per_device=4", origin=Origin(f"--set {setting}"))
+        origin = Origin(f"--set {key}")
+        value = Document(origin.name)._added(parse_yaml(text, origin.name, recipe_scalar), ())
+        self.change(key, value, origin)
 
-    def change(self, dotted: str, value: Any, where: str) -> None:
-        """Set what a dotted key (`phases.0.steps`) leads to; messages about it start with `where`.
+    def change(self, name: str, value: Any, origin: Origin) -> None:
+        """Set what a dotted key (`phases.0.steps`) leads to.
 
         Raises:
             RecipeError: If it leads into something without parts.
         """
-        _change(self.data, dotted, value, where, [()], self._lines)
+        self.put(tuple(name.split(".")), value, origin)
 
     def copy(self) -> Document:
         """The same document, to change."""
-        twin = Document("")
-        twin.data, twin._lines, twin.remarks = deepcopy(self.data), dict(self._lines), list(self.remarks)
-        return twin
+        made = Document("")
+        made.data, made.remarks = deepcopy(self.data), list(self.remarks)
+        made._origins, made._defaults = dict(self._origins), set(self._defaults)
+        return made
 
     def get(self, place: Place) -> Any:
         """What stands at a place; None if nothing does."""
@@ -126,29 +103,44 @@ class Document:
                 return None
         return found
 
-    def where(self, place: Place) -> str:
-        """Where it was stated: `path:line`, or a flag."""
-        while place not in self._lines:
+    def where(self, place: Place) -> Origin:
+        """Where it was stated, or what holds it."""
+        while place not in self._origins:
             place = place[:-1]
-        return self._lines[place]
+        return self._origins[place]
 
-    def put(self, place: Place, value: Any, where: str) -> None:
-        """Set a value that comes from elsewhere; messages about it start with `where`.
+    def is_default(self, place: Place) -> bool:
+        """Whether nobody stated what stands at a place: it is the default of the tool whose files were read."""
+        return place in self._defaults
+
+    def put(self, place: Place, value: Any, origin: Origin, *, is_default: bool = False) -> None:
+        """Set a value that comes from elsewhere; parts of it have the same origin.
+
+        Args:
+            place: Keys and indices; an index may be text.
+            value: The value.
+            origin: Where it was stated.
+            is_default: Whether it is only a tool's default.
 
         Raises:
             RecipeError: If the place leads into something without such parts.
         """
         target: Any = self.data
-        for at, part in enumerate(place[:-1]):
-            self._lines.setdefault(place[: at + 1], self._lines[()])
-            if isinstance(target, dict) and target.get(str(part)) is None:
-                target[str(part)] = {}
-            target = _part(target, part, place[: at + 1], where)
-        _part(target, place[-1], place, where, fill=True)
-        target[place[-1] if isinstance(target, list) else str(place[-1])] = value
-        for inner in [known for known in self._lines if known[: len(place)] == place]:
-            del self._lines[inner]
-        self._lines[place] = where
+        known: Place = ()
+        for part in place[:-1]:
+            step = _step(target, part, known, origin)
+            if isinstance(target, dict) and target.get(step) is None:
+                target[step] = {}
+                self._origins.setdefault((*known, step), origin)
+            target, known = target[step], (*known, step)
+        last = _step(target, place[-1], known, origin)
+        target[last] = value
+        known = (*known, last)
+        self._origins = {inner: found for inner, found in self._origins.items() if inner[: len(known)] != known}
+        self._origins[known] = origin
+        self._defaults.discard(known)
+        if is_default:
+            self._defaults.add(known)
 
     def make(self, owner: type[Made]) -> Made:
         """The document as a dataclass.
@@ -159,18 +151,24 @@ class Document:
         problems: list[Problem] = []
         made = read_part(owner, self.data, (), problems)
         if made is None:
-            raise RecipeError.of(self._message(problem) for problem in problems)
+            raise RecipeError.together(map(self._error, problems))
         return made
 
-    def problems(self, owner: type) -> tuple[str, ...]:
+    def problems(self, owner: type) -> tuple[RecipeError, ...]:
         """What keeps the document from being such a dataclass, as far as each key alone can tell."""
         problems: list[Problem] = []
-        read_part(owner, self.data, (), problems, fitting=False)
-        return tuple(self._message(problem) for problem in problems)
+        read_part(owner, self.data, (), problems, whole=False)
+        return tuple(map(self._error, problems))
 
-    def _message(self, problem: Problem) -> str:
-        name = "" if problem.names_place else _dotted(problem.place)
-        return f"{self.where(problem.place)}: {f'{name}: ' if name else ''}{problem.message}"
+    def _error(self, problem: Problem) -> RecipeError:
+        name = "" if problem.names_place or not problem.place else f"{dotted(problem.place)}: "
+        return RecipeError(
+            f"{name}{problem.message}",
+            rule=problem.rule,
+            consequence=problem.consequence,
+            fixes=problem.fixes,
+            origin=self.where(problem.place),
+        )
 
 
 def load(path: Path, owner: type[Made], overrides: Sequence[str] = ()) -> Made:
@@ -182,7 +180,7 @@ def load(path: Path, owner: type[Made], overrides: Sequence[str] = ()) -> Made:
         overrides: `key=value` settings from the command line.
 
     Raises:
-        RecipeError: With every unknown key, missing key and unusable value, and their lines.
+        InputError: With every unknown key, missing key and unusable value, and their lines.
     """
     document = Document.read(path)
     for setting in overrides:
@@ -190,140 +188,14 @@ def load(path: Path, owner: type[Made], overrides: Sequence[str] = ()) -> Made:
     return document.make(owner)
 
 
-def _compose(text: str, path: Path, lines: dict[Place, str]) -> Any:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise RecipeError(f"{where}: {error.problem or error.context}") from None
-    except yaml.reader.ReaderError as error:
-        line = text[: error.position].count("\n") + 1
-        raise RecipeError(
-            f"{path}:{line}: the character {chr(error.character)!a} cannot stand in a text file"
-        ) from None
-    except RecursionError:
-        raise RecipeError(f"{path}:1: keys or lists are nested without end, or more than {DEEPEST} deep") from None
-    return None if node is None else _value(node, (), path, lines)
-
-
-def _value(node: yaml.Node, place: Place, path: Path, lines: dict[Place, str]) -> Any:
-    where = f"{path}:{node.start_mark.line + 1}"
-    lines.setdefault(place, where)
-    if len(place) > DEEPEST:
-        raise RecipeError(f"{where}: keys or lists are nested without end, or more than {DEEPEST} deep")
-    if isinstance(node, yaml.ScalarNode):
-        return _scalar(node.value) if node.style is None else node.value
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(child, (*place, index), path, lines) for index, child in enumerate(node.value)]
-    assert isinstance(node, yaml.MappingNode)
-    result: dict[str, Any] = {}
-    for key_node, child in node.value:
-        where = f"{path}:{key_node.start_mark.line + 1}"
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise RecipeError(f"{where}: a key must be a word")
-        key = key_node.value
-        if key in result:
-            raise RecipeError(f"{where}: {_dotted((*place, key))} stands twice; keep one")
-        if node.flow_style and _CUT.match(key) and child.value == "" and child.style is None and result:
-            before = f"{_dotted((*place, list(result)[-1]))} is cut at a comma before {key!r}"
-            raise RecipeError(f'{where}: {before}: inside {{ }} put what has commas in quotes, as in "1,022,362"')
-        lines[*place, key] = where
-        result[key] = _value(child, (*place, key), path, lines)
-    return result
-
-
-def is_text(text: str) -> bool:
-    """Whether an unquoted scalar reads back as text."""
-    return isinstance(_scalar(text), str)
-
-
-def _scalar(text: str) -> Any:
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if len(text) > _LONGEST_NUMBER:
-        return text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return WrittenFloat(text) if _FLOAT.fullmatch(text) else text
-
-
-def _override(data: dict[str, Any], setting: str, lines: dict[Place, str]) -> None:
-    key, equals, text = setting.partition("=")
-    where = f"--set {key}"
-    if not equals or not key:
-        raise RecipeError(f"--set {setting}: write key=value, for example --set batch.per_device=4")
-    fragment: dict[Place, str] = {}
-    value = _compose(text, Path(where), fragment)
-    _change(data, key, value, where, list(fragment) or [()], lines)
-
-
-def _change(
-    data: dict[str, Any], dotted: str, value: Any, where: str, inside: Sequence[Place], lines: dict[Place, str]
-) -> None:
-    """Set a dotted key, and where it and the places inside its value were stated."""
-    place: Place = ()
-    target: Any = data
-    *above, name = dotted.split(".")
-    for part in above:
-        target, place = _descend(target, part, place, where)
-        lines.setdefault(place, where)
-    last: str | int = _index(target, name, where) if isinstance(target, list) else name
-    target[last] = value
-    for inner in [known for known in lines if known[: len(place) + 1] == (*place, last)]:
-        del lines[inner]
-    lines.update({(*place, last, *inner): where for inner in inside})
-
-
-def _descend(target: Any, part: str, place: Place, where: str) -> tuple[Any, Place]:
-    if isinstance(target, list):
-        index = _index(target, part, where)
-        return target[index], (*place, index)
-    if target.get(part) is None:
-        target[part] = {}
-    if not isinstance(target[part], dict | list):
-        raise RecipeError(f"{where}: {_dotted((*place, part))} is {target[part]!r}, which has no parts")
-    return target[part], (*place, part)
-
-
-def _index(target: list[Any], part: str, where: str) -> int:
-    if not (part.isascii() and part.isdigit()) or int(part) >= len(target):
-        raise RecipeError(f"{where}: {part!r} must be a number from 0 to {len(target) - 1}")
-    return int(part)
-
-
-def _by_line(message: str) -> tuple[str, int, str]:
-    path, _, rest = message.partition(":")
-    number = rest.partition(":")[0]
-    return path, int(number) if number.isdigit() else 0, message
-
-
-def _dotted(place: Place) -> str:
-    return ".".join(str(part) for part in place)
-
-
-def _part(target: Any, part: str | int, place: Place, where: str, *, fill: bool = False) -> Any:
-    """One step down; with `fill`, only whether it can be taken."""
+def _step(target: Any, part: str | int, above: Place, origin: Origin) -> Any:
+    """The key of a mapping, or the index of a list, that a part of a place stands for."""
     if isinstance(target, dict):
-        return None if fill else target[str(part)]
+        return str(part)
     if not isinstance(target, list):
-        raise RecipeError(f"{where}: {_dotted(place[:-1])} is {target!r}, which has no parts")
-    if not isinstance(part, int) or part >= len(target):
-        raise RecipeError(f"{where}: {_dotted(place)}: there are {len(target)}, counted from 0")
-    return target[part]
-
-
-def _kind(data: Any) -> str:
-    return "nothing" if data is None else f"a {type(data).__name__}"
-
-
-def _line_of(path: Path, offset: int) -> int:
-    return path.read_bytes()[:offset].count(b"\n") + 1
-
-
-def _similar_files(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return ""
-    close = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()], n=1)
-    return f"; did you mean {folder / close[0]}?" if close else ""
+        raise RecipeError(f"{dotted(above)} is {target!r}, which has no parts", origin=origin)
+    index = str(part)
+    if not (index.isascii() and index.isdigit()) or int(index) >= len(target):
+        rule = f"{index!r} must be a number from 0 to {len(target) - 1}"
+        raise RecipeError(f"there is no {dotted((*above, index))}", rule=rule, origin=origin)
+    return int(index)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from dist_epochs.errors import nearest
+from dist_epochs.errors import InputError, close_matches, nearest
 
-__all__ = ["Choice", "Many", "Part", "Place", "Problem", "Reader", "Table", "Value", "key", "read_part"]
+__all__ = ["Choice", "Many", "Part", "Place", "Problem", "Reader", "Table", "Value", "dotted", "key", "read_part"]
 
 Place = tuple[str | int, ...]
 """Where something stands: keys and list indices from the top of the file."""
@@ -34,11 +33,24 @@ class Problem:
         place: Keys and indices from the top.
         message: What is wrong.
         names_place: Whether the message names the place itself.
+        rule: The rule that it breaks.
+        consequence: What would come of it.
+        fixes: What to do instead.
     """
 
     place: Place
     message: str
     names_place: bool = False
+    rule: str = ""
+    consequence: str = ""
+    fixes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, place: Place, error: ValueError) -> Problem:
+        """What a reader of values raised."""
+        if not isinstance(error, InputError):
+            return cls(place, str(error))
+        return cls(place, error.asked, rule=error.rule, consequence=error.consequence, fixes=error.fixes)
 
 
 class Reader(Protocol):
@@ -70,7 +82,7 @@ class Value:
         try:
             return self.parse(data)
         except ValueError as error:
-            problems.append(Problem(place, str(error)))
+            problems.append(Problem.of(place, error))
             return None
 
     def schema(self) -> dict[str, Any]:
@@ -89,7 +101,7 @@ class Choice:
         """The value, or None and a problem."""
         if data in self.words and isinstance(data, str):
             return data
-        close = difflib.get_close_matches(str(data), self.words, n=1)
+        close = close_matches(str(data), self.words)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         problems.append(Problem(place, f"it must be {' or '.join(self.words)}, not {data!r}{hint}"))
         return None
@@ -182,19 +194,19 @@ def key(
 
 
 def read_part(
-    owner: type[Made], data: Any, place: Place, problems: list[Problem], *, fitting: bool = True
+    owner: type[Made], data: Any, place: Place, problems: list[Problem], *, whole: bool = True
 ) -> Made | None:
     """Read keys and values into a dataclass; None if anything was wrong.
 
-    A class that has a `misfits` is asked, with what could be read, for what does not fit together, each with its
-    place below the class.
+    A class that has `cross_field_errors` is asked, with the values that could be read, which of them contradict each
+    other; it yields the place of each, below the class, and a message.
 
     Args:
         owner: The dataclass.
         data: What stands in the file.
         place: Where.
         problems: Gets everything that is wrong.
-        fitting: Whether to ask for misfits, and to make the dataclass; else only the keys are read.
+        whole: Whether to ask for cross-field errors, and to make the dataclass; else only the keys are read.
     """
     if not isinstance(data, Mapping):
         problems.append(Problem(place, f"it must be keys and values, not {data!r}"))
@@ -206,7 +218,7 @@ def read_part(
         if name not in fields:
             names = (found.name for found in dataclasses.fields(owner))  # type: ignore[arg-type]
             hint = _elsewhere(owner, str(name)) or nearest(str(name), names)
-            problems.append(Problem((*place, name), f"unknown key '{_dotted((*place, name))}'{hint}", True))
+            problems.append(Problem((*place, name), f"unknown key '{dotted((*place, name))}'{hint}", True))
             continue
         found = fields[name]
         if found.name in values:
@@ -219,16 +231,17 @@ def read_part(
             problems.append(Problem((*place, name), "it is empty"))
     for name, found in fields.items():
         if name == found.name and _is_required(found) and name not in data and found.metadata["also"] not in data:
-            problems.append(Problem(place, f"missing key '{_dotted((*place, name))}'", True))
-    misfits: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] | None = getattr(owner, "misfits", None)
-    if fitting and misfits is not None:
-        problems.extend(Problem((*place, *inner), message) for inner, message in misfits(values))
-    if len(problems) > before or not fitting:
+            problems.append(Problem(place, f"missing key '{dotted((*place, name))}'", True))
+    check: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] | None
+    check = getattr(owner, "cross_field_errors", None)
+    if whole and check is not None:
+        problems.extend(Problem((*place, *inner), message) for inner, message in check(values))
+    if len(problems) > before or not whole:
         return None
     try:
         return owner(**values)
     except ValueError as error:
-        problems.append(Problem(place, str(error)))
+        problems.append(Problem.of(place, error))
         return None
 
 
@@ -255,7 +268,8 @@ def _is_required(found: dataclasses.Field[Any]) -> bool:
     return found.default is dataclasses.MISSING
 
 
-def _dotted(place: Place) -> str:
+def dotted(place: Place) -> str:
+    """A place as it is written on the command line: `phases.0.steps`."""
     return ".".join(str(part) for part in place)
 
 

@@ -8,8 +8,9 @@ import re
 from bisect import bisect_right
 from typing import NoReturn
 
-from dist_epochs.errors import InputError
-from dist_epochs.settings.value import Located, Value, exact_number, key_name
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.scalars import exact_number
+from dist_epochs.settings.value import DEEPEST, Located, Value, key_name
 
 __all__ = ["parse_json"]
 
@@ -30,12 +31,11 @@ def parse_json(text: str, name: str) -> Located:
         name: The file, for messages.
 
     Raises:
-        InputError: If it is not JSON, or a key stands twice in one object, with `name:line:column`.
-        RecursionError: If it is nested too deeply.
+        InputError: If it is not JSON, a key stands twice in one object, or it is nested too deeply.
 
     Examples:
-        >>> parse_json('{"a":\n [1, true]}', "x.json").value["a"].value[1].line
-        'x.json:2'
+        >>> parse_json('{"a":\n [1, true]}', "x.json").value["a"].value[1].origin.line
+        2
     """
     return _Parser(text, name).document()
 
@@ -47,11 +47,12 @@ class _Parser:
         self.text = text
         self.name = name
         self.at = 0
+        self.depth = 0
         self.starts = [0, *(found.end() for found in re.finditer("\n", text))]
 
     def document(self) -> Located:
         self._skip()
-        result = Located(self._value(), f"{self.name}:1")
+        result = Located(self._value(), Origin(self.name, 1))
         self._skip()
         if self.at < len(self.text):
             self._fail("something stands after the end")
@@ -59,10 +60,14 @@ class _Parser:
 
     def _value(self) -> Value:
         match self.text[self.at : self.at + 1]:
-            case "{":
-                return self._object()
-            case "[":
-                return self._array()
+            case "{" | "[" as bracket:
+                self.depth += 1
+                if self.depth > DEEPEST:
+                    asked = f"keys or lists are nested more than {DEEPEST} deep"
+                    raise InputError(asked, origin=self._origin())
+                value = self._object() if bracket == "{" else self._array()
+                self.depth -= 1
+                return value
             case '"':
                 return self._string()
         if word := _WORD.match(self.text, self.at):
@@ -80,23 +85,25 @@ class _Parser:
         result: dict[str, Located] = {}
         self._expect("{")
         while not self._closes("}", first=not result):
-            line = self._line()
+            origin = self._origin()
             if self.text[self.at : self.at + 1] != '"':
                 self._fail("a key in double quotes is missing")
             key = self._string()
             if key in result:
-                raise InputError(f"{line}: {key_name(key)} stands twice, first at {result[key].line}; keep one")
+                first = f"the first is at {result[key].origin}"
+                asked = f"{key_name(key)} stands twice"
+                raise InputError(asked, rule=first, fixes="keeping one of the two", origin=origin)
             self._skip()
             self._expect(":")
-            result[key] = Located(self._value(), line)
+            result[key] = Located(self._value(), origin)
         return result
 
     def _array(self) -> Value:
         result: list[Located] = []
         self._expect("[")
         while not self._closes("]", first=not result):
-            line = self._line()
-            result.append(Located(self._value(), line))
+            origin = self._origin()
+            result.append(Located(self._value(), origin))
         return tuple(result)
 
     def _closes(self, end: str, *, first: bool) -> bool:
@@ -131,10 +138,11 @@ class _Parser:
         assert blank is not None
         self.at = blank.end()
 
-    def _line(self) -> str:
-        return f"{self.name}:{bisect_right(self.starts, self.at)}"
+    def _origin(self) -> Origin:
+        return Origin(self.name, bisect_right(self.starts, self.at))
 
     def _fail(self, problem: str) -> NoReturn:
-        hint = " JSON has no comments." if self.text[self.at : self.at + 1] in ("/", "#") else ""
-        column = self.at - self.starts[bisect_right(self.starts, self.at) - 1] + 1
-        raise InputError(f"{self._line()}:{column}: not JSON: {problem}.{hint}")
+        rule = "JSON has no comments" if self.text[self.at : self.at + 1] in ("/", "#") else ""
+        line = bisect_right(self.starts, self.at)
+        origin = Origin(self.name, line, self.at - self.starts[line - 1] + 1)
+        raise InputError(f"not JSON: {problem}", rule=rule, origin=origin)

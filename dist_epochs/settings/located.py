@@ -1,65 +1,90 @@
 """Settings files as values that know their line.
 
-JSON is read by JSON's rules, everything else is YAML 1.2. Numbers are exact: `0.1` is a tenth. Messages name keys and
-lines, never values that nobody asked for: a settings file may hold a token.
+JSON is read by JSON's rules, everything else is YAML. Messages name keys and lines, never values that nobody asked for:
+a settings file may hold a token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.settings.json_text import parse_json
-from dist_epochs.settings.value import Located, printable
+from dist_epochs.settings.value import Located, kind_of, printable
 from dist_epochs.settings.yaml_text import parse_yaml
 
-__all__ = ["parse_located", "read_located"]
+__all__ = ["keys_and_values", "parse_located", "read_located", "read_text"]
 
 MOST_BYTES = 4_000_000
 
 
-def read_located(path: Path) -> Located:
-    """Read a file: JSON where it starts like JSON and is not called YAML, else YAML.
+def read_text(path: Path) -> str:
+    """The text of a settings file.
 
     Raises:
-        InputError: If it cannot be read, with `path:line` where there is a line.
+        InputError: If it cannot be read, is far larger than any settings, or is not UTF-8.
     """
-    name = printable(str(path))
+    origin = Origin(printable(str(path)))
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
+        raise InputError("no such file", fixes=_similar_files(path), origin=origin) from None
     except OSError as error:
-        raise InputError(f"{name}: {error.strerror or 'cannot be read'}") from None
+        raise InputError(error.strerror or "it cannot be read", origin=origin) from None
     except ValueError:
-        raise InputError(f"{name}: no name of a file") from None
+        raise InputError("no name of a file", origin=origin) from None
     if len(raw) > MOST_BYTES:
         raise InputError(
-            f"{name}: more than {MOST_BYTES // 1_000_000} MB. A settings file is far smaller, so nothing was read. "
-            "Is it the right file?"
+            f"more than {MOST_BYTES // 1_000_000} MB, and a settings file is far smaller",
+            fixes="another file, if this is not the one that is meant",
+            origin=origin,
         )
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{name}:{line}: not UTF-8 text, so nothing was read. Save it as UTF-8.") from None
-    return parse_located(text, name)
+        raise InputError("not UTF-8 text", fixes="saving it as UTF-8", origin=Origin(origin.name, line)) from None
+
+
+def _similar_files(path: Path) -> list[str]:
+    folder = path.parent
+    if not folder.is_dir():
+        return []
+    return [str(folder / name) for name in close_matches(path.name, [entry.name for entry in folder.iterdir()])]
+
+
+def read_located(path: Path) -> Located:
+    """Read another tool's file: JSON where it starts like JSON and is not called YAML, else YAML.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    return parse_located(read_text(path), printable(str(path)))
 
 
 def parse_located(text: str, name: str) -> Located:
     """Parse the text of a file called `name`.
 
     Raises:
-        InputError: If it is neither JSON nor YAML, with `name:line`.
+        InputError: If it is neither JSON nor YAML.
 
     Examples:
-        >>> parse_located('{"epochs": 0.1}', "ta.json").value["epochs"]
-        Located(value=Fraction(1, 10), line='ta.json:1')
+        >>> parse_located('{"epochs": 0.1}', "ta.json").value["epochs"].value
+        Fraction(1, 10)
     """
     text = text.removeprefix("\ufeff")
     is_json = text.lstrip().startswith(("{", "[")) and not name.lower().endswith((".yaml", ".yml"))
-    try:
-        return parse_json(text, name) if is_json else parse_yaml(text, name)
-    except RecursionError:
-        raise InputError(f"{name}: keys or lists are nested without end, so nothing was read") from None
+    return parse_json(text, name) if is_json else parse_yaml(text, name)
+
+
+def keys_and_values(top: Located) -> Mapping[str, Located]:
+    """The keys of a file that must hold them.
+
+    Raises:
+        InputError: If it holds something else.
+    """
+    if not isinstance(top.value, Mapping):
+        raise InputError(f"it holds {kind_of(top.value)}, not keys and values", origin=top.origin)
+    return top.value

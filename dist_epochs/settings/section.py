@@ -8,15 +8,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
-from dist_epochs.errors import InputError
-from dist_epochs.settings.located import read_located
-from dist_epochs.settings.value import Located, PlainText, Stated, Value, key_name, printable
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.located import keys_and_values, read_located
+from dist_epochs.settings.scalars import PlainText
+from dist_epochs.settings.value import KeyOrigin, Located, Stated, Value, key_name, kind_of, printable
 
 __all__ = ["Remarks", "Section", "read_section"]
 
 YAML_1_1_FLAGS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
-LARGEST = 10**15
+LARGEST_NUMBER = 10**15
+"""Beyond any run."""
 LONGEST_ECHO = 60
+"""Characters of a value that a message repeats."""
 LONGEST_PATH = 400
 
 
@@ -24,7 +27,7 @@ LONGEST_PATH = 400
 class Remarks:
     """What is found on the way, in order."""
 
-    ignored: list[str] = field(default_factory=list)
+    ignored: list[Origin] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -34,7 +37,7 @@ class Section:
 
     Attributes:
         file: The file; files that it names may lie beside it.
-        place: `path:line` of the mapping.
+        origin: Where the mapping stands.
         values: Its values.
         prefix: Dotted keys that lead to it, with a dot at the end.
         open_word: Text that leaves a value open, such as DeepSpeed's "auto"; such keys are remarked as ignored.
@@ -42,16 +45,20 @@ class Section:
     """
 
     file: Path
-    place: str
+    origin: Origin
     values: Mapping[str, Located]
     prefix: str = ""
     open_word: str | None = None
     remarks: Remarks = field(default_factory=Remarks)
 
-    def where(self, key: str) -> str:
-        """`path:line key` of a key; for an absent one, of the section."""
-        name = key_name(self.prefix + key)
-        return f"{self.values[key].line if key in self.values else self.place} {name}"
+    def where(self, key: str) -> KeyOrigin:
+        """Where a key stands; an absent one, where the section does."""
+        origin = self.line(key)
+        return KeyOrigin(origin.name, origin.line, key=key_name(self.prefix + key))
+
+    def line(self, key: str) -> Origin:
+        """The line of a key, or of the section where it is absent."""
+        return self.values[key].origin if key in self.values else self.origin
 
     def states(self, key: str) -> bool:
         """Whether a key has a value, open ones included."""
@@ -88,8 +95,8 @@ class Section:
         value = self._value(key)
         if value is None:
             return None
-        if isinstance(value, int | Fraction) and value > LARGEST:
-            self.refuse(key, f"at most {LARGEST:,}")
+        if isinstance(value, int | Fraction) and value > LARGEST_NUMBER:
+            self.refuse(key, f"at most {LARGEST_NUMBER:,}")
         if isinstance(value, str) and not isinstance(value, PlainText) and value.isascii() and value.isdigit():
             value = int(value) if len(value) < 20 and (value == "0" or value[0] != "0") else value  # "8", not "012"
         if isinstance(value, bool) or not isinstance(value, int | Fraction) or value < least:
@@ -153,8 +160,7 @@ class Section:
         if value not in (None, "") and not isinstance(value, Mapping):
             self.refuse(key, "keys and values")
         inner = value if isinstance(value, Mapping) else {}
-        place = self.values[key].line if key in self.values else self.place
-        return replace(self, place=place, values=inner, prefix=f"{self.prefix}{key}.")
+        return replace(self, origin=self.line(key), values=inner, prefix=f"{self.prefix}{key}.")
 
     def section_or_file(self, key: str) -> Section:
         """The mapping under a key, or in the file that it names.
@@ -181,8 +187,8 @@ class Section:
         Raises:
             InputError: Always.
         """
-        value = self.values[key].value
-        raise InputError(f"{self.where(key)} must be {wanted}, not {_shown(value)}. Nothing was read from the file.")
+        where = self.where(key)
+        raise InputError(f"{where.key} must be {wanted}, not {_shown(self.values[key].value)}", origin=self.line(key))
 
     def _value(self, key: str) -> Value:
         value = self.values[key].value if key in self.values else None
@@ -201,15 +207,18 @@ class Section:
                 break
         shown = printable(name) if len(name) <= LONGEST_PATH else "something too long for a name"
         raise InputError(
-            f"{self.where(key)}: there is no file {shown}, neither in the current folder nor in "
-            f"{printable(str(self.file.parent))}. What it says about the batch is missing: correct the name."
+            f"{self.where(key).key} names {shown}, and there is no such file",
+            rule=f"it is looked for in the current folder and in {printable(str(self.file.parent))}",
+            consequence="what it says about the batch is missing",
+            fixes="correcting the name",
+            origin=self.line(key),
         )
 
 
 def _shown(value: Value) -> str:
     """A value of a known key, for a message."""
     if isinstance(value, tuple | Mapping):
-        return "a list" if isinstance(value, tuple) else "keys and values"
+        return kind_of(value)
     text = str(float(value)) if isinstance(value, Fraction) else str(value)
     text = text.lower() if isinstance(value, bool) else printable(text)
     return text if len(text) <= LONGEST_ECHO else "something longer"
@@ -222,8 +231,5 @@ def read_section(path: Path, *, open_word: str | None = None, remarks: Remarks |
         InputError: If it cannot be read, or holds something else.
     """
     top = read_located(path)
-    if not isinstance(top.value, Mapping):
-        raise InputError(
-            f"{top.line}: holds {'a list' if isinstance(top.value, tuple) else 'one word'}, not keys and values"
-        )
-    return Section(file=path, place=top.line, values=top.value, open_word=open_word, remarks=remarks or Remarks())
+    values = keys_and_values(top)
+    return Section(file=path, origin=top.origin, values=values, open_word=open_word, remarks=remarks or Remarks())

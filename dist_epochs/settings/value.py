@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Generic, TypeAlias, TypeVar
 
-__all__ = ["Located", "PlainText", "Said", "Stated", "Value", "exact_number", "key_name", "printable"]
+from dist_epochs.errors import Origin
+from dist_epochs.settings.scalars import Scalar
+
+__all__ = ["DEEPEST", "KeyOrigin", "Located", "Said", "Stated", "Value", "key_name", "kind_of", "printable"]
 
 Said = TypeVar("Said", covariant=True)
 
-LONGEST_NUMBER = 100
-LARGEST_EXPONENT = 400
+DEEPEST = 50
+"""Mappings and lists inside each other; settings need no more, and whoever walks them may recurse."""
 LONGEST_NAME = 80
+"""Characters of a key that a message repeats."""
 
-
-class PlainText(str):
-    """Text that stands without quotes in YAML: tools that read YAML 1.1 may take it for something else."""
-
-    __slots__ = ()
-
-
-Value: TypeAlias = "bool | int | Fraction | float | str | tuple[Located, ...] | Mapping[str, Located] | None"
-"""A float is NaN, infinite, or a number too long to be kept exactly."""
+Value: TypeAlias = "Scalar | tuple[Located, ...] | Mapping[str, Located]"
+"""A float is NaN, infinite, a recipe's with its spelling, or a number too long to be kept exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +28,47 @@ class Located:
 
     Attributes:
         value: The value; lists and mappings hold located values again.
-        line: `path:line`, for a value of a mapping the line of its key.
+        origin: File and line; for a value of a mapping the line of its key.
     """
 
     value: Value
-    line: str
+    origin: Origin
 
 
-def exact_number(text: str) -> int | Fraction | float:
-    """A decimal number, exactly; as a float where it is too long for a setting.
+@dataclass(frozen=True, slots=True)
+class KeyOrigin(Origin):
+    """Where a key of a settings file stands.
+
+    Attributes:
+        key: The key, with the dotted keys that lead to it.
 
     Examples:
-        >>> exact_number("12"), exact_number("1.50"), exact_number("1e3"), exact_number("1e999999999")
-        (12, Fraction(3, 2), Fraction(1000, 1), inf)
+        >>> str(KeyOrigin("ds.json", 3, key="zero_optimization.stage"))
+        'ds.json:3 zero_optimization.stage'
     """
-    text = text.replace("_", "")
-    exponent = text.lower().partition("e")[2]
-    if len(text) > LONGEST_NUMBER or (exponent and abs(int(exponent)) > LARGEST_EXPONENT):
-        return float(text)
-    return int(text) if re.fullmatch("[-+]?[0-9]+", text) else Fraction(text)
+
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{Origin.__str__(self)} {self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stated(Generic[Said]):
+    """A setting and where it was stated.
+
+    Attributes:
+        value: The setting.
+        where: The key of a file, a flag, or what it follows from.
+    """
+
+    value: Said
+    where: Origin
+
+    @property
+    def origin(self) -> Origin:
+        """File and line, or the flag, without the key."""
+        return Origin(self.where.name, self.where.line, self.where.column)
 
 
 def printable(text: str) -> str:
@@ -64,14 +81,10 @@ def key_name(key: str) -> str:
     return printable(key if len(key) <= LONGEST_NAME else key[:LONGEST_NAME] + "…")
 
 
-@dataclass(frozen=True, slots=True)
-class Stated(Generic[Said]):
-    """A setting and who said it.
-
-    Attributes:
-        value: The setting.
-        where: `path:line key`, a flag, or what it follows from.
-    """
-
-    value: Said
-    where: str
+def kind_of(value: Value) -> str:
+    """What stands there, for a message that must not repeat it: a settings file may hold a token."""
+    if isinstance(value, Mapping):
+        return "keys and values"
+    if isinstance(value, tuple):
+        return "a list"
+    return "nothing" if value is None else "one word"

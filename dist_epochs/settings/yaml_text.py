@@ -1,100 +1,177 @@
-"""YAML whose values know their line. Plain scalars follow YAML 1.2: `on` and `012` stay text, `1e-4` is a number."""
+"""YAML whose values know their line, bounded: a small file cannot stand for a large one, nor be nested without end.
+
+Only what YAML itself says is read: a tag of another program, a merge key, or a key that stands twice is an error.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
-from dist_epochs.errors import InputError
-from dist_epochs.settings.value import Located, PlainText, Value, exact_number, key_name
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.scalars import ScalarReader, exact_scalar
+from dist_epochs.settings.value import DEEPEST, Located, Value, key_name
 
 __all__ = ["parse_yaml"]
 
-_WHOLE = r"(0|[1-9][0-9]*(_[0-9]+)*)"
-_NUMBER = re.compile(rf"[-+]?(\.[0-9]+|{_WHOLE}(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
-_STANDARD_TAG = "tag:yaml.org,2002:"
+MOST_VALUES = 100_000
+"""Values of a file with its aliases written out: nine levels of ten aliases would be a thousand million."""
+
+_TAG = "tag:yaml.org,2002:"
+_UNDERSTOOD_TAGS = {
+    yaml.ScalarEvent: (None, f"{_TAG}str"),
+    yaml.SequenceStartEvent: (None, f"{_TAG}seq"),
+    yaml.MappingStartEvent: (None, f"{_TAG}map"),
+}
+_END_OF_NUMBER = re.compile(r"[0-9]{3}(?![0-9])")
+"""What stands after a comma of a number; in `{a: 1,022}` YAML takes it for a key."""
 
 
-def parse_yaml(text: str, name: str) -> Located:
+def parse_yaml(text: str, name: str, plain: ScalarReader = exact_scalar) -> Located:
     r"""Parse YAML.
 
     Args:
         text: The text.
         name: The file, for messages.
+        plain: What an unquoted scalar stands for.
+
+    Returns:
+        The value; None for a file that holds nothing.
 
     Raises:
         InputError: If it is not one document of YAML, or says something that only another program understands: a tag,
-            a merge key, an alias of itself. Where there is a line, with `name:line`.
-        RecursionError: If it is nested too deeply.
+            a merge key, an alias of itself; if a key stands twice, or it is nested too deeply or too large.
 
     Examples:
         >>> parse_yaml("a: 1\nb: no", "x.yaml").value["b"]
-        Located(value='no', line='x.yaml:2')
+        Located(value='no', origin=Origin(name='x.yaml', line=2, column=None))
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return _Composer(text, name, plain).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise InputError(f"{where}: not YAML: {_without_names(error.problem or error.context or '')}") from None
+        origin = Origin(name, mark.line + 1, mark.column + 1) if mark else Origin(name)
+        # An unquoted `!secret!x` reads as a tag, which PyYAML repeats.
+        problem = re.sub(r"(tag handle) .*", r"\1", error.problem or error.context or "")
+        raise InputError(f"not YAML: {problem}", origin=origin) from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise InputError(f"{name}:{line}: a control character, which YAML does not have. Remove it.") from None
-    if node is None:
-        raise InputError(f"{name}:1: holds nothing")
-    return Located(_Nodes(name).value(node), f"{name}:1")
+        origin = Origin(name, text.count("\n", 0, error.position) + 1)
+        raise InputError("a control character, which YAML does not have", fixes="removing it", origin=origin) from None
 
 
-def _without_names(problem: str) -> str:
-    """A message of PyYAML without the names it quotes: an unquoted `*secret` reads as an alias."""
-    return re.sub(r"( (alias|tag handle|anchor|tag)) .*", r"\1", problem)
+@dataclass(frozen=True, slots=True)
+class _Composed:
+    """A value, the values that it holds with aliases written out, and how deep they are nested."""
+
+    value: Value
+    size: int = 1
+    height: int = 0
 
 
-class _Nodes:
-    """Turns nodes into values, each node once: aliases may multiply without end."""
+class _Composer:
+    """Turns the parser's events into values; an anchor's value is made once, however often it is repeated."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, text: str, name: str, plain: ScalarReader) -> None:
+        self.events = yaml.parse(text, Loader=yaml.SafeLoader)
         self.name = name
-        self.made: dict[yaml.Node, Value] = {}
-        self.open: set[yaml.Node] = set()
+        self.plain = plain
+        self.anchors: dict[str, _Composed | None] = {}
 
-    def value(self, node: yaml.Node) -> Value:
-        if node in self.open:
-            raise InputError(f"{self._line(node)}: an alias stands within its own anchor, so it has no end. Remove it.")
-        if node not in self.made:
-            if not node.tag.startswith(_STANDARD_TAG) or "python/" in node.tag:
-                raise InputError(f"{self._line(node)}: a tag (!…) of another program, which is not read. Remove it.")
-            self.open.add(node)
-            self.made[node] = self._make(node)
-            self.open.remove(node)
-        return self.made[node]
+    def document(self) -> Located:
+        next(self.events)  # the stream begins
+        value: Value = None
+        if not isinstance(next(self.events), yaml.StreamEndEvent):
+            value = self._compose(next(self.events), 0).value
+            next(self.events)  # the document ends
+            following = next(self.events)
+            if not isinstance(following, yaml.StreamEndEvent):
+                raise InputError("a second document begins", fixes="keeping one", origin=self._origin(following))
+        return Located(value, Origin(self.name, 1))
 
-    def _make(self, node: yaml.Node) -> Value:
-        if isinstance(node, yaml.ScalarNode):
-            return _plain(node.value) if node.style is None else str(node.value)
-        if isinstance(node, yaml.SequenceNode):
-            return tuple(Located(self.value(child), self._line(child)) for child in node.value)
-        assert isinstance(node, yaml.MappingNode)
+    def _compose(self, event: Any, depth: int) -> _Composed:
+        """The value that begins with an event, inside so many others."""
+        composed = self._alias(event) if isinstance(event, yaml.AliasEvent) else self._new(event, depth)
+        if depth + composed.height > DEEPEST:
+            raise self._too_deep(event)
+        return composed
+
+    def _alias(self, event: Any) -> _Composed:
+        if event.anchor not in self.anchors:  # not named: an unquoted `*secret` reads as an alias
+            raise InputError("an alias of an anchor that is not there", origin=self._origin(event))
+        composed = self.anchors[event.anchor]
+        if composed is None:
+            asked = "an alias stands within its own anchor, so it has no end"
+            raise InputError(asked, fixes="removing it", origin=self._origin(event))
+        return composed
+
+    def _new(self, event: Any, depth: int) -> _Composed:
+        if event.tag not in _UNDERSTOOD_TAGS[type(event)]:
+            asked = "a tag (!…) of another program, which is not read"
+            raise InputError(asked, fixes="removing it", origin=self._origin(event))
+        if depth > DEEPEST:
+            raise self._too_deep(event)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            is_plain = event.style is None and event.tag is None
+            composed = _Composed(self.plain(event.value) if is_plain else event.value)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            composed = self._sequence(event, depth)
+        else:
+            composed = self._mapping(event, depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = composed
+        return composed
+
+    def _sequence(self, start: Any, depth: int) -> _Composed:
+        items: list[Located] = []
+        inner: list[_Composed] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            inner.append(self._compose(event, depth + 1))
+            items.append(Located(inner[-1].value, self._origin(event)))
+        return self._collection(start, tuple(items), inner)
+
+    def _mapping(self, start: Any, depth: int) -> _Composed:
         result: dict[str, Located] = {}
-        for key_node, child in node.value:
-            line = self._line(key_node)
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise InputError(f"{line}: a key must be a word")
-            key = key_node.value
-            if key == "<<" and key_node.style is None:
-                raise InputError(f"{line}: merge keys (<<) are not read. Write the merged keys out.")
+        inner: list[_Composed] = []
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            origin = self._origin(event)
+            if not isinstance(event, yaml.ScalarEvent):
+                raise InputError("a key must be a word", origin=origin)
+            key = event.value
+            if key == "<<" and event.style is None:
+                raise InputError("merge keys (<<) are not read", fixes="writing the merged keys out", origin=origin)
             if key in result:
-                raise InputError(f"{line}: {key_name(key)} stands twice, first at {result[key].line}; keep one")
-            result[key] = Located(self.value(child), line)
-        return result
+                first = f"the first is at {result[key].origin}"
+                asked = f"{key_name(key)} stands twice"
+                raise InputError(asked, rule=first, fixes="keeping one of the two", origin=origin)
+            self._new(event, depth)
+            inner.append(self._compose(next(self.events), depth + 1))
+            if start.flow_style and result and inner[-1].value is None and _END_OF_NUMBER.match(key):
+                raise InputError(
+                    f"{key_name(list(result)[-1])} is cut at a comma before {key_name(key)!r}",
+                    rule="inside { } a comma begins another key",
+                    fixes='quotes around the number, as in "1,022,362"',
+                    origin=origin,
+                )
+            result[key] = Located(inner[-1].value, origin)
+        return self._collection(start, result, inner)
 
-    def _line(self, node: yaml.Node) -> str:
-        return f"{self.name}:{node.start_mark.line + 1}"
+    def _collection(self, start: Any, value: Value, inner: list[_Composed]) -> _Composed:
+        size = 1 + sum(item.size for item in inner)
+        if size > MOST_VALUES:
+            raise InputError(
+                f"more than {MOST_VALUES:,} values, with aliases (*…) written out",
+                fixes="writing out what is meant",
+                origin=self._origin(start),
+            )
+        return _Composed(value, size, 1 + max((item.height for item in inner), default=0))
 
+    def _too_deep(self, event: Any) -> InputError:
+        return InputError(f"keys or lists are nested more than {DEEPEST} deep", origin=self._origin(event))
 
-def _plain(text: str) -> Value:
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    return exact_number(text) if _NUMBER.fullmatch(text) else PlainText(text)
+    def _origin(self, event: Any) -> Origin:
+        return Origin(self.name, event.start_mark.line + 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Unit, parse, parse_count, parse_length
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.flags import BUDGET_FLAGS
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
@@ -93,7 +93,7 @@ def _with_the_trainer_s_loop(document: Document, settings: LaunchSettings) -> La
         return replace(settings, notes=(*settings.notes, told))
     for name, policy in {"uneven": "pad", "last_window": "flush"}.items():
         if document.get(("batch", name)) is None:
-            document.put(("batch", name), policy, f"{TRAINER}, by default")
+            document.put(("batch", name), policy, Origin(f"{TRAINER}, by default"), is_default=True)
     uneven, window = document.get(("batch", "uneven")), document.get(("batch", "last_window"))
     told = f"passes end as in the Trainer (5.x, map-style data): uneven {uneven}, last window {window}"
     return replace(settings, notes=(*settings.notes, told))
@@ -119,8 +119,10 @@ def _samples(document: Document, value: Any) -> Any:
     samples = number.value / lengths.pop() if len(lengths) == 1 else None
     if samples is None or samples.denominator != 1:
         raise InputError(
-            f"{document.where(('batch', 'global_batch'))}: a batch of {number.text!r} beside other tools' files, "
-            "which count samples, needs one sequence length that divides it. State the batch in samples."
+            f"a batch of {number.text!r} beside other tools' files",
+            rule="they count samples, so it needs one sequence length that divides it",
+            fixes="stating the batch in samples",
+            origin=document.where(("batch", "global_batch")),
         )
     return int(samples)
 

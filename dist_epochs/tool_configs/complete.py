@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import prod
 
 from dist_epochs.arithmetic.batch import cannot_be_built, nearest_batches
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.stated import LaunchSettings
 
@@ -29,7 +29,8 @@ def data_parallel_size(settings: LaunchSettings) -> int | None:
         InputError: If that is no whole number.
 
     Examples:
-        >>> data_parallel_size(LaunchSettings(devices=Stated(8, "--devices"), tensor_parallel=Stated(2, "ds.json:3")))
+        >>> devices, tensor = Stated(8, Origin("--devices")), Stated(2, Origin("ds.json", 3))
+        >>> data_parallel_size(LaunchSettings(devices=devices, tensor_parallel=tensor))
         4
     """
     if settings.devices is None:
@@ -37,10 +38,10 @@ def data_parallel_size(settings: LaunchSettings) -> int | None:
     devices, shared = settings.devices.value, _shared(settings)
     if devices % shared:
         named = " × ".join(f"{size.value} ({size.where})" for size in _sharing(settings))
-        fits = " or ".join(str(fit) for fit in nearest_batches(devices, shared))
         raise InputError(
-            f"{devices} devices ({settings.devices.where}) do not divide by {named} = {shared}, the devices that see "
-            f"the same samples: the data-parallel size would be {devices}/{shared}. Use {fits} devices, or other sizes."
+            f"{devices} devices ({settings.devices.where}) do not divide by {named} = {shared}",
+            rule=f"so many see the same samples: the data-parallel size would be {devices}/{shared}",
+            fixes=[*(f"{fit} devices" for fit in nearest_batches(devices, shared)), "other sizes"],
         )
     return devices // shared
 
@@ -52,8 +53,8 @@ def complete(settings: LaunchSettings) -> LaunchSettings:
         InputError: If the numbers contradict each other, or do not divide, with the places and the nearest fits.
 
     Examples:
-        >>> given = {"devices": Stated(8, "acc.yaml:2"), "global_batch": Stated(256, "ds.json:2")}
-        >>> complete(LaunchSettings(**given, per_device=Stated(4, "ds.json:3"))).gradient_accumulation.value
+        >>> given = {"devices": Stated(8, Origin("acc.yaml", 2)), "global_batch": Stated(256, Origin("ds.json", 2))}
+        >>> complete(LaunchSettings(**given, per_device=Stated(4, Origin("ds.json", 3)))).gradient_accumulation.value
         8
     """
     size = data_parallel_size(settings)
@@ -64,18 +65,19 @@ def complete(settings: LaunchSettings) -> LaunchSettings:
         _check(settings, batch, each, accumulation, size)
         return settings
     if accumulation is None and (batch is None) != (each is None):
-        accumulation = Stated(1, "the default of DeepSpeed, Accelerate and the Trainer")
+        accumulation = Stated(1, Origin("the default of DeepSpeed, Accelerate and the Trainer"))
         note = "gradient_accumulation is stated nowhere: 1, as the tools take it; a script may set another"
         settings = replace(settings, gradient_accumulation=accumulation, notes=(*settings.notes, note))
     if each and accumulation:
         product = each.value * accumulation.value * size
         return replace(settings, global_batch=_follows(product, "×", settings, each, accumulation))
     if batch and each:
-        count = _divide(batch, each.value, size, str(cannot_be_built(batch.value, size, each.value)), settings)
+        error = cannot_be_built(batch.value, size, each.value)
+        count = _divide(batch, each.value, size, error, settings)
         return replace(settings, gradient_accumulation=_follows(count, "÷", settings, batch, each))
     if batch and accumulation:
-        message = _cannot_split(batch.value, size, accumulation.value)
-        count = _divide(batch, accumulation.value, size, message, settings)
+        error = _cannot_split(batch.value, size, accumulation.value)
+        count = _divide(batch, accumulation.value, size, error, settings)
         return replace(settings, per_device=_follows(count, "÷", settings, batch, accumulation))
     return settings
 
@@ -90,28 +92,26 @@ def _shared(settings: LaunchSettings) -> int:
 
 
 def _follows(value: int, sign: str, settings: LaunchSettings, *sources: Stated[int]) -> Stated[int]:
-    places = [source.where for source in (*sources, settings.devices, *_sharing(settings)) if source is not None]
-    return Stated(value, f"{sign} of {', '.join(places)}")
+    places = [str(source.where) for source in (*sources, settings.devices, *_sharing(settings)) if source is not None]
+    return Stated(value, Origin(f"{sign} of {', '.join(places)}"))
 
 
-def _divide(batch: Stated[int], factor: int, size: int, message: str, settings: LaunchSettings) -> int:
+def _divide(batch: Stated[int], factor: int, size: int, error: InputError, settings: LaunchSettings) -> int:
     if batch.value % (factor * size):
         places = [batch, settings.per_device, settings.gradient_accumulation, settings.devices, *_sharing(settings)]
-        stated = ", ".join(place.where for place in places if place is not None)
-        raise InputError(f"{stated}: {message}")
+        stated = ", ".join(str(place.where) for place in places if place is not None)
+        raise error.stated_at(Origin(stated))
     return batch.value // (factor * size)
 
 
-def _cannot_split(batch: int, size: int, accumulation: int) -> str:
-    fits = ", ".join(
-        f"{fit} ({fit // (size * accumulation)} each)" for fit in nearest_batches(batch, size, accumulation)
-    )
+def _cannot_split(batch: int, size: int, accumulation: int) -> InputError:
     if accumulation == 1:
-        return str(cannot_be_built(batch, size))
+        return cannot_be_built(batch, size)
     multiples = ", ".join(str(size * accumulation * count) for count in (1, 2, 3))
-    return (
-        f"global batch {batch} cannot be split over {size} devices in {accumulation} micro-steps: {size} × "
-        f"{accumulation} × k = {multiples}, … Nearest: {fits}. Nothing was rounded."
+    return InputError(
+        f"global batch {batch} cannot be split over {size} devices in {accumulation} micro-steps",
+        rule=f"{size} × {accumulation} × k = {multiples}, …",
+        fixes=[f"{fit} ({fit // (size * accumulation)} each)" for fit in nearest_batches(batch, size, accumulation)],
     )
 
 
@@ -123,13 +123,11 @@ def _with_devices(settings: LaunchSettings) -> LaunchSettings:
     assert accumulation is not None
     micro_batch = each.value * accumulation.value
     if batch.value % micro_batch:
-        fits = ", ".join(
-            f"{fit} ({fit // micro_batch} devices)" for fit in nearest_batches(batch.value, 1, micro_batch)
-        )
         raise InputError(
-            f"{batch.where} is {batch.value}, which no number of devices makes of {each.value} samples each "
-            f"({each.where}) in {accumulation.value} micro-steps ({accumulation.where}): it is no multiple of "
-            f"{micro_batch}. Nearest: {fits}. Nothing was rounded."
+            f"no number of devices makes a batch of {batch.value} ({batch.where}) of {each.value} samples each "
+            f"({each.where}) in {accumulation.value} micro-steps ({accumulation.where})",
+            rule=f"it is no multiple of {micro_batch}",
+            fixes=[f"{fit} ({fit // micro_batch} devices)" for fit in nearest_batches(batch.value, 1, micro_batch)],
         )
     devices = _follows(batch.value // micro_batch * _shared(settings), "÷", settings, batch, each, accumulation)
     note = f"{devices.value} devices: the only number with which the stated batch adds up"
@@ -150,12 +148,13 @@ def _check(
         named = " × ".join(f"{group.value} ({group.where})" for group in _sharing(settings))
         seen = f"{size} data-parallel devices ({settings.devices.value}, {settings.devices.where}, ÷ {named})"
         if batch.value == product * shared:
-            hint = f" It counts the {shared} devices that see the same samples as if each saw its own."
-    fixes = "; ".join(_fixes(batch.value, each.value, accumulation.value, size, shared))
+            hint = f". It counts the {shared} devices that see the same samples as if each saw its own"
     raise InputError(
-        f"the batch does not add up: {batch.value} ({batch.where}) ≠ {each.value} samples each ({each.where}) × "
-        f"{accumulation.value} micro-steps ({accumulation.where}) × {seen} = {product}.{hint} One run cannot have all "
-        f"of them (DeepSpeed stops at its start). Change one: {fixes}."
+        "the batch does not add up",
+        rule=f"{batch.value} ({batch.where}) ≠ {each.value} samples each ({each.where}) × {accumulation.value} "
+        f"micro-steps ({accumulation.where}) × {seen} = {product}{hint}",
+        consequence="one run cannot have all of them (DeepSpeed stops at its start)",
+        fixes=_fixes(batch.value, each.value, accumulation.value, size, shared),
     )
 
 

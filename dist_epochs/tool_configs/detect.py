@@ -6,15 +6,14 @@ if it has one key that only this tool has, or two that it shares.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, close_matches
 from dist_epochs.settings.section import Section, read_section
 from dist_epochs.settings.value import key_name
-from dist_epochs.tool_configs.readers.accelerate import accelerate_settings
+from dist_epochs.tool_configs.readers.accelerate_settings import accelerate_settings
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.readers.other_tools import other_tool
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
@@ -134,10 +133,11 @@ REFUSED = (
     (
         {"log_history", "global_step"},
         "what a Trainer did so far (trainer_state.json), not what it was told: it has neither the devices nor the "
-        "accumulation. Give the TrainingArguments as JSON or YAML",
+        "accumulation",
+        "the TrainingArguments as JSON or YAML",
     ),
-    ({"corpus", "batch"}, "a recipe of dist-epochs. Give it as the RECIPE"),
-    ({"model_type", "architectures"}, "a model's configuration, which states no batch. Give the launch's files"),
+    ({"corpus", "batch"}, "a recipe of dist-epochs", "giving it as the RECIPE"),
+    ({"model_type", "architectures"}, "a model's configuration, which states no batch", "the launch's files"),
 )
 
 
@@ -152,25 +152,29 @@ def read_settings(path: Path) -> LaunchSettings:
             cannot be used.
     """
     top = read_section(path)
-    for keys, what in REFUSED:
+    for keys, what, fix in REFUSED:
         if keys <= top.values.keys():
-            raise InputError(f"{top.place}: this is {what}.")
+            raise InputError(f"this is {what}", fixes=fix, origin=top.origin)
     if (tool := other_tool(_plain(top))) is not None:
         raise InputError(
-            f"{top.place}: this is a file of {tool}, which is not read here: its batch and its length are counted by "
-            "other rules, and nothing was taken from it. State them with flags, such as --devices, --per-device, "
-            "--gradient-accumulation and --steps."
+            f"this is a file of {tool}, which is not read here",
+            rule="its batch and its length are counted by other rules",
+            consequence="nothing was taken from it",
+            fixes="flags, such as --devices, --per-device, --gradient-accumulation and --steps",
+            origin=top.origin,
         )
     found = [(kind, marks) for kind in KINDS if (marks := kind.marks(_raw(top)))]
     found = found or [(kind, hints) for kind in KINDS if (hints := kind.hints(_raw(top)))]
     if len(found) > 1:
         named = ", and ".join(f"{top.where(marks[0])} of {kind.name}" for kind, marks in found)
         raise InputError(
-            f"{top.place}: keys of several tools stand in one file: {named}. No tool reads both, so it is not known "
-            "which of them count. Give each tool its own file."
+            f"keys of several tools stand in one file: {named}",
+            rule="no tool reads both, so it is not known which of them count",
+            fixes="a file of its own for each tool",
+            origin=top.origin,
         )
     if not found or not found[0][0].is_sure(found[0][1]):
-        raise InputError(_unknown(top))
+        raise _unknown(top)
     kind = found[0][0]
     settings = kind.read(replace(top, open_word=kind.open_word))
     return replace(settings, tools=(kind.name,), notes=(*settings.notes, *_misspelled(top)))
@@ -180,7 +184,7 @@ def _misspelled(top: Section) -> Iterator[str]:
     """Keys that no tool has and that nearly are one that counts; the tool itself may ignore or refuse them."""
     known = frozenset().union(*(kind.keys for kind in KINDS))
     for key in top.values:
-        close = difflib.get_close_matches(key, COUNTED, n=1, cutoff=0.9)
+        close = close_matches(key, COUNTED, likeness=0.9)
         if close and key != close[0] and key not in known:
             yield f"{top.where(key)}: not read; did you mean {close[0]}?"
         elif key in COUNTED_ELSEWHERE:
@@ -202,13 +206,13 @@ def _value(item: object) -> object:
     return item
 
 
-def _unknown(top: Section) -> str:
+def _unknown(top: Section) -> InputError:
     looked = "; ".join(f"{kind.name} ({', '.join(kind.typical)}, …)" for kind in KINDS)
-    message = f"{top.place}: none of the files that are read here. Looked at the top for keys of {looked}."
+    asked, rule = "none of the files that are read here", f"looked at the top for keys of {looked}"
     for key, value in _raw(top).items():
         inner = {name: item.value for name, item in value.items()} if isinstance(value, Mapping) else {}
         for kind in KINDS:
             if marks := kind.marks(inner):
-                shown = key_name(key)
-                return f"{message} {marks[0]} of {kind.name} stands under {shown}: give that part as a file of its own."
-    return f"{message} Give such a file, or state the batch with flags."
+                found = f"{rule}; {marks[0]} of {kind.name} stands under {key_name(key)}"
+                return InputError(asked, rule=found, fixes="giving that part as a file of its own", origin=top.origin)
+    return InputError(asked, rule=rule, fixes="such a file, or stating the batch with flags", origin=top.origin)

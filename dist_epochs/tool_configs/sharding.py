@@ -6,7 +6,7 @@ from math import prod
 
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import Stated
+from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.stated import LaunchSettings
 
 __all__ = ["fsdp_stage", "fsdp_stage_of", "parallel_settings"]
@@ -82,13 +82,15 @@ def parallel_settings(config: Section, *, prefix: str) -> LaunchSettings:
     splits = [size for size in (context, sequence) if size is not None and size.value > 1]
     if len(splits) == 2:
         raise InputError(
-            f"{splits[0].where} is {splits[0].value} and {splits[1].where} is {splits[1].value}. Accelerate splits "
-            "samples in one of the two ways and stops at its start. Set one of them to 1."
+            f"{splits[0].where} is {splits[0].value} and {splits[1].where} is {splits[1].value}",
+            rule="Accelerate splits samples in one of the two ways, and stops at its start",
+            fixes="setting one of them to 1",
         )
     devices = None
     if prod(values) > 1 and not (sequence and sequence.value > 1):
         product = " × ".join(str(value) for value in values)
-        devices = Stated(prod(values), f"{config.place} {config.prefix[:-1]} ({product} processes)")
+        where = KeyOrigin(config.origin.name, config.origin.line, key=f"{config.prefix[:-1]} ({product} processes)")
+        devices = Stated(prod(values), where)
     return LaunchSettings(
         devices=devices,
         tensor_parallel=sizes["tp_size"],

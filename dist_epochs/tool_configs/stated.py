@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from dist_epochs.arithmetic.loader import Uneven
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import Said, Stated
 
 __all__ = ["LaunchSettings", "Precision", "Uneven", "agree", "merge"]
@@ -38,7 +38,7 @@ class LaunchSettings:
         uneven: What happens where the devices do not divide the data.
         seed: Seed of the run.
         tools: The tools whose files these are.
-        ignored: Keys that bear on the count and could not be used, such as DeepSpeed's "auto".
+        ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
         notes: What to know about the settings, each with its place.
     """
 
@@ -59,7 +59,7 @@ class LaunchSettings:
     uneven: Stated[Uneven] | None = None
     seed: Stated[int] | None = None
     tools: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
+    ignored: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
 
     def stated(self) -> Mapping[str, Stated[Any]]:
@@ -78,8 +78,8 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
         InputError: If two files state different values, with both places.
 
     Examples:
-        >>> first = LaunchSettings(per_device=Stated(4, "a.json:1 train_micro_batch_size_per_gpu"))
-        >>> second = LaunchSettings(devices=Stated(8, "b.yaml:2 num_processes"))
+        >>> first = LaunchSettings(per_device=Stated(4, Origin("a.json", 1)))
+        >>> second = LaunchSettings(devices=Stated(8, Origin("b.yaml", 2)))
         >>> sorted(merge([first, second]).stated())
         ['devices', 'per_device']
     """
@@ -111,8 +111,9 @@ def agree(name: str, first: Stated[Said], second: Stated[Said]) -> Stated[Said]:
     """
     if first.value != second.value:
         raise InputError(
-            f"{name} is {first.value} in {first.where}, and {second.value} in {second.where}. A run has one, and "
-            'neither was chosen. Make them equal, or leave one out (DeepSpeed leaves it to the others with "auto").'
+            f"{name} is {first.value} in {first.where}, and {second.value} in {second.where}",
+            rule="a run has one value of it",
+            fixes=("making them equal", 'leaving one out (DeepSpeed leaves it to the others with "auto")'),
         )
     return first
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
 import click
 
 from dist_epochs.errors import exit_on_input_error
+from dist_epochs.train.command import resume_command
 from dist_epochs.usage import Command
 
 
@@ -25,26 +28,33 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
     """Train RECIPE and write the run directory."""
     speaks = os.environ.get("RANK", "0") == "0"
     with exit_on_input_error(speaks=speaks):
-        from dist_epochs.runtime.peers import RanksDiffer
-        from dist_epochs.train.run import run_recipe
-        from dist_epochs.train.saving import NotFinite
-        from dist_epochs.train.watchdog import RankLost
-
+        again = resume_command(sys.argv[1:], os.environ)
         try:
-            run_recipe(recipe, out, overrides, resume=resume, replan=replan, verify=verify, say=click.echo)
-        except (NotFinite, RanksDiffer) as error:
-            _leave(f"{error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
-        except RankLost as error:
-            _leave(str(error), speaks=error.speaks)
+            from dist_epochs.runtime.peers import RanksDiffer
+            from dist_epochs.train.run import run_recipe
+            from dist_epochs.train.saving import NotFinite
+            from dist_epochs.train.watchdog import RankLost
+
+            try:
+                run_recipe(
+                    recipe, out, overrides, resume=resume, replan=replan, verify=verify, again=again, say=click.echo
+                )
+            except (NotFinite, RanksDiffer) as error:
+                _leave(f"error: {error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
+            except RankLost as error:
+                _leave(f"error: {error}", speaks=error.speaks)
+        except KeyboardInterrupt:  # while it trains, a signal asks for a checkpoint instead
+            message = f"stopped outside of training, so there was nothing to save. Go on with: {again}"
+            _leave(message, speaks=speaks, code=128 + signal.SIGINT)
 
 
-def _leave(message: str, *, speaks: bool) -> None:
+def _leave(message: str, *, speaks: bool, code: int = 1) -> None:
     """End with the message; a launcher ends all ranks when the first exits, so the one that speaks goes first."""
     if speaks:
-        click.echo(f"error: {message}", err=True)
+        click.echo(message, err=True)
     else:
         time.sleep(1)
-    raise SystemExit(1) from None
+    raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import platform
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,14 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe.writing import recipe_to_yaml
-from dist_epochs.runtime.files import make_durable, new_folder, write_json
+from dist_epochs.runtime.files import new_folder, write_json, write_text
 from dist_epochs.train.model import transformers_tokenizer
-from dist_epochs.train.resume import MODEL, Start, begun
+from dist_epochs.train.resume import Start, begun
+from dist_epochs.train.same_run import MODEL
 from dist_epochs.train.setup import Setup
 
 __all__ = ["make_run_directory", "save_model", "segment_facts"]
@@ -36,33 +35,28 @@ def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
     Raises:
         InputError: If there is something in it already.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(_taken(out))
-    beside = out.with_name(f"{out.name}.{os.getpid()}.new")  # another program may be making the same
-    beside.mkdir(parents=True)
-    try:
-        (beside / "recipe.yaml").write_text(recipe_to_yaml(plan.recipe), encoding="utf-8")
-        (beside / MODEL).write_text(json.dumps(dict(setup.config_data), indent=1) + "\n", encoding="utf-8")
-        write_json(beside / "plan.json", plan_json(plan) | {"run": uuid4().hex})
-        for file in beside.iterdir():
-            make_durable(file)
-        beside.rename(out)
-        make_durable(out.parent)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise InputError(_taken(out)) from None
-        raise InputError(f"{error.filename or out}: {error.strerror}") from None
-
-
-def _taken(out: Path) -> str:
-    """What to do about a directory that is not empty."""
-    hint = ""
+    hint: tuple[str, ...] = ()
     if begun(out):
-        hint = ", or go on with the run in it: --resume"
+        hint = ("--resume, to go on with the run in it",)
     elif (out / "ledger.jsonl").exists():
-        hint = ", or put back its plan.json, without which it cannot go on"
-    return f"{out}: not empty. A run gets a new directory; nothing was changed. Choose another --out{hint}."
+        hint = ("to put back its plan.json, without which it cannot go on",)
+    taken = InputError(
+        "not empty, and a run gets a new directory",
+        consequence="nothing in it was changed",
+        fixes=("another --out", *hint),
+        origin=Origin(str(out)),
+    )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise taken
+    try:
+        with new_folder(out, replaces=False) as folder:
+            write_text(folder / "recipe.yaml", recipe_to_yaml(plan.recipe))
+            write_text(folder / MODEL, json.dumps(dict(setup.config_data), indent=1) + "\n")
+            write_json(folder / "plan.json", plan_json(plan) | {"run": uuid4().hex})
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise taken from None
+        raise InputError(error.strerror or str(error), origin=Origin(str(error.filename or out))) from None
 
 
 def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None) -> dict[str, Any]:
@@ -99,4 +93,4 @@ def save_model(accelerator: Accelerator, model: nn.Module, setup: Setup, out: Pa
             unwrapped.save_pretrained(folder, state_dict=state)
             transformers_tokenizer(setup.tokenizer, setup.recipe.longest).save_pretrained(folder)
     except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
-        raise InputError(f"{out / 'model'}: the trained model could not be saved: {error}") from None
+        raise InputError(f"the trained model could not be saved: {error}", origin=Origin(str(out / "model"))) from None

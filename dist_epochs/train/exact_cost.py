@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,10 +19,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.plan.cost.architecture import Architecture, read_architecture, whole
 
 __all__ = ["ExactCost", "exact_cost"]
+
+CONFIG = Origin("model.config")
 
 WINDOWED = ("modernbert",)
 """Families whose windows have a closed form."""
@@ -68,7 +69,7 @@ def exact_cost(
     """
     lengths = sorted(set(sequence_lengths))
     if any(length < 1 for length in lengths):
-        raise InputError(f"sequence length must be at least 1, not {lengths[0]}")
+        raise InputError(f"a sequence length is at least 1, not {lengths[0]}")
     settings = _settings(config)
     _refuse_windows(settings, lengths)
     model = _build(settings, objective)
@@ -84,20 +85,20 @@ def _settings(config: Mapping[str, Any]) -> PretrainedConfig:
     stated = dict(config)
     model_type = str(stated.pop("model_type", ""))
     if model_type not in CONFIG_MAPPING:
-        nearest = ", ".join(difflib.get_close_matches(model_type, CONFIG_MAPPING.keys()))
         raise InputError(
-            f"model.config: model_type {model_type!r} is none that the installed transformers knows, so nothing was "
-            f"built. {f'Nearest: {nearest}.' if nearest else 'Take it from the config.json of the model.'}"
+            f"model_type {model_type!r} is none that the installed transformers knows",
+            fixes=close_matches(model_type, CONFIG_MAPPING, most=3) or "the one in the config.json of the model",
+            origin=CONFIG,
         )
     try:
         settings, plain = AutoConfig.for_model(model_type, **stated), AutoConfig.for_model(model_type)
     except Exception as error:  # every kind of configuration raises its own
-        raise InputError(f"model.config: not a configuration transformers can use: {error}") from None
+        raise InputError(f"not a configuration transformers can use: {error}", origin=CONFIG) from None
     missing = plain.to_dict().keys() - stated.keys()
     for name in stated:
-        close = difflib.get_close_matches(str(name), missing, n=1, cutoff=0.85)
+        close = close_matches(str(name), missing, likeness=0.85)
         if close and not hasattr(plain, name):
-            raise InputError(f"model.config: {model_type} has no setting '{name}'; did you mean '{close[0]}'?")
+            raise InputError(f"{model_type} has no setting '{name}'", fixes=close, origin=CONFIG)
     return settings
 
 
@@ -111,7 +112,7 @@ def _build(settings: PretrainedConfig, objective: str) -> PreTrainedModel:
             ).eval()
     except Exception as error:  # every kind of model raises its own
         raise InputError(
-            f"model.config: {settings.model_type} with a {objective} objective cannot be built: {error}"
+            f"{settings.model_type} with a {objective} objective cannot be built: {error}", origin=CONFIG
         ) from None
 
 
@@ -129,8 +130,9 @@ def _forward(model: PreTrainedModel, length: int) -> Fraction:
             model(input_ids=ids, attention_mask=mask, use_cache=False)
     except Exception as error:  # every kind of model raises its own
         raise InputError(
-            f"model.config: {model.config.model_type} does not run without weights at length {length}, so it "
-            f"cannot be counted: {error}"
+            f"{model.config.model_type} does not run without weights at length {length}, so it cannot be counted",
+            rule=str(error),
+            origin=CONFIG,
         ) from None
     flops = counter.get_total_flops()
     _refuse_unseen(model, flops, length)
@@ -178,6 +180,8 @@ def _refuse_unseen(model: PreTrainedModel, flops: int, length: int) -> None:
 
 def _refuse(settings: PretrainedConfig, has: str) -> None:
     raise InputError(
-        f"model.config: {settings.model_type} has {has}. torch's counter would be wrong, so nothing was counted. "
-        "State parameters and FLOPs per token yourself, or plan without a price."
+        f"{settings.model_type} has {has}",
+        consequence="torch's counter would be wrong",
+        fixes=("to state parameters and FLOPs per token", "to plan without a price"),
+        origin=CONFIG,
     )

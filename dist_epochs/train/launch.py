@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
 from accelerate import Accelerator
 from accelerate.commands.config.config_args import default_config_file
 
 from dist_epochs.errors import InputError
+from dist_epochs.tool_configs.launch.command import asked_processes, is_accelerate_launch, processes_command
 
 __all__ = ["LaunchError", "check_environment", "check_launch", "data_parallel_size", "launcher_processes"]
 
@@ -33,15 +32,16 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
     asked = environment.get("ACCELERATE_MIXED_PRECISION", "no")
     if asked not in ("no", "fp32", precision):
         raise LaunchError(
-            f"the launch asks for mixed precision {asked}, and the recipe for {precision}: the recipe decides. "
-            f"Nothing was started. Launch with --mixed_precision no, or set the recipe's precision to {asked}."
+            f"the launch asks for mixed precision {asked}, and the recipe for {precision}",
+            rule="the recipe decides",
+            fixes=("launching with --mixed_precision no", f"precision: {asked} in the recipe"),
         )
     name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
     if name in environment:
         raise LaunchError(
-            f"{name}={environment[name]} is set: Accelerate would let it override the recipe, whose global batch "
-            "decides the micro-steps. Nothing was started. Unset it, and set batch.global_batch or "
-            "batch.per_device in the recipe."
+            f"{name}={environment[name]} is set",
+            rule="Accelerate would let it override the recipe, whose global batch decides the micro-steps",
+            fixes="unsetting it, and batch.global_batch or batch.per_device in the recipe",
         )
 
 
@@ -60,42 +60,52 @@ def check_launch(
         LaunchError: If ranks are missing or unconnected, a wanted sharding is not there, or the number
             of devices is not the recipe's.
     """
-    found = accelerator.num_processes
+    found, on_cpu = accelerator.num_processes, accelerator.device.type == "cpu"
     world = int(environment.get("WORLD_SIZE", "1"))
     if world != found:
         raise LaunchError(
-            f"the launcher started {world} processes, but each of them is alone (rank 0 of {found}): they would "
-            f"train {world} separate models on the same data. Without GPUs, Accelerate joins processes only when "
-            f"told to use the CPU. Launch with\n  {command(world, cpu=True)}"
+            f"the launcher started {world} processes, but each of them is alone (rank 0 of {found})",
+            rule="without GPUs, Accelerate joins processes only when told to use the CPU",
+            consequence=f"they would train {world} separate models on the same data",
+            fixes=processes_command(world, on_cpu=True),
         )
     asked = launcher_processes()
     if asked is not None and asked != found:
         raise LaunchError(
-            f"`accelerate launch` was asked for {asked} processes and started {found}: with --cpu, or a "
-            f"MULTI_CPU file, it starts a single process. Launch with\n  {command(asked, cpu=True)}"
+            f"`accelerate launch` was asked for {asked} processes and started {found}",
+            rule="with --cpu, or a MULTI_CPU file, it starts a single process",
+            fixes=processes_command(asked, on_cpu=True),
         )
     if environment.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true") and not accelerator.is_fsdp2:
         raise LaunchError(
-            "FSDP was asked for and is not there: Accelerate falls back to plain DDP on the CPU, and FSDP "
-            "version 1 is not supported. Launch on GPUs with fsdp_version: 2, or without FSDP."
+            "FSDP was asked for and is not there",
+            rule="Accelerate falls back to plain DDP on the CPU, and FSDP version 1 is not supported",
+            fixes=("launching on GPUs with fsdp_version: 2", "launching without FSDP"),
         )
     if zero_stage == 3 and not accelerator.is_fsdp2:
         raise LaunchError(
-            "the recipe plans hardware.zero_stage 3 and this launch shards nothing: each device would hold all "
-            "weights, gradients and optimizer states. Launch with FSDP (distributed_type: FSDP, fsdp_version: 2), or "
-            "plan for this launch with --set hardware.zero_stage=0"
+            "the recipe plans hardware.zero_stage 3 and this launch shards nothing",
+            consequence="each device would hold all weights, gradients and optimizer states",
+            fixes=(
+                "launching with FSDP (distributed_type: FSDP, fsdp_version: 2)",
+                "--set hardware.zero_stage=0, which plans for this launch",
+            ),
         )
     size = data_parallel_size(accelerator)
     if size != found:
         raise LaunchError(
-            f"{found} processes form {size} data-parallel ranks: tensor, context or sequence parallelism is on, "
-            "and this trainer only runs data-parallel (DDP or FSDP2). Remove the parallelism_config."
+            f"{found} processes form {size} data-parallel ranks: tensor, context or sequence parallelism is on",
+            rule="this trainer only runs data-parallel (DDP or FSDP2)",
+            fixes="removing the parallelism_config",
         )
     if planned is not None and planned != size:
         raise LaunchError(
-            f"the recipe plans {planned} devices and this launch has {size}: micro-steps, time and memory would not "
-            f"be the planned ones. Launch with\n  {command(planned, cpu=accelerator.device.type == 'cpu')}\n"
-            f"or plan for this launch with --set batch.devices={size}"
+            f"the recipe plans {planned} devices and this launch has {size}",
+            consequence="micro-steps, time and memory would not be the planned ones",
+            fixes=(
+                processes_command(planned, on_cpu=on_cpu),
+                f"--set batch.devices={size}, which plans for this launch",
+            ),
         )
 
 
@@ -103,14 +113,6 @@ def data_parallel_size(accelerator: Accelerator) -> int:
     """Ranks that see different data."""
     parallelism = getattr(accelerator, "parallelism_config", None)
     return int(parallelism.data_parallel_size if parallelism else accelerator.num_processes)
-
-
-def command(processes: int, *, cpu: bool) -> str:
-    """A launch that gives that many connected ranks."""
-    if processes == 1:
-        return "python -m dist_epochs.train RECIPE --out RUN"
-    prefix = "ACCELERATE_USE_CPU=true " if cpu else ""
-    return f"{prefix}accelerate launch --multi_gpu --num_processes {processes} -m dist_epochs.train RECIPE --out RUN"
 
 
 def launcher_processes() -> int | None:
@@ -123,42 +125,4 @@ def launcher_processes() -> int | None:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return None
-    return asked_processes(words) if is_accelerate_launch(words) else None
-
-
-def is_accelerate_launch(words: Sequence[str]) -> bool:
-    """Whether a command line is `accelerate launch`, in any of its spellings.
-
-    Examples:
-        >>> is_accelerate_launch(["/bin/python", "/bin/accelerate-launch", "--cpu"])
-        True
-    """
-    names = [Path(word).name for word in words[:4]]
-    modules = ("accelerate.commands.launch", "accelerate/commands/launch.py")
-    return (
-        "accelerate-launch" in names
-        or ("accelerate" in names and "launch" in words)
-        or any(word.endswith(modules) for word in words[:4])
-    )
-
-
-def asked_processes(words: Sequence[str]) -> int | None:
-    """The number of processes on one machine that an `accelerate launch` command line (or its file) asks for.
-
-    Examples:
-        >>> asked_processes(["accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "dist_epochs.train"])
-        2
-    """
-    options: dict[str, str] = {}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        options.setdefault(name.lstrip("-").replace("-", "_"), value if equals else following)
-    settings: dict[str, Any] = {}
-    file = Path(options.get("config_file", default_config_file))
-    if file.is_file():
-        settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    numbers = [
-        str(options.get(name, settings.get(name, default)))
-        for name, default in (("num_processes", ""), ("num_machines", "1"))
-    ]
-    return int(numbers[0]) if numbers[0].isdigit() and numbers[1] == "1" else None
+    return asked_processes(words, Path(default_config_file)) if is_accelerate_launch(words) else None

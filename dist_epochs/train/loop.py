@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,36 +14,29 @@ from torch import Tensor, nn
 
 from dist_epochs.corpus.hashing import key
 from dist_epochs.corpus.stream import Window
-from dist_epochs.integrations.ledger import Ledger
-from dist_epochs.ledger.counters import counters
-from dist_epochs.ledger.reconcile import epochs_of
-from dist_epochs.recipe import OptimizerRecipe, Recipe
-from dist_epochs.runtime.host_copy import HostCopy
+from dist_epochs.ledger.run_ledger import Drawn, RunLedger
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
+from dist_epochs.train.log import Log
 from dist_epochs.train.loss import loss_sum, to_device
-from dist_epochs.train.progress import ProgressBar
 from dist_epochs.train.saving import NotFinite, Saver
-from dist_epochs.train.tracking import Tracker
+from dist_epochs.train.setup import Setup
 
-__all__ = ["Run", "train"]
+__all__ = ["Training", "train"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Run:
+class Training:
     """Everything the loop works with.
 
     Attributes:
         accelerator: Made with one accumulation step: the windows are the loop's own.
         model: Prepared.
         optimizer: Prepared.
-        recipe: What to do about NaN, how often to log, and the seed of dropout.
-        settings: Learning rate and clipping.
-        causal: Whether the objective is causal.
-        plan: The plan as it is laid over these ranks, in the form of `plan.json`.
-        ledger: Counts every step.
-        tracker: Mirrors the logged rows.
-        progress: The bar.
+        setup: The recipe that is trained.
+        steps: Steps of the whole run.
+        ledger: Books every step.
+        log: Tells how it goes.
         saver: Saves the state of the run.
         evaluation: Held-out loss, if asked for.
         stop: Asked every step whether this rank wants to stop.
@@ -56,24 +46,21 @@ class Run:
     accelerator: Accelerator
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    recipe: Recipe
-    settings: OptimizerRecipe
-    causal: bool
-    plan: Mapping[str, Any]
-    ledger: Ledger
-    tracker: Tracker
-    progress: ProgressBar
+    setup: Setup
+    steps: int
+    ledger: RunLedger
+    log: Log
     saver: Saver
     evaluation: Evaluation | None
     stop: Callable[[], bool]
     alive: Callable[[int], None]
 
 
-def train(run: Run, windows: Iterable[Window]) -> str:
+def train(run: Training, windows: Iterable[Window]) -> str:
     """Take every step of a run, or those until a rank asks to stop, and save it at the end.
 
     Nothing in a step waits for the device, but for fp16, whose scaler must know whether it overflowed,
-    and for `on_nan: skip`: a logged row is read one step after its step.
+    and for `on_nan: skip`: the values of a logged row are read one step after its step.
 
     Args:
         run: The parts.
@@ -85,145 +72,76 @@ def train(run: Run, windows: Iterable[Window]) -> str:
     Raises:
         NotFinite: If a logged loss is NaN or infinite, or too many steps in a row were skipped.
     """
+    recipe, settings, ledger, log, saver = run.setup.recipe, run.setup.optimizer, run.ledger, run.log, run.saver
     run.model.train()
-    steps = run.plan["steps"]
-    rows, skipped = _Rows(run), 0
-    for window in run.ledger.watch(windows, stop=run.stop, checkpoint=run.saver.due):
-        step, drawn = window.step + 1, run.ledger.drawn
+    skipped = 0  # steps in a row
+    for drawn in ledger.watch(windows, stop=run.stop, checkpoint=saver.due):
+        step = drawn.step
         run.alive(step)
-        rate = learning_rate(run.settings, run.ledger.totals.applied.steps, steps)
+
+        # The rate follows the updates that were applied: a skipped step does not move it.
+        rate = learning_rate(settings, ledger.totals.applied.steps, run.steps)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        loss, norm, applied = _step(run, window)
-        run.ledger.step(applied=applied)
-        rows.write()
+        loss, norm, applied = take_step(run, drawn)
+        ledger.book(drawn, applied=applied)
+
+        log.settle()  # the row of the step before
         skipped = 0 if applied else skipped + 1
-        if skipped > run.recipe.max_skipped:
+        if skipped > recipe.max_skipped:
             raise NotFinite(
-                f"{skipped} steps in a row were skipped, up to step {step}; max_skipped is {run.recipe.max_skipped}"
+                f"{skipped} steps in a row were skipped, up to step {step}; max_skipped is {recipe.max_skipped}"
             )
-        if step % run.recipe.log_every == 0 or step == steps:
-            loss = run.accelerator.reduce(loss, "sum") / max(1, drawn.counts.loss_tokens)
-            rows.take(step, loss, norm, rate, applied=applied)
-        if run.evaluation and run.evaluation.due(step, steps):
-            rows.write()
-            held_out = run.evaluation.loss(run.accelerator, run.model, alive=partial(run.alive, step))
-            rows.add(step, {"evaluation/loss": held_out})
-        if drawn.checkpoint_votes:
-            rows.write()
-            run.saver.save()
-        run.progress.step()
-        rows.show()
-    rows.write()
-    rows.show(last=True)
-    run.progress.close()
-    run.saver.save()
-    return rows.summary()
+        if step % recipe.log_every == 0 or step == run.steps:
+            mean = run.accelerator.reduce(loss, "sum") / max(1, drawn.counts.loss_tokens)
+            log.row(step, loss=mean, norm=norm, rate=rate, applied=applied)
+
+        evaluates, saves = run.evaluation and run.evaluation.due(step, run.steps), drawn.checkpoint_votes > 0
+        if evaluates or saves:
+            log.settle()  # both wait for the device anyway, and a loss that is not finite is not saved
+        if run.evaluation and evaluates:
+            log.evaluated(step, run.evaluation.loss(run.accelerator, run.model, alive=partial(run.alive, step)))
+        if saves:
+            saver.save()
+        log.advance()
+    losses = log.close()
+    saver.save()
+    return losses
 
 
-def _step(run: Run, window: Window) -> tuple[Tensor, Tensor | None, bool]:
-    """One update: loss summed over this rank's window, gradient norm, and whether it was applied.
+def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | None, bool]:
+    """One update.
 
-    The loss of every micro-batch is divided by the loss tokens of the whole window over all ranks, so
-    the gradient is that of the true mean, whatever the padding and the world. DDP averages over the
-    ranks; the factor takes that back. Dropout follows from seed, step and rank, so that a run that
-    was interrupted draws the same.
+    The loss of every micro-batch is divided by the loss tokens of the whole window over all ranks, so the gradient is
+    that of the true mean, whatever the padding and the world. DDP and FSDP2 average over the ranks; the factor takes
+    that back. Dropout follows from seed, step and rank, so that a run that was interrupted draws the same.
+
+    Args:
+        run: The parts.
+        drawn: The step.
+
+    Returns:
+        The loss summed over this rank's window, the norm of the gradient where it was asked for, and whether the update
+        was applied.
     """
-    accelerator, model = run.accelerator, run.model
-    torch.manual_seed(key(run.recipe.seed, "dropout", window.step, accelerator.process_index) >> 1)
-    scale = run.plan["global_batch"]["data_parallel_size"] / max(1, run.ledger.drawn.counts.loss_tokens)
+    accelerator, model, recipe, window = run.accelerator, run.model, run.setup.recipe, drawn.window
+    torch.manual_seed(key(recipe.seed, "dropout", window.step, accelerator.process_index) >> 1)
+    scale = accelerator.num_processes / max(1, drawn.counts.loss_tokens)  # all processes are data-parallel ranks
     total = torch.zeros((), device=accelerator.device)
-    last = len(window.micro_batches) - 1
-    for index, micro_batch in enumerate(window.micro_batches):
-        batch = to_device(micro_batch, accelerator.device, causal=run.causal)
-        run.alive(window.step + 1)  # forward and backward may wait for other ranks
-        with nullcontext() if index == last else accelerator.no_sync(model):
+    for index, micro_batch in enumerate(window.micro_batches, 1):
+        batch = to_device(micro_batch, accelerator.device, causal=run.setup.model.objective == "causal")
+        run.alive(drawn.step)  # forward and backward may wait for other ranks
+        with nullcontext() if index == drawn.micro_steps else accelerator.no_sync(model):
             loss = loss_sum(model, batch)
-            run.alive(window.step + 1)
+            run.alive(drawn.step)
             accelerator.backward(loss * scale)
         total += loss.detach()
-    norm, skips_nan = None, run.recipe.on_nan == "skip"
-    if run.settings.max_grad_norm is not None or skips_nan:
-        norm = accelerator.clip_grad_norm_(model.parameters(), run.settings.max_grad_norm or math.inf)
+    norm, skips_nan = None, recipe.on_nan == "skip"
+    if run.setup.optimizer.max_grad_norm is not None or skips_nan:
+        norm = accelerator.clip_grad_norm_(model.parameters(), run.setup.optimizer.max_grad_norm or math.inf)
     # fp16's scaler finds overflows itself; the norm is over all ranks' gradients, so all decide alike
     skips = skips_nan and accelerator.scaler is None and norm is not None and not math.isfinite(float(norm))
     if not skips:
         run.optimizer.step()
     run.optimizer.zero_grad()
     return total, norm, not (skips or accelerator.optimizer_step_was_skipped)
-
-
-class _Rows:
-    """Logged rows: the counters are taken at once, the device's numbers are read a step later."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._waiting: tuple[int, dict[str, float | int], _DeviceValues, bool] | None = None
-        self._counted = (time.perf_counter(), self._counters())
-        self._loss: float | None = None
-        self._losses: dict[str, tuple[float, float]] = {}
-
-    def take(self, step: int, loss: Tensor, norm: Tensor | None, rate: float, *, applied: bool) -> None:
-        """Begin a row."""
-        tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
-        self._waiting = (step, {"train/learning_rate": rate, **self._counters()}, _DeviceValues(tensors), applied)
-
-    def write(self) -> None:
-        """End the row that waits, if any."""
-        if self._waiting is not None:
-            step, values, device_values, applied = self._waiting
-            self._waiting = None
-            values |= device_values.read()
-            self._loss = float(values["train/loss"])
-            self._record(step, values | self._rates(values))
-            if applied and not math.isfinite(self._loss):
-                raise NotFinite(f"the loss is {self._loss} at step {step}")
-
-    def show(self, *, last: bool = False) -> None:
-        """Draw the bar where that is due."""
-        if self._run.progress.due or last:
-            epoch = self._epoch()
-            self._run.progress.show(epoch=None if epoch is None else float(epoch), loss=self._loss)
-
-    def summary(self) -> str:
-        """The first and the last value of each loss."""
-        return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
-
-    def add(self, step: int, values: dict[str, float | int]) -> None:
-        """A row that is ready."""
-        self._record(step, values | self._counters())
-
-    def _record(self, step: int, values: dict[str, float | int]) -> None:
-        for label, name in (("train/loss", "loss"), ("evaluation/loss", "held-out loss")):
-            if label in values:
-                self._losses[name] = (self._losses.get(name, (values[label],))[0], values[label])
-        self._run.ledger.metrics(step, values)
-        self._run.tracker.log(values)
-
-    def _counters(self) -> dict[str, float | int]:
-        return counters(self._run.ledger.totals, self._epoch())
-
-    def _epoch(self) -> Fraction | None:
-        return epochs_of(self._run.ledger.totals.applied, self._run.plan)["samples"]
-
-    def _rates(self, values: Mapping[str, float | int]) -> dict[str, float]:
-        """Units a second since the last row of this kind."""
-        now = time.perf_counter()
-        seconds, before = now - self._counted[0], self._counted[1]
-        self._counted = (now, dict(values))
-        return {
-            f"rate/{unit}_per_second": (values[f"ledger/{unit}"] - before[f"ledger/{unit}"]) / seconds
-            for unit in ("steps", "samples", "tokens")
-        }
-
-
-class _DeviceValues:
-    """Named numbers on their way from the device."""
-
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        whole = [tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor for tensor in tensors.values()]
-        self._names = tuple(tensors)
-        self._copy = HostCopy(torch.stack([tensor.float() for tensor in whole]))
-
-    def read(self) -> dict[str, float]:
-        return dict(zip(self._names, self._copy.read(), strict=True))

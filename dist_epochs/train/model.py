@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,12 @@ from transformers import (
 )
 
 from dist_epochs.corpus.tokenizer import TextTokenizer
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.recipe import ModelRecipe
 
 __all__ = ["build_model", "check_fit", "model_config", "settle_buckets", "transformers_tokenizer"]
+
+CONFIG = Origin("model.config")
 
 PADDED_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "data2vec-text")
 """Models whose first position is the padding id + 1, so that many positions are never used."""
@@ -43,13 +44,12 @@ def model_config(recipe: ModelRecipe, tokenizer: TextTokenizer) -> PretrainedCon
         settings = dict(recipe.config or {})
         config = AutoConfig.for_model(settings.pop("model_type", ""), **(_special_ids(tokenizer) | settings))
     except Exception as error:  # every kind of configuration raises its own
-        raise InputError(f"model.config: not a configuration transformers can use: {error}") from None
+        raise InputError(f"not a configuration transformers can use: {error}", origin=CONFIG) from None
     plain = type(config)()
     for name in settings:
         if not hasattr(plain, name):
-            close = difflib.get_close_matches(name, plain.to_dict(), n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
-            raise InputError(f"model.config: {config.model_type} has no setting '{name}'{hint}")
+            fixes = close_matches(name, plain.to_dict())
+            raise InputError(f"{config.model_type} has no setting '{name}'", fixes=fixes, origin=CONFIG)
     return config
 
 
@@ -69,15 +69,17 @@ def check_fit(config: PretrainedConfig, tokenizer: TextTokenizer, longest: int) 
     windows = [kind for kind in getattr(config, "layer_types", None) or () if kind != "full_attention"]
     if windows or (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)):
         raise InputError(
-            f"model.config: {config.model_type} has layers of {windows[0] if windows else 'sliding_attention'}, and "
-            "the mask that keeps packed documents apart would turn them into full attention. Use a model with full "
-            "attention in every layer."
+            f"{config.model_type} has layers of {windows[0] if windows else 'sliding_attention'}",
+            consequence="the mask that keeps packed documents apart would turn them into full attention",
+            fixes="a model with full attention in every layer",
+            origin=CONFIG,
         )
     vocabulary = config.get_text_config().vocab_size
     if tokenizer.vocabulary_size > vocabulary:
         raise InputError(
-            f"the tokenizer has {tokenizer.vocabulary_size:,} ids and model.config.vocab_size is {vocabulary:,}: ids "
-            f"from {vocabulary:,} on have no embedding. Set vocab_size to at least {tokenizer.vocabulary_size:,}."
+            f"the tokenizer has {tokenizer.vocabulary_size:,} ids and model.config.vocab_size is {vocabulary:,}",
+            consequence=f"ids from {vocabulary:,} on have no embedding",
+            fixes=f"a vocab_size of at least {tokenizer.vocabulary_size:,}",
         )
     positions = getattr(config, "max_position_embeddings", None)
     if positions is None:
@@ -86,8 +88,11 @@ def check_fit(config: PretrainedConfig, tokenizer: TextTokenizer, longest: int) 
     if longest > positions - reserved:
         kept = f" ({reserved} of {positions} are reserved)" if reserved else ""
         raise InputError(
-            f"sequence length {longest} is beyond the model's {positions - reserved} positions{kept}. Shorten "
-            f"phases.sequence_length, or set model.config.max_position_embeddings to at least {longest + reserved}."
+            f"sequence length {longest} is beyond the model's {positions - reserved} positions{kept}",
+            fixes=(
+                "a shorter phases.sequence_length",
+                f"a model.config.max_position_embeddings of at least {longest + reserved}",
+            ),
         )
 
 
@@ -107,7 +112,8 @@ def build_model(recipe: ModelRecipe, config: PretrainedConfig, seed: int) -> Pre
         _try_out(model)
     except Exception as error:  # every kind of model raises its own
         raise InputError(
-            f"model: {config.model_type} cannot be trained with a {recipe.objective} objective here: {error}"
+            f"{config.model_type} cannot be trained with a {recipe.objective} objective here: {error}",
+            origin=Origin("model"),
         ) from None
     return model
 

@@ -1,52 +1,33 @@
-"""Going on with a run: is it the same one, and where does it begin?"""
+"""Going on with a run: where does it begin?"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.errors import InputError
+from dist_epochs.corpus.planning import exact_plan
+from dist_epochs.corpus.stream import Corpus
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import read_lines
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.reconcile import UNITS, read_plan
 from dist_epochs.ledger.rows import Row, unmirrored_rows
 from dist_epochs.ledger.totals import Totals
-from dist_epochs.plan.global_batch import product_of
+from dist_epochs.plan.history import history_of, read_history
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.recipe import BatchRecipe, Recipe, read_recipe
-from dist_epochs.recipe.writing import recipe_to_data, recipe_to_yaml
-from dist_epochs.runtime.files import make_durable, write_json
+from dist_epochs.recipe import Recipe
+from dist_epochs.recipe.writing import recipe_to_yaml
+from dist_epochs.runtime.files import write_json, write_text
+from dist_epochs.runtime.peers import on_first
 from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest
+from dist_epochs.train.same_run import check_same_model, check_same_plan
+from dist_epochs.train.setup import Setup
+from dist_epochs.train.world import World
 
-MODEL = "model.json"
-"""The model's configuration, in a run directory."""
-
-__all__ = [
-    "MODEL",
-    "Start",
-    "begun",
-    "check_same_model",
-    "check_same_plan",
-    "find_start",
-    "is_finished",
-    "same_recipe",
-    "write_replan",
-]
-
-FREE = (
-    "name", "batch.devices", "batch.per_device", "batch.gradient_accumulation", "batch.uneven", "corpus.store",
-    "precision", "hardware", "evaluation", "tracking", "checkpoints", "on_nan", "max_skipped", "timeout", "log_every",
-)  # fmt: skip
-"""Settings that may differ from segment to segment: they change neither what is drawn nor what is learned from it."""
-
-REPLANNED = ("phases", "budget", "batch", "optimizer")
-"""Sections that a new plan may change: what is drawn, and from which order, stays."""
+__all__ = ["Start", "begun", "find_start", "go_on", "is_finished"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,89 +80,39 @@ def is_finished(out: Path) -> bool:
     return ended and totals.last_step == steps and (out / "model").is_dir()
 
 
-def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Recipe, bool]:
-    """The recipe to go on with: the batch is the one that was planned, whatever the devices now.
+def go_on(
+    setup: Setup, world: World, out: Path, checkpoints: Checkpoints, changed: Recipe | None
+) -> tuple[Start, Corpus, Plan]:
+    """Where a run that was begun before goes on, and with what; every rank calls this.
 
     Args:
-        recipe: As it is now.
+        setup: The recipe as it is now.
+        world: All ranks.
         out: The run directory.
-        replans: Whether length, batch and learning may change from here on.
-
-    Returns:
-        The recipe, and whether it changes what is left of the run.
+        checkpoints: Its checkpoints; those after the start lose their names.
+        changed: The recipe as it was given, where it changes what is left; the plan of the run is then replaced.
 
     Raises:
-        InputError: If a setting differs that may not, with all of them.
+        InputError: If it is another run, or nothing of it can be used.
     """
-    before = read_recipe(out / "recipe.yaml")
-    differences = _differences(_decisive(before), _decisive(recipe))
-    derived = [product_of(each.batch) if _is_derived(each.batch) else None for each in (before, recipe)]
-    if replans and derived[0] != derived[1]:
-        differences["batch"] = f"batch: {derived[0] or 'stated'} → {derived[1] or 'stated'}"
-    fixed = {name: text for name, text in differences.items() if not name.startswith(REPLANNED)}
-    refused = fixed if replans else differences
-    if refused:
-        raise InputError(
-            f"{out}: this run was begun with another recipe:\n"
-            + "".join(f"  {text}\n" for text in refused.values())
-            + "Nothing was changed. Go on with the recipe it was begun with, or begin a new run in another --out"
-            + (", or let the recipe decide from here on: --replan." if not fixed else ".")
-        )
-    batch = replace(recipe.batch, devices=None, gradient_accumulation=None)
-    samples = derived[1] if replans else derived[0]
-    if samples is not None:
-        batch = replace(batch, global_batch=Quantity.exact(samples, Unit.SAMPLE))
-    return replace(recipe, batch=batch), bool(differences)
+    check_same_model(setup.config_data, out)
+    start, before = find_start(out, checkpoints), read_plan(out / "plan.json")
+    history = history_of(before, start.step) if changed else read_history(before)
+    corpus, plan = exact_plan(setup.recipe, setup.store, setup.objective, world.size, history=history)
+    check_same_plan(plan, out, replans=changed is not None)
+    if changed is not None:
+        if plan.steps == start.step:
+            raise InputError(
+                f"all of its {plan.steps:,} steps are taken, so a new plan has nothing left to change",
+                fixes="more steps",
+                origin=Origin(str(out)),
+            )
+        on_first(world.ranks, lambda: _write_replan(plan, changed, out, start.step))
+    checkpoints.set_aside(start.step)
+    return start, corpus, plan
 
 
-def _is_derived(batch: BatchRecipe) -> bool:
-    """Whether a batch follows from devices, samples per device and accumulation."""
-    return batch.global_batch is None and (batch.ramp is None or batch.ramp.stages is None)
-
-
-def check_same_model(config: Mapping[str, Any], out: Path) -> None:
-    """Is the model the one that the run was begun with? Its configuration may stand in a file of its own.
-
-    Args:
-        config: Of the model, as transformers would save it.
-        out: The run directory.
-
-    Raises:
-        InputError: With every setting that differs.
-    """
-    before = json.loads((out / MODEL).read_text(encoding="utf-8"))
-    pairs = [{name: json.dumps(value) for name, value in _flat(each, "model.config")} for each in (before, config)]
-    differences = _differences(*pairs)
-    if differences:
-        raise InputError(
-            f"{out}: this run was begun with another model:\n"
-            + "".join(f"  {text}\n" for text in differences.values())
-            + "Nothing was changed. Go on with the model it was begun with, or begin a new run in another --out."
-        )
-
-
-def check_same_plan(plan: Plan, out: Path, *, replans: bool) -> None:
-    """Is the corpus, too, the one that was planned, and does the recipe plan the same?
-
-    Args:
-        plan: As the recipe plans the run now.
-        out: The run directory.
-        replans: Whether what is left may differ.
-
-    Raises:
-        InputError: If the same recipe now plans other samples.
-    """
-    before = read_plan(out / "plan.json")
-    found = plan.facts and plan.facts.fingerprint
-    if found != before["corpus"]["fingerprint"] or (plan.fingerprint != before["fingerprint"] and not replans):
-        raise InputError(
-            f"{out}: the recipe is the one this run was begun with, and its plan is another: the store at "
-            f"{before['corpus']['store']} has changed, or this version of the program draws in another order. Going on "
-            "would repeat some samples and miss others. Put the store back, or begin a new run in another --out."
-        )
-
-
-def write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
+def _write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
     """Make a plan and a recipe those of the run; the ones before are kept beside them.
 
     The plan comes before the recipe: a kill between them leaves a recipe that differs, and the same
@@ -202,10 +133,7 @@ def write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
         write_json(out / "plan.json", plan_json(plan) | kept)
     kept_recipe = _free_name(out, f"recipe-until-step-{step:09d}", ".yaml")
     kept_recipe.write_bytes((out / "recipe.yaml").read_bytes())
-    beside = out / "recipe.yaml.new"
-    beside.write_text(recipe_to_yaml(recipe), encoding="utf-8")
-    make_durable(beside)
-    beside.replace(out / "recipe.yaml")
+    write_text(out / "recipe.yaml", recipe_to_yaml(recipe))
 
 
 def _free_name(folder: Path, name: str, suffix: str) -> Path:
@@ -243,9 +171,10 @@ def find_start(out: Path, checkpoints: Checkpoints) -> Start:
     found, refused = checkpoints.newest(usable)
     if found is None and refused:
         raise InputError(
-            f"{checkpoints.folder}: no checkpoint can be used, so nothing was started:\n"
-            + "".join(f"  {reason}\n" for reason in refused)
-            + "Put one back from a copy, or move this folder away to begin again at step 0."
+            "no checkpoint can be used, so nothing was started",
+            rule="\n".join(refused),
+            fixes=("to put one back from a copy", "to move this folder away, to begin again at step 0"),
+            origin=Origin(str(checkpoints.folder)),
         )
     step = found.manifest.step if found else 0
     rows = unmirrored_rows(ledger, up_to=step) if ledger.is_file() else []
@@ -257,31 +186,3 @@ def _totals(ledger: Path, up_to: int | None) -> Totals:
     if not ledger.is_file() or not read_lines(ledger):
         return Totals()
     return read_totals(ledger, up_to=up_to)
-
-
-def _decisive(recipe: Recipe) -> dict[str, str]:
-    """Settings that decide what is trained, by their dotted names."""
-    return {
-        name: json.dumps(value)
-        for name, value in _flat(recipe_to_data(recipe))
-        if not name.startswith("model.config")  # compared as transformers reads it
-        and not any(name == free or name.startswith(free + ".") for free in FREE)
-    }
-
-
-def _flat(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else None
-    if pairs is None:
-        yield place, data
-        return
-    for name, value in pairs:
-        yield from _flat(value, f"{place}.{name}" if place else str(name))
-
-
-def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """Each setting that differs, with both values."""
-    return {
-        name: f"{name}: {before.get(name, 'not set')} → {now.get(name, 'not set')}"
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
-    }

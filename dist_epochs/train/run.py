@@ -4,41 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
-from dist_epochs.errors import InputError
-from dist_epochs.integrations.ledger import Ledger
-from dist_epochs.ledger.held import held
-from dist_epochs.ledger.reconcile import Reconciliation, read_plan, read_run
+from dist_epochs.ledger.reconcile import read_plan, read_run
 from dist_epochs.ledger.rows import note_mirrored
-from dist_epochs.plan.history import history_of, read_history
+from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.recipe import Recipe, read_recipe
-from dist_epochs.recipe.writing import recipe_to_data
-from dist_epochs.runtime.peers import RanksDiffer, on_first
+from dist_epochs.recipe import read_recipe
+from dist_epochs.runtime.files import run_lock
+from dist_epochs.runtime.peers import on_first
 from dist_epochs.train.checkpoints import Checkpoints
+from dist_epochs.train.command import SAME_COMMAND
 from dist_epochs.train.directory import make_run_directory, save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
-from dist_epochs.train.loop import Run, train
+from dist_epochs.train.log import Log
+from dist_epochs.train.loop import Training, train
 from dist_epochs.train.model import build_model, settle_buckets
-from dist_epochs.train.progress import ProgressBar
-from dist_epochs.train.resume import (
-    Start,
-    begun,
-    check_same_model,
-    check_same_plan,
-    find_start,
-    is_finished,
-    same_recipe,
-    write_replan,
-)
+from dist_epochs.train.resume import Start, begun, find_start, go_on, is_finished
+from dist_epochs.train.same_run import same_recipe
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup, adamw, evaluation_of, set_up, verify_together
 from dist_epochs.train.signals import StopSignals
@@ -48,14 +36,8 @@ from dist_epochs.train.world import World, join
 
 __all__ = ["run_recipe"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    """What a program begins with: what is behind it, and what is to come."""
-
-    start: Start
-    corpus: Corpus
-    plan: Plan
+PHASES_TOLD = 4
+"""Phases whose batch is told when a run begins; of more, the first and the last."""
 
 
 def run_recipe(
@@ -66,6 +48,7 @@ def run_recipe(
     resume: bool = False,
     replan: bool = False,
     verify: bool = False,
+    again: str = SAME_COMMAND,
     say: Callable[[str], None] = print,
 ) -> None:
     """Train a recipe; every rank calls this.
@@ -77,6 +60,7 @@ def run_recipe(
         resume: Go on with the run in `out` where one was begun.
         replan: Go on with it, and let the recipe decide length, batch and learning from here on.
         verify: Compare the digests of the whole store even if that was done before.
+        again: The command that goes on with this run, to be told where it stops.
         say: Prints a line; called on rank 0 only.
 
     Raises:
@@ -94,134 +78,99 @@ def run_recipe(
     checkpoints = Checkpoints(out / "checkpoints", world.ranks, recipe.checkpoints.keep)
     with ExitStack() as stack:
         if resumes:
-            on_first(world.ranks, lambda: stack.enter_context(held(out)))
+            on_first(world.ranks, lambda: stack.enter_context(run_lock(out)))
             if not changes and is_finished(out):
                 world.say(f"{out}: finished already; nothing was done")
                 return
-            begin = _go_on(setup, world, out, checkpoints, given if changes else None)
+            start, corpus, plan = go_on(setup, world, out, checkpoints, given if changes else None)
         else:
-            begin = _Begin(Start(), *exact_plan(recipe, setup.store, setup.objective, world.size))
-        model = build_model(setup.model, setup.config, recipe.seed)
-        evaluation = evaluation_of(setup, world)
+            start, (corpus, plan) = Start(), exact_plan(recipe, setup.store, setup.objective, world.size)
+        model, evaluation = build_model(setup.model, setup.config, recipe.seed), evaluation_of(setup, world)
         if not resumes:  # what cannot be built has left nothing behind
-            on_first(world.ranks, lambda: make_run_directory(out, begin.plan, setup))
-            on_first(world.ranks, lambda: stack.enter_context(held(out)))
-        _train(setup, world, begin, out, checkpoints, model, evaluation)
-
-
-def _go_on(setup: Setup, world: World, out: Path, checkpoints: Checkpoints, changed: Recipe | None) -> _Begin:
-    """Where a run that was begun before goes on; with a changed recipe, its plan is replaced first."""
-    check_same_model(setup.config_data, out)
-    start, before = find_start(out, checkpoints), read_plan(out / "plan.json")
-    history = history_of(before, start.step) if changed else read_history(before)
-    corpus, plan = exact_plan(setup.recipe, setup.store, setup.objective, world.size, history=history)
-    check_same_plan(plan, out, replans=changed is not None)
-    if changed is not None:
-        if plan.steps == start.step:
-            raise InputError(
-                f"{out}: all of its {plan.steps:,} steps are taken, so a new plan has nothing left to change. "
-                "Give it more steps."
-            )
-        on_first(world.ranks, lambda: write_replan(plan, changed, out, start.step))
-    checkpoints.set_aside(start.step)
-    return _Begin(start, corpus, plan)
+            on_first(world.ranks, lambda: make_run_directory(out, plan, setup))
+            on_first(world.ranks, lambda: stack.enter_context(run_lock(out)))
+        _train(setup, world, out, start, corpus, plan, checkpoints, model, evaluation, again)
 
 
 def _train(
     setup: Setup,
     world: World,
-    begin: _Begin,
     out: Path,
+    start: Start,
+    corpus: Corpus,
+    plan: Plan,
     checkpoints: Checkpoints,
     model: nn.Module,
     evaluation: Evaluation | None,
+    again: str,
 ) -> None:
     """Everything from the first weights to the last line."""
-    recipe, plan, accelerator = setup.recipe, begin.plan, world.accelerator
+    recipe, accelerator = setup.recipe, world.accelerator
     parameters = sum(parameter.numel() for parameter in model.parameters())
     model, optimizer = accelerator.prepare(model, adamw(model, setup.optimizer))
     settle_buckets(model)
-    tracker = _tracker(setup, world, begin, out)
+    tracker = Tracker(accelerator, recipe, plan, folder=out, run_id=start.tracked_as, say=world.say)
     world.say(
         f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × "
         f"{accelerator.device.type}"
     )
-    for line in begin.start.told():
+    phases = list(zip(plan.phases, plan.batches, strict=True))
+    for phase, batch in phases if len(phases) <= PHASES_TOLD else (phases[0], phases[-1]):
+        world.say(
+            f"  {phase.steps:,} steps of {batch.samples:,} samples, on {batch.data_parallel_size} ranks in "
+            f"{batch.gradient_accumulation} micro-steps of at most {batch.largest_micro_batch}"
+        )
+    for line in start.told():
         world.say(line)
-    facts = segment_facts(accelerator, plan, begin.start, tracker.run_id)
-    ledger = Ledger(out, world.ranks, totals=begin.start.totals, segment=facts)
-    watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
+
+    facts = segment_facts(accelerator, plan, start, tracker.run_id)
+    ledger = RunLedger(out, world.ranks, totals=start.totals, segment=facts)
     saver = Saver(
         recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=optimizer, ledger=ledger,
         plan=plan.fingerprint, run=read_plan(out / "plan.json").get("run"),
     )  # fmt: skip
-    with StopSignals(lambda reason: ledger.close("stopped", reason)) as signals:
-        run = Run(
-            accelerator=accelerator, model=model, optimizer=optimizer, recipe=recipe, settings=setup.optimizer,
-            causal=setup.model.objective == "causal", plan=plan_json(plan), ledger=ledger, tracker=tracker,
-            progress=ProgressBar(plan.steps, done=begin.start.step, shown=world.is_first), saver=saver,
-            evaluation=evaluation, stop=signals.stop, alive=watchdog.mark,
+    watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
+
+    def leave(reason: str) -> None:
+        ledger.close("stopped", reason)
+        world.say(f"{reason}. {_where(saver, again)}")
+
+    with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog:
+        run = Training(
+            accelerator=accelerator, model=model, optimizer=optimizer, setup=setup, steps=plan.steps, ledger=ledger,
+            log=Log(ledger, tracker, plan_json(plan), shown=world.is_first), saver=saver, evaluation=evaluation,
+            stop=signals.stop, alive=watchdog.mark,
         )  # fmt: skip
-        with _ending(ledger, plan, signals, watchdog):
-            if begin.start.found is not None:
-                saver.restore(begin.start.found)
-            tracker.log_again(begin.start.rows)
-            try:
-                losses = train(run, begin.corpus.windows(plan.batches, world.ranks.rank, begin.start.step))
-            except NotFinite as error:
-                back = find_start(out, checkpoints)
-                if back.found is None:
-                    raise
-                saver.restore(back.found)
-                ledger.go_back(back.totals, str(error), facts)
-                save_model(accelerator, model, setup, out)
-                raise NotFinite(f"{error}; the run is back at step {back.step}") from None
+        if start.found is not None:
+            saver.restore(start.found)
+        tracker.log_again(start.rows)
+        try:
+            losses = train(run, corpus.windows(plan.batches, world.ranks.rank, start.step))
+        except NotFinite as error:
+            back = find_start(out, checkpoints)
+            if back.found is None:
+                raise
+            saver.restore(back.found)
+            ledger.go_back(back.totals, str(error), facts)
             save_model(accelerator, model, setup, out)
-    _report(world, out, plan, tracker, losses)
+            raise NotFinite(f"{error}; the run is back at step {back.step}") from None
+        save_model(accelerator, model, setup, out)
+    if world.is_first:
+        _report(out, plan, tracker, world.say, losses)
+        if ledger.totals.last_step < plan.steps:
+            world.say(f"stopped after step {ledger.totals.last_step:,} ({signals.reason}). {_where(saver, again)}")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    if world.is_first and tracker.run_id is not None:
+        note_mirrored(out / "ledger.jsonl")
     watchdog.clear()
 
 
-def _report(world: World, out: Path, plan: Plan, tracker: Tracker, losses: str) -> None:
-    """Plan beside ledger, for the tracker and the reader."""
-    if world.is_first:
-        result = read_run(out)
-        tracker.summarize({"plan": plan_json(plan), "ledger": result.to_json(), "reconciliation": _verdict(result)})
-        world.say(losses)
-        world.say(_balance(result, out))
-    world.accelerator.wait_for_everyone()
-    world.accelerator.end_training()
-    if world.is_first and tracker.run_id is not None:
-        note_mirrored(out / "ledger.jsonl")
-
-
-def _tracker(setup: Setup, world: World, begin: _Begin, out: Path) -> Tracker:
-    """The mirror of the run, where the recipe asks for one."""
-    recipe = setup.recipe
-    return Tracker(
-        world.accelerator,
-        project=recipe.tracking.wandb if recipe.tracking else None,
-        name=recipe.name,
-        folder=out,
-        config={"plan": plan_json(begin.plan), "recipe": recipe_to_data(recipe)},
-        run_id=begin.start.tracked_as,
-        say=world.say,
-    )
-
-
 @contextmanager
-def _ending(ledger: Ledger, plan: Plan, signals: StopSignals, watchdog: Watchdog) -> Iterator[None]:
+def _closing(ledger: RunLedger, plan: Plan, signals: StopSignals) -> Iterator[None]:
     """Write how the segment ended, whichever way it did."""
     try:
-        with watchdog:
-            try:
-                yield
-            except RanksDiffer:  # says for whom itself
-                raise
-            except RuntimeError as error:  # a collective that broke does not
-                lost = watchdog.blame()
-                if lost is None:
-                    raise
-                raise lost from error
+        yield
     except BaseException as error:
         with suppress(OSError):  # a full disk takes this line too
             ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
@@ -230,14 +179,24 @@ def _ending(ledger: Ledger, plan: Plan, signals: StopSignals, watchdog: Watchdog
     ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
 
 
-def _verdict(result: Reconciliation) -> dict[str, Any]:
-    return {"agrees": result.agrees, "differences": [difference.to_json() for difference in result.differences]}
+def _where(saver: Saver, again: str) -> str:
+    """Where a run that stops can go on, and how."""
+    if saver.newest is None:
+        return f"No checkpoint was saved yet; begin again with: {again}"
+    return f"The checkpoint after step {saver.saved:,} is in {saver.newest}; go on with: {again}"
 
 
-def _balance(result: Reconciliation, out: Path) -> str:
-    totals = result.totals
-    trained = f"{totals.applied.steps:,} steps, {totals.applied.counts.tokens:,} tokens"
+def _report(out: Path, plan: Plan, tracker: Tracker, say: Callable[[str], None], losses: str) -> None:
+    """The plan beside the ledger, for the tracker and the reader."""
+    result = read_run(out)
+    differences = [difference.to_json() for difference in result.differences]
+    verdict = {"agrees": result.agrees, "differences": differences}
+    tracker.summarize({"plan": plan_json(plan), "ledger": result.to_json(), "reconciliation": verdict})
+    applied = result.totals.applied
+    trained = f"{applied.steps:,} steps, {applied.counts.tokens:,} tokens"
+    say(losses)
     if result.agrees:
-        return f"the books balance: {trained}, as planned (dist-epochs ledger {out})"
-    causes = ", ".join(dict.fromkeys(difference.cause for difference in result.differences))
-    return f"{trained}; differs from the plan: {causes} (dist-epochs ledger {out})"
+        say(f"the books balance: {trained}, as planned (dist-epochs ledger {out})")
+    else:
+        causes = ", ".join(dict.fromkeys(difference.cause for difference in result.differences))
+        say(f"{trained}; differs from the plan: {causes} (dist-epochs ledger {out})")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
-from dist_epochs.integrations.ledger import Ledger
+from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.recipe.training import CheckpointRecipe
 from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, own_part, restore
 
@@ -33,6 +34,10 @@ class Saver:
         plan: Fingerprint of the plan.
         run: Name of the run, which no other has.
         clock: Seconds that only go up.
+
+    Attributes:
+        newest: The checkpoint of the run as it is after `saved` steps; None before the first.
+        saved: Steps behind it.
     """
 
     def __init__(
@@ -43,7 +48,7 @@ class Saver:
         accelerator: Accelerator,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        ledger: Ledger,
+        ledger: RunLedger,
         plan: str,
         run: str | None,
         clock: Callable[[], float] = time.monotonic,
@@ -58,7 +63,8 @@ class Saver:
         self._plan, self._run = plan, run
         self._clock = clock
         self._asked = clock()
-        self._saved = ledger.totals.last_step
+        self.newest: Path | None = None
+        self.saved = ledger.totals.last_step
 
     def due(self, step: int) -> bool:
         """Whether this rank asks for a checkpoint after a step (from 1); only the first one's clock counts."""
@@ -80,7 +86,7 @@ class Saver:
             RanksDiffer: If it could not be written.
         """
         totals = self._ledger.totals
-        if totals.last_step == self._saved:
+        if totals.last_step == self.saved:
             return
         part = own_part(self._model, self._optimizer, self._ranks.rank, self._ranks.size)
         self._check_finite(part)
@@ -94,17 +100,17 @@ class Saver:
             world_size=self._ranks.size,
             scaler=None if scaler is None else dict(scaler.state_dict()),
         )
-        place = self._checkpoints.save(manifest, part)
-        self._saved = totals.last_step
+        self.newest = self._checkpoints.save(manifest, part)
+        self.saved = totals.last_step
         self._asked = self._clock()
-        self._ledger.checkpoint(totals.last_step, place.name)
+        self._ledger.checkpoint(totals.last_step, self.newest.name)
 
     def restore(self, found: Found) -> None:
         """Put weights, optimizer and loss scale back; every rank calls this."""
         restore(self._model, self._optimizer, found.files)
         if found.manifest.scaler is not None and self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(dict(found.manifest.scaler))
-        self._saved = found.manifest.step
+        self.newest, self.saved = found.folder, found.manifest.step
 
     def _check_finite(self, part: dict[str, torch.Tensor]) -> None:
         bad = next((name for name, tensor in part.items() if not torch.isfinite(tensor).all()), "")

@@ -21,15 +21,14 @@ from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import held_out_batches
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe import ModelRecipe, OptimizerRecipe, Recipe
 from dist_epochs.runtime.peers import Peers, together
 from dist_epochs.train.evaluation import Evaluation
-from dist_epochs.train.fitness import check_trainable
 from dist_epochs.train.model import check_fit, model_config
 from dist_epochs.train.world import World
 
-__all__ = ["Setup", "adamw", "evaluation_of", "set_up", "verify_together"]
+__all__ = ["Setup", "adamw", "check_trainable", "evaluation_of", "set_up", "verify_together"]
 
 MEET_SECONDS = 10.0
 """How often ranks meet while a store is read: far more often than the timeout of a collective."""
@@ -60,13 +59,18 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
     Raises:
         InputError: If something is missing, or does not fit.
     """
+    origin = Origin(str(path))
     missing = [name for name in ("model", "optimizer") if getattr(recipe, name) is None]
     if missing:
-        raise InputError(f"{path}: missing {' and '.join(missing)}: a recipe without them can be planned, not trained")
+        raise InputError(
+            f"{' and '.join(missing)} missing", rule="a recipe without them can be planned, not trained", origin=origin
+        )
     if recipe.corpus.store is None:
         raise InputError(
-            f"{path}: corpus.store is not set: training reads a token store. Make one with "
-            "`dist-epochs tokenize SOURCE --tokenizer T --out STORE`."
+            "corpus.store is not set",
+            rule="training reads a token store",
+            fixes="`dist-epochs tokenize SOURCE --tokenizer T --out STORE`, which makes one",
+            origin=origin,
         )
     per_device = check_trainable(recipe, path)
     assert recipe.model is not None
@@ -88,6 +92,75 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
         objective=objective,
         per_device=per_device,
     )
+
+
+def check_trainable(recipe: Recipe, path: Path) -> int:
+    """Does the recipe ask for something that is only planned here?
+
+    Args:
+        recipe: With a model.
+        path: Its file, for the error.
+
+    Returns:
+        The most samples that one device takes in one micro-step, which planning can do without.
+
+    Raises:
+        InputError: With the first setting that does.
+    """
+    batch, model, hardware, origin = recipe.batch, recipe.model, recipe.hardware, Origin(str(path))
+    assert model is not None  # checked before
+    if batch.per_device is None:
+        raise InputError(
+            "batch.per_device is missing",
+            rule="training needs to know how many samples one device takes at once",
+            origin=origin,
+        )
+    if batch.is_foreign or batch.replacement:
+        raise InputError(
+            "batch.last_window, replacement and uneven: pad, drop, keep describe somebody else's loop",
+            rule="this one draws every sample of a pass once and runs on across passes",
+            fixes="to leave them out",
+            origin=origin,
+        )
+    for name in ("tensor", "pipeline", "context", "expert"):
+        if (size := getattr(batch, f"{name}_parallel")) > 1:
+            raise InputError(
+                f"batch.{name}_parallel is {size}, which can be planned and not trained",
+                rule="this loop trains with DDP or FSDP2, where every device sees its own data",
+                fixes="to leave it out",
+                origin=origin,
+            )
+    if hardware is not None and hardware.activation_checkpointing:
+        raise InputError(
+            "hardware.activation_checkpointing is planned and not done",
+            rule="this loop keeps all activations, so it would take more memory than planned",
+            fixes="hardware.activation_checkpointing: false",
+            origin=origin,
+        )
+    if hardware is not None and hardware.zero_stage in (1, 2):
+        raise InputError(
+            f"hardware.zero_stage {hardware.zero_stage} is planned and not done",
+            rule="this loop shards nothing (DDP, stage 0) or everything (FSDP2, stage 3), so memory would not be the "
+            "planned one",
+            fixes=("hardware.zero_stage: 0", "hardware.zero_stage: 3"),
+            origin=origin,
+        )
+    if model.objective is None:
+        raise InputError(
+            "model.objective is missing",
+            rule="it is not known for this family of models",
+            fixes=("masked", "causal"),
+            origin=origin,
+        )
+    if model.config is None:
+        raise InputError("model.parameters prices a model", fixes="model.config, to train one", origin=origin)
+    if recipe.budget is not None and recipe.budget.amount[0] in ("hours", "flops", "money"):
+        raise InputError(
+            f"a budget in {recipe.budget.amount[0]} is an estimate of steps",
+            fixes="to plan it, and to train the steps that the plan shows",
+            origin=origin,
+        )
+    return batch.per_device
 
 
 def verify_together(store: Store, ranks: Peers, *, again: bool = False) -> None:
@@ -136,8 +209,8 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
     sources = setup.store.sources(held_out=True)
     if not sources:
         raise InputError(
-            f"evaluation is asked for and {setup.store.path} holds no held-out documents: make the store with "
-            "`--held-out 1%`, or remove evaluation."
+            f"evaluation is asked for and {setup.store.path} holds no held-out documents",
+            fixes=("to make the store with `--held-out 1%`", "to remove evaluation"),
         )
     batches = held_out_batches(
         [source.packing(recipe.longest) for source in sources],

@@ -13,6 +13,10 @@ from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.counters import define_axes
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.recipe import Recipe
+from dist_epochs.recipe.writing import recipe_to_data
 from dist_epochs.runtime.wandb_login import logged_in
 
 __all__ = ["Tracker", "prepare_wandb"]
@@ -27,7 +31,9 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
         InputError: If wandb is not installed.
     """
     if importlib.util.find_spec("wandb") is None:
-        raise InputError("tracking.wandb is set and wandb is not installed: `pip install wandb`, or remove tracking")
+        raise InputError(
+            "tracking.wandb is set and wandb is not installed", fixes=("pip install wandb", "to remove tracking")
+        )
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_INIT_TIMEOUT", "20")
     if "WANDB_MODE" not in os.environ and not logged_in():
@@ -50,11 +56,10 @@ class Tracker:
     declared as axes.
 
     Args:
-        accelerator: Made with `log_with="wandb"` where a project is named.
-        project: wandb project, or None.
-        name: Name of the run.
+        accelerator: Made with `log_with="wandb"` where the recipe names a project.
+        recipe: Its name is the run's.
+        plan: Of the run.
         folder: Run directory.
-        config: The plan and the recipe.
         run_id: Of the run to go on with; None begins one.
         say: Prints a line.
 
@@ -65,23 +70,23 @@ class Tracker:
     def __init__(
         self,
         accelerator: Accelerator,
+        recipe: Recipe,
+        plan: Plan,
         *,
-        project: str | None,
-        name: str,
         folder: Path,
-        config: Mapping[str, Any],
         run_id: str | None,
         say: Callable[[str], None],
     ) -> None:
         self._accelerator = accelerator
         self._run: Any = None
         self.run_id: str | None = None
-        if project is None:
+        if recipe.tracking is None:
             return
+        project, config = recipe.tracking.wandb, {"plan": plan_json(plan), "recipe": recipe_to_data(recipe)}
         self.run_id = run_id or uuid4().hex[:12]
-        settings = {"wandb": {"name": name, "dir": str(folder), "id": self.run_id, "resume": "allow"}}
+        settings = {"wandb": {"name": recipe.name, "dir": str(folder), "id": self.run_id, "resume": "allow"}}
         try:
-            accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
+            accelerator.init_trackers(project, config=config, init_kwargs=settings)
         except Exception as error:  # no network, a wrong key: the ledger is the record, so training goes on
             if os.environ.get("WANDB_MODE") == "offline":
                 raise
@@ -89,7 +94,7 @@ class Tracker:
             _forget_connection(accelerator)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
-            accelerator.init_trackers(project, config=dict(config), init_kwargs=settings)
+            accelerator.init_trackers(project, config=config, init_kwargs=settings)
         if accelerator.is_main_process:
             self._run = accelerator.get_tracker("wandb", unwrap=True)
             define_axes(self._run, ("train/*", "rate/*", "evaluation/*", "ledger/*"))

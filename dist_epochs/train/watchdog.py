@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dist_epochs.runtime.peers import Peers
+from dist_epochs.runtime.files import write_text
+from dist_epochs.runtime.peers import Peers, RanksDiffer
 
 __all__ = ["RankLost", "Watchdog"]
 
@@ -65,6 +66,8 @@ class _Sign:
 class Watchdog:
     """While entered, watches the other ranks.
 
+    Where the block ends with an error of a collective and another rank is to blame for it, the error is `RankLost`.
+
     Args:
         run: Run directory, seen by all ranks.
         ranks: All of them; alone, nothing is watched.
@@ -101,11 +104,18 @@ class Watchdog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._size > 1:
-            self._done.set()
-            self._thread.join()
-            self._mine.left = "" if error is None else f"{type(error).__name__}: {error}"[:500]
-            self._write()
+        if self._size == 1:
+            return
+        # RanksDiffer is the same on every rank and says itself what failed where; a broken collective does not
+        broken = isinstance(error, RuntimeError) and not isinstance(error, RanksDiffer)
+        lost = self.blame() if broken else None
+        ended = lost or error
+        self._done.set()
+        self._thread.join()
+        self._mine.left = "" if ended is None else f"{type(ended).__name__}: {ended}"[:500]
+        self._write()
+        if lost is not None:
+            raise lost from error
 
     def clear(self) -> None:
         """Take the signs away, when all ranks have ended."""
@@ -219,12 +229,8 @@ class Watchdog:
             self._replace(self._path(self._rank), asdict(self._mine))
 
     def _replace(self, path: Path, content: dict[str, Any]) -> None:
-        beside = path.with_name(f"{path.name}.{self._rank}.new")
-        try:
-            beside.write_text(json.dumps(content), encoding="utf-8")
-            beside.replace(path)
-        except OSError:
-            pass  # a full disk ends the run elsewhere, with its reason
+        with suppress(OSError):  # a full disk ends the run elsewhere, with its reason
+            write_text(path, json.dumps(content), beside=f".{self._rank}.new", durable=False)
 
     def _read(self, rank: int) -> _Sign:
         try:

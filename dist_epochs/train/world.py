@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe import Recipe
 from dist_epochs.runtime.gloo import connect
 from dist_epochs.runtime.peers import Peers
@@ -79,10 +79,14 @@ def join(recipe: Recipe, say: Callable[[str], None]) -> World:
 
 
 def _check_precision(recipe: Recipe, accelerator: Accelerator) -> None:
-    device = accelerator.device
-    if recipe.arithmetic == "fp16" and device.type != "cuda":
-        raise InputError(f"precision: fp16 needs a GPU, and this run is on {device.type}. Use fp32 or bf16 here.")
-    if recipe.arithmetic == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise InputError(f"precision: {torch.cuda.get_device_name(device)} has no bf16. Use fp16 or fp32.")
-    if recipe.arithmetic == "tf32" and device.type != "cuda":
-        raise InputError(f"precision: tf32 needs a GPU, and this run is on {device.type}. Use fp32 or bf16 here.")
+    device, wanted = accelerator.device, recipe.arithmetic
+    if wanted in ("fp16", "tf32") and device.type != "cuda":
+        raise InputError(
+            f"{wanted} needs a GPU, and this run is on {device.type}",
+            fixes=("fp32", "bf16"),
+            origin=Origin("precision"),
+        )
+    if wanted == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError(
+            f"{torch.cuda.get_device_name(device)} has no bf16", fixes=("fp16", "fp32"), origin=Origin("precision")
+        )

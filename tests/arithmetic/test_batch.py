@@ -8,20 +8,20 @@ def test_an_impossible_batch():
         GlobalBatch(samples=64, data_parallel_size=6, per_device=4)
     assert str(caught.value) == (
         "global batch 64 cannot be built on 6 devices with 4 samples each: 6 × 4 × k = 24, 48, 72, … "
-        "Nearest: 48 (accumulate 2), 72 (accumulate 3). Nothing was rounded. 60 and 66 fit too, with fewer samples in "
-        "some micro-steps; `uneven: allow` lets devices differ by one sample."
+        "Try 48 (accumulate 2), or 72 (accumulate 3), or 60 or 66, with fewer samples in some micro-steps, "
+        "or `uneven: allow`, which lets devices differ by one sample."
     )
 
 
 def test_below_the_smallest_there_is_only_one_neighbour():
-    with pytest.raises(BatchError, match=r"Nearest: 24 \(accumulate 1\)\. Nothing"):
+    with pytest.raises(BatchError, match=r"Try 24 \(accumulate 1\), or 6, with fewer"):
         GlobalBatch(samples=5, data_parallel_size=6, per_device=4)
 
 
 def test_other_batches_are_named_once():
-    with pytest.raises(BatchError, match=r"64 \(accumulate 1\)\. Nothing was rounded\. 8 fits too, with fewer"):
+    with pytest.raises(BatchError, match=r"64 \(accumulate 1\), or 8, with fewer"):
         GlobalBatch(samples=7, data_parallel_size=8, per_device=8)
-    with pytest.raises(BatchError, match=r"8 \(accumulate 1\)\. Nothing was rounded\. `uneven: allow` lets"):
+    with pytest.raises(BatchError, match=r"8 \(accumulate 1\), or `uneven: allow`, which lets"):
         GlobalBatch(samples=7, data_parallel_size=8, per_device=1)
 
 

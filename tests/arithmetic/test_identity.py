@@ -96,12 +96,12 @@ def test_a_budget_of_tokens():
         ({"steps": "1", "batch": "512 tokens", "corpus": "10 samples"}, "the batch '512 tokens' counts tokens"),
         ({"steps": "0", "batch": "1x2", "corpus": "10 tokens"}, "above zero"),
         ({"tokens": "1M", "samples": "1M", "steps": "5"}, "both tokens and samples"),
-        ({"batch": "256x512", "sequence_length": "128", "steps": "1", "corpus": "1M tokens"}, "Keep one"),
+        ({"batch": "256x512", "sequence_length": "128", "steps": "1", "corpus": "1M tokens"}, "Try keeping one"),
         ({"global_batch": "48", "devices": "6", "per_device": "4", "gradient_accumulation": "3", "steps": "5"}, "6 × 4 × 3 = 72"),
         ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "tokens": "100B"}, "tokens = steps × batch = 1,000,000 × 131,072"),
         ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "tokens_per_word": "1.24"}, "the ratio is for a corpus in words"),
-        ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "samples": "5"}, "Give --tokens instead"),
-        ({"steps": "5", "batch": "2", "corpus": "10 samples", "tokens": "5"}, "Give --samples instead"),
+        ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "samples": "5"}, "Try --tokens."),
+        ({"steps": "5", "batch": "2", "corpus": "10 samples", "tokens": "5"}, "Try --samples."),
         ({"steps": "1.5", "batch": "256x512", "corpus": "1M tokens"}, "steps is 1.5: it must be a whole number"),
         ({"corpus": "10 samples", "batch": "2.5", "epochs": "1"}, "it must be a whole number"),
     ],
@@ -113,7 +113,7 @@ def test_what_cannot_be_solved_says_why(given, part):
 
 
 def test_an_impossible_batch_names_the_nearest():
-    with pytest.raises(BatchError, match=r"24, 48, 72.*Nearest: 48 \(accumulate 2\), 72 \(accumulate 3\)"):
+    with pytest.raises(BatchError, match=r"24, 48, 72.*Try 48 \(accumulate 2\), or 72 \(accumulate 3\)"):
         ask(global_batch="64", devices="6", per_device="4")
 
 
@@ -122,9 +122,9 @@ def test_an_impossible_batch_names_the_nearest():
     [
         (
             {"global_batch": "100", "devices": "8", "corpus": "1M samples", "epochs": "1"},
-            r"Nearest: 96 \(12 each\), 104 \(13 each\)",
+            r"Try 96 \(12 each\), or 104 \(13 each\)",
         ),
-        ({"global_batch": "60", "devices": "6", "gradient_accumulation": "4"}, "multiple of 24. Nearest: 48 and 72"),
+        ({"global_batch": "60", "devices": "6", "gradient_accumulation": "4"}, "multiple of 24. Try 48, or 72"),
     ],
 )
 def test_a_stated_batch_must_divide(given, message):

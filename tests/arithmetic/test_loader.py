@@ -256,7 +256,7 @@ def test_a_pass_without_a_full_round():
         Loader(samples=15, per_device=4, data_parallel_size=4, uneven="drop")
     assert str(caught.value) == (
         "`uneven: drop` of 15 samples on 4 devices with 4 samples each: a full round takes 16, so every pass is dropped "
-        "whole and no step is ever made. Nearest: at most 15 samples a round, or `uneven: pad` or `keep`."
+        "whole. No step is ever made. Try at most 15 samples a round, or `uneven: pad` or `keep`."
     )
 
 
@@ -265,7 +265,7 @@ def test_a_pass_without_a_full_window():
         Loader(samples=15, per_device=4, gradient_accumulation=5, last_window="drop")
     assert str(caught.value) == (
         "`last_window: drop` with a gradient accumulation of 5: a pass of 15 samples is 4 micro-steps of 4, shorter than "
-        "one window, so every window is dropped and no step is ever made. Nearest: a gradient accumulation of 4 or "
+        "one window, so every window is dropped. No step is ever made. Try a gradient accumulation of 4 or "
         "less, or `last_window: flush` or `carry`."
     )
 

@@ -35,7 +35,7 @@ def test_no_rise_is_no_ramp():
 
 @pytest.mark.parametrize(
     ("start", "increment", "global_batch", "message"),
-    [(16, 10, 32, "Nearest global batch: 26 or 36"), (64, 8, 32, "never reaches the global batch 32"),
+    [(16, 10, 32, "Try a global batch of 26 or 36"), (64, 8, 32, "never reaches the global batch 32"),
      (1, 1, 10**6, "at most 100,000 are kept")],
 )  # fmt: skip
 def test_ramps_that_do_not_arrive(start, increment, global_batch, message):
@@ -45,5 +45,5 @@ def test_ramps_that_do_not_arrive(start, increment, global_batch, message):
 
 @pytest.mark.parametrize("points", [(), (10,), (0, 20, 10), (5, 10)])
 def test_stages_begin_at_zero_and_go_up(points):
-    with pytest.raises(InputError, match="stages begin at 0 and go up"):
+    with pytest.raises(InputError, match="they must begin at 0 and go up"):
         Ramp.stages(unit=Unit.STEP, levels={Fraction(point): 1 for point in points})

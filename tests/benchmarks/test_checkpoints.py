@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.runtime.peers import Alone
 from dist_epochs.train.checkpoints import Checkpoints, Manifest, own_part, restore
 
@@ -69,11 +69,11 @@ def test_a_checkpoint_beside_torch_save(tmp_path):
 
 def test_the_ledger_of_a_long_run(tmp_path):
     path, key = tmp_path / "ledger.jsonl", PassKey(0, "web", 128, 0)
-    ledger = Ledger(path)
+    ledger = RunLedger(tmp_path)
     counts = {key: Counts(256, 30000, 5000, 2**100 + 1)}
     steps = 200_000
-    for _ in ledger.watch(SimpleNamespace(step=s, micro_batches=[None], counts=counts) for s in range(steps)):
-        ledger.step()
+    for drawn in ledger.watch(SimpleNamespace(step=s, micro_batches=[None], counts=counts) for s in range(steps)):
+        ledger.book(drawn, applied=True)
     ledger.close("stopped")
     for up_to in (steps, steps - 1500):
         seconds, totals = timed(lambda up_to=up_to: read_totals(path, up_to=up_to))

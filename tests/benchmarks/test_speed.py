@@ -23,7 +23,7 @@ from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
-from dist_epochs.integrations.ledger import Ledger
+from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.recipe import ModelRecipe
 
 pytestmark = pytest.mark.benchmark
@@ -104,9 +104,11 @@ def test_the_ledger_s_cost_of_a_step(tmp_path):
             yield SimpleNamespace(step=step, micro_batches=[None] * 4, counts=counts)
 
     def counted(steps=20_000):
-        ledger = Ledger(tmp_path / f"{time.monotonic_ns()}")
-        for _ in ledger.watch(windows(steps)):
-            ledger.step()
+        run = tmp_path / f"{time.monotonic_ns()}"
+        run.mkdir()
+        ledger = RunLedger(run)
+        for drawn in ledger.watch(windows(steps)):
+            ledger.book(drawn, applied=True)
 
     def bare(steps=20_000):
         for _ in windows(steps):

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch._dynamo
 
-from dist_epochs.integrations.ledger import Ledger
+from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.train import loop, run
 
 BEGUN, STEPPED, BOOKED = range(3)
@@ -57,20 +57,20 @@ def memories(request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def count(request, rank: int) -> None:
     """Count beside the program, in shared memory, and stand still where the harness has something to do first."""
     times, rows, gate = memories(request)
-    step_of, book = loop._step, Ledger.step
+    step_of, book = loop.take_step, RunLedger.book
     optimize = torch.optim.AdamW.step
     at = SimpleNamespace(step=0)
 
-    def step(training, window):
-        while window.step + 1 > gate[0]:
+    def step(training, drawn):
+        while drawn.step > gate[0]:
             time.sleep(0.002)
-        at.step = window.step + 1
-        found = hashes_of(window)
+        at.step = drawn.step
+        found = hashes_of(drawn.window)
         rows[rank, at.step, : len(found)] = found
         if rank == 0:
             times[at.step, BEGUN] += 1
         time.sleep(request["pause"])
-        return step_of(training, window)
+        return step_of(training, drawn)
 
     def stepped(self, *arguments, **named):
         result = optimize(self, *arguments, **named)
@@ -78,12 +78,12 @@ def count(request, rank: int) -> None:
             times[at.step, STEPPED] += 1
         return result
 
-    def booked(self, **named):
-        book(self, **named)
+    def booked(self, drawn, **named):
+        book(self, drawn, **named)
         if rank == 0:
             times[at.step, BOOKED] += 1
 
-    loop._step, torch.optim.AdamW.step, Ledger.step = step, stepped, booked
+    loop.take_step, torch.optim.AdamW.step, RunLedger.book = step, stepped, booked
 
 
 def carry_fault(fault: dict, rank: int) -> None:
@@ -115,26 +115,26 @@ def kill_at_event(number: int) -> None:
 
 def scale_loss(factor: float, steps: set[int]) -> None:
     """Multiply the loss of this rank in some steps: by inf or nan."""
-    step_of, loss_of, at = loop._step, loop.loss_sum, SimpleNamespace(step=0)
+    step_of, loss_of, at = loop.take_step, loop.loss_sum, SimpleNamespace(step=0)
 
-    def step(training, window):
-        at.step = window.step + 1
-        return step_of(training, window)
+    def step(training, drawn):
+        at.step = drawn.step
+        return step_of(training, drawn)
 
-    loop._step = step
+    loop.take_step = step
     loop.loss_sum = lambda model, batch: loss_of(model, batch) * (factor if at.step in steps else 1.0)
 
 
 def hang(number: int) -> None:
     """The training of this rank stands still in a step, while its process lives."""
-    step_of = loop._step
+    step_of = loop.take_step
 
-    def step(training, window):
-        while window.step + 1 == number:
+    def step(training, drawn):
+        while drawn.step == number:
             signal.pause()
-        return step_of(training, window)
+        return step_of(training, drawn)
 
-    loop._step = step
+    loop.take_step = step
 
 
 def scale_gradients() -> None:

@@ -279,7 +279,7 @@ def test_another_recipe_is_refused_with_what_differs(chaos):
     assert segment.codes == [1]
     assert "phases.0.steps: 20 → 50" in segment.log[0]
     assert "optimizer.learning_rate: 0.001 → 0.002" in segment.log[0]
-    assert "or let the recipe decide from here on: --replan" in segment.log[0]
+    assert "--replan, so that the recipe decides from here on" in segment.log[0]
     run.overrides = [*kept, "seed=4"]
     segment = run.run(1, replan=True)
     assert segment.codes == [1]

@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 from dist_epochs.corpus.sources import BadDocument, find_sources
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 
 def read(*arguments, **options):
@@ -30,7 +30,8 @@ def test_bytes_that_are_no_text_have_a_line(tmp_path):
     path.write_bytes(b"fine\nbro\xffken\nfine\n")
     first, broken, last = read(path)
     assert (first, last) == ("fine", "fine")
-    assert str(broken) == f"{path}:2: not UTF-8: invalid start byte at byte 3 of the line"
+    assert broken.asked == "not UTF-8: invalid start byte at byte 3 of the line"
+    assert broken.origin == Origin(str(path), 2)
     assert isinstance(read(path, document="paragraph")[0], BadDocument)
     assert isinstance(read(path, document="file")[0], BadDocument)
 
@@ -40,17 +41,17 @@ def test_json_lines(tmp_path):
     path.write_text(
         '{"text": "one"}\n\n{"text": "tw\n[1]\n{"body": "x"}\n{"text": 5}\n{"text": "\\ud800"}\n{"text": ""}\n'
     )
-    documents = [str(document).removeprefix(f"{path}:") for document in read(path)]
-    assert documents == [
-        "one",
-        "3: broken JSON: Unterminated string starting at (column 10)",
-        "4: a JSON list, not an object with a 'text' key",
-        "5: no 'text' key; there are 'body'. See --text-column.",
-        "6: 'text' holds int, not text",
-        "7: 'text' holds half a surrogate pair, which is not text",
-        "",
+    first, *broken, last = read(path)
+    assert (first, last) == ("one", "")
+    assert [(document.origin, document.asked) for document in broken] == [
+        (Origin(str(path), 3), "broken JSON: Unterminated string starting at (column 10)"),
+        (Origin(str(path), 4), "a JSON list, not an object with a 'text' key"),
+        (Origin(str(path), 5), "no 'text' key"),
+        (Origin(str(path), 6), "'text' holds int, not text"),
+        (Origin(str(path), 7), "'text' holds half a surrogate pair, which is not text"),
     ]
-    assert str(read(path, text_column="body")[3]) == "x"
+    assert (broken[2].rule, broken[2].fixes) == ("there are 'body'", ("--text-column",))
+    assert read(path, text_column="body")[3] == "x"
 
 
 @pytest.mark.parametrize("line", ['{"text": ' + "9" * 5000 + "}", "[" * 100_000])
@@ -86,7 +87,7 @@ def test_parquet_and_a_folder_in_the_hub_s_layout(tmp_path):
         first, none, last = read(argument)
         assert (first, last) == ("one", "three")
         assert "row 1: 'text' holds NoneType" in str(none)
-    with pytest.raises(InputError, match="no column 'body'; there are text, n"):
+    with pytest.raises(InputError, match=r"no column 'body'\. there are text, n"):
         read(folder, text_column="body")
     (folder / "train-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
@@ -109,7 +110,7 @@ def test_names(tmp_path):
     assert [source.name for source in named] == ["web", "wiki", "python-docs"]
     with pytest.raises(InputError, match="two sources are called 'a'"):
         find_sources((f"{tmp_path}/a.txt", f"{tmp_path}/a.txt"))
-    with pytest.raises(InputError, match="is for its held-out documents"):
+    with pytest.raises(InputError, match="is for held-out documents"):
         find_sources((f"web.held-out={tmp_path}/a.txt",))
     with pytest.raises(InputError, match="cannot name a source"):
         find_sources((f"../x={tmp_path}/a.txt",))

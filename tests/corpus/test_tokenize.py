@@ -126,7 +126,7 @@ def test_a_folder_that_is_in_the_way_is_left_alone(text_file, tmp_path):
     partial = tmp_path / "store.partial"
     partial.mkdir()
     (partial / "thesis.txt").write_text("keep")
-    with pytest.raises(InputError, match="in the way"):
+    with pytest.raises(InputError, match="a store is built in this folder, and it holds something else"):
         run(text_file, tmp_path / "store")
     assert listing(partial) == {"thesis.txt": b"keep"}
 

@@ -105,7 +105,7 @@ def test_91_samples_take_30_steps():
 
 def test_an_impossible_batch_names_the_nearest():
     error = ask("--steps", 10, "--global-batch", 256, "--devices", 7, "--sequence-length", 128, code=2)
-    assert "Nearest: 252 (36 each), 259 (37 each)" in error
+    assert "try 252 (36 each)\n  try 259 (37 each)" in error
 
 
 @pytest.mark.parametrize("more", [["--uneven", "drop", "--per-device", "4096"], ["--last-window", "drop"],

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dist_epochs import Ledger
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.integrations.batches import BatchCounter
 from dist_epochs.integrations.loop_counter import LoopCounter, Topology
 from dist_epochs.integrations.monitor import Observer
@@ -74,8 +74,10 @@ def test_two_programs_do_not_write_to_one_ledger(tmp_path):
 
 def test_a_place_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file/run: Not a directory\. A ledger needs a directory"):
+    with pytest.raises(InputError) as refused:
         Ledger(tmp_path / "file" / "run")
+    assert (refused.value.asked, refused.value.origin) == ("Not a directory", Origin(str(tmp_path / "file" / "run")))
+    assert "a ledger needs a directory" in refused.value.rule
 
 
 def test_ranks_that_do_not_know_each_other_are_refused(tmp_path, monkeypatch):

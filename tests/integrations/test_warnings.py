@@ -23,7 +23,7 @@ SPEAKS = {
         {"processes": 4, "schedule": Schedule(8, 2, 100)},
         "advances 4 times per step (once per process): its 100 advances are over at step 25",
     ),
-    "same-samples-on-ranks": ({"ranks": 4, "twins": (1, 3), "twin_steps": 1, "step": 7}, "ranks 1 and 3 drew the same samples in step 7"),
+    "same-samples-on-ranks": ({"ranks": 4, "duplicate_ranks": (1, 3), "duplicate_steps": 1, "step": 7}, "ranks 1 and 3 drew the same samples in step 7"),
     "long-window": ({"accumulation": 4, "knows_windows": True, "windows": {4: 1, 6: 3}}, "with 6 micro-batches, and the accumulation is 4"),
     "short-window": ({"accumulation": 4, "knows_windows": True, "windows": {4: 1, 2: 3}}, "was taken with 2 of 4 micro-batches"),
     "padded-duplicates": (
@@ -41,7 +41,7 @@ SPEAKS = {
         "about 14 samples are drawn twice in this pass",
     ),
     "stream-restarted": (
-        {"from_step": 25, "before": 250, "samples": 100, "loader": STREAM, "reporter": "the HF Trainer"},
+        {"from_step": 25, "before": 250, "samples": 100, "loader": STREAM, "is_hf_trainer": True},
         "gone on after 2.500 passes",
     ),
     "skipped-steps": ({"skipped": 3}, "step 3 was skipped"),
@@ -58,7 +58,7 @@ SPEAKS = {
     "unstepped-batches": ({"unstepped": 2, "step": 9}, "2 micro-batches were drawn after step 9"),
     "counting-stopped": ({"lost": "Connection reset\nby peer", "step": 4}, "after step 4, since another rank is gone (Connection"),
     "reported-epoch": (
-        {"reported": 2.3333, "epoch": Fraction(3), "loader": STREAM, "reporter": "the HF Trainer"},
+        {"reported": 2.3333, "epoch": Fraction(3), "loader": STREAM, "is_hf_trainer": True},
         "the HF Trainer says epoch 2.333, and 3 were trained: it does not know how long a pass of a stream is",
     ),
 }  # fmt: skip
@@ -102,9 +102,9 @@ def test_a_rule_speaks(name):
         {"ranks": 4, "samples": 128, "pass_samples": 128, "loader": MAP, "reported": 1.0, "epoch": Fraction(1)},
         {"from_step": 5, "in_pass": 0, "samples": 64, "loader": MAP},
         {"from_step": 5, "in_pass": 20, "samples": 64, "loader": LoaderFacts(sampler="SeedableRandomSampler")},
-        {"from_step": 5, "before": 50, "samples": 100, "loader": STREAM, "reporter": "the HF Trainer"},
+        {"from_step": 5, "before": 50, "samples": 100, "loader": STREAM, "is_hf_trainer": True},
         {"schedule": Schedule(4, 1, 100), "processes": 4},
-        {"ranks": 4, "twins": (0, 1), "twin_steps": 1, "loader": MAP},
+        {"ranks": 4, "duplicate_ranks": (0, 1), "duplicate_steps": 1, "loader": MAP},
         {"accumulation": 1, "windows": {4: 1}},
         {"samples": 110, "pass_samples": 110, "is_learned": True, "ranks": 4},
     ],
@@ -116,9 +116,7 @@ def test_nothing_is_said_where_all_is_well(facts):
 def test_a_gap_has_its_cause():
     padded = said(ranks=4, samples=101, pass_samples=128, loader=MAP, reported=1.0, epoch=Fraction(128, 101))
     assert padded["reported-epoch"].endswith("27 duplicates a pass from even_batches (4 devices × 8)")
-    changed = said(
-        samples=80, from_step=10, changed=True, reported=2.0, epoch=Fraction(3, 2), reporter="the HF Trainer"
-    )
+    changed = said(samples=80, from_step=10, changed=True, reported=2.0, epoch=Fraction(3, 2), is_hf_trainer=True)
     assert changed["reported-epoch"].endswith("it counts what was done before with today's devices and batch")
 
 

@@ -1,14 +1,14 @@
 import math
 
-from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.rows import note_mirrored, unmirrored_rows
-from tests.integrations.test_ledger import take, window
+from dist_epochs.ledger.run_ledger import RunLedger
+from tests.ledger.test_run_ledger import take, window
 
 
 def run(path, first, last, totals=None):
     """One segment that logs a row at every step, and is killed."""
-    ledger = Ledger(path.parent, totals=totals)
+    ledger = RunLedger(path.parent, totals=totals)
     for step in range(first, last + 1):
         take(ledger, [window(step - 1)])
         ledger.metrics(step, {"loss": float(step), "ledger/steps": step})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import make_recipe
 from dist_epochs.recipe.flags import apply_flags
@@ -103,7 +103,7 @@ def test_parallel_devices_are_paid_and_share_data():
 
 
 def test_the_trainer_refuses_what_is_only_planned():
-    from dist_epochs.train.fitness import check_trainable
+    from dist_epochs.train.setup import check_trainable
 
     recipe = plan(steps=10, per_device=8).recipe
     assert check_trainable(recipe, Path("r.yaml")) == 8
@@ -121,11 +121,11 @@ def test_the_trainer_refuses_what_is_only_planned():
     [
         ({"activation_checkpointing": True}, "activation_checkpointing is planned and not done"),
         ({"zero_stage": 1}, "zero_stage 1 is planned and not done"),
-        ({"zero_stage": 2}, "Set one of these"),
+        ({"zero_stage": 2}, "shards nothing"),
     ],
 )
 def test_the_trainer_refuses_memory_settings_that_it_does_not_do(setting, message):
-    from dist_epochs.train.fitness import check_trainable
+    from dist_epochs.train.setup import check_trainable
 
     recipe = plan(steps=10, per_device=8).recipe
     assert recipe.hardware is not None
@@ -138,7 +138,7 @@ def test_the_trainer_refuses_memory_settings_that_it_does_not_do(setting, messag
 def test_lengths_that_miss_the_same_part_and_different_ones():
     document = Document("flags")
     apply_flags(document, {"epochs": "1", "global_batch": "100", "corpus": "100M tokens"})
-    document.put(("phases",), [{"share": "50%", "sequence_length": 125}, {"sequence_length": 500}], "test")
+    document.put(("phases",), [{"share": "50%", "sequence_length": 125}, {"sequence_length": 500}], Origin("test"))
     found = make_plan(make_recipe(document, Path("flags")))
     assert float(found.coverage) == pytest.approx(0.75, abs=1e-3)  # each length has its own order
 
@@ -146,7 +146,7 @@ def test_lengths_that_miss_the_same_part_and_different_ones():
 def test_flops_over_two_lengths_stay_within():
     document = Document("flags")
     apply_flags(document, {"flops": "1.9e18", "global_batch": "4096", "model": "llama-7b"})
-    document.put(("phases",), [{"share": "50%", "sequence_length": 8192}, {"sequence_length": 128}], "test")
+    document.put(("phases",), [{"share": "50%", "sequence_length": 8192}, {"sequence_length": 128}], Origin("test"))
     found = make_plan(make_recipe(document, Path("flags")))
     assert found.cost.flops <= 19 * 10**17
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dist_epochs.cli.main import main
 from dist_epochs.cli.plan import FLAGS
+from dist_epochs.errors import Origin
 from dist_epochs.settings.document import Document
 
 NUMBERS = st.sampled_from(
@@ -130,7 +131,7 @@ def test_recipes(tmp_path, changes):
     for key, value in changes:
         place = tuple(int(part) if part.isdigit() else part for part in key.split("."))
         try:
-            document.put(place, value, "test")
+            document.put(place, value, Origin("test"))
         except ValueError:
             continue
     path.write_text(json.dumps(document.data))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dist_epochs.errors import InputError
 from dist_epochs.settings.located import parse_located, read_located
+from dist_epochs.settings.section import read_section
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.decimals(
     min_value=-1000, max_value=1000, places=3
@@ -45,7 +46,7 @@ def test_json_lines_are_those_of_the_keys(data):
     text = json.dumps(data, indent=1)
     lines = {line.split('"')[1]: at for at, line in enumerate(text.split("\n"), 1) if line.startswith(' "')}
     read = parse_located(text, "x.json").value
-    assert {key: int(located.line.removeprefix("x.json:")) for key, located in read.items()} == lines
+    assert {key: located.origin.line for key, located in read.items()} == lines
 
 
 @given(st.dictionaries(KEYS, st.integers() | st.lists(st.integers(), max_size=3), min_size=1))
@@ -55,7 +56,7 @@ def test_yaml_lines_are_those_of_the_keys(data):
         line.split(":")[0].strip("'"): at for at, line in enumerate(text.split("\n"), 1) if line[:1] not in ("-", "")
     }
     read = parse_located(text, "x.yaml").value
-    assert {key: int(located.line.removeprefix("x.yaml:")) for key, located in read.items()} == lines
+    assert {key: located.origin.line for key, located in read.items()} == lines
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "N"]), max_size=6)  # digits: YAML 1.1 and 1.2 differ
@@ -92,27 +93,31 @@ def test_what_python_writes_for_no_number_is_read_and_never_a_count():
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("x.json", '{"a": 1,\n "b": 2,\n "a": 3}', "x.json:3: a stands twice, first at x.json:1; keep one"),
-        ("x.yaml", "a: 1\nb: 2\na: 3\n", "x.yaml:3: a stands twice, first at x.yaml:1; keep one"),
-        ("x.json", '{"a": 1,}', "x.json:1:9: not JSON: a comma after the last item."),
-        ("x.json", '{"a": 1} {', "x.json:1:10: not JSON: something stands after the end."),
-        ("x.json", '{"a": 012}', "x.json:1:8: not JSON: ',' is missing."),
-        ("x.json", '{"a": yes}', "x.json:1:7: not JSON: a word without quotes."),
-        ("x.json", '{"a"', "x.json:1:5: not JSON: ':' is missing."),
+        ("x.json", '{"a": 1,\n "b": 2,\n "a": 3}', "x.json:3: a stands twice. the first is at x.json:1. Try keeping one of the two."),
+        ("x.yaml", "a: 1\nb: 2\na: 3\n", "x.yaml:3: a stands twice. the first is at x.yaml:1. Try keeping one of the two."),
+        ("x.json", '{"a": 1,}', "x.json:1:9: not JSON: a comma after the last item"),
+        ("x.json", '{"a": 1} {', "x.json:1:10: not JSON: something stands after the end"),
+        ("x.json", '{"a": 012}', "x.json:1:8: not JSON: ',' is missing"),
+        ("x.json", '{"a": yes}', "x.json:1:7: not JSON: a word without quotes"),
+        ("x.json", '{"a"', "x.json:1:5: not JSON: ':' is missing"),
         ("x.json", '{"a": "b\n"}', "x.json:1:9: not JSON: a string with a line break, a control character, a wrong"),
         ("x.json", "{\n// batch\n}", "x.json:2:1: not JSON: a key in double quotes is missing. JSON has no comments."),
-        ("x.json", "{'a': 1}", "x.json:1:2: not JSON: a key in double quotes is missing."),
+        ("x.json", "{'a': 1}", "x.json:1:2: not JSON: a key in double quotes is missing"),
         ("x.yaml", "a: 1\n b: 2", "x.yaml:2:3: not YAML: mapping values are not allowed here"),
-        ("x.yaml", "a: 1\n---\nb: 1", "x.yaml:2:1: not YAML: but found another document"),
-        ("x.yaml", "a: &a\n  b: *a", "x.yaml:1: an alias stands within its own anchor, so it has no end. Remove it."),
+        ("x.yaml", "a: 1\n---\nb: 1", "x.yaml:2: a second document begins. Try keeping one."),
+        ("x.yaml", "a: &a\n  b: *a", "x.yaml:2: an alias stands within its own anchor, so it has no end. Try removing it."),
         ("x.yaml", "a: !!python/object:os.system 1", "x.yaml:1: a tag (!…) of another program, which is not read"),
         ("x.yaml", "a: !env X", "x.yaml:1: a tag (!…) of another program, which is not read"),
-        ("x.yaml", "b: &b {a: 1}\n<<: *b", "x.yaml:2: merge keys (<<) are not read. Write the merged keys out."),
+        ("x.yaml", "b: &b {a: 1}\n<<: *b", "x.yaml:2: merge keys (<<) are not read. Try writing the merged keys out."),
         ("x.yaml", "? [1]\n: 2", "x.yaml:1: a key must be a word"),
-        ("x.yaml", "a: 1\nb: \x07", "x.yaml:2: a control character, which YAML does not have. Remove it."),
-        ("x.yaml", "# nothing\n", "x.yaml:1: holds nothing"),
-        ("x.json", "[" * 100_000, "x.json: keys or lists are nested without end, so nothing was read"),
-        ("x.yaml", "[" * 20_000, "x.yaml: keys or lists are nested without end, so nothing was read"),
+        ("x.yaml", "a: 1\nb: \x07", "x.yaml:2: a control character, which YAML does not have. Try removing it."),
+        ("x.yaml", "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 40)),
+         "x.yaml:6: more than 100,000 values, with aliases (*…) written out."),
+        ("x.yaml", "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 60)),
+         "x.yaml:50: keys or lists are nested more than 50 deep"),
+        ("x.yaml", "a: {b: 1,022}", "x.yaml:1: b is cut at a comma before '022'."),
+        ("x.json", "[" * 100_000, "x.json:1: keys or lists are nested more than 50 deep"),
+        ("x.yaml", "[" * 20_000, "x.yaml:1: keys or lists are nested more than 50 deep"),
     ],
 )  # fmt: skip
 def test_what_is_no_json_or_yaml_is_an_error_with_its_line(name, text, message):
@@ -121,9 +126,18 @@ def test_what_is_no_json_or_yaml_is_an_error_with_its_line(name, text, message):
     assert str(caught.value).startswith(message)
 
 
-def test_aliases_that_multiply_are_read_once():
-    text = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 40))
-    assert len(parse_located(text, "x.yaml").value) == 40
+def test_an_anchor_is_composed_once_and_read_wherever_it_is_repeated():
+    read = parse_located("a: &a [x, {y: 1}]\nb: [*a, *a]\nc: !!str 5", "x.yaml").value
+    assert plain(read["b"]) == [["x", {"y": 1}]] * 2
+    assert read["b"].value[0].value is read["a"].value
+    assert read["c"].value == "5"
+
+
+def test_a_file_that_holds_nothing(tmp_path):
+    (tmp_path / "x.yaml").write_text("# nothing\n")
+    with pytest.raises(InputError) as caught:
+        read_section(tmp_path / "x.yaml")
+    assert (caught.value.asked, caught.value.origin.line) == ("it holds nothing, not keys and values", 1)
 
 
 @pytest.mark.parametrize("text", ["token: *hf_secret", "token: !hf_secret!x 1", "a: &x 1\nb: *hf_secret", "%hf_secret"])

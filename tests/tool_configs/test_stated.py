@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dist_epochs.errors import InputError
-from dist_epochs.settings.value import Stated
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete, data_parallel_size
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 
@@ -18,7 +18,7 @@ TRIPLE = ("global_batch", "per_device", "gradient_accumulation")
 
 
 def settings(**values):
-    return LaunchSettings(**{name: Stated(value, f"x.json:1 {name}") for name, value in values.items()})
+    return LaunchSettings(**{name: Stated(value, KeyOrigin("x.json", 1, key=name)) for name, value in values.items()})
 
 
 def launch(size, each, accumulation, sharing):
@@ -107,18 +107,17 @@ def test_every_contradiction_is_found_and_each_fix_mends_it(size, each, accumula
     message = str(caught.value)
     assert f"{wrong} (x.json:1 global_batch) ≠ {each} samples each" in message
     assert message.count("x.json:1") >= 4
-    fixes = message.partition("Change one: ")[2].rstrip(".").split("; ")
-    assert len(fixes) >= 1
-    for fix in fixes:
+    assert len(caught.value.fixes) >= 1
+    for fix in caught.value.fixes:
         changes = {name: int(value) for name, value in (part.split() for part in fix.split(" with "))}
-        mended = replace(stated, **{name: Stated(value, "fixed") for name, value in changes.items()})
+        mended = replace(stated, **{name: Stated(value, Origin("fixed")) for name, value in changes.items()})
         assert values(complete(mended)) == values(mended)
 
 
 @given(first=SMALL, second=SMALL, name=st.sampled_from([*TRIPLE, "devices", "zero_stage", "steps", "seed"]))
 def test_two_files_must_agree(first, second, name):
-    one = LaunchSettings(**{name: Stated(first, "a.json:1 key")})
-    other = LaunchSettings(**{name: Stated(second, "b.yaml:2 key")})
+    one = LaunchSettings(**{name: Stated(first, KeyOrigin("a.json", 1, key="key"))})
+    other = LaunchSettings(**{name: Stated(second, KeyOrigin("b.yaml", 2, key="key"))})
     if first == second:
         assert values(merge([one, other])) == {name: first}
         return
@@ -133,17 +132,17 @@ def test_two_files_must_agree(first, second, name):
         # bigcode-project/starcoder#41, started without a launcher
         (
             {"global_batch": 256, "per_device": 4, "gradient_accumulation": 8, "devices": 1},
-            "the batch does not add up: 256 (x.json:1 global_batch) ≠ 4 samples each (x.json:1 per_device) × 8 micro-steps "
-            "(x.json:1 gradient_accumulation) × 1 device (x.json:1 devices) = 32. One run cannot have all of them "
-            "(DeepSpeed stops at its start). Change one: global_batch 32; gradient_accumulation 64; per_device 32; "
+            "the batch does not add up. 256 (x.json:1 global_batch) ≠ 4 samples each (x.json:1 per_device) × 8 micro-steps "
+            "(x.json:1 gradient_accumulation) × 1 device (x.json:1 devices) = 32. one run cannot have all of them "
+            "(DeepSpeed stops at its start). Try global_batch 32, or gradient_accumulation 64, or per_device 32, or "
             "devices 8.",
         ),
         # OpenRLHF/OpenRLHF#346: 2 × 18 × 7 = 252
         (
             {"global_batch": 256, "per_device": 2, "gradient_accumulation": 18, "devices": 7},
-            "the batch does not add up: 256 (x.json:1 global_batch) ≠ 2 samples each (x.json:1 per_device) × 18 "
-            "micro-steps (x.json:1 gradient_accumulation) × 7 devices (x.json:1 devices) = 252. One run cannot have all "
-            "of them (DeepSpeed stops at its start). Change one: global_batch 252; global_batch 266 with "
+            "the batch does not add up. 256 (x.json:1 global_batch) ≠ 2 samples each (x.json:1 per_device) × 18 "
+            "micro-steps (x.json:1 gradient_accumulation) × 7 devices (x.json:1 devices) = 252. one run cannot have all "
+            "of them (DeepSpeed stops at its start). Try global_batch 252, or global_batch 266 with "
             "gradient_accumulation 19.",
         ),
         (
@@ -155,8 +154,7 @@ def test_two_files_must_agree(first, second, name):
         (
             {"global_batch": 256, "gradient_accumulation": 3, "devices": 8},
             "x.json:1 global_batch, x.json:1 gradient_accumulation, x.json:1 devices: global batch 256 cannot be split "
-            "over 8 devices in 3 micro-steps: 8 × 3 × k = 24, 48, 72, … Nearest: 240 (10 each), 264 (11 each). Nothing "
-            "was rounded.",
+            "over 8 devices in 3 micro-steps. 8 × 3 × k = 24, 48, 72, …. Try 240 (10 each), or 264 (11 each).",
         ),
         (
             {"global_batch": 100, "devices": 8},
@@ -166,14 +164,14 @@ def test_two_files_must_agree(first, second, name):
         ),
         (
             {"global_batch": 256, "per_device": 2, "gradient_accumulation": 18},
-            "x.json:1 global_batch is 256, which no number of devices makes of 2 samples each (x.json:1 per_device) in 18 "
-            "micro-steps (x.json:1 gradient_accumulation): it is no multiple of 36. Nearest: 252 (7 devices), 288 (8 "
-            "devices). Nothing was rounded.",
+            "no number of devices makes a batch of 256 (x.json:1 global_batch) of 2 samples each (x.json:1 per_device) in "
+            "18 micro-steps (x.json:1 gradient_accumulation). it is no multiple of 36. Try 252 (7 devices), or 288 (8 "
+            "devices).",
         ),
         (
             {"devices": 6, "tensor_parallel": 4},
-            "6 devices (x.json:1 devices) do not divide by 4 (x.json:1 tensor_parallel) = 4, the devices that see the "
-            "same samples: the data-parallel size would be 6/4. Use 4 or 8 devices, or other sizes.",
+            "6 devices (x.json:1 devices) do not divide by 4 (x.json:1 tensor_parallel) = 4. so many see the same "
+            "samples: the data-parallel size would be 6/4. Try 4 devices, or 8 devices, or other sizes.",
         ),
     ],
 )
@@ -208,7 +206,7 @@ def test_two_mixed_precisions_contradict():
 
 def test_steps_win_over_epochs_and_say_so():
     merged = merge([settings(epochs=Fraction(3)), settings(steps=100)])
-    assert (merged.steps.value, merged.epochs, merged.ignored) == (100, None, ("x.json:1 epochs",))
+    assert (merged.steps.value, merged.epochs, merged.ignored) == (100, None, (KeyOrigin("x.json", 1, key="epochs"),))
     assert merged.notes == ("x.json:1 steps: 100 steps override the epochs of x.json:1 epochs",)
 
 

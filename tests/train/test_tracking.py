@@ -6,5 +6,6 @@ from dist_epochs.train.tracking import Tracker
 
 def test_a_segment_without_a_project_mirrors_nothing():
     """Its rows are in no tracker, even where an earlier segment had one."""
-    tracker = Tracker(SimpleNamespace(), project=None, name="a", folder=Path(), config={}, run_id="earlier", say=print)
+    recipe = SimpleNamespace(name="a", tracking=None)
+    tracker = Tracker(SimpleNamespace(), recipe, SimpleNamespace(), folder=Path(), run_id="earlier", say=print)
     assert tracker.run_id is None

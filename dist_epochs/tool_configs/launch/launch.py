@@ -1,4 +1,4 @@
-"""A launch: an Accelerate configuration, and the plan that it is to run."""
+"""A launch: an Accelerate configuration, the plan that it is to run, and what is found of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,34 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.plan import Plan
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
-from dist_epochs.tool_configs.launch.launch_file import LaunchFile
+from dist_epochs.tool_configs.readers.accelerate import AccelerateFile
 
-__all__ = ["Launch", "plan_launch"]
+__all__ = ["Finding", "Launch", "plan_launch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that will go wrong at a launch, or that is to be known of it.
+
+    Attributes:
+        where: The line of the launch file.
+        message: What will happen, with its numbers.
+        fix: A line or a command that works.
+        rule: Name of the rule that found it, for `dist-epochs explain`.
+        is_note: Whether it only informs; the exit code is 1 for the others.
+        is_of_trainer: Whether only this package's trainer minds, and another program may well run so.
+    """
+
+    where: Origin
+    message: str
+    fix: str
+    rule: str = ""
+    is_note: bool = False
+    is_of_trainer: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,21 +43,27 @@ class Launch:
     Attributes:
         file: What will be launched.
         plan: What it is to run: for the file's devices, where the recipe states none and they can build its batch.
-        recipe: Where the recipe stands: `path:line`, or the flags.
+        recipe: Where the recipe stands: its file, or the flags.
         states_devices: Whether the recipe itself says on how many devices it runs.
         refusal: Why the recipe cannot be planned for the file's devices, where it cannot.
     """
 
-    file: LaunchFile
+    file: AccelerateFile
     plan: Plan
-    recipe: str
+    recipe: Origin
     states_devices: bool
-    refusal: str | None = None
+    refusal: InputError | None = None
 
     @property
     def planned(self) -> int | None:
         """Devices that the recipe states."""
         return self.plan.recipe.batch.devices if self.states_devices else None
+
+    @property
+    def zero_stage(self) -> int | None:
+        """The ZeRO stage that shards as much as the file: 0 for DDP; None where it is not known."""
+        stage = self.file.zero_stage
+        return None if stage is None else stage.value
 
     @property
     def precision(self) -> str:
@@ -61,7 +88,7 @@ class Launch:
         return "this is not the run that is planned" if self.missing else "dist_epochs.train stops"
 
 
-def plan_launch(document: Document, file: LaunchFile, make: Callable[[Document], Plan]) -> Launch:
+def plan_launch(document: Document, file: AccelerateFile, make: Callable[[Document], Plan]) -> Launch:
     """Plan a recipe for the devices of a launch file, and where they contradict each other, for its own.
 
     Args:
@@ -80,20 +107,17 @@ def plan_launch(document: Document, file: LaunchFile, make: Callable[[Document],
     try:
         return Launch(file=file, plan=make(adapted), recipe=recipe, states_devices=states_devices)
     except InputError as error:
-        refusal = str(error)
+        refusal = error
     return Launch(file=file, plan=make(document), recipe=recipe, states_devices=states_devices, refusal=refusal)
 
 
-def _stated(document: Document, file: LaunchFile) -> Iterator[tuple[Place, Any, str]]:
+def _stated(document: Document, file: AccelerateFile) -> Iterator[tuple[Place, Any, Origin]]:
     """What a file says of the plan: devices, how they share the model, and the memory that follows."""
     if file.processes is not None:
-        yield ("batch", "devices"), file.processes, f"{file.line('num_processes')} num_processes"
-    section = f"{file.line('parallelism_config')} parallelism_config"
-    for name, size in (
-        ("tensor_parallel", file.sizes["tp_size"]),
-        ("context_parallel", file.sizes["cp_size"] * file.sizes["sp_size"]),
-    ):
-        if size > 1:
-            yield ("batch", name), size, section
-    if file.stage is not None and document.get(("hardware",)) is not None:
-        yield ("hardware", "zero_stage"), file.stage, f"{file.line('distributed_type')} distributed_type"
+        yield ("batch", "devices"), file.processes, file.top.where("num_processes")
+    for name in ("tensor_parallel", "pipeline_parallel", "context_parallel"):
+        size = file.sharing(name)
+        if size is not None:
+            yield ("batch", name), size.value, size.where
+    if file.zero_stage is not None and document.get(("hardware",)) is not None:
+        yield ("hardware", "zero_stage"), file.zero_stage.value, file.zero_stage.where

@@ -10,10 +10,9 @@ from typing import Any
 from dist_epochs.plan.plan import Plan
 from dist_epochs.settings.document import Document
 from dist_epochs.tool_configs.launch.command import launch_command
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch, plan_launch
-from dist_epochs.tool_configs.launch.launch_file import read_launch_file
+from dist_epochs.tool_configs.launch.launch import Finding, Launch, plan_launch
 from dist_epochs.tool_configs.launch.rules import check
+from dist_epochs.tool_configs.readers.accelerate import read_accelerate_file
 
 __all__ = ["LaunchReport", "check_launch_file"]
 
@@ -47,7 +46,7 @@ class LaunchReport:
             "data_parallel_size": file.data_parallel_size,
             "command": self.command,
             "findings": [
-                {"rule": f.rule, "where": f.where, "message": f.message, "fix": f.fix, "note": f.is_note}
+                {"rule": f.rule, "where": str(f.where), "message": f.message, "fix": f.fix, "note": f.is_note}
                 for f in self.findings
             ],
         }
@@ -67,5 +66,5 @@ def check_launch_file(
     Raises:
         InputError: If the file cannot be read, or the recipe cannot be planned.
     """
-    launch = plan_launch(document, read_launch_file(file), make)
+    launch = plan_launch(document, read_accelerate_file(file), make)
     return LaunchReport(launch=launch, findings=check(launch), command=launch_command(launch, recipe))

@@ -1,29 +1,40 @@
-"""An Accelerate configuration, as `accelerate config` writes it and `accelerate launch --config_file` reads it.
+"""An Accelerate configuration, as `accelerate config` writes it and `accelerate launch --config_file` takes it.
 
-Read as the launcher of Accelerate 1.15 does (`commands/launch.py`, `commands/config/config_args.py`): `num_processes`
-counts all machines together, sections apply to their own `distributed_type` only, and some combinations start fewer
-processes than they say.
+Read as the launcher of Accelerate 1.15 does (`commands/launch.py`, `commands/config/config_args.py`), contradictions
+included: what a plan is made of is in `accelerate_settings`, what goes wrong at a launch in `tool_configs.launch`.
 """
 
 from __future__ import annotations
 
-from dist_epochs.errors import InputError
-from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import Stated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.scalars import PlainText
+from dist_epochs.settings.section import Section, read_section
+from dist_epochs.settings.value import Located, Stated, Value
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, zero_stage
-from dist_epochs.tool_configs.sharding import SIZES, fsdp_stage, parallel_settings
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
+from dist_epochs.tool_configs.sharding import SIZES, fsdp_stage
+from dist_epochs.tool_configs.stated import LaunchSettings
 
-__all__ = ["accelerate_settings"]
+__all__ = [
+    "DEEPSPEED_ONLY", "KINDS", "KNOWN_KEYS", "SECTION_OWNERS", "AccelerateFile", "read_accelerate",
+    "read_accelerate_file", "reads_as_false",
+]  # fmt: skip
 
-KINDS = (
-    "NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_SDAA", "MULTI_MUSA", "MULTI_XPU", "MULTI_HPU",
-    "MULTI_NEURON", "DEEPSPEED", "FSDP", "XLA", "TPU", "MEGATRON_LM",
+DDP = (
+    "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_SDAA", "MULTI_MUSA", "MULTI_XPU", "MULTI_HPU", "MULTI_NEURON",
 )  # fmt: skip
+BY_TORCHRUN = (*DDP, "FSDP", "DEEPSPEED", "MEGATRON_LM")
+"""Kinds for which the launcher starts `num_processes` processes, through torchrun."""
 ONE_PROCESS = ("NO", "MULTI_CPU")
 """Kinds that the launcher starts as one process, whatever `num_processes` says; with a hostfile, mpirun starts more."""
-SECTIONS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
-PRECISIONS: dict[str, Precision] = {"no": "fp32", "false": "fp32", "fp16": "fp16", "bf16": "bf16"}
+KINDS = (*ONE_PROCESS, *BY_TORCHRUN, "XLA")
+"""All kinds that Accelerate 1.15 knows; it refuses a file with another, such as TPU, which is XLA since 0.27."""
+SECTION_OWNERS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
+"""Sections that are read with their own kind only."""
 _KNOWN = """
 additional_args base_job_name command_file commands compute_environment debug deepspeed_config distributed_type
 downcast_bf16 dynamo_backend dynamo_config ec2_instance_type enable_cpu_affinity fp16 fp8_config fsdp_config gpu_ids
@@ -32,180 +43,247 @@ mixed_precision mpirun_config num_machines num_processes parallelism_config prof
 rdzv_backend region sagemaker_inputs_file sagemaker_metrics_file same_network tpu_env tpu_name tpu_use_cluster
 tpu_use_sudo tpu_vm tpu_zone transformers_version use_cpu
 """
-KNOWN = frozenset(_KNOWN.split())
+KNOWN_KEYS = frozenset(_KNOWN.split())
 """Keys at the top; the launcher refuses a file with others."""
 DEEPSPEED_ONLY = ("gradient_accumulation_steps", "zero_stage", "gradient_clipping")
+"""Keys of `deepspeed_config` that are often written at the top."""
+YAML_1_1_FALSE = ("no", "off", "false")
+SHARING_SIZES = {"tensor_parallel": ("tp_size",), "context_parallel": ("cp_size", "sp_size")}
+"""Sizes of `parallelism_config` whose processes see the same samples, by the setting of a recipe."""
 
 
-def accelerate_settings(top: Section) -> LaunchSettings:
-    """What an Accelerate configuration states, and what its DeepSpeed file does.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccelerateFile:
+    """What an Accelerate configuration asks for.
+
+    Attributes:
+        path: The file.
+        top: Its keys, with their lines.
+        kind: `distributed_type`; empty if none is stated.
+        processes: Of all machines together; None if they are left to the command line, or to SageMaker.
+        machines: Machines.
+        machine_rank: Which of them this file is for.
+        use_cpu: Whether training is to run on the CPU.
+        precision: `mixed_precision`: `no`, `fp16`, `bf16`, `fp8`, or what stands there instead.
+        gpu_ids: Devices of a machine that may be used; None for all.
+        fsdp_version: Version of FSDP, 1 where none is stated.
+        sizes: Stated sizes of `parallelism_config` by name (`tp_size`), where it is read.
+        engine: What the sections of DeepSpeed or Megatron-LM state, and before them the file that they name; empty
+            for other kinds. They may contradict each other.
+    """
+
+    path: Path
+    top: Section
+    kind: str
+    processes: int | None
+    machines: int
+    machine_rank: int
+    use_cpu: bool
+    precision: str
+    gpu_ids: tuple[str, ...] | None
+    fsdp_version: int
+    sizes: Mapping[str, Stated[int]]
+    engine: tuple[LaunchSettings, ...]
+
+    def line(self, *keys: str) -> Origin:
+        """Where a key stands, or one inside a section; where its holder does, if it is absent."""
+        found = Located(self.top.values, self.top.origin)
+        for key in keys:
+            if not isinstance(found.value, Mapping) or key not in found.value:
+                break
+            found = found.value[key]
+        return found.origin
+
+    def raw(self, key: str) -> Value:
+        """What stands at a key of the top; None if nothing does."""
+        return self.top.values[key].value if key in self.top.values else None
+
+    def size(self, name: str) -> int:
+        """A size of `parallelism_config`, 1 where none is stated."""
+        return self.sizes[name].value if name in self.sizes else 1
+
+    def sharing(self, setting: str) -> Stated[int] | None:
+        """How many processes share as a setting of a recipe says (`tensor_parallel`): the first size beyond 1."""
+        stated = [getattr(part, setting) for part in self.engine]
+        stated += [self.sizes.get(name) for name in SHARING_SIZES.get(setting, ())]
+        return next((size for size in stated if size is not None and size.value > 1), None)
+
+    @property
+    def is_ddp(self) -> bool:
+        """Whether it is plain data parallelism on several devices, which the launcher calls `multi_gpu`."""
+        return self.kind in DDP
+
+    @property
+    def is_by_torchrun(self) -> bool:
+        """Whether the launcher starts as many processes as it is told."""
+        return self.kind in BY_TORCHRUN
+
+    @property
+    def is_by_mpirun(self) -> bool:
+        """Whether mpirun starts the processes: the one way in which a launch that is not torchrun's has several."""
+        return not self.is_by_torchrun and self.top.section("mpirun_config").states("mpirun_hostfile")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a launch on one's own machines, not on SageMaker."""
+        return _is_local(self.top)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the ranks are meant to train on the CPU."""
+        return self.use_cpu or self.kind == "MULTI_CPU"
+
+    @property
+    def zero_stage(self) -> Stated[int] | None:
+        """The ZeRO stage that shards as much as this launch: 0 for DDP; None where it is not known."""
+        stated = next((part.zero_stage for part in self.engine if part.zero_stage is not None), None)
+        if self.kind == "FSDP":
+            stated = fsdp_stage(self.top.section("fsdp_config"), prefix="fsdp_", version=1)
+        default = 3 if self.kind == "FSDP" else 0 if self.is_ddp else None
+        return stated or (None if default is None else Stated(default, self.top.where("distributed_type")))
+
+    @property
+    def shared(self) -> int:
+        """Processes that see the same samples: tensor × pipeline × context parallel."""
+        sizes = map(self.sharing, ("tensor_parallel", "pipeline_parallel", "context_parallel"))
+        return prod(size.value for size in sizes if size is not None)
+
+    @property
+    def data_parallel_size(self) -> int | None:
+        """Processes that see different data; None where processes are not stated or do not divide."""
+        if self.processes is None or self.processes % self.shared:
+            return None
+        return self.processes // self.shared
+
+
+def read_accelerate_file(path: Path) -> AccelerateFile:
+    """Read an Accelerate configuration.
 
     Raises:
-        InputError: If a value cannot be used, processes and machines do not go together, or a key of a section stands
-            outside of it.
+        InputError: If it cannot be read, is no such configuration, or holds a value that no launcher could take.
+    """
+    top = read_section(path)
+    if not {"distributed_type", "num_processes", "compute_environment", "num_machines"} & top.values.keys():
+        raise InputError(
+            "no Accelerate configuration",
+            rule="it has none of distributed_type, num_processes, num_machines, compute_environment",
+            fixes=("a file that `accelerate config` writes", "--from, which reads other tools' files"),
+            origin=top.origin,
+        )
+    return read_accelerate(top)
+
+
+def read_accelerate(top: Section) -> AccelerateFile:
+    """Read the keys and values of an Accelerate configuration.
+
+    Raises:
+        InputError: If one holds a value that no launcher could take.
     """
     kind = _kind(top)
-    _check_keys(top)
-    devices, machines = _devices(top, kind), top.count("num_machines")
-    if devices is not None and machines is not None and kind not in (*ONE_PROCESS, "XLA", "TPU"):
-        _check_machines(top, devices, machines)
-    if devices is not None and devices.value > 1:
-        _note_processes(top, kind, devices.value)
-    parts = [LaunchSettings(devices=devices, machines=machines, precision=_precision(top))]
-    for key, owner in SECTIONS.items():
-        if kind != owner and top.states(key):
-            _ignore_all(top.section(key))
-    if kind == "DEEPSPEED":
-        parts += _deepspeed(top, top.opened("deepspeed_config", OPEN))
-    elif kind == "FSDP":
-        stage = fsdp_stage(top.section("fsdp_config"), prefix="fsdp_", version=1)
-        parts.append(LaunchSettings(zero_stage=stage or Stated(3, f"{top.where('distributed_type')} FSDP")))
-    elif kind == "MEGATRON_LM":
-        parts.append(_megatron(top, top.section("megatron_lm_config")))
-    parts.append(_parallelism(top, kind))
-    remarks = LaunchSettings(ignored=tuple(top.remarks.ignored), notes=tuple(top.remarks.notes))
-    return merge([*parts, remarks])
+    fsdp = top.section("fsdp_config")
+    version = fsdp.count("fsdp_version" if fsdp.states("fsdp_version") else "version")
+    parallelism = top.section("parallelism_config")
+    sizes = {name: parallelism.count(f"parallelism_config_{name}") for name in SIZES}
+    return AccelerateFile(
+        path=top.file,
+        top=top,
+        kind=kind,
+        processes=_processes(top, kind),
+        machines=_whole(top, "num_machines", least=1, default=1),
+        machine_rank=_whole(top, "machine_rank", least=0, default=0),
+        use_cpu=top.is_on("use_cpu"),
+        precision=_precision(top),
+        gpu_ids=_gpu_ids(top),
+        fsdp_version=version.value if version else 1,
+        sizes={name: size for name, size in sizes.items() if size is not None and kind in BY_TORCHRUN},
+        engine=_deepspeed(top) if kind == "DEEPSPEED" else _megatron(top) if kind == "MEGATRON_LM" else (),
+    )
 
 
-def _kind(top: Section) -> str | None:
+def reads_as_false(value: Value) -> bool:
+    """Whether Accelerate's reader, which follows YAML 1.1, takes a value for false: an unquoted `no` among them.
+
+    Examples:
+        >>> reads_as_false(PlainText("no")), reads_as_false("no")
+        (True, False)
+    """
+    return value is False or (isinstance(value, PlainText) and value.lower() in YAML_1_1_FALSE)
+
+
+def _is_local(top: Section) -> bool:
+    environment = top.text("compute_environment")
+    return not top.states("ec2_instance_type") and (environment is None or environment.value == "LOCAL_MACHINE")
+
+
+def _kind(top: Section) -> str:
     stated = top.text("distributed_type")
-    if top.states("ec2_instance_type"):
-        top.note("ec2_instance_type", "the instances decide how many processes start; give the devices")
-        return None
     if stated is None:
-        top.note("distributed_type", "Accelerate refuses a configuration without it")
-        return None
-    if stated.value not in KINDS:
-        top.refuse("distributed_type", f"one of {', '.join(KINDS)}")
-    return stated.value
+        return ""
+    return "NO" if reads_as_false(top.values["distributed_type"].value) else stated.value
 
 
-def _check_keys(top: Section) -> None:
-    for key in top.values:
-        if key in DEEPSPEED_ONLY:
-            raise InputError(
-                f"{top.where(key)} stands at the top, where Accelerate knows no such key and refuses the file. It "
-                "belongs into deepspeed_config, with distributed_type: DEEPSPEED; without DeepSpeed the script sets it."
-            )
-        if key not in KNOWN:
-            top.note(key, "Accelerate 1.15 knows no such key and refuses the file")
-
-
-def _devices(top: Section, kind: str | None) -> Stated[int] | None:
-    if top.states("ec2_instance_type"):
-        return None
+def _processes(top: Section, kind: str) -> int | None:
+    """The launcher takes 1 for `'NO'` in quotes alone: unquoted it is false, and not that word."""
     stated = top.number("num_processes", "a whole number of at least 1, or -1 to leave it to the launch", least=-1)
-    if stated is not None and stated.value != -1:
-        return top.count("num_processes")
-    if stated is None and kind == "NO":
-        return Stated(1, f"{top.where('distributed_type')} NO")
-    top.note("num_processes", "left to the launch (--num_processes): give the devices")
-    top.ignore("num_processes")
-    return None
+    if not _is_local(top) or (stated is not None and stated.value == -1):
+        return None
+    count = top.count("num_processes")
+    if count is not None:
+        return count.value
+    is_no = kind == "NO" and not reads_as_false(top.values["distributed_type"].value)
+    return 1 if is_no and "num_processes" not in top.values else None
 
 
-def _check_machines(top: Section, devices: Stated[int], machines: Stated[int]) -> None:
-    each, rest = divmod(devices.value, machines.value)
-    if rest or not each:
-        fits = " or ".join(str(count * machines.value) for count in (each, each + 1) if count)
-        raise InputError(
-            f"{devices.where} is {devices.value}, over {machines.value} machines ({machines.where}). Accelerate starts "
-            f"{devices.value} // {machines.value} = {each} on each, {each * machines.value} in all, and every count "
-            f"would be off. Use {fits} processes in all, or other machines."
-        )
-    if machines.value > 1:
-        top.note("num_processes", f"{devices.value} is the total: {each} on each of {machines.value} machines")
+def _whole(top: Section, key: str, *, least: int, default: int) -> int:
+    found = top.count(key, least=least)
+    return default if found is None else found.value
 
 
-def _note_processes(top: Section, kind: str | None, processes: int) -> None:
-    """Combinations that start something else than `num_processes` ranks of one run."""
-    by_mpi = kind == "MULTI_CPU" and top.section("mpirun_config").states("mpirun_hostfile")
-    if kind in ONE_PROCESS and not by_mpi:
-        top.note(
-            "num_processes",
-            f"`accelerate launch` starts ONE process with distributed_type: {kind}, not {processes}: the global batch "
-            f"would be 1/{processes} of this one. On GPUs use MULTI_GPU; on CPUs torchrun with ACCELERATE_USE_CPU=1.",
-        )
-    elif kind not in ONE_PROCESS and top.is_on("use_cpu"):
-        top.note(
-            "use_cpu",
-            f"on a machine without GPUs this starts {processes} separate runs, each rank 0 of 1: the launcher does not "
-            "pass use_cpu on. Set ACCELERATE_USE_CPU=true in the environment.",
-        )
-
-
-def _precision(top: Section) -> Stated[Precision] | None:
+def _precision(top: Section) -> str:
     stated = top.text("mixed_precision")
     if stated is None:  # an old file may hold `fp16: true` instead
-        half = top.flag("fp16")
-        return Stated("fp16", half.where) if half is not None and half.value else None
-    if stated.value == "fp8":
-        top.note("mixed_precision", "fp8 is no precision of a recipe; state bf16 for its steps")
+        return "fp16" if "mixed_precision" not in top.values and top.is_on("fp16") else "no"
+    return "no" if reads_as_false(top.values["mixed_precision"].value) else stated.value.lower()
+
+
+def _gpu_ids(top: Section) -> tuple[str, ...] | None:
+    value = top.values["gpu_ids"].value if "gpu_ids" in top.values else None
+    if isinstance(value, tuple):
+        return tuple(str(item.value) for item in value)
+    stated = top.text("gpu_ids")
+    if stated is None or stated.value == "all":
         return None
-    if stated.value not in PRECISIONS:
-        top.refuse("mixed_precision", "no, fp16, bf16 or fp8")
-    return Stated(PRECISIONS[stated.value], stated.where)
+    return tuple(name.strip() for name in stated.value.split(","))
 
 
-def _ignore_all(section: Section) -> None:
-    for key in section.values:
-        section.ignore(key)
-
-
-def _deepspeed(top: Section, section: Section) -> list[LaunchSettings]:
+def _deepspeed(top: Section) -> tuple[LaunchSettings, ...]:
+    """What DeepSpeed's file states, and what the section that names it does."""
+    section = top.opened("deepspeed_config", OPEN)
     own = LaunchSettings(
         gradient_accumulation=section.count("gradient_accumulation_steps"),
         zero_stage=zero_stage(section, "zero_stage"),
+        ignored=tuple(top.remarks.ignored),
     )
     name = section.text("deepspeed_config_file")
     if name is None or name.value == "none":
-        return [own]
-    for outside, key in ((top, "mixed_precision"), *((section, key) for key in DEEPSPEED_ONLY)):
-        if outside.states(key):
-            outside.note(key, "Accelerate refuses this beside a deepspeed_config_file: state it there only")
-    inner = section.section_or_file("deepspeed_config_file")
-    read = deepspeed_settings(inner)
-    if not inner.states("gradient_accumulation_steps"):
-        absent = Stated(1, f"{inner.place} (no gradient_accumulation_steps, which Accelerate takes as 1)")
-        return [own, read, LaunchSettings(gradient_accumulation=absent)]
-    return [own, read]
+        return (own,)
+    file = section.section_or_file("deepspeed_config_file")
+    read = deepspeed_settings(file)
+    if file.states("gradient_accumulation_steps"):
+        return read, own
+    default = Origin(f"{file.origin} (no gradient_accumulation_steps, which Accelerate takes as 1)")
+    return read, own, LaunchSettings(gradient_accumulation=Stated(1, default))
 
 
-def _megatron(top: Section, section: Section) -> LaunchSettings:
-    prefix = "megatron_lm_"
-    _note_unread(section, prefix, ("tp_degree", "pp_degree", "num_micro_batches", "context_parallel_size"))
-    context = section.count(prefix + "context_parallel_size")
-    if context is None:
-        top.note(
-            "megatron_lm_config", "no context_parallel_size: Accelerate 1.15 then asks Megatron-LM for 2; state it"
-        )
-    elif context.value > 1:
-        section.note(
-            prefix + "context_parallel_size",
-            f"Accelerate's own global batch leaves it out and is {context.value} times this one",
-        )
+def _megatron(top: Section) -> tuple[LaunchSettings, ...]:
+    section, prefix = top.section("megatron_lm_config"), "megatron_lm_"
     shards = section.flag(prefix + "use_distributed_optimizer")
-    return LaunchSettings(
+    stated = LaunchSettings(
         tensor_parallel=section.count(prefix + "tp_degree"),
         pipeline_parallel=section.count(prefix + "pp_degree"),
-        context_parallel=context,
+        context_parallel=section.count(prefix + "context_parallel_size"),
         expert_parallel=section.count(prefix + "expert_model_parallel_size"),
         gradient_accumulation=section.count(prefix + "num_micro_batches"),
         zero_stage=shards and Stated(int(shards.value), shards.where),
     )
-
-
-def _parallelism(top: Section, kind: str | None) -> LaunchSettings:
-    section = top.section("parallelism_config")
-    prefix = "parallelism_config_"
-    _note_unread(section, prefix, SIZES)
-    if kind in ONE_PROCESS:
-        _ignore_all(section)
-        return LaunchSettings()
-    return parallel_settings(section, prefix=prefix)
-
-
-def _note_unread(section: Section, prefix: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        if section.states(name):
-            section.note(name, f"not read: Accelerate reads {prefix}{name}")
+    return (stated,)

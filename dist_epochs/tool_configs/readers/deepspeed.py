@@ -87,8 +87,9 @@ def _precision(top: Section) -> Stated[Precision] | None:
     brain = top.section("bf16" if top.states("bf16") else "bfloat16").flag("enabled")  # the latter is the old name
     if half is not None and brain is not None and half.value and brain.value:
         raise InputError(
-            f"{half.where} and {brain.where} are both true. DeepSpeed trains in one of fp16 and bf16 and stops at its "
-            "start. Set one of them to false."
+            f"{half.where} and {brain.where} are both true",
+            rule="DeepSpeed trains in one of fp16 and bf16, and stops at its start",
+            fixes="setting one of them to false",
         )
     if half is not None and half.value:
         return Stated("fp16", half.where)

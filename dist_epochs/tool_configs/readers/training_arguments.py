@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
@@ -63,17 +63,19 @@ def _batch(top: Section, accelerator: Section, accumulation: Stated[int] | None)
     where = accelerator.where("split_batches")
     if accumulation is None:
         raise InputError(
-            f"{where} is true, so the {stated.value} samples of {stated.where} are split over all devices, and the "
-            f"global batch is {stated.value} × gradient_accumulation_steps, which is not stated. State it (1 is the "
-            "default)."
+            f"{where.key} is true, and gradient_accumulation_steps is not stated",
+            rule=f"the {stated.value} samples of {stated.where} are then split over all devices, and the global batch "
+            f"is {stated.value} × gradient_accumulation_steps",
+            fixes="gradient_accumulation_steps: 1, which is the default",
+            origin=accelerator.line("split_batches"),
         )
     accelerator.note(
         "split_batches",
         f"the {stated.value} samples of {stated.where} are those of all devices; the Trainer's own total multiplies "
         "them by the devices",
     )
-    total = Stated(stated.value * accumulation.value, f"{stated.where} × {accumulation.where}, with {where}")
-    return LaunchSettings(global_batch=total)
+    follows = Origin(f"{stated.where} × {accumulation.where}, with {where}")
+    return LaunchSettings(global_batch=Stated(stated.value * accumulation.value, follows))
 
 
 def _accumulation(top: Section, accelerator: Section) -> Stated[int] | None:
@@ -115,7 +117,8 @@ def _warmup(top: Section) -> Stated[int] | None:
 def _precision(top: Section) -> Stated[Precision] | None:
     half, brain = top.flag("fp16"), top.flag("bf16")
     if half is not None and brain is not None and half.value and brain.value:
-        raise InputError(f"{half.where} and {brain.where} are both true. The Trainer refuses that. Set one to false.")
+        asked = f"{half.where} and {brain.where} are both true"
+        raise InputError(asked, rule="the Trainer refuses that", fixes="setting one of them to false")
     if half is not None and half.value:
         return Stated("fp16", half.where)
     if brain is not None and brain.value:

@@ -17,7 +17,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dist_epochs.runtime.files import make_durable
+from dist_epochs.runtime.files import make_durable, move, write_text
 from dist_epochs.runtime.peers import Peers, on_first, together
 from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, digest_of, read_manifest
 
@@ -117,7 +117,7 @@ class Checkpoints:
             for folder in self._newest_first():
                 if _step_of(folder) > after:
                     _remove(folder.with_name(folder.name + REFUSED))
-                    folder.rename(folder.with_name(folder.name + REFUSED))
+                    move(folder, folder.with_name(folder.name + REFUSED))
 
         on_first(self.ranks, rename)
 
@@ -138,7 +138,7 @@ class Checkpoints:
     def _prune(self) -> None:
         for folder in self._newest_first()[self.keep :]:
             gone = folder.with_name(folder.name + GONE)
-            folder.rename(gone)  # a kill while it is deleted must not leave half a checkpoint under a good name
+            move(folder, gone)  # a kill while it is deleted must not leave half a checkpoint under a good name
         for entry in _entries(self.folder):
             if entry.suffix in (NEW, REFUSED, GONE):
                 _remove(entry)
@@ -157,12 +157,8 @@ def _commit(beside: Path, place: Path, manifest: Manifest) -> None:
                 f"{beside / name}: another rank wrote it, and it is not here. Checkpoints need a folder that all ranks "
                 "see; choose an --out on a shared file system."
             )
-    path = beside / MANIFEST
-    path.write_text(manifest.to_text(), encoding="utf-8")
-    make_durable(path)
-    make_durable(beside)
-    beside.rename(place)
-    make_durable(place.parent)
+    write_text(beside / MANIFEST, manifest.to_text())
+    move(beside, place)
 
 
 def _entries(folder: Path) -> Iterable[Path]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["MANIFEST", "Damaged", "Manifest", "digest_of", "read_manifest"]
 
@@ -59,9 +59,9 @@ class Manifest:
             try:
                 found = digest_of(folder / name)
             except OSError as error:
-                raise Damaged(f"{folder / name}: {error.strerror}") from None
+                raise Damaged(error.strerror or str(error), origin=Origin(str(folder / name))) from None
             if found != expected:
-                raise Damaged(f"{folder / name}: its bytes are not those that were written")
+                raise Damaged("its bytes are not those that were written", origin=Origin(str(folder / name)))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -80,9 +80,9 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError("it has the format of another version")
         return Manifest(**content)
     except OSError as error:
-        raise Damaged(f"{path}: {error.strerror}") from None
+        raise Damaged(error.strerror or str(error), origin=Origin(str(path))) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{path}: damaged: {error}") from None
+        raise Damaged(f"damaged: {error}", origin=Origin(str(path))) from None
 
 
 def digest_of(path: Path) -> str:

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["own_part", "restore"]
 
@@ -71,9 +71,13 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, files: list[Path
                     key, _, of = inner.partition("/")
                     optimizer.state[parameters[of]][key] = loaded if key == STEP else _like(loaded, parameters[of])
                 else:
-                    raise InputError(f"{path}: {name} is no tensor of this model: the checkpoint is of another one")
+                    raise InputError(
+                        f"{name} is no tensor of this model: the checkpoint is of another one", origin=Origin(str(path))
+                    )
     if missing:
-        raise InputError(f"{files[0].parent}: without {min(missing)}: the checkpoint is of another model")
+        raise InputError(
+            f"without {min(missing)}: the checkpoint is of another model", origin=Origin(str(files[0].parent))
+        )
 
 
 def _named(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
@@ -98,10 +102,8 @@ def _whole(tensor: Tensor) -> Tensor:
 
 def _fill(place: Tensor, loaded: Tensor, name: str) -> None:
     if place.shape != loaded.shape:
-        raise InputError(
-            f"{name} has the shape {tuple(loaded.shape)} in the checkpoint and {tuple(place.shape)} in the model of "
-            "this recipe"
-        )
+        shapes = f"{tuple(loaded.shape)} in the checkpoint and {tuple(place.shape)} in the model of this recipe"
+        raise InputError(f"{name} has the shape {shapes}")
     with torch.no_grad():
         place.copy_(_like(loaded, place))
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.integrations.ledger import Ledger
+from dist_epochs.ledger.run_ledger import RunLedger
 
 KEY = PassKey(0, "web", 10, 0)
 
@@ -18,9 +18,9 @@ class Step:
 @pytest.fixture
 def book(tmp_path):
     def write(steps, planned=None, status="finished", **changes):
-        ledger = Ledger(tmp_path)
-        for _ in ledger.watch([Step(step) for step in range(steps)]):
-            ledger.step()
+        ledger = RunLedger(tmp_path)
+        for drawn in ledger.watch([Step(step) for step in range(steps)]):
+            ledger.book(drawn, applied=True)
         ledger.close(status)
         if planned is not None:
             plan = {

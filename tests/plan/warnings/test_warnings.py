@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dist_epochs.errors import Origin
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.warnings import NOTES, WARNINGS
 from dist_epochs.recipe import make_recipe
@@ -113,7 +114,7 @@ def test_every_rule_is_tested_and_has_a_page():
 def test_a_family_without_a_closed_form(tmp_path):
     document = Document("flags")
     apply_flags(document, {"tokens": "1B", "batch": "64x512", "devices": "8xH100"})
-    document.put(("model",), {"objective": "causal", "config": {"model_type": "mamba"}}, "test")
+    document.put(("model",), {"objective": "causal", "config": {"model_type": "mamba"}}, Origin("test"))
     made = make_plan(make_recipe(document, Path("flags")))
     assert "--exact" in {warning.rule: warning.message for warning in made.warnings}["not-priced"]
     assert made.cost.flops is None
@@ -169,8 +170,10 @@ def test_the_steps_that_hours_pay_for_are_a_range_where_the_speed_is():
 def test_a_phase_that_misses_its_amount_on_the_way_is_told():
     document = Document("flags")
     apply_flags(document, {"steps": "1", "batch": "64x8"})
-    document.put(("budget",), None, "test")
-    document.put(("phases",), [{"samples": 10_000, "sequence_length": 8}, {"steps": 10, "sequence_length": 16}], "test")
+    document.put(("budget",), None, Origin("test"))
+    document.put(
+        ("phases",), [{"samples": 10_000, "sequence_length": 8}, {"steps": 10, "sequence_length": 16}], Origin("test")
+    )
     made = make_plan(make_recipe(document, Path("flags")))
     assert {w.rule: w.message for w in made.warnings}[
         "budget-rounded"

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import parse_located
 from dist_epochs.settings.section import Section
-from dist_epochs.tool_configs.readers.accelerate import KNOWN
+from dist_epochs.tool_configs.readers.accelerate import KNOWN_KEYS
 from dist_epochs.tool_configs.sharding import FSDP_STRATEGIES, SIZES, parallel_settings
 
 # As `accelerate config` writes them.
@@ -132,6 +132,10 @@ def test_what_accelerate_config_writes(folder, text, values, notes):
             "acc.yaml:1 num_processes: left to the launch (--num_processes): give the devices",
         ),
         (
+            "distributed_type: NO",  # without quotes it is false, and the launcher takes 1 for 'NO' only
+            "acc.yaml:1 num_processes: left to the launch (--num_processes): give the devices",
+        ),
+        (
             "num_processes: 2",
             "acc.yaml:1 distributed_type: Accelerate refuses a configuration without it",
         ),
@@ -167,58 +171,56 @@ def test_traps_are_noted(folder, text, note):
     [
         (
             "distributed_type: MULTI_GPU\nnum_machines: 4\nnum_processes: 10",
-            "acc.yaml:3 num_processes is 10, over 4 machines (acc.yaml:2 num_machines). Accelerate starts 10 // 4 = 2 on "
-            "each, 8 in all, and every count would be off. Use 8 or 12 processes in all, or other machines.",
+            "acc.yaml:3 num_processes: 10 processes do not divide by 4 machines (acc.yaml:2 num_machines). Accelerate "
+            "starts 10 // 4 = 2 on each, 8 in all. every count would be off. Try num_processes: 8, or num_processes: 12.",
         ),
         (
             "distributed_type: MULTI_GPU\nnum_machines: 4\nnum_processes: 2",
-            "acc.yaml:3 num_processes is 2, over 4 machines (acc.yaml:2 num_machines). Accelerate starts 2 // 4 = 0 on "
-            "each, 0 in all, and every count would be off. Use 4 processes in all, or other machines.",
+            "acc.yaml:3 num_processes: 2 processes do not divide by 4 machines (acc.yaml:2 num_machines). Accelerate "
+            "starts 2 // 4 = 0 on each, 0 in all. every count would be off. Try num_processes: 4.",
         ),
         (
             "distributed_type: MULTI_GPU\nnum_processes: 8\ngradient_accumulation_steps: 4",
-            "acc.yaml:3 gradient_accumulation_steps stands at the top, where Accelerate knows no such key and refuses the "
-            "file. It belongs into deepspeed_config, with distributed_type: DEEPSPEED; without DeepSpeed the script sets "
-            "it.",
+            "acc.yaml:3: gradient_accumulation_steps stands at the top, where Accelerate knows no such key and refuses "
+            "the file. it belongs into deepspeed_config, with distributed_type: DEEPSPEED; without DeepSpeed the script "
+            "sets it. Try removing the line, or writing it below deepspeed_config.",
         ),
         (
             "distributed_type: FSDP\nnum_processes: 8\nparallelism_config:\n  parallelism_config_tp_size: 2\n"
             "  parallelism_config_dp_shard_size: 2",
             "devices is 8 in acc.yaml:2 num_processes, and 4 in acc.yaml:3 parallelism_config (1 × 2 × 2 × 1 × 1 "
-            "processes). A run has one, and neither was chosen. Make them equal, or leave one out (DeepSpeed leaves it "
-            'to the others with "auto").',
+            "processes). a run has one value of it. Try making them equal, or leaving one out (DeepSpeed leaves it to "
+            'the others with "auto").',
         ),
         (
             "distributed_type: FSDP\nnum_processes: 4\nparallelism_config:\n  parallelism_config_cp_size: 2\n"
             "  parallelism_config_sp_size: 2",
             "acc.yaml:4 parallelism_config.parallelism_config_cp_size is 2 and acc.yaml:5 "
-            "parallelism_config.parallelism_config_sp_size is 2. Accelerate splits samples in one of the two ways and "
-            "stops at its start. Set one of them to 1.",
+            "parallelism_config.parallelism_config_sp_size is 2. Accelerate splits samples in one of the two ways, and "
+            "stops at its start. Try setting one of them to 1.",
         ),
         (
             "distributed_type: MULTI_GP\nnum_processes: 8",
-            "acc.yaml:1 distributed_type must be one of NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_SDAA, "
-            "MULTI_MUSA, MULTI_XPU, MULTI_HPU, MULTI_NEURON, DEEPSPEED, FSDP, XLA, TPU, MEGATRON_LM, not MULTI_GP. "
-            "Nothing was read from the file.",
+            "acc.yaml:1: distributed_type must be one of NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_SDAA, "
+            "MULTI_MUSA, MULTI_XPU, MULTI_HPU, MULTI_NEURON, FSDP, DEEPSPEED, MEGATRON_LM, XLA, not MULTI_GP",
         ),
         (
             "distributed_type: FSDP\nnum_processes: 0",
-            "acc.yaml:2 num_processes must be a whole number of at least 1, not 0. Nothing was read from the file.",
+            "acc.yaml:2: num_processes must be a whole number of at least 1, not 0",
         ),
         (
             "distributed_type: FSDP\nnum_processes: 012",
-            "acc.yaml:2 num_processes must be a whole number of at least 1, or -1 to leave it to the launch, not 012. "
-            "Nothing was read from the file.",
+            "acc.yaml:2: num_processes must be a whole number of at least 1, or -1 to leave it to the launch, not 012",
         ),
         (
             "distributed_type: FSDP\nnum_processes: 2\nfsdp_config: {fsdp_sharding_strategy: HALF}",
-            "acc.yaml:3 fsdp_config.fsdp_sharding_strategy must be one of FULL_SHARD, SHARD_GRAD_OP, NO_SHARD, "
-            "HYBRID_SHARD, HYBRID_SHARD_ZERO2 with FSDP version 1, not HALF. Nothing was read from the file.",
+            "acc.yaml:3: fsdp_config.fsdp_sharding_strategy must be one of FULL_SHARD, SHARD_GRAD_OP, NO_SHARD, "
+            "HYBRID_SHARD, HYBRID_SHARD_ZERO2 with FSDP version 1, not HALF",
         ),
         (
             "distributed_type: DEEPSPEED\nnum_processes: 2\ndeepspeed_config: {deepspeed_config_file: none.json}",
-            "acc.yaml:3 deepspeed_config.deepspeed_config_file: there is no file none.json, neither in the current folder "
-            "nor in {folder}. What it says about the batch is missing: correct the name.",
+            "acc.yaml:3: deepspeed_config.deepspeed_config_file names none.json, and there is no such file. it is looked "
+            "for in the current folder and in {folder}. what it says about the batch is missing. Try correcting the name.",
         ),
     ],
 )
@@ -249,13 +251,13 @@ def test_sections_of_another_type_are_named_and_not_used(folder):
     folder.write("acc.yaml", DEEPSPEED.replace("distributed_type: DEEPSPEED", "distributed_type: MULTI_GPU"))
     found = folder.read("acc.yaml")
     assert (found.gradient_accumulation, found.zero_stage) == (None, None)
-    assert f"{folder.path}/acc.yaml:3 deepspeed_config.gradient_accumulation_steps" in found.ignored
+    assert f"{folder.path}/acc.yaml:3 deepspeed_config.gradient_accumulation_steps" in map(str, found.ignored)
 
 
 @pytest.mark.parametrize(
     ("text", "values"),
     [
-        ("distributed_type: NO\nmachine_rank: 0", {"devices": 1}),
+        ("distributed_type: 'NO'\nmachine_rank: 0", {"devices": 1}),
         ("distributed_type: NO\nfp16: true\nnum_processes: 1", {"devices": 1, "precision": "fp16"}),
         ("distributed_type: NO\nnum_processes: 1\nmixed_precision: no", {"devices": 1, "precision": "fp32"}),
         (
@@ -292,7 +294,7 @@ def test_a_deepspeed_file_is_read_beside_the_configuration(folder):
     assert folder.completed("acc.yaml") == {
         "devices": 8, "per_device": 2, "gradient_accumulation": 4, "global_batch": 64, "zero_stage": 2,
     }  # fmt: skip
-    assert folder.read("acc.yaml").per_device.where == f"{folder.path}/ds.json:2 train_micro_batch_size_per_gpu"
+    assert str(folder.read("acc.yaml").per_device.where) == f"{folder.path}/ds.json:2 train_micro_batch_size_per_gpu"
 
 
 def test_the_current_folder_comes_first_as_in_the_tools(folder, tmp_path_factory, monkeypatch):
@@ -326,23 +328,23 @@ def test_what_accelerate_refuses_beside_a_deepspeed_file_is_noted(folder):
 def test_an_open_accumulation_is_taken_from_the_others(folder):
     folder.write("acc.yaml", DEEPSPEED.replace("steps: 4", "steps: auto"))
     assert "gradient_accumulation" not in folder.values("acc.yaml")
-    assert folder.read("acc.yaml").ignored == (
-        f"{folder.path}/acc.yaml:3 deepspeed_config.gradient_accumulation_steps",
-    )
+    assert [str(key) for key in folder.read("acc.yaml").ignored] == [
+        f"{folder.path}/acc.yaml:3 deepspeed_config.gradient_accumulation_steps"
+    ]
 
 
 def test_the_keys_are_those_of_the_installed_accelerate():
     config_args = pytest.importorskip("accelerate.commands.config.config_args")
     constants = pytest.importorskip("accelerate.utils.constants")
     fields = {*config_args.ClusterConfig.__dataclass_fields__, *config_args.SageMakerConfig.__dataclass_fields__}
-    assert fields | {"fp16", "dynamo_backend"} == KNOWN
+    assert fields | {"fp16", "dynamo_backend"} == KNOWN_KEYS
     assert list(FSDP_STRATEGIES) == constants.FSDP_SHARDING_STRATEGY
 
 
 @given(st.fixed_dictionaries({}, optional={name: st.integers(1, 4) for name in SIZES}))
 def test_parallel_sizes_are_those_of_accelerates_own_class(tmp_path_factory, sizes):
     parallelism = pytest.importorskip("accelerate.parallelism_config")
-    section = Section(file=tmp_path_factory.getbasetemp(), place="x.yaml:1", prefix="p.", values={
+    section = Section(file=tmp_path_factory.getbasetemp(), origin=Origin("x.yaml", 1), prefix="p.", values={
         name: parse_located(f"a: {size}", "x.yaml").value["a"] for name, size in sizes.items()
     })  # fmt: skip
     try:

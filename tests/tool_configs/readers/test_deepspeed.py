@@ -25,7 +25,7 @@ def test_what_is_left_open_is_named(folder):
     folder.write("ds.json", ZERO3_AUTO)
     found = folder.read("ds.json")
     assert folder.values("ds.json") == {"zero_stage": 3}
-    assert [key.replace(f"{folder.path}/", "") for key in found.ignored] == [
+    assert [str(key).replace(f"{folder.path}/", "") for key in found.ignored] == [
         "ds.json:15 train_batch_size",
         "ds.json:16 train_micro_batch_size_per_gpu",
         "ds.json:12 gradient_accumulation_steps",
@@ -51,8 +51,8 @@ def test_everything_stated(folder):
         "pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 4, "zero_stage": 1, "warmup_steps": 100,
         "uneven": "drop",
     }  # fmt: skip
-    assert folder.read("ds.json").per_device.where == f"{folder.path}/ds.json:3 train_micro_batch_size_per_gpu"
-    assert folder.read("ds.json").zero_stage.where == f"{folder.path}/ds.json:12 zero_optimization.stage"
+    assert str(folder.read("ds.json").per_device.where) == f"{folder.path}/ds.json:3 train_micro_batch_size_per_gpu"
+    assert str(folder.read("ds.json").zero_stage.where) == f"{folder.path}/ds.json:12 zero_optimization.stage"
     assert folder.completed("ds.json")["devices"] == 32
 
 
@@ -79,41 +79,36 @@ def test_precision(folder, precision, expected):
     [
         (
             {"fp16": {"enabled": True}, "bf16": {"enabled": True}},
-            "ds.json:4 fp16.enabled and ds.json:7 bf16.enabled are both true. DeepSpeed trains in one of fp16 and bf16 "
-            "and stops at its start. Set one of them to false.",
+            "ds.json:4 fp16.enabled and ds.json:7 bf16.enabled are both true. DeepSpeed trains in one of fp16 and bf16, "
+            "and stops at its start. Try setting one of them to false.",
         ),
         (
             {"zero_optimization": {"stage": 4}},
-            "ds.json:4 zero_optimization.stage must be 0, 1, 2 or 3, not 4. Nothing was read from the file.",
+            "ds.json:4: zero_optimization.stage must be 0, 1, 2 or 3, not 4",
         ),
         (
             {"gradient_accumulation_steps": 0},
-            "ds.json:3 gradient_accumulation_steps must be a whole number of at least 1, not 0. Nothing was read from the "
-            "file.",
+            "ds.json:3: gradient_accumulation_steps must be a whole number of at least 1, not 0",
         ),
         (
             {"gradient_accumulation_steps": 2.5},
-            "ds.json:3 gradient_accumulation_steps must be a whole number of at least 1, not 2.5. Nothing was read from "
-            "the file.",
+            "ds.json:3: gradient_accumulation_steps must be a whole number of at least 1, not 2.5",
         ),
         (
             {"gradient_accumulation_steps": True},
-            "ds.json:3 gradient_accumulation_steps must be a whole number of at least 1, not true. Nothing was read from "
-            "the file.",
+            "ds.json:3: gradient_accumulation_steps must be a whole number of at least 1, not true",
         ),
         (
             {"gradient_accumulation_steps": [1, 2]},
-            "ds.json:3 gradient_accumulation_steps must be a whole number of at least 1, not a list. Nothing was read "
-            "from the file.",
+            "ds.json:3: gradient_accumulation_steps must be a whole number of at least 1, not a list",
         ),
         (
             {"train_micro_batch_size_per_gpu": 10**16},
-            "ds.json:3 train_micro_batch_size_per_gpu must be at most 1,000,000,000,000,000, not 10000000000000000. "
-            "Nothing was read from the file.",
+            "ds.json:3: train_micro_batch_size_per_gpu must be at most 1,000,000,000,000,000, not 10000000000000000",
         ),
         (
             {"fp16": True, "steps_per_print": 1},
-            "ds.json:3 fp16 must be keys and values, not true. Nothing was read from the file.",
+            "ds.json:3: fp16 must be keys and values, not true",
         ),
     ],
 )
@@ -155,7 +150,7 @@ def test_elasticity_takes_the_batch_over(folder):
     folder.write("ds.json", {"train_batch_size": 64, "elasticity": {"enabled": True, "max_train_batch_size": 2000}})
     found = folder.read("ds.json")
     assert found.global_batch is None
-    assert found.ignored == (f"{folder.path}/ds.json:2 train_batch_size",)
+    assert [str(key) for key in found.ignored] == [f"{folder.path}/ds.json:2 train_batch_size"]
     assert folder.notes("ds.json") == [
         "ds.json:3 elasticity: elastic training: DeepSpeed chooses the batch, and it may change with the devices"
     ]

@@ -48,7 +48,7 @@ def test_a_dump(folder):
         "uneven": "pad",
     }  # fmt: skip
     assert folder.notes("args.json") == []
-    assert folder.read("args.json").uneven.where == f"{folder.path}/args.json:26 accelerator_config.even_batches"
+    assert str(folder.read("args.json").uneven.where) == f"{folder.path}/args.json:26 accelerator_config.even_batches"
 
 
 def test_a_recipe_of_a_script(folder):
@@ -110,33 +110,32 @@ def test_what_the_keys_mean(folder, stated, values, notes):
     ("stated", "message"),
     [
         ({"per_gpu_train_batch_size": 4, "per_device_train_batch_size": 8},
-         "per_device is 8 in ta.json:3 per_device_train_batch_size, and 4 in ta.json:2 per_gpu_train_batch_size. A run has "
-         'one, and neither was chosen. Make them equal, or leave one out (DeepSpeed leaves it to the others with "auto").'),
+         "per_device is 8 in ta.json:3 per_device_train_batch_size, and 4 in ta.json:2 per_gpu_train_batch_size. a run has "
+         'one value of it. Try making them equal, or leaving one out (DeepSpeed leaves it to the others with "auto").'),
         ({"bf16": True, "fp16": True, "max_steps": 1},
-         "ta.json:3 fp16 and ta.json:2 bf16 are both true. The Trainer refuses that. Set one to false."),
-        ({"max_steps": 0}, "ta.json:2 max_steps must be a whole number of at least 1, not 0. Nothing was read from the file."),
+         "ta.json:3 fp16 and ta.json:2 bf16 are both true. the Trainer refuses that. Try setting one of them to false."),
+        ({"max_steps": 0}, "ta.json:2: max_steps must be a whole number of at least 1, not 0"),
         ({"max_steps": "many"},
-         "ta.json:2 max_steps must be a number of steps above zero, or -1, not many. Nothing was read from the file."),
-        ({"num_train_epochs": 0}, "ta.json:2 num_train_epochs must be a number above zero, not 0. Nothing was read from the file."),
-        ({"num_train_epochs": -1}, "ta.json:2 num_train_epochs must be a number above zero, not -1. Nothing was read from the file."),
-        ({"max_steps": 1, "bf16": "false"}, "ta.json:3 bf16 must be true or false, not false. Nothing was read from the file."),
+         "ta.json:2: max_steps must be a number of steps above zero, or -1, not many"),
+        ({"num_train_epochs": 0}, "ta.json:2: num_train_epochs must be a number above zero, not 0"),
+        ({"num_train_epochs": -1}, "ta.json:2: num_train_epochs must be a number above zero, not -1"),
+        ({"max_steps": 1, "bf16": "false"}, "ta.json:3: bf16 must be true or false, not false"),
         ({"warmup_steps": 10.5},
-         "ta.json:2 warmup_steps must be a whole number of at least 0, not 10.5. Nothing was read from the file."),
+         "ta.json:2: warmup_steps must be a whole number of at least 0, not 10.5"),
         ({"max_steps": 1, "deepspeed": "none.json"},
-         "ta.json:3 deepspeed: there is no file none.json, neither in the current folder nor in {folder}. What it says about "
-         "the batch is missing: correct the name."),
+         "ta.json:3: deepspeed names none.json, and there is no such file. it is looked for in the current folder and in "
+         "{folder}. what it says about the batch is missing. Try correcting the name."),
         ({"max_steps": 1, "deepspeed": '{"token": "hf_secret", "train_batch_size": 4, "a": "' + "x" * 100 + '"}'},
-         "ta.json:3 deepspeed must be keys and values, or the name of a file with them, not something longer. Nothing was "
-         "read from the file."),
+         "ta.json:3: deepspeed must be keys and values, or the name of a file with them, not something longer"),
         ({"per_device_train_batch_size": 64, "accelerator_config": {"split_batches": True}},
-         "ta.json:4 accelerator_config.split_batches is true, so the 64 samples of ta.json:2 per_device_train_batch_size are "
-         "split over all devices, and the global batch is 64 × gradient_accumulation_steps, which is not stated. State it "
-         "(1 is the default)."),
+         "ta.json:4: accelerator_config.split_batches is true, and gradient_accumulation_steps is not stated. the 64 samples "
+         "of ta.json:2 per_device_train_batch_size are then split over all devices, and the global batch is 64 × "
+         "gradient_accumulation_steps. Try gradient_accumulation_steps: 1, which is the default."),
         ({"gradient_accumulation_steps": 2, "max_steps": 1,
           "accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": 4}}},
          "gradient_accumulation is 2 in ta.json:2 gradient_accumulation_steps, and 4 in ta.json:6 "
-         "accelerator_config.gradient_accumulation_kwargs.num_steps. A run has one, and neither was chosen. Make them equal, "
-         'or leave one out (DeepSpeed leaves it to the others with "auto").'),
+         "accelerator_config.gradient_accumulation_kwargs.num_steps. a run has one value of it. Try making them equal, "
+         'or leaving one out (DeepSpeed leaves it to the others with "auto").'),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used(folder, stated, message):

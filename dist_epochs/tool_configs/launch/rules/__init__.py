@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dist_epochs.rules import rule_name
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 from dist_epochs.tool_configs.launch.rules.batch import batch_beyond_the_launch, batch_of_one_device, loader_options
 from dist_epochs.tool_configs.launch.rules.deepspeed import (
     accumulation_from_the_launch,

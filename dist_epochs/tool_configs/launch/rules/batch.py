@@ -7,9 +7,9 @@ from dataclasses import replace
 from math import gcd
 
 from dist_epochs.arithmetic.batch import BatchError, cannot_be_built
+from dist_epochs.errors import InputError
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = ["batch_beyond_the_launch", "batch_of_one_device", "loader_options"]
 
@@ -27,9 +27,11 @@ def batch_beyond_the_launch(launch: Launch) -> Iterator[Finding]:
     What to do: a number of processes that divides the batch, another `batch.global_batch`, or `batch.uneven: allow`,
     with which devices differ by one sample.
     """
-    message = launch.refusal or _cannot_build(launch)
-    if message is not None:
-        yield Finding(launch.file.line("num_processes"), message, _fewer_processes(launch))
+    refusal = launch.refusal or _cannot_build(launch)
+    if refusal is not None:
+        parts = (part for error in refusal.errors for part in (error.asked, error.rule) if part)
+        fixes = [_fewer_processes(launch), *(fix for error in refusal.errors for fix in error.fixes)]
+        yield Finding(launch.file.line("num_processes"), ": ".join(parts), ", or ".join(fixes))
 
 
 def _fewer_processes(launch: Launch) -> str:
@@ -56,7 +58,7 @@ def _fitting_processes(launch: Launch) -> int | None:
     return fits and fits * launch.file.shared
 
 
-def _cannot_build(launch: Launch) -> str | None:
+def _cannot_build(launch: Launch) -> InputError | None:
     """Why a stated global batch cannot be built on a world that the plan is not made for."""
     size, batch = launch.file.data_parallel_size, launch.plan.recipe.batch
     stated = batch.global_batch is not None or batch.ramp is not None
@@ -64,11 +66,11 @@ def _cannot_build(launch: Launch) -> str | None:
         return None
     for planned in launch.plan.batches:
         if batch.per_device is None and planned.samples % size and not planned.uneven:
-            return str(cannot_be_built(planned.samples, size))
+            return cannot_be_built(planned.samples, size)
         try:
             replace(planned, data_parallel_size=size)
         except BatchError as error:
-            return str(error)
+            return error
     return None
 
 

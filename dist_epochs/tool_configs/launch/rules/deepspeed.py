@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.errors import Origin
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.settings.value import KeyOrigin
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = ["accumulation_from_the_launch", "deepspeed_auto", "deepspeed_batch"]
 
@@ -43,16 +44,18 @@ def deepspeed_batch(launch: Launch) -> Iterator[Finding]:
 
     What to do: the same numbers in both, or "auto" in DeepSpeed's file.
     """
-    stated, batch = launch.file.deepspeed, launch.plan.batches[0]
-    for found, planned, what in (
-        (stated.global_batch, batch.samples, "samples a step"),
-        (stated.per_device, batch.per_device, "samples on each device"),
-        (stated.gradient_accumulation, batch.gradient_accumulation, "micro-steps a step"),
-    ):
-        if found is not None and found.value != planned:
-            where, _, name = found.where.partition(" ")
-            said = f"{name} is {found.value}, and the plan has {planned} {what}"
-            yield Finding(where, said, f"{name.rpartition('.')[2]}: {planned}")
+    if launch.file.kind != "DEEPSPEED":
+        return
+    batch = launch.plan.batches[0]
+    for stated in launch.file.engine:
+        for found, planned, key, what in (
+            (stated.global_batch, batch.samples, "train_batch_size", "samples a step"),
+            (stated.per_device, batch.per_device, "train_micro_batch_size_per_gpu", "samples on each device"),
+            (stated.gradient_accumulation, batch.gradient_accumulation, ACCUMULATION, "micro-steps a step"),
+        ):
+            if found is not None and found.value != planned:
+                said = f"{key} is {found.value}, and the plan has {planned} {what}"
+                yield Finding(found.origin, said, f"{key}: {planned}")
 
 
 @rule
@@ -64,6 +67,9 @@ def deepspeed_auto(launch: Launch) -> Iterator[Finding]:
 
     What to do: nothing, if the program prepares its loader; the plan's numbers otherwise.
     """
-    for place in launch.file.deepspeed.ignored:
-        where, _, name = place.partition(" ")
-        yield Finding(where, f'{name} is "auto": filled in by the program', "state the number, to have it checked")
+    if launch.file.kind != "DEEPSPEED":
+        return
+    for key in dict.fromkeys(key for stated in launch.file.engine for key in stated.ignored):
+        name = key.key if isinstance(key, KeyOrigin) else "a value"
+        said = f'{name} is "auto": filled in by the program'
+        yield Finding(Origin(key.name, key.line), said, "state the number, to have it checked")

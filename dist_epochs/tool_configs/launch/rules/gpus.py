@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = ["gpu_ids_repeated", "gpus_idle", "one_gpu_id", "too_few_gpu_ids"]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
+from dist_epochs.errors import close_matches
 from dist_epochs.rules import rule
 from dist_epochs.settings.value import Value, key_name
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
-from dist_epochs.tool_configs.launch.launch_file import KINDS, LaunchFile, reads_as_false
-from dist_epochs.tool_configs.readers.accelerate import DEEPSPEED_ONLY, KNOWN
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
+from dist_epochs.tool_configs.readers.accelerate import (
+    DEEPSPEED_ONLY,
+    KINDS,
+    KNOWN_KEYS,
+    SECTION_OWNERS,
+    AccelerateFile,
+    reads_as_false,
+)
 from dist_epochs.tool_configs.sharding import SIZES
 
 __all__ = [
@@ -29,7 +34,7 @@ _SAGEMAKER_ONLY = """
 additional_args base_job_name ec2_instance_type iam_role_name image_uri profile py_version pytorch_version region
 sagemaker_inputs_file sagemaker_metrics_file transformers_version
 """
-LOCAL_KEYS = KNOWN - frozenset(_SAGEMAKER_ONLY.split())
+LOCAL_KEYS = KNOWN_KEYS - frozenset(_SAGEMAKER_ONLY.split())
 """Keys of a launch on one's own machines."""
 _DYNAMO_BACKENDS = """
 NO EAGER AOT_EAGER INDUCTOR AOT_TS_NVFUSER NVPRIMS_NVFUSER CUDAGRAPHS OFI FX2TRT ONNXRT TENSORRT
@@ -39,7 +44,6 @@ DYNAMO_BACKENDS = frozenset(_DYNAMO_BACKENDS.split())
 RETIRED = frozenset({"ipex_config", "tp_config"})
 """Keys of earlier versions of Accelerate, which stand for nothing in this one."""
 RENAMED_KINDS = {"TPU": "XLA"}
-OWNERS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
 
 
 @rule
@@ -57,7 +61,7 @@ def unknown_launch_keys(launch: Launch) -> Iterator[Finding]:
     for key in file.top.values if file.is_local else ():
         if key in LOCAL_KEYS:
             continue
-        close = () if key in RETIRED else difflib.get_close_matches(key, LOCAL_KEYS, n=1, cutoff=0.75)
+        close = [] if key in RETIRED else close_matches(key, LOCAL_KEYS, likeness=0.75)
         fix = f"{close[0]}: …" if close else "remove the line"
         if key in DEEPSPEED_ONLY:
             fix = f"remove the line: the recipe decides (DeepSpeed's own {key} belongs into deepspeed_config)"
@@ -108,7 +112,7 @@ def launch_value_type(launch: Launch) -> Iterator[Finding]:
             yield Finding(file.line(key), told, f"{key}: {_number(file, key)}")
 
 
-def _fails(file: LaunchFile, key: str, *, is_text: bool) -> bool:
+def _fails(file: AccelerateFile, key: str, *, is_text: bool) -> bool:
     """Whether the launcher computes with a number so that this spelling fails."""
     several = file.machines > 1
     if is_text:
@@ -120,7 +124,7 @@ def _in_yaml_1_1(value: Value) -> Value:
     return False if reads_as_false(value) else value
 
 
-def _number(file: LaunchFile, key: str) -> int | None:
+def _number(file: AccelerateFile, key: str) -> int | None:
     return file.processes if key == "num_processes" else file.machines
 
 
@@ -159,7 +163,7 @@ def unread_sections(launch: Launch) -> Iterator[Finding]:
     What to do: state the `distributed_type` that reads the section, or remove it.
     """
     file = launch.file
-    for key, owner in OWNERS.items():
+    for key, owner in SECTION_OWNERS.items():
         if _holds(file, key) and file.kind != owner:
             told = f"{key} is read with distributed_type: {owner} only; with {file.kind or 'none'} nobody reads it"
             yield Finding(file.line(key), told, f"distributed_type: {owner}, or remove {key}")
@@ -178,6 +182,6 @@ def unread_sections(launch: Launch) -> Iterator[Finding]:
             yield Finding(where, f"{name} is not read: Accelerate reads {right}, 1 by default", f"{right}: …")
 
 
-def _holds(file: LaunchFile, key: str) -> bool:
+def _holds(file: AccelerateFile, key: str) -> bool:
     value = file.raw(key)
-    return isinstance(value, Mapping) and any(held.value is not None for held in value.values())
+    return isinstance(value, Mapping) and any(item.value is not None for item in value.values())

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from dist_epochs.arithmetic.batch import nearest_batches
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = [
     "machine_rank_outside",

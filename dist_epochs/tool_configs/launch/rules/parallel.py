@@ -6,21 +6,17 @@ from collections.abc import Iterator
 from math import prod
 
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
-from dist_epochs.tool_configs.launch.launch_file import LaunchFile
+from dist_epochs.settings.value import KeyOrigin
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
+from dist_epochs.tool_configs.readers.accelerate import AccelerateFile
+from dist_epochs.tool_configs.sharding import SIZES
 
 __all__ = ["nothing_to_shard", "only_data_parallel", "parallel_sizes"]
 
-SHARED = {"tp_size": "tensor_parallel", "cp_size": "context_parallel", "sp_size": "context_parallel"}
 
-
-def _is_read(file: LaunchFile) -> bool:
-    return file.is_by_torchrun and any(item.startswith("parallelism_") for item in _keys(file))
-
-
-def _keys(file: LaunchFile) -> tuple[str, ...]:
-    return tuple(file.top.section("parallelism_config").values)
+def _is_read(file: AccelerateFile) -> bool:
+    keys = file.top.section("parallelism_config").values
+    return file.is_by_torchrun and any(key.startswith("parallelism_") for key in keys)
 
 
 @rule
@@ -33,18 +29,17 @@ def only_data_parallel(launch: Launch) -> Iterator[Finding]:
     What to do: remove the sizes, or launch a program that shares the model.
     """
     file, batch = launch.file, launch.plan.recipe.batch
-    for name, setting in SHARED.items():
-        size, planned = file.sizes[name], getattr(batch, setting)
-        if size > 1:
-            said = f"parallelism_config_{name} is {size}: they see the same samples, and dist_epochs.train stops"
-            if planned != size:
-                said += f" (the recipe plans {setting}: {planned})"
-            key = f"parallelism_config_{name}"
-            yield Finding(file.line("parallelism_config", key), said, f"{key}: 1", is_of_trainer=planned == size)
     for setting in ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel"):
-        size = getattr(batch, setting)
-        if size > 1 and not any(file.sizes[name] > 1 for name, known in SHARED.items() if known == setting):
-            said = f"the recipe plans {setting}: {size}, which neither the file nor dist_epochs.train has"
+        stated, planned = file.sharing(setting), getattr(batch, setting)
+        if stated is not None:
+            key = stated.where.key.rpartition(".")[2] if isinstance(stated.where, KeyOrigin) else setting
+            see = "different" if setting == "expert_parallel" else "the same"
+            said = f"{key} is {stated.value}: they see {see} samples, and dist_epochs.train stops"
+            if planned != stated.value:
+                said += f" (the recipe plans {setting}: {planned})"
+            yield Finding(stated.origin, said, f"{key}: 1", is_of_trainer=planned == stated.value)
+        elif planned > 1:
+            said = f"the recipe plans {setting}: {planned}, which neither the file nor dist_epochs.train has"
             yield Finding(file.line("parallelism_config"), said, f"--set batch.{setting}=1", is_of_trainer=True)
 
 
@@ -58,7 +53,8 @@ def parallel_sizes(launch: Launch) -> Iterator[Finding]:
 
     What to do: `parallelism_config_dp_shard_size` = processes ÷ all other sizes, or no `parallelism_config`.
     """
-    file, sizes = launch.file, launch.file.sizes
+    file = launch.file
+    sizes = {name: file.size(name) for name in SIZES}
     product = prod(sizes.values())
     if not _is_read(file) or product == 1:
         return
@@ -94,7 +90,7 @@ def nothing_to_shard(launch: Launch) -> Iterator[Finding]:
     file = launch.file
     if file.kind != "FSDP" or file.fsdp_version != 2 or not _is_read(file) or file.use_cpu:
         return
-    if file.sizes["dp_shard_size"] > 1 or file.sizes["cp_size"] > 1 or prod(file.sizes.values()) == 1:
+    if file.size("dp_shard_size") > 1 or file.size("cp_size") > 1 or prod(map(file.size, SIZES)) == 1:
         return
     said = "parallelism_config has dp_shard_size 1 and cp_size 1, which leaves FSDP nothing to shard over: it raises"
     fix = "remove parallelism_config"

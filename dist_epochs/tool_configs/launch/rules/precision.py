@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from dist_epochs.rules import rule
 from dist_epochs.settings.value import key_name
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = ["bf16_not_there", "fp16_on_cpu", "launch_precision", "precision_disagrees"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
-from dist_epochs.tool_configs.launch.launch_file import reads_as_false
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
+from dist_epochs.tool_configs.readers.accelerate import reads_as_false
 
 __all__ = ["cpu_by_environment", "devices_disagree", "one_process", "processes_not_stated"]
 
@@ -26,8 +25,6 @@ def processes_not_stated(launch: Launch) -> Iterator[Finding]:
         return
     bare = reads_as_false(file.raw("distributed_type"))
     is_null = "num_processes" in file.top.values and file.raw("num_processes") is None
-    if file.kind == "NO" and not bare and "num_processes" not in file.top.values:
-        return
     if is_null and not file.is_by_torchrun and not file.use_cpu:
         return  # then nobody asks for the number, and one process starts
     count = launch.planned or (1 if file.kind == "NO" else 8)

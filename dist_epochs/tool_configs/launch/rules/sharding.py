@@ -8,8 +8,7 @@ from dataclasses import replace
 from dist_epochs.plan.cost.memory import Memory, states_bytes
 from dist_epochs.plan.warnings.costs import memory_too_small
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = ["does_not_fit_as_launched", "fsdp_loading", "fsdp_on_cpu", "fsdp_version_1", "sharding_disagrees"]
 
@@ -77,15 +76,15 @@ def sharding_disagrees(launch: Launch) -> Iterator[Finding]:
 
     What to do: the same in both.
     """
-    file, hardware = launch.file, launch.plan.recipe.hardware
-    if hardware is None or file.stage is None or hardware.zero_stage == file.stage:
+    file, hardware, stage = launch.file, launch.plan.recipe.hardware, launch.zero_stage
+    if hardware is None or stage is None or hardware.zero_stage == stage:
         return
-    said = f"{file.kind} shards as ZeRO stage {file.stage}, and the recipe plans stage {hardware.zero_stage}"
+    said = f"{file.kind} shards as ZeRO stage {stage}, and the recipe plans stage {hardware.zero_stage}"
     planned, launched = launch.plan.cost.memory, _memory(launch)
     if planned is not None and launched is not None:
         said += f": {float(launched.states / GIB):.3g} GiB of states on a device, not {float(planned.states / GIB):.3g}"
     other = "distributed_type: FSDP with fsdp_version: 2" if hardware.zero_stage else "distributed_type: MULTI_GPU"
-    yield Finding(file.line("distributed_type"), said, f"--set hardware.zero_stage={file.stage}, or {other}")
+    yield Finding(file.line("distributed_type"), said, f"--set hardware.zero_stage={stage}, or {other}")
 
 
 @rule
@@ -100,22 +99,22 @@ def does_not_fit_as_launched(launch: Launch) -> Iterator[Finding]:
     memory, speed = _memory(launch), launch.plan.cost.speed
     if memory is None or speed is None or speed.device is None or memory.low <= speed.device.memory_gb * GIB:
         return
-    file = launch.file
+    file, stage = launch.file, launch.zero_stage
     message = memory_too_small(replace(launch.plan, cost=replace(launch.plan.cost, memory=memory)))
-    fix = "distributed_type: FSDP with fsdp_version: 2" if not file.stage else "more num_processes, or --per-device 1"
-    yield Finding(file.line("distributed_type"), f"with ZeRO stage {file.stage} {message}", fix)
+    fix = "distributed_type: FSDP with fsdp_version: 2" if not stage else "more num_processes, or --per-device 1"
+    yield Finding(file.line("distributed_type"), f"with ZeRO stage {stage} {message}", fix)
 
 
 def _memory(launch: Launch) -> Memory | None:
     """What a device holds when sharded as the file says."""
-    file, plan = launch.file, launch.plan
+    file, plan, stage = launch.file, launch.plan, launch.zero_stage
     size, planned = file.data_parallel_size, plan.cost.memory
-    if planned is None or plan.cost.parameters is None or file.stage is None or size is None or file.on_cpu:
+    if planned is None or plan.cost.parameters is None or stage is None or size is None or file.on_cpu:
         return None
     batch = plan.recipe.batch
     states = states_bytes(
         plan.cost.parameters,
-        file.stage,
+        stage,
         size * batch.context_parallel,  # they shard states too
         plan.recipe.arithmetic,
         batch.tensor_parallel * batch.pipeline_parallel,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dist_epochs.rules import rule
-from dist_epochs.tool_configs.launch.finding import Finding
-from dist_epochs.tool_configs.launch.launch import Launch
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = ["launch_not_supported", "recipe_not_trainable"]
 
@@ -31,7 +30,7 @@ def launch_not_supported(launch: Launch) -> Iterator[Finding]:
     elif file.kind in UNSUPPORTED:
         said = f"this package's trainer does not run under {UNSUPPORTED[file.kind]}: it has DDP and FSDP2"
         fix = "distributed_type: MULTI_GPU"
-        if file.stage:
+        if launch.zero_stage:
             fix = "distributed_type: FSDP with fsdp_version: 2 in fsdp_config"
         yield Finding(file.line("distributed_type"), said, fix, is_of_trainer=True)
 

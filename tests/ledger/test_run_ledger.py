@@ -5,9 +5,9 @@ import pytest
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError
-from dist_epochs.integrations.ledger import Ledger
 from dist_epochs.ledger import books as module
 from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.run_ledger import RunLedger
 
 KEY, NEXT = PassKey(0, "web", 128, 0), PassKey(0, "web", 128, 1)
 
@@ -50,14 +50,14 @@ class TwoRanks:
 
 def take(ledger, windows, **options):
     taken = []
-    for item in ledger.watch(windows, **options):
-        taken.append((item.step, ledger.drawn.counts))
-        ledger.step()
+    for drawn in ledger.watch(windows, **options):
+        taken.append((drawn.window.step, drawn.counts))
+        ledger.book(drawn, applied=True)
     return taken
 
 
 def test_counts_enter_the_books_when_the_step_is_taken(tmp_path):
-    ledger = Ledger(tmp_path)
+    ledger = RunLedger(tmp_path)
     drawn = []
 
     def loader():
@@ -66,9 +66,9 @@ def test_counts_enter_the_books_when_the_step_is_taken(tmp_path):
             yield window(step)
 
     for item in ledger.watch(loader()):
-        assert ledger.totals.applied.steps == item.step  # fetched ahead, not booked ahead
-        assert max(drawn) == min(item.step + 1, 2)
-        ledger.step()
+        assert ledger.totals.applied.steps == item.window.step  # fetched ahead, not booked ahead
+        assert max(drawn) == min(item.window.step + 1, 2)
+        ledger.book(item, applied=True)
     ledger.close("finished")
     assert [line["event"] for line in lines(tmp_path / "ledger.jsonl")] == ["segment", *["begin", "applied"] * 3, "end"]
     totals = read_totals(tmp_path / "ledger.jsonl")
@@ -77,12 +77,12 @@ def test_counts_enter_the_books_when_the_step_is_taken(tmp_path):
 
 
 def test_ranks_are_added_and_digests_wrap(tmp_path):
-    ledger = Ledger(tmp_path, TwoRanks())
+    ledger = RunLedger(tmp_path, TwoRanks())
     assert take(ledger, [window(0)]) == [(0, Counts(8, 80, 8, 0))]  # 2 × 2^127 wraps to nothing
 
 
 def test_only_rank_0_writes(tmp_path):
-    ledger = Ledger(tmp_path, TwoRanks(rank=1))
+    ledger = RunLedger(tmp_path, TwoRanks(rank=1))
     take(ledger, [window(0)])
     ledger.close("finished")
     assert not (tmp_path / "ledger.jsonl").exists()
@@ -92,66 +92,67 @@ def test_only_rank_0_writes(tmp_path):
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_a_vote_of_any_rank_stops_before_that_step(tmp_path, stop_at):
     peers = TwoRanks(stop_at=stop_at)
-    ledger = Ledger(tmp_path, peers)
+    ledger = RunLedger(tmp_path, peers)
     assert [step for step, _ in take(ledger, map(window, range(5)))] == list(range(stop_at - 1))
     assert peers.begun == peers.waited  # no rank is left in an open sum
 
 
 def test_an_own_wish_to_stop(tmp_path):
-    ledger = Ledger(tmp_path)
+    ledger = RunLedger(tmp_path)
     assert len(take(ledger, map(window, range(9)), stop=lambda: ledger.totals.applied.steps >= 3)) == 4
 
 
 def test_a_wish_for_a_checkpoint_is_heard_by_all(tmp_path):
-    ledger = Ledger(tmp_path, TwoRanks())
+    ledger = RunLedger(tmp_path, TwoRanks())
     asked, heard = [], []
     for item in ledger.watch(map(window, range(5)), checkpoint=lambda step: bool(asked.append(step)) or step == 3):
-        if ledger.drawn.checkpoint_votes:
-            heard.append(item.step + 1)
-        ledger.step()
+        if item.checkpoint_votes:
+            heard.append(item.step)
+        ledger.book(item, applied=True)
     assert asked == [1, 2, 3, 4, 5]
     assert heard == [3]
 
 
 def test_going_back_replaces_what_came_after(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    ledger = Ledger(path.parent)
+    ledger = RunLedger(path.parent)
     take(ledger, map(window, range(5)))
     ledger.go_back(read_totals(path, up_to=2), "the loss is nan", {})
     ledger.close("failed", "the loss is nan")
     totals = read_totals(path)
     assert (totals.applied.steps, totals.replayed.steps, totals.last_step) == (2, 3, 2)
     assert [(segment.status, segment.reason) for segment in totals.segments] == [("failed", "the loss is nan")] * 2
-    again = Ledger(path.parent, totals=read_totals(path, up_to=2))
+    again = RunLedger(path.parent, totals=read_totals(path, up_to=2))
     take(again, map(window, range(2, 4)))
     assert read_totals(path).applied == again.totals.applied
     assert read_totals(path).replayed == again.totals.replayed
 
 
 def test_skipped_steps_are_apart(tmp_path):
-    ledger = Ledger(tmp_path)
+    ledger = RunLedger(tmp_path)
     for item in ledger.watch(map(window, range(4))):
-        ledger.step(applied=item.step != 2)
+        ledger.book(item, applied=item.step != 3)
     totals = read_totals(tmp_path / "ledger.jsonl")
     assert (totals.applied.steps, totals.skipped.steps, totals.last_step) == (3, 1, 4)
     assert totals.applied.counts.samples == 12
 
 
 def test_a_forgotten_step_is_an_error(tmp_path):
-    ledger = Ledger(tmp_path)
+    ledger = RunLedger(tmp_path)
     with pytest.raises(RuntimeError, match=r"step 1 was neither applied nor skipped"):
         for _ in ledger.watch(map(window, range(2))):
             pass
-    with pytest.raises(RuntimeError, match="no step is under way"):
-        Ledger(tmp_path / "m").step()
+    for item in (again := RunLedger(tmp_path)).watch([window(0)]):
+        again.book(item, applied=True)
+        with pytest.raises(RuntimeError, match="step 1 is not under way"):
+            again.book(item, applied=True)
 
 
 def test_a_kill_leaves_a_readable_ledger(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    ledger = Ledger(path.parent)
+    ledger = RunLedger(path.parent)
     watched = ledger.watch(map(window, range(9)))
-    next(watched)
-    ledger.step()
+    ledger.book(next(watched), applied=True)
     next(watched)
     whole = path.read_bytes()
     for cut in range(whole.rindex(b"\n", 0, -1) + 1, len(whole)):  # inside the last line
@@ -164,7 +165,7 @@ def test_a_kill_leaves_a_readable_ledger(tmp_path):
 
 def test_a_damaged_line_is_named(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    take(Ledger(path.parent), map(window, range(3)))
+    take(RunLedger(path.parent), map(window, range(3)))
     good = path.read_bytes().splitlines(keepends=True)
     for bad in (b'{"event":"applied","step":\n', b"\x00\x00\n", b"[]\n"):
         path.write_bytes(b"".join([*good[:3], bad, *good[3:]]))
@@ -190,7 +191,7 @@ def test_a_damaged_line_is_named(tmp_path):
 
 def test_a_cut_line_does_not_spoil_what_is_added(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    take(Ledger(path.parent), map(window, range(3)))
+    take(RunLedger(path.parent), map(window, range(3)))
     with path.open("ab") as file:
         file.write(b'{"event":"begin","st')
     run_segment(path, 3, 5)
@@ -198,7 +199,7 @@ def test_a_cut_line_does_not_spoil_what_is_added(tmp_path):
 
 
 def run_segment(path, first, stop):
-    ledger = Ledger(path.parent, totals=read_totals(path, up_to=first) if first else None)
+    ledger = RunLedger(path.parent, totals=read_totals(path, up_to=first) if first else None)
     assert ledger.totals.last_step == first
     take(ledger, (window(step) for step in range(first, stop)))
     return ledger
@@ -221,6 +222,8 @@ def test_a_later_segment_replaces_what_it_draws_again(tmp_path):
 
 def test_totals_lines_change_the_time_not_the_answer(tmp_path, monkeypatch):
     plain, fast = tmp_path / "plain" / "ledger.jsonl", tmp_path / "fast" / "ledger.jsonl"
+    plain.parent.mkdir()
+    fast.parent.mkdir()
     segments = ((0, 10), (6, 8), (7, 25), (25, 31))
     for first, stop in segments:
         run_segment(plain, first, stop)

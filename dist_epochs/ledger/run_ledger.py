@@ -1,0 +1,215 @@
+"""The ledger of this package's own trainer: steps whose samples are counted before they are taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.ledger.books import Books, now
+from dist_epochs.ledger.totals import Totals
+from dist_epochs.runtime.peers import Alone, Peers
+
+__all__ = ["Counted", "Drawn", "RunLedger"]
+
+
+class Counted(Protocol):
+    """A rank's part of one step, with its counts: any object of this shape can be booked."""
+
+    @property
+    def step(self) -> int:
+        """The step, from 0."""
+
+    @property
+    def micro_batches(self) -> Sized:
+        """What this rank takes, one item per micro-step; as many on every rank."""
+
+    @property
+    def counts(self) -> Mapping[PassKey, Counts]:
+        """What this rank draws of each pass the step touches; the same keys on every rank."""
+
+
+Window = TypeVar("Window", bound=Counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn(Generic[Window]):
+    """One step: this rank's part of it, and what it draws over all ranks.
+
+    Attributes:
+        step: The step, from 1.
+        window: This rank's part.
+        passes: Counts by pass, over all ranks.
+        stop_votes: Ranks that ask to stop before this step.
+        checkpoint_votes: Ranks that ask for a checkpoint after this step.
+    """
+
+    step: int
+    window: Window
+    passes: Mapping[PassKey, Counts]
+    stop_votes: int
+    checkpoint_votes: int
+
+    @property
+    def micro_steps(self) -> int:
+        """Forward and backward passes on each rank."""
+        return len(self.window.micro_batches)
+
+    @property
+    def counts(self) -> Counts:
+        """Over all passes."""
+        return sum(self.passes.values(), Counts())
+
+
+class RunLedger:
+    """Books the steps of a run whose windows say what they hold, and writes them down on rank 0.
+
+    The counts of a step are added over the ranks while the step before it still runs. They are integers that the host
+    already has, so nothing waits for a device.
+
+    Args:
+        run: Run directory, which is there and locked.
+        ranks: All ranks.
+        totals: What is behind the run, from `read_totals(path, up_to=…)`.
+        segment: Topology and versions of the segment that begins.
+
+    Examples:
+        >>> from tempfile import mkdtemp
+        >>> from types import SimpleNamespace
+        >>> ledger = RunLedger(Path(mkdtemp()))
+        >>> one = SimpleNamespace(step=0, micro_batches=[..., ...], counts={PassKey(0, "web", 128, 0): Counts(8, 1000)})
+        >>> for drawn in ledger.watch([one]):
+        ...     ledger.book(drawn, applied=True)
+        >>> ledger.close("finished")
+        >>> ledger.totals.applied.counts.tokens
+        1000
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        ranks: Peers | None = None,
+        *,
+        totals: Totals | None = None,
+        segment: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._ranks: Peers = ranks or Alone()
+        self._books = Books(run, totals or Totals(), writes=self._ranks.rank == 0)
+        self._books.segment(segment or {})
+        self._under_way: int | None = None
+
+    @property
+    def totals(self) -> Totals:
+        """Everything booked so far, over all ranks."""
+        return self._books.totals
+
+    def watch(
+        self,
+        windows: Iterable[Window],
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        checkpoint: Callable[[int], bool] = lambda step: False,
+    ) -> Iterator[Drawn[Window]]:
+        """Each step of a run with what it draws; `book` it before the next one. Every rank calls this.
+
+        Args:
+            windows: This rank's part of each step.
+            stop: Asked once per step; when any rank says yes, all ranks stop before the same step.
+            checkpoint: Asked whether to save the run after a step (from 1); any rank's yes is heard by all, in
+                `checkpoint_votes`.
+        """
+        summed: Callable[[], Drawn[Window]] | None = None
+        for window in windows:
+            following = self._begin_sum(window, stop(), checkpoint(window.step + 1))
+            if summed is not None:
+                drawn = summed()
+                if drawn.stop_votes:
+                    following()  # all ranks have begun this sum; none may leave it open
+                    return
+                yield from self._begun(drawn)
+            summed = following
+        if summed is not None and not (drawn := summed()).stop_votes:
+            yield from self._begun(drawn)
+
+    def book(self, drawn: Drawn[Any], *, applied: bool) -> None:
+        """Write down that a step was taken.
+
+        Args:
+            drawn: The step under way.
+            applied: Whether the optimizer updated.
+        """
+        if drawn.step != self._under_way:
+            raise RuntimeError(f"step {drawn.step} is not under way; book each step once, inside `watch`")
+        self._books.book(drawn.step, drawn.micro_steps, drawn.passes, applied=applied)
+        self._under_way = None
+
+    def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
+        """Keep the values logged at a step, so that a mirror can be filled again from the ledger.
+
+        What is not finite stands as text, `nan` or `inf`: JSON has no such numbers.
+        """
+        texts = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+        self._books.write("metrics", step=step, values=texts)
+
+    def checkpoint(self, step: int, name: str) -> None:
+        """Note that the run's state after a step is safe under that name."""
+        self._books.write("checkpoint", step=step, name=name, time=now())
+
+    def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any]) -> None:
+        """Roll the totals back to a checkpoint; what came after it is replaced by whatever follows.
+
+        Args:
+            totals: What is behind the checkpoint, from `read_totals(path, up_to=…)`.
+            reason: Why the segment under way failed.
+            segment: As for a new one.
+        """
+        self._books.write("end", status="failed", time=now(), reason=reason)
+        self._books.totals = totals
+        self._books.segment(segment)
+        self._under_way = None
+
+    def make_durable(self) -> None:
+        """Wait until everything written so far is on the disk."""
+        self._books.make_durable()
+
+    def close(self, status: str, reason: str | None = None) -> None:
+        """Write how the segment ended, the first time: `finished`, `stopped` or `failed`."""
+        self._books.close(status, reason)
+
+    def _begun(self, drawn: Drawn[Window]) -> Iterator[Drawn[Window]]:
+        """Hand out one step, and see that it is booked."""
+        self._books.begin(drawn.step)
+        self._under_way = drawn.step
+        yield drawn
+        if self._under_way is not None:
+            raise RuntimeError(f"step {drawn.step} was neither applied nor skipped: `book` it once, after its update")
+
+    def _begin_sum(self, window: Window, stop: bool, checkpoint: bool) -> Callable[[], Drawn[Window]]:
+        """Begin to add the counts of a step, and the votes, over the ranks; the result waits for the sums."""
+        values = [int(stop), int(checkpoint), len(window.micro_batches)]
+        for counts in window.counts.values():
+            values += [counts.samples, counts.tokens, counts.loss_tokens, *_halves(counts.digest)]
+        sums = self._ranks.sum(values)
+
+        def finish() -> Drawn[Window]:
+            stop_votes, checkpoint_votes, micro_steps, *rest = sums()
+            assert micro_steps == len(window.micro_batches) * self._ranks.size, "ranks differ in micro-steps"
+            passes = {key: _counts(rest[5 * at : 5 * at + 5]) for at, key in enumerate(window.counts)}
+            return Drawn(window.step + 1, window, passes, stop_votes, checkpoint_votes)
+
+        return finish
+
+
+def _counts(values: Sequence[int]) -> Counts:
+    """Counts from samples, tokens, loss tokens and the halves of the digest, as they are summed over ranks."""
+    samples, tokens, loss_tokens, high, low = values
+    return Counts(samples, tokens, loss_tokens, (high & (2**64 - 1)) << 64 | (low & (2**64 - 1)))
+
+
+def _halves(digest: int) -> tuple[int, int]:
+    """A digest as two signed 64-bit integers, which add up wrapping."""
+    high, low = ((half + 2**63) % 2**64 - 2**63 for half in (digest >> 64, digest & (2**64 - 1)))
+    return high, low

@@ -1,0 +1,138 @@
+"""What a run tells while it trains: rows of values for the ledger and the tracker, and the progress bar."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dist_epochs.ledger.counters import counters
+from dist_epochs.ledger.reconcile import epochs_of
+from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.runtime.host_copy import HostCopy
+from dist_epochs.train.progress import ProgressBar
+from dist_epochs.train.saving import NotFinite
+from dist_epochs.train.tracking import Tracker
+
+__all__ = ["Log"]
+
+SHOWN = {"train/loss": "loss", "evaluation/loss": "held-out loss"}
+"""Values whose first and last are told at the end, and their names there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row whose last values are on their way from the device.
+
+    Attributes:
+        step: The step.
+        values: What the host knew at the step.
+        arriving: Names and values of the others.
+        applied: Whether the step was.
+    """
+
+    step: int
+    values: Mapping[str, float | int]
+    arriving: tuple[tuple[str, ...], HostCopy]
+    applied: bool
+
+
+class Log:
+    """Writes a row one step after its step, so that nothing waits for the device.
+
+    Counters are those of the row's own step. The loss and the gradient norm are copied to the host while the next step
+    runs, and read when it has been taken.
+
+    Args:
+        ledger: Keeps the rows; its totals are the counters.
+        tracker: Mirrors the rows.
+        plan: As in `plan.json`: the size of the corpus, and the steps of the run.
+        shown: Whether this rank shows the bar.
+    """
+
+    def __init__(self, ledger: RunLedger, tracker: Tracker, plan: Mapping[str, Any], *, shown: bool) -> None:
+        self._ledger, self._tracker, self._plan = ledger, tracker, plan
+        self._bar = ProgressBar(plan["steps"], done=ledger.totals.last_step, shown=shown)
+        self._waiting: _Row | None = None
+        self._before = (time.perf_counter(), self._counters())
+        self._losses: dict[str, tuple[float, float]] = {}
+
+    def row(self, step: int, *, loss: Tensor, norm: Tensor | None, rate: float, applied: bool) -> None:
+        """Begin the row of a step.
+
+        Args:
+            step: The step, from 1, which is booked.
+            loss: Mean over the loss tokens of all ranks, on the device.
+            norm: Of the gradient, on the device.
+            rate: The learning rate.
+            applied: Whether the step was applied.
+        """
+        tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
+        whole = [tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor for tensor in tensors.values()]
+        arriving = (tuple(tensors), HostCopy(torch.stack([tensor.float() for tensor in whole])))
+        self._waiting = _Row(step, {"train/learning_rate": rate, **self._counters()}, arriving, applied)
+
+    def settle(self) -> None:
+        """End the row that waits, if one does: after the next step, and before anything that relies on its loss.
+
+        Raises:
+            NotFinite: If its loss is NaN or infinite, and the step was applied.
+        """
+        row, self._waiting = self._waiting, None
+        if row is None:
+            return
+        names, copy = row.arriving
+        values = {**row.values, **dict(zip(names, copy.read(), strict=True))}
+        now = time.perf_counter()
+        seconds, before = now - self._before[0], self._before[1]
+        self._before = (now, values)
+        for unit in ("steps", "samples", "tokens"):  # since the row before
+            values[f"rate/{unit}_per_second"] = (values[f"ledger/{unit}"] - before[f"ledger/{unit}"]) / seconds
+        self._write(row.step, values)
+        if row.applied and not math.isfinite(values["train/loss"]):
+            raise NotFinite(f"the loss is {values['train/loss']} at step {row.step}")
+
+    def evaluated(self, step: int, loss: float) -> None:
+        """Write a row with the loss on held-out documents after a step."""
+        self._write(step, {"evaluation/loss": loss, **self._counters()})
+
+    def advance(self) -> None:
+        """One step further on the bar, drawn where that is due."""
+        self._bar.step()
+        if self._bar.due:
+            self._show()
+
+    def close(self) -> str:
+        """End the row that waits, and the bar.
+
+        Returns:
+            The first and the last value of each loss, in words.
+        """
+        self.settle()
+        self._show()
+        self._bar.close()
+        return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
+
+    def _write(self, step: int, values: dict[str, float | int]) -> None:
+        for label, name in SHOWN.items():
+            if label in values:
+                first, _ = self._losses.get(name, (values[label], None))
+                self._losses[name] = (first, values[label])
+        self._ledger.metrics(step, values)
+        self._tracker.log(values)
+
+    def _show(self) -> None:
+        epoch, losses = self._epoch(), self._losses.get("loss")
+        self._bar.show(epoch=None if epoch is None else float(epoch), loss=losses and losses[1])
+
+    def _counters(self) -> dict[str, float | int]:
+        return counters(self._ledger.totals, self._epoch())
+
+    def _epoch(self) -> Fraction | None:
+        return epochs_of(self._ledger.totals.applied, self._plan)["samples"]
