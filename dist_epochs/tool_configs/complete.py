@@ -72,8 +72,7 @@ def complete(settings: LaunchSettings) -> LaunchSettings:
         product = each.value * accumulation.value * size
         return replace(settings, global_batch=_follows(product, "×", settings, each, accumulation))
     if batch and each:
-        error = cannot_be_built(batch.value, size, each.value)
-        count = _divide(batch, each.value, size, error, settings)
+        count = _divide(batch, each.value, size, cannot_be_built(batch.value, size, each.value), settings)
         return replace(settings, gradient_accumulation=_follows(count, "÷", settings, batch, each))
     if batch and accumulation:
         error = _cannot_split(batch.value, size, accumulation.value)

@@ -287,7 +287,7 @@ RECIPE = "title: t\nbatch: {global_batch: 4}\nphases: [{steps: 5}]\nstated: {sam
         (RECIPE.replace("4}", "10, devices: 4, per_device: 2}"), ["c.yaml:2: global batch 10 cannot be built on 4 devices"]),
         (RECIPE + "readings:\n  a: {set: {phases.0.stepz: 4}}\n  b: {set: {phases.3.steps: 4}}\n  c: {set: {foo: 4}}\n"
          "  d: {set: {stated.samples: 25}}\n  e: {set: {seed: 25}}\n  f: {set: {batch.uneven: allow}}\n",
-         ["c.yaml:6: unknown key 'phases.0.stepz'", "c.yaml:7: there is no phases.3. '3' must be a number from 0 to 0", "c.yaml:8: readings.c.set.foo: it is no setting",
+         ["c.yaml:6: unknown key 'phases.0.stepz'", "c.yaml:7: there is no phases.3: '3' must be a number from 0 to 0", "c.yaml:8: readings.c.set.foo: it is no setting",
           "c.yaml:9: readings.d.set.stated.samples: it is no setting that a claim's numbers follow from; say so in readings.d.checks",
           "c.yaml:10: readings.e.set.seed: it is no setting", "c.yaml:11: readings.f.set: it changes nothing that is checked"]),
         (RECIPE + "checks: {samples: {formula: global_batch, stated: 4}}\n", ["c.yaml:5: checks.samples and stated.samples: keep one"]),
@@ -302,7 +302,7 @@ RECIPE = "title: t\nbatch: {global_batch: 4}\nphases: [{steps: 5}]\nstated: {sam
         (RECIPE + "facts: &f {a: *f}\n", ["c.yaml:5: an alias stands within its own anchor, so it has no end."]),
         (RECIPE + f"facts: {'[' * 5000}\n", ["c.yaml:5: keys or lists are nested more than 50 deep"]),
         ("title: t\nfacts: {a: 5}\nchecks: {x: {formula: a, stated: 1,022,362}}\n",
-         ["c.yaml:3: stated is cut at a comma before '022'. inside { } a comma begins another key."]),
+         ["c.yaml:3: stated is cut at a comma before '022': inside { } a comma begins another key."]),
     ],
 )  # fmt: skip
 def test_every_problem_has_its_line_and_no_other_is_made_up(tmp_path, text, messages):

@@ -51,7 +51,7 @@ def test_all_problems_at_once_with_lines_and_the_nearest_key(tmp_path):
         "r.yaml:1: missing key 'name'",
         "r.yaml:2: missing key 'batch.per_device'",
         "r.yaml:3: unknown key 'batch.per_devcie'; did you mean 'per_device'?",
-        "r.yaml:4: batch.ratio: the value 'often' is not a number. Write for example 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%.",
+        "r.yaml:4: batch.ratio: the value 'often' is not a number: numbers are written 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%",
         "r.yaml:7: missing key 'items.1.per_device'",
     ]
 
@@ -66,7 +66,7 @@ def test_a_key_like_no_other_lists_what_is_known(tmp_path):
     ("text", "message"),
     [
         ("name: [a", "r.yaml:1:9: not YAML: expected ',' or ']', but got '<stream end>'"),
-        ("name: a\nname: b\n", "r.yaml:2: name stands twice. the first is at r.yaml:1. Try keeping one of the two."),
+        ("name: a\nname: b\n", "r.yaml:2: name stands twice: the first is at r.yaml:1. Try keeping one of the two."),
         ("- a\n", "r.yaml:1: it holds a list, not keys and values"),
         ("", "r.yaml:1: it holds nothing, not keys and values"),
         ("? [a]\n: b\n", "r.yaml:1: a key must be a word"),
@@ -134,9 +134,9 @@ def test_overrides(tmp_path):
         ("batch.per_devcie=1", "--set batch.per_devcie: unknown key 'batch.per_devcie'; did you mean 'per_device'?"),
         ("batch.ratio=often", "--set batch.ratio: batch.ratio: the value 'often' is not a number"),
         ("batch", "--set batch: write key=value"),
-        ("items.².words=a", "--set items.².words: there is no items.². '²' must be a number from 0 to 0"),
+        ("items.².words=a", "--set items.².words: there is no items.²: '²' must be a number from 0 to 0"),
         ("batch.per_device=1__0", "--set batch.per_device: batch.per_device: the value '1__0' is not a number"),
-        ("items.3.words=a", "--set items.3.words: there is no items.3. '3' must be a number from 0 to 0"),
+        ("items.3.words=a", "--set items.3.words: there is no items.3: '3' must be a number from 0 to 0"),
         ("name.first=a", "--set name.first: name is 'x', which has no parts"),
     ],
 )

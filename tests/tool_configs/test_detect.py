@@ -40,15 +40,15 @@ def test_keys_tell_not_names(folder, data, values, name):
         ("corpus: {tokens: 1M}\nbatch: {global_batch: 8}", "x:1: this is a recipe of dist-epochs. Try giving it as the RECIPE."),
         ('{"model_type": "bert", "architectures": []}', "x:1: this is a model's configuration"),
         ("training_arguments:\n  max_steps: 1",
-         "x:1: none of the files that are read here. looked at the top for keys of an Accelerate configuration "
+         "x:1: none of the files that are read here: looked at the top for keys of an Accelerate configuration "
          "(distributed_type, num_processes, compute_environment, …); a DeepSpeed configuration (train_batch_size, "
          "train_micro_batch_size_per_gpu, zero_optimization, …); TrainingArguments (per_device_train_batch_size, "
          "num_train_epochs, max_steps, …); max_steps of TrainingArguments stands under training_arguments. Try giving that "
          "part as a file of its own."),
-        ("hub_token: hf_secret", "x:1: none of the files that are read here."),
+        ("hub_token: hf_secret", "x:1: none of the files that are read here: looked"),
         ("num_processes: 2\nmax_steps: 4",
          "x:1: keys of several tools stand in one file: x:1 num_processes of an Accelerate configuration, and x:2 max_steps "
-         "of TrainingArguments."),
+         "of TrainingArguments: "),
         ("- 1", "x:1: it holds a list, not keys and values"),
         ("1", "x:1: it holds one word, not keys and values"),
     ],
@@ -76,8 +76,8 @@ def test_three_tools_one_launch(folder):
     folder.write("ta.yaml", "per_device_train_batch_size: 3\nmax_steps: 1000")
     assert folder.error("ds.json", "acc.yaml", "ta.yaml") == (
         "ds.json:2 train_batch_size, ta.yaml:1 per_device_train_batch_size, acc.yaml:2 num_processes: global batch 64 "
-        "cannot be built on 4 devices with 3 samples each: 4 × 3 × k = 12, 24, 36, … Nearest: 60 (accumulate 5), 72 "
-        "(accumulate 6). Nothing was rounded."
+        "cannot be built on 4 devices with 3 samples each: 4 × 3 × k = 12, 24, 36, … Try 60 (accumulate 5), or 72 "
+        "(accumulate 6)."
     )
 
 

@@ -171,32 +171,32 @@ def test_traps_are_noted(folder, text, note):
     [
         (
             "distributed_type: MULTI_GPU\nnum_machines: 4\nnum_processes: 10",
-            "acc.yaml:3 num_processes: 10 processes do not divide by 4 machines (acc.yaml:2 num_machines). Accelerate "
-            "starts 10 // 4 = 2 on each, 8 in all. every count would be off. Try num_processes: 8, or num_processes: 12.",
+            "acc.yaml:3 num_processes: 10 processes do not divide by 4 machines (acc.yaml:2 num_machines): Accelerate "
+            "starts 10 // 4 = 2 on each, 8 in all. Every count would be off. Try num_processes: 8, or num_processes: 12.",
         ),
         (
             "distributed_type: MULTI_GPU\nnum_machines: 4\nnum_processes: 2",
-            "acc.yaml:3 num_processes: 2 processes do not divide by 4 machines (acc.yaml:2 num_machines). Accelerate "
-            "starts 2 // 4 = 0 on each, 0 in all. every count would be off. Try num_processes: 4.",
+            "acc.yaml:3 num_processes: 2 processes do not divide by 4 machines (acc.yaml:2 num_machines): Accelerate "
+            "starts 2 // 4 = 0 on each, 0 in all. Every count would be off. Try num_processes: 4.",
         ),
         (
             "distributed_type: MULTI_GPU\nnum_processes: 8\ngradient_accumulation_steps: 4",
             "acc.yaml:3: gradient_accumulation_steps stands at the top, where Accelerate knows no such key and refuses "
-            "the file. it belongs into deepspeed_config, with distributed_type: DEEPSPEED; without DeepSpeed the script "
+            "the file: it belongs into deepspeed_config, with distributed_type: DEEPSPEED; without DeepSpeed the script "
             "sets it. Try removing the line, or writing it below deepspeed_config.",
         ),
         (
             "distributed_type: FSDP\nnum_processes: 8\nparallelism_config:\n  parallelism_config_tp_size: 2\n"
             "  parallelism_config_dp_shard_size: 2",
             "devices is 8 in acc.yaml:2 num_processes, and 4 in acc.yaml:3 parallelism_config (1 × 2 × 2 × 1 × 1 "
-            "processes). a run has one value of it. Try making them equal, or leaving one out (DeepSpeed leaves it to "
+            "processes): a run has one value of it. Try making them equal, or leaving one out (DeepSpeed leaves it to "
             'the others with "auto").',
         ),
         (
             "distributed_type: FSDP\nnum_processes: 4\nparallelism_config:\n  parallelism_config_cp_size: 2\n"
             "  parallelism_config_sp_size: 2",
             "acc.yaml:4 parallelism_config.parallelism_config_cp_size is 2 and acc.yaml:5 "
-            "parallelism_config.parallelism_config_sp_size is 2. Accelerate splits samples in one of the two ways, and "
+            "parallelism_config.parallelism_config_sp_size is 2: Accelerate splits samples in one of the two ways, and "
             "stops at its start. Try setting one of them to 1.",
         ),
         (
@@ -219,8 +219,8 @@ def test_traps_are_noted(folder, text, note):
         ),
         (
             "distributed_type: DEEPSPEED\nnum_processes: 2\ndeepspeed_config: {deepspeed_config_file: none.json}",
-            "acc.yaml:3: deepspeed_config.deepspeed_config_file names none.json, and there is no such file. it is looked "
-            "for in the current folder and in {folder}. what it says about the batch is missing. Try correcting the name.",
+            "acc.yaml:3: deepspeed_config.deepspeed_config_file names none.json, and there is no such file: it is looked "
+            "for in the current folder and in {folder}. What it says about the batch is missing. Try correcting the name.",
         ),
     ],
 )
@@ -311,7 +311,7 @@ def test_accelerate_takes_a_missing_accumulation_of_its_deepspeed_file_as_one(fo
     assert folder.values("acc.yaml")["gradient_accumulation"] == 1
     assert folder.error("acc.yaml", "ta.json").startswith(
         "gradient_accumulation is 1 in ds.json:1 (no gradient_accumulation_steps, which Accelerate takes as 1), and 8 in "
-        "ta.json:2 gradient_accumulation_steps."
+        "ta.json:2 gradient_accumulation_steps: "
     )
 
 

@@ -79,7 +79,7 @@ def test_precision(folder, precision, expected):
     [
         (
             {"fp16": {"enabled": True}, "bf16": {"enabled": True}},
-            "ds.json:4 fp16.enabled and ds.json:7 bf16.enabled are both true. DeepSpeed trains in one of fp16 and bf16, "
+            "ds.json:4 fp16.enabled and ds.json:7 bf16.enabled are both true: DeepSpeed trains in one of fp16 and bf16, "
             "and stops at its start. Try setting one of them to false.",
         ),
         (

@@ -110,10 +110,10 @@ def test_what_the_keys_mean(folder, stated, values, notes):
     ("stated", "message"),
     [
         ({"per_gpu_train_batch_size": 4, "per_device_train_batch_size": 8},
-         "per_device is 8 in ta.json:3 per_device_train_batch_size, and 4 in ta.json:2 per_gpu_train_batch_size. a run has "
+         "per_device is 8 in ta.json:3 per_device_train_batch_size, and 4 in ta.json:2 per_gpu_train_batch_size: a run has "
          'one value of it. Try making them equal, or leaving one out (DeepSpeed leaves it to the others with "auto").'),
         ({"bf16": True, "fp16": True, "max_steps": 1},
-         "ta.json:3 fp16 and ta.json:2 bf16 are both true. the Trainer refuses that. Try setting one of them to false."),
+         "ta.json:3 fp16 and ta.json:2 bf16 are both true: the Trainer refuses that. Try setting one of them to false."),
         ({"max_steps": 0}, "ta.json:2: max_steps must be a whole number of at least 1, not 0"),
         ({"max_steps": "many"},
          "ta.json:2: max_steps must be a number of steps above zero, or -1, not many"),
@@ -123,18 +123,18 @@ def test_what_the_keys_mean(folder, stated, values, notes):
         ({"warmup_steps": 10.5},
          "ta.json:2: warmup_steps must be a whole number of at least 0, not 10.5"),
         ({"max_steps": 1, "deepspeed": "none.json"},
-         "ta.json:3: deepspeed names none.json, and there is no such file. it is looked for in the current folder and in "
-         "{folder}. what it says about the batch is missing. Try correcting the name."),
+         "ta.json:3: deepspeed names none.json, and there is no such file: it is looked for in the current folder and in "
+         "{folder}. What it says about the batch is missing. Try correcting the name."),
         ({"max_steps": 1, "deepspeed": '{"token": "hf_secret", "train_batch_size": 4, "a": "' + "x" * 100 + '"}'},
          "ta.json:3: deepspeed must be keys and values, or the name of a file with them, not something longer"),
         ({"per_device_train_batch_size": 64, "accelerator_config": {"split_batches": True}},
-         "ta.json:4: accelerator_config.split_batches is true, and gradient_accumulation_steps is not stated. the 64 samples "
+         "ta.json:4: accelerator_config.split_batches is true, and gradient_accumulation_steps is not stated: the 64 samples "
          "of ta.json:2 per_device_train_batch_size are then split over all devices, and the global batch is 64 × "
          "gradient_accumulation_steps. Try gradient_accumulation_steps: 1, which is the default."),
         ({"gradient_accumulation_steps": 2, "max_steps": 1,
           "accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": 4}}},
          "gradient_accumulation is 2 in ta.json:2 gradient_accumulation_steps, and 4 in ta.json:6 "
-         "accelerator_config.gradient_accumulation_kwargs.num_steps. a run has one value of it. Try making them equal, "
+         "accelerator_config.gradient_accumulation_kwargs.num_steps: a run has one value of it. Try making them equal, "
          'or leaving one out (DeepSpeed leaves it to the others with "auto").'),
     ],
 )  # fmt: skip
@@ -187,7 +187,7 @@ def test_it_contradicts_its_deepspeed_configuration(folder):
     folder.write("ta.json", {"per_device_train_batch_size": 4, "deepspeed": {"train_micro_batch_size_per_gpu": 2}})
     assert folder.error("ta.json").startswith(
         "per_device is 4 in ta.json:2 per_device_train_batch_size, and 2 in ta.json:4 "
-        "deepspeed.train_micro_batch_size_per_gpu."
+        "deepspeed.train_micro_batch_size_per_gpu: "
     )
 
 

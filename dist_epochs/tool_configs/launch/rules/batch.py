@@ -30,8 +30,9 @@ def batch_beyond_the_launch(launch: Launch) -> Iterator[Finding]:
     refusal = launch.refusal or _cannot_build(launch)
     if refusal is not None:
         parts = (part for error in refusal.errors for part in (error.asked, error.rule) if part)
-        fixes = [_fewer_processes(launch), *(fix for error in refusal.errors for fix in error.fixes)]
-        yield Finding(launch.file.line("num_processes"), ": ".join(parts), ", or ".join(fixes))
+        batches = ", ".join(fix for error in refusal.errors for fix in error.fixes)
+        fix = _fewer_processes(launch) + (f"; or another batch: {batches}" if batches else "")
+        yield Finding(launch.file.line("num_processes"), ": ".join(parts), fix)
 
 
 def _fewer_processes(launch: Launch) -> str:
