@@ -1,4 +1,4 @@
-"""Which source each draw of a mixture comes from: smooth weighted round robin with an integer period."""
+"""In which proportion sources are drawn, and which of them each draw comes from: smooth weighted round robin."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from math import gcd, lcm
 
 from dist_epochs.errors import InputError
 
-__all__ = ["LARGEST_PERIOD", "Mixture"]
+__all__ = ["LARGEST_PERIOD", "Mixture", "shares_by_temperature", "shares_of", "shares_within"]
 
 LARGEST_PERIOD = 100_000
 """Longest period kept in memory; five-digit weights fit."""
+
+SHARE_DIGITS = 10_000
+"""Shares that are worked out here (by temperature, within a cap) are stated to this fraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,110 @@ def _round_robin(weights: tuple[int, ...]) -> tuple[int, ...]:
         credit[chosen] -= total
         pattern.append(chosen)
     return tuple(pattern)
+
+
+def shares_of(
+    weights: Mapping[str, Fraction] | None,
+    temperature: Fraction | None,
+    sizes: Mapping[str, Fraction],
+    *,
+    where: str,
+    key: str,
+) -> dict[str, Fraction]:
+    """Each source's share of the samples drawn; sources without a weight are left out.
+
+    Args:
+        weights: Stated weights, in any proportion.
+        temperature: Instead of weights.
+        sizes: Tokens or samples of each source.
+        where: The corpus, for messages.
+        key: The setting that holds the weights, for messages.
+
+    Raises:
+        InputError: If several sources have neither, or weights name no source.
+    """
+    if temperature is not None:
+        return shares_by_temperature(sizes, temperature)
+    if weights is None and len(sizes) > 1:
+        total = sum(sizes.values())
+        shares = ", ".join(f"{name}: {float(size / total):.4g}" for name, size in sizes.items())
+        raise InputError(
+            f"{where} holds {len(sizes)} sources and {key} does not say how to mix them. "
+            f"Their shares of the tokens are {{{shares}}}; write weights like these, or others, or temperature: 1."
+        )
+    for name in weights or ():
+        if name not in sizes:
+            raise InputError(f"{key} names {name!r}; {where} holds {', '.join(sizes)}")
+    stated = weights or dict.fromkeys(sizes, Fraction(1))
+    total = sum(stated.values(), Fraction(0))
+    return {name: stated[name] / total for name in sizes if name in stated}
+
+
+def shares_by_temperature(sizes: Mapping[str, Fraction], temperature: Fraction) -> dict[str, Fraction]:
+    """Temperature-scaled mixing: sizes to the power of 1 ÷ temperature, as shares to four decimals.
+
+    1 mixes by size, larger values draw small sources more often. Source: T5, arXiv:1910.10683,
+    section 3.5.2; mT5 and XLM state the exponent 1 ÷ temperature instead.
+
+    Examples:
+        >>> shares_by_temperature({"en": Fraction(81), "sw": Fraction(1)}, Fraction(2))
+        {'en': Fraction(9, 10), 'sw': Fraction(1, 10)}
+    """
+    total = sum(sizes.values(), Fraction(0))
+    exact = {name: size / total for name, size in sizes.items()}
+    if temperature == 1 and lcm(*(share.denominator for share in exact.values())) <= SHARE_DIGITS:
+        return exact
+    largest = max(sizes.values())
+    powers = {name: float(size / largest) ** float(1 / temperature) for name, size in sizes.items()}
+    total_power = sum(powers.values())
+    counts = {name: max(1, round(power / total_power * SHARE_DIGITS)) for name, power in powers.items()}
+    return {name: Fraction(count, sum(counts.values())) for name, count in counts.items()}
+
+
+def shares_within(
+    shares: Mapping[str, Fraction], sizes: Mapping[str, Fraction], drawn: Fraction, most_epochs: Fraction
+) -> dict[str, Fraction] | None:
+    """The shares nearest to the stated ones in which no source is drawn beyond a cap.
+
+    Sources over the cap get the share that fits; the others keep their proportions and fill what that frees. Shares
+    have four decimals, so that they can be written down and used.
+
+    Args:
+        shares: Stated shares.
+        sizes: Size of each source, in the unit of `drawn`.
+        drawn: What the run draws in all.
+        most_epochs: The cap.
+
+    Returns:
+        None if the sources together are too small for any shares to fit.
+
+    Examples:
+        >>> sizes = {"web": Fraction(200), "wiki": Fraction(4)}
+        >>> shares_within({"web": Fraction(9, 10), "wiki": Fraction(1, 10)}, sizes, Fraction(300), Fraction(4))
+        {'web': Fraction(9467, 10000), 'wiki': Fraction(533, 10000)}
+    """
+    limits = {name: most_epochs * sizes[name] / drawn for name in shares}
+    if sum(limits.values()) < 1:
+        return None
+    fitted = dict(shares)
+    capped: set[str] = set()
+    while over := [name for name in fitted if name not in capped and fitted[name] > limits[name]]:
+        capped.update(over)
+        left = 1 - sum(limits[name] for name in capped)
+        free = sum((shares[name] for name in shares if name not in capped), Fraction(0))
+        for name in shares:
+            fitted[name] = limits[name] if name in capped else shares[name] / free * left
+    return _in_four_decimals(fitted, capped)
+
+
+def _in_four_decimals(shares: Mapping[str, Fraction], capped: set[str]) -> dict[str, Fraction]:
+    """Shares that can be written down: capped ones rounded down, so that they still fit; the others fill up to one."""
+    free = [name for name in shares if name not in capped]
+    if not free:
+        return dict(shares)
+    counts = {name: int(share * SHARE_DIGITS) for name, share in shares.items()}
+    missing = SHARE_DIGITS - sum(counts.values())
+    by_rest = sorted(free, key=lambda name: counts[name] - shares[name] * SHARE_DIGITS)
+    for index in range(missing):
+        counts[by_rest[index % len(by_rest)]] += 1
+    return {name: Fraction(count, SHARE_DIGITS) for name, count in counts.items()}

@@ -121,10 +121,12 @@ def command(
 ) -> None:
     """What a run will draw and cost: steps, samples, tokens, epochs, hours, each with its formula.
 
-    The run is a RECIPE, or flags alone, or both; with several recipes they stand side by side. With a token
-    store the integers are exact, and the ledger of the run will show the same ones. Without one, what cannot
-    be known before counting is estimated and named.
+    The run is a RECIPE (a file, or a shipped one by its name: bert-base), or flags alone, or both; with several
+    recipes they stand side by side. With a token store the integers are exact, and the ledger of the run will show
+    the same ones. Without one, what cannot be known before counting is estimated and named.
     """
+    from dist_epochs.recipe.shipped import find_recipe
+
     settings: dict[str, Any] = {name: text for name, text in flags.items() if text is not None}
     switches = {"replacement": replacement, "activation_checkpointing": activation_checkpointing}
     settings |= {name: True for name, on in switches.items() if on}
@@ -132,6 +134,7 @@ def command(
     with exit_on_input_error():
         if frameworks and (sweeps or launch_file or len(recipes) > 1):
             raise InputError("--like lays one plan beside frameworks; leave out --sweep, --launch and further recipes")
+        recipes = tuple(map(find_recipe, recipes))
         documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
         if verify:
             _verify([_recipe(document, path) for document, path in _named(documents, recipes)])

@@ -10,12 +10,13 @@ from dist_epochs.corpus.objective import Causal, Masked, Objective
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.verify import verify_store
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.history import History
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.planner import make_plan, mixture_of
+from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.pricing import ModelCost
 from dist_epochs.plan.scheduling import schedule_of
+from dist_epochs.plan.sources import mixture_of
 from dist_epochs.recipe import ModelRecipe, Recipe
 
 __all__ = ["exact_plan", "objective_of", "plan_on_store"]
@@ -33,8 +34,9 @@ def objective_of(model: ModelRecipe, store: Store) -> Objective:
     mask_id = tokenizer.role_id("mask_token")
     if mask_id is None:
         raise InputError(
-            f"{store.path}: its tokenizer has no mask token, which a masked objective needs. Tokenize with one that "
-            "has [MASK] or <mask>, or train with objective: causal."
+            "its tokenizer has no mask token, which a masked objective needs",
+            fixes=("tokenizing with one that has [MASK] or <mask>", "objective: causal"),
+            origin=Origin(str(store.path)),
         )
     special = np.array(store.special_ids, dtype=np.int64)
     ordinary = np.setdiff1d(np.arange(tokenizer.vocabulary_size), special)
@@ -63,23 +65,27 @@ def exact_plan(
         InputError: If the store is not packed at a length of the recipe.
     """
     facts = store.facts()
-    rough = make_plan(recipe, facts=facts, data_parallel_size=devices, model=model, history=history)
-    if not_packed := _not_packed(rough):
-        raise InputError("\n".join(not_packed))
     mixture = mixture_of(recipe, facts)
     assert mixture is not None  # a counted corpus has one
+    schedule = schedule_of(recipe, facts.only(mixture.names), history)
+    if missing := facts.only(mixture.names).not_packed(phase.sequence_length for phase in schedule.phases):
+        lengths = ",".join(map(str, missing))
+        raise InputError(
+            f"{facts.store} is not packed at length {lengths}, so its samples and tokens are not known",
+            fixes=f"`dist-epochs tokenize {facts.store} --sequence-length {lengths}`",
+        )
     corpus = Corpus(
         store,
-        schedule=schedule_of(recipe, facts.only(mixture.names), history),
+        schedule=schedule,
         lanes=history.lanes if history else None,
         mixture=mixture,
         objective=objective,
         seed=recipe.seed,
     )
-    counter = corpus.counter()
-    return corpus, make_plan(
-        recipe, facts=facts, counter=counter, data_parallel_size=devices, model=model, history=history
+    plan = make_plan(
+        recipe, facts=facts, counter=corpus.counter(), data_parallel_size=devices, model=model, history=history
     )
+    return corpus, plan
 
 
 def plan_on_store(recipe: Recipe, model: ModelCost | None = None, verify: bool = False) -> Plan:
@@ -99,18 +105,14 @@ def plan_on_store(recipe: Recipe, model: ModelCost | None = None, verify: bool =
         return make_plan(recipe, model=model)
     store = Store(path)
     verify_store(store, again=verify)
-    rough = make_plan(recipe, facts=store.facts(), model=model)
-    batch = recipe.batch
+    facts, batch = store.facts(), recipe.batch
+    is_counted = not facts.not_packed(phase.sequence_length or 1 for phase in recipe.phases)
     if (
-        _not_packed(rough)
+        not is_counted
         or recipe.model is None
         or recipe.model.objective is None
         or batch.is_foreign
         or batch.replacement
     ):
-        return rough  # masks, or the order, are not known
+        return make_plan(recipe, facts=facts, model=model)  # masks, or the order, are not known
     return exact_plan(recipe, store, objective_of(recipe.model, store), None, model)[1]
-
-
-def _not_packed(plan: Plan) -> list[str]:
-    return [warning.message for warning in plan.warnings if warning.rule == "not-packed"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 __all__ = ["CorpusFacts", "SourceFacts"]
@@ -63,3 +63,8 @@ class CorpusFacts:
     def samples(self, sequence_length: int) -> dict[str, int]:
         """Samples of one pass of each source at a length it is packed at."""
         return {source.name: source.samples[sequence_length] for source in self.sources}
+
+    def not_packed(self, sequence_lengths: Iterable[int]) -> tuple[int, ...]:
+        """Those of some lengths, shortest first, that a source is not packed at, so that its samples are not known."""
+        wanted = sorted(set(sequence_lengths))
+        return tuple(length for length in wanted if any(length not in source.samples for source in self.sources))

@@ -11,8 +11,8 @@ from dist_epochs.arithmetic.loader import Loader, Uneven, expected_coverage_of_p
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
+from dist_epochs.plan.drawn import Loop
 from dist_epochs.plan.global_batch import batch_of
-from dist_epochs.plan.plan import Loop
 from dist_epochs.plan.scheduling import PricePerPosition
 from dist_epochs.recipe import Recipe
 
@@ -87,7 +87,7 @@ def expected_loop_coverage(loop: Loop) -> Fraction:
 
 def _corpus_samples(recipe: Recipe, facts: CorpusFacts | None) -> int:
     length = recipe.phases[0].sequence_length
-    if facts is not None and length is not None and all(length in source.samples for source in facts.sources):
+    if facts is not None and length is not None and not facts.not_packed([length]):
         return sum(facts.samples(length).values())
     size = recipe.corpus.size
     if size is not None and size.unit is Unit.SAMPLE and size.value.denominator == 1:

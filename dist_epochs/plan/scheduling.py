@@ -110,7 +110,7 @@ def _per_sample(
 
 def _samples_per_pass(recipe: Recipe, length: int | None, facts: CorpusFacts | None) -> Fraction:
     if facts is not None and length is not None:
-        if any(length not in source.samples for source in facts.sources):
+        if facts.not_packed([length]):
             raise InputError(
                 f"epochs at length {length} are passes over samples of that length, and {facts.store} is not packed at "
                 f"it: run `dist-epochs tokenize {facts.store} --sequence-length {length}`"

@@ -1,22 +1,48 @@
-"""What a plan draws of each source, and how much of the corpus that reaches."""
+"""How sources are mixed, what a run draws of each, and how much of the corpus that reaches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import prod
 from typing import Protocol
 
-from dist_epochs.arithmetic.counts import Counts, Draw
-from dist_epochs.arithmetic.mixture import Mixture
+from dist_epochs.arithmetic.counts import Counts, Draw, PassKey
+from dist_epochs.arithmetic.mixture import Mixture, shares_of, shares_within
 from dist_epochs.arithmetic.replacement import expected_coverage
 from dist_epochs.arithmetic.schedule import Schedule
+from dist_epochs.plan.corpus_facts import CorpusFacts
+from dist_epochs.plan.drawn import DrawnSamples
 from dist_epochs.plan.foreign_loop import expected_loop_coverage
-from dist_epochs.plan.mixing import shares_within
-from dist_epochs.plan.plan import Plan, SourcePlan
+from dist_epochs.recipe import CorpusRecipe, Recipe, SourceRecipe
 
-__all__ = ["CorpusCounter", "coverage_of", "sources_of"]
+__all__ = ["CorpusCounter", "SourcePlan", "coverage_of", "mixture_of", "sources_of"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourcePlan:
+    """One source's part of the run.
+
+    Attributes:
+        name: The source.
+        samples: Samples drawn from it.
+        tokens: Tokens drawn from it; of a source that was not counted, positions.
+        epochs: Samples drawn ÷ samples of the source.
+        share: Share of all samples.
+        size: Tokens or samples of the source, in the unit of the corpus.
+        epochs_at: Of a source that was not counted: epochs at each length.
+        fitting_share: Where the recipe caps repeats and this source is beyond: the share that fits.
+    """
+
+    name: str
+    samples: int
+    tokens: int | None
+    epochs: Fraction
+    share: Fraction
+    size: Fraction
+    epochs_at: Mapping[int, Fraction] = field(default_factory=dict)
+    fitting_share: Fraction | None = None
 
 
 class CorpusCounter(Protocol):
@@ -29,41 +55,69 @@ class CorpusCounter(Protocol):
         """Documents of a source that the draws touch at least once."""
 
 
-def sources_of(plan: Plan, mixture: Mixture | None, drawn: tuple[Draw, ...] | None) -> tuple[SourcePlan, ...]:
+def mixture_of(recipe: Recipe, facts: CorpusFacts | None) -> Mixture | None:
+    """How the recipe draws from its sources; None for one source of stated size.
+
+    Raises:
+        InputError: If several sources have no weights, or weights name no source.
+    """
+    corpus = recipe.corpus
+    if facts is not None:
+        sizes = {source.name: Fraction(source.tokens) for source in facts.sources}
+        weights, where, key = corpus.weights, facts.store, "corpus.weights"
+    elif corpus.sources is not None:
+        sizes = {name: source.size.value for name, source in corpus.sources.items()}
+        stated = {name: source.weight for name, source in corpus.sources.items() if source.weight is not None}
+        weights, where, key = stated or None, "corpus.sources", "weight"
+    else:
+        return None
+    return Mixture.of(shares_of(weights, corpus.temperature, sizes, where=where, key=key))
+
+
+def sources_of(
+    corpus: CorpusRecipe,
+    mixture: Mixture | None,
+    drawn: DrawnSamples,
+    draws: Sequence[Draw] | None,
+    passes: Mapping[PassKey, Counts] | None,
+) -> tuple[SourcePlan, ...]:
     """Samples, tokens and epochs of each source; nothing, where they are not known source by source.
 
     Args:
-        plan: The plan so far.
+        corpus: The recipe's, with the cap on repeats.
         mixture: How sources are drawn.
-        drawn: What is drawn of each pass of each counted source.
+        drawn: What the run draws.
+        draws: What it draws of each pass of each counted source, if that is known.
+        passes: Exact counts of these draws, if there are any.
     """
-    if mixture is None or (plan.facts is not None and drawn is None):
+    if mixture is not None and drawn.facts is not None and draws is not None:
+        found = _counted_sources(drawn.facts, mixture, draws, passes)
+    elif mixture is not None and drawn.facts is None and corpus.sources is not None:
+        found = _stated_sources(corpus.sources, mixture, drawn)
+    else:
         return ()
-    found = _counted_sources(plan, mixture, drawn) if drawn is not None else _stated_sources(plan, mixture)
-    cap = plan.recipe.corpus.max_epochs
-    over = cap is not None and any(plan.goes_beyond(source.epochs, cap) for source in found)
-    if cap is None or not over:
+    cap = corpus.max_epochs
+    if cap is None or not any(drawn.goes_beyond(source.epochs, cap) for source in found):
         return found
     sizes = {  # in samples, over all lengths; a source that is not drawn yet fits anyway
-        source.name: source.samples / source.epochs if source.epochs else Fraction(plan.samples) for source in found
+        source.name: source.samples / source.epochs if source.epochs else Fraction(drawn.samples) for source in found
     }
-    fitted = shares_within({source.name: source.share for source in found}, sizes, Fraction(plan.samples), cap)
-    if fitted is None:
-        return found
-    return tuple(replace(source, fitting_share=fitted[source.name]) for source in found)
+    fitted = shares_within({source.name: source.share for source in found}, sizes, Fraction(drawn.samples), cap)
+    return found if fitted is None else tuple(replace(each, fitting_share=fitted[each.name]) for each in found)
 
 
-def _counted_sources(plan: Plan, mixture: Mixture, drawn: tuple[Draw, ...]) -> tuple[SourcePlan, ...]:
-    assert plan.facts is not None
+def _counted_sources(
+    facts: CorpusFacts, mixture: Mixture, draws: Sequence[Draw], passes: Mapping[PassKey, Counts] | None
+) -> tuple[SourcePlan, ...]:
     result = []
-    for source, weight in zip(plan.facts.sources, mixture.weights, strict=True):
-        mine = [draw for draw in drawn if draw.key.source == source.name]
+    for source, weight in zip(facts.sources, mixture.weights, strict=True):
+        mine = [draw for draw in draws if draw.key.source == source.name]
         epochs = (Fraction(draw.stop - draw.start, source.samples[draw.key.sequence_length]) for draw in mine)
         result.append(
             SourcePlan(
                 name=source.name,
                 samples=sum(draw.stop - draw.start for draw in mine),
-                tokens=sum(plan.passes[draw.key].tokens for draw in mine) if plan.passes else None,
+                tokens=sum(passes[draw.key].tokens for draw in mine) if passes else None,
                 epochs=sum(epochs, Fraction(0)),
                 share=Fraction(weight, mixture.period),
                 size=Fraction(source.tokens),
@@ -72,28 +126,27 @@ def _counted_sources(plan: Plan, mixture: Mixture, drawn: tuple[Draw, ...]) -> t
     return tuple(result)
 
 
-def _stated_sources(plan: Plan, mixture: Mixture) -> tuple[SourcePlan, ...]:
+def _stated_sources(
+    sources: Mapping[str, SourceRecipe], mixture: Mixture, drawn: DrawnSamples
+) -> tuple[SourcePlan, ...]:
     """Sources of stated size: positions are taken for tokens."""
-    sources = plan.recipe.corpus.sources
-    assert sources is not None
-    spans = Schedule(plan.phases).spans()
+    spans = Schedule(drawn.phases).spans()
     result = []
     for number, name in enumerate(mixture.names):
         size = sources[name].size
-        drawn: dict[int, int] = {}
+        samples_at: dict[int, int] = {}
         for span in spans:
             count = mixture.drawn(number, span.stop) - mixture.drawn(number, span.start)
-            drawn[span.sequence_length] = drawn.get(span.sequence_length, 0) + count
-        samples = sum(drawn.values())
-        positions = sum(count * length for length, count in drawn.items())
+            samples_at[span.sequence_length] = samples_at.get(span.sequence_length, 0) + count
+        positions = sum(count * length for length, count in samples_at.items())
         epochs_at = {
-            length: count * (length if plan.counts_tokens else 1) / size.value for length, count in drawn.items()
+            length: count * (length if drawn.counts_tokens else 1) / size.value for length, count in samples_at.items()
         }
         result.append(
             SourcePlan(
                 name=name,
-                samples=samples,
-                tokens=positions if plan.counts_tokens else None,
+                samples=sum(samples_at.values()),
+                tokens=positions if drawn.counts_tokens else None,
                 epochs=sum(epochs_at.values(), Fraction(0)),
                 epochs_at=epochs_at,
                 share=Fraction(mixture.weights[number], mixture.period),
@@ -103,39 +156,45 @@ def _stated_sources(plan: Plan, mixture: Mixture) -> tuple[SourcePlan, ...]:
     return tuple(result)
 
 
-def coverage_of(plan: Plan, drawn: tuple[Draw, ...] | None, counter: CorpusCounter | None) -> Fraction | float | None:
+def coverage_of(
+    drawn: DrawnSamples,
+    sources: Sequence[SourcePlan],
+    draws: Sequence[Draw] | None,
+    counter: CorpusCounter | None,
+    *,
+    replacement: bool,
+) -> Fraction | float | None:
     """Share of the documents drawn at least once; of samples, where only those are known.
 
     Args:
-        plan: The plan so far.
-        drawn: What is drawn of each pass of each counted source.
+        drawn: What the run draws.
+        sources: The same, source by source.
+        draws: What it draws of each pass of each counted source, if that is known.
         counter: Looks the documents up.
+        replacement: Whether samples are drawn with replacement.
     """
-    if drawn is not None:
-        if counter is None or plan.facts is None:
+    if draws is not None:
+        if counter is None or drawn.facts is None:
             return None
         seen = sum(
-            counter.documents_seen(source.name, [draw for draw in drawn if draw.key.source == source.name])
-            for source in plan.facts.sources
+            counter.documents_seen(source.name, [draw for draw in draws if draw.key.source == source.name])
+            for source in drawn.facts.sources
         )
-        return Fraction(seen, plan.facts.documents)
-    if plan.recipe.batch.replacement:
-        return _coverage_by_chance(plan)
-    if plan.loop is not None:
-        return expected_loop_coverage(plan.loop)
-    return None if plan.facts is not None else _expected_coverage(plan)
+        return Fraction(seen, drawn.facts.documents)
+    if replacement:
+        return _coverage_by_chance(drawn, sources)
+    if drawn.loop is not None:
+        return expected_loop_coverage(drawn.loop)
+    return None if drawn.facts is not None else _expected_coverage(drawn, sources)
 
 
-def _expected_coverage(plan: Plan) -> Fraction | None:
+def _expected_coverage(drawn: DrawnSamples, sources: Sequence[SourcePlan]) -> Fraction | None:
     """Of a stated corpus. Every length has an order of its own, so what one misses another may draw."""
-    missed = Fraction(0)
-    whole = sum((source.size for source in plan.sources), Fraction(0))
-    for source in plan.sources:
-        missed += _missed(source.epochs_at.values()) * source.size / whole
-    if plan.sources:
-        return 1 - missed
-    known = [epochs for length in plan.lengths if (epochs := plan.epochs_at(length)) is not None]
-    return 1 - _missed(known) if len(known) == len(plan.lengths) else None
+    if sources:
+        whole = sum((source.size for source in sources), Fraction(0))
+        return 1 - sum((_missed(source.epochs_at.values()) * source.size / whole for source in sources), Fraction(0))
+    known = [epochs for length in drawn.lengths if (epochs := drawn.epochs_at(length)) is not None]
+    return 1 - _missed(known) if len(known) == len(drawn.lengths) else None
 
 
 def _missed(epochs: Iterable[Fraction]) -> Fraction:
@@ -143,20 +202,20 @@ def _missed(epochs: Iterable[Fraction]) -> Fraction:
     return prod((1 - min(Fraction(1), each) for each in epochs), start=Fraction(1))
 
 
-def _coverage_by_chance(plan: Plan) -> float | None:
+def _coverage_by_chance(drawn: DrawnSamples, sources: Sequence[SourcePlan]) -> float | None:
     """With replacement: every length draws from its own samples; what all of them miss is never seen."""
-    if plan.sources:
-        size = sum((source.size for source in plan.sources), Fraction(0))
+    if sources:
+        size = sum((source.size for source in sources), Fraction(0))
         seen = (
             expected_coverage(source.samples / source.epochs, source.samples) * float(source.size)
-            for source in plan.sources
+            for source in sources
             if source.epochs
         )
         return sum(seen) / float(size)
     missed = 1.0
-    for length in plan.lengths:
-        one_pass = plan.pass_at(length)
+    for length in drawn.lengths:
+        one_pass = drawn.pass_at(length)
         if one_pass is None:
             return None
-        missed *= 1 - expected_coverage(one_pass, plan.samples_at(length))
+        missed *= 1 - expected_coverage(one_pass, drawn.samples_at(length))
     return 1 - missed

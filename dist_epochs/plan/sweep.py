@@ -8,13 +8,11 @@ from typing import Literal
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.plan import Plan
-from dist_epochs.recipe.flags import BUDGET_FLAGS, SETTING_FLAGS, apply_flags
+from dist_epochs.recipe.flags import BUDGET_FLAGS, FLAG_PLACES, apply_flags
 from dist_epochs.settings.document import Document
+from dist_epochs.settings.fields import Place
 
 __all__ = ["Sweep", "SweptPlan", "parse_sweep", "sweep"]
-
-FLAGS = (*SETTING_FLAGS, "devices", "sequence_length", "batch", "corpus", "tokens_per_word")
-"""Flags whose values may be swept by their names."""
 
 Planner = Callable[[Document], Plan]
 
@@ -58,7 +56,9 @@ def parse_sweep(text: str) -> tuple[str, tuple[str, ...]]:
     name, equals, rest = text.partition("=")
     values = tuple(value.strip() for value in rest.split(",") if value.strip())
     if not equals or not name.strip() or not values:
-        raise InputError(f"--sweep {text}: write KEY=V1,V2,…, for example --sweep devices=1,2,4,8")
+        raise InputError(
+            f"{text!r} is not of the form KEY=V1,V2,…", fixes="--sweep devices=1,2,4,8", origin=Origin("--sweep")
+        )
     return name.strip(), values
 
 
@@ -79,7 +79,6 @@ def sweep(document: Document, text: str, planner: Planner) -> Sweep:
     """
     name, values = parse_sweep(text)
     _refuse_what_is_kept(document, name)
-    _refuse_a_speed_that_was_measured(document, name)
     base = _base(document, name, values, planner)
     unit: Literal["tokens", "samples"] = "tokens" if base.positions is not None else "samples"
     steps = [_kept(base, index, "steps") for index in range(len(base.recipe.phases))]
@@ -93,8 +92,8 @@ def sweep(document: Document, text: str, planner: Planner) -> Sweep:
 
 
 def _base(document: Document, name: str, values: Sequence[str], planner: Planner) -> Plan:
-    """The plan that both series keep something of."""
-    if _is_stated(document, name):
+    """The plan that both series keep something of: the recipe's, or that of the first value that can be planned."""
+    if document.get(FLAG_PLACES.get(_flag(name), _place(name))) is not None:
         return planner(document)
     errors = []
     for value in values:
@@ -109,37 +108,33 @@ def _flag(name: str) -> str:
     return name.removeprefix("--").replace("-", "_")
 
 
+def _place(name: str) -> Place:
+    """The place of a dotted setting."""
+    return tuple(int(part) if part.isdigit() else part for part in name.split("."))
+
+
 def _refuse_what_is_kept(document: Document, name: str) -> None:
+    origin = Origin(f"--sweep {name}")
     if _flag(name) in BUDGET_FLAGS:
         raise InputError(
-            f"--sweep {name}: steps and data are what a sweep keeps; change another setting, such as devices"
+            f"{name} cannot be swept",
+            rule="steps and data are what a sweep keeps",
+            fixes="another setting, such as devices",
+            origin=origin,
         )
     phases = document.get(("phases",))
     if _flag(name) == "sequence_length" and isinstance(phases, list) and len(phases) > 1:
         raise InputError(
-            f"--sweep {name}: the recipe has {len(phases)} phases with lengths of their own, so there is no one length "
-            "to change. Sweep one of them: --sweep phases.0.sequence_length=…"
+            f"the recipe has {len(phases)} phases with lengths of their own",
+            rule="there is no one length to change",
+            fixes="--sweep phases.0.sequence_length=…, which changes one of them",
+            origin=origin,
         )
-
-
-def _is_stated(document: Document, name: str) -> bool:
-    """Whether the recipe states the setting, so that it is a plan to compare with."""
-    places = dict(SETTING_FLAGS) | {
-        "devices": ("batch", "devices"),
-        "sequence_length": ("phases", 0, "sequence_length"),
-        "batch": ("batch", "global_batch"),
-        "corpus": ("corpus",),
-        "tokens_per_word": ("corpus", "tokens_per_word"),
-    }
-    place = places.get(_flag(name), tuple(int(part) if part.isdigit() else part for part in name.split(".")))
-    return document.get(place) is not None
-
-
-def _refuse_a_speed_that_was_measured(document: Document, name: str) -> None:
     if document.get(("hardware", "tokens_per_second")) is not None:
         raise InputError(
-            f"--sweep {name} changes the speed, and tokens_per_second was measured for one setting. Leave it out, or "
-            "state mfu instead."
+            "a sweep changes the speed, and tokens_per_second was measured for one setting",
+            fixes=("leaving it out", "mfu instead"),
+            origin=origin,
         )
 
 
@@ -157,12 +152,10 @@ def _kept(base: Plan, index: int, unit: str) -> int:
 def _changed(document: Document, name: str, value: str) -> Document:
     """The document with one value: of a flag, or of a dotted setting."""
     changed = document.copy()
-    flag = _flag(name)
-    if flag in FLAGS:
-        apply_flags(changed, {flag: value})
+    if _flag(name) in FLAG_PLACES:
+        apply_flags(changed, {_flag(name): value})
     else:
-        place = tuple(int(part) if part.isdigit() else part for part in name.split("."))
-        changed.put(place, value, Origin(f"--sweep {value}"))
+        changed.put(_place(name), value, Origin(f"--sweep {value}"))
     return changed
 
 

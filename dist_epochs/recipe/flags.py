@@ -1,50 +1,48 @@
-"""A recipe from flags alone, or with flags over it: each flag is one setting of the recipe."""
+"""A recipe from flags alone, or with flags over it: each flag is one setting of the recipe, or a few."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.recipe.batch import BatchRecipe
+from dist_epochs.recipe.hardware import HardwareRecipe
+from dist_epochs.recipe.phases import BudgetRecipe
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
 
-__all__ = ["BUDGET_FLAGS", "SETTING_FLAGS", "apply_flags", "split_devices"]
+__all__ = ["BUDGET_FLAGS", "FLAG_PLACES", "apply_flags", "settings_of_flags", "split_devices"]
 
-BUDGET_FLAGS = ("steps", "samples", "tokens", "epochs", "hours", "flops", "money")
+BUDGET_FLAGS = tuple(field.name for field in fields(BudgetRecipe))
 """Flags that say how long the run is: one of them."""
 
-SETTING_FLAGS: Mapping[str, Place] = {
-    "global_batch": ("batch", "global_batch"),
-    "per_device": ("batch", "per_device"),
-    "gradient_accumulation": ("batch", "gradient_accumulation"),
-    "tensor_parallel": ("batch", "tensor_parallel"),
-    "pipeline_parallel": ("batch", "pipeline_parallel"),
-    "context_parallel": ("batch", "context_parallel"),
-    "expert_parallel": ("batch", "expert_parallel"),
-    "ramp": ("batch", "ramp"),
-    "last_window": ("batch", "last_window"),
-    "uneven": ("batch", "uneven"),
-    "replacement": ("batch", "replacement"),
+_SEVERAL: Mapping[str, Place] = {
+    "batch": ("batch", "global_batch"),
+    "devices": ("batch", "devices"),
+    "sequence_length": ("phases", 0, "sequence_length"),
+    "corpus": ("corpus",),
+    "tokens_per_word": ("corpus", "tokens_per_word"),
+}
+"""Flags that may be several settings, and the place of the first."""
+
+_SINGLE: Mapping[str, Place] = {
+    **{field.name: ("batch", field.name) for field in fields(BatchRecipe) if field.name != "devices"},
+    **{field.name: ("hardware", field.name) for field in fields(HardwareRecipe) if field.name != "device"},
     "temperature": ("corpus", "temperature"),
     "max_epochs": ("corpus", "max_epochs"),
     "model": ("model", "config"),
     "parameters": ("model", "parameters"),
     "precision": ("precision",),
-    "peak_tflops": ("hardware", "peak_tflops"),
-    "mfu": ("hardware", "mfu"),
-    "tokens_per_second": ("hardware", "tokens_per_second"),
-    "price": ("hardware", "price"),
-    "zero_stage": ("hardware", "zero_stage"),
-    "activation_checkpointing": ("hardware", "activation_checkpointing"),
-    "restarts": ("hardware", "restarts"),
-    "checkpoint_every": ("hardware", "checkpoint_every"),
-    "restart_time": ("hardware", "restart_time"),
 }
 """Flags that are one setting each, and its place."""
+
+FLAG_PLACES: Mapping[str, Place] = {**_SINGLE, **_SEVERAL}
+"""Flags that change what is drawn or on what, and the setting that each of them is."""
 
 SIZES = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
 """The setting that a corpus of each unit is."""
@@ -52,9 +50,18 @@ SIZES = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
 _HARDWARE = re.compile(r"\s*(?P<count>.+?)\s*[x×*]\s*(?P<device>[A-Za-z].*?)\s*")
 _SOURCE = re.compile(r"(?P<name>[^:]+):(?P<size>[^:]+)(:(?P<weight>[^:]+))?")
 
+Settings = dict[Place, tuple[Any, Origin]]
+"""By place: a value, and the flag that states it. Later places may lie inside earlier ones."""
+
 
 def apply_flags(document: Document, flags: Mapping[str, Any], sources: Sequence[str] = ()) -> None:
-    """Write flags into a document; a document without phases gets one.
+    """Write flags into a document. Arguments and errors as of `settings_of_flags`."""
+    for place, (value, origin) in settings_of_flags(document, flags, sources).items():
+        document.put(place, value, origin)
+
+
+def settings_of_flags(document: Document, flags: Mapping[str, Any], sources: Sequence[str] = ()) -> Settings:
+    """What flags change of a document; one without phases gets one.
 
     Args:
         document: A recipe, or an empty document.
@@ -64,87 +71,83 @@ def apply_flags(document: Document, flags: Mapping[str, Any], sources: Sequence[
     Raises:
         InputError: If flags contradict each other or the recipe.
     """
-    for name, place in SETTING_FLAGS.items():
-        if name in flags:
-            document.put(place, flags[name], Origin(_flag(name)))
+    settings: Settings = {}
+    if document.get(("phases",)) is None:
+        settings["phases",] = [{}], Origin("flags")
+    settings |= _corpus(document, flags, sources)
+    settings |= {place: (flags[name], _origin(name)) for name, place in _SINGLE.items() if name in flags}
     if "devices" in flags:
-        _devices(document, flags["devices"])
+        count, kind = split_devices(flags["devices"])
+        settings["batch", "devices"] = count, Origin("--devices")
+        if kind is not None:
+            settings["hardware", "device"] = kind, Origin("--devices")
     if "sequence_length" in flags:
-        _length(document, flags["sequence_length"], "--sequence-length")
+        settings |= _length(document, flags["sequence_length"], Origin("--sequence-length"))
     if "batch" in flags:
-        _batch(document, flags["batch"], flags)
-    _corpus(document, flags, sources)
-    _budget(document, {name: flags[name] for name in BUDGET_FLAGS if name in flags})
+        settings |= _batch(document, flags["batch"], flags)
+    return settings | _budget(document, {name: flags[name] for name in BUDGET_FLAGS if name in flags})
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _origin(name: str) -> Origin:
+    return Origin(f"--{name.replace('_', '-')}")
 
 
 def split_devices(text: str) -> tuple[str, str | None]:
     """How many devices, and of which kind, if it is named.
+
+    Raises:
+        InputError: If only a kind is named.
 
     Examples:
         >>> split_devices("8xH100"), split_devices("8")
         (('8', 'H100'), ('8', None))
     """
     if text.strip()[:1].isalpha():
-        raise InputError(f"--devices {text}: how many? Write for example --devices 8x{text.strip()}")
+        raise InputError(
+            f"{text} does not say how many", fixes=f"--devices 8x{text.strip()}", origin=Origin("--devices")
+        )
     match = _HARDWARE.fullmatch(text)
     return (text, None) if match is None else (match["count"], match["device"])
 
 
-def _devices(document: Document, text: str) -> None:
-    count, kind = split_devices(text)
-    document.put(("batch", "devices"), count, Origin("--devices"))
-    if kind is not None:
-        document.put(("hardware", "device"), kind, Origin("--devices"))
-
-
-def _length(document: Document, text: str, where: str) -> None:
+def _length(document: Document, text: str, origin: Origin) -> Settings:
     phases = document.get(("phases",))
     if isinstance(phases, list) and len(phases) > 1:
         raise InputError(
-            f"{where} {text}: the recipe has {len(phases)} phases with lengths of their own. Change one of them with "
-            f"--set phases.0.sequence_length={text}."
+            f"one sequence length, {text}, for {len(phases)} phases with lengths of their own",
+            fixes=f"--set phases.0.sequence_length={text}, which changes one of them",
+            origin=origin,
         )
-    _first_phase(document, where)
-    document.put(("phases", 0, "sequence_length"), text, Origin(where))
+    return {("phases", 0, "sequence_length"): (text, origin)}
 
 
-def _first_phase(document: Document, where: str) -> None:
-    if document.get(("phases",)) is None:
-        document.put(("phases",), [{}], Origin(where))
-
-
-def _batch(document: Document, text: str, flags: Mapping[str, Any]) -> None:
+def _batch(document: Document, text: str, flags: Mapping[str, Any]) -> Settings:
     """Samples × length, tokens, or samples."""
+    origin, length_stated = Origin("--batch"), flags.get("sequence_length")
     if "global_batch" in flags:
-        raise InputError(f"--batch {text} and --global-batch {flags['global_batch']} both state the batch; keep one")
+        raise InputError(
+            f"--batch {text} and --global-batch {flags['global_batch']} both state the batch", fixes="one of them"
+        )
     batch = parse(text, per=(Unit.STEP,), what="--batch")
     if batch.is_product and len(batch.factors) == 2:
         samples, length = batch.factors
-        if "sequence_length" in flags and parse(flags["sequence_length"]).value != length:
-            raise InputError(f"--batch {text} has length {length}, and --sequence-length is {flags['sequence_length']}")
-        document.put(("batch", "global_batch"), str(samples), Origin("--batch"))
-        _length(document, str(length), "--batch")
-        return
-    if batch.unit is None and not _counts_samples(flags) and "sequence_length" not in flags and _no_length(document):
+        if length_stated is not None and parse(length_stated).value != length:
+            raise InputError(f"--batch {text} has length {length}, and --sequence-length is {length_stated}")
+        return {("batch", "global_batch"): (str(samples), origin)} | _length(document, str(length), origin)
+    length_stated = length_stated or document.get(("phases", 0, "sequence_length"))
+    if batch.unit is None and length_stated is None and not _counts_samples(flags):
         raise InputError(
-            f"--batch {text}: samples or tokens? The answer differs by the sequence length. Write '{text} tokens', "
-            f"'{text}x512', or add --sequence-length."
+            f"is a batch of {text} samples or tokens?",
+            rule="the answer differs by the sequence length",
+            fixes=(f"'{text} tokens'", f"'{text}x512'", "adding --sequence-length"),
+            origin=origin,
         )
-    document.put(("batch", "global_batch"), text, Origin("--batch"))
+    return {("batch", "global_batch"): (text, origin)}
 
 
 def _counts_samples(flags: Mapping[str, Any]) -> bool:
-    corpus = flags.get("corpus")
-    size = _size(corpus) if corpus else None
+    size = _size(flags["corpus"]) if flags.get("corpus") else None
     return "samples" in flags or (size is not None and size.unit is Unit.SAMPLE)
-
-
-def _no_length(document: Document) -> bool:
-    return document.get(("phases", 0, "sequence_length")) is None
 
 
 def _size(text: str) -> Quantity | None:
@@ -157,10 +160,10 @@ def _size(text: str) -> Quantity | None:
         raise
 
 
-def _corpus(document: Document, flags: Mapping[str, Any], sources: Sequence[str]) -> None:
+def _corpus(document: Document, flags: Mapping[str, Any], sources: Sequence[str]) -> Settings:
     """What is drawn; how it is mixed and capped stays as it was stated."""
     if sources and "corpus" in flags:
-        raise InputError("--corpus and --source both state what is drawn; keep one")
+        raise InputError("--corpus and --source both state what is drawn", fixes="one of them")
     ratio = flags.get("tokens_per_word")
     if sources:
         table = dict(map(_source, sources))
@@ -168,20 +171,19 @@ def _corpus(document: Document, flags: Mapping[str, Any], sources: Sequence[str]
             if ratio is not None and "words" in entry:
                 entry["tokens_per_word"] = ratio
         if len(table) < len(sources):
-            raise InputError("--source: two sources have the same name")
-        _replace_corpus(document, {"sources": table}, "--source")
-        return
+            raise InputError("two sources have the same name", origin=Origin("--source"))
+        return _other_corpus(document, {"sources": table}, Origin("--source"))
+    settings: Settings = {}
     if "corpus" in flags:
-        _replace_corpus(document, _stated(flags["corpus"]), "--corpus")
+        settings = _other_corpus(document, _stated(flags["corpus"]), Origin("--corpus"))
     if ratio is not None:
-        document.put(("corpus", "tokens_per_word"), ratio, Origin("--tokens-per-word"))
+        settings["corpus", "tokens_per_word"] = ratio, Origin("--tokens-per-word")
+    return settings
 
 
-def _replace_corpus(document: Document, stated: dict[str, Any], where: str) -> None:
+def _other_corpus(document: Document, stated: dict[str, Any], origin: Origin) -> Settings:
     kept = {name: document.get(("corpus", name)) for name in ("temperature", "max_epochs")}
-    document.put(
-        ("corpus",), {name: value for name, value in kept.items() if value is not None} | stated, Origin(where)
-    )
+    return {("corpus",): ({name: value for name, value in kept.items() if value is not None} | stated, origin)}
 
 
 def _stated(text: str) -> dict[str, str]:
@@ -192,49 +194,56 @@ def _stated(text: str) -> dict[str, str]:
         return {SIZES[size.unit]: text}
     if size.unit is Unit.DOCUMENT:
         raise InputError(
-            f"--corpus {text!r} counts documents, and a step draws samples or tokens: their lengths decide. Count it "
-            "with `dist-epochs tokenize`, or give tokens, words or samples."
+            f"{text!r} counts documents",
+            rule="a step draws samples or tokens, and the lengths of documents decide how many they are",
+            fixes=("counting it with `dist-epochs tokenize`", "tokens, words or samples"),
+            origin=Origin("--corpus"),
         )
     raise InputError(
-        f"--corpus {text!r} has no unit: a corpus is counted in tokens, words or samples. Write for example "
-        f"'{size.text} tokens'."
+        f"{text!r} has no unit",
+        rule="a corpus is counted in tokens, words or samples",
+        fixes=f"'{size.text} tokens'",
+        origin=Origin("--corpus"),
     )
 
 
 def _source(text: str) -> tuple[str, dict[str, str]]:
     match = _SOURCE.fullmatch(text)
     if match is None:
-        raise InputError(f"--source {text!r}: write NAME:SIZE:WEIGHT, for example 'web:200B tokens:60%'")
+        raise InputError(
+            f"{text!r} is not of the form NAME:SIZE:WEIGHT", fixes="'web:200B tokens:60%'", origin=Origin("--source")
+        )
     size = parse(match["size"], what=f"--source {match['name']}")
     if size.unit not in SIZES:
         raise InputError(
-            f"--source {text!r}: {size.text} of what? A size is counted in tokens, words or samples: write for example "
-            f"'{match['name']}:{size.text} tokens{':' + match['weight'] if match['weight'] else ''}'."
+            f"{text!r} does not say what {size.text} counts",
+            rule="a size is counted in tokens, words or samples",
+            fixes=f"'{match['name']}:{size.text} tokens{':' + match['weight'] if match['weight'] else ''}'",
+            origin=Origin("--source"),
         )
     entry = {SIZES[size.unit]: match["size"]}
     return match["name"].strip(), entry | ({"weight": match["weight"]} if match["weight"] else {})
 
 
-def _budget(document: Document, amounts: Mapping[str, Any]) -> None:
+def _budget(document: Document, amounts: Mapping[str, Any]) -> Settings:
     """How long the run is: over a recipe, in place of what its one phase or its budget says."""
     if len(amounts) > 1:
-        names = " and ".join(_flag(name) for name in amounts)
         raise InputError(
-            f"{names} each say how long the run is; keep one. Whether they agree with each other: `dist-epochs solve`."
+            f"{' and '.join(str(_origin(name)) for name in amounts)} each say how long the run is",
+            fixes=("one of them", "`dist-epochs solve`, which says whether they agree with each other"),
         )
-    _first_phase(document, "flags")
     if not amounts:
-        return
+        return {}
     ((name, value),) = amounts.items()
-    found = document.get(("phases",))
-    phases = [phase for phase in found if isinstance(phase, dict)] if isinstance(found, list) else []
-    stated = [phase for phase in phases if set(phase) & {*BUDGET_FLAGS}]
-    if stated and len(phases) > 1:
+    phases = document.get(("phases",)) or []
+    count = len(phases) if isinstance(phases, list) else 0
+    stated: list[Place] = [("phases", index, amount) for index in range(count) for amount in BUDGET_FLAGS]
+    stated = [place for place in stated if document.get(place) is not None]
+    if stated and count > 1:
         raise InputError(
-            f"{_flag(name)} {value}: the recipe's phases state amounts of their own, so there is nothing to share. "
-            "Give them shares (`share: 90%`) and a budget, or change one with --set phases.0.steps=…"
+            f"a budget of {value} {name}, where the recipe's phases state amounts of their own",
+            rule="there is nothing that they could share",
+            fixes=("shares (`share: 90%`) in place of the amounts", "--set phases.0.steps=… to change one of them"),
+            origin=_origin(name),
         )
-    for phase in stated:
-        for amount in {*BUDGET_FLAGS} & set(phase):
-            del phase[amount]
-    document.put(("budget",), {name: value}, Origin(_flag(name)))
+    return {place: (None, _origin(name)) for place in stated} | {("budget",): ({name: value}, _origin(name))}

@@ -77,7 +77,7 @@ def test_a_sweep_over_a_setting_of_the_recipe():
 
 @pytest.mark.parametrize(
     ("sweep", "message"),
-    [("devices", "write KEY=V1,V2"), ("steps=1,2", "what a sweep keeps"), ("batch.devcies=1,2", "did you mean 'devices'"),
+    [("devices", "not of the form KEY=V1,V2"), ("steps=1,2", "what a sweep keeps"), ("batch.devcies=1,2", "did you mean 'devices'"),
      ("phases.7.steps=1", "phases.7"), ("sequence_length=128,512", "2 phases with lengths of their own")],
 )  # fmt: skip
 def test_sweeps_that_cannot_be(sweep, message):
@@ -107,8 +107,11 @@ def test_a_sweep_tells_its_warnings():
     [
         (["--steps", 10], "what does a step draw?"),
         (["--steps", 10, "--batch", "8x16", "--devices", "8x4090"], "as in 8xRTX4090"),
-        (["--batch", "8x16", "--steps", "500 steps per epoch"], "Multiply it by the epochs"),
-        (["--batch", "8x16", "--tokens", "4M tokens per step"], "What one step draws is the batch"),
+        (["--batch", "8x16", "--steps", "500 steps per epoch"], "try multiplying it by the epochs"),
+        (
+            ["--batch", "8x16", "--tokens", "4M tokens per step"],
+            "try --batch or batch.global_batch for what one step draws",
+        ),
         (["--epochs", 3, "--batch", "8x16"], "none is stated"),
         ([BERT, "--set", "devices=8"], "did you mean 'batch.devices'?"),
         (["--batch", "8x16", "--steps", 1, "--corpus", "3B tokens", "--tokens-per-word", 2], "not counted in words"),

@@ -77,9 +77,9 @@ def test_a_budget_of_flags_is_shared_by_the_recipe_s_phases(tmp_path):
         ({"steps": 10, "batch": "2x8", "corpus": "100 documents"}, "counts documents"),
         ({"steps": 10, "batch": "2x8", "corpus": "3B words"}, "words do not turn into tokens without a ratio"),
         ({"steps": "1M words", "batch": "2x8"}, "--steps: budget.steps: the value '1M words' counts words"),
-        ({"steps": 10, "batch": "2x8", "devices": "H100"}, "how many. Write for example --devices 8xH100"),
+        ({"steps": 10, "batch": "2x8", "devices": "H100"}, "how many. Try --devices 8xH100"),
         ({"steps": 10, "batch": "2x8", "devices": "?"}, r"--devices: batch.devices: the value '\?' is not a number"),
-        ({"steps": 10, "global_batch": 8, "sequence_length": "128,512"}, "For several lengths, write phases"),
+        ({"steps": 10, "global_batch": 8, "sequence_length": "128,512"}, "it looks like two lengths"),
         ({"steps": 10, "batch": "2x8", "corpus": "0.5 samples"}, "must have whole ones"),
         ({"steps": 10, "batch": "2x8", "peak_tflops": "989T"}, "it is in TFLOP/s"),
         ({"epochs": "0.001", "per_device": 4, "devices": 2, "corpus": "1000 samples", "last_window": "carry"}, "does not pay for a single step"),
@@ -96,7 +96,7 @@ def test_a_budget_of_flags_is_shared_by_the_recipe_s_phases(tmp_path):
         ({"steps": 10, "batch": "2x2048", "model": "gpt2"}, "beyond the model's 1024 positions"),
         ({"steps": 10, "batch": "2x8", "model": "bert-bse"}, "bert-base"),
         ({"steps": 10, "batch": "2x8", "corpus": "1B tokens", "temperature": 2}, "this corpus has one"),
-        ({"steps": 10, "global_batch": 32, "sequence_length": 8, "ramp": "16 10 100"}, "Nearest global batch: 26 or 36"),
+        ({"steps": 10, "global_batch": 32, "sequence_length": 8, "ramp": "16 10 100"}, "a global batch of 26 or 36"),
         ({"steps": 10, "global_batch": 32, "sequence_length": 8, "ramp": "16 8"}, "Megatron's `start increment samples`"),
     ],
 )  # fmt: skip
@@ -124,7 +124,7 @@ def test_flags_that_do_not_fit_the_recipe(tmp_path, text, flags, message):
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        (["web"], "write NAME:SIZE:WEIGHT"),
+        (["web"], "not of the form NAME:SIZE:WEIGHT"),
         (["web:3B tokens:50%", "web:4B tokens:50%"], "two sources have the same name"),
         (["web:3B tokens:50%", "wiki:4B tokens"], "wiki has no weight"),
         (["web:3B tokens", "wiki:4B tokens"], "does not say how to mix them"),

@@ -45,8 +45,8 @@ def test_pasted_keys_of_hugging_face(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("steps: 1k", "steps: 1k tokens", "phases.0.steps: the value '1k tokens' counts tokens; it must count steps"),
-        ("steps: 1k", "steps: 1.5", "phases.0.steps: the value 1.5 is 3/2, not a whole number. Nothing was rounded."),
+        ("steps: 1k", "steps: 1k tokens", "phases.0.steps: the value '1k tokens' counts tokens: it must count steps"),
+        ("steps: 1k", "steps: 1.5", "phases.0.steps: the value 1.5 is 3/2: it must be a whole number"),
         ("steps: 1k", "steps: 0", "phases.0.steps: the value must be at least 1, not 0"),
         ("tokens: 300B", "tokens: 300B words", "corpus.tokens: '300B words' counts words; it must count tokens"),
         ("tokens: 300B", "words: 3B", "corpus: words and tokens_per_word go together"),

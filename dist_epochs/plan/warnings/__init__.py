@@ -7,8 +7,8 @@ notes only inform.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from dist_epochs.plan.plan import Plan, Warning
 from dist_epochs.plan.warnings.corpus import (
     corpus_not_stated,
     mixture_average,
@@ -51,11 +51,15 @@ from dist_epochs.plan.warnings.steps import (
     shares_of_the_budget,
     warmup_beyond_the_run,
 )
+from dist_epochs.plan.warnings.warning import Warning
 from dist_epochs.rules import rule_name
+
+if TYPE_CHECKING:
+    from dist_epochs.plan.plan import Plan
 
 __all__ = ["NOTES", "WARNINGS", "check"]
 
-Rule = Callable[[Plan], str | None]
+Rule = Callable[["Plan"], str | None]
 
 WARNINGS: tuple[Rule, ...] = (
     words_as_tokens,
@@ -100,17 +104,12 @@ NOTES: tuple[Rule, ...] = (
 """Rules that only inform."""
 
 
-def check(plan: Plan, data_parallel_size: int | None) -> tuple[Warning, ...]:
-    """All that is to be known about a plan, warnings first.
-
-    Args:
-        plan: The plan.
-        data_parallel_size: Devices of a launch that already runs; then none need to be stated.
-    """
-    found = [Warning(rule_name(rule), message, False) for rule in WARNINGS if (message := rule(plan))]
-    for rule in NOTES:
-        if rule is devices_not_stated and data_parallel_size is not None:
-            continue
-        if message := rule(plan):
-            found.append(Warning(rule_name(rule), message, True))
+def check(plan: Plan) -> tuple[Warning, ...]:
+    """All that is to be known about a plan, warnings first."""
+    found = [
+        Warning(rule_name(rule), message, is_note)
+        for rules, is_note in ((WARNINGS, False), (NOTES, True))
+        for rule in rules
+        if (message := rule(plan))
+    ]
     return tuple(found)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.repeats import MILD_EPOCHS, unique_equivalents, worth_per_token
 from dist_epochs.arithmetic.text import rounded
-from dist_epochs.plan.plan import Plan, SourcePlan
 from dist_epochs.rules import rule
+
+if TYPE_CHECKING:
+    from dist_epochs.plan.plan import Plan
+    from dist_epochs.plan.sources import SourcePlan
 
 __all__ = [
     "corpus_not_stated",
@@ -130,7 +134,7 @@ def not_packed(plan: Plan) -> str | None:
     """
     if plan.facts is None:
         return None
-    missing = [length for length in plan.lengths if plan.pass_at(length) is None]
+    missing = plan.facts.not_packed(plan.lengths)
     if not missing:
         return None
     lengths = ",".join(map(str, missing))

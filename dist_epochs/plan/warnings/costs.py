@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.plan.cost.hardware import sparse_twin
-from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import SixPerParameter
 from dist_epochs.rules import rule
+
+if TYPE_CHECKING:
+    from dist_epochs.plan.plan import Plan
 
 __all__ = [
     "assumed_precision",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.loader import Loader
 from dist_epochs.arithmetic.text import rounded
-from dist_epochs.plan.plan import Plan
 from dist_epochs.rules import rule
+
+if TYPE_CHECKING:
+    from dist_epochs.plan.plan import Plan
 
 __all__ = ["dropped_data", "global_batch_not_reached", "padded_duplicates", "partial_window", "uneven_ranks"]
 

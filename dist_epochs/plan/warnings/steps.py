@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.layout import Excess
 from dist_epochs.arithmetic.text import rounded
-from dist_epochs.plan.plan import Plan
 from dist_epochs.rules import rule
+
+if TYPE_CHECKING:
+    from dist_epochs.plan.plan import Plan
 
 __all__ = ["budget_rounded", "devices_not_stated", "per_device_not_stated", "sequence_phases", "warmup_beyond_the_run"]
 
@@ -42,7 +45,7 @@ def devices_not_stated(plan: Plan) -> str | None:
 
     What to do: `batch.devices`, or `--devices 8xH100`.
     """
-    if plan.recipe.batch.devices is not None:
+    if plan.recipe.batch.devices is not None or plan.is_launched:
         return None
     batch, size = plan.recipe.batch, plan.batches[0].data_parallel_size
     if size > 1:
