@@ -8,18 +8,25 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import venv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv"
 OLDEST = (3, 11)
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+LAST_WORDS = 30.0
+"""Seconds in which a command that hears Ctrl-C itself may end: pytest prints a summary."""
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def python() -> Path:
@@ -37,24 +44,85 @@ def python() -> Path:
     return interpreter
 
 
-def run(*command: str | Path, **environment: str) -> None:
-    """Run a command in the environment, shown first; leave with its exit code if it fails."""
+def run(*command: str | Path, foreground: bool = False, **environment: str) -> None:
+    """Run a command in the environment, shown first; leave with its exit code if it fails.
+
+    Args:
+        command: The command and its arguments.
+        foreground: Whether the command itself answers Ctrl-C and reads the terminal, as pytest does. Others are ended
+            by this script, together with everything they started.
+        environment: Variables to set for it.
+    """
     shown = " ".join([*(f"{name}={value}" for name, value in environment.items()), *map(str, command)])
     print(f"\n$ {shown}", flush=True)
     around = dict(os.environ)
     around.pop("PYTHONDONTWRITEBYTECODE", None)  # packages are compiled on first use: let that be kept
     around["PATH"] = f"{FOLDER / 'bin'}{os.pathsep}{around['PATH']}"
-    result = subprocess.run([*map(str, command)], cwd=ROOT, env=around | environment, check=False)
-    if result.returncode:
-        raise SystemExit(result.returncode)
+    if code := _call(*command, foreground=foreground, environment=around | environment):
+        raise SystemExit(code)
+
+
+@contextmanager
+def two_lines_on_interrupt() -> Iterator[None]:
+    """Ctrl-C, a hang-up or SIGTERM ends the script with two lines and no traceback."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        script = " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+        print(f"\nstopped, and so is everything that it started\nto begin again: {script}", flush=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _call(*command: str | Path, foreground: bool = False, environment: dict[str, str] | None = None) -> int:
+    """The exit code of a command; interrupted, it takes what the command started along."""
+    # In a group of its own it does not hear Ctrl-C: launchers answer it with a traceback.
+    apart = {} if foreground else {"process_group": 0, "stdin": subprocess.DEVNULL}
+    process = subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, **apart)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        try:
+            process.wait(LAST_WORDS if foreground else 0)
+        except subprocess.TimeoutExpired:
+            _kill(process.pid)
+            process.wait()
+        raise
+
+
+def _kill(ancestor: int) -> None:
+    """Kill a process and all below it: a launcher's ranks are in sessions of their own and hear nothing of its end."""
+    os.kill(ancestor, signal.SIGSTOP)  # so that it starts no more
+    below: dict[int, list[int]] = {}
+    for process, parent in _parents():
+        below.setdefault(parent, []).append(process)
+    doomed = [ancestor]
+    for process in doomed:
+        doomed += below.get(process, [])
+    for process in doomed:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Every process of the machine with its parent."""
+    if Path("/proc/self/stat").exists():
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended meanwhile
+                yield int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
+    else:
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            process, parent = line.split()
+            yield int(process), int(parent)
 
 
 def _install(interpreter: Path) -> None:
     keeps_torch = _has_own_torch()
     began = time.monotonic()
-    print(
-        f"making {FOLDER.relative_to(ROOT)}/ with {sys.executable} (once; about 1.5 GB and a minute or two)", flush=True
-    )
+    print(f"making {FOLDER.relative_to(ROOT)}/ with {sys.executable}, once", flush=True)
     shutil.rmtree(FOLDER, ignore_errors=True)
     try:
         venv.create(FOLDER, with_pip=True, system_site_packages=keeps_torch)
@@ -63,16 +131,38 @@ def _install(interpreter: Path) -> None:
             f"{sys.executable} cannot make virtual environments with pip (ensurepip is missing). On Debian and Ubuntu "
             "install python3-venv; or call this with another Python, such as: python3.12 launch/demo"
         ) from None
-    pip = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile"]
+    pip = [str(interpreter), "-m", "pip", "--disable-pip-version-check"]
+    install = [*pip, "install", "--quiet", "--no-compile"]
     if keeps_torch:
-        print("this machine has a working torch; it is used as it is", flush=True)
+        print("this machine has a working torch; it is used as it is. About 0.2 GB to download", flush=True)
     else:
-        pip += ["--constraint", str(ROOT / "constraints.txt")]
-    result = subprocess.run([*pip, "--editable", f"{ROOT}[dev]"], check=False)
-    if result.returncode:
+        install += ["--constraint", str(ROOT / "constraints.txt")]
+        print(_size(platform.system(), _finds_cpu_build(pip)), flush=True)
+    if _call(*install, "--editable", f"{ROOT}[dev]"):
         raise SystemExit("the installation failed; call this again to go on once the cause is mended")
     _own_scripts(interpreter)
     print(f"installed in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _size(system: str, cpu_build: bool) -> str:
+    """What will be downloaded where torch is missing: measured with torch 2.13.0 on 2026-11-27, all packages together.
+
+    The index has one torch for a Linux, with CUDA (13.0, both on x86 and on ARM), and one without for a Mac.
+    """
+    if system != "Linux" or cpu_build:
+        return "about 0.4 GB to download, 1.5 GB on the disk"
+    script = os.path.relpath(sys.argv[0])
+    return (
+        "about 3 GB to download, 5.5 GB on the disk, nearly all of it torch for CUDA. Without a GPU, stop this "
+        f"(Ctrl-C) and take the CPU build, 0.4 GB:\n  PIP_EXTRA_INDEX_URL={CPU_BUILDS} {script}"
+    )
+
+
+def _finds_cpu_build(pip: list[str]) -> bool:
+    """Whether pip is set up to find the CPU build of our torch, which it prefers to the one of the same number."""
+    pinned = re.search(r"^torch==(\S+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    found = subprocess.run([*pip, "index", "versions", "torch"], capture_output=True, text=True, check=False).stdout
+    return pinned is not None and f"{pinned[1]}+cpu" in re.split(r"[,\s]+", found)
 
 
 def _own_scripts(interpreter: Path) -> None:

@@ -1,6 +1,7 @@
 """Imports go down only, never sideways between packages of one layer."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,13 @@ def test_imports_go_down(path):
 def test_every_package_has_a_layer():
     packages = {path.name.removesuffix(".py") for path in ROOT.iterdir() if path.suffix in ("", ".py")}
     assert packages - {"__init__", "__pycache__", "data", "py.typed"} <= LAYERS.keys()
+
+
+def test_the_table_in_contributing_shows_every_layer():
+    contributing = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", contributing, re.MULTILINE)
+    shown = [(int(layer), name) for layer, names in rows for name in re.findall(r"(\w+)(?:/|\.py)", names)]
+    assert {name: layer for layer, name in shown} == {
+        name: layer for name, layer in LAYERS.items() if name != "__main__"
+    }
+    assert [layer for layer, _ in shown] == sorted((layer for layer, _ in shown), reverse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import EXIT_DISAGREES, exit_on_input_error
+from dist_epochs.errors import EXIT_DISAGREES
 
 
 @click.command(short_help="What a run really trained, beside its plan.")
@@ -19,14 +19,13 @@ def command(run: Path, as_json: bool) -> None:
     RUN is a run directory or a ledger file; it may still be running. Exit code 1 means that a
     difference from the plan has no known cause.
     """
-    with exit_on_input_error():
-        from dist_epochs.ledger.reconcile import read_run
-        from dist_epochs.render.ledger import ledger_text
+    from dist_epochs.ledger.reconcile import read_run
+    from dist_epochs.render.ledger import ledger_text
 
-        result = read_run(run)
-        if as_json:
-            print_json(result.to_json())
-        else:
-            click.echo(ledger_text(result, str(run)))
+    result = read_run(run)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        click.echo(ledger_text(result, str(run)))
     if not result.adds_up:
         raise SystemExit(EXIT_DISAGREES)

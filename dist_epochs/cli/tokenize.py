@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import InputError, Origin, exit_on_input_error
+from dist_epochs.errors import InputError, Origin
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.sources import DocumentMode, Source
@@ -64,56 +64,53 @@ def command(
     for a dataset, or `embedded`; write name=SOURCE to name it. A store as the only SOURCE is packed at
     further lengths, or verified.
     """
-    with exit_on_input_error():
-        from dist_epochs.corpus.sources import find_sources
-        from dist_epochs.corpus.store import Store
-        from dist_epochs.corpus.tokenize import Settings, pack, tokenize
-        from dist_epochs.corpus.tokenizer import TextTokenizer
-        from dist_epochs.corpus.verify import verify_store
+    from dist_epochs.corpus.sources import find_sources
+    from dist_epochs.corpus.store import Store
+    from dist_epochs.corpus.tokenize import Settings, pack, tokenize
+    from dist_epochs.corpus.tokenizer import TextTokenizer
+    from dist_epochs.corpus.verify import verify_store
 
-        lengths = _lengths(sequence_length)
-        ignored: tuple[str, ...] = ()
-        if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
-            if tokenizer or out or count_only or not (lengths or verify):
-                raise InputError(
-                    f"{sources[0]} is a token store, whose documents are counted already",
-                    fixes=(
-                        "--sequence-length alone, to pack it at further lengths",
-                        "--verify, to compare its digests",
-                    ),
-                )
-            store = Store(Path(sources[0]))
-            verify_store(store, again=verify)
-            counts = pack(store, lengths)
-        else:
-            if verify:
-                raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
-            if tokenizer is None:
-                raise InputError(
-                    "tokens are counted with a tokenizer", fixes=("--tokenizer FILE", "--tokenizer embedded")
-                )
-            if (out is None) is not count_only:
-                raise InputError(
-                    "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
-                )
-            found = find_sources(sources, document=cast("DocumentMode", document), text_column=text_column)
-            ignored = tuple(file for source in found for file in source.ignored)
-            settings = Settings(
-                special_tokens=special_tokens,
-                held_out=_share(held_out),
-                on_error=cast(Literal["stop", "skip"], on_error),
-                sequence_lengths=lengths,
+    lengths = _lengths(sequence_length)
+    ignored: tuple[str, ...] = ()
+    if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
+        if tokenizer or out or count_only or not (lengths or verify):
+            raise InputError(
+                f"{sources[0]} is a token store, whose documents are counted already",
+                fixes=(
+                    "--sequence-length alone, to pack it at further lengths",
+                    "--verify, to compare its digests",
+                ),
             )
-            with _bar(found) as progress:
-                counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
-        for file in ignored:
-            click.echo(f"not text, JSON lines or Parquet, so not read: {file}", err=True)
-        if as_json:
-            print_json(counts)
-        else:
-            click.echo(_text(counts, out))
-            if verify:
-                click.echo(f"{sources[0]}: every digest agrees")
+        store = Store(Path(sources[0]))
+        verify_store(store, again=verify)
+        counts = pack(store, lengths)
+    else:
+        if verify:
+            raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
+        if tokenizer is None:
+            raise InputError("tokens are counted with a tokenizer", fixes=("--tokenizer FILE", "--tokenizer embedded"))
+        if (out is None) is not count_only:
+            raise InputError(
+                "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
+            )
+        found = find_sources(sources, document=cast("DocumentMode", document), text_column=text_column)
+        ignored = tuple(file for source in found for file in source.ignored)
+        settings = Settings(
+            special_tokens=special_tokens,
+            held_out=_share(held_out),
+            on_error=cast(Literal["stop", "skip"], on_error),
+            sequence_lengths=lengths,
+        )
+        with _bar(found) as progress:
+            counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
+    for file in ignored:
+        click.echo(f"not text, JSON lines or Parquet, so not read: {file}", err=True)
+    if as_json:
+        print_json(counts)
+    else:
+        click.echo(_text(counts, out))
+        if verify:
+            click.echo(f"{sources[0]}: every digest agrees")
 
 
 def _lengths(text: str | None) -> tuple[int, ...]:

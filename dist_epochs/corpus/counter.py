@@ -22,7 +22,7 @@ __all__ = ["PassCounter", "StoreCounter", "digests"]
 
 Integers = NDArray[np.int64]
 
-CHUNK = 2**20
+SAMPLES_AT_ONCE = 2**20
 """Samples looked at together."""
 
 
@@ -73,8 +73,10 @@ class PassCounter:
             if (draw.start, draw.stop) == (0, self.order.size):
                 seen[:] = True
                 return
-            for start in range(draw.start, draw.stop, CHUNK):
-                blocks, rows = self.order.locate(draw.key.number, np.arange(start, min(start + CHUNK, draw.stop)))
+            for start in range(draw.start, draw.stop, SAMPLES_AT_ONCE):
+                blocks, rows = self.order.locate(
+                    draw.key.number, np.arange(start, min(start + SAMPLES_AT_ONCE, draw.stop))
+                )
                 samples = self._packing.samples[self._first[blocks] + rows]
                 for extra in range(int(samples["pieces"].max())):
                     more = samples[samples["pieces"] > extra]
@@ -100,7 +102,7 @@ class PassCounter:
 
     def _sums_by_block(self) -> Iterable[NDArray[np.uint64]]:
         sizes = self._packing.block_samples
-        cuts = [0, *np.flatnonzero(np.diff(self._first[:-1] // CHUNK)) + 1, len(sizes)]
+        cuts = [0, *np.flatnonzero(np.diff(self._first[:-1] // SAMPLES_AT_ONCE)) + 1, len(sizes)]
         for start, stop in pairwise(cuts):
             if start < stop:
                 starts = self._first[start:stop] - self._first[start]

@@ -11,7 +11,7 @@ from dist_epochs.errors import InputError, Origin
 
 __all__ = ["check_keys", "damaged", "damaged_packing", "is_sha256", "read_object", "shown", "whole"]
 
-LARGEST = 2**62
+LARGEST_COUNT = 2**62
 """Beyond any count; sums of two such numbers are still 64-bit integers."""
 
 
@@ -58,7 +58,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def shown(value: object) -> str:
     """A value from a file, short and without control characters."""
-    if isinstance(value, int) and abs(value) > LARGEST:
+    if isinstance(value, int) and abs(value) > LARGEST_COUNT:
         return "a number beyond 2**62"
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -71,7 +71,7 @@ def whole(data: Mapping[str, Any], name: str, path: Path, least: int = 0, where:
         InputError: If it is none, or less than `least`.
     """
     value = data.get(name)
-    if type(value) is int and least <= value <= LARGEST:
+    if type(value) is int and least <= value <= LARGEST_COUNT:
         return value
     raise damaged(path, f"{where}{name} is {shown(value)} and must be a whole number of at least {least}")
 

@@ -12,12 +12,12 @@ from typing import Any
 from dist_epochs.corpus.damage import check_keys, damaged, is_sha256, shown, whole
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["VERSION", "check_manifest", "content_fingerprint", "sealed"]
+__all__ = ["STORE_VERSION", "check_manifest", "content_fingerprint", "sealed"]
 
-VERSION = 1
-KEYS = ("version", "fingerprint", "sources", "token_bytes", "block_documents", "held_out", "tokenizer")
+STORE_VERSION = 1
+MANIFEST_KEYS = ("version", "fingerprint", "sources", "token_bytes", "block_documents", "held_out", "tokenizer")
 TOKENIZER_KEYS = ("fingerprint", "vocabulary_size", "special_ids", "special_tokens_added")
-COUNTS = {"documents": 1, "words": 0, "bytes": 0, "tokens": 1, "empty_documents": 0, "skipped_documents": 0}
+LEAST_COUNTS = {"documents": 1, "words": 0, "bytes": 0, "tokens": 1, "empty_documents": 0, "skipped_documents": 0}
 """Counts of a source, and the least each can be."""
 
 
@@ -45,13 +45,13 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
         InputError: With the first thing that is wrong.
     """
     version = manifest.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version != STORE_VERSION:
         raise InputError(
             f"a store of version {shown(version)}",
-            rule=f"this program reads version {VERSION}",
+            rule=f"this program reads version {STORE_VERSION}",
             origin=Origin(str(path.parent)),
         )
-    check_keys(manifest, KEYS, path, may=("digest",))
+    check_keys(manifest, MANIFEST_KEYS, path, may=("digest",))
     if manifest["token_bytes"] not in (2, 4) or type(manifest["token_bytes"]) is not int:
         raise damaged(path, f"token_bytes is {shown(manifest['token_bytes'])} and must be 2 or 4")
     whole(manifest, "block_documents", path, 1)
@@ -88,13 +88,13 @@ def _check_tokenizer(tokenizer: Any, path: Path) -> None:
 
 
 def _check_source(entry: Any, path: Path) -> None:
-    check_keys(entry, ("name", "held_out", "shards", *COUNTS), path, "a source: ")
+    check_keys(entry, ("name", "held_out", "shards", *LEAST_COUNTS), path, "a source: ")
     if not _stays_inside(entry["name"]):
         raise damaged(path, f"a source is called {shown(entry['name'])}, which is no name of a folder of the store")
     where = f"source {shown(entry['name'])}: "
     if not isinstance(entry["held_out"], bool):
         raise damaged(path, f"{where}held_out is {shown(entry['held_out'])} and must be true or false")
-    for name, least in COUNTS.items():
+    for name, least in LEAST_COUNTS.items():
         whole(entry, name, path, least, where)
     shards = entry["shards"]
     if not isinstance(shards, list) or not shards:

@@ -16,11 +16,11 @@ __all__ = ["DIGESTS", "FILES", "check_packing", "packing_counts"]
 FILES = ("blocks", "samples", "pieces")
 """The files of a packing, beside its packing.json."""
 
-COUNTS = ("sequence_length", "samples", "pieces", "tokens")
+PACKING_COUNTS = ("sequence_length", "samples", "pieces", "tokens")
 DIGESTS = "sha256"
 """Key of packing.json that holds the SHA-256 of each of its files; older stores have none."""
 
-CHUNK = 2**20
+SAMPLES_AT_ONCE = 2**20
 """Samples looked at together."""
 
 Integers = NDArray[np.int64]
@@ -40,10 +40,10 @@ def packing_counts(folder: Path, sequence_length: int, tokens: int) -> dict[str,
     path = folder / "packing.json"
     counts = read_object(path)
     try:
-        check_keys(counts, COUNTS, path, may=(DIGESTS,))
+        check_keys(counts, PACKING_COUNTS, path, may=(DIGESTS,))
     except InputError as error:
         raise damaged_packing(path, error.asked) from None
-    for name in COUNTS:
+    for name in PACKING_COUNTS:
         if type(counts[name]) is not int or counts[name] < 1:
             raise damaged_packing(path, f"{name} is {shown(counts[name])} and must be a whole number of at least 1")
     for name, expected in (("sequence_length", sequence_length), ("tokens", tokens)):
@@ -55,13 +55,10 @@ def packing_counts(folder: Path, sequence_length: int, tokens: int) -> dict[str,
             f"{shown(counts['samples'])} samples and {shown(counts['pieces'])} pieces of length {sequence_length:,}"
         )
         raise damaged_packing(path, f"{numbers} cannot hold {tokens:,} tokens")
-    _check_digests(counts.get(DIGESTS, dict.fromkeys(FILES, "0" * 64)), path)
-    return counts
-
-
-def _check_digests(digests: object, path: Path) -> None:
+    digests = counts.get(DIGESTS, dict.fromkeys(FILES, "0" * 64))
     if not isinstance(digests, dict) or digests.keys() != set(FILES) or not all(map(is_sha256, digests.values())):
         raise damaged_packing(path, f"{DIGESTS} is {shown(digests)} and must be a SHA-256 of {', '.join(FILES)}")
+    return counts
 
 
 def check_packing(
@@ -88,8 +85,8 @@ def check_packing(
     _check_samples(folder / "samples", samples, sequence_length, len(pieces), int(lengths.sum()))
     ends = np.cumsum(block_samples)
     before = np.concatenate(([0], np.cumsum(lengths)))
-    for start in range(0, len(samples), CHUNK):
-        here = samples[start : start + CHUNK]
+    for start in range(0, len(samples), SAMPLES_AT_ONCE):
+        here = samples[start : start + SAMPLES_AT_ONCE]
         block = np.searchsorted(ends, np.arange(start, start + len(here)), side="right")
         first = here["first_piece"] - here["first_piece"][0]
         own = pieces[here["first_piece"][0] :][: int(here["pieces"].sum(dtype=np.int64))]

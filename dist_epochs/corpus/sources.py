@@ -18,10 +18,10 @@ __all__ = ["HELD_OUT", "BadDocument", "DocumentMode", "Source", "Unit", "find_so
 DocumentMode = Literal["line", "paragraph", "file"]
 """What a document of a text file is: a line, a block between blank lines, or the whole file."""
 
-KINDS = (".txt", ".jsonl", ".parquet")
+FILE_ENDINGS = (".txt", ".jsonl", ".parquet")
 HELD_OUT = ".held-out"
 """Ending of the source that holds another's held-out documents."""
-HUB = "hf:"
+HUB_PREFIX = "hf:"
 """Prefix of a dataset for `datasets.load_dataset`: `hf:NAME[:CONFIGURATION[:SPLIT]]`."""
 
 
@@ -121,41 +121,37 @@ def find_sources(
 def _units(place: str) -> tuple[tuple[Unit, ...], tuple[str, ...], str]:
     if place == EMBEDDED:
         return (Unit(EMBEDDED, EMBEDDED),), (), "python-docs"
-    if place.startswith(HUB):
-        dataset = place.removeprefix(HUB)
+    if place.startswith(HUB_PREFIX):
+        dataset = place.removeprefix(HUB_PREFIX)
         return (Unit(dataset, "hub"),), (), Path(dataset.split(":")[0]).name
     path = Path(place)
     if not path.exists():
         raise InputError(
-            "no such file or folder", rule=f"a dataset of the hub is written {HUB}NAME", origin=Origin(place)
+            "no such file or folder", rule=f"a dataset of the hub is written {HUB_PREFIX}NAME", origin=Origin(place)
         )
     if path.is_file():
         kind = _kind(path)
         if kind is None:
             raise InputError(
-                f"not a {', '.join(KINDS)} file", rule=".gz may follow the first two", origin=Origin(place)
+                f"not a {', '.join(FILE_ENDINGS)} file", rule=".gz may follow the first two", origin=Origin(place)
             )
-        return (Unit.of(path, kind),), (), _stem(path)
+        return (Unit.of(path, kind),), (), path.name.removesuffix(".gz").rpartition(".")[0]
     found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     units = tuple(Unit.of(file, kind) for file in found if (kind := _kind(file)))
     if not units:
-        raise InputError(f"no {', '.join(KINDS)} file in this folder", origin=Origin(place))
+        raise InputError(f"no {', '.join(FILE_ENDINGS)} file in this folder", origin=Origin(place))
     return units, tuple(str(file) for file in found if _kind(file) is None), path.resolve().name
 
 
 def _kind(path: Path) -> str | None:
     name = path.name.removesuffix(".gz")
-    kind = next((kind for kind in KINDS if name.endswith(kind)), None)
+    kind = next((kind for kind in FILE_ENDINGS if name.endswith(kind)), None)
     return None if kind == ".parquet" and name != path.name else kind
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").rpartition(".")[0]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | BadDocument]]:
     """Lines of a file, numbered from 1, without their ends."""
-    with _open(path) as file:
+    with cast(BinaryIO, gzip.open(path)) if path.name.endswith(".gz") else path.open("rb") as file:
         for number, line in enumerate(_guarded(file, path), 1):
             try:
                 text = line.decode("utf-8")
@@ -164,10 +160,6 @@ def _lines(path: Path) -> Iterator[tuple[int, str | BadDocument]]:
                 yield number, BadDocument(reason, origin=Origin(str(path), number))
                 continue
             yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
-
-
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
 
 
 def _guarded(file: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -250,11 +242,11 @@ def _hub(name: str, column: str) -> Iterator[str | BadDocument]:
     configuration, _, split = rest.partition(":")
     try:
         rows = datasets.load_dataset(dataset, configuration or None, split=split or "train", streaming=True)
-        yield from _rows(rows, column, f"{HUB}{name}")
+        yield from _rows(rows, column, f"{HUB_PREFIX}{name}")
     except (datasets.exceptions.DatasetNotFoundError, ConnectionError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot be loaded: {error}", origin=Origin(f"{HUB}{name}")) from None
+        raise InputError(f"cannot be loaded: {error}", origin=Origin(f"{HUB_PREFIX}{name}")) from None
 
 
 def _rows(rows: Any, column: str, place: str) -> Iterator[str | BadDocument]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dist_epochs.corpus.manifest import VERSION, content_fingerprint, sealed
+from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, sealed
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.sources import HELD_OUT, BadDocument, Source, Unit
 from dist_epochs.corpus.store import SourceStore, Store, pack_source
@@ -94,7 +94,9 @@ def tokenize(
             origin=Origin(str(out)),
         )
     partial = out.with_name(out.name + ".partial")
-    with workplace(partial, _command(sources, tokenizer, settings)):
+    read = [asdict(source) | {"ignored": None} for source in sources]
+    decisive = [read, tokenizer.fingerprint, str(settings), BLOCK_DOCUMENTS]
+    with workplace(partial, hashlib.sha256(json.dumps(decisive).encode()).hexdigest()):
         manifest, _ = _count(sources, tokenizer, settings, partial, progress)
         tokenizer.save(partial / "tokenizer")
         write_json(partial / "manifest.json", manifest)
@@ -174,7 +176,9 @@ def _count(
                 f"source {draft.name!r} has no {what} with text",
                 rule=f"{draft.empty_documents} are empty and {draft.skipped_documents} were skipped",
                 consequence="there is nothing to train on",
-                fixes=("a larger --held-out", "none") if draft.held_out else ("another path", "another --document"),
+                fixes=("a larger --held-out", "no --held-out")
+                if draft.held_out
+                else ("another path", "another --document"),
             )
     lengths = {name: writer.lengths for name, writer in writers.items()}
     return _manifest(drafts, tokenizer, settings, token_type), lengths
@@ -226,17 +230,11 @@ def _destination(source: Source, text: str, settings: Settings) -> str:
     return f"{source.name}{HELD_OUT}" if draw < settings.held_out * 2**64 else source.name
 
 
-def _command(sources: Sequence[Source], tokenizer: TextTokenizer, settings: Settings) -> str:
-    read = [asdict(source) | {"ignored": None} for source in sources]
-    decisive = [read, tokenizer.fingerprint, str(settings), BLOCK_DOCUMENTS]
-    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
-
-
 def _manifest(
     drafts: Sequence[Draft], tokenizer: TextTokenizer, settings: Settings, token_type: np.dtype[Any]
 ) -> dict[str, Any]:
     manifest = {
-        "version": VERSION,
+        "version": STORE_VERSION,
         "sources": [asdict(draft) for draft in drafts],
         "token_bytes": token_type.itemsize,
         "block_documents": BLOCK_DOCUMENTS,

@@ -30,10 +30,10 @@ __all__ = ["VERIFIED", "verify_store"]
 VERIFIED = "verified.json"
 """File of a store that says what was found good, and where."""
 
-SHOWN_FROM = 2**30
+BAR_FROM_BYTES = 2**30
 """Bytes from which on a progress bar is shown."""
 
-CHUNK = 2**24
+BYTES_AT_ONCE = 2**24
 """Bytes read at once."""
 
 Progress = Callable[[int], None]
@@ -87,7 +87,11 @@ def verify_store(store: Store, again: bool = False) -> bool:
         with _bar(size) as progress:
             for part in new:
                 part.check(progress)
-        _remember(store.path, place, states)
+        _here[place] = states
+        with suppress(OSError):  # a store that can only be read is verified by every program
+            machine, folder = place
+            notes = {"machines": _notes(store.path) | {machine: {"store": folder, "files": states}}}
+            write_json(store.path / VERIFIED, notes)
     return bool(new)
 
 
@@ -136,7 +140,7 @@ def _shard_digest(source: SourceStore, number: int, progress: Progress) -> str:
         digest.update(length.to_bytes(8, "little"))
         digest.update(data[at:end])
         at = end
-        if at - told >= CHUNK:
+        if at - told >= BYTES_AT_ONCE:
             progress(at - told)
             told = at
     progress(at - told)
@@ -162,7 +166,7 @@ def _packing(store: Store, source: SourceStore, length: int) -> _Part:
 def _file_digest(path: Path, progress: Progress) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        for data in iter(partial(file.read, CHUNK), b""):
+        for data in iter(partial(file.read, BYTES_AT_ONCE), b""):
             digest.update(data)
             progress(len(data))
     return digest.hexdigest()
@@ -197,13 +201,6 @@ def _remembered(path: Path, place: tuple[str, str]) -> Mapping[str, Any]:
     return (written if isinstance(written, dict) else {}) | _here.get(place, {})
 
 
-def _remember(path: Path, place: tuple[str, str], states: States) -> None:
-    machine, folder = place
-    _here[place] = states
-    with suppress(OSError):  # a store that can only be read is verified by every program
-        write_json(path / VERIFIED, {"machines": _notes(path) | {machine: {"store": folder, "files": states}}})
-
-
 def _notes(path: Path) -> dict[str, Any]:
     try:
         machines = read_object(path / VERIFIED).get("machines")
@@ -215,7 +212,7 @@ def _notes(path: Path) -> dict[str, Any]:
 @contextmanager
 def _bar(size: int) -> Iterator[Progress]:
     """A progress bar where there is much to read."""
-    if size < SHOWN_FROM:
+    if size < BAR_FROM_BYTES:
         yield lambda _: None
         return
     from tqdm import tqdm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dist_epochs.arithmetic.text import scaled
 from dist_epochs.errors import InputError
 from dist_epochs.frameworks.registry import find
 from dist_epochs.frameworks.setting import Setting
@@ -49,8 +50,8 @@ def announcement(
     except InputError as error:  # it will fail, or never step: better said now
         return f"{batch} over {samples:,} samples: {error}"
     said, true = run.reported.epoch, run.truth.epochs
-    plan = f"{batch} over {samples:,} samples: {float(true):.4g} epochs"
+    plan = f"{batch} over {samples:,} samples: {scaled(true)} epochs"
     if said is None or said == true:
         return plan
     causes = ", ".join(rule_name(rule) for rule in version.causes if rule(run))
-    return f"{plan}, and the Trainer will say {float(said):.4g} ({causes})"
+    return f"{plan}, and the Trainer will say {scaled(said)} ({causes})"

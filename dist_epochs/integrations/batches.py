@@ -21,10 +21,10 @@ Array: TypeAlias = Any
 IGNORED = -100
 """Label of a position that the loss does not count, as in torch's cross entropy."""
 
-SHOWN = 12
+NUMBERS_PER_DIMENSION = 12
 """Along each dimension, the numbers of an image or another sample that is not text, that tell it from others."""
 
-FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+FIRST_MULTIPLIER, SECOND_MULTIPLIER = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 """Odd multipliers of splitmix64, as signed 64-bit integers."""
 
 
@@ -159,7 +159,7 @@ class BatchCounter:
         width, place = rows.shape[1], getattr(rows, "device", "cpu")
         if place not in self._weights or len(self._weights[place]) < width:
             numbers = torch.arange(1, 2 * width + 1, device=place)
-            self._weights[place] = _mix(numbers * SECOND) | 1
+            self._weights[place] = _mix(numbers * SECOND_MULTIPLIER) | 1
             if isinstance(rows, np.ndarray):
                 self._weights[place] = self._weights[place].numpy()
         return _mix((rows * self._weights[place][:width]).sum(1)).sum()
@@ -232,7 +232,7 @@ def _numbers(values: Tensor) -> Tensor:
     if _is_text(values):
         return values.to(torch.int64)
     for at, size in enumerate(values.shape[1:], 1):
-        values = values[(slice(None),) * at + (slice(None, None, -(-size // SHOWN) or 1),)]
+        values = values[(slice(None),) * at + (slice(None, None, -(-size // NUMBERS_PER_DIMENSION) or 1),)]
     flat = values.reshape(len(values), -1) if values.numel() else values.new_zeros((len(values), 1))
     if flat.is_complex():
         flat = torch.view_as_real(flat).flatten(1)
@@ -243,8 +243,8 @@ def _numbers(values: Tensor) -> Tensor:
 
 def _mix(values: Array) -> Array:
     """Scatter the bits of 64-bit integers."""
-    values = (values ^ (values >> 31)) * FIRST
-    values = (values ^ (values >> 29)) * SECOND
+    values = (values ^ (values >> 31)) * FIRST_MULTIPLIER
+    values = (values ^ (values >> 29)) * SECOND_MULTIPLIER
     return values ^ (values >> 32)
 
 

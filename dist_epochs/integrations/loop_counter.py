@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopCounter", "Topology"]
 
-NOTHING: tuple[int, ...] = (0,) * 6
+NO_COUNTS: tuple[int, ...] = (0,) * 6
 """Samples, positions, tokens, loss tokens, first tokens of samples among these, and the digest."""
 
-PAUSE = 0.0005
+LOOK_EVERY = 0.0005
 """Seconds between looks at what is on its way."""
 
 
@@ -82,7 +82,7 @@ class LoopCounter:
         self._arriving: deque[BatchCounts | _Step | _PassEnd | _Discarded] = deque()
         self._sent: deque[tuple[_Step | _PassEnd, int, Sums]] = deque()
         self._open, self._micro_steps, self._pass_samples = 0, 0, 0
-        self._window, self._over_ranks = NOTHING, NOTHING
+        self._window, self._over_ranks = NO_COUNTS, NO_COUNTS
         self._passed, self._pass_ends = 0, 0
 
     def add(self, batch: object) -> None:
@@ -141,7 +141,7 @@ class LoopCounter:
                 return True
             if time.monotonic() >= give_up:
                 return False
-            time.sleep(PAUSE)
+            time.sleep(LOOK_EVERY)
         return False
 
     def finish(self, patience: float) -> bool:
@@ -157,31 +157,27 @@ class LoopCounter:
             if isinstance(item, _Step | _PassEnd):
                 self._send(item)
             elif isinstance(item, _Discarded):
-                self._micro_steps, self._window = 0, NOTHING
+                self._micro_steps, self._window = 0, NO_COUNTS
             elif item.rest.arrived:
-                self._take(item)
+                samples, *rest = map(int, item.rest.read())
+                self._micro_steps += 1
+                self._pass_samples += samples
+                self._window = _added(self._window, (samples, item.positions, *rest))
             else:
                 break
             self._arriving.popleft()
         while self._sent and self._sent[0][2].done():
             self._receive(*self._sent.popleft())
 
-    def _take(self, batch: BatchCounts) -> None:
-        """Add a batch whose counts have come to the host."""
-        samples, *rest = map(int, batch.rest.read())
-        self._micro_steps += 1
-        self._pass_samples += samples
-        self._window = _added(self._window, (samples, batch.positions, *rest))
-
     def _send(self, mark: _Step | _PassEnd) -> None:
         """Begin to add over the ranks what a step or a pass has drawn. All messages have the same shape."""
         here, shown = self._topology, [0] * self._topology.groups
         is_step = isinstance(mark, _Step)
         micro_steps, counts, passed = (
-            (self._micro_steps, self._window, 0) if is_step else (0, NOTHING, self._pass_samples)
+            (self._micro_steps, self._window, 0) if is_step else (0, NO_COUNTS, self._pass_samples)
         )
         if is_step:
-            self._micro_steps, self._window = 0, NOTHING
+            self._micro_steps, self._window = 0, NO_COUNTS
             shown[here.group] = counts[-1]
         else:
             self._pass_samples = 0
@@ -195,13 +191,13 @@ class LoopCounter:
         wait for the next step, and a pass is over when it is over everywhere.
         """
         steps, all_micro_steps, passed, *numbers = sums()
-        size, shown = self._peers.size, numbers[len(NOTHING) :]
+        size, shown = self._peers.size, numbers[len(NO_COUNTS) :]
         self._over_ranks = _added(self._over_ranks, numbers)
         if steps not in (0, size) or all_micro_steps != micro_steps * size:
             self.observer.seen.is_uneven = True
         if isinstance(mark, _Step):
             samples, positions, tokens, loss_tokens, first_tokens, digest = self._over_ranks
-            self._over_ranks = NOTHING
+            self._over_ranks = NO_COUNTS
             self.observer.book(
                 micro_steps,
                 Counts(samples, tokens, loss_tokens - first_tokens * bool(self._counter.shifts), digest % 2**64),

@@ -20,7 +20,7 @@ __all__ = ["Observer"]
 STEPS_ALWAYS_JUDGED = 10
 """First steps of a segment, which all rules look at; later they are asked where something is unlike before."""
 
-DATA = PassKey(0, "data", 0, 0)
+THEIR_DATA = PassKey(0, "data", 0, 0)
 """Where samples of other people's data are booked: one source, lengths that vary."""
 
 
@@ -94,12 +94,15 @@ class Observer:
         """
         seen = self.seen
         seen.step += 1
-        self._measure(micro_steps)
+        seen.windows.setdefault(micro_steps, seen.step)
+        if not seen.knows_windows and micro_steps == self._size_before:  # two alike are the accumulation of the loop
+            seen.accumulation, seen.knows_windows = micro_steps, True
+        self._size_before = micro_steps
         if duplicate_ranks is not None:
             seen.duplicate_ranks, seen.duplicate_steps = duplicate_ranks, seen.duplicate_steps + 1
         if not applied and seen.skipped is None:
             seen.skipped = seen.step
-        self._books.book(seen.step, micro_steps, {DATA: counts}, applied=applied, positions=positions)
+        self._books.book(seen.step, micro_steps, {THEIR_DATA: counts}, applied=applied, positions=positions)
         self._follow(scheduler, advanced)
         if (
             seen.accumulation != micro_steps
@@ -109,14 +112,6 @@ class Observer:
             or seen.step - seen.from_step <= STEPS_ALWAYS_JUDGED
         ):
             self.judge()
-
-    def _measure(self, micro_steps: int) -> None:
-        """Keep the sizes of windows; two alike in a row are the accumulation of a loop that does not tell it."""
-        seen = self.seen
-        seen.windows.setdefault(micro_steps, seen.step)
-        if not seen.knows_windows and micro_steps == self._size_before:
-            seen.accumulation, seen.knows_windows = micro_steps, True
-        self._size_before = micro_steps
 
     def end_pass(self, samples: int) -> None:
         """A round of the loaders is over on all ranks; they drew so many samples in it."""

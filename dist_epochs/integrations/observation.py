@@ -10,7 +10,7 @@ from dist_epochs.integrations.loader_facts import LoaderFacts
 
 __all__ = ["Observed", "Schedule", "advanced", "end_of"]
 
-ENDS = {"OneCycleLR": ("total_steps",), "CosineAnnealingLR": ("T_max",), "PolynomialLR": ("total_iters",)}
+SCHEDULE_ENDS = {"OneCycleLR": ("total_steps",), "CosineAnnealingLR": ("T_max",), "PolynomialLR": ("total_iters",)}
 """Where torch's schedules say their end; of others that have such a number it is the end of a warm-up."""
 
 LAST_ADVANCE = 2**40
@@ -126,7 +126,7 @@ def advanced(scheduler: object) -> int | None:
 def end_of(scheduler: object) -> int | None:
     """The advance at which a schedule has reached its end, from what it was told, or where its factor becomes 0."""
     inner = getattr(scheduler, "scheduler", scheduler)
-    for name in ENDS.get(type(inner).__name__, ()):
+    for name in SCHEDULE_ENDS.get(type(inner).__name__, ()):
         told = getattr(inner, name, None)
         if isinstance(told, int):
             return told

@@ -15,11 +15,11 @@ from typing import Any
 
 from dist_epochs import __version__
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
+from dist_epochs.integrations.loader_facts import loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter, Topology
 from dist_epochs.integrations.monitor import Observer
 from dist_epochs.integrations.observation import Observed
-from dist_epochs.ledger.books import NAME, Books
+from dist_epochs.ledger.books import LEDGER_FILE, Books
 from dist_epochs.ledger.loop_notes import read_loop_notes
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Totals
@@ -35,10 +35,10 @@ WAIT_BRIEFLY, WAIT_FOR_RANKS = 2.0, 30.0
 """Seconds to wait for the counts of other ranks: where what is missing is booked later or all is over; and before a
 log, a checkpoint and the end."""
 
-LAYOUT = ("data_parallel_size", "per_device", "gradient_accumulation")
+BATCH_LAYOUT = ("data_parallel_size", "per_device", "gradient_accumulation")
 """What makes up the batch of a step."""
 
-PACKAGES = ("torch", "accelerate", "transformers", "datasets")
+VERSIONED_PACKAGES = ("torch", "accelerate", "transformers", "datasets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Opened:
     Attributes:
         totals: What is behind it.
         from_step: Steps behind it.
-        stack: Holds the directory for this program.
+        stack: Keeps the directory locked for this program.
         data: What is known of the data before a loader is seen.
         gap: Steps behind it that were taken and not booked.
         passed: Samples drawn behind it up to the end of the last pass.
@@ -75,10 +75,6 @@ class Opened:
     data: Data | None = None
     gap: int = 0
     passed: int = 0
-
-    def _last_facts(self) -> list[dict[str, Any]]:
-        """Of the segment before, if there is one."""
-        return [segment.facts for segment in self.totals.segments[-1:]]
 
     def release(self) -> None:
         """Let other programs write to it."""
@@ -106,11 +102,26 @@ class Opened:
         batches = BatchCounter()
         if first is not None:
             batches.look(first)
-        seen = self._observed(peers, topology, loader_facts(loader, topology.groups), settings, is_hf_trainer)
-        seen.assumes_tokens, seen.counts_restarts = batches.assumes_tokens, batches.counts_restarts
+        accumulation = getattr(settings, "gradient_accumulation_steps", None)
+        drawn = self.totals.samples_drawn
+        seen = Observed(
+            ranks=topology.groups,
+            processes=peers.size,
+            accumulation=accumulation,
+            knows_windows=(accumulation or 1) > 1 or is_hf_trainer,  # 1 may be a loop that accumulates by hand
+            loader=loader_facts(loader, topology.groups),
+            from_step=self.from_step,
+            before=drawn,
+            in_pass=drawn - self.passed,
+            gap=self.gap,
+            is_hf_trainer=is_hf_trainer,
+            assumes_tokens=batches.assumes_tokens,
+            counts_restarts=batches.counts_restarts,
+        )
         observer = Observer(books, seen, say)
         facts = _segment_facts(peers, topology, seen, settings)
-        seen.changed = any(facts.get(name) != old.get(name) for old in self._last_facts() for name in LAYOUT)
+        before = [segment.facts for segment in self.totals.segments[-1:]]
+        seen.changed = any(facts.get(name) != old.get(name) for old in before for name in BATCH_LAYOUT)
         if self.gap:
             books.write("totals", step=self.from_step, **self.totals.to_json())
         observer.begin({"device": batches.device, **facts, "counted": list(batches.units)})
@@ -120,25 +131,6 @@ class Opened:
         if data is not None:
             observer.know(data.samples, data.tokens, data.known)
         return LoopCounter(observer, batches, peers, topology, self.from_step)
-
-    def _observed(
-        self, peers: Peers, topology: Topology, loader: LoaderFacts, settings: Any, is_hf_trainer: bool
-    ) -> Observed:
-        """What is known before the first step."""
-        accumulation = getattr(settings, "gradient_accumulation_steps", None)
-        before = self.totals.samples_drawn
-        return Observed(
-            ranks=topology.groups,
-            processes=peers.size,
-            accumulation=accumulation,
-            knows_windows=(accumulation or 1) > 1 or is_hf_trainer,  # 1 may be a loop that accumulates by hand
-            loader=loader,
-            from_step=self.from_step,
-            before=before,
-            in_pass=before - self.passed,
-            gap=self.gap,
-            is_hf_trainer=is_hf_trainer,
-        )
 
 
 def open_run(
@@ -168,7 +160,7 @@ def open_run(
         nonlocal found
         try:
             run.mkdir(parents=True, exist_ok=True)
-            (run / NAME).open("ab").close()
+            (run / LEDGER_FILE).open("ab").close()
         except OSError as error:
             raise InputError(
                 error.strerror or str(error),
@@ -177,7 +169,7 @@ def open_run(
             ) from None
         with ExitStack() as stack:
             stack.enter_context(run_lock(run))
-            behind = _behind(run / NAME, from_step)
+            behind = _behind(run / LEDGER_FILE, from_step)
             data = _stated(samples, store) or behind.data
             found = replace(behind, stack=stack.pop_all(), data=data)
 
@@ -282,7 +274,7 @@ def _stated(samples: int | None, store: str | Path | None) -> Data | None:
 
 def _segment_facts(peers: Peers, topology: Topology, seen: Observed, settings: Any) -> Mapping[str, Any]:
     """Topology and versions."""
-    versions = {name: version(name) for name in PACKAGES if name in sys.modules}
+    versions = {name: version(name) for name in VERSIONED_PACKAGES if name in sys.modules}
     facts = {
         "world_size": peers.size,
         "data_parallel_size": topology.groups,

@@ -52,7 +52,7 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, out: str | Path, *, samples: int | None = None, store: str | Path | None = None) -> None:
         self._out, self._samples, self._store = Path(out), samples, store
-        self._run: _Run | None = None
+        self._run: _Training | None = None
 
     def on_train_begin(
         self,
@@ -79,7 +79,7 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
             self._out, peers, samples=self._samples, store=self._store, from_step=from_step
         )  # fmt: skip
         books = Books(self._out, opened.totals, writes=peers.rank == 0)
-        self._run = _Run(opened, books, peers, args, train_dataloader, model)
+        self._run = _Training(opened, books, peers, args, train_dataloader, model)
         if peers.rank == 0:
             _announce(opened, peers, args, state, train_dataloader)
 
@@ -123,12 +123,12 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         run.close("finished" if state.global_step >= state.max_steps else "stopped")
 
     @property
-    def _now(self) -> _Run:
+    def _now(self) -> _Training:
         assert self._run is not None, "training has begun"
         return self._run
 
 
-class _Run:
+class _Training:
     """One call of `train()`."""
 
     def __init__(
@@ -243,7 +243,7 @@ def _check(args: TrainingArguments) -> None:
         raise InputError(
             f"one process trains on {args.n_gpu} GPUs",
             rule="DataParallel cuts batches before the model sees them, where LedgerCallback counts",
-            fixes=("one process per GPU: `accelerate launch`", "`torchrun`"),
+            fixes="one process per GPU, with `accelerate launch` or `torchrun`",
         )
     context = getattr(getattr(args, "parallelism_config", None), "cp_size", 1)
     if context > 1:

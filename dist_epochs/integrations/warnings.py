@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from dist_epochs.arithmetic.text import rounded
+from dist_epochs.arithmetic.text import rounded, scaled
 from dist_epochs.integrations.observation import Observed
 from dist_epochs.rules import rule
 
@@ -341,7 +341,7 @@ def reported_epoch(seen: Observed) -> str | None:
         or abs(Fraction(seen.reported) - seen.epoch) <= EPOCH_TOLERANCE * seen.epoch
     ):
         return None
-    return f"{seen.reporter} says epoch {seen.reported:.4g}, and {float(seen.epoch):.4g} were trained{_why(seen)}"
+    return f"{seen.reporter} says epoch {scaled(seen.reported)}, and {scaled(seen.epoch)} were trained{_why(seen)}"
 
 
 def _why(seen: Observed) -> str:

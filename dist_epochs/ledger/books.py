@@ -11,9 +11,9 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.file import LedgerFile, drawn_to_json
 from dist_epochs.ledger.totals import Totals
 
-__all__ = ["NAME", "Books", "now"]
+__all__ = ["LEDGER_FILE", "Books", "now"]
 
-NAME = "ledger.jsonl"
+LEDGER_FILE = "ledger.jsonl"
 """The file in a run directory."""
 
 TOTALS_EVERY = 1000
@@ -36,7 +36,7 @@ class Books:
 
     def __init__(self, run: Path, totals: Totals, *, writes: bool) -> None:
         self.totals, self.writes = totals, writes
-        self._file = LedgerFile(run / NAME) if writes else None
+        self._file = LedgerFile(run / LEDGER_FILE) if writes else None
         self._since_totals = 0
 
     def segment(self, facts: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.file import drawn_from_json
 from dist_epochs.ledger.loop_notes import LoopNotes, read_loop_notes
 from dist_epochs.ledger.reading import read_totals
@@ -251,7 +252,7 @@ def read_run(path: Path) -> Reconciliation:
     Raises:
         InputError: If there is no ledger, or a line of it is damaged.
     """
-    ledger = path / "ledger.jsonl" if path.is_dir() else path
+    ledger = path / LEDGER_FILE if path.is_dir() else path
     plan = ledger.parent / "plan.json"
     totals = read_totals(ledger)
     if plan.is_file():

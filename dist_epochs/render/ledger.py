@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dist_epochs.arithmetic.text import number
+from dist_epochs.arithmetic.text import number, scaled
 from dist_epochs.ledger.reconcile import UNITS, Reconciliation
 from dist_epochs.render.text import table
 
 __all__ = ["ledger_text"]
 
-KNOWN = {
+SIZE_IS_KNOWN = {
     "stated": "as stated",
     "dataset": "the dataset's",
     "store": "the store's",
@@ -88,9 +88,9 @@ def _loop(result: Reconciliation) -> Iterator[str]:
         passes = len(notes.passes)
         says = f"{passes:,} pass{'es' if passes > 1 else ''}" if passes else None
         if notes.reported is not None:
-            says = f"epoch {notes.reported['epoch']:.4g}"
-        of = f"{samples:,} samples trained of {notes.corpus['samples']:,} ({KNOWN[notes.corpus['known']]})"
-        yield f"{f'your loop says {says}; ' if says else ''}{of} = {float(epoch):.4g} epochs"
+            says = f"epoch {scaled(notes.reported['epoch'])}"
+        of = f"{samples:,} samples trained of {notes.corpus['samples']:,} ({SIZE_IS_KNOWN[notes.corpus['known']]})"
+        yield f"{f'your loop says {says}; ' if says else ''}{of} = {scaled(epoch)} epochs"
     for warning in notes.warnings:
         yield f"  {warning['rule']}: {warning['message']}"
 

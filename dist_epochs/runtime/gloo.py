@@ -47,13 +47,8 @@ class GlooPeers:
         dist.all_gather(sizes, torch.tensor([len(mine)]), group=self._group)
         longest = max(int(size) for size in sizes)
         rows = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
-        dist.all_gather(rows, _padded(mine, longest), group=self._group)
+        dist.all_gather(rows, torch.nn.functional.pad(mine, (0, longest - len(mine))), group=self._group)
         return [bytes(row[: int(size)].tolist()).decode().rstrip("\0") for row, size in zip(rows, sizes, strict=True)]
-
-
-def _padded(row: torch.Tensor, size: int) -> torch.Tensor:
-    """A row of bytes with zeros after it."""
-    return torch.nn.functional.pad(row, (0, size - len(row)))
 
 
 def connect(timeout: float) -> Peers:

@@ -12,7 +12,7 @@ __all__ = ["SAME_COMMAND", "resume_command"]
 SAME_COMMAND = "the same command with --resume"
 """Where the command itself is not known."""
 
-DECISIVE = ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES")
+LAUNCH_VARIABLES = ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES")
 """Variables that people put before a launch, and that decide which processes it starts."""
 
 
@@ -41,7 +41,7 @@ def resume_command(arguments: Sequence[str], environment: Mapping[str, str], pro
             return SAME_COMMAND
         if not words[1].startswith("-"):  # a script of its own, such as accelerate or torchrun, run by an interpreter
             words = [Path(words[1]).name, *words[2:]]
-        before = [f"{name}={shlex.quote(given[name])}" for name in DECISIVE if name in given]
+        before = [f"{name}={shlex.quote(given[name])}" for name in LAUNCH_VARIABLES if name in given]
     else:
         words, before = ["python", "-m", "dist_epochs.train", *arguments], []
     again = [] if {"--resume", "--replan"} & set(arguments) else ["--resume"]

@@ -1,4 +1,4 @@
-"""The run directory: made with everything in it at once, held by one program at a time."""
+"""The run directory: made with everything in it at once, used by one program at a time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from dist_epochs import __version__
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe.writing import recipe_to_yaml
@@ -38,7 +39,7 @@ def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
     hint: tuple[str, ...] = ()
     if begun(out):
         hint = ("--resume, to go on with the run in it",)
-    elif (out / "ledger.jsonl").exists():
+    elif (out / LEDGER_FILE).exists():
         hint = ("to put back its plan.json, without which it cannot go on",)
     taken = InputError(
         "not empty, and a run gets a new directory",

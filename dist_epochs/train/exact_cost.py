@@ -20,16 +20,16 @@ from transformers import (
 )
 
 from dist_epochs.errors import InputError, Origin, close_matches
-from dist_epochs.plan.cost.architecture import Architecture, read_architecture, whole
+from dist_epochs.plan.cost.architecture import read_architecture, whole
 
 __all__ = ["ExactCost", "exact_cost"]
 
 CONFIG = Origin("model.config")
 
-WINDOWED = ("modernbert",)
+CLOSED_FORM_WINDOWS = ("modernbert",)
 """Families whose windows have a closed form."""
 
-WINDOWS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
+WINDOW_SETTINGS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
 """Settings with the number of keys that a layer sees."""
 
 
@@ -74,10 +74,14 @@ def exact_cost(
     _refuse_windows(settings, lengths)
     model = _build(settings, objective)
     _refuse_experts(model)
-    windows = read_architecture(config, where="model.config") if settings.model_type in WINDOWED else None
+    windows = read_architecture(config, where="model.config") if settings.model_type in CLOSED_FORM_WINDOWS else None
+
+    def saved(length: int) -> int | Fraction:
+        return windows.full_attention_flops_per_token(length) - windows.flops_per_token(length) if windows else 0
+
     return ExactCost(
         parameters=sum(weight.numel() for weight in model.parameters()),
-        flops_per_token={length: whole(3 * _forward(model, length) - _saved(windows, length)) for length in lengths},
+        flops_per_token={length: whole(3 * _forward(model, length) - saved(length)) for length in lengths},
     )
 
 
@@ -139,22 +143,16 @@ def _forward(model: PreTrainedModel, length: int) -> Fraction:
     return Fraction(flops, length)
 
 
-def _saved(windows: Architecture | None, length: int) -> int | Fraction:
-    if windows is None:
-        return 0
-    return windows.full_attention_flops_per_token(length) - windows.flops_per_token(length)
-
-
 def _refuse_windows(settings: PretrainedConfig, lengths: list[int]) -> None:
     """The counter sees full attention in every layer, which with windows is too much (ModernBERT at 8192: by 69 %)."""
-    if settings.model_type in WINDOWED:
+    if settings.model_type in CLOSED_FORM_WINDOWS:
         return
     text = settings.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if kinds:
         _refuse(text, f"layers of {', '.join(sorted(kinds))}, which is no full attention")
     if "local" in (getattr(text, "attention_layers", None) or ()) or getattr(text, "use_sliding_window", True):
-        for name in WINDOWS:
+        for name in WINDOW_SETTINGS:
             window = getattr(text, name, None)
             if isinstance(window, int) and any(length > window for length in lengths):
                 _refuse(text, f"{name} {window}, shorter than the sequence length {lengths[-1]}")

@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dist_epochs.ledger.counters import counters
-from dist_epochs.ledger.reconcile import epochs_of
+from dist_epochs.ledger.reconcile import epochs_of, read_run
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.runtime.host_copy import HostCopy
 from dist_epochs.train.progress import ProgressBar
@@ -22,7 +23,7 @@ from dist_epochs.train.tracking import Tracker
 
 __all__ = ["Log"]
 
-SHOWN = {"train/loss": "loss", "evaluation/loss": "held-out loss"}
+LOSSES_TOLD = {"train/loss": "loss", "evaluation/loss": "held-out loss"}
 """Values whose first and last are told at the end, and their names there."""
 
 
@@ -119,8 +120,25 @@ class Log:
         self._bar.close()
         return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
 
+    def balance(self, out: Path) -> str:
+        """The plan beside the ledger of a segment that ended, in words, and in the tracker's summary; on rank 0.
+
+        Args:
+            out: The run directory.
+        """
+        result = read_run(out)
+        differences = [difference.to_json() for difference in result.differences]
+        verdict = {"agrees": result.agrees, "differences": differences}
+        self._tracker.summarize({"plan": self._plan, "ledger": result.to_json(), "reconciliation": verdict})
+        applied = result.totals.applied
+        trained = f"{applied.steps:,} steps, {applied.counts.tokens:,} tokens"
+        if result.agrees:
+            return f"the books balance: {trained}, as planned (dist-epochs ledger {out})"
+        causes = ", ".join(dict.fromkeys(difference.cause for difference in result.differences))
+        return f"{trained}; differs from the plan: {causes} (dist-epochs ledger {out})"
+
     def _write(self, step: int, values: dict[str, float | int]) -> None:
-        for label, name in SHOWN.items():
+        for label, name in LOSSES_TOLD.items():
             if label in values:
                 first, _ = self._losses.get(name, (values[label], None))
                 self._losses[name] = (first, values[label])

@@ -42,7 +42,10 @@ def model_config(recipe: ModelRecipe, tokenizer: TextTokenizer) -> PretrainedCon
         if isinstance(recipe.config, str):
             return AutoConfig.from_pretrained(recipe.config, trust_remote_code=False)
         settings = dict(recipe.config or {})
-        config = AutoConfig.for_model(settings.pop("model_type", ""), **(_special_ids(tokenizer) | settings))
+        special = {f"{role}_id": tokenizer.role_id(role) for role in ("bos_token", "eos_token")}
+        if (pad := tokenizer.role_id("pad_token")) is not None:
+            special["pad_token_id"] = pad
+        config = AutoConfig.for_model(settings.pop("model_type", ""), **(special | settings))
     except Exception as error:  # every kind of configuration raises its own
         raise InputError(f"not a configuration transformers can use: {error}", origin=CONFIG) from None
     plain = type(config)()
@@ -51,12 +54,6 @@ def model_config(recipe: ModelRecipe, tokenizer: TextTokenizer) -> PretrainedCon
             fixes = close_matches(name, plain.to_dict())
             raise InputError(f"{config.model_type} has no setting '{name}'", fixes=fixes, origin=CONFIG)
     return config
-
-
-def _special_ids(tokenizer: TextTokenizer) -> dict[str, int | None]:
-    ids = {f"{role}_id": tokenizer.role_id(role) for role in ("bos_token", "eos_token")}
-    pad = tokenizer.role_id("pad_token")
-    return ids if pad is None else ids | {"pad_token_id": pad}
 
 
 def check_fit(config: PretrainedConfig, tokenizer: TextTokenizer, longest: int) -> None:

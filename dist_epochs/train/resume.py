@@ -10,6 +10,7 @@ from pathlib import Path
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.file import read_lines
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.reconcile import UNITS, read_plan
@@ -75,7 +76,7 @@ def begun(out: Path) -> bool:
 
 def is_finished(out: Path) -> bool:
     """Whether a run ended well after all its steps, and its model is there."""
-    totals, steps = _totals(out / "ledger.jsonl", None), read_plan(out / "plan.json")["steps"]
+    totals, steps = _totals(out / LEDGER_FILE, None), read_plan(out / "plan.json")["steps"]
     ended = bool(totals.segments) and totals.segments[-1].status == "finished"
     return ended and totals.last_step == steps and (out / "model").is_dir()
 
@@ -131,8 +132,8 @@ def _write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
         change = {"step": step, "fingerprint": before["fingerprint"], "planned": planned}
         kept = {"run": before.get("run"), "replanned": [*before.get("replanned", ()), change]}
         write_json(out / "plan.json", plan_json(plan) | kept)
-    kept_recipe = _free_name(out, f"recipe-until-step-{step:09d}", ".yaml")
-    kept_recipe.write_bytes((out / "recipe.yaml").read_bytes())
+    recipe_before = (out / "recipe.yaml").read_text(encoding="utf-8")
+    write_text(_free_name(out, f"recipe-until-step-{step:09d}", ".yaml"), recipe_before)
     write_text(out / "recipe.yaml", recipe_to_yaml(recipe))
 
 
@@ -148,7 +149,7 @@ def find_start(out: Path, checkpoints: Checkpoints) -> Start:
     Raises:
         InputError: If there are checkpoints and none can be used, or the ledger is damaged.
     """
-    ledger = out / "ledger.jsonl"
+    ledger = out / LEDGER_FILE
     checkpoints.ranks.share("")  # what rank 0 has written so far is there
     last = _totals(ledger, None).last_step
     plan = read_plan(out / "plan.json")

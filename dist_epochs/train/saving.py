@@ -89,7 +89,9 @@ class Saver:
         if totals.last_step == self.saved:
             return
         part = own_part(self._model, self._optimizer, self._ranks.rank, self._ranks.size)
-        self._check_finite(part)
+        bad = next((name for name, tensor in part.items() if not torch.isfinite(tensor).all()), "")
+        if found := [name for name in self._ranks.share(bad) if name]:
+            raise NotFinite(f"{found[0]} is not finite after step {totals.last_step}")
         self._ledger.make_durable()
         scaler = self._accelerator.scaler
         manifest = Manifest(
@@ -111,9 +113,3 @@ class Saver:
         if found.manifest.scaler is not None and self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(dict(found.manifest.scaler))
         self.newest, self.saved = found.folder, found.manifest.step
-
-    def _check_finite(self, part: dict[str, torch.Tensor]) -> None:
-        bad = next((name for name, tensor in part.items() if not torch.isfinite(tensor).all()), "")
-        found = [name for name in self._ranks.share(bad) if name]
-        if found:
-            raise NotFinite(f"{found[0]} is not finite after step {self._ledger.totals.last_step}")

@@ -12,7 +12,9 @@ from uuid import uuid4
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
+from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.counters import define_axes
+from dist_epochs.ledger.rows import note_mirrored
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe import Recipe
@@ -39,14 +41,6 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
     if "WANDB_MODE" not in os.environ and not logged_in():
         os.environ["WANDB_MODE"] = "offline"
         say("wandb: not logged in, so the run is written offline into its directory; `wandb sync` sends it later")
-
-
-def _forget_connection(accelerator: Accelerator) -> None:
-    """Take back a start that failed: wandb has read its mode already, and Accelerate keeps the tracker."""
-    import wandb
-
-    accelerator.trackers.clear()
-    wandb.teardown()
 
 
 class Tracker:
@@ -77,7 +71,7 @@ class Tracker:
         run_id: str | None,
         say: Callable[[str], None],
     ) -> None:
-        self._accelerator = accelerator
+        self._accelerator, self._folder = accelerator, folder
         self._run: Any = None
         self.run_id: str | None = None
         if recipe.tracking is None:
@@ -91,7 +85,10 @@ class Tracker:
             if os.environ.get("WANDB_MODE") == "offline":
                 raise
             os.environ["WANDB_MODE"] = "offline"
-            _forget_connection(accelerator)
+            import wandb
+
+            accelerator.trackers.clear()  # Accelerate keeps the one that failed
+            wandb.teardown()  # it has read its mode already
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
             accelerator.init_trackers(project, config=config, init_kwargs=settings)
@@ -110,6 +107,13 @@ class Tracker:
             self.log(values)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary of the run; `Accelerator.end_training` then closes it."""
+        """Write the summary of the run."""
         if self._run is not None:
             self._run.summary.update(dict(summary))
+
+    def close(self) -> None:
+        """End the run in the tracker, and note in the ledger that it holds every row. Every rank calls this."""
+        self._accelerator.wait_for_everyone()
+        self._accelerator.end_training()
+        if self._run is not None:
+            note_mirrored(self._folder / LEDGER_FILE)

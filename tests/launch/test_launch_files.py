@@ -1,8 +1,14 @@
 """The launch files, read by Accelerate's own reader, and the shared environment."""
 
 import importlib.util
+import os
+import platform
+import shutil
+import signal
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -128,3 +134,79 @@ def test_old_interpreters_are_told(environment, monkeypatch):
 def test_a_torch_inside_another_environment_is_not_shared(environment, monkeypatch):
     monkeypatch.setattr(environment.sys, "prefix", "/somewhere/else")
     assert environment._has_own_torch() is False
+
+
+BELOW = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"
+LAUNCHER = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BELOW!r}], start_new_session=True)"
+SCRIPT = f"""
+import sys
+sys.argv[0] = "launch/demo"
+from environment import run, two_lines_on_interrupt
+with two_lines_on_interrupt():
+    run(sys.executable, "-c", {LAUNCHER!r})
+"""
+
+
+@pytest.fixture
+def demo():
+    """A script whose command has started another process, in a session of its own as launchers start ranks."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "launch")},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (line := script.stdout.readline().strip()).isdigit():
+        assert script.poll() is None, line
+    yield script, int(line)
+    script.kill()
+
+
+def is_running(process):
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="looks at /proc")
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_leaves_two_lines_and_no_process(demo, signal_number):
+    script, rank = demo
+    assert is_running(rank)
+    os.killpg(script.pid, signal_number)  # as a terminal does: to the whole group
+    out, errors = script.communicate(timeout=60)
+    assert out.strip().splitlines() == ["stopped, and so is everything that it started", "to begin again: launch/demo"]
+    assert errors == ""
+    assert script.returncode == 128 + signal.SIGINT
+    for _ in range(100):
+        if not is_running(rank):
+            return
+        time.sleep(0.05)
+    pytest.fail("a process was left")
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps")
+def test_processes_are_listed_without_proc_too(environment, monkeypatch):
+    monkeypatch.setattr(environment.Path, "exists", lambda path: False)
+    assert (os.getpid(), os.getppid()) in set(environment._parents())
+
+
+@pytest.mark.parametrize(
+    ("system", "cpu_build", "download"),
+    [("Linux", False, "about 3 GB"), ("Linux", True, "about 0.4 GB"), ("Darwin", False, "about 0.4 GB")],
+)
+def test_the_size_is_that_of_the_torch_for_the_platform(system, cpu_build, download):
+    told = load_environment()._size(system, cpu_build)
+    assert told.startswith(f"{download} to download")
+    assert ("PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu" in told) == (download == "about 3 GB")
+
+
+@pytest.mark.parametrize(
+    ("versions", "found"), [("2.13.0+cpu, 2.13.0", True), ("2.14.0+cpu, 2.13.0", False), ("", False)]
+)
+def test_pip_is_asked_for_a_cpu_build(environment, tmp_path, versions, found):
+    (tmp_path / "constraints.txt").write_text("# a comment\ntorch==2.13.0\n")
+    pip = [sys.executable, "-c", f"print('torch (2.14.0)', 'Available versions: {versions}', sep=chr(10))"]
+    assert environment._finds_cpu_build(pip) is found

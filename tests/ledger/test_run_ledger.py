@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger import books as module
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.run_ledger import RunLedger
@@ -169,8 +169,9 @@ def test_a_damaged_line_is_named(tmp_path):
     good = path.read_bytes().splitlines(keepends=True)
     for bad in (b'{"event":"applied","step":\n', b"\x00\x00\n", b"[]\n"):
         path.write_bytes(b"".join([*good[:3], bad, *good[3:]]))
-        with pytest.raises(InputError, match=r"ledger.jsonl:4: (damaged|not a ledger line)"):
+        with pytest.raises(InputError, match=r"damaged|not a ledger line") as damaged:
             read_totals(path)
+        assert damaged.value.origin == Origin(str(path), 4)
     for bad in (
         '{"event":"begin","step":9}',
         '{"event":"applied","step":7,"micro_steps":1,"drawn":[]}',
@@ -180,8 +181,9 @@ def test_a_damaged_line_is_named(tmp_path):
         if "begin" in bad:
             assert read_totals(path).unfinished == 1
         else:
-            with pytest.raises(InputError, match=r"ledger.jsonl:8: (step 7 where step 4|damaged: KeyError)"):
+            with pytest.raises(InputError, match=r"step 7 where step 4|damaged: KeyError") as damaged:
                 read_totals(path)
+            assert damaged.value.origin == Origin(str(path), 8)
     path.write_text("{}\n")
     with pytest.raises(InputError, match="no segment line"):
         read_totals(path)

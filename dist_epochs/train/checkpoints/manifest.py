@@ -14,8 +14,8 @@ from dist_epochs.errors import InputError, Origin
 __all__ = ["MANIFEST", "Damaged", "Manifest", "digest_of", "read_manifest"]
 
 MANIFEST = "manifest.json"
-FORMAT = 1
-CHUNK = 2**22
+FORMAT_VERSION = 1
+BYTES_AT_ONCE = 2**22
 
 
 class Damaged(InputError):
@@ -46,7 +46,7 @@ class Manifest:
 
     def to_text(self) -> str:
         """The file: the content, and a digest of it."""
-        content = {"format": FORMAT, **asdict(self)}
+        content = {"format": FORMAT_VERSION, **asdict(self)}
         return json.dumps({**content, "digest": _digest(content)}, indent=1) + "\n"
 
     def check_files(self, folder: Path) -> None:
@@ -76,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
         digest = content.pop("digest")
         if digest != _digest(content):
             raise ValueError("its content does not fit its digest")
-        if content.pop("format") != FORMAT:
+        if content.pop("format") != FORMAT_VERSION:
             raise ValueError("it has the format of another version")
         return Manifest(**content)
     except OSError as error:
@@ -89,7 +89,7 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(CHUNK):
+        while piece := file.read(BYTES_AT_ONCE):
             digest.update(piece)
     return digest.hexdigest()
 

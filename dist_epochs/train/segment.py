@@ -1,0 +1,144 @@
+"""One segment of a run: from the first weights, or those of a checkpoint, to the last line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from torch import nn
+
+from dist_epochs.corpus.stream import Window
+from dist_epochs.ledger.reconcile import read_plan
+from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.train.checkpoints import Checkpoints
+from dist_epochs.train.directory import save_model, segment_facts
+from dist_epochs.train.evaluation import Evaluation
+from dist_epochs.train.log import Log
+from dist_epochs.train.loop import Training, train
+from dist_epochs.train.model import settle_buckets
+from dist_epochs.train.resume import Start, find_start
+from dist_epochs.train.saving import NotFinite, Saver
+from dist_epochs.train.setup import Setup, adamw
+from dist_epochs.train.signals import StopSignals
+from dist_epochs.train.tracking import Tracker
+from dist_epochs.train.watchdog import Watchdog
+from dist_epochs.train.world import World
+
+__all__ = ["train_segment"]
+
+PHASES_TOLD = 4
+"""Phases whose batch is told when a segment begins; of more, the first and the last."""
+
+
+def train_segment(
+    setup: Setup,
+    world: World,
+    out: Path,
+    *,
+    start: Start,
+    plan: Plan,
+    windows: Iterable[Window],
+    checkpoints: Checkpoints,
+    model: nn.Module,
+    evaluation: Evaluation | None,
+    again: str,
+) -> None:
+    """Train a run from where it is to its end, or to a stop signal; every rank calls this.
+
+    Args:
+        setup: The recipe.
+        world: All ranks.
+        out: The run directory, locked.
+        start: Where the run is.
+        plan: Of the whole run.
+        windows: This rank's samples of each step that is left.
+        checkpoints: Of the run directory.
+        model: With its first weights.
+        evaluation: On held-out documents, if asked for.
+        again: The command that goes on with this run, to be told where it stops.
+
+    Raises:
+        NotFinite: If the loss became NaN or infinite; the run is back at its last checkpoint.
+        RankLost: If another rank is dead or frozen.
+        RanksDiffer: If a checkpoint could not be written; the one before is as it was.
+    """
+    recipe, accelerator = setup.recipe, world.accelerator
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    model, optimizer = accelerator.prepare(model, adamw(model, setup.optimizer))
+    settle_buckets(model)
+    tracker = Tracker(accelerator, recipe, plan, folder=out, run_id=start.tracked_as, say=world.say)
+    world.say(
+        f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × "
+        f"{accelerator.device.type}"
+    )
+    phases = list(zip(plan.phases, plan.batches, strict=True))
+    for phase, batch in phases if len(phases) <= PHASES_TOLD else (phases[0], phases[-1]):
+        world.say(
+            f"  {phase.steps:,} steps of {batch.samples:,} samples, on {batch.data_parallel_size} ranks in "
+            f"{batch.gradient_accumulation} micro-steps of at most {batch.largest_micro_batch}"
+        )
+    for line in start.told():
+        world.say(line)
+
+    facts = segment_facts(accelerator, plan, start, tracker.run_id)
+    ledger = RunLedger(out, world.ranks, totals=start.totals, segment=facts)
+    saver = Saver(
+        recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=optimizer, ledger=ledger,
+        plan=plan.fingerprint, run=read_plan(out / "plan.json").get("run"),
+    )  # fmt: skip
+    watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
+
+    def leave(reason: str) -> None:
+        ledger.close("stopped", reason)
+        world.say(f"{reason}. {_where(saver, again)}")
+
+    with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog:
+        log = Log(ledger, tracker, plan_json(plan), shown=world.is_first)
+        run = Training(
+            accelerator=accelerator, model=model, optimizer=optimizer, setup=setup, steps=plan.steps, ledger=ledger,
+            log=log, saver=saver, evaluation=evaluation, stop=signals.stop, alive=watchdog.mark,
+        )  # fmt: skip
+        if start.found is not None:
+            saver.restore(start.found)
+        tracker.log_again(start.rows)
+        try:
+            losses = train(run, windows)
+        except NotFinite as error:
+            back = find_start(out, checkpoints)
+            if back.found is None:
+                raise
+            saver.restore(back.found)
+            ledger.go_back(back.totals, str(error), facts)
+            save_model(accelerator, model, setup, out)
+            raise NotFinite(f"{error}; the run is back at step {back.step}") from None
+        save_model(accelerator, model, setup, out)
+    if world.is_first:
+        world.say(losses)
+        world.say(log.balance(out))
+        if ledger.totals.last_step < plan.steps:
+            world.say(f"stopped after step {ledger.totals.last_step:,} ({signals.reason}). {_where(saver, again)}")
+    tracker.close()
+    watchdog.clear()
+
+
+@contextmanager
+def _closing(ledger: RunLedger, plan: Plan, signals: StopSignals) -> Iterator[None]:
+    """Write how the segment ended, whichever way it did."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):  # a full disk takes this line too
+            ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
+        raise
+    stopped = ledger.totals.last_step < plan.steps
+    ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
+
+
+def _where(saver: Saver, again: str) -> str:
+    """Where a run that stops can go on, and how."""
+    if saver.newest is None:
+        return f"No checkpoint was saved yet; begin again with: {again}"
+    return f"The checkpoint after step {saver.saved:,} is in {saver.newest}; go on with: {again}"
