@@ -11,10 +11,10 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
-from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
+from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 
 if TYPE_CHECKING:
-    from dist_epochs.plan.likeness import Likeness
+    from dist_epochs.plan.framework_reports import FrameworkReport
     from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.pricing import ModelCost
     from dist_epochs.recipe import Recipe
@@ -72,8 +72,8 @@ FLAGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What is shown beside a plan.
+class ExtraOutput:
+    """What is shown after a plan.
 
     Attributes:
         data: Keys for its JSON.
@@ -98,7 +98,7 @@ class Beside:
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2",
               help="Plan with each value: at the same steps, and at the same tokens.")  # fmt: skip
 @click.option("--like", "frameworks", multiple=True, metavar="FRAMEWORK[==VERSION]",
-              help="What a framework will report beside what is true, and why they part; or 'all'.")  # fmt: skip
+              help="What a framework will report, what is true, and why they differ; or 'all'.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
 @click.option("--verify", is_flag=True, help="Compare all digests of the store, even if that was done before.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
@@ -131,24 +131,25 @@ def command(
     switches = {"replacement": replacement, "activation_checkpointing": activation_checkpointing}
     settings |= {name: True for name, on in switches.items() if on}
     report = None
-    with exit_on_input_error():
-        if frameworks and (sweeps or launch_file or len(recipes) > 1):
-            raise InputError("--like lays one plan beside frameworks; leave out --sweep, --launch and further recipes")
-        recipes = tuple(map(find_recipe, recipes))
-        documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
-        if verify:
-            _verify([_recipe(document, path) for document, path in _named(documents, recipes)])
-        if launch_file is not None:
-            report = _check_launch(launch_file, documents, recipes, sweeps, exact)
-            plans = [report.launch.plan]
-            _show(plans, [document.remarks for document in documents], [_launched(report)], as_json)
-        elif sweeps:
-            plans = _sweep(documents, recipes, sweeps, exact, as_json)
-        else:
-            plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-            found = _likenesses(plans[0], frameworks, documents[0])
-            _show(plans, [document.remarks for document in documents], _likened(found), as_json)
-            _refuse(found, frameworks)
+    if frameworks and (sweeps or launch_file or len(recipes) > 1):
+        raise InputError(
+            "--like compares one plan with frameworks", fixes="leaving out --sweep, --launch and further recipes"
+        )
+    recipes = tuple(map(find_recipe, recipes))
+    documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
+    if verify:
+        _verify([_recipe(document, path) for document, path in _named(documents, recipes)])
+    if launch_file is not None:
+        report = _check_launch(launch_file, documents, recipes, sweeps, exact)
+        plans = [report.launch.plan]
+        _show(plans, [document.remarks for document in documents], [_launch_output(report)], as_json)
+    elif sweeps:
+        plans = _sweep(documents, recipes, sweeps, exact, as_json)
+    else:
+        plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
+        found = _framework_reports(plans[0], frameworks, documents[0])
+        _show(plans, [document.remarks for document in documents], _framework_output(found), as_json)
+        _raise_refusals(found, frameworks)
     if report is not None and report.goes_wrong:
         raise SystemExit(EXIT_DISAGREES)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
@@ -171,7 +172,7 @@ def _document(
 
     document = Document("flags") if path is None else Document.read(path)
     if "model_type" in document.data and "batch" not in document.data:
-        raise InputError(f"{path}: a model's configuration, not a recipe: give it as --model {path}")
+        raise InputError("a model's configuration, not a recipe", fixes=f"--model {path}", origin=Origin(str(path)))
     if path is None or flags or sources:
         apply_flags(document, flags, sources)
     for setting in overrides:
@@ -179,12 +180,14 @@ def _document(
     if files:
         _apply_files(document, files)
     if document.get(("batch",)) is None and path is None:
-        raise InputError("what does a step draw? Give --batch, --global-batch, or --per-device with --devices")
+        raise InputError(
+            "what a step draws is not stated", fixes=("--batch", "--global-batch", "--per-device with --devices")
+        )
     return document
 
 
 def _apply_files(document: Document, files: Sequence[Path]) -> None:
-    """Other tools' settings; what is to be known of them is said beside the plan."""
+    """Other tools' settings; what is to be known of them is printed with the plan."""
     from dist_epochs.tool_configs.apply import apply_files
 
     found = apply_files(document, files)
@@ -221,7 +224,9 @@ def _verify(recipes: Sequence[Recipe]) -> None:
     """Compare the digests of every store that the recipes name."""
     stores = {recipe.corpus.store for recipe in recipes} - {None}
     if not stores:
-        raise InputError("--verify compares the digests of a token store, and no recipe has one: leave it out")
+        raise InputError(
+            "--verify compares the digests of a token store, and no recipe has one", fixes="leaving it out"
+        )
     from dist_epochs.corpus.store import Store
     from dist_epochs.corpus.verify import verify_store
 
@@ -235,11 +240,14 @@ def _measured(recipe: Recipe) -> ModelCost:
 
     model = recipe.model
     if model is None or model.config is None:
-        raise InputError("--exact builds the model and counts: give --model, a size name or a config.json")
+        raise InputError("--exact builds the model and counts", fixes="--model, a size name or a config.json")
     if model.objective is None:
-        raise InputError("--exact builds the model with its head: give --set model.objective=causal, or masked")
+        raise InputError(
+            "--exact builds the model with its head",
+            fixes=("--set model.objective=causal", "--set model.objective=masked"),
+        )
     if any(phase.sequence_length is None for phase in recipe.phases):
-        raise InputError("--exact counts FLOPs at a length: give --sequence-length")
+        raise InputError("--exact counts FLOPs at a length", fixes="--sequence-length")
     from dist_epochs.train.exact_cost import exact_cost
 
     lengths = [phase.sequence_length for phase in recipe.phases if phase.sequence_length]
@@ -254,47 +262,47 @@ def _check_launch(
     from dist_epochs.tool_configs.launch.report import check_launch_file
 
     if len(documents) > 1 or sweeps:
-        raise InputError("--launch checks one recipe as it stands: leave --sweep and other recipes out")
+        raise InputError("--launch checks one recipe as it stands", fixes="leaving --sweep and other recipes out")
     ((document, path),) = _named(documents, recipes)
     recipe = path if recipes else None
     return check_launch_file(file, document, recipe, lambda changed: _plan(_recipe(changed, path), exact))
 
 
-def _launched(report: LaunchReport) -> Beside:
-    """What will go wrong at a launch, beside the plan."""
+def _launch_output(report: LaunchReport) -> ExtraOutput:
+    """What will go wrong at a launch, after the plan."""
     from dist_epochs.render.launch import launch_text
 
-    return Beside({"launch": report.to_json()}, launch_text(report))
+    return ExtraOutput({"launch": report.to_json()}, launch_text(report))
 
 
-def _likenesses(plan: Plan, frameworks: Sequence[str], document: Document) -> list[Likeness]:
-    """What frameworks make of the plan; the ends of passes that a file's Trainer has by default are not said by it."""
+def _framework_reports(plan: Plan, frameworks: Sequence[str], document: Document) -> list[FrameworkReport]:
+    """What frameworks report of the plan; ends of passes that are only a Trainer's defaults are left to them."""
     if not frameworks:
         return []
-    from dist_epochs.plan.likeness import likenesses
+    from dist_epochs.plan.framework_reports import framework_reports
 
     ends = ("uneven", "last_window")
     assumed = [name for name in ends if document.is_default(("batch", name))]
-    return likenesses(plan, frameworks, assumed)
+    return framework_reports(plan, frameworks, assumed)
 
 
-def _likened(found: Sequence[Likeness]) -> list[Beside]:
-    """What frameworks make of a plan, beside it."""
+def _framework_output(found: Sequence[FrameworkReport]) -> list[ExtraOutput]:
+    """What frameworks report of a plan, after it."""
     if not found:
         return []
     from dist_epochs.render.like import like_json, like_texts
 
-    return [Beside({"like": [like_json(one) for one in found]}, "\n\n".join(like_texts(found)))]
+    return [ExtraOutput({"like": [like_json(one) for one in found]}, "\n\n".join(like_texts(found)))]
 
 
-def _refuse(found: Sequence[Likeness], frameworks: Sequence[str]) -> None:
+def _raise_refusals(found: Sequence[FrameworkReport], frameworks: Sequence[str]) -> None:
     """Frameworks that are named and cannot run the plan are an error, once the plan is shown; of all, some may not."""
     refusals = [one.refusal for one in found if one.refusal is not None]
     if refusals and "all" not in (name.strip().lower() for name in frameworks):
-        raise InputError("\n".join(refusals))
+        raise InputError.together(refusals)
 
 
-def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], beside: Sequence[Beside], as_json: bool) -> None:
+def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], extra: Sequence[ExtraOutput], as_json: bool) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
@@ -308,14 +316,14 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], beside: Sequence[
     moves = what_moves(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
         shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]}
-        for more in beside:
+        for more in extra:
             shown |= more.data
         print_json(shown)
     else:
         from dist_epochs.render.plan import plan_text
 
         click.echo(plan_text(plan, moves))
-        for text in (more.text for more in beside if more.text):
+        for text in (more.text for more in extra if more.text):
             click.echo(f"\n{text}")
 
 
@@ -326,12 +334,16 @@ def _sweep(
     from dist_epochs.render.comparison import sweep_json, sweep_text
 
     if len(texts) > 1:
-        raise InputError(f"--sweep {' and '.join(texts)}: one setting is changed at a time; keep one")
+        raise InputError(f"--sweep {' and '.join(texts)}", rule="one setting is changed at a time", fixes="one of them")
     if len(documents) > 1:
-        raise InputError("--sweep changes one recipe; several recipes stand side by side without it")
+        raise InputError("--sweep changes one recipe", fixes="leaving it out: several recipes then stand side by side")
     ((document, path),) = _named(documents, recipes)
     found = sweep(document, texts[0], lambda changed: _plan(_recipe(changed, path), exact))
     if not any(swept.plan for swept in (*found.fixed_steps, *found.fixed_data)):
-        raise InputError(f"--sweep {texts[0]}: no value can be planned. The first: {found.fixed_steps[0].error}")
+        raise InputError(
+            "no value can be planned",
+            rule=f"the first: {found.fixed_steps[0].error}",
+            origin=Origin(f"--sweep {texts[0]}"),
+        )
     print_json(sweep_json(found)) if as_json else click.echo(sweep_text(found))
     return [swept.plan for swept in (*found.fixed_steps, *found.fixed_data) if swept.plan is not None]

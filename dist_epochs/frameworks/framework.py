@@ -72,8 +72,10 @@ class Version:
                 continue
             own = f"it can {' or '.join(known)}" if known else "its passes have no such end"
             raise InputError(
-                f"{flag} {said} like {title}: {own}. What it reports would belong to another loop. Leave {flag} out, "
-                "or plan without --like."
+                f"{flag} {said} like {title}",
+                rule=own,
+                consequence="What it reports would belong to another loop",
+                fixes=(f"leaving {flag} out", "planning without --like"),
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from dist_epochs.arithmetic.loader import LastWindow, Loader, LoaderCounts
+from dist_epochs.arithmetic.text import scaled
 from dist_epochs.errors import InputError
 from dist_epochs.frameworks.setting import Setting
 
@@ -39,9 +40,10 @@ def dispatched(setting: Setting, last_window: LastWindow) -> Loader:
     size = setting.data_parallel_size
     if setting.uneven != "drop" and 2 * setting.samples < size:
         raise InputError(
-            f"a stream of {setting.samples} samples on {size} devices: the dispatcher fills the last round with "
-            f"the first {setting.samples} again, so some devices get an empty micro-batch, which may give NaN or "
-            f"fail. Nearest: at most {2 * setting.samples} devices."
+            f"a stream of {setting.samples} samples on {size} devices",
+            rule=f"the dispatcher fills the last round with the first {setting.samples} again",
+            consequence="Some devices get an empty micro-batch, which may give NaN or fail",
+            fixes=f"at most {2 * setting.samples} devices",
         )
     return Loader(
         samples=setting.samples if setting.uneven == "drop" else -(-setting.samples // size) * size,
@@ -87,9 +89,9 @@ def counts_of(setting: Setting, loader: Loader, framework: str) -> LoaderCounts:
     counts = loader.after_passes(setting.whole_epochs(framework))
     if not counts.steps:
         raise InputError(
-            f"--epochs {setting.epochs_in_words} like {framework}: {counts.micro_steps} micro-steps in all, less than "
-            f"a window of {setting.gradient_accumulation}, so no step is ever made. Nearest: a gradient accumulation "
-            f"of {counts.micro_steps} or less, or --steps 1."
+            f"--epochs {setting.epochs_in_words} like {framework} makes no step",
+            rule=f"{counts.micro_steps} micro-steps in all are less than a window of {setting.gradient_accumulation}",
+            fixes=(f"a gradient accumulation of {counts.micro_steps} or less", "--steps 1"),
         )
     return counts
 
@@ -102,8 +104,9 @@ def endless(setting: Setting, steps: int, framework: str) -> LoaderCounts:
     """
     if not steps:
         raise InputError(
-            f"--epochs {setting.epochs_in_words} like {framework}: {setting.samples} samples are less than one step of "
-            f"{setting.global_batch}, so its steps are rounded down to 0. Nearest: --steps 1, or a smaller batch."
+            f"--epochs {setting.epochs_in_words} like {framework} makes no step",
+            rule=f"{setting.samples} samples are less than one step of {setting.global_batch}, and round to 0 steps",
+            fixes=("--steps 1", "a smaller batch"),
         )
     drawn = steps * setting.global_batch
     return LoaderCounts(
@@ -144,6 +147,7 @@ def float_product(epochs: Fraction, count: int) -> float:
         return float(epochs) * count
     except OverflowError:
         raise InputError(
-            f"epochs × {float(Fraction(count)):g}: frameworks multiply floats, and none is that large, so they stop "
-            "with an overflow. Give fewer epochs."
+            f"epochs × {scaled(count)} overflow",
+            rule="frameworks multiply floats, and none is that large",
+            fixes="fewer epochs",
         ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dist_epochs.errors import InputError, nearest
+from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.frameworks.accelerate import ACCELERATE, ACCELERATE_STREAMING
 from dist_epochs.frameworks.distributed_sampler import DISTRIBUTED_SAMPLER
 from dist_epochs.frameworks.framework import Framework, Version
@@ -14,7 +14,7 @@ from dist_epochs.frameworks.megatron import GPT_NEOX, MEGATRON
 from dist_epochs.frameworks.tensorflow1 import TENSORFLOW1
 from dist_epochs.frameworks.transformers import TRANSFORMERS, TRANSFORMERS_STREAMING
 
-__all__ = ["ALL", "FRAMEWORKS", "Chosen", "find"]
+__all__ = ["ALL", "FRAMEWORKS", "FrameworkVersion", "find"]
 
 ALL = "all"
 
@@ -33,7 +33,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class FrameworkVersion:
     """One version of one framework.
 
     Attributes:
@@ -58,7 +58,7 @@ class Chosen:
         return f"{self.version.basis}; {taken_as}" if taken_as else self.version.basis
 
 
-def find(name: str) -> Chosen:
+def find(name: str) -> FrameworkVersion:
     """A framework by NAME or NAME==VERSION.
 
     Raises:
@@ -68,31 +68,34 @@ def find(name: str) -> Chosen:
         >>> find("hf==4.48.3").title
         'transformers==4.48'
     """
+    origin = Origin(f"--like {name}")
     asked, _, version = name.strip().lower().partition("==")
     wanted, version = asked.strip().replace("_", "-"), version.strip().removeprefix("v")
     framework = next((each for each in FRAMEWORKS if wanted in (each.name, *each.aliases)), None)
     if framework is None:
         names = [spelling for each in FRAMEWORKS for spelling in (each.name, *each.aliases)]
-        close = nearest(wanted, names).partition(";")[2] if wanted else ""
         known = ", ".join(title for each in FRAMEWORKS for title in each.titles)
-        hint = f" Did you mean{close.removeprefix(' did you mean')}" if close.startswith(" did you mean") else ""
         raise InputError(
-            f"--like {name}: no framework of that name is known here, so what it reports cannot be said.{hint} "
-            f"Known: {known}, or {ALL}."
+            "no framework of that name is known here, so what it reports cannot be said",
+            fixes=(*close_matches(wanted, names), f"one of {known}, or {ALL}"),
+            origin=origin,
         )
     if not version:
-        return Chosen(framework, framework.versions[-1])
+        return FrameworkVersion(framework, framework.versions[-1])
     found = next((each for each in framework.versions if each.matches(version)), None)
     if found is None:
-        raise InputError(_unknown_version(name, framework))
-    return Chosen(framework, found, version)
+        raise _unknown_version(framework, origin)
+    return FrameworkVersion(framework, found, version)
 
 
-def _unknown_version(name: str, framework: Framework) -> str:
+def _unknown_version(framework: Framework, origin: Origin) -> InputError:
     if not framework.versions[-1].name:
-        return f"--like {name}: {framework.name} is known without versions. Write --like {framework.name}."
-    bases = "; ".join(f"{framework.name}=={version.name} ({version.basis})" for version in framework.versions)
-    return (
-        f"--like {name}: how that version counts is not known, and versions differ, so nothing is guessed. Take the "
-        f"one that you run, or whose loop is the same: {bases}."
+        return InputError(
+            f"{framework.name} is known without versions", fixes=f"--like {framework.name}", origin=origin
+        )
+    return InputError(
+        "how that version counts is not known, and versions differ, so nothing is guessed",
+        rule="take the one that you run, or whose loop is the same",
+        fixes=(f"{framework.name}=={version.name} ({version.basis})" for version in framework.versions),
+        origin=origin,
     )

@@ -80,8 +80,9 @@ class Setting:
         assert self.epochs is not None
         if self.epochs.denominator == 1:
             return int(self.epochs)
-        around = f"{int(self.epochs)} or {ceil(self.epochs)}" if self.epochs > 1 else "1"
+        around = sorted({max(int(self.epochs), 1), ceil(self.epochs)})
         raise InputError(
-            f"--epochs {self.epochs_in_words} like {framework}: its loop counts whole passes, so it has no fraction of "
-            f"one. Nearest: --epochs {around}, or --steps {self.steps_by_hand}. Nothing was rounded."
+            f"--epochs {self.epochs_in_words} like {framework}",
+            rule="its loop counts whole passes, so it has no fraction of one",
+            fixes=(*(f"--epochs {whole}" for whole in around), f"--steps {self.steps_by_hand}"),
         )

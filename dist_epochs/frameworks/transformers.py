@@ -64,7 +64,7 @@ def _floors_its_plan(setting: Setting) -> Run:
     if asked < left:
         drawn = (per_pass - left + asked) * whole.samples_per_round
         if per_pass < window:
-            raise InputError(_never_steps(setting, asked, per_pass))
+            raise _never_steps(setting, asked, per_pass)
         loader = replace(whole, samples=drawn, last_window="leak")
     counts = loader.after_steps(_max_steps(setting, planned))
     passes, in_pass = place(counts.micro_steps, loader.micro_steps_per_pass)
@@ -83,7 +83,7 @@ def _streams(setting: Setting) -> Run:
     """5.x on a stream: a pass is taken for max_steps × accumulation micro-steps long, and its last window leaks."""
     whole = dispatched(replace(setting, uneven=None), "flush")  # it does not pass drop_last on
     if whole.micro_steps_per_pass < setting.gradient_accumulation:
-        raise InputError(_runs_for_ever(setting, whole.micro_steps_per_pass))
+        raise _runs_for_ever(setting, whole.micro_steps_per_pass)
     loader = replace(whole, last_window="leak")
     steps = setting.steps_by_hand
     counts = loader.after_steps(steps)
@@ -126,22 +126,25 @@ def _map_style(setting: Setting, loader: Loader, counts: LoaderCounts, planned: 
     return Run(setting=setting, counts=counts, reported=reported, loader=loader, planned_per_pass=Fraction(planned))
 
 
-def _never_steps(setting: Setting, asked: int, per_pass: int) -> str:
+def _never_steps(setting: Setting, asked: int, per_pass: int) -> InputError:
     window = setting.gradient_accumulation
-    return (
-        f"transformers==4.48 with a gradient accumulation of {window}: a pass of {per_pass} micro-steps has no full "
-        f"window, and of its last one it asks for {setting.samples} % {window} = {asked}, so no step is ever made and "
-        f"the run ends at step 0. Nearest: a gradient accumulation of {per_pass} or less, or another version."
+    return InputError(
+        f"transformers==4.48 with a gradient accumulation of {window} makes no step",
+        rule=f"a pass of {per_pass} micro-steps has no full window, and of its last one it asks for "
+        f"{setting.samples} % {window} = {asked}",
+        consequence="The run ends at step 0",
+        fixes=(f"a gradient accumulation of {per_pass} or less", "another version"),
     )
 
 
-def _runs_for_ever(setting: Setting, per_pass: int) -> str:
+def _runs_for_ever(setting: Setting, per_pass: int) -> InputError:
     micro_steps = f"{per_pass} micro-step{'s' * (per_pass > 1)}"
-    return (
-        f"transformers-streaming with a gradient accumulation of {setting.gradient_accumulation}: a pass of "
-        f"{setting.samples:,} samples is {micro_steps}, less than a window, and a stream's Trainer steps with full "
-        f"windows of a pass only, so no step is ever made and it would run for ever. Nearest: a gradient accumulation "
-        f"of {per_pass}{' or less' * (per_pass > 1)}."
+    return InputError(
+        f"transformers-streaming with a gradient accumulation of {setting.gradient_accumulation} makes no step",
+        rule=f"a pass of {setting.samples:,} samples is {micro_steps}, less than a window, and a stream's Trainer "
+        "steps with full windows of a pass only",
+        consequence="It would run for ever",
+        fixes=f"a gradient accumulation of {per_pass}{' or less' * (per_pass > 1)}",
     )
 
 

@@ -20,8 +20,6 @@ __all__ = ["expected_loop_coverage", "foreign_uneven", "loop_of", "micro_batches
 
 _UNEVEN: Mapping[str, Uneven] = {"pad": "pad", "drop": "drop", "keep": "keep"}
 
-NO_STEP = "the budget does not pay for a single step. Give more of it, or take a smaller batch."
-
 
 def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, price: PricePerPosition) -> Loop | None:
     """The loop that a recipe plans, and what it has done at the end; None for this package's own batches.
@@ -52,12 +50,12 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
         case "epochs":
             counts = loader.after_passes(amount)
             if not counts.steps:
-                raise InputError(NO_STEP)
+                raise _no_step()
             return Loop(loader, counts)
         case "samples":
             return Loop(loader, loader.after_steps(loader.steps_to_train(int(amount))))
     if length is None:
-        raise InputError(f"{name} of samples without a length: give --sequence-length, or samples, steps or epochs")
+        raise InputError(f"{name} of samples without a length", fixes=("--sequence-length", "samples, steps or epochs"))
     if name == "tokens":
         return Loop(loader, loader.after_steps(loader.steps_to_train(ceil(amount / length))))
     affordable = int(amount / (length * price(name, length)))
@@ -67,12 +65,16 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
 def _most_steps(loader: Loader, drawn: int) -> int:
     """The most steps that draw no more than so many samples."""
     if loader.after_steps(1).drawn > drawn:
-        raise InputError(NO_STEP)
+        raise _no_step()
     low, high = 1, loader.steps_to_train(drawn + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if loader.after_steps(middle).drawn <= drawn else (low, middle)
     return low
+
+
+def _no_step() -> InputError:
+    return InputError("the budget does not pay for a single step", fixes=("more of it", "a smaller batch"))
 
 
 def foreign_uneven(policy: str) -> Uneven | None:
@@ -93,8 +95,8 @@ def _corpus_samples(recipe: Recipe, facts: CorpusFacts | None) -> int:
     if size is not None and size.unit is Unit.SAMPLE and size.value.denominator == 1:
         return int(size.value)
     raise InputError(
-        "last_window and uneven: pad, drop, keep count passes over whole samples: state the corpus in samples "
-        "(--corpus '148 samples'), or plan on a store that is packed at this length"
+        "last_window and uneven: pad, drop, keep count passes over whole samples, and how many there are is not known",
+        fixes=("a corpus in samples (--corpus '148 samples')", "a store that is packed at this length"),
     )
 
 

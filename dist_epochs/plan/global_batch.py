@@ -5,6 +5,7 @@ from __future__ import annotations
 from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, cannot_be_built, nearest_batches
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.ramp import Ramp
+from dist_epochs.arithmetic.text import rounded
 from dist_epochs.recipe import BatchRecipe, PhaseRecipe
 
 __all__ = ["batch_of", "data_parallel_size_of", "lay_over_devices", "product_of"]
@@ -25,8 +26,10 @@ def batch_of(batch: BatchRecipe, phase: PhaseRecipe) -> int | Ramp:
     known = (batch.data_parallel_size, batch.per_device, batch.gradient_accumulation)
     if all(known) and samples != product_of(batch):
         raise BatchError(
-            f"global batch {samples} is stated, but {batch.data_parallel_size} devices × {batch.per_device} samples × "
-            f"{batch.gradient_accumulation} micro-steps = {product_of(batch)}. Leave one of them out, or correct it."
+            f"global batch {samples} is stated, and its factors make another",
+            rule=f"{batch.data_parallel_size} devices × {batch.per_device} samples × {batch.gradient_accumulation} "
+            f"micro-steps = {product_of(batch)}",
+            fixes=("leaving one of them out", "correcting it"),
         )
     if batch.global_batch and batch.gradient_accumulation and batch.ramp is None:
         _check_factors(samples, batch.data_parallel_size, batch.per_device, batch.gradient_accumulation)
@@ -80,9 +83,9 @@ def _check_factors(samples: int, size: int | None, per_device: int | None, accum
     if samples % known:
         named = {"devices": size, "per device": per_device, "accumulation": accumulation}
         factors = " × ".join(f"{value} {name}" for name, value in named.items() if value)
-        fits = " or ".join(map(str, nearest_batches(samples, known)))
         raise BatchError(
-            f"global batch {samples} does not divide by {factors} = {known}. Nearest: {fits}. Nothing was rounded."
+            f"global batch {samples} does not divide by {factors} = {known}",
+            fixes=map(str, nearest_batches(samples, known)),
         )
 
 
@@ -97,8 +100,7 @@ def _samples(stated: Quantity, length: int) -> int:
     if samples.denominator == 1:
         return int(samples)
     below = int(samples)
-    fits = " and ".join(f"{count * length:,} ({count} samples)" for count in (below, below + 1) if count)
     raise BatchError(
-        f"global batch {stated.text!r} is {float(samples):.4g} samples of length {length}, not a whole number. "
-        f"Nearest: {fits}. Nothing was rounded."
+        f"global batch {stated.text!r} is {rounded(samples)} samples of length {length}, not a whole number",
+        fixes=(f"{count * length:,} ({count} samples)" for count in (below, below + 1) if count),
     )

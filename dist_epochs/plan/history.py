@@ -44,7 +44,8 @@ class History:
         total = sum(phase.steps for phase in layout.phases)
         if total < self.steps:
             raise InputError(
-                f"the recipe now ends after {total:,} steps, and {self.steps:,} are taken already. Give it those."
+                f"the recipe now ends after {total:,} steps, and {self.steps:,} are taken already",
+                fixes=f"{self.steps:,} steps or more",
             )
         return Layout(
             phases=(*self.phases, *(phase for phase, _ in rest)),

@@ -12,7 +12,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import FAMILIES, Architecture, read_architecture
 from dist_epochs.plan.pricing import ModelCost, SixPerParameter
 from dist_epochs.recipe import ModelRecipe, Recipe
-from dist_epochs.recipe.model_config import read_config
+from dist_epochs.recipe.reading import read_config
 
 __all__ = ["MeasuredModel", "architecture_of", "check_positions", "config_of", "model_cost"]
 
@@ -62,9 +62,11 @@ def model_cost(model: ModelRecipe | None) -> ModelCost | None:
     """
     if model is not None and model.parameters is not None:
         if architecture_of(model) is not None:
-            raise InputError("model.parameters is stated, and model.config says how many there are; keep one")
+            raise InputError(
+                "model.parameters is stated, and model.config says how many there are", fixes="one of them"
+            )
         if model.parameters.value.denominator != 1:
-            raise InputError(f"model.parameters is {model.parameters.text}: it must be a whole number")
+            raise InputError(f"model.parameters is {model.parameters.text}", rule="it must be a whole number")
         return SixPerParameter(int(model.parameters.value))
     return architecture_of(model)
 
@@ -83,6 +85,9 @@ def check_positions(recipe: Recipe) -> None:
     positions = architecture.longest if architecture is not None and architecture.longest else stated
     if isinstance(positions, int) and recipe.longest > positions:
         raise InputError(
-            f"sequence length {recipe.longest} is beyond the model's {positions} positions. Shorten "
-            f"phases.sequence_length, or set model.config.max_position_embeddings to at least {recipe.longest}."
+            f"sequence length {recipe.longest} is beyond the model's {positions} positions",
+            fixes=(
+                f"phases.sequence_length of at most {positions}",
+                f"model.config.max_position_embeddings of at least {recipe.longest}",
+            ),
         )

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.schedule import Phase
+from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.hardware import Device, find_device
 from dist_epochs.plan.cost.memory import Memory
@@ -245,20 +246,23 @@ def price_per_position(
         per_token = Fraction(model.flops_per_token(length)) if model else None
         if unit == "flops":
             if per_token is None:
-                raise InputError("a budget in FLOPs needs the model they are spent on: give model.config or parameters")
+                raise InputError(
+                    "a budget in FLOPs needs the model that they are spent on",
+                    fixes=("model.config", "model.parameters"),
+                )
             return per_token
         device_hours = speed.device_hours(1, per_token) if speed else None
         devices, rate = batch.devices, speed.hardware.price if speed else None
         if unit == "money" and rate is None:
-            raise InputError("a budget in money needs hardware.price, the price of one device for one hour")
+            raise InputError("a budget in money needs hardware.price", rule="it is the price of a device for one hour")
         if devices is None:
             raise InputError(
-                f"a budget in {unit} needs batch.devices: hours are counted from start to end on all of them"
+                f"a budget in {unit} needs batch.devices", rule="hours are counted from start to end on all of them"
             )
         if speed is None or device_hours is None:
             raise InputError(
-                f"a budget in {unit} needs to know how fast it goes: give hardware.tokens_per_second, or a model and "
-                "hardware.device (or peak_tflops)"
+                f"a budget in {unit} needs to know how fast it goes",
+                fixes=("hardware.tokens_per_second", "a model and hardware.device (or peak_tflops)"),
             )
         per_hour = Fraction(1) if rate is None or unit == "hours" else rate * devices
         return device_hours.point / devices * per_hour / _share_that_computes(budget, speed, per_hour)
@@ -272,6 +276,7 @@ def _share_that_computes(budget: BudgetRecipe | None, speed: Speed, per_hour: Fr
     whole = budget.amount[1] / per_hour
     if speed.lost_hours >= whole:
         raise InputError(
-            f"restarts alone take {float(speed.lost_hours):.4g} of {float(whole):.4g} hours: nothing is left to train"
+            f"restarts alone take {rounded(speed.lost_hours)} of {rounded(whole)} hours",
+            rule="nothing is left to train",
         )
     return 1 - speed.lost_hours / whole

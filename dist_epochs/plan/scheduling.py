@@ -79,8 +79,8 @@ def _amounts(recipe: Recipe) -> list[tuple[str, Fraction]]:
     for index, (_, value) in enumerate(amounts):
         if unit == "steps" and value.denominator != 1:
             raise InputError(
-                f"phases.{index}: its share of the {int(budget):,} steps is {float(value):.6g}, not a whole number. "
-                "Give the phases steps, or the budget a number that the shares divide. Nothing was rounded."
+                f"phases.{index}: its share of the {int(budget):,} steps is {float(value):.6g}, not a whole number",
+                fixes=("steps of the phases", "a budget that the shares divide"),
             )
     return amounts
 
@@ -96,14 +96,15 @@ def _per_sample(
         return 1 / _samples_per_pass(recipe, length, facts)
     if length is None:
         raise InputError(
-            f"{measure} of a corpus counted in samples: how many tokens a sample has is not known. Give samples, steps "
-            "or epochs, or a sequence length."
+            f"{measure} of a corpus counted in samples",
+            rule="how many tokens a sample has is not known",
+            fixes=("samples, steps or epochs", "a sequence length"),
         )
     if measure == "tokens":
         return Fraction(length)
     if price is None:
         raise InputError(
-            f"a budget in {measure} is an estimate of steps; to train, state steps, samples, tokens or epochs"
+            f"a budget in {measure} is an estimate of steps", fixes="steps, samples, tokens or epochs, to train"
         )
     return length * price(measure, length)
 
@@ -113,15 +114,16 @@ def _samples_per_pass(recipe: Recipe, length: int | None, facts: CorpusFacts | N
         if facts.not_packed([length]):
             raise InputError(
                 f"epochs at length {length} are passes over samples of that length, and {facts.store} is not packed at "
-                f"it: run `dist-epochs tokenize {facts.store} --sequence-length {length}`"
+                "it",
+                fixes=f"`dist-epochs tokenize {facts.store} --sequence-length {length}`",
             )
         return Fraction(sum(facts.samples(length).values()))
     size, store = recipe.corpus.size, recipe.corpus.store
     if size is None:
         missing = f"there is no store at {store}" if store else "none is stated"
         raise InputError(
-            f"epochs need the size of the corpus, and {missing}: count it with `dist-epochs tokenize`, or state it "
-            "(--corpus '3.3B tokens')"
+            f"epochs need the size of the corpus, and {missing}",
+            fixes=("counting it with `dist-epochs tokenize`", "--corpus '3.3B tokens', which states it"),
         )
     if size.unit is Unit.SAMPLE:
         return size.value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from dist_epochs.arithmetic.batch import nearest_batches
@@ -36,7 +36,10 @@ class RampRecipe:
         if len(grown) != (0 if self.stages is not None else 3):
             raise InputError("a ramp is either start, increment and over, or stages alone")
         if self.over is not None and self.over.unit is None:
-            raise InputError(f"over: {self.over.text!r} of what? Write '{self.over.text} samples', steps or tokens")
+            raise InputError(
+                f"over: {self.over.text!r} does not say what it counts",
+                fixes=[f"'{self.over.text} {unit}'" for unit in ("samples", "steps", "tokens")],
+            )
         self.levels(self.start or 1)
 
     def levels(self, global_batch: int) -> Ramp:
@@ -60,7 +63,9 @@ class RampRecipe:
         points = {text: read_quantity(text, *PROGRESS) if parse(text).value else parse(text) for text in self.stages}
         units = {_progress(point.unit) for point in points.values() if point.unit is not None}
         if len(units) != 1 or any(point.unit is None and point.value for point in points.values()):
-            raise InputError("stages start at 0 and at points of one unit: steps, samples or tokens, as in `50k steps`")
+            raise InputError(
+                "stages start at 0 and at points of one unit", fixes="steps, samples or tokens, as in `50k steps`"
+            )
         return Ramp.stages(unit=units.pop(), levels={points[text].value: batch for text, batch in self.stages.items()})
 
 
@@ -125,13 +130,17 @@ class BatchRecipe:
     def __post_init__(self) -> None:
         stages = self.ramp is not None and self.ramp.stages is not None
         if self.global_batch is None and self.per_device is None and not stages:
-            raise InputError("give global_batch, or per_device, devices and gradient_accumulation to derive it from")
+            raise InputError(
+                "what a step draws is not stated",
+                fixes=("global_batch", "per_device, devices and gradient_accumulation to derive it from"),
+            )
         self._check_ramp()
         self._check_parallelism()
         if self.replacement and self.is_foreign:
             raise InputError(
-                "replacement draws without end: it has no passes, so uneven: pad, drop, keep and last_window do not "
-                "apply. Keep one of them."
+                "replacement draws without end",
+                rule="it has no passes, so uneven: pad, drop, keep and last_window do not apply",
+                fixes="one of them",
             )
         if self.is_foreign and self.ramp is not None:
             raise InputError(
@@ -146,37 +155,59 @@ class BatchRecipe:
         last = list(self.ramp.stages.values())[-1]
         if last != stated.value:
             raise InputError(
-                f"the last stage of the ramp draws {last}, and global_batch is {stated.text}: a ramp ends with the "
-                "global batch. Make them equal, or leave global_batch out."
+                f"the last stage of the ramp draws {last}, and global_batch is {stated.text}",
+                rule="a ramp ends with the global batch",
+                fixes=("making them equal", "leaving global_batch out"),
             )
 
     def _check_parallelism(self) -> None:
         if self.devices is None:
-            shared = [n for n in ("tensor", "pipeline", "context", "expert") if getattr(self, f"{n}_parallel") > 1]
-            if shared:
-                raise InputError(f"{shared[0]}_parallel is a part of the devices: give devices too (--devices 64)")
+            for name, size in self.parallel_sizes.items():
+                if size > 1:
+                    raise InputError(
+                        f"{name}_parallel is a part of the devices", fixes="stating devices too (--devices 64)"
+                    )
             return
-        factors = {name: getattr(self, f"{name}_parallel") for name in ("tensor", "pipeline", "context", "expert")}
-        shared = factors["tensor"] * factors["pipeline"] * factors["context"]
-        named = " × ".join(f"{name} {size}" for name, size in factors.items() if size > 1 and name != "expert")
-        if self.devices % shared:
-            fits = " or ".join(map(str, nearest_batches(self.devices, shared)))
-            raise InputError(
-                f"{self.devices} devices do not divide by {named} = {shared}: the data-parallel size would be "
-                f"{self.devices}/{shared}. Use {fits} devices, or other parallel sizes. Nothing was rounded."
+        if self.devices % self.model_parallel_size:
+            named = " × ".join(
+                f"{name} {size}" for name, size in self.parallel_sizes.items() if size > 1 and name != "expert"
             )
-        if self.devices // factors["pipeline"] % factors["expert"]:
             raise InputError(
-                f"{self.devices} devices cannot hold expert_parallel {factors['expert']}: each pipeline stage has "
-                f"{self.devices // factors['pipeline']} devices. Use a divisor of that."
+                f"{self.devices} devices do not divide by {named} = {self.model_parallel_size}",
+                rule=f"the data-parallel size would be {self.devices}/{self.model_parallel_size}",
+                fixes=(
+                    *(f"{fit} devices" for fit in nearest_batches(self.devices, self.model_parallel_size)),
+                    "other parallel sizes",
+                ),
             )
+        stage = self.devices // self.pipeline_parallel
+        if stage % self.expert_parallel:
+            raise InputError(
+                f"{self.devices} devices cannot hold expert_parallel {self.expert_parallel}",
+                rule=f"each pipeline stage has {stage} devices",
+                fixes="a divisor of that",
+            )
+
+    @property
+    def parallel_sizes(self) -> dict[str, int]:
+        """Devices that share a part of the model or of a sample, by the name of what they share, such as `tensor`."""
+        return {
+            field.name.removesuffix("_parallel"): getattr(self, field.name)
+            for field in fields(self)
+            if field.name.endswith("_parallel")
+        }
+
+    @property
+    def model_parallel_size(self) -> int:
+        """Devices that see the same data."""
+        return self.tensor_parallel * self.pipeline_parallel * self.context_parallel
 
     @property
     def data_parallel_size(self) -> int | None:
         """Devices that see different data: devices ÷ (tensor × pipeline × context parallel)."""
         if self.devices is None:
             return None
-        return self.devices // (self.tensor_parallel * self.pipeline_parallel * self.context_parallel)
+        return self.devices // self.model_parallel_size
 
     @property
     def is_foreign(self) -> bool:

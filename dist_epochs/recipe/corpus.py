@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.values import POSITIVE, RATIO, TEXT, quantity
 from dist_epochs.settings.fields import Part, Table, key
 
 __all__ = ["CorpusRecipe", "SourceRecipe"]
-
-NO_RATIO = (
-    "words and tokens_per_word go together: words do not turn into tokens without a ratio "
-    "(papers count 1; BERT's pieces on WikiText-2 are 1.24). Give --tokens-per-word, or corpus.tokens_per_word"
-)
-NO_WORDS = "tokens_per_word is the ratio of a corpus in words, and this one is not counted in words; leave it out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +33,7 @@ class SourceRecipe:
     def __post_init__(self) -> None:
         _one_of(self, "tokens", "words", "samples")
         if (self.words is None) != (self.tokens_per_word is None):
-            raise InputError(NO_RATIO if self.tokens_per_word is None else NO_WORDS)
+            raise _without_ratio() if self.tokens_per_word is None else _without_words()
 
     @property
     def size(self) -> Quantity:
@@ -77,33 +72,36 @@ class CorpusRecipe:
     def __post_init__(self) -> None:
         _one_of(self, "store", "tokens", "words", "samples", "sources", needed=False)
         if (self.words is None) != (self.tokens_per_word is None):
-            raise InputError(NO_RATIO if self.tokens_per_word is None else NO_WORDS)
+            raise _without_ratio() if self.tokens_per_word is None else _without_words()
         if self.sources is not None:
             self._check_sources(self.sources)
         elif self.store is None and (self.weights is not None or self.temperature is not None):
-            raise InputError("weights and temperature mix sources, and this corpus has one. Leave them out.")
+            raise InputError("weights and temperature mix sources, and this corpus has one", fixes="leaving them out")
         self._check_whole(self.size)
         if self.temperature is not None and self.weights is not None:
-            raise InputError("weights and temperature both say how sources are mixed; keep one")
+            raise InputError("weights and temperature both say how sources are mixed", fixes="one of them")
 
     def _check_whole(self, size: Quantity | None) -> None:
         if size is not None and (size.value < 1 or (size.unit is Unit.SAMPLE and size.value.denominator != 1)):
             raise InputError(
-                f"the corpus has {float(size.value):g} {size.unit}s; it must have whole ones, at least one"
+                f"the corpus has {rounded(size.value)} {size.unit}s", rule="it must have whole ones, at least one"
             )
 
     def _check_sources(self, sources: Mapping[str, SourceRecipe]) -> None:
         if self.weights is not None:
-            raise InputError("weights are for the sources of a store; here each source has its own `weight`")
+            raise InputError("weights are for the sources of a store", fixes="a `weight` of each source")
         units = {source.size.unit for source in sources.values()}
         if len(units) > 1:
-            raise InputError("some sources are counted in tokens and some in samples; count all of them the same way")
+            raise InputError(
+                "some sources are counted in tokens and some in samples",
+                fixes="one way to count all of them the same way",
+            )
         weighted = [name for name, source in sources.items() if source.weight is not None]
         if weighted and self.temperature is not None:
-            raise InputError("weight and temperature both say how sources are mixed; keep one")
+            raise InputError("weight and temperature both say how sources are mixed", fixes="one of them")
         if weighted and len(weighted) < len(sources):
             missing = ", ".join(name for name in sources if name not in weighted)
-            raise InputError(f"{missing} has no weight, and the others have one; give all of them or none")
+            raise InputError(f"{missing} has no weight, and the others have one", fixes="weights for all, or for none")
 
     @property
     def size(self) -> Quantity | None:
@@ -123,3 +121,18 @@ def _one_of(part: object, *names: str, needed: bool = True) -> None:
     if len(given) > 1 or (needed and not given):
         choices = f"{', '.join(names[:-1])} and {names[-1]}"
         raise InputError(f"give one of {choices}, not {' and '.join(given) or 'none'}")
+
+
+def _without_ratio() -> InputError:
+    return InputError(
+        "words and tokens_per_word go together",
+        rule="words do not turn into tokens without a ratio (papers count 1; BERT's pieces on WikiText-2 are 1.24)",
+        fixes=("--tokens-per-word", "corpus.tokens_per_word"),
+    )
+
+
+def _without_words() -> InputError:
+    return InputError(
+        "tokens_per_word is the ratio of a corpus in words, and this one is not counted in words",
+        fixes="leaving it out",
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.values import FLAG, HOURS, MONEY, POSITIVE, SHARE, TEXT, count
 from dist_epochs.settings.fields import Many, Place, Problem, Value, key
@@ -39,7 +40,7 @@ class MfuReader:
 def _stage(data: Any) -> int:
     number = count(None, least=0).parse(data)
     if number > 3:
-        raise ValueError(f"ZeRO stages are 0, 1, 2 and 3 (FSDP full shard), not {data}")
+        raise InputError(f"ZeRO stages are 0, 1, 2 and 3 (FSDP full shard), not {data}")
     return int(number)
 
 
@@ -70,13 +71,18 @@ class HardwareRecipe:
 
     def __post_init__(self) -> None:
         if self.peak_tflops is not None and self.peak_tflops > LARGEST_TFLOPS:
-            raise InputError(f"peak_tflops is {float(self.peak_tflops):g}: it is in TFLOP/s, as in 989 for an H100")
+            raise InputError(
+                f"peak_tflops is {rounded(self.peak_tflops)}", rule="it is in TFLOP/s, as in 989 for an H100"
+            )
         if self.restarts and self.checkpoint_every is None:
-            raise InputError("restarts lose half a checkpoint interval each: give checkpoint_every, in hours")
+            raise InputError("restarts lose half a checkpoint interval each", fixes="checkpoint_every, in hours")
         if not self.restarts and (self.checkpoint_every is not None or self.restart_time):
-            raise InputError("checkpoint_every and restart_time are counted for each restart: give restarts too")
+            raise InputError(
+                "checkpoint_every and restart_time are counted for each restart", fixes="stating restarts too"
+            )
         for name in ("mfu", "peak_tflops"):
             if self.tokens_per_second is not None and getattr(self, name) is not None:
                 raise InputError(
-                    f"tokens_per_second and {name} both say how fast it goes; keep one (--set hardware.{name}=null)"
+                    f"tokens_per_second and {name} both say how fast it goes",
+                    fixes=f"one of them (--set hardware.{name}=null)",
                 )

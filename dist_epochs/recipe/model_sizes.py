@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, close_matches
 
 __all__ = ["SIZES", "named_config"]
 
@@ -73,10 +72,9 @@ def named_config(name: str) -> Mapping[str, Any]:
     """
     config = SIZES.get(name.strip().lower())
     if config is None:
-        close = difflib.get_close_matches(name.strip().lower(), SIZES, n=3, cutoff=0.5)
-        nearest = f"Nearest: {', '.join(close)}." if close else f"Known: {', '.join(SIZES)}."
+        close = close_matches(name.strip().lower(), SIZES, most=3, likeness=0.5)
         raise InputError(
-            f"model {name!r} is no size known by name, so it has no parameters to count. {nearest} "
-            "Or give the path of a config.json."
+            f"model {name!r} is not a size known by name, so it has no parameters to count",
+            fixes=(*(close or [f"one of {', '.join(SIZES)}"]), "the path of a config.json"),
         )
     return config

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from dist_epochs.errors import InputError
-from dist_epochs.recipe.model_config import read_config
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.model_sizes import named_config
 from dist_epochs.recipe.recipe import Recipe
 from dist_epochs.recipe.training import OBJECTIVES, ModelRecipe
 from dist_epochs.settings.document import Document, RecipeError
 
-__all__ = ["make_recipe", "read_recipe"]
+__all__ = ["make_recipe", "read_config", "read_recipe"]
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -56,7 +57,7 @@ def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRec
     kind = config.get("model_type") if isinstance(config, dict) else None
     if isinstance(config, str):
         if not config.isprintable():
-            raise RecipeError(f"model.config: {config!r} is no name of a file", origin=where)
+            raise RecipeError(f"model.config: {config!r} is not a name of a file", origin=where)
         file = (home / config).resolve()
         if file.exists():
             config, kind = str(file), read_config(file).get("model_type")
@@ -64,8 +65,35 @@ def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRec
             try:
                 config = dict(named_config(config))
             except InputError as error:
-                asked = f"model.config: {file}: no such file or folder, and {error}"
-                raise RecipeError(asked, origin=where) from None
+                raise RecipeError(
+                    f"model.config: {file}: no such file or folder, and {error.asked}", fixes=error.fixes, origin=where
+                ) from None
             kind = config["model_type"]
     objective = model.objective or OBJECTIVES.get(str(kind))
     return replace(model, config=config, objective=objective)
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """The keys of a transformers `config.json`, read without transformers.
+
+    Args:
+        path: The file, or the model's folder.
+
+    Raises:
+        RecipeError: If it does not hold one.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    rule, line = "it holds no keys and values", 1
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(data, dict):
+            return data
+    except FileNotFoundError:
+        raise RecipeError(
+            "no such file", rule="a model's folder holds a config.json", origin=Origin(str(file))
+        ) from None
+    except json.JSONDecodeError as error:
+        rule, line = error.msg, error.lineno
+    except (UnicodeDecodeError, RecursionError) as error:
+        rule = str(error)
+    raise RecipeError("not a transformers config.json", rule=rule, origin=Origin(str(file), line))

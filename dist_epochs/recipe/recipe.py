@@ -81,12 +81,13 @@ class Recipe:
         self._check_lengths()
         if self.batch.is_foreign and (len(self.phases) > 1 or any(phase.global_batch for phase in self.phases)):
             raise InputError(
-                "batch: last_window and uneven: pad, drop, keep plan somebody else's loop, which has one phase with "
-                "one batch. Leave them out, or keep one phase."
+                "batch: last_window and uneven: pad, drop, keep with several phases or batches",
+                rule="they plan somebody else's loop, which has one phase with one batch",
+                fixes=("leaving them out", "one phase"),
             )
         if self.batch.ramp is not None and any(phase.global_batch for phase in self.phases):
             raise InputError(
-                "batch.ramp says how the batch grows over the whole run; phases then have none of their own"
+                "batch.ramp says how the batch grows over the whole run", rule="phases then have no batch of their own"
             )
 
     def _check_lengths(self) -> None:
@@ -107,7 +108,7 @@ class Recipe:
         ]
         if in_tokens:
             raise InputError(
-                f"phases: sequence_length is missing: {in_tokens[0]} counts tokens, and each sample holds some of them"
+                "phases: sequence_length is missing", rule=f"{in_tokens[0]} counts tokens, and each sample holds some"
             )
 
     def _check_amounts(self) -> None:
@@ -117,24 +118,31 @@ class Recipe:
         if self.budget is None:
             if open_phases or shares:
                 raise InputError(
-                    "how long is the run? Each phase needs an amount (steps, samples, tokens or epochs), or the run a "
-                    "budget that they share: steps, samples, tokens, epochs, hours, flops or money"
+                    "how long is the run?",
+                    fixes=(
+                        "an amount of each phase: steps, samples, tokens or epochs",
+                        "a budget that they share: steps, samples, tokens, epochs, hours, flops or money",
+                    ),
                 )
             return
         unit, budget = self.budget.amount
         others = {name for name, _ in filter(None, amounts)} - {"share", unit}
         if others:
             raise InputError(
-                f"the budget counts {unit}, and a phase counts {', '.join(sorted(others))}: how much of the budget it "
-                "takes is not known. Give phases shares, or amounts in the unit of the budget."
+                f"the budget counts {unit}, and a phase counts {', '.join(sorted(others))}",
+                rule="how much of the budget it takes is not known",
+                fixes=("shares of the budget", "amounts in the unit of the budget"),
             )
         if open_phases > 1:
-            raise InputError("phases: one phase may take the rest of the budget, not several; give the others a share")
+            raise InputError(
+                "phases: one phase may take the rest of the budget, not several", fixes="a share for the others"
+            )
         taken = sum(value * budget if name == "share" else value for name, value in filter(None, amounts))
         if taken > budget or (taken == budget) == bool(open_phases):
             raise InputError(
                 f"phases take {float(taken / budget):.6g} of the budget of {float(budget):g} {unit}"
-                f"{', and one phase takes the rest' if open_phases else ''}; it must be spent exactly"
+                f"{', and one phase takes the rest' if open_phases else ''}",
+                rule="it must be spent exactly",
             )
 
     @property

@@ -40,7 +40,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 1800.0
 def _below_one(data: Any) -> float:
     number = float(NUMBER.parse(data))
     if not 0 <= number < 1:
-        raise ValueError(f"it must be at least 0 and below 1, not {data}")
+        raise InputError(f"it must be at least 0 and below 1, not {data}")
     return number
 
 
@@ -49,7 +49,7 @@ def _config(data: Any) -> str | dict[str, Any]:
         return {name: _plain(value) for name, value in data.items()}
     if isinstance(data, str):
         return data
-    raise ValueError(f"it must be a size name, a config.json, or its keys, not {data!r}")
+    raise InputError(f"it must be a size name, a config.json, or its keys, not {data!r}")
 
 
 def _plain(value: Any) -> Any:
@@ -78,7 +78,10 @@ class ModelRecipe:
 
     def __post_init__(self) -> None:
         if self.config is None and self.parameters is None:
-            raise InputError("give config (a size name, a config.json or its keys), or the number of parameters")
+            raise InputError(
+                "what the model is is not stated",
+                fixes=("config: a size name, a config.json or its keys", "parameters: their number"),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
+from dist_epochs.errors import InputError
 from dist_epochs.settings.fields import Value
 
 __all__ = [
@@ -51,14 +52,14 @@ def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quanti
     """Read a number above zero in one of `units`, for one of `per`; a bare number gets the unit, where there is one.
 
     Raises:
-        ValueError: If it counts something else.
+        InputError: If it counts something else.
     """
     number = data if isinstance(data, Quantity) else parse(data, per=per, what=WHAT)
     if number.unit is not None and number.unit not in units:
         wanted = " or ".join(f"{unit}s" for unit in units) or "nothing"
-        raise ValueError(f"{number.text!r} counts {number.unit}s; it must count {wanted}")
+        raise InputError(f"{number.text!r} counts {number.unit}s", rule=f"it must count {wanted}")
     if number.value <= 0:
-        raise ValueError(f"it must be above zero, not {number.text}")
+        raise InputError(f"it must be above zero, not {number.text}")
     if number.unit is None and len(units) == 1:
         return number.counted_in(units[0], per=number.per)
     return number
@@ -66,42 +67,44 @@ def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quanti
 
 def _text(data: Any) -> str:
     if not isinstance(data, str):
-        raise ValueError(f"it must be text, not {data!r}; put it in quotes")
+        raise InputError(f"it must be text, not {data!r}", fixes="quotes around it")
     return data
 
 
 def _flag(data: Any) -> bool:
     if not isinstance(data, bool):
-        raise ValueError(f"it must be true or false, not {data!r}")
+        raise InputError(f"it must be true or false, not {data!r}")
     return data
 
 
 def _share(data: Any) -> Fraction:
     share = _plain(data)
     if not 0 < share < 1:
-        percent = f"; for {data} percent write {data}%" if 1 < share < 100 and "%" not in str(data) else ""
-        raise ValueError(f"it must lie between 0 and 1, not {data}{percent}")
+        percent = f"{data}%" if 1 < share < 100 and "%" not in str(data) else ()
+        raise InputError(f"it must lie between 0 and 1, not {data}", fixes=percent)
     return share
 
 
 def _plain(data: Any) -> Fraction:
     number = parse(data, what=WHAT)
     if number.unit is not None:
-        raise ValueError(f"{data!r} counts {number.unit}s; it must be a plain number")
+        raise InputError(f"{data!r} counts {number.unit}s", rule="it must be a plain number")
     return number.value
 
 
 def _positive(data: Any) -> Fraction:
     number = _plain(data)
     if number <= 0:
-        raise ValueError(f"it must be above zero, not {data}")
+        raise InputError(f"it must be above zero, not {data}")
     return number
 
 
 def _batch(data: Any) -> Quantity:
     number = read_quantity(data, Unit.SAMPLE, Unit.TOKEN, Unit.POSITION, per=(Unit.STEP,))
     if number.is_product:
-        raise ValueError(f"{number.text!r} is a product; give the samples, the length is the phase's")
+        raise InputError(
+            f"{number.text!r} is a product", rule="the length is the phase's", fixes="the number of samples"
+        )
     return number
 
 
@@ -124,8 +127,8 @@ def _hours(data: Any) -> Fraction:
     try:
         return _positive(match["number"]) * _HOURS_IN[unit]
     except ValueError:
-        raise ValueError(
-            f"{data!r} is no time: write hours as 36, '36 hours', '30 minutes', '3 days' or '2 weeks'"
+        raise InputError(
+            f"{data!r} is not a time", fixes="hours as 36, '36 hours', '30 minutes', '3 days' or '2 weeks'"
         ) from None
 
 
@@ -137,7 +140,7 @@ def seconds(text: str) -> float:
     """A time with its unit, in seconds.
 
     Raises:
-        ValueError: If it is none.
+        InputError: If it is not a time with a unit.
 
     Examples:
         >>> seconds("30 minutes")
@@ -145,7 +148,7 @@ def seconds(text: str) -> float:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no time with a unit: write '90 seconds', '30 minutes' or '2 hours'")
+        raise InputError(f"{text!r} is not a time with a unit", fixes="'90 seconds', '30 minutes' or '2 hours'")
     return float(_positive(match["number"]) * _SECONDS_IN[match["unit"][0]])
 
 

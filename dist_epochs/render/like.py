@@ -1,4 +1,4 @@
-"""What frameworks report of a plan beside what is true, and why."""
+"""What frameworks report of a plan, compared with what is true, and why they differ."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.text import number
 from dist_epochs.frameworks.run import Run
-from dist_epochs.plan.likeness import Likeness
+from dist_epochs.plan.framework_reports import FrameworkReport
 from dist_epochs.render.text import table
 
 __all__ = ["like_json", "like_texts"]
 
 Row = tuple[str, int | Fraction | None, int | Fraction | None, str]
 
-NOT_SAID = "–"
-
+NOT_REPORTED = "–"
 
 MOST_IN_FULL = 4
 """Frameworks that are shown one by one; more stand in a table."""
 
 
-def like_texts(found: Sequence[Likeness]) -> list[str]:
+def like_texts(found: Sequence[FrameworkReport]) -> list[str]:
     """Few in full, those that can run the plan; many in a table."""
     if len(found) > MOST_IN_FULL:
         return [_table(found)]
     return [_text(each, each.run) for each in found if each.run is not None]
 
 
-def _text(found: Likeness, run: Run) -> str:
+def _text(found: FrameworkReport, run: Run) -> str:
     """One framework: what it reports, what is true, and why they part."""
     lines = [f"like {found.chosen.title} ({found.chosen.basis})", "", *_numbers(run)]
     if found.causes:
@@ -40,7 +39,7 @@ def _text(found: Likeness, run: Run) -> str:
     return "\n".join(lines)
 
 
-def _table(found: Sequence[Likeness]) -> str:
+def _table(found: Sequence[FrameworkReport]) -> str:
     """A row for each framework, and below what some of them cannot run."""
     header = ["like", "steps", "its epoch", "true epochs", "samples drawn", "LR ends at", "main cause"]
     rows = [_row(each) for each in found]
@@ -51,12 +50,12 @@ def _table(found: Sequence[Likeness]) -> str:
     return "\n".join([table(header, rows), "", *releases, *refusals, why])
 
 
-def like_json(found: Likeness) -> dict[str, Any]:
+def like_json(found: FrameworkReport) -> dict[str, Any]:
     """One framework as an object; the keys are documented in `docs/formats.md`."""
     version = found.chosen.version
     named = {"framework": found.chosen.framework.name, "version": version.name or None, "basis": found.chosen.basis}
     if found.run is None:
-        return named | {"reported": None, "true": None, "causes": [], "refusal": found.refusal}
+        return named | {"reported": None, "true": None, "causes": [], "refusal": str(found.refusal)}
     reported, truth = found.run.reported, found.run.truth
     return named | {
         "reported": {
@@ -107,9 +106,9 @@ def _rows(run: Run) -> Iterator[Row]:
     yield "coverage, in %", None, None if coverage is None else coverage * 100, "of the samples at least once, expected"
 
 
-def _row(found: Likeness) -> list[str]:
+def _row(found: FrameworkReport) -> list[str]:
     if found.run is None:
-        return [found.chosen.title, *[NOT_SAID] * 5, "cannot run it"]
+        return [found.chosen.title, *[NOT_REPORTED] * 5, "cannot run it"]
     reported, truth = found.run.reported, found.run.truth
     return [
         found.chosen.title,
@@ -118,12 +117,12 @@ def _row(found: Likeness) -> list[str]:
         number(truth.epochs),
         number(truth.drawn),
         _cell(reported.schedule_ends),
-        found.causes[0].rule if found.causes else NOT_SAID,
+        found.causes[0].rule if found.causes else NOT_REPORTED,
     ]
 
 
 def _cell(value: int | Fraction | None) -> str:
-    return NOT_SAID if value is None else number(value)
+    return NOT_REPORTED if value is None else number(value)
 
 
 def _json(value: Fraction | None) -> int | float | None:

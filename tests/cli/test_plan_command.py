@@ -93,7 +93,10 @@ def test_a_sweep_keeps_what_the_recipe_says():
                             "--set", "budget=null", "--sweep", "devices=7,8xH100,16xL4", "--json").stdout)  # fmt: skip
     assert [entry["error"] is None for entry in named["fixed_steps"]] == [False, True, True]
     assert named["fixed_steps"][2]["plan"]["cost"]["device"] == "L4"
-    assert "keep one" in call("plan", BERT, "--sweep", "devices=1,2", "--sweep", "batch.per_device=1,2", code=2).stderr
+    assert (
+        "one setting is changed"
+        in call("plan", BERT, "--sweep", "devices=1,2", "--sweep", "batch.per_device=1,2", code=2).stderr
+    )
 
 
 def test_a_sweep_tells_its_warnings():
@@ -105,7 +108,7 @@ def test_a_sweep_tells_its_warnings():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", 10], "what does a step draw?"),
+        (["--steps", 10], "what a step draws is not stated"),
         (["--steps", 10, "--batch", "8x16", "--devices", "8x4090"], "as in 8xRTX4090"),
         (["--batch", "8x16", "--steps", "500 steps per epoch"], "try multiplying it by the epochs"),
         (
@@ -129,7 +132,7 @@ def test_a_device_s_name_may_be_run_together():
 
 def test_a_model_s_configuration_is_no_recipe(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    assert f"give it as --model {tmp_path}/config.json" in call("plan", tmp_path / "config.json", code=2).stderr
+    assert f"try --model {tmp_path}/config.json" in call("plan", tmp_path / "config.json", code=2).stderr
 
 
 def test_words_of_sources_take_the_ratio():
@@ -174,7 +177,7 @@ def test_exact_costs_agree_with_the_closed_form():
     flags = ["plan", "--steps", 10, "--batch", "8x128", "--model", "bert-base", "--json"]
     closed, exact = (json.loads(call(*flags, *more).stdout)["cost"] for more in ([], ["--exact"]))
     assert exact == closed
-    assert "give --model" in call("plan", "--steps", 10, "--batch", "8x128", "--exact", code=2).stderr
+    assert "try --model" in call("plan", "--steps", 10, "--batch", "8x128", "--exact", code=2).stderr
 
 
 def test_a_config_json_from_a_file(tmp_path):

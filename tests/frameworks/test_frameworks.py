@@ -109,7 +109,7 @@ def test_the_old_trainers_written_out(samples, per_device, window, epochs, name)
     try:
         found = run(f"transformers=={name}", samples, per_device, window, epochs=epochs)
     except InputError as error:
-        assert "no step is ever made" in str(error)
+        assert error.asked.endswith("makes no step")
         assert expected[0] == 0
         return
     truth = found.truth
@@ -220,8 +220,8 @@ def test_names(name, title):
         ("transformers==4.4", "transformers==4.44 (measured on 4.44.2)"),
         ("transformers-streaming==4.48", "transformers-streaming==5 (measured on 5.23.0)"),
         ("megatron==3", "known without versions"),
-        ("transfomers", "Did you mean 'transformers'?"),
-        ("", "Known: accelerate,"),
+        ("transfomers", "Try transformers, or"),
+        ("", "one of accelerate,"),
     ],
 )
 def test_unknown_names(name, message):
@@ -239,13 +239,13 @@ def test_no_spelling_means_two_frameworks():
     ("name", "sizes", "more", "message"),
     [
         ("accelerate", (10, 2), {"epochs": "1/3"}, "whole passes"),
-        ("keras", (3, 2, 4), {"epochs": "2.5"}, "--epochs 2.5 like keras: "),
-        ("keras", (3, 2, 4), {"epochs": 1}, "no step is ever made"),
-        ("tf1", (3, 2, 4), {"epochs": 1}, "rounded down to 0"),
-        ("hf-streaming", (25, 10, 4), {"steps": 3}, "no step is ever made and it would run for ever"),
-        ("hf-streaming", (7, 3, 4), {"steps": 3}, "Nearest: a gradient accumulation of 3 or less."),
+        ("keras", (3, 2, 4), {"epochs": "2.5"}, "--epochs 2.5 like keras"),
+        ("keras", (3, 2, 4), {"epochs": 1}, "makes no step: 2 micro-steps in all are less"),
+        ("tf1", (3, 2, 4), {"epochs": 1}, "and round to 0 steps"),
+        ("hf-streaming", (25, 10, 4), {"steps": 3}, "with full windows of a pass only. It would run for ever"),
+        ("hf-streaming", (7, 3, 4), {"steps": 3}, "Try a gradient accumulation of 3 or less."),
         ("hf-streaming", (1, 4), {"steps": 3, "devices": 4}, "empty micro-batch, which may give NaN or fail"),
-        ("hf==4.48", (5, 2, 4), {"epochs": 3}, "it asks for 5 % 4 = 1, so no step is ever made"),
+        ("hf==4.48", (5, 2, 4), {"epochs": 3}, "it asks for 5 % 4 = 1. The run ends at step 0"),
         ("hf", (7, 4), {"epochs": 3, "devices": 2, "uneven": "drop"}, "every pass is dropped whole"),
     ],
 )

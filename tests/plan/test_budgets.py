@@ -177,10 +177,10 @@ def test_states_are_sharded_over_context_parallel_devices_too():
     ("flags", "message"),
     [
         ({"batch": None, "global_batch": 64, "devices": 4, "gradient_accumulation": 7, "sequence_length": 8}, "4 devices × 7 accumulation = 28"),
-        ({"devices": None, "tensor_parallel": 4}, "give devices too"),
-        ({"restart_time": 5}, "give restarts too"),
+        ({"devices": None, "tensor_parallel": 4}, "stating devices too"),
+        ({"restart_time": 5}, "stating restarts too"),
         ({"tokens_per_second": "1M", "mfu": None, "peak_tflops": 100}, "both say how fast"),
-        ({"mfu": "40"}, "for 40 percent write 40%"),
+        ({"mfu": "40"}, "Try 40%"),
         ({"hours": "90 parsecs"}, "'30 minutes'"),
     ],
 )  # fmt: skip

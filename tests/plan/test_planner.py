@@ -83,15 +83,14 @@ def test_what_does_not_leaves_it(write_recipe, store, override):
 def test_a_batch_in_tokens(write_recipe, store):
     recipe = read(write_recipe, store.path, batch={"global_batch": "192 tokens", "per_device": 3})
     assert [phase.global_batch for phase in plan_on_store(recipe).phases] == [12, 6]
-    with pytest.raises(
-        BatchError, match=r"6\.25 samples of length 16.* Nearest: 96 \(6 samples\) and 112 \(7 samples\)"
-    ):
+    with pytest.raises(BatchError, match=r"6\.25 samples of length 16") as caught:
         plan_on_store(read(write_recipe, store.path, batch={"global_batch": "100 tokens", "per_device": 3}))
+    assert caught.value.fixes == ("96 (6 samples)", "112 (7 samples)")
 
 
 def test_factors_that_contradict_the_batch(write_recipe, store):
     batch = {"global_batch": 64, "devices": 8, "per_device": 4, "gradient_accumulation": 4}
-    with pytest.raises(BatchError, match="64 is stated, but 8 devices × 4 samples × 4 micro-steps = 128"):
+    with pytest.raises(BatchError, match=r"64 is stated, .* 8 devices × 4 samples × 4 micro-steps = 128"):
         plan_on_store(read(write_recipe, store.path, batch=batch))
 
 
@@ -202,5 +201,5 @@ def test_a_model_without_a_formula_is_planned_by_its_parameters(write_recipe):
     sections = {"corpus": {"tokens": "1B"}, "batch": {"global_batch": 8}, "optimizer": None}
     model = {"config": {"model_type": "mixtral"}, "parameters": "13B"}
     assert make_plan(read(write_recipe, "unused", **sections, model=model)).cost.parameters == 13 * 10**9
-    with pytest.raises(InputError, match="keep one"):
+    with pytest.raises(InputError, match="one of them"):
         make_plan(read(write_recipe, "unused", **sections, model={"config": "bert-base", "parameters": "13B"}))

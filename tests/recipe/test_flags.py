@@ -88,7 +88,7 @@ def test_a_budget_of_flags_is_shared_by_the_recipe_s_phases(tmp_path):
         ({"money": 100, "batch": "2x8", "devices": "8xH100", "model": "gpt2"}, "needs hardware.price"),
         ({"flops": "1e20", "batch": "2x8"}, "needs the model"),
         ({"hours": 2, "batch": "2x8", "tokens_per_second": "1M"}, "needs batch.devices"),
-        ({"steps": 10, "batch": "2x8", "restarts": 3}, "give checkpoint_every"),
+        ({"steps": 10, "batch": "2x8", "restarts": 3}, "Try checkpoint_every"),
         ({"hours": 2, "batch": "2x8", "devices": "8xH100", "model": "gpt2", "restarts": 3, "checkpoint_every": 2},
          "restarts alone take 3 of 2 hours"),
         ({"steps": 10, "batch": "2x8", "uneven": "pda"}, "did you mean 'pad'"),

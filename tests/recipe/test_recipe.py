@@ -48,14 +48,18 @@ def test_pasted_keys_of_hugging_face(tmp_path):
         ("steps: 1k", "steps: 1k tokens", "phases.0.steps: the value '1k tokens' counts tokens: it must count steps"),
         ("steps: 1k", "steps: 1.5", "phases.0.steps: the value 1.5 is 3/2: it must be a whole number"),
         ("steps: 1k", "steps: 0", "phases.0.steps: the value must be at least 1, not 0"),
-        ("tokens: 300B", "tokens: 300B words", "corpus.tokens: '300B words' counts words; it must count tokens"),
+        ("tokens: 300B", "tokens: 300B words", "corpus.tokens: '300B words' counts words: it must count tokens"),
         ("tokens: 300B", "words: 3B", "corpus: words and tokens_per_word go together"),
         (
             "tokens: 300B",
             "tokens: 3B, store: a",
             "corpus: give one of store, tokens, words, samples and sources, not store and tokens",
         ),
-        ("global_batch: 1Ki, per_device: 4", "devices: 8", "batch: give global_batch, or per_device, devices and"),
+        (
+            "global_batch: 1Ki, per_device: 4",
+            "devices: 8",
+            "batch: what a step draws is not stated. Try global_batch, or per_device, devices and",
+        ),
         ("[{steps: 1k, sequence_length: 4Ki}]", "[]", "phases: the list must have at least 1 item, not 0"),
         ("sequence_length: 4Ki", "sequence_length: 1", "phases.0.sequence_length: the value must be at least 2, not 1"),
     ],
@@ -113,9 +117,9 @@ def test_when_a_run_is_saved(tmp_path, text, steps, seconds, keep):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("timeout: 600", "'600' is no time with a unit: write '90 seconds', '30 minutes' or '2 hours'"),
+        ("timeout: 600", "'600' is not a time with a unit. Try '90 seconds', '30 minutes' or '2 hours'"),
         ("checkpoints: {time: 0 minutes}", "it must be above zero"),
-        ("checkpoints: {time: soon}", "'soon' is no time with a unit"),
+        ("checkpoints: {time: soon}", "'soon' is not a time with a unit"),
         ("checkpoints: {minutes: 3}", "unknown key 'checkpoints.minutes'"),
         ("checkpoints: {keep: 0}", "at least 1"),
         ("on_nan: ignore", "it must be stop or skip"),

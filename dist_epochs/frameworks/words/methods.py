@@ -82,8 +82,9 @@ def count_updates(method: Method, reading: Reading, *, examples: int, epochs: in
             raise InputError(f"{name} must be at least 1, not {value}")
     if batch_size > examples:
         raise InputError(
-            f"a batch of {batch_size:,} examples cannot be drawn from {examples:,}: an update would see some of them "
-            f"twice. Use at most {examples:,}."
+            f"a batch of {batch_size:,} examples cannot be drawn from {examples:,}",
+            rule="an update would see some of them twice",
+            fixes=f"at most {examples:,}",
         )
     batch = {"gradient descent": examples, "stochastic": 1, "mini-batch": batch_size}[method]
     per_epoch = 1 if reading == "textbook" else -(-examples // batch)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.plan.cost.settings import EXACT, Settings
 
 __all__ = ["FAMILIES", "Architecture", "mean_keys", "read_architecture", "whole"]
@@ -130,15 +129,19 @@ def read_architecture(config: Mapping[str, Any], *, where: str) -> Architecture:
         (109514298, 667948032)
     """
     model_type = config.get("model_type")
-    known = ", ".join(FAMILIES)
     if model_type is None:
-        raise InputError(f"{where}: model_type is missing, and sizes mean nothing without it. Known: {known}; {EXACT}.")
-    if model_type not in FAMILIES:
-        close = difflib.get_close_matches(str(model_type), FAMILIES, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
         raise InputError(
-            f"{where}: model_type {model_type!r} has no closed form here, so nothing was counted.{hint} "
-            f"Known: {known}; {EXACT}."
+            "model_type is missing",
+            rule="sizes mean nothing without it",
+            fixes=(f"one of {', '.join(FAMILIES)}", EXACT),
+            origin=Origin(where),
+        )
+    if model_type not in FAMILIES:
+        raise InputError(
+            f"model_type {model_type!r} has no closed form here",
+            rule=f"{', '.join(FAMILIES)} have one",
+            fixes=(*close_matches(str(model_type), FAMILIES), EXACT),
+            origin=Origin(where),
         )
     return FAMILIES[model_type](Settings.read(config, model_type, where))
 
@@ -152,8 +155,10 @@ def _bert(settings: Settings, family: str = "BERT") -> Architecture:
     reserved = settings.size("pad_token_id", least=0) + 1 if family == "RoBERTa" else 0
     if positions <= reserved:
         raise InputError(
-            f"{settings.where}: max_position_embeddings {positions} leaves no position: RoBERTa's first is number "
-            f"pad_token_id + 1 = {reserved}. Set it to the longest sample + {reserved}."
+            f"max_position_embeddings {positions} leaves no position",
+            rule=f"RoBERTa's first is number pad_token_id + 1 = {reserved}",
+            fixes=f"the longest sample + {reserved}",
+            origin=Origin(settings.where),
         )
     tables = (vocabulary + positions + settings.size("type_vocab_size")) * hidden
     layer = 4 * hidden**2 + 2 * hidden * inner
@@ -222,7 +227,9 @@ def _sliding_layers(settings: Settings, layers: int) -> int:
     ):
         raise settings.refusal(f"layer_types must list full_attention and sliding_attention, not {kinds!r}")
     if len(kinds) != layers:
-        raise InputError(f"{settings.where}: layer_types lists {len(kinds)} layers, and num_hidden_layers is {layers}")
+        raise InputError(
+            f"layer_types lists {len(kinds)} layers, and num_hidden_layers is {layers}", origin=Origin(settings.where)
+        )
     return list(kinds).count("sliding_attention")
 
 
@@ -285,8 +292,10 @@ def _llama(settings: Settings) -> Architecture:
 def _check_rotary(settings: Settings, head_size: int, key: str) -> None:
     if head_size % 2:
         raise InputError(
-            f"{settings.where}: {key} is {head_size}, and rotary positions turn pairs: it must be even. "
-            f"Nearest: {head_size + 1}."
+            f"{key} is {head_size}",
+            rule="rotary positions turn pairs, so it must be even",
+            fixes=str(head_size + 1),
+            origin=Origin(settings.where),
         )
 
 

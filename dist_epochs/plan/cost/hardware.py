@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, close_matches
 
 __all__ = ["Device", "devices", "find_device", "sparse_twin"]
 
@@ -79,8 +78,9 @@ class Device:
         if peak is None:
             has = ", ".join(f"{name} ({float(value):g} TFLOP/s)" for name, value in self.dense_tflops.items() if value)
             raise InputError(
-                f"no dense {precision} peak is known for {self.name}, so its hours cannot be computed. It has {has}; "
-                "or state the peak yourself."
+                f"no dense {precision} peak is known for {self.name}, so its hours cannot be computed",
+                rule=f"it has {has}",
+                fixes="hardware.peak_tflops, to state the peak yourself",
             )
         return peak * TERA
 
@@ -119,14 +119,15 @@ def find_device(name: str) -> Device:
         if len(found) == 1:
             return found[0]
         if found:
-            one_of = ", ".join(device.name for device in found)
-            raise InputError(f"device {name!r} may be any of {one_of}, which are not the same. Name one of them.")
+            raise InputError(
+                f"device {name!r} may be any of several, which are not the same", fixes=[each.name for each in found]
+            )
     spelled = {" ".join(sorted(_words(known))): device.name for device in devices() for known in _names(device)}
-    close = difflib.get_close_matches(" ".join(sorted(words - MAKERS)), spelled, n=4, cutoff=0.6)
-    nearest = list(dict.fromkeys(spelled[match] for match in close)) or [device.name for device in devices()]
+    close = close_matches(" ".join(sorted(words - MAKERS)), spelled, most=4)
+    nearest = dict.fromkeys(spelled[match] for match in close) or [", ".join(device.name for device in devices())]
     raise InputError(
-        f"device {name!r} is not in the table, so no peak, memory or power is known for it. "
-        f"{'Nearest' if close else 'Known'}: {', '.join(nearest)}. Or state its dense peak yourself."
+        f"device {name!r} is not in the table, so no peak, memory or power is known for it",
+        fixes=(*nearest, "hardware.peak_tflops, to state its dense peak yourself"),
     )
 
 

@@ -118,8 +118,8 @@ def states_bytes(
     _check_precision(precision)
     if stage not in (0, 1, 2, 3):
         raise InputError(
-            f"ZeRO stage {stage!r} does not exist: 0 shards nothing (DDP), 1 optimizer states, 2 gradients too, "
-            "3 weights too (FSDP)"
+            f"ZeRO stage {stage!r} does not exist",
+            rule="0 shards nothing (DDP), 1 optimizer states, 2 gradients too, 3 weights too (FSDP)",
         )
     parts = zip(STATES[precision], SHARDED_FROM_STAGE, strict=True)
     each = sum(Fraction(size, data_parallel_size if stage >= first else 1) for size, first in parts)
@@ -258,4 +258,6 @@ def _check_counts(**counts: int) -> None:
 
 def _check_precision(precision: str) -> None:
     if precision not in STATES:
-        raise InputError(f"precision {precision!r} is not one that is trained in here: {', '.join(STATES)}")
+        raise InputError(
+            f"precision {precision!r} is not one that is trained in here", fixes=f"one of {', '.join(STATES)}"
+        )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin, close_matches
 
 __all__ = ["DEFAULTS", "EXACT", "Settings"]
 
-EXACT = "`--exact` builds the model with transformers (without weights) and counts it"
+EXACT = "`--exact`, which builds the model with transformers (without weights) and counts it"
 """What to offer where there is no closed form."""
 
 _BERT: Mapping[str, Any] = {
@@ -88,11 +87,12 @@ class Settings:
             name = aliases.get(key, key)
             if name in stated and stated[name] != value:
                 raise InputError(
-                    f"{where}: {name} is {config[name]!r} and {key} is {config[key]!r}, which are two names of one "
-                    "setting. Keep one."
+                    f"{name} is {config[name]!r} and {key} is {config[key]!r}, which are two names of one setting",
+                    fixes="one of them",
+                    origin=Origin(where),
                 )
             stated[name] = value
-        _check_spelling(stated, defaults, f"{where}: {model_type}")
+        _check_spelling(stated, defaults, model_type, where)
         settings = cls({**defaults, **stated}, where)
         for key, plain in PLAIN.items():
             if key in defaults and settings.values[key] not in plain:
@@ -101,7 +101,7 @@ class Settings:
 
     def refusal(self, problem: str) -> InputError:
         """The error for a model that can only be counted as built."""
-        return InputError(f"{self.where}: {problem}. Nothing was counted; {EXACT}.")
+        return InputError(problem, fixes=EXACT, origin=Origin(self.where))
 
     def size(self, key: str, least: int = 1) -> int:
         """A whole number.
@@ -111,7 +111,9 @@ class Settings:
         """
         value = self.values[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"{self.where}: {key} must be a whole number of at least {least}, not {value!r}")
+            raise InputError(
+                f"{key} must be a whole number of at least {least}, not {value!r}", origin=Origin(self.where)
+            )
         return value
 
     def flag(self, key: str) -> bool:
@@ -122,7 +124,7 @@ class Settings:
         """
         value = self.values[key]
         if not isinstance(value, bool):
-            raise InputError(f"{self.where}: {key} must be true or false, not {value!r}")
+            raise InputError(f"{key} must be true or false, not {value!r}", origin=Origin(self.where))
         return value
 
     def divide(self, key: str, by: str) -> int:
@@ -134,18 +136,22 @@ class Settings:
         whole, parts = self.size(key), self.size(by)
         if whole % parts:
             below = whole // parts * parts
-            fits = " and ".join(str(size) for size in (below, below + parts) if size)
             raise InputError(
-                f"{self.where}: {key} {whole} is not a multiple of {by} {parts}, and no such model can be built. "
-                f"Nearest {key}: {fits}."
+                f"{key} {whole} is not a multiple of {by} {parts}, and no such model can be built",
+                fixes=(f"{key} {size}" for size in (below, below + parts) if size),
+                origin=Origin(self.where),
             )
         return whole // parts
 
 
-def _check_spelling(stated: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> None:
+def _check_spelling(stated: Mapping[str, Any], defaults: Mapping[str, Any], model_type: str, where: str) -> None:
     """Keys that change no size are many and welcome; one that nearly names a size that is not given is an error."""
     missing = defaults.keys() - stated.keys()
     for key in stated.keys() - defaults.keys():
-        close = difflib.get_close_matches(str(key), missing, n=1, cutoff=0.85)
-        if close:
-            raise InputError(f"{where} has no setting '{key}', so it would change nothing; did you mean '{close[0]}'?")
+        if close := close_matches(str(key), missing, likeness=0.85):
+            raise InputError(
+                f"{model_type} has no setting '{key}'",
+                consequence="It would change nothing",
+                fixes=f"'{close[0]}'",
+                origin=Origin(where),
+            )

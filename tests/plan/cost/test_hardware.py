@@ -64,11 +64,11 @@ def test_other_devices_are_not_taken_for_those_in_the_table(name):
 
 
 def test_unknown_names_come_with_the_nearest():
-    with pytest.raises(InputError, match="Nearest: L40S, L4"):
+    with pytest.raises(InputError, match="Try L40S, or L4"):
         find_device("L40")
-    with pytest.raises(InputError, match="Nearest: H100 SXM"):
+    with pytest.raises(InputError, match="Try H100 SXM"):
         find_device("H100 SXN")
-    with pytest.raises(InputError, match=r"Known: V100 SXM2 16GB, .*TPU v6e"):
+    with pytest.raises(InputError, match=r"Try V100 SXM2 16GB, .*TPU v6e"):
         find_device("quantum")
 
 
@@ -83,8 +83,9 @@ def test_unknown_names_come_with_the_nearest():
     ],
 )
 def test_ambiguous_names(name, those):
-    with pytest.raises(InputError, match=f"may be any of {those}, which are not the same"):
+    with pytest.raises(InputError, match="may be any of several, which are not the same") as caught:
         find_device(name)
+    assert ", ".join(caught.value.fixes) == those
 
 
 @pytest.mark.parametrize(
@@ -113,10 +114,10 @@ def test_fp32_is_measured_against_the_tf32_peak():
 @pytest.mark.parametrize(
     ("name", "precision", "message"),
     [
-        ("V100 16GB", "bf16", r"no dense bf16 peak is known for V100 SXM2 16GB.*It has fp16 \(125 TFLOP/s\)"),
+        ("V100 16GB", "bf16", r"no dense bf16 peak is known for V100 SXM2 16GB.*it has fp16 \(125 TFLOP/s\)"),
         ("V100 16GB", "fp32", "no dense fp32 peak"),
-        ("TPU v4", "fp16", r"It has bf16 \(275 TFLOP/s\)"),
-        ("H100", "int4", "It has bf16"),
+        ("TPU v4", "fp16", r"it has bf16 \(275 TFLOP/s\)"),
+        ("H100", "int4", "it has bf16"),
     ],
 )
 def test_a_precision_that_a_device_does_not_have(name, precision, message):

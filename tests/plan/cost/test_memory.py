@@ -200,7 +200,10 @@ def test_model_parallel_divides_all_at_the_low_end_only():
         ({"sequence_length": 0}, "sequence length must be at least 1"),
         ({"data_parallel_size": 0}, "data parallel size must be at least 1"),
         ({"model_parallel": 0}, "model parallel must be at least 1"),
-        ({"precision": "int8"}, "precision 'int8' is not one that is trained in here: fp32, tf32, bf16, fp16"),
+        (
+            {"precision": "int8"},
+            "precision 'int8' is not one that is trained in here. Try one of fp32, tf32, bf16, fp16",
+        ),
         ({"stage": 4}, "ZeRO stage 4 does not exist"),
     ],
 )

@@ -67,12 +67,13 @@ def test_the_plan_stays_where_a_framework_cannot_run_it():
     assert found.stdout.startswith("plan     corpus of 9 samples")
     assert "like transformers==5 (" in found.stdout
     assert "like transformers-streaming" not in found.stdout
-    assert "error: transformers-streaming with a gradient accumulation of 4: a pass of 9 samples is 3 micro-steps" in (
-        found.stderr
-    )
+    assert "error: transformers-streaming with a gradient accumulation of 4 makes no step\n" in found.stderr
+    assert "a pass of 9 samples is 3 micro-steps" in found.stderr
     assert "last_window" not in found.stderr
     alone = CliRunner().invoke(main, [*given, "--set", "batch.per_device=3", "--like", "hf-streaming", "--json"])
-    assert json.loads(alone.stdout)["like"][0]["refusal"] in alone.stderr
+    refusal = json.loads(alone.stdout)["like"][0]["refusal"]
+    assert "a pass of 9 samples is 3 micro-steps" in refusal
+    assert json.loads(alone.stderr)["errors"][0]["asked"] in refusal
     assert alone.exit_code == 2
 
 

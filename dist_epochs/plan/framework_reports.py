@@ -1,4 +1,4 @@
-"""What frameworks make of a plan: what each would report, and why that parts from what truly happens."""
+"""What each framework would report of a plan, and why that differs from what really happens."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from dataclasses import dataclass, replace
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.errors import InputError
 from dist_epochs.frameworks.causes.effects import by_effect
-from dist_epochs.frameworks.registry import ALL, FRAMEWORKS, Chosen, find
+from dist_epochs.frameworks.registry import ALL, FRAMEWORKS, FrameworkVersion, find
 from dist_epochs.frameworks.run import Cause, Run
 from dist_epochs.frameworks.setting import Setting
 from dist_epochs.plan.foreign_loop import foreign_uneven, micro_batches
 from dist_epochs.plan.plan import Plan
 from dist_epochs.rules import rule_name
 
-__all__ = ["Likeness", "likenesses"]
+__all__ = ["FrameworkReport", "framework_reports"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Likeness:
-    """What a framework makes of a plan.
+class FrameworkReport:
+    """What a framework reports of a plan, and what really happens.
 
     Attributes:
-        chosen: The framework.
+        chosen: The framework and its version.
         run: The run; None where it cannot run the plan.
         causes: Why its numbers part from the true ones, the largest effect first where that can be told.
         refusal: Why it cannot run it.
     """
 
-    chosen: Chosen
+    chosen: FrameworkVersion
     run: Run | None = None
     causes: tuple[Cause, ...] = ()
-    refusal: str | None = None
+    refusal: InputError | None = None
 
 
-def likenesses(plan: Plan, names: Sequence[str], assumed: Collection[str] = ()) -> list[Likeness]:
-    """What each of some frameworks makes of a plan.
+def framework_reports(plan: Plan, names: Sequence[str], assumed: Collection[str] = ()) -> list[FrameworkReport]:
+    """What each of some frameworks reports of a plan.
 
     Args:
         plan: The plan.
@@ -55,19 +55,19 @@ def likenesses(plan: Plan, names: Sequence[str], assumed: Collection[str] = ()) 
         last_window=None if "last_window" in assumed else said.last_window,
     )
     if len(chosen) < len(names):
-        chosen = [Chosen(framework, version) for framework in FRAMEWORKS for version in framework.versions]
-    return [_like(each, setting) for each in chosen]
+        chosen = [FrameworkVersion(framework, version) for framework in FRAMEWORKS for version in framework.versions]
+    return [_report(each, setting) for each in chosen]
 
 
-def _like(chosen: Chosen, setting: Setting) -> Likeness:
+def _report(chosen: FrameworkVersion, setting: Setting) -> FrameworkReport:
     try:
         chosen.version.check(setting, chosen.title)
         run = chosen.version.run(setting)
     except InputError as error:
-        return Likeness(chosen=chosen, refusal=str(error))
+        return FrameworkReport(chosen=chosen, refusal=error)
     said = {rule: message for rule in chosen.version.causes if (message := rule(run))}
     causes = tuple(Cause(rule_name(rule), said[rule]) for rule in by_effect(tuple(said), run))
-    return Likeness(chosen=chosen, run=run, causes=causes)
+    return FrameworkReport(chosen=chosen, run=run, causes=causes)
 
 
 def _setting_of(plan: Plan) -> Setting:
@@ -86,8 +86,9 @@ def _setting_of(plan: Plan) -> Setting:
     if any(missing.values()):
         names = " and ".join(name for name, is_missing in missing.items() if is_missing)
         raise InputError(
-            f"--like needs {names}: what a framework reports follows from samples, samples per device, devices, "
-            "accumulation, and epochs or steps. With one of them left open there is no number to report."
+            f"--like needs {names}",
+            rule="what a framework reports follows from samples, samples per device, devices, accumulation, and epochs "
+            "or steps",
         )
     samples, tokens = _corpus(plan)
     size = plan.batches[0].data_parallel_size
@@ -122,8 +123,9 @@ def _check_one_loop(plan: Plan) -> None:
     found = [name for name, is_there in several.items() if is_there]
     if found:
         raise InputError(
-            f"--like lays one loop over one corpus beside a framework's, and this plan has {' and '.join(found)}, "
-            "which their loops do not know. Plan one phase, one source and one batch, or leave --like out."
+            f"--like compares one loop over one corpus, and this plan has {' and '.join(found)}",
+            rule="the loops of frameworks do not know that",
+            fixes=("one phase, one source and one batch", "leaving --like out"),
         )
 
 
@@ -136,7 +138,10 @@ def _corpus(plan: Plan) -> tuple[int, int | None]:
     assert length is not None  # the recipe checks it
     one_pass = plan.pass_at(length)
     if one_pass is None:
-        raise InputError(f"--like counts samples, and the store is not packed at length {length}: pack it, or another")
+        raise InputError(
+            f"--like counts samples, and the store is not packed at length {length}",
+            fixes=("packing it", "another length"),
+        )
     if one_pass < 1:
         raise InputError(f"--like counts samples, and {size.value} tokens are less than one of length {length}")
     return int(one_pass), int(size.value)
