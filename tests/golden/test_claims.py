@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.audit.collection import claim_names, find_claim
-from dist_epochs.audit.verdict import audit_claim
 
 WORKED_OUT = json.loads((Path(__file__).parent / "claims.json").read_text())
 
