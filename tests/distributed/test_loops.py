@@ -234,7 +234,7 @@ def test_going_on_in_the_middle_of_a_pass(loops, seedable):
 def test_a_ledger_is_not_taken_up_by_accident(loops):
     loops("again", "plain", samples=8, per_device=4)
     with pytest.raises(
-        AssertionError, match=r"a ledger of 2 steps is there.*nothing in it was changed.*from_step=2, where"
+        AssertionError, match=r"a ledger of 2 steps is there.*Nothing in it was changed.*from_step=2, where"
     ):
         loops("again", "plain", samples=8, per_device=4)
     left = loops("again", "plain", samples=8, per_device=4, from_step=9)
