@@ -49,7 +49,7 @@ def test_flags_are_for_runs(ask):
         ("--epochs", "0", "above zero"),
         ("--mfu", "45.5", "impossible"),
         ("--devices", "H100", "does not say how many"),
-        ("--model", "llama-9b", "is no size known by name"),
+        ("--model", "llama-9b", "is not a size known by name"),
         ("--precision", "int3", "fp32, tf32, bf16"),
         ("--parameters", "7 tokens", "is a plain number"),
     ],
