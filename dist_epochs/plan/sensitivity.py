@@ -145,7 +145,7 @@ def _mfu(plan: Plan) -> Iterator[Move]:
         return
     unit = "hours" if plan.cost.wall_hours else "device-hours"
     yield from _move(
-        f"{float(speed.mfu[0]):.0%} of the peak, not {float(speed.mfu[1]):.0%}",
+        f"{float(speed.mfu.low):.0%} of the peak, not {float(speed.mfu.high):.0%}",
         hours.low,
         hours.high,
         "guessed-mfu",
