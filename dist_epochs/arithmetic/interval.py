@@ -48,6 +48,11 @@ class Interval:
         """A number that is exact."""
         return cls(Fraction(number), Fraction(number), Fraction(number))
 
+    @classmethod
+    def between(cls, low: Fraction, high: Fraction) -> Interval:
+        """A number of which only the ends are known; its point is the middle."""
+        return cls((low + high) / 2, low, high)
+
     @property
     def is_exact(self) -> bool:
         """Whether both ends are the point."""
@@ -70,7 +75,7 @@ class Interval:
         width = (self.high - self.low) / parts
         for number in range(parts):
             low, high = self.low + number * width, self.low + (number + 1) * width
-            yield Interval((low + high) / 2, low, high)
+            yield Interval.between(low, high)
 
     def __add__(self, other: Interval) -> Interval:
         return Interval(self.point + other.point, self.low + other.low, self.high + other.high)

@@ -16,7 +16,7 @@ __all__ = ["drawn_formula", "plan_facts", "plan_formulas"]
 MOST_STRETCHES = 8
 """Stretches of equal steps that are written out one by one; with more, their sums come from the plan."""
 
-GUESS = f"a guess of the utilization, {' to '.join(f'{float(end):.0%}' for end in GUESSED_MFU)}"
+GUESS = f"a guess of the utilization, {float(GUESSED_MFU.low):.0%} to {float(GUESSED_MFU.high):.0%}"
 """Why a number is assumed that rests on it."""
 
 
@@ -108,7 +108,7 @@ def _utilization(speed: Speed) -> dict[str, Any]:
 
     The point of a range is the one at which the hours are in the middle of theirs, as the plan shows them.
     """
-    low, high = speed.mfu
+    low, high = speed.mfu.low, speed.mfu.high
     if low == high:
         return _exact(_text(low))
     fact = {"number": _text(2 / (1 / low + 1 / high)), "between": [_text(low), _text(high)]}

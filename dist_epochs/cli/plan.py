@@ -310,10 +310,10 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], extra: Sequence[E
         return
     from dist_epochs.plan.plan_json import plan_json
     from dist_epochs.plan.planner import make_plan
-    from dist_epochs.plan.sensitivity import what_moves
+    from dist_epochs.plan.sensitivity import sensitivity_of
 
     (plan,) = plans
-    moves = what_moves(plan, lambda changed: make_plan(changed, facts=plan.facts))
+    moves = sensitivity_of(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
         shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]}
         for more in extra:

@@ -130,7 +130,7 @@ def _drawn(plan: Plan) -> dict[str, Any] | None:
 
 
 def _repeats(plan: Plan) -> dict[str, Any] | None:
-    """What the epochs are worth in passes over fresh data."""
+    """The epochs over unique data that the epochs are equivalent to."""
     epochs = plan.epochs["samples"]
     if epochs is None:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.arithmetic.text import rounded
@@ -19,7 +20,6 @@ __all__ = [
     "GUESSED_MFU",
     "Cost",
     "ModelCost",
-    "Range",
     "SixPerParameter",
     "Speed",
     "price",
@@ -27,7 +27,7 @@ __all__ = [
     "speed_of",
 ]
 
-GUESSED_MFU = (Fraction(30, 100), Fraction(45, 100))
+GUESSED_MFU = Interval.between(Fraction(30, 100), Fraction(45, 100))
 """Model FLOPs utilization where none is stated: well-tuned runs on A100 and H100 measured by llm-foundry
 (scripts/train/benchmarking/README.md) lie mostly between 35 and 60 %, untuned ones below."""
 
@@ -60,26 +60,6 @@ class SixPerParameter:
         return 6 * self.parameters
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A number between two ends; `point` is what is shown where one number is asked for."""
-
-    low: Fraction
-    high: Fraction
-
-    @property
-    def point(self) -> Fraction:
-        """The middle."""
-        return (self.low + self.high) / 2
-
-    def __mul__(self, factor: Fraction | int) -> Range:
-        return Range(self.low * factor, self.high * factor)
-
-    def to_json(self) -> dict[str, Any]:
-        """Both ends."""
-        return {"low": json_number(self.low), "high": json_number(self.high)}
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
     """How fast the devices compute.
@@ -99,7 +79,7 @@ class Speed:
     devices: int | None
     peak: Fraction | None
     precision: str
-    mfu: tuple[Fraction, Fraction]
+    mfu: Interval
     positions_per_second: Fraction | None
 
     @property
@@ -115,18 +95,17 @@ class Speed:
             return Fraction(0)
         return hardware.restarts * (hardware.checkpoint_every / 2 + hardware.restart_time)
 
-    def device_hours(self, positions: int, flops: Fraction | None) -> Range | None:
+    def device_hours(self, positions: int, flops: Fraction | None) -> Interval | None:
         """Hours of computing, added over devices (of one, where a measured run has no number of them).
 
         None if too little is known.
         """
         if self.positions_per_second is not None:
-            hours = (self.devices or 1) * positions / self.positions_per_second / 3600
-            return Range(hours, hours)
+            return Interval.exact((self.devices or 1) * positions / self.positions_per_second / 3600)
         if self.peak is None or flops is None:
             return None
-        low, high = self.mfu
-        return Range(flops / (self.peak * high * 3600), flops / (self.peak * low * 3600))
+        at_full_peak = flops / (self.peak * 3600)
+        return Interval.between(at_full_peak / self.mfu.high, at_full_peak / self.mfu.low)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,15 +129,15 @@ class Cost:
     flops: Fraction | None = None
     positions: int | None = None
     speed: Speed | None = None
-    wall_hours: Range | None = None
-    device_hours: Range | None = None
-    price: Range | None = None
+    wall_hours: Interval | None = None
+    device_hours: Interval | None = None
+    price: Interval | None = None
     memory: Memory | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One number for each, and the ranges beside them."""
         per_token = self.flops_per_token or {}
-        memory = Range(self.memory.low, self.memory.high) if self.memory else None
+        memory = self.memory.total if self.memory else None
         points = {"wall_hours": self.wall_hours, "device_hours": self.device_hours, "price": self.price}
         ranges = points | {"memory_bytes": memory}
         speed = self.speed
@@ -168,9 +147,15 @@ class Cost:
             "flops_per_token_at": {str(length): json_number(flops) for length, flops in per_token.items()},
             "flops": json_number(self.flops),
             **{name: json_number(found.point) if found else None for name, found in points.items()},
-            "memory_bytes": json_number(self.memory.high) if self.memory else None,
-            "ranges": {name: found.to_json() for name, found in ranges.items() if found},
-            "mfu": [json_number(end) for end in speed.mfu] if speed and speed.positions_per_second is None else None,
+            "memory_bytes": json_number(memory.high) if memory else None,
+            "ranges": {
+                name: {"low": json_number(found.low), "high": json_number(found.high)}
+                for name, found in ranges.items()
+                if found
+            },
+            "mfu": [json_number(speed.mfu.low), json_number(speed.mfu.high)]
+            if speed and speed.positions_per_second is None
+            else None,
             "peak_flops": json_number(speed.peak) if speed else None,
             "device": speed.device.name if speed and speed.device else None,
             "precision": speed.precision if speed else None,
@@ -221,9 +206,9 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
         device = computed
         devices = speed.devices or (1 if speed.positions_per_second is not None else None)
         if devices is not None:
-            wall = Range(computed.low / devices + speed.lost_hours, computed.high / devices + speed.lost_hours)
-        device = wall * speed.devices if wall and speed.devices else computed if wall is None else None
-        money = device * speed.hardware.price if device and speed.hardware.price else None
+            wall = computed / Interval.exact(devices) + Interval.exact(speed.lost_hours)
+        device = wall * Interval.exact(speed.devices) if wall and speed.devices else computed if wall is None else None
+        money = device * Interval.exact(speed.hardware.price) if device and speed.hardware.price else None
     return Cost(
         parameters=parameters,
         flops_per_token=per_token,

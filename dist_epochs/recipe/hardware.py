@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.values import FLAG, HOURS, MONEY, POSITIVE, SHARE, TEXT, count
@@ -23,14 +24,15 @@ class MfuReader:
     """One share, or the two ends of a range."""
 
     def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
-        """Read either; the result is (low, high)."""
+        """Read either; the result is an interval."""
         if isinstance(data, str) and (match := re.fullmatch(r"(.+?)\s*(?:-|–|,|\bto\b)\s*(.+)", data)):
             data = list(match.groups())
         if isinstance(data, list):
             ends = Many(SHARE, exactly=2).read(data, place, problems)
-            return tuple(sorted(end for end in ends if end is not None)) if ends else None
+            known = sorted(end for end in ends or () if end is not None)
+            return Interval.between(known[0], known[-1]) if known else None
         share = SHARE.read(data, place, problems)
-        return (share, share)
+        return None if share is None else Interval.exact(share)
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of either form."""
@@ -52,7 +54,7 @@ class HardwareRecipe:
     """Name of the device, for its dense peak and memory: H100, A100-80GB, RTX 4090, …"""
     peak_tflops: Fraction | None = key(POSITIVE, None)
     """Dense peak of one device in TFLOP/s, where the table has another or none."""
-    mfu: tuple[Fraction, Fraction] | None = key(MfuReader(), None)
+    mfu: Interval | None = key(MfuReader(), None)
     """Model FLOPs utilization: share of the dense peak, or the two ends of a range. Default: a guess, 30 to 45 %."""
     tokens_per_second: Fraction | None = key(POSITIVE, None)
     """Instead: measured tokens (positions) a second, over all devices."""

@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Quantity, parse
 from dist_epochs.recipe import Recipe
 from dist_epochs.settings.yaml_writing import yaml_text
@@ -29,6 +30,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Quantity):
         bare = value.unit is not None and parse(value.text).unit is None
         return f"{value.text} {value.unit}s" if bare else value.text
+    if isinstance(value, Interval):
+        return [str(value.low), str(value.high)]
     if is_dataclass(value):
         present = {field: getattr(value, field.name) for field in fields(value)}
         return {

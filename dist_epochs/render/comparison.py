@@ -9,20 +9,17 @@ from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.plan.cost.memory import Memory
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
-from dist_epochs.plan.pricing import Range
 from dist_epochs.plan.sweep import Sweep, SweptPlan
-from dist_epochs.render.cost import span
+from dist_epochs.render.cost import GIB, span
 from dist_epochs.render.text import table
 
 __all__ = ["comparison_json", "comparison_text", "sweep_json", "sweep_text"]
-
-GIB = 2**30
 
 Shown = TypeVar("Shown")
 
 
 def _gib(memory: Memory) -> str:
-    return span(Range(memory.low / GIB, memory.high / GIB))
+    return span(memory.total / GIB)
 
 
 def _known(show: Callable[[Shown], str], value: Shown | None) -> str | None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.pricing import Cost, Range
+from dist_epochs.plan.pricing import Cost
 
 __all__ = ["cost_rows", "span"]
 
 Row = tuple[str, str, str]
 
 HOURS_A_DAY = 24
-GIB = 2**30
+GIB = Interval.exact(2**30)
 
 
 def cost_rows(plan: Plan) -> Iterator[Row]:
@@ -28,18 +29,17 @@ def cost_rows(plan: Plan) -> Iterator[Row]:
     if cost.price is not None and cost.speed is not None and cost.speed.hardware.price is not None:
         yield "price", span(cost.price), f"at {scaled(cost.speed.hardware.price)} a device-hour"
     if cost.memory is not None:
-        low, high = cost.memory.low / GIB, cost.memory.high / GIB
         stage = cost.speed.hardware.zero_stage if cost.speed else 0
-        states = f"{float(cost.memory.states / GIB):.3g} of it weights, gradients and Adam (ZeRO stage {stage})"
-        yield "memory", f"{span(Range(low, high))} GiB", f"a device, {states}; activations are estimated"
+        states = f"{float(cost.memory.states / 2**30):.3g} of it weights, gradients and Adam (ZeRO stage {stage})"
+        yield "memory", f"{span(cost.memory.total / GIB)} GiB", f"a device, {states}; activations are estimated"
 
 
-def span(found: Range) -> str:
+def span(found: Interval) -> str:
     """A range in three digits, one number where both ends read the same.
 
     Examples:
         >>> from fractions import Fraction
-        >>> span(Range(Fraction(9, 4), Fraction(7, 2)))
+        >>> span(Interval.between(Fraction(9, 4), Fraction(7, 2)))
         '2.25–3.5'
     """
     low, high = (f"{float(end):,.0f}" if end >= 1000 else f"{float(end):.3g}" for end in (found.low, found.high))
@@ -55,11 +55,7 @@ def _time_rows(cost: Cost) -> Iterator[Row]:
         yield "device-hours", span(hours), how
     if wall is None:
         return
-    days = (
-        f" ({span(Range(wall.low / HOURS_A_DAY, wall.high / HOURS_A_DAY))} days)"
-        if wall.high >= 2 * HOURS_A_DAY
-        else ""
-    )
+    days = f" ({span(wall / Interval.exact(HOURS_A_DAY))} days)" if wall.high >= 2 * HOURS_A_DAY else ""
     lost = f", {scaled(speed.lost_hours)} h of them for {speed.hardware.restarts} restarts" if speed.lost_hours else ""
     total = f"; {span(hours)} device-hours" if hours is not None else ""
     yield "time", f"{span(wall)} h", f"{how}{days}{lost}{total}"
@@ -71,7 +67,7 @@ def _how_fast(cost: Cost) -> str:
     if speed.positions_per_second is not None:
         return f"at {number(speed.positions_per_second)} positions a second, measured"
     assert speed.peak is not None
-    low, high = (float(end) for end in speed.mfu)
+    low, high = (float(end) for end in (speed.mfu.low, speed.mfu.high))
     utilization = f"{high:.0%}" if low == high else f"{high:.0%} to {low:.0%}"
     peak = f"{float(speed.peak / 10**12):,.4g} TFLOP/s"
     if speed.device is not None and speed.hardware.peak_tflops is None:

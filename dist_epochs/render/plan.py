@@ -10,7 +10,7 @@ from dist_epochs.arithmetic.repeats import unique_equivalents
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.sensitivity import Move
+from dist_epochs.plan.sensitivity import ChangedAssumption
 from dist_epochs.render.cost import cost_rows
 from dist_epochs.render.text import aligned, table
 
@@ -24,14 +24,14 @@ MOST_TERMS = 4
 OBJECTIVES = {"masked": "masked LM", "causal": "causal LM"}
 
 
-def plan_text(plan: Plan, moves: Sequence[Move] = ()) -> str:
+def plan_text(plan: Plan, moves: Sequence[ChangedAssumption] = ()) -> str:
     """The whole plan, for a terminal."""
     parts = [*_head(plan), "", aligned([*_rows(plan), *cost_rows(plan)])]
     if len(plan.sources) > 1:
         parts += ["", _sources(plan)]
     if moves:
         told = [(move.change, f"{scaled(move.value)} {move.unit}", f"explain {move.rule}") for move in moves]
-        parts += ["", "Moves the answer most", aligned(told)]
+        parts += ["", "Sensitivity", aligned(told)]
     if plan.warnings:
         parts += ["", warnings_text(plan)]
     return "\n".join(parts)
@@ -204,9 +204,9 @@ def _epoch_rows(plan: Plan) -> Iterator[Row]:
     whole = epochs["samples"]
     if whole is not None and whole > 1 and len(plan.sources) < 2:
         yield (
-            "worth",
+            "  equivalent",
             f"{unique_equivalents(whole):.4f}",
-            "fresh passes, by the data-constrained law  (explain repeated-data)",
+            "unique epochs, by the data-constrained law  (explain repeated-data)",
         )
 
 
@@ -225,7 +225,7 @@ def _sources(plan: Plan) -> str:
         for source in plan.sources
     ]
     drawn = unit if all(source.tokens is not None for source in plan.sources) else "samples"
-    header = ["source", "share", unit, f"{drawn} drawn", "epochs", "worth each", "share that fits"]
+    header = ["source", "share", unit, f"{drawn} drawn", "epochs", "equivalent ÷ epochs", "share that fits"]
     if all(source.fitting_share is None for source in plan.sources):
         header, rows = header[:-1], [row[:-1] for row in rows]
     return table(header, rows)

@@ -54,7 +54,7 @@ def run(arguments):
     assert result.exit_code in (0, 2), arguments
     if result.exit_code == 2:
         assert result.stdout == ""
-        assert result.stderr.startswith(("error: ", "Usage: ")), result.stderr
+        assert json.loads(result.stderr)["errors"]
         return None
     return json.loads(result.stdout)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import Architecture
 
-__all__ = ["Memory", "MemoryRange", "activation_bytes", "device_memory", "states_bytes"]
+__all__ = ["Memory", "activation_bytes", "device_memory", "states_bytes"]
 
 STATES = {"fp32": (4, 4, 8), "tf32": (4, 4, 8), "bf16": (2, 2, 12), "fp16": (2, 2, 12)}
 """Bytes a parameter of weights, gradients and optimizer states: 16 in each precision."""
@@ -21,36 +22,21 @@ ELEMENT = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MemoryRange:
-    """Bytes of one device, between two estimates."""
-
-    low: Fraction
-    high: Fraction
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
     """Bytes of one device at the largest moment of a step, when the backward pass begins.
 
     Attributes:
         states: Weights, gradients and optimizer states.
-        activations_low: What the backward pass needs, at the least.
-        activations_high: The same, at the most.
+        activations: What the backward pass needs, estimated.
     """
 
     states: Fraction
-    activations_low: Fraction
-    activations_high: Fraction
+    activations: Interval
 
     @property
-    def low(self) -> Fraction:
-        """All of it, at the least."""
-        return self.states + self.activations_low
-
-    @property
-    def high(self) -> Fraction:
-        """All of it, at the most; the device's context and fragmentation take another 1 to 2 GiB."""
-        return self.states + self.activations_high
+    def total(self) -> Interval:
+        """All of it; the device's context and fragmentation take another 1 to 2 GiB."""
+        return Interval.exact(self.states) + self.activations
 
 
 def device_memory(
@@ -84,8 +70,7 @@ def device_memory(
     copies = 2 * architecture.matmul_parameters if stage == 0 and ELEMENT[precision] == 2 else 0
     return Memory(
         states=states_bytes(architecture.parameters, stage, data_parallel_size, precision, model_parallel),
-        activations_low=activations.low,
-        activations_high=activations.high + Fraction(copies, model_parallel),
+        activations=Interval.between(activations.low, activations.high + Fraction(copies, model_parallel)),
     )
 
 
@@ -163,7 +148,7 @@ def activation_bytes(
     precision: str,
     model_parallel: int = 1,
     recompute: bool = False,
-) -> MemoryRange:
+) -> Interval:
     """Bytes per device of what one micro-step keeps for its backward pass, logits included.
 
     Attention is fused (flash or memory-efficient), so that no matrix of scores is kept; where it is
@@ -204,9 +189,9 @@ def activation_bytes(
         high_layers = architecture.layers * 4 * architecture.hidden_size + high.layer
     else:
         low_layers, high_layers = architecture.layers * low.layer, architecture.layers * high.layer
-    return MemoryRange(
-        low=Fraction(positions * (low_layers + low.ends), model_parallel),
-        high=Fraction(positions * (high_layers + high.ends)),
+    return Interval.between(
+        Fraction(positions * (low_layers + low.ends), model_parallel),
+        Fraction(positions * (high_layers + high.ends)),
     )
 
 

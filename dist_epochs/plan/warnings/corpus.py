@@ -54,7 +54,7 @@ def repeated_data(plan: Plan) -> str | None:
     """The corpus, or a source of it, is repeated so often that more of the same teaches little.
 
     By the data-constrained scaling law (Muennighoff et al. 2023, arXiv:2305.16264) up to about 4 epochs are nearly
-    as good as fresh data, 16 are worth 10.6 fresh passes, 40 are worth 15.2, and no number is worth more than 16.4.
+    as good as fresh data, 16 are equivalent to 10.6 unique epochs, 40 to 15.2, and no number to more than 16.4.
     The law was fitted on causal language models; masked models draw new masks each pass and stand more (BERT ran
     about 10 real epochs). It cannot predict the harm that over-repetition may do.
 
@@ -67,7 +67,7 @@ def repeated_data(plan: Plan) -> str | None:
     if not strong:
         return None
     told = ", ".join(
-        f"{name} {rounded(epochs)} times (worth {unique_equivalents(epochs):.4g} fresh passes, "
+        f"{name} {rounded(epochs)} times ({unique_equivalents(epochs):.4g} equivalent unique epochs, "
         f"{worth_per_token(epochs):.0%} of new data)"
         for name, epochs in strong.items()
     )

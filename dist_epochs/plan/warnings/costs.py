@@ -62,9 +62,9 @@ def optimistic_mfu(plan: Plan) -> str | None:
     What to do: measure tokens a second for a few minutes and state `hardware.tokens_per_second` instead.
     """
     speed = plan.cost.speed
-    if speed is None or speed.hardware.mfu is None or speed.mfu[1] <= OPTIMISTIC_MFU:
+    if speed is None or speed.hardware.mfu is None or speed.mfu.high <= OPTIMISTIC_MFU:
         return None
-    return f"{float(speed.mfu[1]):.0%} of the dense peak is more than measured runs reach (26 to 64 %)"
+    return f"{float(speed.mfu.high):.0%} of the dense peak is more than measured runs reach (26 to 64 %)"
 
 
 @rule
@@ -81,13 +81,14 @@ def memory_too_small(plan: Plan) -> str | None:
     if memory is None or speed is None or speed.device is None:
         return None
     capacity = speed.device.memory_gb * GIB  # sold in GB, built in GiB
-    if memory.high <= TIGHT_MEMORY * capacity:
+    total = memory.total
+    if total.high <= TIGHT_MEMORY * capacity:
         return None
-    low, high, whole = (float(size / GIB) for size in (memory.low, memory.high, capacity))
+    low, high, whole = (float(size / GIB) for size in (total.low, total.high, capacity))
     shown = f"{low:.3g} to {high:.3g} GiB of {whole:.3g} on one {speed.device.name}"
     recomputed = speed.hardware.activation_checkpointing
     without = "" if recomputed else " without activation checkpointing"
-    verdict = f"does not fit{without}" if memory.low > capacity else "may not fit"
+    verdict = f"does not fit{without}" if total.low > capacity else "may not fit"
     if memory.states > capacity:
         verdict = "weights, gradients and Adam alone do not fit; a higher zero_stage or tensor_parallel spreads them"
     return f"{shown}: {verdict}"
@@ -104,8 +105,8 @@ def guessed_mfu(plan: Plan) -> str | None:
     speed = plan.cost.speed
     if speed is None or not speed.is_guess or plan.cost.device_hours is None:
         return None
-    low, high = speed.mfu
-    assumed = f"hours assume {float(low):.0%} to {float(high):.0%} of the dense peak; nothing was measured"
+    low, high = float(speed.mfu.low), float(speed.mfu.high)
+    assumed = f"hours assume {low:.0%} to {high:.0%} of the dense peak; nothing was measured"
     hours, lost = plan.cost.wall_hours, speed.lost_hours
     budget = plan.recipe.budget
     if budget is None or budget.amount[0] not in ("hours", "money") or hours is None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["dropped_data", "global_batch_not_reached", "padded_duplicates", "partial_window", "uneven_ranks"]
 
 
-MUCH = Fraction(1, 100)
+LARGEST_REST = Fraction(1, 100)
+"""Share of what is drawn that may be left without a step at the end of the run."""
 
 
 @rule
@@ -90,7 +91,7 @@ def dropped_data(plan: Plan) -> str | None:
     loader = plan.loop.loader
     lost = loader.samples - min(loader.trained_per_pass, loader.samples)
     left = plan.loop.counts.drawn - plan.loop.counts.samples
-    if loader.last_window == "carry" and left > MUCH * plan.loop.counts.drawn:
+    if loader.last_window == "carry" and left > LARGEST_REST * plan.loop.counts.drawn:
         return f"{left:,} of {plan.loop.counts.drawn:,} samples are drawn, and the run ends before they are stepped"
     if not lost:
         return None

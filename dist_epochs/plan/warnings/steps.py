@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["budget_rounded", "devices_not_stated", "per_device_not_stated", "sequence_phases", "warmup_beyond_the_run"]
 
 
-MUCH = Fraction(1, 100)
+LARGEST_ROUNDING = Fraction(1, 100)
 """Missing an amount by more than this share is not rounding any more."""
 
 
@@ -131,7 +131,7 @@ def _is_much(plan: Plan, found: Excess) -> bool:
     """Whether an amount is missed by more than a percent; less than a sample does not count."""
     if plan.has_partial_step and found is plan.excesses[-1]:
         return False
-    return abs(found.amount) > MUCH * found.asked
+    return abs(found.amount) > LARGEST_ROUNDING * found.asked
 
 
 def _steps_until(plan: Plan, found: Excess) -> int:

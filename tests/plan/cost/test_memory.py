@@ -177,12 +177,12 @@ def test_a_device_adds_states_and_activations():
     kept = activation_bytes(model, precision="bf16", **sizes)
     plain = device_memory(model, precision="bf16", **sizes)
     assert plain.states == 16 * model.parameters
-    assert plain.low == plain.states + kept.low
-    assert plain.high == plain.states + kept.high + 2 * model.matmul_parameters
+    assert plain.total.low == plain.states + kept.low
+    assert plain.total.high == plain.states + kept.high + 2 * model.matmul_parameters
     sharded = device_memory(model, precision="bf16", stage=3, data_parallel_size=8, **sizes)
-    assert sharded.high == 2 * model.parameters + kept.high
+    assert sharded.total.high == 2 * model.parameters + kept.high
     assert (
-        device_memory(model, precision="fp32", **sizes).high
+        device_memory(model, precision="fp32", **sizes).total.high
         == 16 * model.parameters + activation_bytes(model, precision="fp32", **sizes).high
     )
 

@@ -41,7 +41,7 @@ CASES = {
     "dropped-data": ({**LOOP, "devices": 3, "uneven": "drop"}, "4 of 100 samples (4.00%)"),
     "uneven-ranks": ({**LOOP, "devices": 3, "uneven": "keep"}, "2 of 3 devices have none"),
     "global-batch-not-reached": ({**LOOP, "gradient_accumulation": 50, "last_window": "flush"}, "1 × 4 × 50 = 200"),
-    "repeated-data": ({**QUIET, "epochs": 5}, "worth 4.522 fresh passes"),
+    "repeated-data": ({**QUIET, "epochs": 5}, "4.522 equivalent unique epochs"),
     "over-the-cap": ({**QUIET, "epochs": 3, "max_epochs": 2}, "the cap is 2"),
     "sparse-peak": ({**PRICED, "peak_tflops": 1979}, "twice the dense 989.4"),
     "optimistic-mfu": ({**PRICED, "mfu": "70%"}, "70%"),

@@ -97,7 +97,7 @@ def does_not_fit_as_launched(launch: Launch) -> Iterator[Finding]:
     What to do: FSDP, more devices, a smaller `per_device`, or `activation_checkpointing`.
     """
     memory, speed = _memory(launch), launch.plan.cost.speed
-    if memory is None or speed is None or speed.device is None or memory.low <= speed.device.memory_gb * GIB:
+    if memory is None or speed is None or speed.device is None or memory.total.low <= speed.device.memory_gb * GIB:
         return
     file, stage = launch.file, launch.zero_stage
     message = memory_too_small(replace(launch.plan, cost=replace(launch.plan.cost, memory=memory)))
