@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Unit
-from dist_epochs.audit.expression import evaluate, names_in
+from dist_epochs.audit.check import LITERAL
+from dist_epochs.audit.expression import Expression, evaluate, names_in, written
 from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.planned import PLANNED, UNITS, write_planned
@@ -18,7 +19,7 @@ from dist_epochs.recipe.values import FLAG, TEXT
 from dist_epochs.settings.document import Document, RecipeError
 from dist_epochs.settings.fields import Many, Part, Table, Value, key
 
-__all__ = ["LITERAL", "CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
+__all__ = ["CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
 
 COUNTED = {
     **UNITS,
@@ -29,22 +30,18 @@ COUNTED = {
 }
 """What the stated number of a check may count, if the check is called by a word for what is counted."""
 
-LITERAL = "as printed"
-"""Name of the reading that takes everything as it stands."""
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def _formula(data: Any) -> str:
+def _formula(data: Any) -> Expression:
     if isinstance(data, bool | list | dict):
         raise ValueError(f"it must be a formula, not {data!r}")
-    parse_expression(str(data))
-    return str(data)
+    return parse_expression(str(data))
 
 
 def _year(data: Any) -> int:
     if isinstance(data, bool) or not isinstance(data, int):
-        raise ValueError(f"it must be a whole year, such as 2019, not {data!r}. Nothing was rounded")
+        raise ValueError(f"it must be a whole year, such as 2019, not {data!r}")
     return data
 
 
@@ -70,7 +67,7 @@ class Citation:
 class CheckText:
     """Something that follows from the facts."""
 
-    formula: str | None = key(Value(_formula), None)
+    formula: Expression | None = key(Value(_formula), None)
     """Numbers and names of facts with + - * / ** and brackets. In a reading, without it, that of the claim."""
     stated: Fact | None = key(FactReader(), None, null=False)
     """What the work says it is; without it the check only informs."""
@@ -117,6 +114,16 @@ class Claim:
         problems = [f"{'.'.join(place)}: {message}" for place, message in self.cross_field_errors(vars(self))]
         if problems:
             raise InputError("; ".join(problems))
+
+    @property
+    def heading(self) -> str:
+        """The work and where to find it, in one line."""
+        found = self.citation
+        arxiv = f"arXiv:{found.arxiv}" if found.arxiv else None
+        doi = f"doi:{found.doi}" if found.doi else None
+        year = str(found.year) if found.year else None
+        told = (self.title, found.authors, year, arxiv, doi, found.url, found.where)
+        return ", ".join(part for part in told if part)
 
     @staticmethod
     def cross_field_errors(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -169,21 +176,20 @@ def _formula_problems(
         elif base is not None:
             yield from _value_problems(base.formula, facts)
         return
-    unknown = [name for name in names_in(parse_expression(check.formula)) if name not in facts]
+    unknown = [name for name in names_in(check.formula) if name not in facts]
     yield from (f"there is no fact {name!r}{nearest(name, facts)}" for name in unknown)
     if not unknown:
         yield from _value_problems(check.formula, facts)
 
 
-def _value_problems(formula: str | None, facts: Mapping[str, Fact | None]) -> Iterator[str]:
+def _value_problems(formula: Expression | None, facts: Mapping[str, Fact | None]) -> Iterator[str]:
     """Why a formula has no value, if it and all facts in it could be read."""
-    expression = parse_expression(formula) if formula is not None else None
-    if expression is None or any(facts.get(name) is None for name in names_in(expression)):
+    if formula is None or any(facts.get(name) is None for name in names_in(formula)):
         return
     try:
-        evaluate(expression, {name: fact.interval for name, fact in facts.items() if fact is not None})
+        evaluate(formula, {name: fact.interval for name, fact in facts.items() if fact is not None})
     except InputError as error:
-        yield f"the formula {formula!r}: {error}"
+        yield f"the formula {written(formula)}: {error}"
 
 
 def _unit_problems(name: str, check: CheckText | None) -> Iterator[str]:

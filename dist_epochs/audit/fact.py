@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from dist_epochs.arithmetic.interval import Interval, power_of_ten
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
+from dist_epochs.arithmetic.text import number
 from dist_epochs.audit.labels import as_named, split_label
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.values import FLAG, TEXT
@@ -115,8 +116,8 @@ class Fact:
 
     @classmethod
     def exactly(cls, value: Fraction | int) -> Fact:
-        """A number without play."""
-        return cls(number=Quantity.exact(value), exact=True)
+        """An exact number."""
+        return cls(number=replace(Quantity.exact(value), text=number(Fraction(value))), exact=True)
 
     @property
     def printed(self) -> str:

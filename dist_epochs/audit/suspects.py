@@ -9,9 +9,10 @@ from fractions import Fraction
 from itertools import combinations
 from math import ceil, floor, prod
 
+from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Unit, json_number
-from dist_epochs.audit.agreement import Agreement, agreement_of
+from dist_epochs.audit.check import agreement_of
 from dist_epochs.audit.expression import Expression, Number, evaluate, names_in, numbers_in, point_of
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.slips import TOLD, Correction, Factor, Slip, corrections, is_count, roughness

@@ -15,6 +15,7 @@ from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
 
 if TYPE_CHECKING:
     from dist_epochs.audit.readers.record import FinishedRun
+    from dist_epochs.audit.verdict import Audit
 
 CLAIM_FILES = (".yaml", ".yml")
 
@@ -60,7 +61,9 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
     """
     texts = {flag: text for flag, text in claimed.items() if text is not None}
     with exit_on_input_error():
+        from dist_epochs.audit.check import Verdict
         from dist_epochs.audit.collection import claim_names
+        from dist_epochs.render.audit import audit_text, audits_text
 
         if every and name is not None:
             raise InputError(
@@ -78,11 +81,16 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
                 f"{flags}: flags are claims about a finished run, and {name or '--all'} is none. Leave them out."
             )
         if every:
-            _audit_all(as_json)
+            audits = [_audit_claim(shipped) for shipped in claim_names()]
+            if as_json:
+                print_json({"claims": [audit.to_json() for audit in audits]})
+            else:
+                click.echo(audits_text(audits))
             return
         assert name is not None
-        inconsistent = _audit_run(run, texts, as_json) if run is not None else _audit_claim(name, as_json)
-    if inconsistent:
+        audit = _audit_run(run, texts) if run is not None else _audit_claim(name)
+        print_json(audit.to_json()) if as_json else click.echo(audit_text(audit))
+    if audit.verdict is Verdict.INCONSISTENT:
         raise SystemExit(EXIT_DISAGREES)
 
 
@@ -115,34 +123,15 @@ def _may_be_claim(path: Path) -> bool:
     return b"title" in head or b"facts" in head
 
 
-def _audit_run(run: FinishedRun, texts: Mapping[str, str], as_json: bool) -> bool:
+def _audit_run(run: FinishedRun, texts: Mapping[str, str]) -> Audit:
     from dist_epochs.audit.runs.claims import read_claims
     from dist_epochs.audit.runs.run_audit import audit_run
-    from dist_epochs.audit.verdict import Verdict
-    from dist_epochs.render.run_audit import run_audit_text
 
-    audit = audit_run(run, read_claims(texts))
-    print_json(audit.to_json()) if as_json else click.echo(run_audit_text(audit))
-    return audit.verdict is Verdict.INCONSISTENT
+    return audit_run(run, read_claims(texts))
 
 
-def _audit_claim(name: str, as_json: bool) -> bool:
+def _audit_claim(name: str) -> Audit:
+    from dist_epochs.audit.claim_audit import audit_claim
     from dist_epochs.audit.collection import find_claim
-    from dist_epochs.audit.verdict import Verdict, audit_claim
-    from dist_epochs.render.audit import audit_text
 
-    audit = audit_claim(*find_claim(name))
-    print_json(audit.to_json()) if as_json else click.echo(audit_text(audit))
-    return audit.verdict is Verdict.INCONSISTENT
-
-
-def _audit_all(as_json: bool) -> None:
-    from dist_epochs.audit.collection import claim_names, find_claim
-    from dist_epochs.audit.verdict import audit_claim
-    from dist_epochs.render.audit import audits_text
-
-    audits = [audit_claim(*find_claim(name)) for name in claim_names()]
-    if as_json:
-        print_json({"claims": [audit.to_json() for audit in audits]})
-    else:
-        click.echo(audits_text(audits))
+    return audit_claim(*find_claim(name))

@@ -14,7 +14,8 @@ from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, Origin
 
 if TYPE_CHECKING:
-    from dist_epochs.corpus.sources import DocumentMode, Source
+    from dist_epochs.corpus.readers.text import DocumentMode
+    from dist_epochs.corpus.sources import Source
     from dist_epochs.corpus.tokenize import Progress
 
 

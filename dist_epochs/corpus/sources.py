@@ -1,32 +1,24 @@
-"""Documents of a source: text files, JSON lines, Parquet, a folder of these, a hub dataset, the embedded text."""
+"""Sources of a corpus, by the arguments of the command: a file, a folder of files, a dataset, the embedded text."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
 
+from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub, read_parquet
+from dist_epochs.corpus.readers.document import BadDocument
+from dist_epochs.corpus.readers.embedded import read_embedded
+from dist_epochs.corpus.readers.json_lines import read_json_lines
+from dist_epochs.corpus.readers.text import DocumentMode, read_text
 from dist_epochs.corpus.tokenizer import EMBEDDED
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["HELD_OUT", "BadDocument", "DocumentMode", "Source", "Unit", "find_sources"]
-
-DocumentMode = Literal["line", "paragraph", "file"]
-"""What a document of a text file is: a line, a block between blank lines, or the whole file."""
+__all__ = ["HELD_OUT", "Source", "Unit", "find_sources"]
 
 FILE_ENDINGS = (".txt", ".jsonl", ".parquet")
 HELD_OUT = ".held-out"
 """Ending of the source that holds another's held-out documents."""
-HUB_PREFIX = "hf:"
-"""Prefix of a dataset for `datasets.load_dataset`: `hf:NAME[:CONFIGURATION[:SPLIT]]`."""
-
-
-class BadDocument(InputError):
-    """A document that cannot be read; `--on-error skip` counts it and goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +66,15 @@ class Source:
         """The documents of one unit; what cannot be read comes as the error that says why."""
         match unit.kind:
             case ".txt":
-                return _text(Path(unit.name), self.document)
+                return read_text(Path(unit.name), self.document)
             case ".jsonl":
-                return _json_lines(Path(unit.name), self.text_column)
+                return read_json_lines(Path(unit.name), self.text_column)
             case ".parquet":
-                return _parquet(unit.name, self.text_column)
+                return read_parquet(unit.name, self.text_column)
             case "hub":
-                return _hub(unit.name, self.text_column)
+                return read_hub(unit.name, self.text_column)
             case _:
-                return _embedded()
+                return read_embedded()
 
 
 def find_sources(
@@ -147,125 +139,3 @@ def _kind(path: Path) -> str | None:
     name = path.name.removesuffix(".gz")
     kind = next((kind for kind in FILE_ENDINGS if name.endswith(kind)), None)
     return None if kind == ".parquet" and name != path.name else kind
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str | BadDocument]]:
-    """Lines of a file, numbered from 1, without their ends."""
-    with cast(BinaryIO, gzip.open(path)) if path.name.endswith(".gz") else path.open("rb") as file:
-        for number, line in enumerate(_guarded(file, path), 1):
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                reason = f"not UTF-8: {error.reason} at byte {error.start} of the line"
-                yield number, BadDocument(reason, origin=Origin(str(path), number))
-                continue
-            yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
-
-
-def _guarded(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    try:
-        yield from file
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"damaged or cut gzip file: {error}", origin=Origin(str(path))) from None
-
-
-def _text(path: Path, document: DocumentMode) -> Iterator[str | BadDocument]:
-    if document == "line":
-        for _, line in _lines(path):
-            yield line
-        return
-    paragraph: list[str] = []
-    broken: BadDocument | None = None
-    for _, line in _lines(path):
-        if isinstance(line, BadDocument):
-            broken = broken or line
-        elif document == "paragraph" and not line.strip():
-            if broken or paragraph:
-                yield broken or "\n".join(paragraph)
-            paragraph, broken = [], None
-        else:
-            paragraph.append(line)
-    if broken or paragraph or document == "file":
-        yield broken or "\n".join(paragraph)
-
-
-def _json_lines(path: Path, column: str) -> Iterator[str | BadDocument]:
-    for number, line in _lines(path):
-        if isinstance(line, BadDocument):
-            yield line
-        elif line.strip():
-            yield _json_document(line, column, Origin(str(path), number))
-
-
-def _json_document(line: str, column: str, origin: Origin) -> str | BadDocument:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        return BadDocument(f"broken JSON: {error.msg} (column {error.colno})", origin=origin)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, endless nesting
-        return BadDocument(f"broken JSON: {error}", origin=origin)
-    if not isinstance(row, dict):
-        return BadDocument(f"a JSON {type(row).__name__}, not an object with a {column!r} key", origin=origin)
-    return _column(row, column, origin)
-
-
-def _column(row: dict[str, Any], column: str, origin: Origin) -> str | BadDocument:
-    if column not in row:
-        names = ", ".join(map(repr, row)) or "none"
-        return BadDocument(f"no {column!r} key", rule=f"there are {names}", fixes="--text-column", origin=origin)
-    text = row[column]
-    if not isinstance(text, str):
-        return BadDocument(f"{column!r} holds {type(text).__name__}, not text", origin=origin)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return BadDocument(f"{column!r} holds half a surrogate pair, which is not text", origin=origin)
-    return text
-
-
-def _parquet(path: str, column: str) -> Iterator[str | BadDocument]:
-    import datasets
-
-    try:
-        rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
-        yield from _rows(rows, column, path)
-    except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot be read as Parquet: {error.__cause__ or error}", origin=Origin(path)) from None
-
-
-def _hub(name: str, column: str) -> Iterator[str | BadDocument]:
-    import datasets
-
-    dataset, _, rest = name.partition(":")
-    configuration, _, split = rest.partition(":")
-    try:
-        rows = datasets.load_dataset(dataset, configuration or None, split=split or "train", streaming=True)
-        yield from _rows(rows, column, f"{HUB_PREFIX}{name}")
-    except (datasets.exceptions.DatasetNotFoundError, ConnectionError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot be loaded: {error}", origin=Origin(f"{HUB_PREFIX}{name}")) from None
-
-
-def _rows(rows: Any, column: str, place: str) -> Iterator[str | BadDocument]:
-    if rows.column_names is not None:
-        if column not in rows.column_names:
-            raise InputError(
-                f"no column {column!r}",
-                rule=f"there are {', '.join(rows.column_names)}",
-                fixes="--text-column",
-                origin=Origin(place),
-            )
-        rows = rows.select_columns([column])
-    for number, row in enumerate(rows):
-        yield _column(row, column, Origin(f"{place}: row {number}"))
-
-
-def _embedded() -> Iterator[str]:
-    """The interpreter's own language documentation, one topic a document."""
-    from pydoc_data.topics import topics
-
-    for _, text in sorted(topics.items()):
-        yield text

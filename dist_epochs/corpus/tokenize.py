@@ -19,7 +19,8 @@ import numpy as np
 
 from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, sealed
 from dist_epochs.corpus.packing import pack_block
-from dist_epochs.corpus.sources import HELD_OUT, BadDocument, Source, Unit
+from dist_epochs.corpus.readers.document import BadDocument
+from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
 from dist_epochs.corpus.store import SourceStore, Store, pack_source
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.workplace import finish, recall, remember, workplace

@@ -41,12 +41,12 @@ def scheduler_times_processes(seen: Observed) -> str | None:
 
 @rule
 def same_samples_on_ranks(seen: Observed) -> str | None:
-    """Two ranks drew the same samples in a step: the data is not dealt out.
+    """Two ranks drew the same samples in a step: the data is not split among the ranks.
 
-    Each rank then computes what another computes too. The loop believes in a batch that is as many times larger as it
-    has ranks, its "epoch" draws every sample on every rank, and more devices make nothing faster. Ranks compare
-    fingerprints of what they drew in every step; where each shuffles for itself, the pass tells at its end. Where
-    something deals the data out, one step is not enough to say so, since the last one of a pass may be padded.
+    Each rank then computes what another computes too. The loop assumes a batch that is as many times larger as it has
+    ranks, its "epoch" draws every sample on every rank, and more devices make nothing faster. Ranks compare
+    fingerprints of what they drew in every step; where each shuffles for itself, it shows at the end of the pass. Where
+    a sampler splits the data, one step is not enough evidence, since the last one of a pass may be padded.
 
     What to do: `accelerator.prepare(loader)`, or a `DistributedSampler`, or `split_dataset_by_node` for a stream, one
     of them and only one. Data whose samples are all alike looks the same; then nothing is wrong.
@@ -69,7 +69,7 @@ def long_window(seen: Observed) -> str | None:
     At the end of a stream the HF Trainer leaves a partial window without a step; its gradients stay, and the first step
     of the next pass is taken with them on top: 6 micro-batches in a window of 4. The loss is scaled as if there were 4.
     The same happens where a loop is left in the middle of a window. Or batches were drawn and not trained (skipped
-    to go on in the middle of a pass, or left out with `continue`), and the ledger takes them for a part of the step.
+    to resume in the middle of a pass, or left out with `continue`), and the ledger takes them for a part of the step.
 
     What to do: a number of micro-batches per pass that the accumulation divides, or map-style data;
     `ledger.discard()` after batches that are not trained, or `skip_first_batches` outside of `ledger.watch`.
@@ -106,7 +106,7 @@ def padded_duplicates(seen: Observed) -> str | None:
         return None
     more = seen.pass_samples - seen.samples
     if seen.pass_samples == seen.samples * seen.ranks > seen.samples:
-        return None  # the data is not dealt out, which is another rule's
+        return None  # the data is not split, which is another rule's
     return f"{more:,} duplicates {_padding(seen)}: a pass over {seen.samples:,} samples drew {seen.pass_samples:,}"
 
 
@@ -134,22 +134,22 @@ def dropped_data(seen: Observed) -> str | None:
 
 @rule
 def data_split_twice(seen: Observed) -> str | None:
-    """The data is dealt out to the ranks twice, so that most of it is never drawn.
+    """The data is split among the ranks twice, so that most of it is never drawn.
 
     A stream that went through `split_dataset_by_node` and then through `prepare`, or a loader with a
-    `DistributedSampler` that is prepared as well, gives every rank its share of its share: 1/2 of the data is
-    lost on 2 ranks, 3/4 on 4. The loop's epochs are as much shorter.
+    `DistributedSampler` that is prepared as well, gives every rank a share of its share: 1/2 of the data is
+    lost on 2 ranks, 3/4 on 4. The loop's epochs are shorter by as much.
 
     What to do: keep one of the two.
     """
     if len(seen.loader.splitters) > 1:
-        return f"{' and '.join(seen.loader.splitters)} both deal the data out: a pass draws 1/{seen.ranks} of it"
+        return f"{' and '.join(seen.loader.splitters)} both split the data: a pass draws 1/{seen.ranks} of it"
     if seen.samples is None or seen.ranks == 1 or not seen.pass_samples or not seen.loader.per_device:
         return None
     expected, round_ = Fraction(seen.samples, seen.ranks), seen.loader.per_device * seen.ranks
     if abs(seen.pass_samples - expected) >= round_ or seen.pass_samples > seen.samples - round_:
         return None
-    return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: 1/{seen.ranks}, so it is dealt out twice"
+    return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: 1/{seen.ranks}, so it is split twice"
 
 
 def uneven_ranks(seen: Observed) -> str | None:
@@ -168,14 +168,14 @@ def uneven_ranks(seen: Observed) -> str | None:
 
 @rule
 def sampler_not_resumable(seen: Observed) -> str | None:
-    """The run goes on in the middle of a pass, and its loader cannot: the rest of the pass is another permutation.
+    """The run resumes in the middle of a pass, and its loader cannot: the rest of the pass is another permutation.
 
     torch's `RandomSampler` draws a new order whenever it is asked. After skipping the batches that were done, the rest
-    of the new order holds samples that were drawn already, and misses as many. Of 64 samples, gone on with at 20,
+    of the new order holds samples that were drawn already, and misses as many. Of 64 samples, resumed at 20,
     some 14 are drawn twice in that pass and as many never.
 
-    What to do: `DataLoaderConfiguration(use_seedable_sampler=True, data_seed=…)`, and `set_epoch` with the pass that
-    goes on.
+    What to do: `DataLoaderConfiguration(use_seedable_sampler=True, data_seed=…)`, and `set_epoch` with the number of
+    the pass that is resumed.
     """
     if not seen.from_step or not seen.samples or seen.loader.is_stream or seen.loader.sampler != "RandomSampler":
         return None
@@ -184,14 +184,14 @@ def sampler_not_resumable(seen: Observed) -> str | None:
         return None
     lost = Fraction(done * (seen.samples - done), seen.samples)
     return (
-        f"gone on at sample {done:,} of {seen.samples:,} with a sampler that draws a new order: about {round(lost):,} "
+        f"resumed at sample {done:,} of {seen.samples:,} with a sampler that draws a new order: about {round(lost):,} "
         "samples are drawn twice in this pass, and as many never"
     )
 
 
 @rule
 def stream_restarted(seen: Observed) -> str | None:
-    """A stream goes on after its first pass, and the HF Trainer finds its place within one pass only.
+    """A stream is resumed after its first pass, and the HF Trainer finds its place within one pass only.
 
     It takes all steps so far for steps of one pass, and skips as many batches. If that is more than the stream has,
     the pass begins at its first sample again, whatever was drawn of it before, and `epoch` falls back.
@@ -205,7 +205,7 @@ def stream_restarted(seen: Observed) -> str | None:
         return None
     passes = Fraction(seen.before, seen.samples)
     return (
-        f"gone on after {float(passes):.3f} passes of a stream: the Trainer begins the pass at its first sample again"
+        f"resumed after {float(passes):.3f} passes of a stream: the Trainer begins the pass at its first sample again"
     )
 
 
@@ -214,7 +214,7 @@ def skipped_steps(seen: Observed) -> str | None:
     """A step was drawn and not applied, since its gradients overflowed in fp16.
 
     It trained nothing, and counts for no epoch. The HF Trainer's `global_step` counts it all the same. A few at the
-    start are how the loss scale finds its place.
+    start are normal, while the loss scale is being found.
 
     What to do: nothing, if they stay few; bf16 has no overflows.
     """
@@ -251,33 +251,33 @@ def unstepped_batches(seen: Observed) -> str | None:
     if not seen.unstepped:
         return None
     if seen.step == seen.from_step and not seen.is_hf_trainer:
-        return f"{seen.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is booked"
+        return f"{seen.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is recorded"
     return f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and never stepped"
 
 
 @rule
 def steps_without_batches(seen: Observed) -> str | None:
-    """A step was said to be taken, and no batch came since the one before. It is not booked.
+    """A step was reported, and no batch was drawn since the one before. It is not recorded.
 
     Two optimizers of one loop (a GAN's) step after the same batches: one of them is the loop's, and its `step` is
     enough. Otherwise the loop draws from a loader that is not watched.
     """
     if not seen.empty_steps:
         return None
-    return f"a step after step {seen.step} had no batch of its own, so it is not booked"
+    return f"a step after step {seen.step} had no batch of its own, so it is not recorded"
 
 
 @rule
 def uncounted_batches(seen: Observed) -> str | None:
-    """A batch could not be counted. Its step is booked without it."""
+    """A batch could not be counted. Its step is recorded without it."""
     return None if seen.uncounted is None else f"a batch is in no count: {seen.uncounted.splitlines()[0][:200]}"
 
 
 @rule
 def uncounted_steps(seen: Observed) -> str | None:
-    """The run goes on after steps that the ledger does not have.
+    """The run resumes after steps that the ledger does not have.
 
-    They were taken without a ledger, or it ends before the checkpoint: a program was killed before they were booked.
+    They were taken without a ledger, or it ends before the checkpoint: a program was killed before they were recorded.
     Their samples are in no count, and epochs are too low by them.
 
     What to do: `ledger.settle()` before a checkpoint is saved.
@@ -285,14 +285,14 @@ def uncounted_steps(seen: Observed) -> str | None:
     if not seen.gap:
         return None
     first, last = seen.from_step - seen.gap + 1, seen.from_step
-    return f"steps {first:,} to {last:,} were taken and not booked: their samples are in no count"
+    return f"steps {first:,} to {last:,} were taken and not recorded: their samples are in no count"
 
 
 @rule
 def learned_size(seen: Observed) -> str | None:
     """The size of a pass is what the first one drew, and some of that may have been padding.
 
-    A stream on several ranks is padded at its end, so that all ranks have as much, and nothing tells by how much.
+    A stream on several ranks is padded at its end, so that all ranks have as much; by how much is not known.
 
     What to do: `samples=` with the size of the data.
     """
@@ -310,19 +310,20 @@ def other_data(seen: Observed) -> str | None:
     """
     if seen.other_size is None:
         return None
-    return f"a loader over {seen.other_size:,} samples was watched too, beside {seen.samples or 0:,}: both are counted"
+    other, own = seen.other_size, seen.samples or 0
+    return f"a loader over {other:,} samples was watched besides that over {own:,}: both are counted"
 
 
 @rule
 def counting_stopped(seen: Observed) -> str | None:
     """A rank is gone, so what all of them drew is not known any more.
 
-    The ledger ends with the last step that every rank has told of. A rank that comes to the end of its data before
+    The ledger ends with the last step that every rank has reported. A rank that comes to the end of its data before
     others leaves in this way too.
     """
     if seen.lost is None:
         return None
-    return f"nothing is booked after step {seen.step}, since another rank is gone ({seen.lost.splitlines()[0][:200]})"
+    return f"nothing is recorded after step {seen.step}, since another rank is gone ({seen.lost.splitlines()[0][:200]})"
 
 
 @rule

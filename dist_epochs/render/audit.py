@@ -1,24 +1,29 @@
-"""An audit as text: the verdict and its condition first, then every reading with its arithmetic."""
+"""An audit as text: the verdict and its condition first, then the arithmetic of every reading."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from textwrap import wrap
 
-from dist_epochs.arithmetic.text import scaled
-from dist_epochs.audit.agreement import Agreement
-from dist_epochs.audit.claim import Claim
-from dist_epochs.audit.expression import Name, Number, written
+from dist_epochs.arithmetic.agreement import Agreement
+from dist_epochs.arithmetic.text import number, scaled, short
+from dist_epochs.audit.check import Check, Reading, Verdict
+from dist_epochs.audit.readers.record import FinishedRun, Span
 from dist_epochs.audit.suspects import Suspect
-from dist_epochs.audit.verdict import Audit, Check, Reading, Verdict
+from dist_epochs.audit.verdict import Audit
 
 __all__ = ["audit_text", "audits_text"]
 
 WIDTH = 110
 
-MANY = 5
+MOST_READINGS = 5
+"""With more, one may fit by chance, and the text says so."""
 MOST_SUSPECTS = 6
-CLOSE = 1.5
+MOST_SEGMENTS = 8
+LARGEST_PERCENTAGE = 1.5
+"""Numbers that are further apart are told as so many times more or fewer, nearer ones in percent."""
+LARGEST_IN_FULL = 10**18
 
 AGREEMENTS = {
     Agreement.EXACT: "exact",
@@ -29,58 +34,58 @@ AGREEMENTS = {
 
 
 def audit_text(audit: Audit) -> str:
-    """One claim: what is stated, the verdict, and the derivation under each reading."""
-    parts = [_title(audit.claim), *_stated(audit), "", *wrap(_verdict(audit), WIDTH)]
-    parts += wrap(_strongest(audit), WIDTH)
+    """A claim or a finished run: what is stated, the verdict, and the derivation under each reading."""
+    is_claim = audit.run is None
+    parts = [audit.heading, *(_stated(audit) if is_claim else ()), "", *wrap(_verdict(audit), WIDTH)]
+    if is_claim:
+        parts += wrap(_strongest(audit), WIDTH)
     if audit.missing and audit.verdict is not Verdict.UNDERDETERMINED:
         parts += wrap(f"Beside that, {audit.missing}.", WIDTH)
-    for name in dict.fromkeys(check.name for reading in audit.readings for check in reading.checks):
-        parts += ["", *_check(name, audit.readings)]
+    parts += _by_check(audit.readings) if is_claim else _by_reading(audit.readings)
     parts += _suspects(audit.suspects)
     if audit.unsearched:
         parts += ["", *wrap(f"Not searched for slips: {'; '.join(audit.unsearched)}.", WIDTH)]
-    for note in audit.claim.notes:
+    if audit.run is not None:
+        parts += _history(audit.run)
+    for note in audit.notes:
         parts += ["", *wrap(note, WIDTH)]
     return "\n".join(parts)
 
 
 def audits_text(audits: Sequence[Audit]) -> str:
     """All claims, a line each."""
-    rows = [[audit.id, str(audit.verdict), str(len(audit.readings)), audit.only_if or ""] for audit in audits]
-    width = max(len(row[0]) for row in rows)
+    width = max(len(audit.id) for audit in audits)
     verdicts = max(len(verdict) for verdict in Verdict)
-    return "\n".join(f"  {row[0]:<{width}}  {row[1]:<{verdicts}}  {row[3]}".rstrip() for row in rows)
-
-
-def _title(claim: Claim) -> str:
-    found = claim.citation
-    arxiv = f"arXiv:{found.arxiv}" if found.arxiv else None
-    doi = f"doi:{found.doi}" if found.doi else None
-    told = (claim.title, found.authors, str(found.year) if found.year else None, arxiv, doi, found.url, found.where)
-    return ", ".join(part for part in told if part)
+    rows = (f"  {audit.id:<{width}}  {audit.verdict:<{verdicts}}  {audit.only_if or ''}" for audit in audits)
+    return "\n".join(row.rstrip() for row in rows)
 
 
 def _stated(audit: Audit) -> Iterator[str]:
-    stated = [f"{check.name} {check.stated.printed}" for check in audit.readings[0].checks if check.stated]
+    stated = [f"{check.name} {check.printed}" for check in audit.readings[0].checks if check.stated]
     if stated:
         yield from wrap(f"stated: {'; '.join(stated)}", WIDTH)
 
 
 def _verdict(audit: Audit) -> str:
-    tried = len(audit.readings)
+    of_run, tried = audit.run is not None, len(audit.readings)
     told = f"{tried} readings were tried" if tried > 1 else "one reading"
-    if tried > MANY:
+    if tried > MOST_READINGS:
         told += "; with so many, one may fit by chance"
     match audit.verdict:
         case Verdict.ONLY_IF:
-            return f"CONSISTENT ONLY IF {audit.only_if} ({told})."
+            said = f"CONSISTENT ONLY IF {audit.only_if}"
         case Verdict.CONSISTENT:
-            return f"CONSISTENT as printed ({told})."
+            said = "CONSISTENT: what is claimed and logged follows" if of_run else "CONSISTENT as printed"
         case Verdict.WITH_ROUNDING:
-            return f"CONSISTENT within the digits that are printed ({told})."
+            said = f"CONSISTENT within the digits that are {'claimed and logged' if of_run else 'printed'}"
+        case Verdict.INCONSISTENT if of_run:
+            wrong = dict.fromkeys(_label(check.name) for check in audit.readings[0].contradictions)
+            said = f"INCONSISTENT: {', '.join(wrong)}"
         case Verdict.INCONSISTENT:
-            return f"INCONSISTENT under every reading that was tried ({told})."
-    return f"UNDERDETERMINED: {audit.missing} ({told})."
+            said = "INCONSISTENT under every reading that was tried"
+        case Verdict.UNDERDETERMINED:
+            said = f"UNDERDETERMINED: {audit.missing}"
+    return f"{said}." if of_run else f"{said} ({told})."
 
 
 def _strongest(audit: Audit) -> str:
@@ -88,13 +93,74 @@ def _strongest(audit: Audit) -> str:
     if audit.contrary is None:
         return ""
     reading, check = audit.contrary
-    assert check.stated is not None
-    ratio = float(check.derived.point / check.stated.number.value)
-    if 1 / CLOSE < ratio < CLOSE:
+    ratio = check.ratio
+    assert ratio is not None
+    if 1 / LARGEST_PERCENTAGE < ratio < LARGEST_PERCENTAGE:
         times = f"{abs(ratio - 1):.1%} {'more' if ratio > 1 else 'fewer'}"
     else:
         times = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
     return f"Read otherwise ({reading.name}), {check.name} come to {scaled(check.derived.point)}: {times}."
+
+
+def _by_check(readings: Sequence[Reading]) -> Iterator[str]:
+    """Each number of a claim under every reading that has it."""
+    for name in dict.fromkeys(check.name for reading in readings for check in reading.checks):
+        mine = [(reading.name, check) for reading in readings for check in reading.checks if check.name == name]
+        stated = dict.fromkeys(check.printed for _, check in mine if check.printed is not None)
+        yield ""
+        yield f"{name}, stated {' or '.join(map(str, stated))}" if stated else name
+        rows = [(title, scaled(check.derived.point), _agreement(check), f"= {check.how}") for title, check in mine]
+        yield from _table(rows, "<><<", least=(0, 0, 8))
+
+
+def _by_reading(readings: Sequence[Reading]) -> Iterator[str]:
+    """All numbers of a run, under one reading after the other."""
+    for reading in readings:
+        yield ""
+        if len(readings) > 1:
+            yield reading.name
+        rows = [
+            (
+                _label(check.name),
+                f"logged {check.printed}" if check.is_logged else check.printed or "",
+                _derived(check),
+                _agreement(check),
+                check.how,
+            )
+            for check in reading.checks
+        ]
+        if not rows:
+            yield "  nothing follows from what was read"
+        else:
+            yield from _table([("", "claimed", "derived", "", "how"), *rows], "<>><<")
+
+
+def _table(rows: Sequence[Sequence[str]], align: str, least: Sequence[int] = ()) -> Iterator[str]:
+    """Rows of cells in columns, the last as long as it is."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(align) - 1)]
+    widths = [max(width, *least[at : at + 1], 0) for at, width in enumerate(widths)] + [0]
+    for row in rows:
+        cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True))
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _agreement(check: Check) -> str:
+    return AGREEMENTS[check.agreement] if check.agreement else ""
+
+
+def _label(name: str) -> str:
+    """A number's name as text."""
+    return "MFU" if name == "mfu" else name.replace("_", " ")
+
+
+def _derived(check: Check) -> str:
+    """A derived number of a run: counts in full, however large."""
+    point = check.derived.point
+    if check.name == "mfu":
+        return scaled(point) if point > 100 else f"{scaled(point * 100)} %"
+    if point >= LARGEST_IN_FULL:
+        return short(point)
+    return number(point if point.denominator == 1 or point < 1000 else Fraction(round(point)))
 
 
 def _suspects(suspects: Sequence[Suspect]) -> Iterator[str]:
@@ -108,24 +174,25 @@ def _suspects(suspects: Sequence[Suspect]) -> Iterator[str]:
         yield "Nothing that is stated tells those of one rank apart."
 
 
-def _check(name: str, readings: Sequence[Reading]) -> Iterator[str]:
-    """One check under every reading that has it."""
-    mine = [(reading.name, check) for reading in readings for check in reading.checks if check.name == name]
-    stated = dict.fromkeys(check.stated.printed for _, check in mine if check.stated is not None)
-    yield f"{name}, stated {' or '.join(stated)}" if stated else name
-    width = max(len(reading) for reading, _ in mine)
-    value = max(len(scaled(check.derived.point)) for _, check in mine)
-    for reading, check in mine:
-        agreement = AGREEMENTS[check.agreement] if check.agreement else ""
-        derived = f"{scaled(check.derived.point):>{value}}"
-        yield f"  {reading:<{width}}  {derived}  {agreement:<8}  = {_arithmetic(check)}"
+def _history(run: FinishedRun) -> Iterator[str]:
+    """Starts of the program, and steps that were made twice or that no line tells of."""
+    count = len(run.segments)
+    if count > 1:
+        yield ""
+        yield f"{count} segments, {count - 1} restart{'s' * (count > 2)}"
+        for at, segment in enumerate(run.segments[:MOST_SEGMENTS]):
+            yield f"  {at}: steps {segment.steps.first:,} to {segment.steps.last:,}  ({segment.where})"
+        if count > MOST_SEGMENTS:
+            yield f"  and {count - MOST_SEGMENTS:,} more with --json"
+    yield from _spans("made twice", run.overlaps)
+    yield from _spans("without a line", run.gaps)
 
 
-def _arithmetic(check: Check) -> str:
-    """The formula with its facts' numbers."""
-    if isinstance(check.formula, Name):
-        fact = check.facts[check.formula.name]
-        return f"{check.formula.name}, from {fact.origin}" if fact.origin else check.formula.name
-    if isinstance(check.formula, Number):
-        return written(check.formula)
-    return written(check.formula, lambda name: scaled(check.facts[name.name].number.value))
+def _spans(what: str, spans: Sequence[Span]) -> Iterator[str]:
+    if not spans:
+        return
+    told = ", ".join(f"{span.first:,}–{span.last:,}" for span in spans[:MOST_SEGMENTS])
+    more = f" and {len(spans) - MOST_SEGMENTS:,} more" if len(spans) > MOST_SEGMENTS else ""
+    total = sum(span.length for span in spans)
+    yield ""
+    yield f"{total:,} step{'s' * (total != 1)} {what}: {told}{more}"

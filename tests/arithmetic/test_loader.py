@@ -71,7 +71,8 @@ def when(loader, happened):
 def loaders(draw, most=60):
     sizes = {
         "samples": draw(st.integers(1, most)), "per_device": draw(st.integers(1, 9)),
-        "data_parallel_size": draw(st.integers(1, 6)), "gradient_accumulation": draw(st.sampled_from([1, 2, 3, 4, 7, 50])),
+        "data_parallel_size": draw(st.integers(1, 6)),
+        "gradient_accumulation": draw(st.sampled_from([1, 2, 3, 4, 7, 50])),
     }  # fmt: skip
     try:
         return Loader(**sizes, uneven=draw(st.sampled_from(UNEVEN)), last_window=draw(st.sampled_from(LAST_WINDOW)))
@@ -255,8 +256,8 @@ def test_a_pass_without_a_full_round():
     with pytest.raises(InputError) as caught:
         Loader(samples=15, per_device=4, data_parallel_size=4, uneven="drop")
     assert str(caught.value) == (
-        "`uneven: drop` of 15 samples on 4 devices with 4 samples each: a full round takes 16, so every pass is dropped "
-        "whole. No step is ever made. Try at most 15 samples a round, or `uneven: pad` or `keep`."
+        "`uneven: drop` of 15 samples on 4 devices with 4 samples each: a full round takes 16, so every pass is "
+        "dropped whole. No step is ever made. Try at most 15 samples a round, or `uneven: pad` or `keep`."
     )
 
 
@@ -264,8 +265,8 @@ def test_a_pass_without_a_full_window():
     with pytest.raises(InputError) as caught:
         Loader(samples=15, per_device=4, gradient_accumulation=5, last_window="drop")
     assert str(caught.value) == (
-        "`last_window: drop` with a gradient accumulation of 5: a pass of 15 samples is 4 micro-steps of 4, shorter than "
-        "one window, so every window is dropped. No step is ever made. Try a gradient accumulation of 4 or "
+        "`last_window: drop` with a gradient accumulation of 5: a pass of 15 samples is 4 micro-steps of 4, shorter "
+        "than one window, so every window is dropped. No step is ever made. Try a gradient accumulation of 4 or "
         "less, or `last_window: flush` or `carry`."
     )
 

@@ -48,10 +48,10 @@ def test_play_of_the_spelling(text, low, high):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "not a number"), ("T", "not a number"), ("-1", "below zero"), ("1,5", "not a number"), ("1,00", "not a number"),
-        ("3m", "scales are written"), ("3G", "for 10⁹ write B"), ("5 bananas", "not a unit"), ("1/0", "divides by zero"),
-        ("nan", "not a number"), ("inf", "not a number"), ("1e999999", "beyond anything"), ("2**99999", "beyond anything"),
-        (True, "not a number"), ("1 2", "not a number"), ("300B T", "not a unit"),
+        ("", "not a number"), ("T", "not a number"), ("-1", "below zero"), ("1,5", "not a number"),
+        ("1,00", "not a number"), ("3m", "scales are written"), ("3G", "for 10⁹ write B"), ("5 bananas", "not a unit"),
+        ("1/0", "divides by zero"), ("nan", "not a number"), ("inf", "not a number"), ("1e999999", "beyond anything"),
+        ("2**99999", "beyond anything"), (True, "not a number"), ("1 2", "not a number"), ("300B T", "not a unit"),
     ],
 )  # fmt: skip
 def test_errors(text, part):

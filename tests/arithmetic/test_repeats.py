@@ -61,8 +61,8 @@ def test_more_epochs_are_worth_more_in_all_and_less_each(fewer, more):
 @pytest.mark.parametrize(
     ("epochs", "band"),
     [
-        (1, "none"), (Fraction(1001, 1000), "mild"), (4, "mild"), (Fraction(4001, 1000), "noticeable"), (16, "noticeable"),
-        (16.01, "strong"), (40, "strong"), (40.01, "near zero"), (inf, "near zero"),
+        (1, "none"), (Fraction(1001, 1000), "mild"), (4, "mild"), (Fraction(4001, 1000), "noticeable"),
+        (16, "noticeable"), (16.01, "strong"), (40, "strong"), (40.01, "near zero"), (inf, "near zero"),
     ],
 )  # fmt: skip
 def test_bands_include_their_upper_end(epochs, band):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.audit.collection import claim_names, find_claim
-from dist_epochs.audit.verdict import audit_claim
 from dist_epochs.cli.main import main
 
 VERDICTS = {
@@ -33,7 +33,7 @@ def test_every_claim_has_a_verdict_here():
 def test_verdicts(name):
     found = audited(name)
     assert str(found.verdict) == EXPECTED[name]
-    citation = found.claim.citation
+    citation = find_claim(name)[1].citation
     assert citation.arxiv or citation.doi or citation.url or citation.where
     assert citation.year
     if found.only_if:

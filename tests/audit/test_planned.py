@@ -3,7 +3,7 @@
 import pytest
 
 from dist_epochs.audit.claim import read_claim
-from dist_epochs.audit.verdict import audit_claim
+from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.errors import InputError
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import read_recipe

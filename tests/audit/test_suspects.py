@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit import expression
+from dist_epochs.audit.check import Verdict
 from dist_epochs.audit.claim import CheckText, Claim, Fact, read_claim
+from dist_epochs.audit.claim_audit import audit_claim
+from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.slips import roughness
-from dist_epochs.audit.verdict import Verdict, audit_claim
 
 CLAIMS = 50
 """Claims of each kind of slip; the same in every run, for a share has to be reached."""
@@ -328,7 +330,7 @@ def test_names_for_sizes_by_any_name_of_parameters(name, size, flops):
 def of(facts, checks):
     made = {name: Fact(number=parse(text), exact=True) for name, text in facts.items()}
     texts = {
-        name: CheckText(formula=formula, stated=Fact(number=parse(stated)))
+        name: CheckText(formula=parse_expression(formula), stated=Fact(number=parse(stated)))
         for name, (formula, stated) in checks.items()
     }
     return audit_claim("x", Claim(title="x", facts=made, checks=texts))

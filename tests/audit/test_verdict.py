@@ -3,7 +3,7 @@
 import pytest
 
 from dist_epochs.audit.claim import read_claim
-from dist_epochs.audit.verdict import audit_claim
+from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.settings.document import RecipeError
 
 BASE = """
@@ -175,8 +175,8 @@ def test_numbers_as_papers_print_them(tmp_path, name, text, value):
         ("corpus", "175B parameters", "counts parameters"),
         ("steps", "500 steps per epoch", "is for one epoch, and the name steps does not say so"),
         ("tokens", "4M tokens per step", "Call it tokens_per_step, or multiply it"),
-        ("global_batch", "256x512", "is a product, and 131,072 is no number of samples"),
-        ("devices", "8x4090", "is a product, and 32,720 is no number of devices"),
+        ("global_batch", "256x512", "is a product: 131,072 is no number of samples"),
+        ("devices", "8x4090", "is a product: 32,720 is no number of devices"),
     ],
 )
 def test_what_a_number_counts_is_never_dropped(tmp_path, name, text, message):
@@ -240,7 +240,7 @@ def test_hours_of_devices_are_as_precise_as_they_are_printed(tmp_path, whose):
         ("{number: 5, between: [4, 6], digits: 1}", "between says what it may be, and so does digits: 1; keep one"),
         ("{number: 5, between: [6, 7]}", "between 6 and 7 does not hold the number itself, 5"),
         ("{number: 5, between: [7, 4]}", "the lower end comes first, and 7 is above 4"),
-        ("0x10", "the number '0x10' is not a number. It looks hexadecimal"),
+        ("0x10", "the number '0x10' is not a number: it looks hexadecimal"),
     ],
 )  # fmt: skip
 def test_facts_that_contradict_themselves(tmp_path, fact, message):
@@ -262,15 +262,15 @@ def test_what_a_number_may_be_can_be_said(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("checks: {a: {formula: steps / (batch - 8), stated: 1}}", "c.yaml:4: checks.a: the formula 'steps / (batch - 8)': a division by zero"),
+        ("checks: {a: {formula: steps / (batch - 8), stated: 1}}", "c.yaml:4: checks.a: the formula steps ÷ (batch − 8): a division by zero"),
         ("checks: {a: {formula: steps**1000000000, stated: 1}}", "c.yaml:4: checks.a.formula: the formula 'steps**1000000000' has a power of"),
         ("checks: {a: {formula: steps, stated: }}", "c.yaml:4: checks.a.stated: it is empty"),
         ("citation: {year: 2019.9}\nchecks: {a: {formula: steps}}", "c.yaml:4: citation.year: it must be a whole year"),
         ("checks: {tokens: {formula: steps * batch, stated: 1000 GPUs}}", "c.yaml:4: checks.tokens: 1000 GPUs counts devices, and the check is called tokens"),
         ("checks: {hours: {formula: steps, stated: 5 epochs}}", "the check is called hours: it has no such unit"),
-        ("checks: {a: {formula: 1 / steps}}\nreadings:\n  none: {facts: {steps: 0 steps}}", "c.yaml:6: readings.none: checks.a: the formula '1 / steps': a division by zero"),
+        ("checks: {a: {formula: 1 / steps}}\nreadings:\n  none: {facts: {steps: 0 steps}}", "c.yaml:6: readings.none: checks.a: the formula 1 ÷ steps: a division by zero"),
         ("checks: {a: {formula: steps}}\nreadings:\n  none: {checks: {a: {formula: 1 / (8 - batch)}}}",
-         "c.yaml:6: readings.none.checks.a: the formula '1 / (8 - batch)': a division by zero"),
+         "c.yaml:6: readings.none.checks.a: the formula 1 ÷ (8 − batch): a division by zero"),
     ],
 )  # fmt: skip
 def test_what_only_computing_shows_is_told_at_its_line(tmp_path, text, message):

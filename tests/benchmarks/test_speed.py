@@ -88,9 +88,8 @@ def test_batches_beside_tokenizing(corpus, tmp_path):
     )
     batch = [GlobalBatch(samples=256, data_parallel_size=1, per_device=32)]
     took = statistics.median(seconds(list, islice(stream.windows(batch, 0, first), 8)) for first in range(0, 800, 100))
-    print(
-        f"\nbatches {8 * 256 * 512 / took / 1e6:.1f} M positions per CPU second ({counts['tokens']:,} tokens in the store)"
-    )
+    pace = 8 * 256 * 512 / took / 1e6
+    print(f"\nbatches {pace:.1f} M positions per CPU second ({counts['tokens']:,} tokens in the store)")
     for first in (10, 500_000, 990_000):
         began = time.perf_counter()
         next(stream.windows(batch, 0, first))
@@ -154,7 +153,8 @@ def test_plans_in_closed_form():
         "1,000 steps": {"steps": "1k", "global_batch": "256", "devices": "8xH100"},
         "10¹² steps on 65,536 devices": {"steps": "1T", "global_batch": "1Mi", "devices": "65536xH100"},
         "a ramp of 96 levels": {"samples": "100M", "global_batch": "1536", "ramp": "16 16 5859375"},
-        "a million passes of a foreign loop": {"corpus": "148 samples", "epochs": "1M", "per_device": "2", "last_window": "flush"},
+        "a million passes of a foreign loop":
+            {"corpus": "148 samples", "epochs": "1M", "per_device": "2", "last_window": "flush"},
     }  # fmt: skip
     print()
     for name, flags in runs.items():

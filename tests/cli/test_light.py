@@ -29,7 +29,8 @@ def modules_after(arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--version"], ["--help"], ["solve", "--help"], ["solve", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B tokens"], ["tokenize", "--help"]],
+    [["--version"], ["--help"], ["solve", "--help"], ["tokenize", "--help"],
+     ["solve", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B tokens"]],
     ids=" ".join,
 )  # fmt: skip
 def test_no_heavy_library_and_no_pydantic(arguments):

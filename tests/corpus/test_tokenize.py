@@ -7,7 +7,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from dist_epochs.corpus import tokenize as module
-from dist_epochs.corpus.sources import BadDocument, find_sources
+from dist_epochs.corpus.readers.document import BadDocument
+from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, pack, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
@@ -81,7 +82,7 @@ def test_broken_documents_stop_or_are_counted(tmp_path):
 @pytest.mark.parametrize("text", ["", "\n \n"])
 def test_an_empty_corpus_is_an_error(tmp_path, text):
     (tmp_path / "a.txt").write_text(text)
-    with pytest.raises(InputError, match="there is nothing to train on"):
+    with pytest.raises(InputError, match="There is nothing to train on"):
         run(tmp_path / "a.txt", tmp_path / "store")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 

@@ -176,7 +176,7 @@ def test_ranks_that_shuffle_the_same_data_are_seen_at_the_end_of_the_pass(loops)
 
 
 @pytest.mark.parametrize(
-    ("data", "why"), [("sampler", "torch's DistributedSampler"), ("node", "drew 32: 1/2, so it is dealt out twice")]
+    ("data", "why"), [("sampler", "torch's DistributedSampler"), ("node", "drew 32: 1/2, so it is split twice")]
 )
 def test_data_that_is_dealt_out_twice(loops, data, why):
     left = loops(f"twice-{data}", "plain", 2, samples=64, per_device=4, data=data, dispatch=False, stated=64)
@@ -227,19 +227,19 @@ def test_going_on_in_the_middle_of_a_pass(loops, seedable):
         assert not left.warnings
     else:
         assert 5 <= seen[2] == 64 - len(left.times_seen) <= 20
-        assert "gone on at sample 20 of 64" in left.warnings["sampler-not-resumable"]
+        assert "resumed at sample 20 of 64" in left.warnings["sampler-not-resumable"]
         assert "about 14 samples are drawn twice" in left.warnings["sampler-not-resumable"]
 
 
 def test_a_ledger_is_not_taken_up_by_accident(loops):
     loops("again", "plain", samples=8, per_device=4)
     with pytest.raises(
-        AssertionError, match=r"a ledger of 2 steps is there.*nothing in it was changed.*from_step=2, where"
+        AssertionError, match=r"a ledger of 2 steps is there.*Nothing in it was changed.*from_step=2, where"
     ):
         loops("again", "plain", samples=8, per_device=4)
     left = loops("again", "plain", samples=8, per_device=4, from_step=9)
     assert (left.books["steps"]["applied"], left.books["samples"]) == (11, 16)
-    assert left.warnings["uncounted-steps"].startswith("steps 3 to 9 were taken and not booked")
+    assert left.warnings["uncounted-steps"].startswith("steps 3 to 9 were taken and not recorded")
 
 
 # DDP without Accelerate
@@ -305,7 +305,7 @@ def test_a_stream_gone_on_with_after_its_first_pass_ends_true(loops):
     assert f"{left.said['epoch']:.4f}" == "1.1667"
     assert left.epochs == 3
     assert Counter(left.times_seen.values()) == {4: 50, 2: 50}
-    assert left.warnings["stream-restarted"].startswith("gone on after 2.500 passes of a stream")
+    assert left.warnings["stream-restarted"].startswith("resumed after 2.500 passes of a stream")
 
 
 def test_another_number_of_ranks_on_the_way(loops):
@@ -427,7 +427,7 @@ def test_a_callback_added_on_the_way(loops):
     (loops.folder / "added" / "0.notes").unlink()
     left = loops("added", "trainer", **job, resume=True)
     assert (left.books["steps"]["applied"], left.books["samples"]) == (20, 60)
-    assert left.warnings["uncounted-steps"].startswith("steps 1 to 5 were taken and not booked")
+    assert left.warnings["uncounted-steps"].startswith("steps 1 to 5 were taken and not recorded")
 
 
 def test_a_stream_whose_learned_size_may_be_padded(loops):

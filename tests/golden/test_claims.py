@@ -1,8 +1,8 @@
 """The shipped claims against numbers that were worked out from the papers before this code was written.
 
-`claims.json` holds for each claim what its readings give, in the order they were worked out, to six digits, and how that
-agrees with what the paper states. They come from the project's notes of published claims, which give for each number the
-page it was read on; the claim files cite the same pages.
+`claims.json` holds for each claim what its readings give, in the order they were worked out, to six digits, and how
+that agrees with what the paper states. They come from the project's notes of published claims, which give for each
+number the page it was read on; the claim files cite the same pages.
 """
 
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.audit.collection import claim_names, find_claim
-from dist_epochs.audit.verdict import audit_claim
 
 WORKED_OUT = json.loads((Path(__file__).parent / "claims.json").read_text())
 

@@ -17,7 +17,8 @@ def ask(**texts):
     ("given", "unknown", "value"),
     [
         # BERT, arXiv:1810.04805 appendix A.2: 1M steps of 256 × 512 over 3.3B words, "approximately 40 epochs"
-        ({"steps": "1M", "batch": "256x512", "corpus": "3.3B words", "tokens_per_word": "1"}, "epochs", Fraction(32768, 825)),
+        ({"steps": "1M", "batch": "256x512", "corpus": "3.3B words", "tokens_per_word": "1"}, "epochs",
+         Fraction(32768, 825)),
         # RoBERTa, arXiv:1907.11692 table 3: 1M steps at 256 = 125K at 2K, only if K is 1024
         ({"samples": "256M", "batch": "2000"}, "steps", 128_000),
         ({"samples": "256M", "batch": "2Ki"}, "steps", 125_000),

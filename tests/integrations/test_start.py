@@ -161,7 +161,7 @@ def test_steps_that_were_not_booked(tmp_path):
         books = read_run(tmp_path / run).to_json()
         assert books["steps"]["applied"] == 9
         assert books["samples"] == (14 if run == "a" else 4)
-        assert rules(tmp_path / run)["uncounted-steps"].startswith(f"steps {first} to 7 were taken and not booked")
+        assert rules(tmp_path / run)["uncounted-steps"].startswith(f"steps {first} to 7 were taken and not recorded")
         third = Ledger(tmp_path / run, from_step=8)
         train(third, [text()])
         third.close()
@@ -212,7 +212,7 @@ def test_data_of_another_size(tmp_path):
     train(ledger, loader(8))
     train(ledger, loader(6))
     ledger.close()
-    assert rules(tmp_path)["other-data"].startswith("a loader over 6 samples was watched too, beside 8")
+    assert rules(tmp_path)["other-data"].startswith("a loader over 6 samples was watched besides that over 8")
 
 
 def test_a_loader_with_nothing_in_it(tmp_path):

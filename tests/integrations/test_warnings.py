@@ -33,7 +33,7 @@ SPEAKS = {
     "dropped-data": ({"ranks": 2, "samples": 101, "pass_samples": 96}, "drew 96, 5 less"),
     "data-split-twice": (
         {"ranks": 4, "samples": 400, "pass_samples": 100, "loader": LoaderFacts(per_device=5)},
-        "drew 100: 1/4, so it is dealt out twice",
+        "drew 100: 1/4, so it is split twice",
     ),
     "uneven-ranks": ({"ranks": 2, "is_uneven": True, "step": 9}, "the ranks differ at step 9"),
     "sampler-not-resumable": (
@@ -42,7 +42,7 @@ SPEAKS = {
     ),
     "stream-restarted": (
         {"from_step": 25, "before": 250, "samples": 100, "loader": STREAM, "is_hf_trainer": True},
-        "gone on after 2.500 passes",
+        "resumed after 2.500 passes",
     ),
     "skipped-steps": ({"skipped": 3}, "step 3 was skipped"),
     "tokens-assumed": ({"assumes_tokens": True}, "every position is taken for a token"),
@@ -51,8 +51,8 @@ SPEAKS = {
         {"ranks": 3, "samples": 54, "is_learned": True, "loader": LoaderFacts(per_device=6, uneven="pad", is_stream=True)},
         "a pass has 54 samples as the first one drew, up to 17 of them padding",
     ),
-    "other-data": ({"samples": 8, "other_size": 6}, "a loader over 6 samples was watched too"),
-    "uncounted-steps": ({"from_step": 7, "gap": 2}, "steps 6 to 7 were taken and not booked"),
+    "other-data": ({"samples": 8, "other_size": 6}, "a loader over 6 samples was watched besides that over 8"),
+    "uncounted-steps": ({"from_step": 7, "gap": 2}, "steps 6 to 7 were taken and not recorded"),
     "uncounted-batches": ({"uncounted": "no tensor\nat all"}, "a batch is in no count: no tensor"),
     "steps-without-batches": ({"empty_steps": 1, "step": 3}, "a step after step 3 had no batch"),
     "unstepped-batches": ({"unstepped": 2, "step": 9}, "2 micro-batches were drawn after step 9"),

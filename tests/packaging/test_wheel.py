@@ -1,5 +1,9 @@
 """The wheel holds what the README promises to somebody who only installed it."""
 
+import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -51,6 +55,19 @@ def test_license_and_readme_are_in_it(wheel):
     metadata = wheel.read(f"{information(wheel)}/METADATA").decode()
     assert (ROOT / "README.md").read_text(encoding="utf-8") in metadata
     assert "License-File: LICENSE\n" in metadata
+
+
+def test_an_installed_package_plans_a_shipped_recipe_by_name(wheel, tmp_path):
+    wheel.extractall(tmp_path / "installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "dist_epochs", "plan", "bert-base", "--json"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["steps"] == 1_000_000
 
 
 def information(wheel):

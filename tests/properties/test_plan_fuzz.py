@@ -12,30 +12,39 @@ from dist_epochs.errors import Origin
 from dist_epochs.settings.document import Document
 
 NUMBERS = st.sampled_from(
-    ["1", "2", "3", "7", "10", "64", "100", "256", "1k", "4096", "1M", "300B", "2**16", "0", "-1", "1.5", "1/3", "1e6", "1e30", "90%", "40%"]
+    ["1", "2", "3", "7", "10", "64", "100", "256", "1k", "4096", "1M", "300B", "2**16", "0", "-1", "1.5", "1/3", "1e6",
+     "1e30", "90%", "40%"]
 )  # fmt: skip
 SPELLED = st.sampled_from(
-    ["100 samples", "10007 samples", "3.3B words", "1B tokens", "148 rows", "256x512", "4Mi tokens", "8xH100", "64xA100-80GB", "8xFoo",
-     "16 8 5859375", "4 4 100", "bert-base", "gpt2", "llama-7b", "nothing", "flush", "carry", "drop", "pad", "keep", "bf16", "fp8", "3 days",
-     "", "x", "[0.3, 0.4]", "null", "true", "²", "nan", "inf", "1__0"]
+    ["100 samples", "10007 samples", "3.3B words", "1B tokens", "148 rows", "256x512", "4Mi tokens", "8xH100",
+     "64xA100-80GB", "8xFoo", "16 8 5859375", "4 4 100", "bert-base", "gpt2", "llama-7b", "nothing", "flush", "carry",
+     "drop", "pad", "keep", "bf16", "fp8", "3 days", "", "x", "[0.3, 0.4]", "null", "true", "²", "nan", "inf", "1__0"]
 )  # fmt: skip
 NAMES = [name for section in FLAGS.values() for name in section]
 LIKELY = {
     "corpus": ["100 samples", "10007 samples", "1B tokens", "3.3B words"], "batch": ["256x512", "32", "4Mi tokens"],
-    "devices": ["1", "7", "8xH100"], "per-device": ["1", "8"], "gradient-accumulation": ["1", "6"], "sequence-length": ["128", "512"],
-    "steps": ["10", "1M"], "epochs": ["1", "1.5", "40"], "model": ["bert-base", "gpt2"], "uneven": ["pad", "drop", "keep"],
-    "last-window": ["flush", "carry", "drop"], "hours": ["2"], "tokens-per-word": ["1", "1.3"], "global-batch": ["64"], "mfu": ["40%"],
+    "devices": ["1", "7", "8xH100"], "per-device": ["1", "8"], "gradient-accumulation": ["1", "6"],
+    "sequence-length": ["128", "512"],
+    "steps": ["10", "1M"], "epochs": ["1", "1.5", "40"], "model": ["bert-base", "gpt2"],
+    "uneven": ["pad", "drop", "keep"],
+    "last-window": ["flush", "carry", "drop"], "hours": ["2"], "tokens-per-word": ["1", "1.3"], "global-batch": ["64"],
+    "mfu": ["40%"],
     "ramp": ["16 8 1000"], "samples": ["1000"],
 }  # fmt: skip
 FLAG = st.sampled_from(sorted(LIKELY)).flatmap(
-    lambda name: st.tuples(st.just(name), st.one_of(st.sampled_from(LIKELY[name]), st.sampled_from(LIKELY[name]), NUMBERS, SPELLED))
+    lambda name: st.tuples(
+        st.just(name), st.one_of(st.sampled_from(LIKELY[name]), st.sampled_from(LIKELY[name]), NUMBERS, SPELLED)
+    )
 ) | st.tuples(st.sampled_from(NAMES), st.one_of(NUMBERS, SPELLED))  # fmt: skip
 
 CORE = st.tuples(
-    st.sampled_from([{}, *({"corpus": text} for text in LIKELY["corpus"]), {"corpus": "3.3B words", "tokens-per-word": "1.2"}]),
+    st.sampled_from([{}, *({"corpus": text} for text in LIKELY["corpus"]),
+                     {"corpus": "3.3B words", "tokens-per-word": "1.2"}]),
     st.sampled_from([{"batch": "256x512"}, {"global-batch": "64"}, {"per-device": "8", "gradient-accumulation": "3"},
-                     {"global-batch": "4Mi tokens", "sequence-length": "512"}, {"global-batch": "96", "per-device": "5", "sequence-length": "64"}]),
-    st.sampled_from([{name: text} for name in ("steps", "samples", "tokens", "epochs") for text in ("10", "1000", "12345", "1M")]),
+                     {"global-batch": "4Mi tokens", "sequence-length": "512"},
+                     {"global-batch": "96", "per-device": "5", "sequence-length": "64"}]),
+    st.sampled_from([{name: text} for name in ("steps", "samples", "tokens", "epochs")
+                     for text in ("10", "1000", "12345", "1M")]),
 ).map(lambda parts: {name: text for part in parts for name, text in part.items()})  # fmt: skip
 
 
@@ -81,12 +90,18 @@ def test_flags(core, flags, replacement):
 
 
 GOOD = {
-    "corpus": [{"samples": "1000 samples"}, {"words": "3B words", "tokens_per_word": 1.3}, {"sources": {"a": {"tokens": "1B", "weight": 2}, "b": {"tokens": "3B", "weight": 1}}}],
-    "batch.global_batch": ["64", "256", "32Ki tokens"], "batch.devices": [1, 4, 16], "batch.gradient_accumulation": [1], "batch.per_device": [1, 3, 16],
-    "batch.ramp": ["16 8 5000", {"stages": {"0": 8, "100k tokens": 32}}, {"start": 8, "increment": 8, "over": "50 steps"}],
-    "batch.uneven": ["allow"], "batch.replacement": [True], "budget": [{"tokens": "1B"}, {"epochs": 3}, {"hours": 5}, {"flops": "1e18"}, {"samples": 12345}],
-    "phases.0": [{"share": "10%", "sequence_length": 64}, {"share": "50%", "sequence_length": 512}], "hardware.mfu": ["40%", ["30%", "50%"]],
-    "hardware.tokens_per_second": ["1M"], "precision": ["fp16", "bf16"], "model": [{"parameters": "1B"}, {"config": "modernbert-base"}],
+    "corpus": [{"samples": "1000 samples"}, {"words": "3B words", "tokens_per_word": 1.3},
+        {"sources": {"a": {"tokens": "1B", "weight": 2}, "b": {"tokens": "3B", "weight": 1}}}],
+    "batch.global_batch": ["64", "256", "32Ki tokens"], "batch.devices": [1, 4, 16],
+    "batch.gradient_accumulation": [1], "batch.per_device": [1, 3, 16],
+    "batch.ramp": ["16 8 5000", {"stages": {"0": 8, "100k tokens": 32}},
+        {"start": 8, "increment": 8, "over": "50 steps"}],
+    "batch.uneven": ["allow"], "batch.replacement": [True],
+    "budget": [{"tokens": "1B"}, {"epochs": 3}, {"hours": 5}, {"flops": "1e18"}, {"samples": 12345}],
+    "phases.0": [{"share": "10%", "sequence_length": 64}, {"share": "50%", "sequence_length": 512}],
+    "hardware.mfu": ["40%", ["30%", "50%"]],
+    "hardware.tokens_per_second": ["1M"], "precision": ["fp16", "bf16"],
+    "model": [{"parameters": "1B"}, {"config": "modernbert-base"}],
 }  # fmt: skip
 TREE = st.recursive(
     st.one_of(NUMBERS, SPELLED, st.none(), st.booleans(), st.integers(-5, 5000)),
@@ -97,12 +112,13 @@ TREE = st.recursive(
     max_leaves=4,
 )
 KEYS = [
-    "name", "seed", "corpus", "corpus.tokens", "corpus.words", "corpus.tokens_per_word", "corpus.samples", "corpus.sources",
-    "corpus.weights", "corpus.temperature", "corpus.max_epochs", "batch", "batch.global_batch", "batch.per_device", "batch.devices",
-    "batch.gradient_accumulation", "batch.ramp", "batch.uneven", "batch.last_window", "batch.replacement", "batch.tensor_parallel",
-    "budget", "phases", "phases.0", "phases.0.steps", "phases.0.share", "phases.0.epochs", "phases.0.sequence_length",
-    "phases.1.sequence_length", "model", "model.config", "model.objective", "hardware", "hardware.device", "hardware.mfu",
-    "hardware.tokens_per_second", "precision", "optimizer", "log_every", "tracking", "evaluation",
+    "name", "seed", "corpus", "corpus.tokens", "corpus.words", "corpus.tokens_per_word", "corpus.samples",
+    "corpus.sources", "corpus.weights", "corpus.temperature", "corpus.max_epochs", "batch", "batch.global_batch",
+    "batch.per_device", "batch.devices", "batch.gradient_accumulation", "batch.ramp", "batch.uneven",
+    "batch.last_window", "batch.replacement", "batch.tensor_parallel", "budget", "phases", "phases.0", "phases.0.steps",
+    "phases.0.share", "phases.0.epochs", "phases.0.sequence_length", "phases.1.sequence_length", "model",
+    "model.config", "model.objective", "hardware", "hardware.device", "hardware.mfu", "hardware.tokens_per_second",
+    "precision", "optimizer", "log_every", "tracking", "evaluation",
 ]  # fmt: skip
 CHANGE = st.one_of(
     st.sampled_from(sorted(GOOD)).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from(GOOD[name]))),

@@ -12,7 +12,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
 
-__all__ = ["FLOAT", "NAMES", "FinishedRun", "Number", "Segment", "Span", "as_stream", "whole"]
+__all__ = ["FLOAT", "KINDS", "NAMES", "FinishedRun", "Number", "Segment", "Span", "as_stream", "whole"]
 
 NAMES: Mapping[str, str] = {
     "steps": "optimizer steps reached",
@@ -50,6 +50,16 @@ NAMES: Mapping[str, str] = {
     "total_flops": "FLOPs of the whole run, as the run counted them",
 }
 """What a reader may find, with its meaning and scope."""
+
+KINDS: Mapping[str, str] = {
+    "hf-trainer": "Hugging Face Trainer",
+    "wandb": "wandb",
+    "megatron": "Megatron-LM log",
+    "gpt-neox": "GPT-NeoX log",
+    "olmo": "OLMo log",
+    "dist-epochs": "our own ledger",
+}
+"""What wrote the files of a run, and what it is called."""
 
 FLOAT = Fraction(1, 10**9)
 """Play of a float that was calculated: the last of its digits are no measurement."""
@@ -159,7 +169,7 @@ class FinishedRun:
     """What the files of a run say.
 
     Attributes:
-        kind: `hf-trainer`, `wandb`, `megatron`, `gpt-neox`, `olmo` or `dist-epochs`.
+        kind: One of `KINDS`.
         path: Where it was read.
         numbers: What was found, by the names of `NAMES`.
         counts_passes: Whether the trainer ends a partial accumulation window at the end of a pass, as the HF
@@ -193,6 +203,20 @@ class FinishedRun:
 
     def __post_init__(self) -> None:
         assert set(self.numbers) <= set(NAMES), set(self.numbers) - set(NAMES)
+
+    @property
+    def heading(self) -> str:
+        """Where it was read, and what wrote it."""
+        return f"{self.path}: {KINDS[self.kind]}"
+
+    def to_json(self) -> dict[str, object]:
+        """What was read of it, as in `dist-epochs audit --json`."""
+        return {
+            "read": {name: {"value": number.text, "where": number.where} for name, number in self.numbers.items()},
+            "segments": [segment.to_json() for segment in self.segments],
+            "overlaps": [span.to_json() for span in self.overlaps],
+            "gaps": [span.to_json() for span in self.gaps],
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,37 +8,27 @@ from typing import Literal
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.arithmetic.text import rounded
+from dist_epochs.audit.check import Check, compare_with_stated
 from dist_epochs.audit.expression import evaluate, names_in, written
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.readers.record import FinishedRun, Number
-from dist_epochs.audit.runs.check import RunCheck, held
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.trainer_passes import Ending
 from dist_epochs.errors import InputError
 
-__all__ = ["Bench", "Value", "plain"]
+__all__ = ["KnownNumber", "RunEvidence"]
 
 TOTALS = ("samples", "tokens", "tokens_per_second")
-"""What is claimed of these is held, and never calculated with where it can be derived."""
-
+"""What is claimed of these is compared, and never calculated with where it can be derived."""
 
 GROWING = ("steps", "samples", "tokens", "epochs")
 """What grows with every step, also after the last one that was logged."""
 
 
-def plain(value: Fraction) -> str:
-    """A number for a formula: whole ones in full, others to six digits.
-
-    Examples:
-        >>> plain(Fraction(2094)), plain(Fraction(1, 3))
-        ('2,094', '0.333333')
-    """
-    return f"{int(value):,}" if value.denominator == 1 else f"{float(value):,.6g}"
-
-
 @dataclass(frozen=True, slots=True)
-class Value:
+class KnownNumber:
     """A number in use, and who says it: the run's files, a flag, or arithmetic."""
 
     interval: Interval
@@ -46,14 +36,14 @@ class Value:
 
     @property
     def count(self) -> int | None:
-        """It as a whole number, if it is one without play."""
+        """It as a whole number, if it is an exact one."""
         point = self.interval.point
         return int(point) if self.interval.is_exact and point.denominator == 1 else None
 
 
 @dataclass(slots=True)
-class Bench:
-    """Where a run is laid beside what is claimed of it.
+class RunEvidence:
+    """What a run logged and what is claimed of it, and what follows from both while it is audited.
 
     Attributes:
         run: What its files say.
@@ -62,50 +52,57 @@ class Bench:
         values: Numbers in use, by name. What the run logged goes before what is claimed.
         checks: What was found so far.
         notes: What else is worth saying.
-        open: Claims that cannot be told, and what would be needed.
+        undecided: Claims that cannot be decided, and what would be needed.
     """
 
     run: FinishedRun
     claims: Claims
     ending: Ending = "flush"
-    values: dict[str, Value] = field(default_factory=dict)
-    checks: list[RunCheck] = field(default_factory=list)
+    values: dict[str, KnownNumber] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    open: dict[str, str] = field(default_factory=dict)
+    undecided: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        claimed = {name: Value(fact.interval, "claimed") for name, fact in self.claims.numbers.items()}
-        logged = {name: Value(number.interval, "logged") for name, number in self.run.numbers.items()}
+        claimed = {name: KnownNumber(fact.interval, "claimed") for name, fact in self.claims.numbers.items()}
+        logged = {name: KnownNumber(number.interval, "logged") for name, number in self.run.numbers.items()}
         self.values = claimed | logged
 
     def has(self, *names: str) -> bool:
         """Whether all of these are known and above zero."""
         return all(name in self.values and self.values[name].interval.low > 0 for name in names)
 
-    def stated(self, name: str, *, logged: str | None = None) -> tuple[Fact | None, bool]:
-        """The claim of a number, else what the run logged of it (under another name, if one is given)."""
-        if (claim := self.claims.numbers.get(name)) is not None:
-            return claim, False
-        number = self.run.numbers.get(logged or name)
-        return (None, False) if number is None else (_fact(number), True)
+    def compare(
+        self, name: str, derived: Interval, how: str, *, uses: frozenset[str], logged: str | None = None
+    ) -> None:
+        """Compare a derived number with the claim, else the log; remember it where it is not logged.
 
-    def hold(self, name: str, derived: Interval, how: str, *, uses: frozenset[str], logged: str | None = None) -> None:
-        """Hold a derived number against the claim, else the log; remember it where it is not logged."""
-        fact, is_logged = self.stated(name, logged=logged)
-        if fact is not None and not is_logged and name in GROWING:
+        Args:
+            name: What it is.
+            derived: What comes out.
+            how: How, with the numbers.
+            uses: Names of the numbers in it.
+            logged: The name under which the run logged it, if it is another one.
+        """
+        fact, number = self.claims.numbers.get(name), self.run.numbers.get(logged or name)
+        is_logged = fact is None
+        if fact is None:
+            fact = _fact(number) if number is not None else None
+        elif name in GROWING:
             derived = self._to_the_end(derived)
             if self.run.is_cut and fact.interval.low > derived.high:
-                self.open[name] = "the rest of the run: its file ends before it does"
+                self.undecided[name] = "the rest of the run: its file ends before it does"
                 fact = None
-        self.checks.append(held(name, derived, how, fact, uses=uses | {name}, logged=is_logged))
+        self.checks.append(compare_with_stated(name, derived, how, fact, uses=uses | {name}, is_logged=is_logged))
         known = self.values.get(name)
         if known is None or (known.origin == "claimed" and name in TOTALS):
-            self.values[name] = Value(derived, "derived")
+            self.values[name] = KnownNumber(derived, "derived")
 
-    def hold_logged(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
-        """Hold a derived number against what the run logged, whatever is claimed."""
+    def compare_with_log(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
+        """Compare a derived number with what the run logged, whatever is claimed."""
         number = self.run.numbers.get(name)
-        self.checks.append(held(name, derived, how, _fact(number) if number else None, uses=uses | {name}, logged=True))
+        logged = _fact(number) if number is not None else None
+        self.checks.append(compare_with_stated(name, derived, how, logged, uses=uses | {name}, is_logged=True))
 
     def _to_the_end(self, derived: Interval) -> Interval:
         """What it may have grown to in the steps after the last logged line."""
@@ -120,7 +117,7 @@ class Bench:
 
     def inform(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
         """A number that nobody states."""
-        self.checks.append(RunCheck(name=name, derived=derived, how=how, uses=uses))
+        self.checks.append(Check(name=name, derived=derived, how=how, uses=uses))
 
     def work_out(self, formula: str) -> tuple[Interval, str, frozenset[str]]:
         """A formula over what is known: its value, itself with the numbers, and the names in it.
@@ -131,22 +128,22 @@ class Bench:
         expression = parse_expression(formula)
         names = frozenset(names_in(expression))
         derived = evaluate(expression, {name: self.values[name].interval for name in names})
-        how = written(expression, lambda name: plain(self.values[name.name].interval.point))
+        how = written(expression, lambda name: rounded(self.values[name.name].interval.point))
         return derived, how, names
 
-    def follow(self, name: str, formula: str, *, logged: str | None = None) -> None:
-        """Hold a formula's value, if everything in it is known."""
+    def compare_formula(self, name: str, formula: str) -> None:
+        """Compare the value of a formula, if everything in it is known."""
         if not self.has(*names_in(parse_expression(formula))):
             return
         try:
             derived, how, names = self.work_out(formula)
         except InputError:  # a divisor that rounds to zero
             return
-        self.hold(name, derived, how, uses=names, logged=logged)
+        self.compare(name, derived, how, uses=names)
 
     @property
     def used(self) -> frozenset[str]:
-        """Names of all numbers that some check holds."""
+        """Names of all numbers that some check uses."""
         return frozenset().union(*(check.uses for check in self.checks))
 
 

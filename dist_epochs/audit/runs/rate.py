@@ -12,9 +12,10 @@ from fractions import Fraction
 from math import ceil
 
 from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.arithmetic.text import rounded
+from dist_epochs.audit.check import compare_with_stated
 from dist_epochs.audit.fact import Fact
-from dist_epochs.audit.runs.check import held
-from dist_epochs.audit.runs.evidence import Bench, plain
+from dist_epochs.audit.runs.evidence import RunEvidence
 
 __all__ = ["BY_RATE", "check_rate"]
 
@@ -24,55 +25,57 @@ BY_RATE = ("global batch by the logged rate", "samples by the logged rate")
 LAYOUT = ("per_device", "gradient_accumulation", "devices")
 
 
-def check_rate(bench: Bench) -> None:
+def check_rate(evidence: RunEvidence) -> None:
     """Hold a claimed batch, or a claimed layout, and claimed samples against the logged rate."""
-    passes = _passes(bench)
-    if passes is None or not bench.has("timed_samples", "rated_steps") or bench.run.changes_batch:
+    passes = _passes(evidence)
+    if passes is None or not evidence.has("timed_samples", "rated_steps") or evidence.run.changes_batch:
         return
-    if bench.values["split"].count != 1:
+    if evidence.values["split"].count != 1:
         return  # devices that share a model are counted by some versions as if they saw different data
-    samples, steps = bench.values["timed_samples"].interval, bench.values["rated_steps"].interval
-    made = bench.run.numbers["steps"].value
+    samples, steps = evidence.values["timed_samples"].interval, evidence.values["rated_steps"].interval
+    made = evidence.run.numbers["steps"].value
     shortest = steps.low - passes
-    how = f"{bench.run.numbers['timed_samples'].text} samples/s"
+    how = f"{evidence.run.numbers['timed_samples'].text} samples/s"
     if shortest > 0:
         batch = Interval(samples.point / steps.point, samples.low / (steps.high + passes), samples.high / shortest)
-        fact, said = _claimed_batch(bench)
-        bench.checks.append(
-            held(
-                BY_RATE[0], batch, f"{how} ÷ {plain(steps.point)}{said}", fact,
+        fact, said = _claimed_batch(evidence)
+        evidence.checks.append(
+            compare_with_stated(
+                BY_RATE[0], batch, f"{how} ÷ {rounded(steps.point)}{said}", fact,
                 uses=frozenset({"global_batch", "timed_samples", "samples_per_second", "seconds", "steps"}),
             )
         )  # fmt: skip
-    claimed = bench.claims.numbers.get("samples")
+    claimed = evidence.claims.numbers.get("samples")
     if claimed is not None:
         play = samples.high * passes / max(shortest, Fraction(1))
         low, high = samples.low * made / steps.high, samples.high * made / steps.low  # the rate may be of other steps
         near = Interval(
             samples.point, max(min(low, samples.point) - play, Fraction(0)), max(high, samples.point) + play
         )
-        bench.checks.append(held(BY_RATE[1], near, how, claimed, uses=frozenset({"samples", "timed_samples"})))
+        evidence.checks.append(
+            compare_with_stated(BY_RATE[1], near, how, claimed, uses=frozenset({"samples", "timed_samples"}))
+        )
 
 
-def _passes(bench: Bench) -> int | None:
+def _passes(evidence: RunEvidence) -> int | None:
     """Passes that were begun or told: each may end with a short step, or without one; a stream is in whole steps.
 
     The rate is of the passes that were told. Until 4.44 windows went on over their ends, so that fewer were begun.
     """
-    epochs, told = bench.run.numbers.get("epochs"), bench.run.numbers.get("planned_epochs")
+    epochs, told = evidence.run.numbers.get("epochs"), evidence.run.numbers.get("planned_epochs")
     if epochs is not None:
         return ceil(max(epochs.interval.high, told.interval.high if told is not None else Fraction(0)))
-    return 0 if bench.run.streams else None
+    return 0 if evidence.run.streams else None
 
 
-def _claimed_batch(bench: Bench) -> tuple[Fact | None, str]:
+def _claimed_batch(evidence: RunEvidence) -> tuple[Fact | None, str]:
     """The batch as claimed, or as the claimed layout makes it, with what to say of that."""
-    claims = bench.claims.numbers
+    claims = evidence.claims.numbers
     if "global_batch" in claims:
         return claims["global_batch"], ""
-    if not bench.has(*LAYOUT) or not any(name in claims for name in LAYOUT):
+    if not evidence.has(*LAYOUT) or not any(name in claims for name in LAYOUT):
         return None, ""
-    product, how, _ = bench.work_out(" * ".join(LAYOUT))
+    product, how, _ = evidence.work_out(" * ".join(LAYOUT))
     if not product.is_exact:
         return None, ""
     return Fact.exactly(product.point), f", against {how}"

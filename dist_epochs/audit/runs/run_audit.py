@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from dist_epochs.audit.agreement import Agreement, worst_of
-from dist_epochs.audit.claim import LITERAL
+from dist_epochs.arithmetic.agreement import Agreement
+from dist_epochs.audit.check import LITERAL, Reading
 from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.batch_layout import SPLITS
-from dist_epochs.audit.runs.check import RunCheck
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import check_counts
-from dist_epochs.audit.runs.evidence import Bench
+from dist_epochs.audit.runs.evidence import RunEvidence
 from dist_epochs.audit.runs.rate import BY_RATE, check_rate
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
 from dist_epochs.audit.runs.trainer_passes import Ending
-from dist_epochs.audit.verdict import Verdict
+from dist_epochs.audit.verdict import Audit, judge
 
-__all__ = ["RunAudit", "RunReading", "audit_run"]
+__all__ = ["audit_run"]
 
 ENDINGS: Mapping[Ending, str] = {
     "flush": "the last, partial window of a pass is stepped",
@@ -45,112 +43,44 @@ NEEDS = {
 """What a claim needs to be held against something."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunReading:
-    """The run under one assumption.
-
-    Attributes:
-        name: Its name; `as printed` for the literal one.
-        literal: Whether it takes everything as it stands.
-        assumes: What it takes for granted, by name.
-        checks: Its checks.
-    """
-
-    name: str
-    literal: bool
-    assumes: Mapping[str, str]
-    checks: tuple[RunCheck, ...]
-
-    @property
-    def worst(self) -> Agreement | None:
-        """The worst agreement of what is stated; None if nothing is."""
-        return worst_of(check.agreement for check in self.checks)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunAudit:
-    """A finished run beside what is claimed of it.
-
-    Attributes:
-        run: What its files say.
-        verdict: What follows by rule.
-        only_if: The condition under which it is consistent.
-        readings: All readings, the literal one first.
-        missing: Claims that nothing could be held against, and what would be needed.
-        notes: What else is worth knowing.
-    """
-
-    run: FinishedRun
-    verdict: Verdict
-    only_if: str | None
-    readings: tuple[RunReading, ...]
-    missing: str | None
-    notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The object of `dist-epochs audit --json`."""
-        run = self.run
-        return {
-            "id": run.path,
-            "title": f"A finished run: {run.path}",
-            "kind": run.kind,
-            "verdict": str(self.verdict),
-            "only_if": self.only_if,
-            "readings": [
-                {
-                    "name": reading.name,
-                    "literal": reading.literal,
-                    "assumes": dict(reading.assumes),
-                    "checks": [check.to_json() for check in reading.checks],
-                }
-                for reading in self.readings
-            ],
-            "suspects": [],
-            "missing": self.missing,
-            "unsearched": [],
-            "read": {name: {"value": number.text, "where": number.where} for name, number in run.numbers.items()},
-            "segments": [segment.to_json() for segment in run.segments],
-            "overlaps": [span.to_json() for span in run.overlaps],
-            "gaps": [span.to_json() for span in run.gaps],
-            "notes": list(self.notes),
-        }
-
-
-def audit_run(run: FinishedRun, claims: Claims) -> RunAudit:
+def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     """Hold a run against what is claimed of it and against itself.
 
-    The verdict follows by the rules of claims. What the run logged goes before what is claimed: a claim is derived
+    The verdict follows by the rules of `judge`. What the run logged goes before what is claimed: a claim is derived
     from logged numbers as far as they reach, and from other claims where the log is silent.
 
     Raises:
         InputError: If a device, model or precision is not known.
     """
-    literal, bench = _reading(run, claims, "flush", LITERAL)
+    literal, evidence = _reading(run, claims, "flush", LITERAL)
     readings = [literal]
     if literal.worst is Agreement.CONTRADICTS:
         readings += _others(run, claims, literal)
-    missing = _missing(bench)
+    missing = _missing(evidence)
     if missing is None and literal.worst is None:
         missing = "nothing is claimed or logged that follows from its other numbers"
-    verdict, only_if = _verdict(readings, missing)
-    return RunAudit(
-        run=run,
+    verdict, only_if = judge(readings, is_open=missing is not None)
+    return Audit(
+        id=run.path,
+        title=f"A finished run: {run.path}",
+        heading=run.heading,
         verdict=verdict,
         only_if=only_if,
         readings=tuple(readings),
         missing=missing,
-        notes=(*run.notes, *dict.fromkeys(bench.notes)),
+        notes=(*run.notes, *dict.fromkeys(evidence.notes)),
+        run=run,
     )
 
 
-def _others(run: FinishedRun, claims: Claims, literal: RunReading) -> Iterator[RunReading]:
+def _others(run: FinishedRun, claims: Claims, literal: Reading) -> Iterator[Reading]:
     """What else the files may mean: other ends of passes, a stream, one process that sees several devices."""
     if run.counts_passes and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
         for ending in ("carry", "drop", "drop_last"):
             yield _reading(run, claims, ending, ENDINGS[ending])[0]
     if run.streams is None:
         yield _reading(as_stream(run), claims, "flush", "its data had no length, so its epoch counts none")[0]
-    by_rate = _contradicts_rate(literal)
+    by_rate = any(check.name in BY_RATE for check in literal.contradictions)
     if by_rate and "paced_steps" in run.numbers:
         numbers = {**run.numbers, "rated_steps": run.numbers["paced_steps"]}
         title = "it was resumed after its first steps, and the logged rates are of the steps since (Transformers 5.19)"
@@ -159,7 +89,7 @@ def _others(run: FinishedRun, claims: Claims, literal: RunReading) -> Iterator[R
         yield from _several_devices(run, claims)
 
 
-def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[RunReading]:
+def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[Reading]:
     """One process saw all devices, or as many as make the claimed share of what was logged."""
     logged, claims_of = run.numbers.get("per_device"), claims.numbers
     if logged is None:
@@ -177,72 +107,48 @@ def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[RunReading]:
         yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
 
 
-def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tuple[RunReading, Bench]:
-    bench = Bench(run, claims, ending)
-    check_counts(bench)
-    check_rate(bench)
-    check_speed(bench)
+def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tuple[Reading, RunEvidence]:
+    evidence = RunEvidence(run, claims, ending)
+    check_counts(evidence)
+    check_rate(evidence)
+    check_speed(evidence)
     assumes = {}
     if run.counts_passes:
         assumes["last_window"] = ENDINGS[ending]
-    if not {"tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel_size"} & set(bench.values):
+    if not {"tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel_size"} & set(evidence.values):
         assumes["split"] = "every device holds a whole model and sees its own data"
-    reading = RunReading(name=name, literal=name == LITERAL, assumes=assumes, checks=tuple(bench.checks))
-    return reading, bench
+    return Reading(name=name, assumes=assumes, checks=tuple(evidence.checks)), evidence
 
 
-def _contradicts(reading: RunReading, name: str, *, by_log: bool) -> bool:
-    return any(
-        check.name == name and check.is_logged == by_log and check.agreement is Agreement.CONTRADICTS
-        for check in reading.checks
-    )
+def _contradicts(reading: Reading, name: str, *, by_log: bool) -> bool:
+    return any(check.name == name and check.is_logged == by_log for check in reading.contradictions)
 
 
-def _contradicts_passes(reading: RunReading) -> bool:
+def _contradicts_passes(reading: Reading) -> bool:
     """Whether something contradicts that rests on how passes end."""
     names = ("samples", "epochs", "global_batch", "devices")
-    return any(
-        check.name in names and "corpus" in check.uses and check.agreement is Agreement.CONTRADICTS
-        for check in reading.checks
-    ) or (_contradicts(reading, "devices", by_log=False) and "steps_per_epoch" in _used(reading))
+    if any(check.name in names and "corpus" in check.uses for check in reading.contradictions):
+        return True
+    by_pace = any("steps_per_epoch" in check.uses for check in reading.checks)
+    return by_pace and _contradicts(reading, "devices", by_log=False)
 
 
-def _contradicts_rate(reading: RunReading) -> bool:
-    return any(check.name in BY_RATE and check.agreement is Agreement.CONTRADICTS for check in reading.checks)
-
-
-def _used(reading: RunReading) -> frozenset[str]:
-    return frozenset().union(*(check.uses for check in reading.checks))
-
-
-def _missing(bench: Bench) -> str | None:
+def _missing(evidence: RunEvidence) -> str | None:
     """Claims that no check holds."""
     told = []
-    held = {check.name for check in bench.checks} | bench.used
+    held = {check.name for check in evidence.checks} | evidence.used
     if held & {"devices", "split"}:
         held |= set(SPLITS)
-    for name in bench.claims.numbers:
+    for name in evidence.claims.numbers:
         label = f"--{name.replace('_', '-')}"
-        if name in bench.open:
-            told.append(f"{name.replace('_', ' ')} cannot be told without {bench.open[name]}")
+        if name in evidence.undecided:
+            told.append(f"{name.replace('_', ' ')} cannot be told without {evidence.undecided[name]}")
         elif name in held:
             continue
         elif name == "mfu":
-            told.append(f"MFU cannot be derived without {missing_for_mfu(bench)}")
+            told.append(f"MFU cannot be derived without {missing_for_mfu(evidence)}")
         elif name in NEEDS:
             told.append(f"{name.replace('_', ' ')} cannot be derived without {NEEDS[name]}")
         else:
             told.append(f"nothing was found that {label} could be held against")
     return "; ".join(told) or None
-
-
-def _verdict(readings: list[RunReading], missing: str | None) -> tuple[Verdict, str | None]:
-    literal, *others = readings
-    if literal.worst is Agreement.CONTRADICTS:
-        for other in others:
-            if other.worst is not Agreement.CONTRADICTS:
-                return Verdict.ONLY_IF, other.name
-        return Verdict.INCONSISTENT, None
-    if missing:
-        return Verdict.UNDERDETERMINED, None
-    return (Verdict.WITH_ROUNDING if literal.worst is Agreement.OVERLAPS else Verdict.CONSISTENT), None

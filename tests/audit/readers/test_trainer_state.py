@@ -143,7 +143,7 @@ def test_claims_for_one_epoch_are_multiplied(ask, tell, write_state):
     assert ask(path, "--steps", "22 steps per epoch", "--epochs", 3)["verdict"] == "consistent"
     assert "22 steps per epoch × 3 = 66 steps" in tell(path, "--steps", "22 steps per epoch", "--epochs", 3)
     assert ask(path, "--steps", "23 steps per epoch", "--epochs", 3, code=1)["verdict"] == "inconsistent"
-    assert "give --epochs too" in ask(path, "--steps", "22 steps per epoch", code=2)
+    assert "giving --epochs too" in ask(path, "--steps", "22 steps per epoch", code=2)
     assert "4,096 is no number of samples" in ask(path, "--global-batch", "32x128", code=2)
     assert "32,720 is no number of devices" in ask(path, "--devices", "8x4090", code=2)
 

@@ -44,11 +44,11 @@ def test_flags_are_for_runs(ask):
     [
         ("--corpus", "5", "has no unit"),
         ("--corpus", "5 words", "counts words"),
-        ("--steps", "2.5", "Nothing was rounded"),
+        ("--steps", "2.5", "it must be a whole number"),
         ("--steps", "5 epochs", "it must count steps"),
         ("--epochs", "0", "above zero"),
         ("--mfu", "45.5", "impossible"),
-        ("--devices", "H100", "how many"),
+        ("--devices", "H100", "does not say how many"),
         ("--model", "llama-9b", "is not a size known by name"),
         ("--precision", "int3", "fp32, tf32, bf16"),
         ("--parameters", "7 tokens", "is a plain number"),

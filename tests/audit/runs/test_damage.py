@@ -12,7 +12,7 @@ from dist_epochs.audit.readers.detect import read_finished_run
 from dist_epochs.audit.runs.claims import read_claims
 from dist_epochs.audit.runs.run_audit import audit_run
 from dist_epochs.errors import InputError
-from dist_epochs.render.run_audit import run_audit_text
+from dist_epochs.render.audit import audit_text
 
 CLAIMS = read_claims(
     {"devices": "8xH100", "gradient_accumulation": "4", "corpus": "698 samples", "epochs": "3", "global_batch": "32", "mfu": "40%",
@@ -85,7 +85,7 @@ def look(path, data):
         for claims in (CLAIMS, NOTHING):
             audit = audit_run(run, claims)
             json.dumps(audit.to_json())
-            run_audit_text(audit)
+            audit_text(audit)
     except InputError:
         return "error"
     return run.kind

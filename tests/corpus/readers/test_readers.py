@@ -2,7 +2,8 @@ import gzip
 
 import pytest
 
-from dist_epochs.corpus.sources import BadDocument, find_sources
+from dist_epochs.corpus.readers.document import BadDocument
+from dist_epochs.corpus.sources import find_sources
 from dist_epochs.errors import InputError, Origin
 
 
@@ -87,7 +88,7 @@ def test_parquet_and_a_folder_in_the_hub_s_layout(tmp_path):
         first, none, last = read(argument)
         assert (first, last) == ("one", "three")
         assert "row 1: 'text' holds NoneType" in str(none)
-    with pytest.raises(InputError, match=r"no column 'body'\. there are text, n"):
+    with pytest.raises(InputError, match=r"no column 'body': there are text, n"):
         read(folder, text_column="body")
     (folder / "train-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(InputError, match="cannot be read as Parquet"):

@@ -1,0 +1,124 @@
+"""A claim, recomputed under each of its readings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dist_epochs.arithmetic.text import scaled
+from dist_epochs.audit.check import LITERAL, Check, Reading, Verdict, agreement_of
+from dist_epochs.audit.claim import CheckText, Claim
+from dist_epochs.audit.expression import Expression, Name, Number, evaluate, names_in, written
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
+from dist_epochs.audit.verdict import Audit, judge
+
+__all__ = ["audit_claim"]
+
+
+def audit_claim(name: str, claim: Claim) -> Audit:
+    """Recompute a claim under each of its readings; the verdict follows by the rules of `judge`.
+
+    Args:
+        name: What the audit is called by.
+        claim: The claim.
+    """
+    readings = (_reading(claim, None), *(_reading(claim, title) for title in claim.readings or {}))
+    verdict, only_if = judge(readings, is_open=bool(claim.unknown))
+    return Audit(
+        id=name,
+        title=claim.title,
+        heading=claim.heading,
+        verdict=verdict,
+        only_if=only_if,
+        readings=readings,
+        missing=_missing(readings[0], claim.unknown, verdict),
+        notes=claim.notes,
+        suspects=_suspects(readings[0]),
+        unsearched=_unsearched(readings[0]),
+    )
+
+
+def _reading(claim: Claim, title: str | None) -> Reading:
+    text = (claim.readings or {})[title] if title is not None else None
+    facts = {**claim.facts, **((text.facts if text else None) or {})}
+    own = (text.checks if text else None) or {}
+    stated = claim.checks or {}
+    base: Mapping[str, CheckText] = {} if text is not None and text.only else stated
+    checks = {**{name: own.get(name, check) for name, check in base.items()}, **own}
+    left_out = {name: check for name, check in stated.items() if name not in checks and check.stated is not None}
+    return Reading(
+        name=title or LITERAL,
+        assumes={**(claim.assumes or {}), **((text.assumes if text else None) or {})},
+        checks=tuple(_check(name, check, stated.get(name), facts) for name, check in checks.items()),
+        left_out=tuple(_check(name, check, None, facts) for name, check in left_out.items()),
+    )
+
+
+def _check(name: str, text: CheckText, base: CheckText | None, facts: Mapping[str, Fact]) -> Check:
+    formula = text.formula or (base.formula if base else None)
+    assert formula is not None  # the claim checks it
+    stated = text.stated or (base.stated if base else None)
+    derived = evaluate(formula, {known: fact.interval for known, fact in facts.items()})
+    used = {known: facts[known] for known in names_in(formula)}
+    return Check(
+        name=name,
+        derived=derived,
+        how=_arithmetic(formula, used),
+        stated=stated,
+        agreement=agreement_of(derived, stated) if stated is not None else None,
+        uses=frozenset(used),
+        formula=formula,
+        facts=used,
+    )
+
+
+def _arithmetic(formula: Expression, facts: Mapping[str, Fact]) -> str:
+    """The formula with its facts' numbers; of a fact alone, its name and where it is from."""
+    if isinstance(formula, Name):
+        fact = facts[formula.name]
+        return f"{formula.name}, from {fact.origin}" if fact.origin else formula.name
+    if isinstance(formula, Number):
+        return written(formula)
+    return written(formula, lambda name: scaled(facts[name.name].number.value))
+
+
+def _missing(literal: Reading, unknown: Mapping[str, str] | None, verdict: Verdict) -> str | None:
+    """What is stated and cannot be derived, or why there is no verdict."""
+    if unknown:
+        return "; ".join(f"{name} cannot be derived without {what}" for name, what in unknown.items())
+    if verdict is not Verdict.UNDERDETERMINED:
+        return None
+    if literal.worst is None:
+        return "nothing that follows from its numbers is stated"
+    return "its contradictions rest on numbers that were recalled or assumed, not read"
+
+
+def _suspects(literal: Reading) -> tuple[Suspect, ...]:
+    """What may be mistyped, where the literal reading contradicts.
+
+    No suspect is looked for in a contradiction that rests on a number that was recalled or assumed.
+    """
+    checks = [check for check in literal.checks if check.stated is not None and not _rests_on_guess(check)]
+    if not any(check.contradicts for check in checks):
+        return ()
+    facts: dict[str, Fact] = {}
+    equations = []
+    for check in checks:
+        assert check.stated is not None
+        assert check.formula is not None
+        equations.append(Equation(check.name, check.formula, f"stated {check.name}"))
+        facts |= check.facts
+    stated = {f"stated {check.name}": check.stated for check in checks if check.stated is not None}
+    return find_suspects(equations, {**facts, **stated})
+
+
+def _unsearched(literal: Reading) -> tuple[str, ...]:
+    """What facts in contradictions were worked out from."""
+    wrong = [check for check in literal.contradictions if not _rests_on_guess(check)]
+    derived = [fact for check in wrong for fact in check.facts.values() if fact.derived and fact.is_read]
+    return tuple(dict.fromkeys(fact.read_in for fact in derived if fact.read_in is not None))
+
+
+def _rests_on_guess(check: Check) -> bool:
+    """Whether it contradicts, and a number in it was recalled or assumed."""
+    return check.contradicts and check.is_unread

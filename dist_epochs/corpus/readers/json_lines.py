@@ -1,0 +1,34 @@
+"""JSON lines: a document is an object on a line of its own, with its text under one key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from dist_epochs.corpus.readers.document import BadDocument, text_of
+from dist_epochs.corpus.readers.text import read_lines
+from dist_epochs.errors import Origin
+
+__all__ = ["read_json_lines"]
+
+
+def read_json_lines(path: Path, column: str) -> Iterator[str | BadDocument]:
+    """The documents of a file of JSON lines."""
+    for number, line in read_lines(path):
+        if isinstance(line, BadDocument):
+            yield line
+        elif line.strip():
+            yield _json_document(line, column, Origin(str(path), number))
+
+
+def _json_document(line: str, column: str, origin: Origin) -> str | BadDocument:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return BadDocument(f"broken JSON: {error.msg} (column {error.colno})", origin=origin)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, endless nesting
+        return BadDocument(f"broken JSON: {error}", origin=origin)
+    if not isinstance(row, dict):
+        return BadDocument(f"a JSON {type(row).__name__}, not an object with a {column!r} key", origin=origin)
+    return text_of(row, column, origin)
