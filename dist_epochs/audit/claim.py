@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Unit
@@ -13,13 +12,22 @@ from dist_epochs.audit.check import LITERAL
 from dist_epochs.audit.expression import Expression, evaluate, names_in, written
 from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.grammar import parse_expression
-from dist_epochs.audit.planned import PLANNED, UNITS, write_planned
 from dist_epochs.errors import InputError, nearest
 from dist_epochs.recipe.values import FLAG, TEXT
-from dist_epochs.settings.document import Document, RecipeError
 from dist_epochs.settings.fields import Many, Part, Table, Value, key
 
-__all__ = ["CheckText", "Citation", "Claim", "Fact", "ReadingText", "read_claim"]
+__all__ = ["UNITS", "CheckText", "Citation", "Claim", "ClaimKeys", "ReadingText"]
+
+UNITS: Mapping[str, tuple[Unit, ...]] = {
+    "steps": (Unit.STEP,),
+    "micro_steps": (Unit.STEP,),
+    "samples": (Unit.SAMPLE,),
+    "tokens": (Unit.TOKEN, Unit.POSITION),
+    "positions": (Unit.TOKEN, Unit.POSITION),
+    "global_batch": (Unit.SAMPLE, Unit.TOKEN, Unit.POSITION),
+    "epochs": (Unit.EPOCH,),
+}
+"""What stated results of a plan may count, if they say so; the others have no unit of their own."""
 
 COUNTED = {
     **UNITS,
@@ -90,15 +98,13 @@ class ReadingText:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A claim file."""
+class ClaimKeys:
+    """What a claim file says beside its numbers."""
 
     title: str = key(TEXT)
     """The work."""
     citation: Citation = key(Part(Citation), Citation())
     """Where to find it."""
-    facts: Mapping[str, Fact] = key(Table(FactReader()))
-    """Numbers as printed, by names that formulas use."""
     assumes: Mapping[str, str] | None = key(Table(TEXT), None)
     """What the literal reading takes for granted, by short names: `words: a word is one token`."""
     checks: Mapping[str, CheckText] | None = key(Table(Part(CheckText)), None)
@@ -109,6 +115,14 @@ class Claim:
     """Other ways to read it, by name."""
     notes: tuple[str, ...] = key(Many(TEXT), ())
     """What else is worth knowing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(ClaimKeys):
+    """A claim: facts, and what is stated to follow from them."""
+
+    facts: Mapping[str, Fact] = key(Table(FactReader()))
+    """Numbers as printed, by names that formulas use."""
 
     def __post_init__(self) -> None:
         problems = [f"{'.'.join(place)}: {message}" for place, message in self.cross_field_errors(vars(self))]
@@ -199,21 +213,3 @@ def _unit_problems(name: str, check: CheckText | None) -> Iterator[str]:
     if check is not None and check.stated is not None and known is not None and unit not in (None, *known):
         wanted = f"it counts {' or '.join(f'{each}s' for each in known)}" if known else "it has no such unit"
         yield f"{check.stated.number.text} counts {unit}s, and the check is called {name}: {wanted}. Rename one of them"
-
-
-def read_claim(path: Path) -> Claim:
-    """Read a claim file: facts and checks, or a recipe with what is stated of it.
-
-    Raises:
-        RecipeError: With all problems at once, each at `path:line`.
-    """
-    document = Document.read(path)
-    if set(document.data) & PLANNED:
-        try:
-            write_planned(document, path)
-        except RecipeError as error:
-            for name in PLANNED & set(document.data):
-                del document.data[name]
-            document.data.setdefault("facts", {"of_the_recipe": 0})
-            raise RecipeError.together([error, *document.problems(Claim)]) from None
-    return document.make(Claim)

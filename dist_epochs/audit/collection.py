@@ -1,14 +1,16 @@
-"""The claims that come with the package."""
+"""Claim files: those that come with the package, and others."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
-from dist_epochs.audit.claim import Claim, read_claim
+from dist_epochs.audit.claim import Claim
+from dist_epochs.audit.recipe_claim import RECIPE_KEYS, read_recipe_claim
 from dist_epochs.errors import InputError, nearest
+from dist_epochs.settings.document import Document
 
-__all__ = ["claim_names", "find_claim"]
+__all__ = ["claim_names", "find_claim", "read_claim"]
 
 
 def claim_names() -> tuple[str, ...]:
@@ -28,6 +30,16 @@ def find_claim(name: str) -> tuple[str, Claim]:
     if name not in claim_names():
         raise InputError(f"there is no claim {name!r} and no such file{nearest(name, claim_names())}")
     return name, read_claim(Path(str(_folder() / f"{name}.yaml")))
+
+
+def read_claim(path: Path) -> Claim:
+    """Read a claim file: facts and checks, or a recipe with what is stated of it.
+
+    Raises:
+        InputError: With all problems at once, each with its line.
+    """
+    document = Document.read(path)
+    return read_recipe_claim(document, path) if set(document.data) & RECIPE_KEYS else document.make(Claim)
 
 
 def _folder() -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product as combinations
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import parse
@@ -24,6 +24,7 @@ __all__ = [
     "names_in",
     "numbers_in",
     "point_of",
+    "total",
     "written",
 ]
 
@@ -39,22 +40,37 @@ MOST_BITS = 20_000
 """Of numbers on the way to a formula's value."""
 
 
+class Operators:
+    """Formulas are put together in code as they are written: `Name("steps") * Name("batch")`."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Expression) -> Binary:
+        return Binary("+", cast("Expression", self), other)
+
+    def __mul__(self, other: Expression) -> Binary:
+        return Binary("*", cast("Expression", self), other)
+
+    def __truediv__(self, other: Expression) -> Binary:
+        return Binary("/", cast("Expression", self), other)
+
+
 @dataclass(frozen=True, slots=True)
-class Number:
+class Number(Operators):
     """A number written in the formula; exact."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class Name(Operators):
     """A fact."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Operators):
     """Two parts and the sign between them."""
 
     sign: Operator
@@ -63,7 +79,7 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
+class Power(Operators):
     """A part to a whole power."""
 
     base: Expression
@@ -71,6 +87,19 @@ class Power:
 
 
 Expression = Number | Name | Binary | Power
+
+
+def total(parts: Sequence[Expression]) -> Expression:
+    """The sum of some parts, of which there is at least one.
+
+    Examples:
+        >>> written(total([Name("a"), Name("b") * Name("c")]) / Name("d"))
+        '(a + b × c) ÷ d'
+    """
+    first, *others = parts
+    for other in others:
+        first += other
+    return first
 
 
 def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit import expression
 from dist_epochs.audit.check import Verdict
-from dist_epochs.audit.claim import CheckText, Claim, Fact, read_claim
+from dist_epochs.audit.claim import CheckText, Claim
 from dist_epochs.audit.claim_audit import audit_claim
+from dist_epochs.audit.collection import read_claim
+from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.slips import roughness
 

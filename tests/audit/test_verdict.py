@@ -2,8 +2,8 @@
 
 import pytest
 
-from dist_epochs.audit.claim import read_claim
 from dist_epochs.audit.claim_audit import audit_claim
+from dist_epochs.audit.collection import read_claim
 from dist_epochs.settings.document import RecipeError
 
 BASE = """

@@ -158,7 +158,6 @@ class Segment:
         gate: The step up to which ranks may go for now; one number.
         codes: Exit codes.
         log: What each rank printed.
-        seconds: From the start to the end of the last rank.
     """
 
     world: int
@@ -167,7 +166,6 @@ class Segment:
     gate: np.ndarray
     codes: list[int] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
     def steps(self, instant: int) -> set[int]:
         return set(map(int, np.flatnonzero(self.times[:, instant])))
@@ -229,7 +227,6 @@ class Chaos:
             "memory": str(memory), "steps": steps, "batch": self.batch, "faults": faults, "log": log,
             "scaler": self._scaler, "replan": replan, "pause": self._pause,
         }  # fmt: skip
-        began = time.monotonic()
         try:
             ranks = self._ranks.start(request)
             failures: list[BaseException] = []
@@ -245,7 +242,6 @@ class Chaos:
             disturbing = threading.Thread(target=disturb, daemon=True)
             disturbing.start()
             segment.codes = self._ranks.wait()
-            segment.seconds = time.monotonic() - began
             disturbing.join()
         except BaseException:  # pytest's time-out, or Ctrl-C: the ranks are of no use to the next test
             self._ranks.close()

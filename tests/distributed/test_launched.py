@@ -216,7 +216,9 @@ def test_a_second_signal_leaves_at_once_and_the_run_says_so(tmp_path, store, wri
         assert time.monotonic() < deadline, "it never left"
         time.sleep(0.1)
     os.kill(frozen, signal.SIGCONT)
-    process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=240)
+    assert "left at once. " in output
+    assert f"{run} " in output.rpartition("with: ACCELERATE_USE_CPU=true accelerate launch ")[2]
     assert read_run(run).totals.segments[0].status == "stopped"
     assert not processes_of(tmp_path)
 

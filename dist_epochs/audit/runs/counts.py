@@ -13,7 +13,6 @@ from dist_epochs.audit.check import compare_with_stated
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.runs.batch_layout import COUNTS_POSITIONS, check_layout
 from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
-from dist_epochs.audit.runs.stream import stream_samples
 from dist_epochs.audit.runs.trainer_passes import Passes
 from dist_epochs.errors import InputError
 
@@ -105,10 +104,17 @@ def _passes(evidence: RunEvidence) -> Passes | None:
         return None
     if corpus.number.value.denominator != 1 or not corpus.interval.is_exact:
         return None
-    return Passes(int(corpus.number.value), batch.count, _accumulation(evidence, batch.count), evidence.ending)
+    per_device = evidence.values.get("per_device")
+    return Passes(
+        corpus=int(corpus.number.value),
+        batch=batch.count,
+        accumulation=_accumulation(evidence),
+        ending="stream" if evidence.run.streams else evidence.ending,
+        per_device=per_device.count if per_device is not None else None,
+    )
 
 
-def _accumulation(evidence: RunEvidence, batch: int) -> int | None:
+def _accumulation(evidence: RunEvidence) -> int | None:
     """As it is stated, or by the rest of the layout."""
     known = evidence.values.get("gradient_accumulation")
     if known is not None or not evidence.has("per_device", "devices", "split"):
@@ -129,30 +135,10 @@ def _samples(evidence: RunEvidence) -> None:
     if "samples" in numbers and (batch is None or batch.origin == "derived"):
         return  # the batch came from the samples, or changes
     steps = evidence.values.get("steps")
-    if evidence.run.streams:
-        _samples_of_stream(evidence)
-    elif evidence.run.kind in ("hf-trainer", "wandb") and steps is not None and steps.count:
-        _samples_in_passes(evidence, steps.count)
+    if evidence.run.streams or (evidence.run.kind in ("hf-trainer", "wandb") and steps is not None and steps.count):
+        _samples_in_passes(evidence)
     elif not ("samples" in numbers and _begins_late(evidence)):
         evidence.compare_formula("samples", "steps * global_batch")
-
-
-def _samples_of_stream(evidence: RunEvidence) -> None:
-    """By the Trainer's own loop, whose windows grow at the end of a pass; nothing without the corpus."""
-    passes, steps = _passes(evidence), evidence.values["steps"].count
-    if passes is None or not steps:
-        return
-    per_device = evidence.values.get("per_device")
-    derived = stream_samples(
-        corpus=passes.corpus,
-        batch=passes.batch,
-        per_device=per_device.count if per_device else None,
-        accumulation=passes.accumulation,
-        steps=steps,
-    )
-    if derived is not None:
-        how = f"{steps:,} × {passes.batch:,}, as the Trainer draws a stream of {passes.corpus:,}"
-        evidence.compare("samples", derived, how, uses=frozenset({"steps", "global_batch", "corpus"}))
 
 
 def _begins_late(evidence: RunEvidence) -> bool:
@@ -169,18 +155,24 @@ def _begins_late(evidence: RunEvidence) -> bool:
     return True
 
 
-def _samples_in_passes(evidence: RunEvidence, steps: int) -> None:
-    """Short of full batches where a pass ends; at most full batches."""
-    passes = _passes(evidence)
-    if passes is None:
+def _samples_in_passes(evidence: RunEvidence) -> None:
+    """As the Trainer draws them: short of full batches where a pass ends, and at most full batches.
+
+    Nothing is derived of a stream without its corpus.
+    """
+    passes, steps = _passes(evidence), evidence.values["steps"].count
+    if passes is None and not evidence.run.streams:
         _samples_at_most(evidence)
+    if passes is None or not steps:
         return
     try:
         derived = passes.samples(steps)
-    except InputError:  # a corpus smaller than a window that is dropped
+    except InputError:  # a corpus smaller than a window that is dropped, or no layout of the batch that can run
         return
     how = f"{steps:,} × {passes.batch:,}"
-    if derived.point != steps * passes.batch:
+    if passes.ending == "stream":
+        how += f", as the Trainer draws a stream of {passes.corpus:,}"
+    elif derived.point != steps * passes.batch:
         how += f", the last of each pass of {passes.corpus:,} partial"
     evidence.compare("samples", derived, how, uses=frozenset({"steps", "global_batch", "corpus"}))
 

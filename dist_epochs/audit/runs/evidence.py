@@ -8,7 +8,7 @@ from typing import Literal
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Quantity
-from dist_epochs.arithmetic.text import rounded
+from dist_epochs.arithmetic.text import number
 from dist_epochs.audit.check import Check, compare_with_stated
 from dist_epochs.audit.expression import evaluate, names_in, written
 from dist_epochs.audit.fact import Fact
@@ -128,7 +128,7 @@ class RunEvidence:
         expression = parse_expression(formula)
         names = frozenset(names_in(expression))
         derived = evaluate(expression, {name: self.values[name].interval for name in names})
-        how = written(expression, lambda name: rounded(self.values[name.name].interval.point))
+        how = written(expression, lambda name: number(self.values[name.name].interval.point))
         return derived, how, names
 
     def compare_formula(self, name: str, formula: str) -> None:

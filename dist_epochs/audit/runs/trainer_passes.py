@@ -1,7 +1,8 @@
-"""How the passes of a Trainer end: steps of so many passes, and what so many steps may have drawn."""
+"""What a Hugging Face Trainer drew: steps of so many passes, and the samples and epochs of so many steps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -14,20 +15,22 @@ from dist_epochs.errors import InputError
 from dist_epochs.frameworks.loaders import float_product
 from dist_epochs.frameworks.run import Run
 from dist_epochs.frameworks.setting import Setting
-from dist_epochs.frameworks.transformers import TRANSFORMERS
+from dist_epochs.frameworks.transformers import TRANSFORMERS, TRANSFORMERS_STREAMING
 
 __all__ = ["Ending", "Passes"]
 
-OLD = {"carry": "4.44", "drop": "4.48"}
-"""Versions of Transformers that end passes so."""
+CARRYING, DROPPING = (next(one for one in TRANSFORMERS.versions if one.name == name) for name in ("4.44", "4.48"))
+"""Versions of Transformers that carry a partial window into the next pass, and that drop it."""
 
 LAST_ROUNDS: tuple[tuple[bool, Uneven], ...] = ((False, "pad"), (True, "pad"), (False, "drop"))
-"""Whether several devices share it, and what becomes of it."""
+"""Whether several devices share the last round of a pass, and what becomes of it."""
 
-MOST_WINDOWS = 64
-"""Accumulations that are tried where none is known."""
+MOST_WINDOWS, MOST_STREAM_WINDOWS = 64, 1000
+"""Accumulations that are tried where none is known, of data of known length and of a stream."""
 
-Ending = Literal["flush", "carry", "drop", "drop_last"]
+Ending = Literal["flush", "carry", "drop", "drop_last", "stream"]
+"""What happens at the end of a pass: the partial window is stepped, goes on into the next pass, or is dropped; the
+partial micro-batch is not drawn; or the data has no length, so that the Trainer does not know where a pass ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,20 @@ class Passes:
         batch: Samples of a full step, over all devices.
         accumulation: Micro-steps of a step, where they are known.
         ending: What happens at the end of a pass.
+        per_device: Samples of a micro-batch, where they are known.
+
+    Examples:
+        >>> Passes(corpus=100, batch=40, accumulation=4).samples(3).point  # the third step of a pass has 20 samples
+        Fraction(100, 1)
+        >>> Passes(corpus=100, batch=40, accumulation=4, ending="stream", per_device=10).samples(30).point
+        Fraction(1480, 1)
     """
 
     corpus: int
     batch: int
     accumulation: int | None = None
     ending: Ending = "flush"
+    per_device: int | None = None
 
     @property
     def per_pass(self) -> int:
@@ -66,9 +77,9 @@ class Passes:
             InputError: If no step is ever made.
         """
         most = Fraction(steps * self.batch)
-        if self.ending in OLD:
+        if self.ending in ("carry", "drop", "stream"):
             found = [Fraction(run.counts.samples) for run in self._runs(steps)]
-            return Interval(found[0], min(found), max(*found, most))
+            return Interval(found[0], min(found), max(found) if self.ending == "stream" else max(*found, most))
         drawn = min(Fraction(self._loader.after_steps(steps).samples), most)
         return Interval(drawn, min(drawn, self._least(steps)), most)
 
@@ -90,40 +101,49 @@ class Passes:
         more = Fraction(inside, self.per_pass - 1) if self.per_pass > 1 else part
         asked = Fraction(steps - 1, self.per_pass)
         logged = [passes + part, passes + min(more, Fraction(1))]
-        if self.ending in OLD:
+        if self.ending in ("carry", "drop"):
             logged += [run.reported.epoch for run in self._runs(steps) if run.reported.epoch is not None]
         if self.corpus % self.batch and self.per_pass > 1:  # drop_last may make a step less of each pass
             logged.append(Fraction(steps, self.per_pass - 1))
         return Interval(drawn.point, min(drawn.low, asked), max(drawn.high, *logged))
 
     def _runs(self, steps: int) -> list[Run]:
-        """What an older version makes of them, with its last round short, padded or dropped.
+        """What the Trainer's loop makes of every layout of the batch that fits, those it refuses left out.
 
         Raises:
-            InputError: If it makes no step of any.
+            InputError: If it refuses all of them.
         """
-        version = next(one for one in TRANSFORMERS.versions if one.name == OLD[self.ending])
-        found, refused = [], None
-        for window, (shared, uneven) in product(self._windows, LAST_ROUNDS):
+        versions = {"carry": CARRYING, "drop": DROPPING, "stream": TRANSFORMERS_STREAMING.versions[-1]}
+        found, refused = [], InputError(f"no layout of a batch of {self.batch:,} is known")
+        for setting in self._stream_settings(steps) if self.ending == "stream" else self._settings(steps):
             try:
-                found.append(version.run(self._setting(steps, window, shared, uneven)))
+                found.append(versions[self.ending].run(setting))
             except InputError as error:
                 refused = error
-        if refused is not None and not found:
+        if not found:
             raise refused
         return found
 
-    @property
-    def _windows(self) -> list[int]:
-        if self.accumulation is not None:
-            return [self._window]
-        return [window for window in range(1, MOST_WINDOWS + 1) if self.batch % window == 0]
+    def _settings(self, steps: int) -> Iterator[Setting]:
+        """Layouts of the batch, with the last round of a pass short, padded or dropped."""
+        windows = [self._window] if self.accumulation is not None else range(1, MOST_WINDOWS + 1)
+        for window, (shared, uneven) in product(windows, LAST_ROUNDS):
+            if self.batch % window == 0:
+                devices = self.batch // window if shared else 1
+                yield self._setting(steps, window, self.batch // window // devices, devices, uneven)
 
-    def _setting(self, steps: int, window: int, shared: bool, uneven: Uneven) -> Setting:
-        devices = self.batch // window if shared else 1
+    def _stream_settings(self, steps: int) -> Iterator[Setting]:
+        """Layouts of the batch with the micro-batch that is known, else with one device."""
+        most = min(self.batch // (self.per_device or 1), MOST_STREAM_WINDOWS)
+        for window in [self.accumulation] if self.accumulation else range(1, most + 1):
+            if self.batch % (window * (self.per_device or 1)) == 0:
+                devices = self.batch // (window * self.per_device) if self.per_device else 1
+                yield self._setting(steps, window, self.per_device or self.batch // window, devices)
+
+    def _setting(self, steps: int, window: int, per_device: int, devices: int, uneven: Uneven | None = None) -> Setting:
         return Setting(
             samples=self.corpus,
-            per_device=self.batch // window // devices,
+            per_device=per_device,
             data_parallel_size=devices,
             gradient_accumulation=window,
             steps=steps,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dist_epochs.audit.claim import read_claim
 from dist_epochs.audit.claim_audit import audit_claim
+from dist_epochs.audit.collection import read_claim
 from dist_epochs.errors import InputError
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import read_recipe
@@ -92,16 +92,16 @@ def test_a_mixture_s_rows(tmp_path):
     wrong = audit(tmp_path, MIXTURE.replace("wiki: 7.5", "wiki: 2.5"))
     assert str(wrong.verdict) == "inconsistent"
     assert any(suspect.name == "stated epochs of wiki" for suspect in wrong.suspects)
-    with pytest.raises(RecipeError, match="there is no source 'wikki'; did you mean 'wiki'"):
+    with pytest.raises(RecipeError, match=r"there is no source 'wikki' in corpus\.sources; did you mean 'wiki'"):
         audit(tmp_path, MIXTURE.replace("wiki: 7.5", "wikki: 7.5"))
 
 
 @pytest.mark.parametrize(
     ("addition", "message"),
     [
-        ("facts: {steps: 5}\n", "facts.steps: the recipe's plan has 1000000 steps under this name"),
+        ("facts: {steps: 5}\n", "facts.steps: the recipe's plan has 1,000,000 steps under this name"),
         ("checks: {epochs: {formula: steps}}\n", "checks.epochs and stated.epochs: keep one"),
-        ("readings: {b: {set: [1]}}\n", "set: it must be keys and values"),
+        ("readings: {b: {set: [1]}}\n", "readings.b.set: it must be names and values"),
     ],
 )
 def test_nothing_is_overwritten(tmp_path, addition, message):
@@ -295,7 +295,7 @@ RECIPE = "title: t\nbatch: {global_batch: 4}\nphases: [{steps: 5}]\nstated: {sam
          ["c.yaml:4: stated.samples: it is empty", "c.yaml:4: stated.hours.number: the number 'abc' is not a number",
           "c.yaml:4: unknown key 'stated.epochs.foo'", "c.yaml:4: missing key 'stated.epochs.number'"]),
         (RECIPE.replace("{samples: 20}", "{sources: {w: abc, v: 2}, epohcs: 5}") + "corpus: {sources: {w: {samples: 5B, weight: 1}}}\n",
-         ["c.yaml:4: stated.sources.w.number: the number 'abc' is not a number", "c.yaml:4: stated.sources.v: there is no source 'v'",
+         ["c.yaml:4: stated.sources.v: there is no source 'v'", "c.yaml:4: stated.sources.w.number: the number 'abc' is not a number",
           "c.yaml:4: stated.epohcs: a plan does not know it"]),
         (RECIPE.replace("{samples: 20}", "{}"), ["c.yaml:4: stated: names and values of what the work says comes out; it is empty"]),
         (RECIPE + "note\x00s: []\n", ["c.yaml:5: a control character, which YAML does not have."]),
@@ -316,10 +316,10 @@ def test_every_problem_has_its_line_and_no_other_is_made_up(tmp_path, text, mess
 
 def test_a_rounded_batch_in_tokens_is_refused_with_the_way_to_write_it(tmp_path):
     """A paper's 4M tokens are no whole number of sequences of 2048; facts and a formula take them as printed."""
-    with pytest.raises(
-        RecipeError, match="Where the work prints a rounded number, write a claim of facts and formulas"
-    ):
+    with pytest.raises(RecipeError) as caught:
         audit(tmp_path, CLAIM.replace("{global_batch: 256}", "{global_batch: 4M tokens}").replace("512}]", "2048}]"))
+    assert caught.value.origin.line == 4
+    assert caught.value.fixes[-1].startswith("a claim of facts and formulas, where the work prints a rounded number")
     text = """
 title: printed
 facts: {tokens: 1.4T tokens, batch: 4M tokens}
