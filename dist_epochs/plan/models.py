@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import FAMILIES, Architecture, read_architecture
+from dist_epochs.plan.cost.architecture import Architecture, read_architecture
 from dist_epochs.plan.pricing import ModelCost, SixPerParameter
 from dist_epochs.recipe import ModelRecipe, Recipe
+from dist_epochs.recipe.model_families import CLOSED_FORM
 from dist_epochs.recipe.reading import read_config
 
 __all__ = ["MeasuredModel", "architecture_of", "check_positions", "config_of", "model_cost"]
@@ -48,7 +49,7 @@ def architecture_of(model: ModelRecipe | None) -> Architecture | None:
     if model is None or model.config is None:
         return None
     config = config_of(model)
-    if config.get("model_type") not in FAMILIES:
+    if config.get("model_type") not in CLOSED_FORM:
         return None
     where = model.config if isinstance(model.config, str) else "model.config"
     return read_architecture(config, where=where)

@@ -80,10 +80,7 @@ def _batch(plan: Plan) -> dict[str, Any]:
         "gradient_accumulation": batch.gradient_accumulation,
         "data_parallel_size": batch.data_parallel_size,
         "devices": plan.devices,
-        "tensor_parallel": plan.recipe.batch.tensor_parallel,
-        "pipeline_parallel": plan.recipe.batch.pipeline_parallel,
-        "context_parallel": plan.recipe.batch.context_parallel,
-        "expert_parallel": plan.recipe.batch.expert_parallel,
+        **{f"{name}_parallel": size for name, size in plan.recipe.batch.parallel_sizes.items()},
     }
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.recipe.model_families import FAMILIES
 from dist_epochs.recipe.model_sizes import named_config
 from dist_epochs.recipe.recipe import Recipe
-from dist_epochs.recipe.training import OBJECTIVES, ModelRecipe
+from dist_epochs.recipe.training import ModelRecipe
 from dist_epochs.settings.document import Document, RecipeError
 
 __all__ = ["make_recipe", "read_config", "read_recipe"]
@@ -69,7 +70,8 @@ def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRec
                     f"model.config: {file}: no such file or folder, and {error.asked}", fixes=error.fixes, origin=where
                 ) from None
             kind = config["model_type"]
-    objective = model.objective or OBJECTIVES.get(str(kind))
+    family = FAMILIES.get(str(kind))
+    objective = model.objective or (family.objective if family else None)
     return replace(model, config=config, objective=objective)
 
 

@@ -12,26 +12,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, SHARE, STEPS, TEXT, count, quantity, seconds
 from dist_epochs.settings.fields import Choice, Many, Value, key
 
-__all__ = ["OBJECTIVES", "CheckpointRecipe", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
-
-
-OBJECTIVES: Mapping[str, Literal["masked", "causal"]] = {
-    "bert": "masked",
-    "roberta": "masked",
-    "modernbert": "masked",
-    "gpt2": "causal",
-    "llama": "causal",
-    "mistral": "causal",
-    "mixtral": "causal",
-    "qwen2": "causal",
-    "qwen3": "causal",
-    "gpt_neox": "causal",
-    "opt": "causal",
-    "distilbert": "masked",
-    "electra": "masked",
-    "xlm-roberta": "masked",
-}
-"""What each family of models is pretrained for, by transformers' `model_type`."""
+__all__ = ["CheckpointRecipe", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
 
 
 SECONDS_BETWEEN_CHECKPOINTS = 1800.0

@@ -95,8 +95,8 @@ def _rows(plan: Plan) -> Iterator[Row]:
 def _batch_rows(plan: Plan) -> Iterator[Row]:
     batch = plan.recipe.batch
     if plan.devices != plan.batches[0].data_parallel_size:
-        shared = {name: getattr(batch, f"{name}_parallel") for name in ("tensor", "pipeline", "context")}
-        factors = " × ".join(f"{size} {name}" for name, size in shared.items() if size > 1)
+        shared = {name: size for name, size in batch.parallel_sizes.items() if size > 1 and name != "expert"}
+        factors = " × ".join(f"{size} {name}" for name, size in shared.items())
         yield (
             "data-parallel size",
             number(plan.batches[0].data_parallel_size),

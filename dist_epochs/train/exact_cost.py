@@ -21,13 +21,11 @@ from transformers import (
 
 from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.plan.cost.architecture import read_architecture, whole
+from dist_epochs.recipe.model_families import FAMILIES
 
 __all__ = ["ExactCost", "exact_cost"]
 
 CONFIG = Origin("model.config")
-
-CLOSED_FORM_WINDOWS = ("modernbert",)
-"""Families whose windows have a closed form."""
 
 WINDOW_SETTINGS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
 """Settings with the number of keys that a layer sees."""
@@ -74,7 +72,7 @@ def exact_cost(
     _refuse_windows(settings, lengths)
     model = _build(settings, objective)
     _refuse_experts(model)
-    windows = read_architecture(config, where="model.config") if settings.model_type in CLOSED_FORM_WINDOWS else None
+    windows = read_architecture(config, where="model.config") if _has_windows(settings) else None
 
     def saved(length: int) -> int | Fraction:
         return windows.full_attention_flops_per_token(length) - windows.flops_per_token(length) if windows else 0
@@ -143,9 +141,15 @@ def _forward(model: PreTrainedModel, length: int) -> Fraction:
     return Fraction(flops, length)
 
 
+def _has_windows(settings: PretrainedConfig) -> bool:
+    """Whether the windows of its family have a closed form."""
+    family = FAMILIES.get(settings.model_type)
+    return family is not None and family.has_windows
+
+
 def _refuse_windows(settings: PretrainedConfig, lengths: list[int]) -> None:
     """The counter sees full attention in every layer, which with windows is too much (ModernBERT at 8192: by 69 %)."""
-    if settings.model_type in CLOSED_FORM_WINDOWS:
+    if _has_windows(settings):
         return
     text = settings.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}

@@ -122,8 +122,8 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
             fixes="to leave them out",
             origin=origin,
         )
-    for name in ("tensor", "pipeline", "context", "expert"):
-        if (size := getattr(batch, f"{name}_parallel")) > 1:
+    for name, size in batch.parallel_sizes.items():
+        if size > 1:
             raise InputError(
                 f"batch.{name}_parallel is {size}, which can be planned and not trained",
                 rule="this loop trains with DDP or FSDP2, where every device sees its own data",

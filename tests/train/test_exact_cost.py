@@ -8,11 +8,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import FAMILIES, read_architecture
+from dist_epochs.plan.cost.architecture import read_architecture
+from dist_epochs.recipe.model_families import CLOSED_FORM, FAMILIES
 from dist_epochs.recipe.model_sizes import named_config
 from dist_epochs.train.exact_cost import exact_cost
 
-OBJECTIVES = {"bert": "masked", "roberta": "masked", "modernbert": "masked", "gpt2": "causal", "llama": "causal"}
 SPECIAL = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3}
 
 
@@ -33,7 +33,7 @@ SPECIAL = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3}
 )
 def test_the_closed_form_is_what_is_counted(name, lengths):
     model = read_architecture(named_config(name), where=name)
-    counted = exact_cost(named_config(name), model.objective, lengths)
+    counted = exact_cost(named_config(name), model.family.objective, lengths)
     assert counted.parameters == model.parameters
     assert counted.flops_per_token == {length: model.flops_per_token(length) for length in lengths}
 
@@ -69,7 +69,7 @@ def configs(draw, model_type):
 
 def counted_on_meta(config, length):
     """Parameters and FLOPs per position of the forward pass, counted without the code that is tested."""
-    family = AutoModelForMaskedLM if OBJECTIVES[config["model_type"]] == "masked" else AutoModelForCausalLM
+    family = AutoModelForMaskedLM if FAMILIES[config["model_type"]].objective == "masked" else AutoModelForCausalLM
     with torch.device("meta"):
         model = family.from_config(AutoConfig.for_model(**config), attn_implementation="sdpa")
         ids, mask = torch.zeros(1, length, dtype=torch.int64), torch.ones(1, 1, length, length, dtype=torch.bool)
@@ -78,7 +78,7 @@ def counted_on_meta(config, length):
     return sum(weight.numel() for weight in model.parameters()), Fraction(counter.get_total_flops(), length)
 
 
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize("model_type", CLOSED_FORM)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), length=st.integers(1, 32))
 def test_small_models_of_every_family(model_type, data, length):
@@ -87,7 +87,7 @@ def test_small_models_of_every_family(model_type, data, length):
     parameters, forward = counted_on_meta(config, length)
     assert model.parameters == parameters
     assert model.full_attention_flops_per_token(length) == 3 * forward
-    counted = exact_cost(config, OBJECTIVES[model_type], [length])
+    counted = exact_cost(config, FAMILIES[model_type].objective, [length])
     assert counted.parameters == parameters
     assert counted.flops_per_token == {length: model.flops_per_token(length)}
 
@@ -95,7 +95,7 @@ def test_small_models_of_every_family(model_type, data, length):
 def test_matmul_parameters_are_the_weights_of_the_linear_layers():
     for name in ("bert-base", "modernbert-base", "llama3-8b"):
         config = named_config(name)
-        family = AutoModelForMaskedLM if OBJECTIVES[config["model_type"]] == "masked" else AutoModelForCausalLM
+        family = AutoModelForMaskedLM if FAMILIES[config["model_type"]].objective == "masked" else AutoModelForCausalLM
         with torch.device("meta"):
             model = family.from_config(AutoConfig.for_model(**config))
         linear = sum(part.weight.numel() for part in model.modules() if isinstance(part, torch.nn.Linear))
@@ -142,7 +142,7 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "vo
 @pytest.mark.parametrize(
     ("config", "objective", "message"),
     [
-        ({"model_type": "mixtral", **TINY, "num_key_value_heads": 4}, "causal", "mixtral has experts.*torch's counter would be wrong"),
+        ({"model_type": "mixtral", **TINY, "num_key_value_heads": 4}, "causal", "mixtral has experts.*counter would be wrong"),
         ({"model_type": "qwen3_next"}, "causal", "qwen3_next has layers of linear_attention"),
         ({"model_type": "lama"}, "causal", "'lama' is none that the installed transformers knows.*Try .*llama"),
         ({}, "causal", "model_type '' is none"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.plan.cost.settings import EXACT, Settings
+from dist_epochs.recipe.model_families import CLOSED_FORM, ModelFamily
 
-__all__ = ["FAMILIES", "Architecture", "mean_keys", "read_architecture", "whole"]
+__all__ = ["Architecture", "mean_keys", "read_architecture", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,8 +19,7 @@ class Architecture:
     """The sizes of a model as it is trained: with its output head, every position predicted.
 
     Attributes:
-        family: Name of the family, as in `FAMILIES`.
-        objective: `masked` with the masked-LM head (no pooler, no next-sentence head), or `causal`.
+        family: Its family. A masked one has the masked-LM head (no pooler, no next-sentence head).
         layers: Transformer blocks.
         hidden_size: Width of the residual stream.
         attention_size: Width of the queries over all heads: heads × head size.
@@ -36,8 +36,7 @@ class Architecture:
         window: Keys that these layers see on each side of a query, beside its own.
     """
 
-    family: str
-    objective: Literal["masked", "causal"]
+    family: ModelFamily
     layers: int
     hidden_size: int
     attention_size: int
@@ -133,26 +132,26 @@ def read_architecture(config: Mapping[str, Any], *, where: str) -> Architecture:
         raise InputError(
             "model_type is missing",
             rule="sizes mean nothing without it",
-            fixes=(f"one of {', '.join(FAMILIES)}", EXACT),
+            fixes=(f"one of {', '.join(CLOSED_FORM)}", EXACT),
             origin=Origin(where),
         )
-    if model_type not in FAMILIES:
+    if model_type not in CLOSED_FORM:
         raise InputError(
             f"model_type {model_type!r} has no closed form here",
-            rule=f"{', '.join(FAMILIES)} have one",
-            fixes=(*close_matches(str(model_type), FAMILIES), EXACT),
+            rule=f"{', '.join(CLOSED_FORM)} have one",
+            fixes=(*close_matches(str(model_type), CLOSED_FORM), EXACT),
             origin=Origin(where),
         )
-    return FAMILIES[model_type](Settings.read(config, model_type, where))
+    return _READERS[model_type](Settings.read(config, model_type, where))
 
 
-def _bert(settings: Settings, family: str = "BERT") -> Architecture:
+def _bert(settings: Settings, *, skips_padding_id: bool = False) -> Architecture:
     """BERT (Devlin et al., arXiv:1810.04805) with its masked-LM head: a dense layer, a norm, and the logits."""
     settings.divide("hidden_size", "num_attention_heads")
     hidden, inner = settings.size("hidden_size"), settings.size("intermediate_size")
     layers, vocabulary = settings.size("num_hidden_layers"), settings.size("vocab_size")
     positions, tied = settings.size("max_position_embeddings"), settings.flag("tie_word_embeddings")
-    reserved = settings.size("pad_token_id", least=0) + 1 if family == "RoBERTa" else 0
+    reserved = settings.size("pad_token_id", least=0) + 1 if skips_padding_id else 0
     if positions <= reserved:
         raise InputError(
             f"max_position_embeddings {positions} leaves no position",
@@ -165,8 +164,7 @@ def _bert(settings: Settings, family: str = "BERT") -> Architecture:
     vectors = layers * (9 * hidden + inner) + 2 * hidden + 3 * hidden + vocabulary
     untied = 0 if tied else (hidden + 1) * vocabulary  # transformers' head has a bias beside its layer's, tied with it
     return Architecture(
-        family=family,
-        objective="masked",
+        family=settings.family,
         layers=layers,
         hidden_size=hidden,
         attention_size=hidden,
@@ -182,7 +180,7 @@ def _bert(settings: Settings, family: str = "BERT") -> Architecture:
 
 def _roberta(settings: Settings) -> Architecture:
     """RoBERTa (Liu et al., arXiv:1907.11692): BERT, whose positions count from the padding id + 1."""
-    return _bert(settings, "RoBERTa")
+    return _bert(settings, skips_padding_id=True)
 
 
 def _modernbert(settings: Settings) -> Architecture:
@@ -201,8 +199,7 @@ def _modernbert(settings: Settings) -> Architecture:
     )
     matmul = layers * layer + hidden**2 + vocabulary * hidden
     return Architecture(
-        family="ModernBERT",
-        objective="masked",
+        family=settings.family,
         layers=layers,
         hidden_size=hidden,
         attention_size=hidden,
@@ -243,8 +240,7 @@ def _gpt2(settings: Settings) -> Architecture:
     vectors = layers * (9 * hidden + inner) + 2 * hidden
     untied = 0 if settings.flag("tie_word_embeddings") else vocabulary * hidden
     return Architecture(
-        family="GPT-2",
-        objective="causal",
+        family=settings.family,
         layers=layers,
         hidden_size=hidden,
         attention_size=hidden,
@@ -275,8 +271,7 @@ def _llama(settings: Settings) -> Architecture:
     biases += (2 * inner + hidden) * settings.flag("mlp_bias")
     untied = 0 if settings.flag("tie_word_embeddings") else vocabulary * hidden
     return Architecture(
-        family="Llama",
-        objective="causal",
+        family=settings.family,
         layers=layers,
         hidden_size=hidden,
         attention_size=queries,
@@ -299,11 +294,10 @@ def _check_rotary(settings: Settings, head_size: int, key: str) -> None:
         )
 
 
-FAMILIES: Mapping[str, Callable[[Settings], Architecture]] = {
+_READERS: Mapping[str, Callable[[Settings], Architecture]] = {
     "bert": _bert,
     "roberta": _roberta,
     "modernbert": _modernbert,
     "gpt2": _gpt2,
     "llama": _llama,
 }
-"""The families with a closed form, by `model_type`."""

@@ -8,6 +8,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import Architecture
+from dist_epochs.recipe.model_families import KeptTensors
 
 __all__ = ["Memory", "activation_bytes", "device_memory", "states_bytes"]
 
@@ -111,35 +112,6 @@ def states_bytes(
     return Fraction(parameters * each, model_parallel)
 
 
-@dataclass(frozen=True, slots=True)
-class _Eager:
-    """What transformers' modules keep beyond the textbook, measured (see `activation_bytes`).
-
-    Attributes:
-        attention: Tensors as wide as the queries.
-        mlp: Tensors as wide as the MLP.
-        casts: Copies of the norms' outputs that autocast makes, one for each projection that takes one.
-        norm: fp32 tensors that a norm keeps: its input, and an RMSNorm in Python its quotient too.
-        dropout: Dropout masks, one byte a number.
-    """
-
-    attention: int
-    mlp: int
-    casts: int
-    norm: int
-    dropout: int
-
-
-EAGER = {
-    "BERT": _Eager(attention=4, mlp=2, casts=4, norm=1, dropout=2),
-    "RoBERTa": _Eager(attention=4, mlp=2, casts=4, norm=1, dropout=2),
-    "ModernBERT": _Eager(attention=6, mlp=4, casts=2, norm=1, dropout=0),
-    "GPT-2": _Eager(attention=4, mlp=5, casts=2, norm=1, dropout=2),
-    "Llama": _Eager(attention=4, mlp=4, casts=5, norm=2, dropout=0),
-}
-"""By family. GPT-2's GELU is written out in Python; ModernBERT keeps queries and keys unrotated and rotated."""
-
-
 def activation_bytes(
     architecture: Architecture,
     *,
@@ -203,9 +175,14 @@ class _PerPosition:
     ends: int
 
 
+def _kept(model: Architecture) -> KeptTensors:
+    assert model.family.kept is not None  # a family with a closed form has it
+    return model.family.kept
+
+
 def _low(model: Architecture, precision: str) -> _PerPosition:
     """Each input once, elements as small as the precision allows."""
-    element, masks = ELEMENT[precision], EAGER[model.family].dropout * model.hidden_size
+    element, masks = ELEMENT[precision], _kept(model).dropout * model.hidden_size
     attention = model.hidden_size + 2 * model.attention_size + 2 * model.key_value_size
     mlp = model.hidden_size + (3 if model.gated else 2) * model.intermediate_size
     layer = element * (attention + mlp + 2 * model.hidden_size) + masks
@@ -216,7 +193,7 @@ def _low(model: Architecture, precision: str) -> _PerPosition:
 
 def _high(model: Architecture, precision: str, sequence_length: int) -> _PerPosition:
     """What eager modules keep."""
-    element, kept = ELEMENT[precision], EAGER[model.family]
+    element, kept = ELEMENT[precision], _kept(model)
     masks = kept.dropout * model.hidden_size
     casts = (2 if element == 4 else kept.casts) * model.hidden_size
     products = casts + kept.attention * model.attention_size + kept.mlp * model.intermediate_size
@@ -232,7 +209,7 @@ def _end_tensors(model: Architecture) -> int:
     Masked: those of the embeddings' norm, and of the head's dense layer, activation, norm and output.
     Causal: those of the last norm and of the output.
     """
-    return 5 if model.objective == "masked" else 2
+    return 5 if model.family.objective == "masked" else 2
 
 
 def _check_counts(**counts: int) -> None:

@@ -7,49 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin, close_matches
+from dist_epochs.recipe.model_families import FAMILIES, ModelFamily
 
-__all__ = ["DEFAULTS", "EXACT", "Settings"]
+__all__ = ["EXACT", "PLAIN", "Settings"]
 
 EXACT = "`--exact`, which builds the model with transformers (without weights) and counts it"
 """What to offer where there is no closed form."""
-
-_BERT: Mapping[str, Any] = {
-    "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
-    "intermediate_size": 3072, "max_position_embeddings": 512, "type_vocab_size": 2, "pad_token_id": 0,
-    "tie_word_embeddings": True, "is_decoder": False, "add_cross_attention": False,
-    "position_embedding_type": "absolute", "pruned_heads": None,
-}  # fmt: skip
-
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "bert": _BERT,
-    "roberta": {**_BERT, "vocab_size": 50265, "pad_token_id": 1},
-    "modernbert": {
-        "vocab_size": 50368, "hidden_size": 768, "num_hidden_layers": 22, "num_attention_heads": 12,
-        "intermediate_size": 1152, "norm_bias": False, "attention_bias": False, "mlp_bias": False,
-        "decoder_bias": True, "classifier_bias": False, "tie_word_embeddings": True, "layer_types": None,
-        "global_attn_every_n_layers": 3, "local_attention": 128, "sliding_window": None,
-    },
-    "gpt2": {
-        "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None,
-        "tie_word_embeddings": True, "add_cross_attention": False, "pruned_heads": None,
-    },
-    "llama": {
-        "vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "intermediate_size": 11008, "num_key_value_heads": None, "head_dim": None, "attention_bias": False,
-        "mlp_bias": False, "tie_word_embeddings": False, "sliding_window": None,
-    },
-}  # fmt: skip
-"""Settings that a closed form reads, and what transformers 5 takes where they are absent."""
-
-ALIASES: Mapping[str, Mapping[str, str]] = {
-    "gpt2": {
-        "hidden_size": "n_embd",
-        "max_position_embeddings": "n_positions",
-        "num_attention_heads": "n_head",
-        "num_hidden_layers": "n_layer",
-    }
-}
-"""Second names that transformers takes for a setting."""
 
 PLAIN: Mapping[str, tuple[Any, ...]] = {
     "is_decoder": (False,),
@@ -66,10 +29,12 @@ class Settings:
     """A configuration with the defaults filled in, and where it comes from.
 
     Attributes:
+        family: What is known of the family.
         values: By the family's own names.
         where: For messages.
     """
 
+    family: ModelFamily
     values: Mapping[str, Any]
     where: str
 
@@ -81,7 +46,8 @@ class Settings:
             InputError: If a key looks misspelled, is given twice under two names, or makes a model that
                 the family's closed form does not describe.
         """
-        defaults, aliases = DEFAULTS[model_type], ALIASES.get(model_type, {})
+        family = FAMILIES[model_type]
+        defaults, aliases = family.defaults, family.aliases
         stated: dict[str, Any] = {}
         for key, value in config.items():
             name = aliases.get(key, key)
@@ -93,7 +59,7 @@ class Settings:
                 )
             stated[name] = value
         _check_spelling(stated, defaults, model_type, where)
-        settings = cls({**defaults, **stated}, where)
+        settings = cls(family, {**defaults, **stated}, where)
         for key, plain in PLAIN.items():
             if key in defaults and settings.values[key] not in plain:
                 raise settings.refusal(f"{key} is {settings.values[key]!r}, a model that no closed form here describes")

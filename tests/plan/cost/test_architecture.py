@@ -9,8 +9,9 @@ from transformers import AutoConfig
 from transformers.masking_utils import sliding_window_bidirectional_overlay
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import FAMILIES, mean_keys, read_architecture
-from dist_epochs.plan.cost.settings import ALIASES, DEFAULTS, PLAIN
+from dist_epochs.plan.cost.architecture import mean_keys, read_architecture
+from dist_epochs.plan.cost.settings import PLAIN
+from dist_epochs.recipe.model_families import CLOSED_FORM, FAMILIES
 from dist_epochs.recipe.model_sizes import SIZES, named_config
 
 
@@ -104,10 +105,10 @@ def test_the_most_positions_of_a_sample():
     assert read_architecture({"model_type": "roberta"}, where="x").longest == 510
 
 
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize("model_type", CLOSED_FORM)
 def test_defaults_are_those_of_transformers(model_type):
     theirs = AutoConfig.for_model(model_type)
-    for key, value in DEFAULTS[model_type].items():
+    for key, value in FAMILIES[model_type].defaults.items():
         if value is not None and hasattr(theirs, key):
             assert getattr(theirs, key) == value, key
         if key in PLAIN and key in theirs.to_dict():
@@ -118,9 +119,10 @@ def test_defaults_are_those_of_transformers(model_type):
 
 
 def test_second_names_are_those_of_transformers():
-    assert ALIASES["gpt2"] == AutoConfig.for_model("gpt2").attribute_map
+    aliases = FAMILIES["gpt2"].aliases
+    assert aliases == AutoConfig.for_model("gpt2").attribute_map
     short = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 32}
-    long = {second: short[first] for second, first in ALIASES["gpt2"].items()}
+    long = {second: short[first] for second, first in aliases.items()}
     small = [read_architecture({"model_type": "gpt2", **sizes}, where="x") for sizes in (short, long)]
     assert small[0] == small[1]
     assert (small[0].hidden_size, small[0].longest) == (64, 32)
