@@ -30,6 +30,7 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
     with exit_on_input_error(speaks=speaks):
         again = resume_command(sys.argv[1:], os.environ)
         try:
+            from dist_epochs.recipe.shipped import find_recipe
             from dist_epochs.runtime.peers import RanksDiffer
             from dist_epochs.train.run import run_recipe
             from dist_epochs.train.saving import NotFinite
@@ -37,8 +38,9 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
 
             try:
                 run_recipe(
-                    recipe, out, overrides, resume=resume, replan=replan, verify=verify, again=again, say=click.echo
-                )
+                    find_recipe(recipe), out, overrides,
+                    resume=resume, replan=replan, verify=verify, again=again, say=click.echo,
+                )  # fmt: skip
             except (NotFinite, RanksDiffer) as error:
                 _leave(f"error: {error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
             except RankLost as error:

@@ -41,7 +41,10 @@ def ranks(tmp_path):
 
 @pytest.fixture
 def signalled(monkeypatch):
-    """What was signalled. It is really sent to other process groups only: a test that fails must not kill its caller."""
+    """What was signalled.
+
+    It is really sent to other process groups only: a test that fails must not kill its caller.
+    """
     found, kill, killpg = [], os.kill, os.killpg
 
     def is_foreign(pid):
@@ -178,7 +181,8 @@ class Asked(Chaos):
         self._ranks, self._scaler, self._pause, self.sleep = RANKS, False, 0, sleep
         start = RANKS.start
         self._ranks = SimpleNamespace(
-            start=lambda request: start({{**request, "sleep": sleep}}), wait=RANKS.wait, end=RANKS.end, close=RANKS.close
+            start=lambda request: start({{**request, "sleep": sleep}}),
+            wait=RANKS.wait, end=RANKS.end, close=RANKS.close,
         )
 
 @pytest.mark.timeout(2, method="signal")

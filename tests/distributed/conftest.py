@@ -48,7 +48,8 @@ def train_worlds(tmp_path: Path) -> Callable[..., dict[int, WorldRun]]:
         }
         result = subprocess.run(
             [sys.executable, str(script), str(recipe), str(tmp_path / "runs"), numbers, *overrides],
-            capture_output=True, text=True, check=False, env=environment | {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=False,
+            env=environment | {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert result.returncode == 0, result.stdout + result.stderr
         return {world: WorldRun(tmp_path / "runs" / str(world)) for world in worlds}

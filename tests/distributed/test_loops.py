@@ -322,12 +322,25 @@ def test_another_number_of_ranks_on_the_way(loops):
 @pytest.mark.parametrize(
     ("name", "ranks", "job", "steps", "micro_steps", "samples"),
     [
-        ("R1", 1, {"samples": 9, "per_device": 2, "accumulation": 2, "arguments": {"num_train_epochs": 3}}, 9, 15, 27),
-        ("R2", 2, {"samples": 91, "per_device": 10, "accumulation": 2, "arguments": {"num_train_epochs": 10}}, 30, 50, 1000),
-        ("R3", 1, {"samples": 260, "per_device": 16, "accumulation": 2, "arguments": {"num_train_epochs": 1}}, 9, 17, 260),
-        ("R4", 1, {"samples": 4107, "per_device": 8, "accumulation": 8, "arguments": {"num_train_epochs": 2}}, 130, 1028, 8214),
         (
-            "R11", 1, {"samples": 100, "per_device": 8, "arguments": {"num_train_epochs": 3, "dataloader_drop_last": True}},
+            "R1", 1, {"samples": 9, "per_device": 2, "accumulation": 2, "arguments": {"num_train_epochs": 3}},
+            9, 15, 27,
+        ),
+        (
+            "R2", 2, {"samples": 91, "per_device": 10, "accumulation": 2, "arguments": {"num_train_epochs": 10}},
+            30, 50, 1000,
+        ),
+        (
+            "R3", 1, {"samples": 260, "per_device": 16, "accumulation": 2, "arguments": {"num_train_epochs": 1}},
+            9, 17, 260,
+        ),
+        (
+            "R4", 1, {"samples": 4107, "per_device": 8, "accumulation": 8, "arguments": {"num_train_epochs": 2}},
+            130, 1028, 8214,
+        ),
+        (
+            "R11", 1,
+            {"samples": 100, "per_device": 8, "arguments": {"num_train_epochs": 3, "dataloader_drop_last": True}},
             36, 36, 288,
         ),
     ],

@@ -66,7 +66,8 @@ def test_the_trained_tokens_are_the_tokens_of_the_text(text_file, tmp_path, writ
     from dist_epochs.corpus.tokenize import Settings, tokenize
 
     counts = tokenize(
-        find_sources((str(text_file),)), TextTokenizer(EMBEDDED), Settings(sequence_lengths=(32,)), out=tmp_path / "plain"
+        find_sources((str(text_file),)), TextTokenizer(EMBEDDED), Settings(sequence_lengths=(32,)),
+        out=tmp_path / "plain",
     )  # fmt: skip
     samples = counts["samples"]["32"]
     phases = [{"steps": 2, "sequence_length": 32}]

@@ -1,4 +1,6 @@
-"""Train one recipe on forked gloo ranks, several worlds in one process: `python worlds.py RECIPE OUT 1,2,3,4 [KEY=VALUE…]`.
+"""Train one recipe on forked gloo ranks, several worlds in one process.
+
+`python worlds.py RECIPE OUT 1,2,3,4 [KEY=VALUE…]`
 
 Forked ranks start in a second where launched ones take ten; the parent must have imported what they
 need and run on one thread.

@@ -24,8 +24,8 @@ def test_what_a_pass_will_draw(samples, per_device, ranks, drop, even, split, sh
     assume(not split or ranks > 1)
     loaders = [
         prepare_data_loader(
-            DataLoader(list(range(samples)), size, shuffle=shuffle, drop_last=drop), num_processes=ranks, process_index=rank,
-            split_batches=split, even_batches=even, put_on_device=False, dispatch_batches=False,
+            DataLoader(list(range(samples)), size, shuffle=shuffle, drop_last=drop), num_processes=ranks,
+            process_index=rank, split_batches=split, even_batches=even, put_on_device=False, dispatch_batches=False,
         )
         for rank in range(ranks)
     ]  # fmt: skip

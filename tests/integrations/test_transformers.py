@@ -1,4 +1,4 @@
-"""The callback in a tiny Trainer of one process: what it counts, says, refuses, and shows beside the Trainer's epoch."""
+"""The callback in a tiny Trainer of one process: what it counts, says, refuses and logs beside the Trainer's epoch."""
 
 from __future__ import annotations
 

@@ -23,9 +23,18 @@ SPEAKS = {
         {"processes": 4, "schedule": Schedule(8, 2, 100)},
         "advances 4 times per step (once per process): its 100 advances are over at step 25",
     ),
-    "same-samples-on-ranks": ({"ranks": 4, "duplicate_ranks": (1, 3), "duplicate_steps": 1, "step": 7}, "ranks 1 and 3 drew the same samples in step 7"),
-    "long-window": ({"accumulation": 4, "knows_windows": True, "windows": {4: 1, 6: 3}}, "with 6 micro-batches, and the accumulation is 4"),
-    "short-window": ({"accumulation": 4, "knows_windows": True, "windows": {4: 1, 2: 3}}, "was taken with 2 of 4 micro-batches"),
+    "same-samples-on-ranks": (
+        {"ranks": 4, "duplicate_ranks": (1, 3), "duplicate_steps": 1, "step": 7},
+        "ranks 1 and 3 drew the same samples in step 7",
+    ),
+    "long-window": (
+        {"accumulation": 4, "knows_windows": True, "windows": {4: 1, 6: 3}},
+        "with 6 micro-batches, and the accumulation is 4",
+    ),
+    "short-window": (
+        {"accumulation": 4, "knows_windows": True, "windows": {4: 1, 2: 3}},
+        "was taken with 2 of 4 micro-batches",
+    ),
     "padded-duplicates": (
         {"ranks": 4, "samples": 101, "pass_samples": 128, "loader": MAP},
         "27 duplicates from even_batches (4 devices × 8)",
@@ -48,7 +57,10 @@ SPEAKS = {
     "tokens-assumed": ({"assumes_tokens": True}, "every position is taken for a token"),
     "samples-by-restarts": ({"counts_restarts": True}, "where position_ids begin again"),
     "learned-size": (
-        {"ranks": 3, "samples": 54, "is_learned": True, "loader": LoaderFacts(per_device=6, uneven="pad", is_stream=True)},
+        {
+            "ranks": 3, "samples": 54, "is_learned": True,
+            "loader": LoaderFacts(per_device=6, uneven="pad", is_stream=True),
+        },
         "a pass has 54 samples as the first one drew, up to 17 of them padding",
     ),
     "other-data": ({"samples": 8, "other_size": 6}, "a loader over 6 samples was watched besides that over 8"),
@@ -56,7 +68,10 @@ SPEAKS = {
     "uncounted-batches": ({"uncounted": "no tensor\nat all"}, "a batch is in no count: no tensor"),
     "steps-without-batches": ({"empty_steps": 1, "step": 3}, "a step after step 3 had no batch"),
     "unstepped-batches": ({"unstepped": 2, "step": 9}, "2 micro-batches were drawn after step 9"),
-    "counting-stopped": ({"lost": "Connection reset\nby peer", "step": 4}, "after step 4, since another rank is gone (Connection"),
+    "counting-stopped": (
+        {"lost": "Connection reset\nby peer", "step": 4},
+        "after step 4, since another rank is gone (Connection",
+    ),
     "reported-epoch": (
         {"reported": 2.3333, "epoch": Fraction(3), "loader": STREAM, "is_hf_trainer": True},
         "the HF Trainer says epoch 2.333, and 3 were trained: it does not know how long a pass of a stream is",

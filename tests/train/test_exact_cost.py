@@ -142,14 +142,20 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "vo
 @pytest.mark.parametrize(
     ("config", "objective", "message"),
     [
-        ({"model_type": "mixtral", **TINY, "num_key_value_heads": 4}, "causal", "mixtral has experts.*counter would be wrong"),
+        (
+            {"model_type": "mixtral", **TINY, "num_key_value_heads": 4}, "causal",
+            "mixtral has experts.*counter would be wrong",
+        ),
         ({"model_type": "qwen3_next"}, "causal", "qwen3_next has layers of linear_attention"),
         ({"model_type": "lama"}, "causal", "'lama' is none that the installed transformers knows.*Try .*llama"),
         ({}, "causal", "model_type '' is none"),
         ({"model_type": "llama", "hiden_size": 64}, "causal", "llama has no setting 'hiden_size'.*Try hidden_size"),
         ({"model_type": "llama", "hidden_size": 65}, "causal", "not a configuration transformers can use"),
         ({"model_type": "llama", **TINY}, "masked", "llama with a masked objective cannot be built"),
-        ({"model_type": "bert", **TINY, "max_position_embeddings": 16}, "masked", "bert does not run without weights at length 24"),
+        (
+            {"model_type": "bert", **TINY, "max_position_embeddings": 16}, "masked",
+            "bert does not run without weights at length 24",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_refused(config, objective, message):

@@ -49,7 +49,10 @@ def test_what_was_asked_for_is_there():
         (accelerator(1), 2, {"WORLD_SIZE": "2"}, "each of them is alone"),
         (accelerator(1), 2, {}, "the recipe plans 2 devices and this launch has 1"),
         (accelerator(), 2, {"WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": "true"}, "FSDP was asked for and is not there"),
-        (accelerator(4, parallelism=SimpleNamespace(data_parallel_size=2)), None, {"WORLD_SIZE": "4"}, "form 2 data-parallel ranks"),
+        (
+            accelerator(4, parallelism=SimpleNamespace(data_parallel_size=2)), None, {"WORLD_SIZE": "4"},
+            "form 2 data-parallel ranks",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_said_with_the_command_that_works(found, planned, environment, part):
@@ -80,10 +83,16 @@ def test_a_planned_sharding_is_there_or_nothing_starts():
         (["model.config.hidden_size=wide"], "error: model"),
         (["optimizer.betas=[0.9, 1.5]"], "optimizer.betas.1: it must be at least 0 and below 1, not 1.5"),
         (["seed=-1"], "seed: the seed "),
-        (["batch.global_batch=12x16"], "'12x16' is a product\n  the length is the phase's\n  try the number of samples"),
+        (
+            ["batch.global_batch=12x16"],
+            "'12x16' is a product\n  the length is the phase's\n  try the number of samples",
+        ),
         (["phases.0.steps=9999999999999"], "passes over"),
         (["model.config.model_type=brt"], "not a configuration transformers can use"),
-        (["batch.global_batch=64", "batch.devices=6", "batch.per_device=4"], "the recipe plans 6 devices and this launch has 1"),
+        (
+            ["batch.global_batch=64", "batch.devices=6", "batch.per_device=4"],
+            "the recipe plans 6 devices and this launch has 1",
+        ),
         (["phases.0.sequence_length=24"], "not packed at length 24"),
         (["corpus.store=nowhere"], "not a token store: there is no such folder"),
     ],
