@@ -22,6 +22,7 @@ from dist_epochs.arithmetic.agreement import Agreement, agreement
 from dist_epochs.arithmetic.batch import BatchError, cannot_be_built, nearest_batches
 from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, in_whole_run, known_numbers
 from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.arithmetic.text import precise
 
 __all__ = ["Given", "Solution", "SolveError", "solve"]
 
@@ -150,9 +151,9 @@ def _value(product: _Product, missing: str, known: Mapping[str, Quantity]) -> Qu
 def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
     right = _value(product, product.left, known)
     if right.value != known[product.left].value:
-        label = product.left.replace("_", " ")
+        given = f"{product.left.replace('_', ' ')} {precise(known[product.left].value)}"
         raise SolveError(
-            f"{label} {_show(known[product.left].value)} is given, but {_formula(product, product.left, known, right)}",
+            f"{given} is given, but {_formula(product, product.left, known, right)}",
             rule="one of these numbers is wrong",
             fixes="leaving one out, and it is solved",
         )
@@ -178,7 +179,7 @@ def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, 
     for name in DRAWN:
         if name in derived:
             return name
-    have = ", ".join(f"{name.replace('_', ' ')} {_show(value.value)}" for name, value in known.items()) or "nothing"
+    have = ", ".join(f"{name.replace('_', ' ')} {precise(value.value)}" for name, value in known.items()) or "nothing"
     raise SolveError(
         f"steps × batch = corpus × epochs cannot be solved from {have}",
         rule="all but one of the four must be known",
@@ -197,9 +198,9 @@ def _words_are_no_tokens(given: Given) -> SolveError:
         except SolveError:
             continue
         if answer.value is not None:
-            answers.append(f"at {float(ratio):g} ({whose}) {answer.unknown} = {_decimal(answer.value.value)}")
+            answers.append(f"at {float(ratio):g} ({whose}) {answer.unknown} = {precise(answer.value.value)}")
         elif answer.ratio is not None:
-            answers.append(f"at {float(ratio):g} ({whose}) steps × batch is {_decimal(answer.ratio)} × corpus × epochs")
+            answers.append(f"at {float(ratio):g} ({whose}) steps × batch is {precise(answer.ratio)} × corpus × epochs")
     return SolveError(
         f"the corpus is {corpus.text!r} and a batch is counted in tokens",
         rule=f"words do not turn into tokens without a ratio{': ' * bool(answers)}{'; '.join(answers)}",
@@ -214,10 +215,11 @@ def _check(given: Given, known: dict[str, Quantity], lines: list[str], checked: 
     derived = drawn / (known["corpus"] * ratio)
     divisors = ["corpus", *(["tokens_per_word"] if "tokens_per_word" in known else [])]
     words = " ÷ ".join(name.replace("_", " ") for name in divisors)
-    numbers = " ÷ ".join(_show(known[name].value) for name in divisors)
+    numbers = " ÷ ".join(precise(known[name].value) for name in divisors)
+    product = f"{precise(known['steps'].value)} × {precise(known['batch'].value)}"
     formula = (
-        f"epochs = steps × batch ÷ {words} = {_show(known['steps'].value)} × {_show(known['batch'].value)} ÷ {numbers} "
-        f"= {_decimal(derived.value)}, stated {known['epochs'].text}"
+        f"epochs = steps × batch ÷ {words} = {product} ÷ {numbers} "
+        f"= {precise(derived.value)}, stated {known['epochs'].text}"
     )
     verdict = agreement(derived.number, known["epochs"].number)
     if given.tokens is not None or given.samples is not None:
@@ -238,9 +240,9 @@ def _formula(product: _Product, missing: str, known: Mapping[str, Quantity], res
     else:
         names, sign, first = [name for name in product.right if name != missing], " ÷ ", [product.left]
     words = sign.join(name.replace("_", " ") for name in (*first, *names))
-    numbers = sign.join(_show(known[name].value) for name in (*first, *names))
+    numbers = sign.join(precise(known[name].value) for name in (*first, *names))
     middle = f"{words} = {numbers}" if sign in words else words
-    return f"{missing.replace('_', ' ')} = {middle} = {_decimal(value)}"
+    return f"{missing.replace('_', ' ')} = {middle} = {precise(value)}"
 
 
 def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantity]) -> Iterator[str]:
@@ -251,7 +253,7 @@ def _whole(name: str, value: Quantity, given: Given, known: Mapping[str, Quantit
         raise _broken_batch(name, int(given.global_batch.value), known)
     below = floor(value.value)
     yield (
-        f"{name.replace('_', ' ')} {_decimal(value.value)} is not a whole number: "
+        f"{name.replace('_', ' ')} {precise(value.value)} is not a whole number: "
         f"{below:,} falls short, {below + 1:,} goes beyond"
     )
 
@@ -286,17 +288,6 @@ def _contradictions(given: Given, checked: list[_Product], known: Mapping[str, Q
         if product.left in DRAWN:
             other = _value(product, product.left, known)
             if agreement(other.number, known[product.left].number) is Agreement.CONTRADICTS:
-                said = _show(known[product.left].value)
+                said = precise(known[product.left].value)
                 how = "drawn" if getattr(given, product.left) is None else "given"
                 yield f"{product.left} {said} is {how}, but {_formula(product, product.left, known, other)}"
-
-
-def _show(value: Fraction) -> str:
-    return f"{int(value):,}" if value.denominator == 1 else _decimal(value)
-
-
-def _decimal(value: Fraction) -> str:
-    """At least six significant digits; whole numbers in full."""
-    if value.denominator == 1:
-        return f"{int(value):,}"
-    return f"{float(value):,.4f}" if value >= 1 else f"{float(value):.6g}"

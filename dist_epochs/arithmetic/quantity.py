@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import prod
 
 from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.arithmetic.text import precise
 from dist_epochs.errors import InputError
 
 __all__ = ["Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length"]
@@ -198,7 +199,7 @@ class Quantity:
     @property
     def in_words(self) -> str:
         """The point with its unit."""
-        return f"{_decimal(self.value)} {self.unit_in_words}".rstrip()
+        return f"{precise(self.value)} {self.unit_in_words}".rstrip()
 
     def __repr__(self) -> str:
         unit = f" {self.unit_in_words}" if self.unit_in_words else ""
@@ -278,7 +279,7 @@ def parse(
     if unit in _NO_PRODUCT and found is None and len(pieces) > 1:
         rule, fixes = _NO_PRODUCT[unit]
         raise QuantityError(
-            f"{what} {spelling!r} is a product", rule=f"{_decimal(value)} is no number of {rule}", fixes=fixes
+            f"{what} {spelling!r} is a product", rule=f"{precise(value)} is no number of {rule}", fixes=fixes
         )
     factors = factors if prod(factors) == value else (value,)
     return Quantity(number, _units(found or unit), _units(part), factors, spelling)
@@ -390,10 +391,6 @@ _NO_PRODUCT = {
     ),
 }
 """Units in which a bare product is more likely something else, and what to write instead."""
-
-
-def _decimal(value: Fraction) -> str:
-    return f"{int(value):,}" if value.denominator == 1 else f"{float(value):g}"
 
 
 def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-__all__ = ["number", "rounded", "scaled", "short"]
+__all__ = ["number", "precise", "rounded", "scaled", "short"]
 
 LARGEST_SCALED = 10**15
 """From here on scales are no longer read as words."""
@@ -25,6 +25,18 @@ def number(value: int | float | Fraction | None) -> str:
     if exact.denominator == 1:
         return f"{int(exact):,}"
     return f"{float(exact):,.4f}" if abs(exact) >= Fraction(1, 1000) else f"{float(exact):.4g}"
+
+
+def precise(value: Fraction) -> str:
+    """A number of a derivation: whole ones in full, others in at least six significant digits.
+
+    Examples:
+        >>> precise(Fraction(1000000)), precise(Fraction(32768, 825)), precise(Fraction(1, 3))
+        ('1,000,000', '39.7188', '0.333333')
+    """
+    if value.denominator == 1:
+        return f"{int(value):,}"
+    return f"{float(value):,.4f}" if value >= 1 else f"{float(value):.6g}"
 
 
 def short(value: int | float | Fraction) -> str:

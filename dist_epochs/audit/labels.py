@@ -9,20 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 
+from dist_epochs.arithmetic.duration import HOURS_IN
 from dist_epochs.arithmetic.quantity import PER, Quantity, Unit, parse
 
 __all__ = ["as_named", "split_label"]
 
-HOURS: Mapping[str, Fraction] = {
-    "second": Fraction(1, 3600), "minute": Fraction(1, 60), "hour": Fraction(1), "day": Fraction(24),
-    "week": Fraction(168), "year": Fraction(8766),
-}  # fmt: skip
-"""Times in hours; a year has 365.25 days."""
-
 SAID_BY: Mapping[str, tuple[str, ...]] = {
-    **{time: tuple(HOURS) for time in HOURS},
+    **{time: tuple(HOURS_IN) for time in HOURS_IN},
     "byte": ("byte",),
     "parameter": ("param", "model", "weight"),
     "param": ("param", "model", "weight"),
@@ -106,11 +100,11 @@ def as_named(number: Quantity, name: str) -> Quantity:
             f"{number.text!r} counts {label}s, and the name {name} does not say so: formulas would take it for "
             f"something else. Call it {said.strip('_')}_{label.lower()}s, or write what the name counts"
         )
-    return _converted(number, label, found) if label in HOURS and found != label else number
+    return _converted(number, label, found) if label in HOURS_IN and found != label else number
 
 
 def _converted(number: Quantity, label: str, wanted: str) -> Quantity:
-    factor = HOURS[label] / HOURS[wanted]
+    factor = HOURS_IN[label] / HOURS_IN[wanted]
     converted = number * Quantity.exact(factor)
     value = converted.value
     shown = f"{int(value):,}" if value.denominator == 1 else f"{float(value):,.6g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Unit, parse_count
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.batch import BatchRecipe
@@ -18,7 +19,7 @@ from dist_epochs.recipe.training import (
     OptimizerRecipe,
     TrackingRecipe,
 )
-from dist_epochs.recipe.values import COUNT, DURATION, STEPS, TEXT, seconds
+from dist_epochs.recipe.values import COUNT, DURATION, STEPS, TEXT
 from dist_epochs.settings.fields import Choice, Many, Part, Value, key
 
 __all__ = ["DEFAULT_PRECISION", "Recipe"]
@@ -153,7 +154,7 @@ class Recipe:
     @property
     def timeout_seconds(self) -> float:
         """Seconds that a rank may be silent."""
-        return seconds(self.timeout)
+        return float(parse_hours(self.timeout) * 3600)
 
     @property
     def longest(self) -> int:

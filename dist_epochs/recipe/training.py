@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
+from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, SHARE, STEPS, TEXT, count, quantity, seconds
+from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, SHARE, STEPS, TEXT, count, quantity
 from dist_epochs.settings.fields import Choice, Many, Value, key
 
 __all__ = ["CheckpointRecipe", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
@@ -107,7 +108,9 @@ class CheckpointRecipe:
     @property
     def seconds(self) -> float | None:
         """Seconds between checkpoints; None where only steps count."""
-        return seconds(self.time) if self.time else None if self.steps else SECONDS_BETWEEN_CHECKPOINTS
+        if self.time:
+            return float(parse_hours(self.time) * 3600)
+        return None if self.steps else SECONDS_BETWEEN_CHECKPOINTS
 
 
 @dataclass(frozen=True, kw_only=True)

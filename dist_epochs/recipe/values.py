@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
 from dist_epochs.errors import InputError
 from dist_epochs.settings.fields import Value
@@ -32,7 +32,6 @@ __all__ = [
     "count",
     "quantity",
     "read_quantity",
-    "seconds",
 ]
 
 WHAT = "the value"
@@ -108,52 +107,8 @@ def _batch(data: Any) -> Quantity:
     return number
 
 
-_HOURS = re.compile(r"\s*(?P<number>.*?)\s*(?P<unit>h|hours?|min|minutes?|d|days?|weeks?)?\s*")
-_HOURS_IN: Mapping[str, Fraction | int] = {
-    "h": 1,
-    "hour": 1,
-    "min": Fraction(1, 60),
-    "minute": Fraction(1, 60),
-    "d": 24,
-    "day": 24,
-    "week": 168,
-}
-
-
-def _hours(data: Any) -> Fraction:
-    match = _HOURS.fullmatch(str(data))
-    assert match is not None  # everything in it is optional
-    unit = (match["unit"] or "h").removesuffix("s")
-    try:
-        return _positive(match["number"]) * _HOURS_IN[unit]
-    except ValueError:
-        raise InputError(
-            f"{data!r} is not a time", fixes="hours as 36, '36 hours', '30 minutes', '3 days' or '2 weeks'"
-        ) from None
-
-
-_DURATION = re.compile(r"\s*(?P<number>\S.*?)\s*(?P<unit>s|seconds?|min|minutes?|h|hours?)\s*")
-_SECONDS_IN: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600}
-
-
-def seconds(text: str) -> float:
-    """A time with its unit, in seconds.
-
-    Raises:
-        InputError: If it is not a time with a unit.
-
-    Examples:
-        >>> seconds("30 minutes")
-        1800.0
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise InputError(f"{text!r} is not a time with a unit", fixes="'90 seconds', '30 minutes' or '2 hours'")
-    return float(_positive(match["number"]) * _SECONDS_IN[match["unit"][0]])
-
-
 def _duration(data: Any) -> str:
-    seconds(str(data))
+    parse_hours(data)
     return str(data)
 
 
@@ -178,7 +133,7 @@ RATIO = quantity()
 NUMBER = Value(lambda data: float(_plain(data)), least=0)
 POSITIVE = Value(_positive, least=0)
 BATCH = Value(_batch, least=1)
-HOURS = Value(_hours, least=0)
+HOURS = Value(lambda data: parse_hours(data, bare="hour"), least=0)
 DURATION = Value(_duration, ("string",))
 FLOPS = Value(_flops, least=0)
 MONEY = Value(_money, least=0)

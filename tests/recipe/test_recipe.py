@@ -117,7 +117,7 @@ def test_when_a_run_is_saved(tmp_path, text, steps, seconds, keep):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("timeout: 600", "'600' is not a time with a unit. Try '90 seconds', '30 minutes' or '2 hours'"),
+        ("timeout: 600", "'600' is not a time with a unit. Try '90 seconds', '30 minutes', '2 hours'"),
         ("checkpoints: {time: 0 minutes}", "it must be above zero"),
         ("checkpoints: {time: soon}", "'soon' is not a time with a unit"),
         ("checkpoints: {minutes: 3}", "unknown key 'checkpoints.minutes'"),
