@@ -110,8 +110,8 @@ def test_the_command():
 
 
 def test_what_is_no_claim():
-    assert "did you mean 'bert'" in call("brt", code=2).stderr
-    assert "name one claim, or --all" in call(code=2).stderr
+    assert "try bert" in call("brt", code=2).stderr
+    assert "nothing is named that could be audited" in call(code=2).stderr
     assert "nowhere.yaml: no such file" in call("nowhere.yaml", code=2).stderr
     assert "INCONSISTENT" in call("silly-t5", code=1).stdout
 

@@ -4,6 +4,7 @@ import pytest
 
 from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.audit.collection import read_claim
+from dist_epochs.errors import Origin
 from dist_epochs.settings.document import RecipeError
 
 BASE = """
@@ -166,26 +167,27 @@ def test_numbers_as_papers_print_them(tmp_path, name, text, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("name", "text", "field", "message"),
     [
-        ("corpus", "16GB", "'16GB' counts bytes, and the name corpus does not say so"),
-        ("tokens", "160 GB", "Call it tokens_bytes, or write what the name counts"),
-        ("steps", "3 days", "'3 days' counts days, and the name steps does not say so"),
-        ("cost", "1M GPU hours", "Call it cost_hours"),
-        ("corpus", "175B parameters", "counts parameters"),
-        ("steps", "500 steps per epoch", "is for one epoch, and the name steps does not say so"),
-        ("tokens", "4M tokens per step", "Call it tokens_per_step, or multiply it"),
-        ("global_batch", "256x512", "is a product: 131,072 is no number of samples"),
-        ("devices", "8x4090", "is a product: 32,720 is no number of devices"),
+        ("corpus", "16GB", "asked", "'16GB' counts bytes, and the name corpus does not say so"),
+        ("tokens", "160 GB", "fixes", "the name tokens_bytes"),
+        ("steps", "3 days", "asked", "'3 days' counts days, and the name steps does not say so"),
+        ("cost", "1M GPU hours", "fixes", "the name cost_hours"),
+        ("corpus", "175B parameters", "asked", "counts parameters"),
+        ("steps", "500 steps per epoch", "asked", "is for one epoch, and the name steps does not say so"),
+        ("tokens", "4M tokens per step", "fixes", "the name tokens_per_step"),
+        ("global_batch", "256x512", "rule", "131,072 is no number of samples"),
+        ("devices", "8x4090", "rule", "32,720 is no number of devices"),
     ],
 )
-def test_what_a_number_counts_is_never_dropped(tmp_path, name, text, message):
+def test_what_a_number_counts_is_never_dropped(tmp_path, name, text, field, message):
     path = tmp_path / "c.yaml"
     path.write_text(f"title: x\nfacts: {{{name}: {text}}}\nchecks: {{x: {{formula: {name}}}}}\n")
     with pytest.raises(RecipeError) as caught:
         read_claim(path)
-    assert message in str(caught.value)
-    assert str(caught.value).startswith(f"{path}:2: facts.{name}: ")
+    assert message in getattr(caught.value, field)
+    assert caught.value.origin == Origin(str(path), 2)
+    assert caught.value.asked.startswith(f"facts.{name}: ")
 
 
 @pytest.mark.parametrize("name", ["hours", "device_hours", "days", "between"])
@@ -234,8 +236,8 @@ def test_hours_of_devices_are_as_precise_as_they_are_printed(tmp_path, whose):
     [
         ("{number: 0, digits: 2}", "c.yaml:2: facts.a: 0 has no significant digits; leave digits out"),
         ("{number: 5, digits: 100000000}", "facts.a.digits: digits must be from 1 to 50, not 100000000"),
-        ("{number: 5, digits: 1, exact: true}", "exact: true says that it has no play, and digits: 1 that it has some"),
-        ("{number: ~5, exact: true}", "exact: true says that it has no play, and ~ that it has some"),
+        ("{number: 5, digits: 1, exact: true}", "exact: true says that it has no tolerance, and digits: 1 that it has some"),
+        ("{number: ~5, exact: true}", "exact: true says that it has no tolerance, and ~ that it has some"),
         ("{number: 5, rounded: down, exact: true}", "and rounded: down that it has some; keep one"),
         ("{number: 5, between: [4, 6], digits: 1}", "between says what it may be, and so does digits: 1; keep one"),
         ("{number: 5, between: [6, 7]}", "between 6 and 7 does not hold the number itself, 5"),
@@ -262,15 +264,15 @@ def test_what_a_number_may_be_can_be_said(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("checks: {a: {formula: steps / (batch - 8), stated: 1}}", "c.yaml:4: checks.a: the formula steps ÷ (batch − 8): a division by zero"),
+        ("checks: {a: {formula: steps / (batch - 8), stated: 1}}", "c.yaml:4: checks.a: the formula steps ÷ (batch − 8): a number cannot be divided by zero"),
         ("checks: {a: {formula: steps**1000000000, stated: 1}}", "c.yaml:4: checks.a.formula: the formula 'steps**1000000000' has a power of"),
         ("checks: {a: {formula: steps, stated: }}", "c.yaml:4: checks.a.stated: it is empty"),
         ("citation: {year: 2019.9}\nchecks: {a: {formula: steps}}", "c.yaml:4: citation.year: it must be a whole year"),
         ("checks: {tokens: {formula: steps * batch, stated: 1000 GPUs}}", "c.yaml:4: checks.tokens: 1000 GPUs counts devices, and the check is called tokens"),
         ("checks: {hours: {formula: steps, stated: 5 epochs}}", "the check is called hours: it has no such unit"),
-        ("checks: {a: {formula: 1 / steps}}\nreadings:\n  none: {facts: {steps: 0 steps}}", "c.yaml:6: readings.none: checks.a: the formula 1 ÷ steps: a division by zero"),
+        ("checks: {a: {formula: 1 / steps}}\nreadings:\n  none: {facts: {steps: 0 steps}}", "c.yaml:6: readings.none: checks.a: the formula 1 ÷ steps: a number cannot be divided by zero"),
         ("checks: {a: {formula: steps}}\nreadings:\n  none: {checks: {a: {formula: 1 / (8 - batch)}}}",
-         "c.yaml:6: readings.none.checks.a: the formula 1 ÷ (8 − batch): a division by zero"),
+         "c.yaml:6: readings.none.checks.a: the formula 1 ÷ (8 − batch): a number cannot be divided by zero"),
     ],
 )  # fmt: skip
 def test_what_only_computing_shows_is_told_at_its_line(tmp_path, text, message):

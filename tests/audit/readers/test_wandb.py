@@ -116,7 +116,7 @@ def test_files_of_two_runs(ask, folder, tmp_path):
     data = next(folder.glob("*.wandb")).read_bytes()
     (tmp_path / "run-abc.wandb").write_bytes(data)
     (tmp_path / "run-xyz.wandb").write_bytes(data.replace(b"\x03abc", b"\x03xyz")[:7])
-    assert "files of 2 wandb runs" in ask(tmp_path, code=2)
+    assert "files of 2 wandb runs" in ask(tmp_path, code=2)["asked"]
 
 
 class Run:
@@ -155,9 +155,9 @@ def test_without_wandb_or_a_login(ask, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    assert "nobody is logged in" in ask("wandb:me/project/abc", code=2)
+    assert "nobody is logged in" in ask("wandb:me/project/abc", code=2)["asked"]
     monkeypatch.setitem(sys.modules, "wandb", None)
-    assert "wandb is not installed" in ask("wandb:me/project/abc", code=2)
+    assert ask("wandb:me/project/abc", code=2)["asked"] == "wandb is not installed"
 
 
 def test_rows_that_count_nothing(ask, tmp_path):
