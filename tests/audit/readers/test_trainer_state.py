@@ -20,9 +20,17 @@ def output(tmp_path_factory):
     config = GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=1, n_positions=8, bos_token_id=1, eos_token_id=1)
     for epochs in (3, 5):
         arguments = TrainingArguments(
-            str(folder), per_device_train_batch_size=2, gradient_accumulation_steps=4, num_train_epochs=epochs, save_steps=10,
-            logging_steps=5, report_to=[], use_cpu=True, disable_tqdm=True, include_num_input_tokens_seen=True,
-        )  # fmt: skip
+            str(folder),
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=4,
+            num_train_epochs=epochs,
+            save_steps=10,
+            logging_steps=5,
+            report_to=[],
+            use_cpu=True,
+            disable_tqdm=True,
+            include_num_input_tokens_seen=True,
+        )
         trainer = Trainer(GPT2LMHeadModel(config), arguments, train_dataset=rows)
         trainer.train(resume_from_checkpoint=epochs == 5)
     trainer.save_state()
@@ -113,9 +121,13 @@ def test_damaged_states(ask, tmp_path, text, line, field, message):
 
 def test_odd_values_are_left_out(ask, write_state):
     path = write_state(
-        global_step=5, max_steps=10**50, epoch=float("nan"), num_train_epochs="three", train_batch_size=-2,
+        global_step=5,
+        max_steps=10**50,
+        epoch=float("nan"),
+        num_train_epochs="three",
+        train_batch_size=-2,
         log_history=[None, 3, {"loss": 1}, {"loss": 1, "step": "x"}, {"loss": 1, "step": 5, "epoch": {}}],
-    )  # fmt: skip
+    )
     assert ask(path)["read"].keys() == {"steps"}
 
 
@@ -169,9 +181,13 @@ def rated(
     if pace is not None:
         summary["train_steps_per_second"] = pace
     return write_state(
-        epoch=epochs, global_step=steps, max_steps=planned, num_train_epochs=39,
-        log_history=[{"epoch": 0.19, "learning_rate": 4.6e-07, "loss": 0.3048, "step": 25}, summary], **more,
-    )  # fmt: skip
+        epoch=epochs,
+        global_step=steps,
+        max_steps=planned,
+        num_train_epochs=39,
+        log_history=[{"epoch": 0.19, "learning_rate": 4.6e-07, "loss": 0.3048, "step": 25}, summary],
+        **more,
+    )
 
 
 @pytest.mark.parametrize(
@@ -215,7 +231,12 @@ def test_a_rate_of_passes_accuses_no_right_batch(ask, write_state):
         for steps_a_pass in {-(-samples // 16), samples // 16}:
             steps, seconds = 3 * steps_a_pass, 1000.0
             path = rated(
-                write_state, steps=steps, planned=steps, epochs=3.0, seconds=seconds,
-                rate=round(3 * samples / seconds, 3), pace=round(steps / seconds, 3),
-            )  # fmt: skip
+                write_state,
+                steps=steps,
+                planned=steps,
+                epochs=3.0,
+                seconds=seconds,
+                rate=round(3 * samples / seconds, 3),
+                pace=round(steps / seconds, 3),
+            )
             assert ask(path, "--global-batch", 16)["verdict"] != "inconsistent", (samples, steps)

@@ -15,8 +15,9 @@ from dist_epochs.errors import InputError
 
 WRITE = """
 import sys, wandb
-run = wandb.init(project="p", id="abc", dir=sys.argv[1], config={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4,
-                 "max_steps": 21, "nested": {"a": [1, 2]}, "text": "x" * 40_000}, settings=wandb.Settings(console="off"))
+config = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "max_steps": 21, "nested": {"a": [1, 2]},
+          "text": "x" * 40_000}
+run = wandb.init(project="p", id="abc", dir=sys.argv[1], config=config, settings=wandb.Settings(console="off"))
 for step in range(1, 22):
     passes, inside = divmod(step - 1, 7)
     run.log({"train/global_step": step, "train/epoch": passes + min(4 * (inside + 1), 25) / 25, "train/loss": 1 / step,
