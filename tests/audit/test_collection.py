@@ -12,7 +12,8 @@ from dist_epochs.cli.main import main
 
 VERDICTS = {
     "consistent": "bert-mlm bluebert chipnemo deberta deepseek-v3 detectron2 electra gopher gptj gptneo lamda "
-    "llama3 meditron megatron modernbert mpt muennighoff nvidia-bert openclip-laion2b sam stable-diffusion tinyllama wav2vec2 xlnet",
+    "llama3 meditron megatron modernbert mpt "
+    "muennighoff nvidia-bert openclip-laion2b sam stable-diffusion tinyllama wav2vec2 xlnet",
     "consistent-with-rounding": "galactica gpt3 openclip-laion400m transformer",
     "consistent-only-if": "bert nanogpt roberta roberta-batches t5",
     "inconsistent": "silly-t5",
