@@ -125,9 +125,12 @@ class Claim(ClaimKeys):
     """Numbers as printed, by names that formulas use."""
 
     def __post_init__(self) -> None:
-        problems = [f"{'.'.join(place)}: {message}" for place, message in self.cross_field_errors(vars(self))]
-        if problems:
-            raise InputError("; ".join(problems))
+        found = [
+            InputError(f"{'.'.join(place)}: {message}" if place else message)
+            for place, message in self.cross_field_errors(vars(self))
+        ]
+        if found:
+            raise InputError.together(found)
 
     @property
     def heading(self) -> str:

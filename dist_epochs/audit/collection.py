@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dist_epochs.audit.claim import Claim
 from dist_epochs.audit.recipe_claim import RECIPE_KEYS, read_recipe_claim
-from dist_epochs.errors import InputError, nearest
+from dist_epochs.errors import InputError, close_matches
 from dist_epochs.settings.document import Document
 
 __all__ = ["claim_names", "find_claim", "read_claim"]
@@ -28,7 +28,8 @@ def find_claim(name: str) -> tuple[str, Claim]:
     if path.suffix in (".yaml", ".yml") or (path.is_file() and name not in claim_names()):
         return path.stem, read_claim(path)
     if name not in claim_names():
-        raise InputError(f"there is no claim {name!r} and no such file{nearest(name, claim_names())}")
+        near = close_matches(name, claim_names()) or ["dist-epochs audit --all, which lists the names"]
+        raise InputError(f"there is no claim {name!r}, and no such file", fixes=near)
     return name, read_claim(Path(str(_folder() / f"{name}.yaml")))
 
 

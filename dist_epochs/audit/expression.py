@@ -32,8 +32,8 @@ Operator = Literal["+", "-", "*", "/"]
 
 LARGEST = 10**60
 MOST_CORNERS = 6
-"""Names with play that stand more than once and whose ends are tried one by one; with more, they get the wider play of
-intervals combined step by step, which is exact for names that stand once."""
+"""Names that are not exact and stand more than once and whose ends are tried one by one; with more, they get the wider
+interval of those combined step by step, which is exact for names that stand once."""
 MOST_BOXES = 64
 """Combinations of ends and pieces that are tried."""
 MOST_BITS = 20_000
@@ -103,10 +103,10 @@ def total(parts: Sequence[Expression]) -> Expression:
 
 
 def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
-    """The value of a formula, with the play of its facts.
+    """The value of a formula, with the tolerance of its facts.
 
     A fact that stands twice has one value at a time: where it pushes the formula one way, the ends are those at its
-    own ends, so a formula is not given more play than it has. It is never given less.
+    own ends, so a formula is not given more tolerance than it has. It is never given less.
 
     Raises:
         InputError: If a name is no fact, or something is divided by zero.
@@ -124,7 +124,7 @@ def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
     try:
         point = point_of(expression, {name: fact.point for name, fact in facts.items()})
     except ZeroDivisionError:
-        raise InputError("a division by zero") from None
+        raise InputError("a number cannot be divided by zero") from None
     if abs(point) > LARGEST or 0 < abs(point) < Fraction(1, LARGEST):
         raise InputError("the formula's value is beyond anything that is counted")
     uses = Counter(_uses(expression))
@@ -138,7 +138,7 @@ def _pieces(expression: Expression, facts: Mapping[str, Interval], loose: Sequen
 
     Of a name that stands more than once and only ever pushes the formula one way, the two ends are enough. Another
     one, as in p × (1 - p), may do its utmost in between: its range is cut into pieces, and each is combined step by
-    step, which gives too much play rather than too little.
+    step, which gives too much tolerance rather than too little.
     """
     if not loose:
         yield _value(expression, facts, _exact)
@@ -170,7 +170,7 @@ def _check_divisors(expression: Expression, facts: Mapping[str, Interval]) -> No
             if sign == "/":
                 divisor = evaluate(right, facts)
                 if divisor.low <= 0 <= divisor.high:
-                    raise InputError("a division by a number that may be zero")
+                    raise InputError("a number cannot be divided by one that may be zero")
         case Power(base, _):
             _check_divisors(base, facts)
 
@@ -263,7 +263,7 @@ def numbers_in(expression: Expression) -> Iterator[Number]:
 
 
 def point_of(expression: Expression, values: Mapping[str, Fraction]) -> Fraction:
-    """The value of a formula over numbers without play.
+    """The value of a formula over exact numbers.
 
     Raises:
         ZeroDivisionError: If something is divided by zero.

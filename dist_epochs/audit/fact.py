@@ -39,7 +39,7 @@ def _number(data: Any) -> Quantity:
 def _digits(data: Any) -> int:
     digits = parse_count(data, what="digits")
     if digits > MOST_DIGITS:
-        raise ValueError(f"digits must be from 1 to {MOST_DIGITS}, not {digits}: as many as are printed")
+        raise InputError(f"digits must be from 1 to {MOST_DIGITS}, not {digits}", rule="as many as are printed")
     return digits
 
 
@@ -68,8 +68,8 @@ class Fact:
     """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`, `60K hours`, `160GB`. Its name counts the
     same: `corpus_bytes: 160GB`; times are converted, so `3 days` for `hours` are 72."""
     exact: bool | None = key(FLAG, None)
-    """Whether it has no play. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest has
-    half a unit of the last digit written, or a whole one with `~`."""
+    """Whether it has no tolerance. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest
+    has half a unit of the last digit written, or a whole one with `~`."""
     digits: int | None = key(Value(_digits, ("integer",), least=1), None)
     """Significant digits it was printed with, where its spelling has others: `300B` that is rounded to one digit."""
     rounded: Literal["nearest", "down"] = key(Choice(("nearest", "down")), "nearest")
@@ -81,12 +81,13 @@ class Fact:
     read_in: str | None = key(TEXT, None)
     """Where it was read, if not in the work cited."""
     recalled: bool = key(FLAG, False)
-    """Whether it was remembered and not read. Such a number can carry no accusation."""
+    """Whether it was remembered and not read. A contradiction that rests on it never makes a
+    verdict inconsistent."""
     assumed: str | None = key(TEXT, None)
-    """If it is stated nowhere: why it was taken. Such a number can carry no accusation either."""
+    """If it is stated nowhere: why it was taken. The same holds for it."""
 
     def __post_init__(self) -> None:
-        problems = [*self._origin_problems(), *self._play_problems()]
+        problems = [*self._origin_problems(), *self._precision_problems()]
         if problems:
             raise InputError("; ".join(problems))
 
@@ -94,7 +95,7 @@ class Fact:
         if (self.read_in is not None) + self.recalled + (self.assumed is not None) > 1:
             yield "a number is read somewhere, recalled or assumed; keep one of read_in, recalled and assumed"
 
-    def _play_problems(self) -> Iterator[str]:
+    def _precision_problems(self) -> Iterator[str]:
         """What its precision is said to be twice, or cannot be."""
         said = {
             f"digits: {self.digits}": self.digits is not None,
@@ -104,7 +105,8 @@ class Fact:
         }
         given = [name for name, is_given in said.items() if is_given]
         if self.exact and given:
-            yield f"exact: true says that it has no play, and {' and '.join(given)} that it has some; keep one of them"
+            others = " and ".join(given)
+            yield f"exact: true says that it has no tolerance, and {others} that it has some; keep one of them"
         elif self.between is not None and len(given) > 1:
             others = " and ".join(name for name in given if name != "between")
             yield f"between says what it may be, and so does {others}; keep one of them"
@@ -148,11 +150,11 @@ class Fact:
             return Interval.exact(number.value)
         if self.rounded == "down":
             return Interval(number.value, number.value, number.value + 2 * self._half)
-        play = self._half * (2 if self._is_about else 1)
-        low = number.value - play
+        tolerance = self._half * (2 if self._is_about else 1)
+        low = number.value - tolerance
         if low <= 0 < number.value:  # what is counted is above zero, however roughly it is written
             low = number.value / 2
-        return Interval(number.value, low, number.value + play)
+        return Interval(number.value, low, number.value + tolerance)
 
     def is_printed_for(self, value: Fraction) -> bool:
         """Whether a value is printed as this number, with the digits it has; `~` makes no difference here."""

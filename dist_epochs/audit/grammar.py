@@ -42,7 +42,7 @@ def parse_expression(text: str) -> Expression:
         'steps × (batch + 1) ÷ corpus'
     """
     if len(text) > LONGEST:
-        raise InputError(f"a formula of {len(text)} characters; at most {LONGEST} are read")
+        raise InputError(f"the formula has {len(text)} characters", rule=f"at most {LONGEST} are read")
     return _Parser(text).whole()
 
 
@@ -99,7 +99,8 @@ class _Parser:
     def exponent(self, digits: str) -> int:
         if len(digits) > len(str(LARGEST_POWER)) or int(digits) > LARGEST_POWER:
             raise InputError(
-                f"the formula {self.text!r} has a power of {digits}: exponents from 0 to {LARGEST_POWER} are read"
+                f"the formula {self.text!r} has a power of {digits}",
+                rule=f"whole exponents from 0 to {LARGEST_POWER} are read",
             )
         return int(digits)
 
@@ -119,7 +120,7 @@ class _Parser:
             self.refuse("a number or a name")
         self.depth += 1
         if self.depth > DEEPEST:
-            raise InputError(f"the formula has more than {DEEPEST} nested brackets")
+            raise InputError("the formula has too many nested brackets", rule=f"at most {DEEPEST} are read")
         inner = self.sum()
         self.depth -= 1
         if self.sign(")") is None:

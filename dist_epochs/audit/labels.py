@@ -12,6 +12,8 @@ from dataclasses import replace
 
 from dist_epochs.arithmetic.duration import HOURS_IN
 from dist_epochs.arithmetic.quantity import PER, Quantity, Unit, parse
+from dist_epochs.arithmetic.text import rounded
+from dist_epochs.errors import InputError
 
 __all__ = ["as_named", "split_label"]
 
@@ -77,7 +79,7 @@ def as_named(number: Quantity, name: str) -> Quantity:
         The same number; or a time in the time of the name, whose `text` says what was made of it.
 
     Raises:
-        ValueError: If the name says nothing of the label, or of what the number is for.
+        InputError: If the name says nothing of the label, or of what the number is for.
 
     Examples:
         >>> as_named(replace(parse("3"), text="3 days"), "hours").text
@@ -87,18 +89,20 @@ def as_named(number: Quantity, name: str) -> Quantity:
     if name in COUNTS and number.is_product:
         parse(number.text, unit=COUNTS[name], what=name)
     if number.per is not None and not _says_part(said, number.per):
-        raise ValueError(
-            f"{number.text!r} is for one {number.per}, and the name {name} does not say so: it would be read as a "
-            f"number of the whole run. Call it {said.strip('_')}_per_{number.per}, or multiply it"
+        raise InputError(
+            f"{number.text!r} is for one {number.per}, and the name {name} does not say so",
+            consequence="it would be read as a number of the whole run",
+            fixes=[f"the name {said.strip('_')}_per_{number.per}", "multiplying it"],
         )
     label = split_label(number.text)[1]
     if label is None:
         return number
     found = _first(said, SAID_BY[label])
     if found is None:
-        raise ValueError(
-            f"{number.text!r} counts {label}s, and the name {name} does not say so: formulas would take it for "
-            f"something else. Call it {said.strip('_')}_{label.lower()}s, or write what the name counts"
+        raise InputError(
+            f"{number.text!r} counts {label}s, and the name {name} does not say so",
+            consequence="formulas would take it for something else",
+            fixes=[f"the name {said.strip('_')}_{label.lower()}s", "a number of what the name counts"],
         )
     return _converted(number, label, found) if label in HOURS_IN and found != label else number
 
@@ -107,9 +111,8 @@ def _converted(number: Quantity, label: str, wanted: str) -> Quantity:
     factor = HOURS_IN[label] / HOURS_IN[wanted]
     converted = number * Quantity.exact(factor)
     value = converted.value
-    shown = f"{int(value):,}" if value.denominator == 1 else f"{float(value):,.6g}"
     days = " at 365.25 days a year" if "year" in (label, wanted) else ""
-    return replace(converted, factors=(value,), text=f"{number.text} = {shown} {wanted}s{days}")
+    return replace(converted, factors=(value,), text=f"{number.text} = {rounded(value)} {wanted}s{days}")
 
 
 def _says_part(said: str, part: Unit) -> bool:

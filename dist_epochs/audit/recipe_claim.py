@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.batch import BatchError
 from dist_epochs.arithmetic.quantity import Unit, parse
-from dist_epochs.audit.claim import UNITS, CheckText, Claim, ClaimKeys, ReadingText
+from dist_epochs.audit.claim import CheckText, Claim, ClaimKeys, ReadingText
 from dist_epochs.audit.expression import Expression
 from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.plan_facts import plan_facts, plan_formulas
 from dist_epochs.audit.source_facts import EPOCHS_OF, SUM_OF_EPOCHS, SUM_OF_WEIGHTS, SourceFacts
+from dist_epochs.audit.stated import NEEDS, SOURCES, Stated, StatedReader
 from dist_epochs.errors import InputError, Origin, nearest
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import make_recipe
 from dist_epochs.settings.document import Document, RecipeError
-from dist_epochs.settings.fields import Place, Problem, Table, dotted, key
+from dist_epochs.settings.fields import Place, Table, dotted, key
 
 __all__ = ["RECIPE_KEYS", "read_recipe_claim"]
 
@@ -29,88 +30,9 @@ SECTIONS = ("corpus", "batch", "budget", "phases", "model", "hardware", "precisi
 RECIPE_KEYS = {*SECTIONS, "stated"}
 """Keys that make a claim file a recipe with stated results."""
 
-SOURCES = "sources"
-"""The key of what is stated of single sources."""
-
-NEEDS = {
-    "steps": "phases",
-    "samples": "phases",
-    "micro_steps": "phases",
-    "global_batch": "the batch",
-    "positions": "the sequence length",
-    "tokens": "the sequence length",
-    "parameters": "the model",
-    "flops": "the model and the sequence length",
-    "flops_per_token": "the model and the sequence length",
-    "hours": "the model and the hardware",
-    "device_hours": "the model and the hardware",
-    "price": "the hardware and its price",
-    "epochs": "the size of the corpus",
-}
-"""What may be stated of a plan, and what it cannot be derived without."""
-
 FACTS_AND_FORMULAS = (
     "a claim of facts and formulas, where the work prints a rounded number: steps: {formula: tokens / batch, …}"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stated:
-    """What the work says comes out.
-
-    Attributes:
-        results: Of the whole run, by the names of `NEEDS`.
-        sources: Epochs of single sources, by their names.
-    """
-
-    results: Mapping[str, Fact]
-    sources: Mapping[str, Fact]
-
-
-class StatedReader:
-    """Results of a plan by name, and under `sources` the epochs of each source."""
-
-    def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
-        """What is stated, or None and what a plan does not know, or counts otherwise."""
-        if not isinstance(data, dict) or not data:
-            instead = f", not {data!r}" if data else "; it is empty"
-            problems.append(Problem(place, f"names and values of what the work says comes out{instead}"))
-            return None
-        results, sources = {}, {}
-        for name, value in data.items():
-            if name == SOURCES:
-                rows = value if isinstance(value, dict) else {}
-                if not rows:
-                    problems.append(Problem((*place, name), "the epochs of each of corpus.sources, by name"))
-                for source, epochs in rows.items():
-                    sources[source] = _stated_number(epochs, (*place, name, source), (Unit.EPOCH,), problems)
-            elif name in NEEDS:
-                results[name] = _stated_number(value, (*place, name), UNITS.get(name, ()), problems)
-            else:
-                hint = nearest(name, (*NEEDS, SOURCES))
-                problems.append(Problem((*place, name), f"a plan does not know it{hint}"))
-        return Stated(results=results, sources=sources)
-
-    def schema(self) -> dict[str, Any]:
-        """JSON schema of what may be stated."""
-        number = FactReader().schema()
-        return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": dict.fromkeys(NEEDS, number) | {SOURCES: Table(FactReader()).schema()},
-        }
-
-
-def _stated_number(value: Any, place: Place, known: Sequence[Unit], problems: list[Problem]) -> Any:
-    if value is None:
-        problems.append(Problem(place, "it is empty"))
-        return None
-    fact = FactReader().read(value, place, problems)
-    unit = fact.number.unit if isinstance(fact, Fact) else None
-    if unit is not None and unit not in known:
-        wanted = f"it counts {' or '.join(f'{each}s' for each in known)}" if known else "it has no such unit"
-        problems.append(Problem(place, f"{fact.number.text} counts {unit}s; {wanted}"))
-    return fact
 
 
 @dataclass(frozen=True, kw_only=True)

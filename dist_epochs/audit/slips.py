@@ -53,7 +53,7 @@ NAME_DIGITS = 2
 
 _LONG_NAME = re.compile(r"\s*[1-9]\d\d\s*[MBT]\b")
 
-NODE = 8
+DEVICES_OF_NODE = 8
 MOST_DEVICES = 2**16
 """Devices that a claim does not state come in whole nodes."""
 
@@ -124,7 +124,7 @@ def is_count(fact: Fact) -> bool:
     return fact.interval.is_exact and fact.number.value.denominator == 1
 
 
-ENDLESS = 100
+MOST_DIGITS = 100
 """Digits of a number that has no end of them, such as a third."""
 
 
@@ -133,14 +133,14 @@ def roughness(value: Fraction, half: Fraction = Fraction(0)) -> int:
 
     Args:
         value: The number.
-        half: Its play; digits without end count as far as they are beyond it.
+        half: Its tolerance; digits without end count as far as they are beyond it.
     """
     whole = _digits(value)
     if whole is None and half > 0:
         unit = power_of_ten(half)
         whole = round(value / unit)
     if whole is None:
-        return ENDLESS
+        return MOST_DIGITS
     return min(len(str(whole).rstrip("0")), len(f"{whole:b}".rstrip("0")))
 
 
@@ -171,7 +171,7 @@ def _towards(fact: Fact, target: Fraction, is_size: bool) -> Iterator[Correction
     if number.unit in (Unit.TOKEN, Unit.WORD):
         ratio = factor if number.unit is Unit.TOKEN else 1 / factor  # printed as tokens, and words in fact
         for usual in TOKENS_PER_WORD:
-            if abs(ratio / usual - 1) < USUAL:
+            if abs(ratio / usual - 1) < NEAR_USUAL_RATIO:
                 why = f"{float(usual):g} tokens a word"
                 yield Correction(Slip.WORDS, _times(fact, usual if ratio == factor else 1 / usual), why)
         if FEWEST_TOKENS_PER_WORD <= ratio <= MOST_TOKENS_PER_WORD:
@@ -179,12 +179,12 @@ def _towards(fact: Fact, target: Fraction, is_size: bool) -> Iterator[Correction
     low, high = NAMED_SIZES
     if low <= factor <= high and is_size and _is_name(number):
         yield Correction(Slip.NAMED_SIZE, _rounded(fact, target))
-    devices = round(factor / NODE) * NODE
-    if number.unit is Unit.SAMPLE and NODE <= devices <= MOST_DEVICES:
+    devices = round(factor / DEVICES_OF_NODE) * DEVICES_OF_NODE
+    if number.unit is Unit.SAMPLE and DEVICES_OF_NODE <= devices <= MOST_DEVICES:
         yield Correction(Slip.PER_DEVICE, _times(fact, Fraction(devices)), f"{devices} devices")
 
 
-USUAL = Fraction(2, 100)
+NEAR_USUAL_RATIO = Fraction(2, 100)
 """How near the checks must ask for a usual number of tokens a word."""
 
 
@@ -253,4 +253,4 @@ def _last_digit(fact: Fact) -> Fraction | None:
 def _significant(value: Fraction) -> int:
     """Significant digits of a number as it stands."""
     whole = _digits(value)
-    return ENDLESS if whole is None else len(str(whole).rstrip("0"))
+    return MOST_DIGITS if whole is None else len(str(whole).rstrip("0"))

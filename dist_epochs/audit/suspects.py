@@ -24,14 +24,14 @@ MOST_MULTIPLIED = 4
 """Numbers whose product may have slipped into another one: devices × per device × accumulation × length. Where a check
 cannot be solved for the other one, what is asked of it is not known, and single numbers are tried."""
 
-NEAREST = Fraction(16, 10)
+MOST_TIMES_WANTED = Fraction(16, 10)
 """How far a number may be from what a check asks for, even if both are printed roughly."""
 
 
 _SIZE = re.compile(r"param|model[ _]?size", re.IGNORECASE)
 """How facts that count parameters are called: parameters, params, N_params, model size."""
 
-FLOPS = {Number("6"), Number("8")}
+FLOPS_PER_PARAMETER = {Number("6"), Number("8")}
 """For each parameter and token: forward and backward, without and with recomputation."""
 
 LEAST_SIZE = 10**6
@@ -163,7 +163,9 @@ def _is_size(name: str, fact: Fact, mine: Sequence[Equation]) -> bool:
     if any(_SIZE.search(text) for text in (name, fact.number.text)):
         return True
     is_bare = fact.number.unit is None and fact.number.value >= LEAST_SIZE
-    return is_bare and any(FLOPS & set(numbers_in(equation.formula)) for equation in mine if name != equation.stated)
+    return is_bare and any(
+        FLOPS_PER_PARAMETER & set(numbers_in(equation.formula)) for equation in mine if name != equation.stated
+    )
 
 
 def _tried(
@@ -191,11 +193,11 @@ def _limit(numbers: Mapping[str, Fact], equation: Equation) -> Fraction:
     """How many times a number may be what the check asks for, as far as everything in it is known."""
     limit = Fraction(1001, 1000)
     for name in equation.names:
-        play = numbers[name].interval
-        if play.low <= 0:
-            return NEAREST
-        limit *= (play.high / play.low) ** 2
-    return min(limit, NEAREST)
+        interval = numbers[name].interval
+        if interval.low <= 0:
+            return MOST_TIMES_WANTED
+        limit *= (interval.high / interval.low) ** 2
+    return min(limit, MOST_TIMES_WANTED)
 
 
 def _reach(fact: Fact, wanted: Sequence[tuple[Interval, Fraction]]) -> tuple[Fraction, Fraction] | None:
@@ -225,7 +227,7 @@ def _factors(
     for chosen, factor in _products(whole, reach):
         alone = len(chosen) == 1 and chosen[0] in devices
         yield Factor(Fraction(factor), " × ".join(chosen), Slip.PER_DEVICE if alone else Slip.FACTOR)
-    if any(name == eq.stated and FLOPS & set(numbers_in(eq.formula)) for eq in mine):
+    if any(name == eq.stated and FLOPS_PER_PARAMETER & set(numbers_in(eq.formula)) for eq in mine):
         yield Factor(Fraction(8, 6), "8 ÷ 6", Slip.RECOMPUTATION)
 
 

@@ -11,7 +11,7 @@ import click
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
-from dist_epochs.errors import EXIT_DISAGREES, InputError, exit_on_input_error
+from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 
 if TYPE_CHECKING:
     from dist_epochs.audit.readers.record import FinishedRun
@@ -60,36 +60,39 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
     stated ones. Exit code 1 means inconsistent; --all always ends with 0.
     """
     texts = {flag: text for flag, text in claimed.items() if text is not None}
-    with exit_on_input_error():
-        from dist_epochs.audit.check import Verdict
-        from dist_epochs.audit.collection import claim_names
-        from dist_epochs.render.audit import audit_text, audits_text
+    from dist_epochs.audit.check import Verdict
+    from dist_epochs.audit.collection import claim_names
+    from dist_epochs.render.audit import audit_text, audits_text
 
-        if every and name is not None:
-            raise InputError(
-                f"{name} and --all: --all audits every claim that comes with the package, and {name} is one thing, so "
-                f"it is not clear which is meant. Leave one of them out."
-            )
-        if not every and name is None:
-            raise InputError(
-                f"name one claim, or --all. Claims: {', '.join(claim_names())}; or a claim file, or a run."
-            )
-        run = _run(name) if name is not None and name not in claim_names() else None
-        if texts and run is None:
-            flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in texts)
-            raise InputError(
-                f"{flags}: flags are claims about a finished run, and {name or '--all'} is none. Leave them out."
-            )
-        if every:
-            audits = [_audit_claim(shipped) for shipped in claim_names()]
-            if as_json:
-                print_json({"claims": [audit.to_json() for audit in audits]})
-            else:
-                click.echo(audits_text(audits))
-            return
-        assert name is not None
-        audit = _audit_run(run, texts) if run is not None else _audit_claim(name)
-        print_json(audit.to_json()) if as_json else click.echo(audit_text(audit))
+    if every and name is not None:
+        raise InputError(
+            f"{name} and --all are given, and it is not clear which is meant",
+            rule="--all audits every claim that comes with the package",
+            fixes=[f"{name} alone", "--all alone"],
+        )
+    if not every and name is None:
+        raise InputError(
+            "nothing is named that could be audited",
+            rule=f"claims that come with the package are {', '.join(claim_names())}",
+            fixes=["one of them", "a claim file", "the path of a run", "--all"],
+        )
+    run = _run(name) if name is not None and name not in claim_names() else None
+    if texts and run is None:
+        flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in texts)
+        raise InputError(
+            f"{flags}: flags are claims about a finished run, and {name or '--all'} is none",
+            fixes="leaving them out",
+        )
+    if every:
+        audits = [_audit_claim(shipped) for shipped in claim_names()]
+        if as_json:
+            print_json({"claims": [audit.to_json() for audit in audits]})
+        else:
+            click.echo(audits_text(audits))
+        return
+    assert name is not None
+    audit = _audit_run(run, texts) if run is not None else _audit_claim(name)
+    print_json(audit.to_json()) if as_json else click.echo(audit_text(audit))
     if audit.verdict is Verdict.INCONSISTENT:
         raise SystemExit(EXIT_DISAGREES)
 
@@ -104,8 +107,10 @@ def _run(name: str) -> FinishedRun | None:
     path = Path(name)
     if "/" in name and not path.exists():
         raise InputError(
-            f"{name}: no such file or folder. A run is given by the path of what its trainer wrote, a claim by its "
-            "file or by a name of the collection, so nothing was audited. `dist-epochs audit --all` lists the names."
+            "no such file or folder",
+            rule="a run is given by the path of what its trainer wrote, a claim by its file or its name",
+            fixes="dist-epochs audit --all, which lists the names",
+            origin=Origin(name),
         )
     if path.suffix in CLAIM_FILES or not path.exists():
         return None

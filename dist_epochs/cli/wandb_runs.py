@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.wandb_login import logged_in
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["PREFIX", "fetch_run"]
 
 PREFIX = "wandb:"
+OFFLINE_FILE = "the offline file run-ID.wandb, which is read without a server"
+
 TIMEOUT = 30
 """Seconds for one answer of the server."""
 
@@ -33,24 +35,27 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
     """
     from dist_epochs.audit.readers.wandb_run import run_of_rows
 
+    origin = Origin(address)
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise InputError(
-            f"{address}: a run on a server is wandb:ENTITY/PROJECT/ID, three parts, as in its address in the browser "
-            "(wandb.ai/ENTITY/PROJECT/runs/ID). Nothing was fetched."
+            "this is no address of a run",
+            rule="a run on a server has three parts, as in the browser: wandb.ai/ENTITY/PROJECT/runs/ID",
+            fixes="wandb:ENTITY/PROJECT/ID",
+            origin=origin,
         )
     path = "/".join(match.groups())
-    api = api or _api(address)
+    api = api or _api(origin)
     try:
         run = api.run(path)
         rows = list(run.scan_history())
         config, summary = dict(run.config), _plain(run.summary)
         state = str(getattr(run, "state", "finished"))
     except Exception as error:  # no network, no such run, no right to see it: wandb has many classes for them
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(
-            f"{address}: wandb answered: {reason}. Nothing was read. Look at entity, project and ID, and at "
-            "`wandb login`; or give the offline file run-ID.wandb."
+            f"wandb answered: {str(error).strip() or type(error).__name__}",
+            fixes=["another entity, project or ID", "wandb login", OFFLINE_FILE],
+            origin=origin,
         ) from None
     notes = [] if state == "finished" else [f"Its state is {state}: it may not be over."]
     return run_of_rows(rows, config, summary, name=path, notes=notes, is_cut=state != "finished")
@@ -61,20 +66,24 @@ def _plain(summary: Any) -> Mapping[str, Any]:
     return dict(getattr(summary, "_json_dict", summary))
 
 
-def _api(address: str) -> Any:
+def _api(origin: Origin) -> Any:
     try:
         import wandb
     except ModuleNotFoundError:
         raise InputError(
-            f"{address}: this asks wandb's server, and wandb is not installed: pip install wandb. An offline file "
-            "run-ID.wandb can be read without it."
+            "wandb is not installed",
+            rule="this asks wandb's server",
+            fixes=["pip install wandb", OFFLINE_FILE],
+            origin=origin,
         ) from None
     if not logged_in():  # Api() would ask for a key on the terminal
         raise InputError(
-            f"{address}: nobody is logged in to wandb, so its server was not asked. Run `wandb login`, or set "
-            "WANDB_API_KEY; an offline file run-ID.wandb can be read without."
+            "nobody is logged in to wandb",
+            rule="its server is asked only then",
+            fixes=["wandb login", "setting WANDB_API_KEY", OFFLINE_FILE],
+            origin=origin,
         )
     try:
         return wandb.Api(timeout=TIMEOUT)
     except Exception as error:  # a key of the wrong form, a server that does not answer
-        raise InputError(f"{address}: wandb does not start: {str(error).strip().split(chr(10))[0]}.") from None
+        raise InputError(f"wandb does not start: {str(error).strip()}", origin=origin) from None

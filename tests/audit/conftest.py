@@ -15,13 +15,17 @@ LOGS = Path(__file__).parent / "readers" / "logs"
 
 @pytest.fixture
 def ask():
-    """`dist-epochs audit RUN FLAGS --json`: the object, whose literal checks are also under `by_name`, the last of a name."""
+    """`dist-epochs audit RUN FLAGS --json`: the object, or with exit code 2 its one error.
+
+    The literal reading's checks are also under `by_name`, the last of a name.
+    """
 
     def call(run, *flags, code=0):
         result = CliRunner().invoke(main, ["audit", str(run), *map(str, flags), "--json"])
         assert result.exit_code == code, result.output
         if code == 2:
-            return result.stderr
+            (error,) = json.loads(result.stderr)["errors"]
+            return error
         data = json.loads(result.stdout)
         data["by_name"] = {check["name"]: check for check in data["readings"][0]["checks"]}
         return data

@@ -19,19 +19,30 @@ def value(text, **facts):
 @pytest.mark.parametrize(
     ("text", "result"),
     [
-        ("2 + 3 * 4", 14), ("(2 + 3) * 4", 20), ("8 / 2 / 2", 2), ("8 / (2 / 2)", 8), ("10 - 3 - 2", 5), ("2**10", 1024),
-        ("1M * 3.3B", 33 * 10**14), ("50%", Fraction(1, 2)), ("4 × 6 ÷ 3", 8), ("4Mi", 2**22), ("1,000 + 1", 1001),
+        ("2 + 3 * 4", 14),
+        ("(2 + 3) * 4", 20),
+        ("8 / 2 / 2", 2),
+        ("8 / (2 / 2)", 8),
+        ("10 - 3 - 2", 5),
+        ("2**10", 1024),
+        ("1M * 3.3B", 33 * 10**14),
+        ("50%", Fraction(1, 2)),
+        ("4 × 6 ÷ 3", 8),
+        ("4Mi", 2**22),
+        ("1,000 + 1", 1001),
     ],
-)  # fmt: skip
+)
 def test_arithmetic(text, result):
     assert value(text) == result
 
 
 NUMBERS = st.recursive(
     st.integers(1, 50).map(str) | st.sampled_from(["a", "b", "c"]),
-    lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"),
+    lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner).map(
+        lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(NUMBERS, st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
@@ -56,11 +67,17 @@ def test_against_python_s_own_arithmetic(text, a, b, c):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("2 +", "needs a number or a name at its end"), ("(2", "needs a closing bracket"), ("2 2", "needs an operator before '2'"),
-        ("a ** b", "a whole exponent"), ("__import__('os')", "needs an operator before"), ("a.b", "before '.b'"), ("", "at its end"),
-        ("(" * 60 + "1" + ")" * 60, "nested"), ("1" * 600, "600 characters"),
+        ("2 +", "needs a number or a name at its end"),
+        ("(2", "needs a closing bracket"),
+        ("2 2", "needs an operator before '2'"),
+        ("a ** b", "a whole exponent"),
+        ("__import__('os')", "needs an operator before"),
+        ("a.b", "before '.b'"),
+        ("", "at its end"),
+        ("(" * 60 + "1" + ")" * 60, "nested"),
+        ("1" * 600, "600 characters"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_formula(text, message):
     with pytest.raises(InputError) as caught:
         parse_expression(text)
@@ -95,11 +112,16 @@ def test_a_name_that_is_no_fact():
 @pytest.mark.parametrize(
     ("text", "low", "high"),
     [
-        ("x * (1 - x)", "0.2475", "0.25"), ("x**2", "0.2025", "0.3025"), ("x / x + x", "1.45", "1.55"),
-        ("(x + 1) / x", "1.55/0.55", "1.45/0.45"), ("1 / x + y / x", "1.5/0.55", "1.5/0.45"), ("x * x * x - x", None, None),
-        ("x * (1 - x) * y * (1 - y)", None, None), ("(x - 1) * (x - 1)", "0.2025", "0.3025"),
+        ("x * (1 - x)", "0.2475", "0.25"),
+        ("x**2", "0.2025", "0.3025"),
+        ("x / x + x", "1.45", "1.55"),
+        ("(x + 1) / x", "1.55/0.55", "1.45/0.45"),
+        ("1 / x + y / x", "1.5/0.55", "1.5/0.45"),
+        ("x * x * x - x", None, None),
+        ("x * (1 - x) * y * (1 - y)", None, None),
+        ("(x - 1) * (x - 1)", "0.2025", "0.3025"),
     ],
-)  # fmt: skip
+)
 def test_an_interval_holds_every_value_and_little_more(text, low, high):
     facts = {"x": Interval(Fraction("0.5"), Fraction("0.45"), Fraction("0.55")), "y": Interval.exact(Fraction("0.5"))}
     found = evaluate(parse_expression(text), facts)

@@ -196,7 +196,9 @@ def test_a_budget_that_rests_on_a_guess_accuses_nobody(tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"hardware": "{device: A100-80GB, mfu: 40%, price: 2}"}, {"hardware": "{peak_tflops: 312, mfu: 35%-45%, price: 2}"},
+        {},
+        {"hardware": "{device: A100-80GB, mfu: 40%, price: 2}"},
+        {"hardware": "{peak_tflops: 312, mfu: 35%-45%, price: 2}"},
         {"hardware": "{tokens_per_second: 2M, price: 2}"},
         {"hardware": "{device: A100-80GB, mfu: 40%, price: 2, restarts: 3, checkpoint_every: 5}"},
         {"hardware": "{tokens_per_second: 2M, price: 2, restarts: 3, checkpoint_every: 5}"},
@@ -209,7 +211,7 @@ def test_a_budget_that_rests_on_a_guess_accuses_nobody(tmp_path):
         {"batch": "{devices: 512, global_batch: 5120, ramp: 512 512 6000000}"},
         {"batch": "{devices: 512, per_device: 4, gradient_accumulation: 2, tensor_parallel: 4}"},
     ],
-)  # fmt: skip
+)
 def test_the_audit_derives_what_the_plan_says(tmp_path, changes):
     """Every result that may be stated, from the facts and formulas, beside the plan's own number."""
     sections = {
@@ -252,11 +254,14 @@ def test_what_is_not_searched_for_slips_is_told(tmp_path):
     [
         ("web: {tokens: 200B tokens, weight: 3}, code: {tokens: 30B tokens, weight: 1}", "", "web: 1.12, code: 2.50"),
         ("web: {tokens: 200B tokens}, code: {tokens: 100B tokens}", "temperature: 1, ", "web: 1.00, code: 1.00"),
-        ("web: {words: 200B words, tokens_per_word: 1.5, weight: 75%}, code: {tokens: 100B tokens, weight: 25%}", "",
-         "web: 0.75, code: 0.75"),
+        (
+            "web: {words: 200B words, tokens_per_word: 1.5, weight: 75%}, code: {tokens: 100B tokens, weight: 25%}",
+            "",
+            "web: 0.75, code: 0.75",
+        ),
         ("web: {tokens: 300B tokens}", "", "web: 1.00"),
     ],
-)  # fmt: skip
+)
 def test_mixtures_are_drawn_as_the_plan_draws_them(tmp_path, sources, mixed, rows):
     text = f"""
 title: x
@@ -284,27 +289,59 @@ RECIPE = "title: t\nbatch: {global_batch: 4}\nphases: [{steps: 5}]\nstated: {sam
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        (RECIPE.replace("4}", "10, devices: 4, per_device: 2}"), ["c.yaml:2: global batch 10 cannot be built on 4 devices"]),
-        (RECIPE + "readings:\n  a: {set: {phases.0.stepz: 4}}\n  b: {set: {phases.3.steps: 4}}\n  c: {set: {foo: 4}}\n"
-         "  d: {set: {stated.samples: 25}}\n  e: {set: {seed: 25}}\n  f: {set: {batch.uneven: allow}}\n",
-         ["c.yaml:6: unknown key 'phases.0.stepz'", "c.yaml:7: there is no phases.3: '3' must be a number from 0 to 0", "c.yaml:8: readings.c.set.foo: it is no setting",
-          "c.yaml:9: readings.d.set.stated.samples: it is no setting that a claim's numbers follow from; say so in readings.d.checks",
-          "c.yaml:10: readings.e.set.seed: it is no setting", "c.yaml:11: readings.f.set: it changes nothing that is checked"]),
-        (RECIPE + "checks: {samples: {formula: global_batch, stated: 4}}\n", ["c.yaml:5: checks.samples and stated.samples: keep one"]),
-        (RECIPE.replace("{samples: 20}", "{samples: , hours: abc, epochs: {foo: 1}}"),
-         ["c.yaml:4: stated.samples: it is empty", "c.yaml:4: stated.hours.number: the number 'abc' is not a number",
-          "c.yaml:4: unknown key 'stated.epochs.foo'", "c.yaml:4: missing key 'stated.epochs.number'"]),
-        (RECIPE.replace("{samples: 20}", "{sources: {w: abc, v: 2}, epohcs: 5}") + "corpus: {sources: {w: {samples: 5B, weight: 1}}}\n",
-         ["c.yaml:4: stated.sources.v: there is no source 'v'", "c.yaml:4: stated.sources.w.number: the number 'abc' is not a number",
-          "c.yaml:4: stated.epohcs: a plan does not know it"]),
-        (RECIPE.replace("{samples: 20}", "{}"), ["c.yaml:4: stated: names and values of what the work says comes out; it is empty"]),
+        (
+            RECIPE.replace("4}", "10, devices: 4, per_device: 2}"),
+            ["c.yaml:2: global batch 10 cannot be built on 4 devices"],
+        ),
+        (
+            RECIPE
+            + "readings:\n  a: {set: {phases.0.stepz: 4}}\n  b: {set: {phases.3.steps: 4}}\n  c: {set: {foo: 4}}\n"
+            "  d: {set: {stated.samples: 25}}\n  e: {set: {seed: 25}}\n  f: {set: {batch.uneven: allow}}\n",
+            [
+                "c.yaml:6: unknown key 'phases.0.stepz'",
+                "c.yaml:7: there is no phases.3: '3' must be a number from 0 to 0",
+                "c.yaml:8: readings.c.set.foo: it is no setting",
+                "c.yaml:9: readings.d.set.stated.samples: it is no setting that a claim's numbers follow from; "
+                "say so in readings.d.checks",
+                "c.yaml:10: readings.e.set.seed: it is no setting",
+                "c.yaml:11: readings.f.set: it changes nothing that is checked",
+            ],
+        ),
+        (
+            RECIPE + "checks: {samples: {formula: global_batch, stated: 4}}\n",
+            ["c.yaml:5: checks.samples and stated.samples: keep one"],
+        ),
+        (
+            RECIPE.replace("{samples: 20}", "{samples: , hours: abc, epochs: {foo: 1}}"),
+            [
+                "c.yaml:4: stated.samples: it is empty",
+                "c.yaml:4: stated.hours.number: the number 'abc' is not a number",
+                "c.yaml:4: unknown key 'stated.epochs.foo'",
+                "c.yaml:4: missing key 'stated.epochs.number'",
+            ],
+        ),
+        (
+            RECIPE.replace("{samples: 20}", "{sources: {w: abc, v: 2}, epohcs: 5}")
+            + "corpus: {sources: {w: {samples: 5B, weight: 1}}}\n",
+            [
+                "c.yaml:4: stated.sources.v: there is no source 'v'",
+                "c.yaml:4: stated.sources.w.number: the number 'abc' is not a number",
+                "c.yaml:4: stated.epohcs: a plan does not know it",
+            ],
+        ),
+        (
+            RECIPE.replace("{samples: 20}", "{}"),
+            ["c.yaml:4: stated: names and values of what the work says comes out; it is empty"],
+        ),
         (RECIPE + "note\x00s: []\n", ["c.yaml:5: a control character, which YAML does not have."]),
         (RECIPE + "facts: &f {a: *f}\n", ["c.yaml:5: an alias stands within its own anchor, so it has no end."]),
         (RECIPE + f"facts: {'[' * 5000}\n", ["c.yaml:5: keys or lists are nested more than 50 deep"]),
-        ("title: t\nfacts: {a: 5}\nchecks: {x: {formula: a, stated: 1,022,362}}\n",
-         ["c.yaml:3: stated is cut at a comma before '022': inside { } a comma begins another key."]),
+        (
+            "title: t\nfacts: {a: 5}\nchecks: {x: {formula: a, stated: 1,022,362}}\n",
+            ["c.yaml:3: stated is cut at a comma before '022': inside { } a comma begins another key."],
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_problem_has_its_line_and_no_other_is_made_up(tmp_path, text, messages):
     with pytest.raises(InputError) as caught:
         audit(tmp_path, text)

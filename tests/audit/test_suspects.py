@@ -191,6 +191,9 @@ def shortened(draw, number):
     return int(digits[:at] + digits[at + 1 :])
 
 
+RATIOS = st.sampled_from([1.24, 1.3, 1.33, 1.5])
+"""Tokens a word."""
+
 PLANTED = {
     "a zero too many in the steps": (SHAPES, setting("steps", lambda _, run: run.steps * 10)),
     "a zero lost from the steps": (SHAPES, setting("steps", lambda _, run: run.steps // 10)),
@@ -207,9 +210,12 @@ PLANTED = {
     "global for per device": (DETAILED, setting("per_device", lambda _, run: run.per_device * run.devices)),
     "2^20 for a million": (SHAPES, setting("steps", lambda _, run: 2**20)),
     "binary billions": (SHAPES, result("tokens", lambda _, run: Fraction(run.tokens * 1000**3, 1024**3))),
-    "words for tokens": (SHAPES, setting("corpus", lambda draw, run: round(run.corpus / draw(st.sampled_from([1.24, 1.3, 1.33, 1.5]))))),
+    "words for tokens": (SHAPES, setting("corpus", lambda draw, run: round(run.corpus / draw(RATIOS)))),
     "8 FLOPs for 6": (DETAILED, result("flops", lambda _, run: 8 * run.parameters * run.tokens)),
-    "6 FLOPs for 8": (RECOMPUTED, lambda _, run: Planted(run, run.results, ("stated flops",), Fraction(8 * run.parameters * run.tokens))),
+    "6 FLOPs for 8": (
+        RECOMPUTED,
+        lambda _, run: Planted(run, run.results, ("stated flops",), Fraction(8 * run.parameters * run.tokens)),
+    ),
     "the size in a name": (DETAILED, setting("parameters", lambda _, run: 7 * 10**9)),
 }  # fmt: skip
 
@@ -342,17 +348,39 @@ def of(facts, checks):
     ("facts", "checks", "name", "after", "slip"),
     [
         # T5 counts BERT's steps as a power of two
-        ({"steps": "1000000", "batch": "256", "length": "512"}, {"tokens": ("steps * batch * length", "1.37439e11")}, "steps", 2**20,
-         "a power of two"),
+        (
+            {"steps": "1000000", "batch": "256", "length": "512"},
+            {"tokens": ("steps * batch * length", "1.37439e11")},
+            "steps",
+            2**20,
+            "a power of two",
+        ),
         # recomputation: 8 FLOPs a parameter and token
-        ({"flops_factor": "6", "parameters": "175B", "tokens": "300B"},
-         {"a": ("flops_factor * parameters * tokens", "4.2e23"), "b": ("parameters * tokens", "5.25e22")}, "flops_factor", 8, "6 FLOPs"),
+        (
+            {"flops_factor": "6", "parameters": "175B", "tokens": "300B"},
+            {"a": ("flops_factor * parameters * tokens", "4.2e23"), "b": ("parameters * tokens", "5.25e22")},
+            "flops_factor",
+            8,
+            "6 FLOPs",
+        ),
         # a phase of two
-        ({"short": "900K", "long": "10K"}, {"samples": ("256 * (short + long)", "256000000")}, "long", 100_000, "a zero lost"),
+        (
+            {"short": "900K", "long": "10K"},
+            {"samples": ("256 * (short + long)", "256000000")},
+            "long",
+            100_000,
+            "a zero lost",
+        ),
         # a row's share of a mixture
-        ({"web": "60%", "code": "52%", "wiki": "15%"}, {"sum": ("web + code + wiki", "1.00")}, "code", Fraction(1, 4), "one digit"),
+        (
+            {"web": "60%", "code": "52%", "wiki": "15%"},
+            {"sum": ("web + code + wiki", "1.00")},
+            "code",
+            Fraction(1, 4),
+            "one digit",
+        ),
     ],
-)  # fmt: skip
+)
 def test_slips_of_papers(facts, checks, name, after, slip):
     found = of(facts, checks)
     first = next((suspect for suspect in found.suspects if suspect.name == name), None)

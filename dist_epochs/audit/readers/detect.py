@@ -10,12 +10,12 @@ from dist_epochs.audit.readers.text_log import read_text_log
 from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
 from dist_epochs.audit.readers.wandb_file import MAGIC
 from dist_epochs.audit.readers.wandb_run import read_wandb_files
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["read_finished_run", "unknown"]
 
-LOOKED_FOR = (
-    "Looked for: global_step and log_history of a Trainer's state (trainer_state.json); :W&B at the start of wandb's "
+MARKS = (
+    "global_step and log_history of a Trainer's state (trainer_state.json); :W&B at the start of wandb's "
     "offline file; 'iteration N/ M |' of Megatron-LM and GPT-NeoX, '[step=N/M]' of OLMo, or their arguments "
     "('seq_length ..... 2048') in a log; the events of our own ledger.jsonl"
 )
@@ -24,10 +24,10 @@ LOOKED_FOR = (
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 """How pickles begin, and the archives that torch puts them in."""
 
-EVENT = b'{"event":'
+LINE_OF_LEDGER = b'{"event":'
 """How each line of our ledger begins."""
 
-HEAD = 4096
+HEAD_BYTES = 4096
 """Bytes that tell the kind."""
 
 
@@ -44,19 +44,23 @@ def read_finished_run(path: Path) -> FinishedRun | None:
         return _folder(path)
     if not path.is_file():
         raise InputError(
-            f"{path}: neither a file nor a folder. A run is read twice, first to tell its kind, which a pipe or a "
-            "device does not allow; so nothing was read. Write it to a file."
+            "this is neither a file nor a folder",
+            rule="a run is read twice, first to tell its kind, which a pipe or a device does not allow",
+            fixes="writing it to a file",
+            origin=Origin(str(path)),
         )
     with path.open("rb") as file:
-        head = file.read(HEAD)
+        head = file.read(HEAD_BYTES)
     if head.startswith(PICKLES):
         raise InputError(
-            f"{path}: a pickle or an archive of one. Loading it can run any code, so it is never opened, whatever it "
-            f"holds. Give the text beside it: {STATE}, or a log."
+            "this is a pickle, or an archive of one",
+            rule="loading it can run any code, so it is never opened",
+            fixes=[f"the {STATE} beside it", "a log of the run"],
+            origin=Origin(str(path)),
         )
     if head.startswith(MAGIC):
         return read_wandb_files([path], str(path))
-    if head.startswith(EVENT):
+    if head.startswith(LINE_OF_LEDGER):
         return read_own_run(path)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return read_trainer_state([path], str(path)) if path.name == STATE or _names_state(path) else None
@@ -66,8 +70,10 @@ def read_finished_run(path: Path) -> FinishedRun | None:
 def unknown(path: Path) -> InputError:
     """The error for a file that is no run and no claim."""
     return InputError(
-        f"{path}: neither a finished run nor a claim. {LOOKED_FOR}; title and facts of a claim. None of them is "
-        "there, so nothing can be audited. Give such a file, or the folder that holds it."
+        "this is neither a finished run nor a claim",
+        rule=f"none of these is in it: {MARKS}; title and facts of a claim",
+        fixes="such a file, or the folder that holds it",
+        origin=Origin(str(path)),
     )
 
 
@@ -80,8 +86,11 @@ def _folder(path: Path) -> FinishedRun:
     if found := [file for file in files if not file.parent.is_symlink()]:  # latest-run points at one of them
         return read_wandb_files(found, str(path))
     raise InputError(
-        f"{path}: no finished run in this folder. Looked for ledger.jsonl, {STATE}, checkpoint-*/{STATE}, *.wandb and "
-        "offline-run-*/*.wandb. A folder of logs is not searched, since several runs may be in it. Name the log."
+        "there is no finished run in this folder",
+        rule=f"looked for ledger.jsonl, {STATE}, checkpoint-*/{STATE}, *.wandb and offline-run-*/*.wandb; logs are not "
+        "searched for, since several runs may be in a folder",
+        fixes="the name of the log",
+        origin=Origin(str(path)),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.audit.readers.record import Balance, FinishedRun, Number, Segment, Span, whole
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.reconcile import UNITS, read_run
 
 __all__ = ["read_own_run"]
@@ -28,8 +28,10 @@ def read_own_run(path: Path) -> FinishedRun:
         return _finished(data, plan, path)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: plan.json and the ledger do not fit together: {type(error).__name__} {error}. One of them is "
-            "damaged, or of another version, so they are not laid side by side. Try `dist-epochs ledger`."
+            "plan.json and the ledger do not fit together",
+            rule=f"one of them is damaged, or of another version: {type(error).__name__} {error}",
+            fixes=f"dist-epochs ledger {path}",
+            origin=Origin(str(path)),
         ) from None
 
 
@@ -102,7 +104,7 @@ def _overlaps(segments: list[Mapping[str, Any]]) -> Iterator[Span]:
 
 def _notes(data: Mapping[str, Any], plan: Mapping[str, Any] | None) -> Iterator[str]:
     if plan is None:
-        yield "There is no plan beside this ledger, so only what is claimed can be held against it."
+        yield "There is no plan beside this ledger, so its numbers are compared with what is claimed alone."
     reported, epochs = data["reported"], data["epochs"]["samples"]
     if reported is not None and epochs is not None:
         yield f"Epoch {reported['epoch']:.4g} by {reported['by']}; {epochs:.4g} were trained."

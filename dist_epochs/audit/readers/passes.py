@@ -14,14 +14,14 @@ from dist_epochs.audit.readers.record import FLOAT, Number
 __all__ = ["CHANGED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
 
 HUNDREDTH = Fraction(1, 100)
-PACE = Fraction(5, 4)
+LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
 """Steps of passes differ by more than this only if the batch changed."""
 
 CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
 
 
 def logged_epoch(value: object, where: str) -> Number | None:
-    """Version 4 rounds to two decimals, and 0.80 is written as 0.8: the play is never more than half of 0.01.
+    """Version 4 rounds to two decimals, and 0.80 is written as 0.8: its tolerance is never more than half of 0.01.
 
     Examples:
         >>> logged_epoch(0.8, "here").interval.low
@@ -75,13 +75,17 @@ def changes_pace(rows: Sequence[tuple[int, Number | None]], steps: Number | None
         inside = floor(start.value) == floor(end.value)  # the end of a pass may take a shorter step
         if last > first and inside and end.interval.low > start.interval.high:
             paces.append((end.interval - start.interval) / Interval.exact(last - first))
-    if paces and max(pace.low for pace in paces) > PACE * min(pace.high for pace in paces):
+    if paces and max(pace.low for pace in paces) > LARGEST_CHANGE_OF_PACE * min(pace.high for pace in paces):
         return True
     first_pass = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
     if first_pass is None or steps is None or epochs is None:
         return False
-    slowest = epochs.interval.high * (first_pass.interval.high + 1) * PACE
-    return not epochs.interval.low * first_pass.interval.low <= steps.value * PACE <= slowest * PACE
+    slowest = epochs.interval.high * (first_pass.interval.high + 1) * LARGEST_CHANGE_OF_PACE
+    return (
+        not epochs.interval.low * first_pass.interval.low
+        <= steps.value * LARGEST_CHANGE_OF_PACE
+        <= slowest * LARGEST_CHANGE_OF_PACE
+    )
 
 
 def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:

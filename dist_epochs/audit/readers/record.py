@@ -62,7 +62,7 @@ KINDS: Mapping[str, str] = {
 """What wrote the files of a run, and what it is called."""
 
 FLOAT = Fraction(1, 10**9)
-"""Play of a float that was calculated: the last of its digits are no measurement."""
+"""Relative tolerance of a float that was calculated: the last of its digits are no measurement."""
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
 
@@ -72,7 +72,7 @@ class Number:
     """A number that was read.
 
     Attributes:
-        interval: The number, with the play of its spelling; whole numbers have none.
+        interval: The number, with the tolerance of its spelling; whole numbers have none.
         where: File, line or key.
         text: Its spelling.
     """
@@ -83,7 +83,7 @@ class Number:
 
     @classmethod
     def exact(cls, value: int | Fraction, where: str, text: str | None = None) -> Number:
-        """A number without play."""
+        """An exact number."""
         return cls(Interval.exact(value), where, text or (f"{value:,}" if isinstance(value, int) else str(value)))
 
     @classmethod

@@ -199,8 +199,8 @@ class Track:
             found["global_batch"] = Number.exact(next(iter(self.batches)), self.last.where)
         if self._expected and self._drawn > 0:
             found["segment_samples"] = Number.exact(self._drawn, where)
-            play = Interval(Fraction(self._expected), Fraction(self._least), Fraction(self._most))
-            found["segment_batches"] = Number(play, where, f"{self._expected:,}")
+            drawn = Interval(Fraction(self._expected), Fraction(self._least), Fraction(self._most))
+            found["segment_batches"] = Number(drawn, where, f"{self._expected:,}")
         if self._timed_steps:
             found["timed_steps"] = Number.exact(self._timed_steps, where)
             found["seconds"] = Number.exact(Fraction(self._seconds), where, f"{float(self._seconds):.6g}")
@@ -214,7 +214,7 @@ class Track:
         return found
 
     def _rate(self, where: str) -> Number:
-        """The logged rates over the time they stand for, with the play of the slowest: three decimals are printed."""
+        """The logged rates over their time, with the tolerance of the slowest: three decimals are printed."""
         rate = Fraction(self._rated_samples / self._rated_seconds).limit_denominator(10**6)
-        play = rate * HALF / Fraction(self._slowest)
-        return Number(Interval(rate, rate - play, rate + play), where, f"{float(rate):.6g}")
+        tolerance = rate * HALF / Fraction(self._slowest)
+        return Number(Interval(rate, rate - tolerance, rate + tolerance), where, f"{float(rate):.6g}")

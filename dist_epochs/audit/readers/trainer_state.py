@@ -16,7 +16,7 @@ from typing import Any
 
 from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream, whole
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["STATE", "is_trainer_state", "read_trainer_state", "state_files"]
 
@@ -61,16 +61,17 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     Raises:
         InputError: If the one that is audited cannot be read, with `path:line`, or is something else.
     """
-    states, notes = [], []
+    states, refused = [], []
     for path in paths:
         try:
             states.append((path, _load(path)))
         except InputError as error:
             if len(paths) == 1:
                 raise
-            notes.append(f"Not read: {error}")
+            refused.append(error)
     if not states:
-        raise InputError(" ".join(notes))
+        raise InputError.together(refused)
+    notes = [f"Not read: {error}" for error in refused]
     path, state = max(reversed(states), key=lambda pair: _step(pair[1]))
     rows = _rows(state)
     others = [(other, _rows(data)) for other, data in states if other != path]
@@ -95,22 +96,29 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    origin = Origin(str(path), 1)
     if path.stat().st_size > LARGEST_STATE:
-        raise InputError(f"{path}:1: {path.stat().st_size:,} bytes; at most {LARGEST_STATE:,} are read")
+        rule = f"at most {LARGEST_STATE:,} are read"
+        raise InputError(f"the file has {path.stat().st_size:,} bytes", rule=rule, origin=origin)
     try:
         data = json.loads(path.read_bytes().decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{path}:{error.lineno}: not JSON: {error.msg} in column {error.colno}. The file is cut or damaged, so "
-            f"nothing in it is trusted. Give the {STATE} of another checkpoint."
+            f"not JSON: {error.msg} in column {error.colno}",
+            rule="the file is cut or damaged, so nothing in it is trusted",
+            fixes=f"the {STATE} of another checkpoint",
+            origin=Origin(str(path), error.lineno),
         ) from None
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).split("\n")[0]
-        raise InputError(f"{path}:1: not JSON that can be read: {reason}. Give another checkpoint.") from None
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        fix = f"the {STATE} of another checkpoint"
+        raise InputError("not JSON that can be read", rule=reason, fixes=fix, origin=origin) from None
     if not is_trainer_state(data):
-        raise InputError(f"{path}:1: not the state of a Trainer: it has no {' and '.join(MARKS)}. Give {STATE}.")
+        rule = f"it has no {' and '.join(MARKS)}"
+        raise InputError("this is not the state of a Trainer", rule=rule, fixes=f"a {STATE}", origin=origin)
     if whole(data["global_step"], "", least=0) is None or not isinstance(data["log_history"], list):
-        raise InputError(f"{path}:1: global_step must be a whole number from 0 on, and log_history a list of rows")
+        rule = "global_step must be a whole number from 0 on, and log_history a list of rows"
+        raise InputError("this is not the state of a Trainer", rule=rule, origin=origin)
     return dict(data)
 
 

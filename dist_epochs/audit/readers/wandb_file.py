@@ -20,7 +20,7 @@ from sys import intern
 from typing import Any, BinaryIO
 from zlib import crc32
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["MAGIC", "WandbFile", "read_wandb_file"]
 
@@ -76,9 +76,13 @@ def read_wandb_file(path: Path, keys: frozenset[str] | None = None) -> WandbFile
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
         if len(head) < _HEADER.size or head[:4] != MAGIC:
-            raise InputError(f"{path}: not a wandb file: it does not begin with {MAGIC.decode()} and a version")
+            rule = f"it does not begin with {MAGIC.decode()} and a version"
+            raise InputError("this is not a wandb file", rule=rule, origin=Origin(str(path)))
         if _HEADER.unpack(head)[1:] != (0xBEE1, 0):
-            raise InputError(f"{path}: a wandb file of a version that is not known here: {head[4:].hex()}")
+            rule = f"its version is {head[4:].hex()}"
+            raise InputError(
+                "this is a wandb file of a version that is not known here", rule=rule, origin=Origin(str(path))
+            )
         try:
             for record in _records(file):
                 _take(found, record, keys)

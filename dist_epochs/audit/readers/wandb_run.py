@@ -13,7 +13,7 @@ from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, l
 from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream, whole
 from dist_epochs.audit.readers.timeline import Line, Track
 from dist_epochs.audit.readers.wandb_file import WandbFile, read_wandb_file
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 
 __all__ = ["read_wandb_files", "run_of_rows"]
 
@@ -35,10 +35,10 @@ EPOCHS = ("ledger/epoch", "train/epoch")
 """Keys under which trainers log a counter, the surest first. wandb's own `_step` counts calls of `log`, not steps; a
 plain `epoch` is the index of a pass in most loops, and counts no data."""
 
-PLAIN = ("samples", "tokens")
+TOTAL_OR_AMOUNT = ("samples", "tokens")
 """Keys that are totals in some loops and amounts of one step in others."""
 
-NEAR = 0.5
+NEAREST_PACE = 0.5
 
 SPEEDS = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
 KEYS = frozenset((*STEPS, *SAMPLES, *TOKENS, *EPOCHS, *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
@@ -122,13 +122,15 @@ def _counter_keys(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any],
     """The key under which each counter was logged, if it was."""
     keys = {meaning: _key(rows, summary, names) for meaning, names in _COUNTERS.items()}
     for meaning in ("samples", "tokens"):
-        if keys[meaning] in PLAIN and not _is_total(rows, keys[meaning], keys["steps"]):
+        if keys[meaning] in TOTAL_OR_AMOUNT and not _is_total(rows, keys[meaning], keys["steps"]):
             keys[meaning] = None
     if not any(keys[meaning] for meaning in ("steps", "samples", "tokens")):
         raise InputError(
-            f"{name}: nothing in its {len(rows):,} rows counts optimizer steps, samples or tokens, and wandb's own "
-            f"_step counts calls of log. Looked for {', '.join(STEPS)}; {', '.join(SAMPLES)}; {', '.join(TOKENS)}. Log "
-            "one of them, or audit the trainer's own log."
+            f"nothing in its {len(rows):,} rows counts optimizer steps, samples or tokens",
+            rule="wandb's own _step counts calls of log; looked for "
+            f"{', '.join(STEPS)}; {', '.join(SAMPLES)}; {', '.join(TOKENS)}",
+            fixes=["logging one of them", "an audit of the trainer's own log"],
+            origin=Origin(name),
         )
     return keys
 
@@ -202,7 +204,7 @@ def _is_total(rows: Sequence[Mapping[str, Any]], key: str | None, steps: str | N
     if len(pairs) < 2 or any(later[1] < earlier[1] for earlier, later in pairwise(pairs)):
         return False
     (first, low), (last, high) = pairs[0], pairs[-1]
-    return bool(first > 0 and low > 0 and low / first * NEAR < high / last < low / first / NEAR)
+    return bool(first > 0 and low > 0 and low / first * NEAREST_PACE < high / last < low / first / NEAREST_PACE)
 
 
 def _passes(
@@ -277,8 +279,10 @@ def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
     names = {found.run_id or path.stem for path, found in files}
     if len(names) > 1:
         raise InputError(
-            f"{title}: files of {len(names)} wandb runs ({', '.join(sorted(names)[:5])}); an audit reads one run, "
-            "since their steps do not add up. Name one of the folders."
+            f"here are files of {len(names)} wandb runs: {', '.join(sorted(names)[:5])}",
+            rule="an audit reads one run, since their steps do not add up",
+            fixes="one of the folders",
+            origin=Origin(title),
         )
     rows: list[Mapping[str, Any]] = []
     starts: list[int] = []

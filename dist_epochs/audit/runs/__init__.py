@@ -1,1 +1,1 @@
-"""Finished runs of any trainer: what their files say, held against what is claimed of them."""
+"""Finished runs of any trainer: what their files say, compared with what is claimed of them."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from dist_epochs.arithmetic.given import in_whole_run
-from dist_epochs.arithmetic.quantity import Quantity, QuantityError, Unit, parse, parse_count, parse_length
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
+from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.fact import Fact
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.recipe.flags import split_devices
 from dist_epochs.recipe.model_sizes import named_config
 
@@ -31,9 +31,9 @@ PER = {
     "global_batch": (Unit.STEP,), "per_device": (Unit.DEVICE,), "gradient_accumulation": (Unit.STEP,),
 }  # fmt: skip
 """What numbers may be for; those of the whole run are then multiplied."""
-PLAIN = ("parameters", "peak_tflops", "tokens_per_second", "hours", "mfu")
-WRITTEN_OUT = 1
-"""Play of a size that is written out to the last sample or token, `698 samples`: it is exact."""
+WITHOUT_UNIT = ("parameters", "peak_tflops", "tokens_per_second", "hours", "mfu")
+WIDTH_OF_EXACT_SIZE = 1
+"""Width of the interval of a size that is written out to the last sample or token, `698 samples`: it is exact."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,56 +88,50 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
     if model is not None:
         named_config(model)
     if precision not in (None, *PRECISIONS):
-        raise InputError(f"--precision {precision!r}: peaks are known in {', '.join(PRECISIONS)}. Name one of them.")
+        raise InputError(
+            f"no peak is known in {precision!r}",
+            rule=f"peaks are known in {', '.join(PRECISIONS)}",
+            fixes=close_matches(precision, PRECISIONS),
+            origin=Origin("--precision"),
+        )
     return Claims(numbers=numbers, device=device, model=model, precision=precision)
 
 
 def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = ()) -> Fact:
-    """A whole number; written with `~`, it has play."""
+    """A whole number; written with `~`, it has a tolerance."""
     if re.fullmatch(r"0+(\.0*)?", text.strip()):
         raise InputError(
-            f"{what} {text}: nothing is claimed of a run by zero, since whatever it made would contradict it. Write a "
-            "whole number from 1 on, or leave it out."
+            f"{what} {text}: nothing is claimed of a run by zero",
+            rule="whatever it made would contradict it",
+            fixes=["a whole number from 1 on", "leaving it out"],
         )
     parse_count(text, unit=unit, per=per, what=what)
     quantity = parse(text, unit=unit, per=per, what=what)
     about = text.strip().startswith(("~", "about", "approx"))
-    return Fact(number=quantity if about else replace(quantity.exactly(), text=_spelled(quantity)))
+    return Fact(
+        number=quantity if about else replace(quantity.exactly(), text=quantity.text.strip() or rounded(quantity.value))
+    )
 
 
 def _amount(name: str, text: str, what: str) -> Fact:
-    try:
-        quantity = parse(text, unit=UNITS.get(name), per=PER.get(name, ()), what=what)
-    except QuantityError as error:
-        if "beyond anything" not in str(error):
-            raise
-        raise InputError(
-            f"{error} (10⁴⁰): no run draws that much, so it cannot be held against one. Nothing was read of it. Look "
-            "for a zero too many in its exponent."
-        ) from None
-    if name in PLAIN and quantity.unit is not None:
-        raise InputError(f"{what} {text!r} is a plain number, without {quantity.unit}s")
+    quantity = parse(text, unit=UNITS.get(name), per=PER.get(name, ()), what=what)
+    if name in WITHOUT_UNIT and quantity.unit is not None:
+        raise InputError(f"{what} {text!r} counts {quantity.unit}s", rule="it is a plain number")
     if quantity.value <= 0:
-        raise InputError(f"{what} {text!r}: it must be above zero")
+        raise InputError(f"{what} {text!r}", rule="it must be above zero")
     if name == "corpus" and quantity.unit not in (Unit.SAMPLE, Unit.TOKEN):
         counted = f"counts {quantity.unit}s" if quantity.unit else "has no unit"
         raise InputError(
-            f"{what} {text!r} {counted}: a run draws samples or tokens, and only those can be divided by its corpus. "
-            "Write how many of either it has, for example '698 samples' or '5B tokens'; other units are not converted."
+            f"{what} {text!r} {counted}",
+            rule="a run draws samples or tokens, and only those can be divided by its corpus; no unit is converted",
+            fixes=["'698 samples'", "'5B tokens'"],
         )
     if name == "mfu" and quantity.value > 1:
         raise InputError(
-            f"{what} {text!r} is {_percent(quantity.value)}: a device cannot make more FLOPs than its peak, so this is "
-            f"impossible. Write a share up to 100%, for example '45%' or 0.45."
+            f"{what} {text!r} is {rounded(quantity.value)} × 100 %, which is impossible",
+            rule="a device cannot make more FLOPs than its peak",
+            fixes=["'45%'", "0.45"],
         )
-    whole = quantity.high - quantity.low <= WRITTEN_OUT and quantity.value.denominator == 1
+    whole = quantity.high - quantity.low <= WIDTH_OF_EXACT_SIZE and quantity.value.denominator == 1
     is_count = name in ("corpus", "tokens") and whole
     return Fact(number=quantity, exact=True if is_count and not text.strip().startswith("~") else None)
-
-
-def _percent(value: Fraction) -> str:
-    return f"{float(value):.4g} × 100 %"
-
-
-def _spelled(quantity: Quantity) -> str:
-    return quantity.text.strip() or f"{int(quantity.value):,}"

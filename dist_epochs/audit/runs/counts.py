@@ -1,4 +1,4 @@
-"""Steps, samples, tokens and epochs of a finished run, each derived and held against what is stated."""
+"""Steps, samples, tokens and epochs of a finished run, each derived and compared with what is stated."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def _epochs_told(evidence: RunEvidence) -> Interval | None:
     if epochs.value.denominator != 1 or not epochs.value:
         return None
     told = planned.value if evidence.run.kind == "hf-trainer" and planned is not None else epochs.value
-    play = epochs.interval.high - epochs.value
+    tolerance = epochs.interval.high - epochs.value
     if told != epochs.value and evidence.ending in ("carry", "drop"):  # until 4.48 its plan and its passes parted
-        return Interval(told, min(told, told - 1), told + play)
-    return Interval(told, told - play, told + play)
+        return Interval(told, min(told, told - 1), told + tolerance)
+    return Interval(told, told - tolerance, told + tolerance)
 
 
 def _passes(evidence: RunEvidence) -> Passes | None:
@@ -185,10 +185,9 @@ def _samples_at_most(evidence: RunEvidence) -> None:
         return
     derived, how, names = evidence.work_out("steps * global_batch")
     ended = ceil(epochs.interval.high) if epochs else evidence.values["steps"].interval.high
-    play = ended * evidence.values["global_batch"].interval.high
-    evidence.compare(
-        "samples", Interval(derived.point, max(derived.low - play, Fraction(0)), derived.high + play), how, uses=names
-    )
+    partial = ended * evidence.values["global_batch"].interval.high
+    drawn = Interval(derived.point, max(derived.low - partial, Fraction(0)), derived.high + partial)
+    evidence.compare("samples", drawn, how, uses=names)
 
 
 def _tokens(evidence: RunEvidence) -> None:

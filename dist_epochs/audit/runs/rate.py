@@ -26,7 +26,7 @@ LAYOUT = ("per_device", "gradient_accumulation", "devices")
 
 
 def check_rate(evidence: RunEvidence) -> None:
-    """Hold a claimed batch, or a claimed layout, and claimed samples against the logged rate."""
+    """Compare a claimed batch, or a claimed layout, and claimed samples with the logged rate."""
     passes = _passes(evidence)
     if passes is None or not evidence.has("timed_samples", "rated_steps") or evidence.run.changes_batch:
         return
@@ -47,10 +47,10 @@ def check_rate(evidence: RunEvidence) -> None:
         )  # fmt: skip
     claimed = evidence.claims.numbers.get("samples")
     if claimed is not None:
-        play = samples.high * passes / max(shortest, Fraction(1))
+        partial = samples.high * passes / max(shortest, Fraction(1))
         low, high = samples.low * made / steps.high, samples.high * made / steps.low  # the rate may be of other steps
         near = Interval(
-            samples.point, max(min(low, samples.point) - play, Fraction(0)), max(high, samples.point) + play
+            samples.point, max(min(low, samples.point) - partial, Fraction(0)), max(high, samples.point) + partial
         )
         evidence.checks.append(
             compare_with_stated(BY_RATE[1], near, how, claimed, uses=frozenset({"samples", "timed_samples"}))

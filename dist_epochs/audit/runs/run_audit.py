@@ -40,11 +40,11 @@ NEEDS = {
     "documents": "--corpus in samples",
     "tokens_per_second": "the seconds of the run's steps, or --hours",
 }
-"""What a claim needs to be held against something."""
+"""What a claim needs to be compared with something."""
 
 
 def audit_run(run: FinishedRun, claims: Claims) -> Audit:
-    """Hold a run against what is claimed of it and against itself.
+    """Compare a run with what is claimed of it, and with itself.
 
     The verdict follows by the rules of `judge`. What the run logged goes before what is claimed: a claim is derived
     from logged numbers as far as they reach, and from other claims where the log is silent.
@@ -134,21 +134,21 @@ def _contradicts_passes(reading: Reading) -> bool:
 
 
 def _missing(evidence: RunEvidence) -> str | None:
-    """Claims that no check holds."""
+    """Claims that no check uses."""
     told = []
-    held = {check.name for check in evidence.checks} | evidence.used
-    if held & {"devices", "split"}:
-        held |= set(SPLITS)
+    compared = {check.name for check in evidence.checks} | evidence.used
+    if compared & {"devices", "split"}:
+        compared |= set(SPLITS)
     for name in evidence.claims.numbers:
         label = f"--{name.replace('_', '-')}"
         if name in evidence.undecided:
             told.append(f"{name.replace('_', ' ')} cannot be told without {evidence.undecided[name]}")
-        elif name in held:
+        elif name in compared:
             continue
         elif name == "mfu":
             told.append(f"MFU cannot be derived without {missing_for_mfu(evidence)}")
         elif name in NEEDS:
             told.append(f"{name.replace('_', ' ')} cannot be derived without {NEEDS[name]}")
         else:
-            told.append(f"nothing was found that {label} could be held against")
+            told.append(f"nothing was found that {label} could be compared with")
     return "; ".join(told) or None

@@ -25,7 +25,8 @@ def book(tmp_path):
         if planned is not None:
             plan = {
                 "steps": planned, "micro_steps": 2 * planned, "samples": 4 * planned, "positions": 40 * planned,
-                "tokens": 30 * planned, "loss_tokens": 5 * planned, "coverage": 1, "fingerprint": "", "sample_digest": "0" * 32,
+                "tokens": 30 * planned, "loss_tokens": 5 * planned, "coverage": 1,
+                "fingerprint": "", "sample_digest": "0" * 32,
                 "phases": [{"steps": planned, "global_batch": 4, "sequence_length": 10, "gradient_accumulation": 2}],
                 "passes": [], "global_batch": {"samples": 4, "per_device": 1, "data_parallel_size": 2},
                 "corpus": {"samples": {"web": {"10": 20}}, "tokens": 150}, **changes,

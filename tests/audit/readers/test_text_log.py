@@ -4,7 +4,10 @@ import tracemalloc
 
 from dist_epochs.audit.readers.detect import read_finished_run
 
-LINE = " iteration {0:8d}/  500000 | consumed samples: {1:12d} | elapsed time per iteration (ms): 1000.0 | global batch size: {2:5d} | lm loss: 1.0E+00 |\n"
+LINE = (
+    " iteration {0:8d}/  500000 | consumed samples: {1:12d} | elapsed time per iteration (ms): 1000.0 | "
+    "global batch size: {2:5d} | lm loss: 1.0E+00 |\n"
+)
 
 
 def test_megatron(ask, logs):

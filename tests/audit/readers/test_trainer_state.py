@@ -20,9 +20,17 @@ def output(tmp_path_factory):
     config = GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=1, n_positions=8, bos_token_id=1, eos_token_id=1)
     for epochs in (3, 5):
         arguments = TrainingArguments(
-            str(folder), per_device_train_batch_size=2, gradient_accumulation_steps=4, num_train_epochs=epochs, save_steps=10,
-            logging_steps=5, report_to=[], use_cpu=True, disable_tqdm=True, include_num_input_tokens_seen=True,
-        )  # fmt: skip
+            str(folder),
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=4,
+            num_train_epochs=epochs,
+            save_steps=10,
+            logging_steps=5,
+            report_to=[],
+            use_cpu=True,
+            disable_tqdm=True,
+            include_num_input_tokens_seen=True,
+        )
         trainer = Trainer(GPT2LMHeadModel(config), arguments, train_dataset=rows)
         trainer.train(resume_from_checkpoint=epochs == 5)
     trainer.save_state()
@@ -84,39 +92,42 @@ def test_a_pickle_is_never_loaded(ask, write_state, tmp_path):
         (path.parent / name).write_bytes(pickle.dumps(Bomb()))
     assert ask(path.parent)["kind"] == "hf-trainer"
     for name in ("training_args.bin", "optimizer.pt"):
-        assert "never opened" in ask(path.parent / name, code=2)
+        assert "never opened" in ask(path.parent / name, code=2)["rule"]
     assert not (tmp_path / "exploded").exists()
     pickle.loads((path.parent / "optimizer.pt").read_bytes())
     assert (tmp_path / "exploded").exists(), "the bomb works, so not exploding meant something"
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "line", "field", "message"),
     [
-        ('{"global_step": 5,\n "log_history": [', "trainer_state.json:2: not JSON"),
-        ('{"a": 1}', "it has no global_step and log_history"),
-        ('{"global_step": -1, "log_history": []}', "global_step must be a whole number"),
-        ('{"global_step": true, "log_history": {}}', "global_step must be a whole number"),
-        ('{"global_step": 1, "log_history": [' + "[" * 200_000, "nested too deeply"),
-        ('{"global_step": ' + "9" * 5000 + ', "log_history": []}', "not JSON that can be read"),
-        ("\xff\xfe{", "not JSON that can be read"),
+        ('{"global_step": 5,\n "log_history": [', 2, "asked", "not JSON"),
+        ('{"a": 1}', 1, "rule", "it has no global_step and log_history"),
+        ('{"global_step": -1, "log_history": []}', 1, "rule", "global_step must be a whole number"),
+        ('{"global_step": true, "log_history": {}}', 1, "rule", "global_step must be a whole number"),
+        ('{"global_step": 1, "log_history": [' + "[" * 200_000, 1, "rule", "nested too deeply"),
+        ('{"global_step": ' + "9" * 5000 + ', "log_history": []}', 1, "asked", "not JSON that can be read"),
+        ("\xff\xfe{", None, "asked", "neither a finished run nor a claim"),
     ],
     ids=["half", "another", "below zero", "bool", "deep", "gigantic", "bytes"],
 )
-def test_damaged_states(ask, tmp_path, text, message):
+def test_damaged_states(ask, tmp_path, text, line, field, message):
     path = tmp_path / "trainer_state.json"
     path.write_bytes(text.encode("latin-1"))
-    if text.startswith("{"):
-        assert message in ask(path, code=2)
-    else:
-        assert "neither a finished run nor a claim" in ask(path, code=2)
+    error = ask(path, code=2)
+    assert message in error[field]
+    assert error["place"] == (f"{path}:{line}" if line else str(path))
 
 
 def test_odd_values_are_left_out(ask, write_state):
     path = write_state(
-        global_step=5, max_steps=10**50, epoch=float("nan"), num_train_epochs="three", train_batch_size=-2,
+        global_step=5,
+        max_steps=10**50,
+        epoch=float("nan"),
+        num_train_epochs="three",
+        train_batch_size=-2,
         log_history=[None, 3, {"loss": 1}, {"loss": 1, "step": "x"}, {"loss": 1, "step": 5, "epoch": {}}],
-    )  # fmt: skip
+    )
     assert ask(path)["read"].keys() == {"steps"}
 
 
@@ -143,9 +154,9 @@ def test_claims_for_one_epoch_are_multiplied(ask, tell, write_state):
     assert ask(path, "--steps", "22 steps per epoch", "--epochs", 3)["verdict"] == "consistent"
     assert "22 steps per epoch × 3 = 66 steps" in tell(path, "--steps", "22 steps per epoch", "--epochs", 3)
     assert ask(path, "--steps", "23 steps per epoch", "--epochs", 3, code=1)["verdict"] == "inconsistent"
-    assert "giving --epochs too" in ask(path, "--steps", "22 steps per epoch", code=2)
-    assert "4,096 is no number of samples" in ask(path, "--global-batch", "32x128", code=2)
-    assert "32,720 is no number of devices" in ask(path, "--devices", "8x4090", code=2)
+    assert ask(path, "--steps", "22 steps per epoch", code=2)["fixes"] == ["giving --epochs too"]
+    assert "4,096 is no number of samples" in ask(path, "--global-batch", "32x128", code=2)["rule"]
+    assert "32,720 is no number of devices" in ask(path, "--devices", "8x4090", code=2)["rule"]
 
 
 def rated(
@@ -170,9 +181,13 @@ def rated(
     if pace is not None:
         summary["train_steps_per_second"] = pace
     return write_state(
-        epoch=epochs, global_step=steps, max_steps=planned, num_train_epochs=39,
-        log_history=[{"epoch": 0.19, "learning_rate": 4.6e-07, "loss": 0.3048, "step": 25}, summary], **more,
-    )  # fmt: skip
+        epoch=epochs,
+        global_step=steps,
+        max_steps=planned,
+        num_train_epochs=39,
+        log_history=[{"epoch": 0.19, "learning_rate": 4.6e-07, "loss": 0.3048, "step": 25}, summary],
+        **more,
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +231,12 @@ def test_a_rate_of_passes_accuses_no_right_batch(ask, write_state):
         for steps_a_pass in {-(-samples // 16), samples // 16}:
             steps, seconds = 3 * steps_a_pass, 1000.0
             path = rated(
-                write_state, steps=steps, planned=steps, epochs=3.0, seconds=seconds,
-                rate=round(3 * samples / seconds, 3), pace=round(steps / seconds, 3),
-            )  # fmt: skip
+                write_state,
+                steps=steps,
+                planned=steps,
+                epochs=3.0,
+                seconds=seconds,
+                rate=round(3 * samples / seconds, 3),
+                pace=round(steps / seconds, 3),
+            )
             assert ask(path, "--global-batch", 16)["verdict"] != "inconsistent", (samples, steps)

@@ -15,8 +15,9 @@ from dist_epochs.errors import InputError
 
 WRITE = """
 import sys, wandb
-run = wandb.init(project="p", id="abc", dir=sys.argv[1], config={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4,
-                 "max_steps": 21, "nested": {"a": [1, 2]}, "text": "x" * 40_000}, settings=wandb.Settings(console="off"))
+config = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "max_steps": 21, "nested": {"a": [1, 2]},
+          "text": "x" * 40_000}
+run = wandb.init(project="p", id="abc", dir=sys.argv[1], config=config, settings=wandb.Settings(console="off"))
 for step in range(1, 22):
     passes, inside = divmod(step - 1, 7)
     run.log({"train/global_step": step, "train/epoch": passes + min(4 * (inside + 1), 25) / 25, "train/loss": 1 / step,
@@ -116,7 +117,7 @@ def test_files_of_two_runs(ask, folder, tmp_path):
     data = next(folder.glob("*.wandb")).read_bytes()
     (tmp_path / "run-abc.wandb").write_bytes(data)
     (tmp_path / "run-xyz.wandb").write_bytes(data.replace(b"\x03abc", b"\x03xyz")[:7])
-    assert "files of 2 wandb runs" in ask(tmp_path, code=2)
+    assert "files of 2 wandb runs" in ask(tmp_path, code=2)["asked"]
 
 
 class Run:
@@ -155,9 +156,9 @@ def test_without_wandb_or_a_login(ask, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    assert "nobody is logged in" in ask("wandb:me/project/abc", code=2)
+    assert "nobody is logged in" in ask("wandb:me/project/abc", code=2)["asked"]
     monkeypatch.setitem(sys.modules, "wandb", None)
-    assert "wandb is not installed" in ask("wandb:me/project/abc", code=2)
+    assert ask("wandb:me/project/abc", code=2)["asked"] == "wandb is not installed"
 
 
 def test_rows_that_count_nothing(ask, tmp_path):

@@ -27,10 +27,12 @@ def made(seed, framework):
             per_device=draw.choice([1, 2, 4, 8, 10]),
             data_parallel_size=draw.choice([1, 1, 2, 3, 4, 8]),
             gradient_accumulation=draw.choice([1, 1, 2, 4, 7]),
-            epochs=None if by_steps else draw.choice([Fraction(n) for n in (1, 2, 3, 5)] + [Fraction(110, 100), Fraction(235, 100)]),
+            epochs=None
+            if by_steps
+            else draw.choice([Fraction(n) for n in (1, 2, 3, 5)] + [Fraction(110, 100), Fraction(235, 100)]),
             steps=draw.randint(1, 400) if by_steps else None,
             uneven=draw.choice(["pad", "drop"]),
-        )  # fmt: skip
+        )
         try:
             return setting, framework.versions[-1].run(setting)
         except InputError:
@@ -46,9 +48,13 @@ def audited(seed, write_state, framework=TRANSFORMERS, **changes):
         for step in range(every, run.reported.steps + 1, every):
             rows.append({"step": step, "epoch": run.loader.after_steps(step).micro_steps / per_pass, "loss": 1.0})
     path = write_state(
-        global_step=run.reported.steps, max_steps=run.reported.steps, epoch=float(run.reported.epoch),
-        num_train_epochs=run.reported.num_epochs, train_batch_size=setting.per_device, log_history=rows,
-    )  # fmt: skip
+        global_step=run.reported.steps,
+        max_steps=run.reported.steps,
+        epoch=float(run.reported.epoch),
+        num_train_epochs=run.reported.num_epochs,
+        train_batch_size=setting.per_device,
+        log_history=rows,
+    )
     claims = {
         "corpus": f"{setting.samples} samples", "epochs": f"{float(run.truth.epochs):.2f}", "steps": run.reported.steps,
         "samples": run.truth.samples, "devices": setting.data_parallel_size, "per_device": setting.per_device,

@@ -7,24 +7,24 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "field", "message"),
     [
-        (b"", "neither a finished run nor a claim"),
-        (b"hello\n", "'iteration N/ M |' of Megatron-LM"),
-        (b'{"a": 1}', "global_step and log_history"),
-        (random.Random(1).randbytes(5000), "None of them is there"),
-        (b"\x1f\x8b\x08 a packed log", "Give such a file"),
+        (b"", "asked", "neither a finished run nor a claim"),
+        (b"hello\n", "rule", "'iteration N/ M |' of Megatron-LM"),
+        (b'{"a": 1}', "rule", "global_step and log_history"),
+        (random.Random(1).randbytes(5000), "rule", "none of these is in it"),
+        (b"\x1f\x8b\x08 a packed log", "fixes", "such a file, or the folder that holds it"),
     ],
     ids=["empty", "text", "json", "binary", "gzip"],
 )
-def test_what_is_no_run(ask, tmp_path, content, message):
+def test_what_is_no_run(ask, tmp_path, content, field, message):
     path = tmp_path / "run.txt"
     path.write_bytes(content)
-    assert message in ask(path, code=2)
+    assert message in ask(path, code=2)[field]
 
 
 def test_a_folder_without_a_run(ask, tmp_path):
-    assert "no finished run in this folder" in ask(tmp_path, code=2)
+    assert "no finished run in this folder" in ask(tmp_path, code=2)["asked"]
 
 
 def test_a_claim_file_that_is_json_stays_a_claim(ask, tmp_path):
@@ -35,27 +35,27 @@ def test_a_claim_file_that_is_json_stays_a_claim(ask, tmp_path):
 
 
 def test_flags_are_for_runs(ask):
-    assert "flags are claims about a finished run, and bert is none" in ask("bert", "--steps", "1M", code=2)
-    assert "--all is none" in ask("--all", "--steps", "1M", code=2)
+    assert "flags are claims about a finished run, and bert is none" in ask("bert", "--steps", "1M", code=2)["asked"]
+    assert "--all is none" in ask("--all", "--steps", "1M", code=2)["asked"]
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "message"),
+    ("flag", "value", "field", "message"),
     [
-        ("--corpus", "5", "has no unit"),
-        ("--corpus", "5 words", "counts words"),
-        ("--steps", "2.5", "it must be a whole number"),
-        ("--steps", "5 epochs", "it must count steps"),
-        ("--epochs", "0", "above zero"),
-        ("--mfu", "45.5", "impossible"),
-        ("--devices", "H100", "does not say how many"),
-        ("--model", "llama-9b", "is not a size known by name"),
-        ("--precision", "int3", "fp32, tf32, bf16"),
-        ("--parameters", "7 tokens", "is a plain number"),
+        ("--corpus", "5", "asked", "has no unit"),
+        ("--corpus", "5 words", "asked", "counts words"),
+        ("--steps", "2.5", "rule", "it must be a whole number"),
+        ("--steps", "5 epochs", "rule", "it must count steps"),
+        ("--epochs", "0", "rule", "above zero"),
+        ("--mfu", "45.5", "asked", "impossible"),
+        ("--devices", "H100", "asked", "does not say how many"),
+        ("--model", "llama-9b", "asked", "is not a size known by name"),
+        ("--precision", "int3", "rule", "fp32, tf32, bf16"),
+        ("--parameters", "7 tokens", "rule", "it is a plain number"),
     ],
 )
-def test_wrong_flags(ask, logs, flag, value, message):
-    assert message in ask(logs / "megatron.log", flag, value, code=2)
+def test_wrong_flags(ask, logs, flag, value, field, message):
+    assert message in ask(logs / "megatron.log", flag, value, code=2)[field]
 
 
 def test_what_is_missing_is_named(ask, logs):
@@ -109,20 +109,22 @@ def test_the_object(ask, logs):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flags", "field", "message"),
     [
-        (["--corpus", "5B words"], "'698 samples' or '5B tokens'"),
-        (["--steps", "0"], "nothing is claimed of a run by zero"),
-        (["--tokens", "1e400"], "no run draws that much"),
-        (["--all"], "it is not clear which is meant"),
+        (["--corpus", "5B words"], "fixes", "'5B tokens'"),
+        (["--steps", "0"], "fixes", "a whole number from 1 on"),
+        (["--steps", "0"], "asked", "--steps 0: nothing is claimed of a run by zero"),
+        (["--tokens", "1e400"], "asked", "--tokens '1e400' is beyond anything this tool counts"),
+        (["--all"], "fixes", "--all alone"),
     ],
 )
-def test_messages_name_a_way_out(ask, logs, flags, message):
-    assert message in ask(logs / "olmo.log", *flags, code=2)
+def test_messages_name_a_way_out(ask, logs, flags, field, message):
+    assert message in ask(logs / "olmo.log", *flags, code=2)[field]
 
 
 def test_a_path_that_is_not_there(ask):
-    assert ask("nosuchdir/", code=2).startswith("error: nosuchdir/: no such file or folder")
+    error = ask("nosuchdir/", code=2)
+    assert (error["place"], error["asked"]) == ("nosuchdir/", "no such file or folder")
 
 
 def test_a_wrong_number_of_steps_needs_no_other_readings(ask, logs):

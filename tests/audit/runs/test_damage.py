@@ -15,27 +15,49 @@ from dist_epochs.errors import InputError
 from dist_epochs.render.audit import audit_text
 
 CLAIMS = read_claims(
-    {"devices": "8xH100", "gradient_accumulation": "4", "corpus": "698 samples", "epochs": "3", "global_batch": "32", "mfu": "40%",
-     "parameters": "7B", "precision": "bf16", "sequence_length": "128", "hours": "3", "documents": "7473"}
-)  # fmt: skip
+    {
+        "devices": "8xH100",
+        "gradient_accumulation": "4",
+        "corpus": "698 samples",
+        "epochs": "3",
+        "global_batch": "32",
+        "mfu": "40%",
+        "parameters": "7B",
+        "precision": "bf16",
+        "sequence_length": "128",
+        "hours": "3",
+        "documents": "7473",
+    }
+)
 NOTHING = read_claims({})
 
 LOG = b"""  global_batch_size .......... 8
   micro_batch_size ........... 2
   world_size ................. 4
   seq_length ................. 128
- iteration       10/     500 | consumed samples:           80 | elapsed time per iteration (ms): 12.5 | throughput per GPU (TFLOP/s/GPU): 40.4 | global batch size:     8 | number of skipped iterations:   0 |
- iteration       20/     500 | consumed samples:          160 | elapsed time per iteration (ms): 12.5 | throughput per GPU (TFLOP/s/GPU): 40.4 | global batch size:     8 | number of skipped iterations:   0 |
+ iteration       10/     500 | consumed samples:           80 | elapsed time per iteration (ms): 12.5 | \
+throughput per GPU (TFLOP/s/GPU): 40.4 | global batch size:     8 | number of skipped iterations:   0 |
+ iteration       20/     500 | consumed samples:          160 | elapsed time per iteration (ms): 12.5 | \
+throughput per GPU (TFLOP/s/GPU): 40.4 | global batch size:     8 | number of skipped iterations:   0 |
 [2024-01-01] [step=3/40,epoch=0]
     throughput/total_tokens=4,194,304
  samples/sec: 21.3 | iteration 30/ 500 | approx flops per GPU: 45.3TFLOPS |
 """
 STATE = json.dumps(
-    {"global_step": 66, "max_steps": 66, "epoch": 3.0, "num_train_epochs": 3, "train_batch_size": 2, "total_flos": 1e15,
-     "num_input_tokens_seen": 9000, "log_history": [
-        {"step": 11, "epoch": 0.5, "loss": 1.2, "learning_rate": 1e-5, "train_runtime": 3.5},
-        {"step": 66, "epoch": 3.0, "train_runtime": 9.0, "train_samples_per_second": 232.0}]}
-).encode()  # fmt: skip
+    {
+        "global_step": 66,
+        "max_steps": 66,
+        "epoch": 3.0,
+        "num_train_epochs": 3,
+        "train_batch_size": 2,
+        "total_flos": 1e15,
+        "num_input_tokens_seen": 9000,
+        "log_history": [
+            {"step": 11, "epoch": 0.5, "loss": 1.2, "learning_rate": 1e-5, "train_runtime": 3.5},
+            {"step": 66, "epoch": 3.0, "train_runtime": 9.0, "train_samples_per_second": 232.0},
+        ],
+    }
+).encode()
 LEDGER = b"""{"event":"segment","from_step":0,"world_size":2}
 {"event":"begin","step":1}
 {"event":"applied","step":1,"micro_steps":2,"drawn":[[0,"web",10,0,4,30,5,"00000000000000000000000000000007"]]}

@@ -20,9 +20,13 @@ def state(write_state):
         log = [{"step": step, "epoch": at, "loss": 1.0} for step, at in rows]
         told = -(-Fraction(epoch) // 1) if planned is None else planned
         return write_state(
-            global_step=steps, max_steps=max_steps or steps, epoch=epoch, num_train_epochs=int(told),
-            train_batch_size=per_device, log_history=log,
-        )  # fmt: skip
+            global_step=steps,
+            max_steps=max_steps or steps,
+            epoch=epoch,
+            num_train_epochs=int(told),
+            train_batch_size=per_device,
+            log_history=log,
+        )
 
     return write
 
@@ -219,8 +223,9 @@ def test_keys_that_mean_something_else(tracked):
 
 def test_bigscience(ask, tmp_path):
     line = (
-        " iteration {0:8d}/  115311 | consumed samples: {1:12d} | consumed tokens: {2} | elapsed time per iteration (s): 769.99 | "
-        "learning rate: 1E-04 | global batch size: 2048 | lm loss: 2.0E+00 | samples per second: 2.660 | TFLOPs: 150.00 |\n"
+        " iteration {0:8d}/  115311 | consumed samples: {1:12d} | consumed tokens: {2} | "
+        "elapsed time per iteration (s): 769.99 | learning rate: 1E-04 | global batch size: 2048 | "
+        "lm loss: 2.0E+00 | samples per second: 2.660 | TFLOPs: 150.00 |\n"
     )
     path = tmp_path / "main_log.txt"
     path.write_text("".join(line.format(step, step * 2048, step * 2048 * 2048) for step in (1, 2, 3)))
