@@ -243,7 +243,7 @@ def test_no_spelling_means_two_frameworks():
         ("keras", (3, 2, 4), {"epochs": "2.5"}, "--epochs 2.5 like keras"),
         ("keras", (3, 2, 4), {"epochs": 1}, "makes no step: 2 micro-steps in all are less"),
         ("tf1", (3, 2, 4), {"epochs": 1}, "and round to 0 steps"),
-        ("hf-streaming", (25, 10, 4), {"steps": 3}, "with full windows of a pass only. It would run for ever"),
+        ("hf-streaming", (25, 10, 4), {"steps": 3}, "with full windows of a pass only. It would never end"),
         ("hf-streaming", (7, 3, 4), {"steps": 3}, "Try a gradient accumulation of 3 or less."),
         ("hf-streaming", (1, 4), {"steps": 3, "devices": 4}, "empty micro-batch, which may give NaN or fail"),
         ("hf==4.48", (5, 2, 4), {"epochs": 3}, "it asks for 5 % 4 = 1. The run ends at step 0"),
