@@ -1,4 +1,4 @@
-"""What frameworks report of a run beside what truly happens: `dist-epochs plan --like`.
+"""What frameworks report of a run, compared with what happens: `dist-epochs plan --like`.
 
-One file for each framework; `causes/` says why their numbers part from the true ones.
+One file for each framework; `causes/` explains why their numbers differ from the true ones.
 """

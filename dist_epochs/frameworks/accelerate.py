@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import ceil
-
-from dist_epochs.arithmetic.loader import Loader
 from dist_epochs.frameworks.causes import (
     dispatcher_padding,
     drop_last,
@@ -16,8 +12,8 @@ from dist_epochs.frameworks.causes import (
     tail_weight,
 )
 from dist_epochs.frameworks.framework import Framework, Version
-from dist_epochs.frameworks.loaders import counts_of, dispatched, prepared
-from dist_epochs.frameworks.run import Reported, Run
+from dist_epochs.frameworks.loaders import dispatched, prepared, run_of_passes
+from dist_epochs.frameworks.run import Run
 from dist_epochs.frameworks.setting import Setting
 
 __all__ = ["ACCELERATE", "ACCELERATE_STREAMING"]
@@ -26,28 +22,15 @@ MEASURED = "measured on 1.15.0"
 
 
 def _map_style(setting: Setting) -> Run:
-    return _run(setting, prepared(setting, "flush"), "accelerate")
+    """`sync_with_dataloader` steps with the last window; a prepared scheduler advances once per process and step."""
+    return run_of_passes(setting, prepared(setting, "flush"), "accelerate", schedule_per_step=setting.devices)
 
 
 def _streaming(setting: Setting) -> Run:
-    return _run(setting, dispatched(setting, "flush"), "accelerate-streaming")
-
-
-def _run(setting: Setting, loader: Loader, name: str) -> Run:
-    """`sync_with_dataloader` steps with the last window; a prepared scheduler moves once per process and step."""
-    counts = counts_of(setting, loader, name)
-    reported = Reported(
-        steps=counts.steps,
-        epoch=Fraction(ceil(counts.passes_drawn)),
-        schedule_ends=-(-counts.steps // setting.devices),
-    )
-    return Run(
-        setting=setting,
-        counts=counts,
-        reported=reported,
-        loader=loader,
-        reads_in_order=name == "accelerate-streaming",
-    )
+    """The same over a stream, whose samples come in order."""
+    loader = dispatched(setting, "flush")
+    name, devices = "accelerate-streaming", setting.devices
+    return run_of_passes(setting, loader, name, schedule_per_step=devices, reads_in_order=True)
 
 
 ACCELERATE = Framework(

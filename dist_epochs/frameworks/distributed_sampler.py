@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import ceil
-
 from dist_epochs.frameworks.causes import (
     carried_window,
     drop_last,
@@ -15,8 +12,8 @@ from dist_epochs.frameworks.causes import (
     unstepped_end,
 )
 from dist_epochs.frameworks.framework import Framework, Version
-from dist_epochs.frameworks.loaders import counts_of, sampled
-from dist_epochs.frameworks.run import Reported, Run
+from dist_epochs.frameworks.loaders import run_of_passes, sampled
+from dist_epochs.frameworks.run import Run
 from dist_epochs.frameworks.setting import Setting
 
 __all__ = ["DISTRIBUTED_SAMPLER"]
@@ -25,9 +22,7 @@ __all__ = ["DISTRIBUTED_SAMPLER"]
 def _run(setting: Setting) -> Run:
     """The window is the user's own code; as PyTorch's AMP examples write it, with `i` of the pass, it leaks."""
     loader = sampled(setting, setting.last_window or "leak", sampler_drops=True)
-    counts = counts_of(setting, loader, "distributed-sampler")
-    reported = Reported(steps=counts.steps, epoch=Fraction(ceil(counts.passes_drawn)))
-    return Run(setting=setting, counts=counts, reported=reported, loader=loader)
+    return run_of_passes(setting, loader, "distributed-sampler")
 
 
 DISTRIBUTED_SAMPLER = Framework(

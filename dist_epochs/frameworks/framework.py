@@ -1,4 +1,4 @@
-"""A framework as `--like` knows it: its names, its versions, and on what the knowledge rests."""
+"""A framework as `--like` knows it: its names, its versions, and how each is known to count."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Version:
 
     Attributes:
         name: Its number, as far as it decides: `4.44` stands for 4.44.2 too. Empty where there is one behaviour.
-        basis: What the knowledge rests on.
+        basis: How that is known: measured, documented, or from its source.
         measured: Number of the release that was measured, without its patch; empty where none was run.
         run: What it does with a setting; it raises `InputError` for one that it cannot run.
-        causes: Why its numbers may part from the true ones, the weightiest first.
+        causes: Why its numbers may differ from the true ones, the most important first.
         unevens: What may be said of the last round of a pass, the framework's own way first.
         last_windows: What may be said of the last window of a pass, the framework's own way first.
     """
@@ -74,7 +74,7 @@ class Version:
             raise InputError(
                 f"{flag} {said} like {title}",
                 rule=own,
-                consequence="What it reports would belong to another loop",
+                consequence="what it reports would belong to another loop",
                 fixes=(f"leaving {flag} out", "planning without --like"),
             )
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import ceil
-
-from dist_epochs.arithmetic.loader import Loader
+from dist_epochs.arithmetic.loader import Uneven
 from dist_epochs.frameworks.causes import carried_window, drop_last, loop_counter, unstepped_end
 from dist_epochs.frameworks.framework import Framework, Version
-from dist_epochs.frameworks.loaders import counts_of
-from dist_epochs.frameworks.run import Reported, Run
+from dist_epochs.frameworks.loaders import loader_of, run_of_passes
+from dist_epochs.frameworks.run import Run
 from dist_epochs.frameworks.setting import Setting
 
 __all__ = ["KERAS"]
@@ -17,17 +14,8 @@ __all__ = ["KERAS"]
 
 def _run(setting: Setting) -> Run:
     """`steps_per_epoch` = ⌈samples ÷ batch⌉, and `optimizer.iterations` = ⌊batches of the run ÷ accumulation⌋."""
-    loader = Loader(
-        samples=setting.samples,
-        per_device=setting.per_device,
-        data_parallel_size=setting.data_parallel_size,
-        gradient_accumulation=setting.gradient_accumulation,
-        uneven="drop" if setting.uneven == "drop" else "keep",
-        last_window="carry",
-    )
-    counts = counts_of(setting, loader, "keras")
-    reported = Reported(steps=counts.steps, epoch=Fraction(ceil(counts.passes_drawn)))
-    return Run(setting=setting, counts=counts, reported=reported, loader=loader)
+    uneven: Uneven = "drop" if setting.uneven == "drop" else "keep"
+    return run_of_passes(setting, loader_of(setting, setting.samples, uneven, "carry"), "keras")
 
 
 KERAS = Framework(

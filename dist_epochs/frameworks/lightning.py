@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import ceil
-
 from dist_epochs.frameworks.causes import drop_last, flushed_window, loop_counter, sampler_padding, tail_weight
 from dist_epochs.frameworks.framework import Framework, Version
-from dist_epochs.frameworks.loaders import counts_of, sampled
-from dist_epochs.frameworks.run import Reported, Run
+from dist_epochs.frameworks.loaders import run_of_passes, sampled
+from dist_epochs.frameworks.run import Run
 from dist_epochs.frameworks.setting import Setting
 
 __all__ = ["LIGHTNING"]
@@ -16,10 +13,7 @@ __all__ = ["LIGHTNING"]
 
 def _run(setting: Setting) -> Run:
     """`max_epochs` or `max_steps`; `drop_last` stays the loader's own, so the sampler still fills up."""
-    loader = sampled(setting, "flush", sampler_drops=False)
-    counts = counts_of(setting, loader, "lightning")
-    reported = Reported(steps=counts.steps, epoch=Fraction(ceil(counts.passes_drawn)))
-    return Run(setting=setting, counts=counts, reported=reported, loader=loader)
+    return run_of_passes(setting, sampled(setting, "flush", sampler_drops=False), "lightning")
 
 
 LIGHTNING = Framework(

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil
 
-from dist_epochs.arithmetic.loader import LastWindow, Loader, LoaderCounts
+from dist_epochs.arithmetic.loader import LastWindow, Loader, LoaderCounts, Uneven
 from dist_epochs.arithmetic.text import scaled
 from dist_epochs.errors import InputError
+from dist_epochs.frameworks.run import Reported, Run
 from dist_epochs.frameworks.setting import Setting
 
-__all__ = ["counts_of", "dispatched", "endless", "float_product", "place", "prepared", "sampled"]
+__all__ = [
+    "dispatched", "endless", "float_product", "last_pass", "loader_of", "prepared", "run_of_passes", "sampled",
+]  # fmt: skip
+
+
+def loader_of(setting: Setting, samples: int, uneven: Uneven, last_window: LastWindow) -> Loader:
+    """A loader of so many samples, with the batch of a run.
+
+    Raises:
+        InputError: As `Loader`.
+    """
+    return Loader(
+        samples=samples,
+        per_device=setting.per_device,
+        data_parallel_size=setting.data_parallel_size,
+        gradient_accumulation=setting.gradient_accumulation,
+        uneven=uneven,
+        last_window=last_window,
+    )
 
 
 def prepared(setting: Setting, last_window: LastWindow) -> Loader:
@@ -18,14 +38,7 @@ def prepared(setting: Setting, last_window: LastWindow) -> Loader:
     Raises:
         InputError: As `Loader`.
     """
-    return Loader(
-        samples=setting.samples,
-        per_device=setting.per_device,
-        data_parallel_size=setting.data_parallel_size,
-        gradient_accumulation=setting.gradient_accumulation,
-        uneven=setting.uneven or "pad",
-        last_window=last_window,
-    )
+    return loader_of(setting, setting.samples, setting.uneven or "pad", last_window)
 
 
 def dispatched(setting: Setting, last_window: LastWindow) -> Loader:
@@ -42,17 +55,10 @@ def dispatched(setting: Setting, last_window: LastWindow) -> Loader:
         raise InputError(
             f"a stream of {setting.samples} samples on {size} devices",
             rule=f"the dispatcher fills the last round with the first {setting.samples} again",
-            consequence="Some devices get an empty micro-batch, which may give NaN or fail",
+            consequence="some devices get an empty micro-batch, which may give NaN or fail",
             fixes=f"at most {2 * setting.samples} devices",
         )
-    return Loader(
-        samples=setting.samples if setting.uneven == "drop" else -(-setting.samples // size) * size,
-        per_device=setting.per_device,
-        data_parallel_size=size,
-        gradient_accumulation=setting.gradient_accumulation,
-        uneven="drop" if setting.uneven == "drop" else "keep",
-        last_window=last_window,
-    )
+    return sampled(setting, last_window, sampler_drops=True)  # which draws as many
 
 
 def sampled(setting: Setting, last_window: LastWindow, *, sampler_drops: bool) -> Loader:
@@ -68,32 +74,46 @@ def sampled(setting: Setting, last_window: LastWindow, *, sampler_drops: bool) -
     """
     size, drops = setting.data_parallel_size, setting.uneven == "drop"
     filled = -(-setting.samples // size) * size
-    return Loader(
-        samples=setting.samples if drops and sampler_drops else filled,
-        per_device=setting.per_device,
-        data_parallel_size=size,
-        gradient_accumulation=setting.gradient_accumulation,
-        uneven="drop" if drops else "keep",
-        last_window=last_window,
-    )
+    samples = setting.samples if drops and sampler_drops else filled
+    return loader_of(setting, samples, "drop" if drops else "keep", last_window)
 
 
-def counts_of(setting: Setting, loader: Loader, framework: str) -> LoaderCounts:
-    """The counts of a loop `for epoch in range(epochs)` that also ends after a number of steps.
+def run_of_passes(
+    setting: Setting,
+    loader: Loader,
+    framework: str,
+    *,
+    schedule_per_step: int | None = None,
+    reads_in_order: bool = False,
+) -> Run:
+    """A loop `for epoch in range(epochs)` that also ends after a number of steps, and reports its loop counter.
+
+    Args:
+        setting: The run.
+        loader: How it cuts passes.
+        framework: Its name, for errors.
+        schedule_per_step: How often the learning-rate scheduler advances in a step; None where the user decides.
+        reads_in_order: Whether samples come in the same order in each pass.
 
     Raises:
         InputError: If a fraction of a pass is asked for, or no step is made.
     """
     if setting.steps is not None:
-        return loader.after_steps(setting.steps)
-    counts = loader.after_passes(setting.whole_epochs(framework))
+        counts = loader.after_steps(setting.steps)
+    else:
+        counts = loader.after_passes(setting.whole_epochs(framework))
     if not counts.steps:
         raise InputError(
             f"--epochs {setting.epochs_in_words} like {framework} makes no step",
             rule=f"{counts.micro_steps} micro-steps in all are less than a window of {setting.gradient_accumulation}",
             fixes=(f"a gradient accumulation of {counts.micro_steps} or less", "--steps 1"),
         )
-    return counts
+    reported = Reported(
+        steps=counts.steps,
+        epoch=Fraction(ceil(counts.passes_drawn)),
+        schedule_ends=None if schedule_per_step is None else -(-counts.steps // schedule_per_step),
+    )
+    return Run(setting=setting, counts=counts, reported=reported, loader=loader, reads_in_order=reads_in_order)
 
 
 def endless(setting: Setting, steps: int, framework: str) -> LoaderCounts:
@@ -119,11 +139,11 @@ def endless(setting: Setting, steps: int, framework: str) -> LoaderCounts:
     )
 
 
-def place(micro_steps: int, per_pass: int) -> tuple[int, int]:
-    """Passes before the last micro-step, and micro-steps of the last one: its end is not yet the next one's start.
+def last_pass(micro_steps: int, per_pass: int) -> tuple[int, int]:
+    """Passes before the one that is drawn last, and its micro-steps: a pass that has just ended is still the last.
 
     Examples:
-        >>> place(10, 5), place(11, 5), place(0, 5)
+        >>> last_pass(10, 5), last_pass(11, 5), last_pass(0, 5)
         ((1, 5), (2, 1), (0, 0))
     """
     if not micro_steps:

@@ -1,4 +1,4 @@
-"""A run as a framework reports it, as it truly is, and why they part."""
+"""A run as a framework reports it, as it is, and why the two differ."""
 
 from __future__ import annotations
 
@@ -121,4 +121,4 @@ class Run:
 
 
 Rule = Callable[[Run], str | None]
-"""A cause: its message, or None where it plays no part. Its docstring is the page that `dist-epochs explain` shows."""
+"""A cause: its message, or None where it does not apply. Its docstring is the page that `dist-epochs explain` shows."""

@@ -24,7 +24,7 @@ from dist_epochs.frameworks.causes import (
     wrong_remainder,
 )
 from dist_epochs.frameworks.framework import Framework, Version
-from dist_epochs.frameworks.loaders import dispatched, float_product, place, prepared
+from dist_epochs.frameworks.loaders import dispatched, float_product, last_pass, prepared
 from dist_epochs.frameworks.run import Reported, Run
 from dist_epochs.frameworks.setting import Setting
 
@@ -67,7 +67,7 @@ def _floors_its_plan(setting: Setting) -> Run:
             raise _never_steps(setting, asked, per_pass)
         loader = replace(whole, samples=drawn, last_window="leak")
     counts = loader.after_steps(_max_steps(setting, planned))
-    passes, in_pass = place(counts.micro_steps, loader.micro_steps_per_pass)
+    passes, in_pass = last_pass(counts.micro_steps, loader.micro_steps_per_pass)
     return _map_style(setting, loader, counts, planned, passes + Fraction(in_pass, per_pass))
 
 
@@ -83,11 +83,11 @@ def _streams(setting: Setting) -> Run:
     """5.x on a stream: a pass is taken for max_steps × accumulation micro-steps long, and its last window leaks."""
     whole = dispatched(replace(setting, uneven=None), "flush")  # it does not pass drop_last on
     if whole.micro_steps_per_pass < setting.gradient_accumulation:
-        raise _runs_for_ever(setting, whole.micro_steps_per_pass)
+        raise _never_ends(setting, whole.micro_steps_per_pass)
     loader = replace(whole, last_window="leak")
     steps = setting.steps_by_hand
     counts = loader.after_steps(steps)
-    passes, in_pass = place(counts.micro_steps, loader.micro_steps_per_pass)
+    passes, in_pass = last_pass(counts.micro_steps, loader.micro_steps_per_pass)
     reported = Reported(
         steps=steps,
         epoch=passes + Fraction(in_pass, steps * setting.gradient_accumulation),
@@ -132,18 +132,18 @@ def _never_steps(setting: Setting, asked: int, per_pass: int) -> InputError:
         f"transformers==4.48 with a gradient accumulation of {window} makes no step",
         rule=f"a pass of {per_pass} micro-steps has no full window, and of its last one it asks for "
         f"{setting.samples} % {window} = {asked}",
-        consequence="The run ends at step 0",
+        consequence="the run ends at step 0",
         fixes=(f"a gradient accumulation of {per_pass} or less", "another version"),
     )
 
 
-def _runs_for_ever(setting: Setting, per_pass: int) -> InputError:
+def _never_ends(setting: Setting, per_pass: int) -> InputError:
     micro_steps = f"{per_pass} micro-step{'s' * (per_pass > 1)}"
     return InputError(
         f"transformers-streaming with a gradient accumulation of {setting.gradient_accumulation} makes no step",
         rule=f"a pass of {setting.samples:,} samples is {micro_steps}, less than a window, and a stream's Trainer "
         "steps with full windows of a pass only",
-        consequence="It would run for ever",
+        consequence="it would never end",
         fixes=f"a gradient accumulation of {per_pass}{' or less' * (per_pass > 1)}",
     )
 

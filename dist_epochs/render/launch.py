@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dist_epochs.tool_configs.launch.launch import Finding
 from dist_epochs.tool_configs.launch.report import LaunchReport
 
 __all__ = ["launch_text"]
@@ -10,28 +9,22 @@ __all__ = ["launch_text"]
 
 def launch_text(report: LaunchReport) -> str:
     """The launch below its plan, for a terminal."""
-    found = [_finding(finding) for finding in report.findings]
-    return "\n".join([_head(report), *(["", *found] if found else []), "", _heading(report), f"  {report.command}"])
-
-
-def _head(report: LaunchReport) -> str:
     file = report.launch.file
     count = "processes left open" if file.processes is None else _plural(file.processes, "process", "es")
     machines = _plural(file.machines, "machine", "s")
     size = "" if file.data_parallel_size is None else f", data-parallel size {file.data_parallel_size:,}"
-    return f"Launch of {count} on {machines}{size}: {file.path}"
+    lines = [f"Launch of {count} on {machines}{size}: {file.path}", ""]
+    for finding in report.findings:
+        kind = "note" if finding.is_note else "finding"
+        lines.append(f"{kind} {finding.rule}: {finding.where}: {finding.message}\n  → {finding.fix}")
+    return "\n".join([*lines, *([""] if report.findings else []), _how_to_launch(report), f"  {report.command}"])
 
 
 def _plural(count: int, noun: str, ending: str) -> str:
     return f"{count:,} {noun}{ending if count != 1 else ''}"
 
 
-def _finding(finding: Finding) -> str:
-    kind = "note" if finding.is_note else "finding"
-    return f"{kind} {finding.rule}: {finding.where}: {finding.message}\n  → {finding.fix}"
-
-
-def _heading(report: LaunchReport) -> str:
+def _how_to_launch(report: LaunchReport) -> str:
     """How to launch; mpirun reaches the other machines from the first one, torchrun is started on each."""
     file = report.launch.file
     when = "Once that is settled, launch" if report.goes_wrong else "Launch"

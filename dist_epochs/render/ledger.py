@@ -1,4 +1,4 @@
-"""The ledger beside the plan, as text."""
+"""The ledger compared with the plan, as text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _segments(result: Reconciliation) -> Iterator[str]:
 
 
 def _units(result: Reconciliation) -> str:
-    """What was recorded of each unit, beside what was planned; units that nothing told are left out."""
+    """What was recorded and planned in each unit; units that were not recorded are left out."""
     recorded = {"steps": result.totals.applied.steps, **result.recorded()}
     rows = []
     for unit in UNITS:
@@ -76,11 +76,11 @@ def _epochs(result: Reconciliation) -> Iterator[str]:
     others = {"skipped": totals.skipped.steps, "replayed": totals.replayed.steps, "unfinished": totals.unfinished}
     if extra := [f"{steps:,} {kind}" for kind, steps in others.items() if steps]:
         goodput = "" if result.goodput is None else f"; goodput {result.goodput:.1%} of the tokens computed"
-        yield f"beside the applied steps: {', '.join(extra)}{goodput}"
+        yield f"not among the applied steps: {', '.join(extra)}{goodput}"
 
 
 def _loop(result: Reconciliation) -> Iterator[str]:
-    """What somebody else's loop says beside what it drew, and what was noticed on the way."""
+    """What a user's own loop reports, what it drew, and the warnings on the way."""
     notes, samples = result.loop_notes, result.totals.applied.counts.samples
     if notes.corpus and notes.corpus["samples"]:
         epoch = result.epochs()["samples"]
@@ -106,6 +106,6 @@ def _verdict(result: Reconciliation) -> Iterator[str]:
     for difference in result.differences:
         amount = "" if difference.amount is None else f"{difference.amount:,} "
         yield f"{difference.unit}: {amount}{difference.cause}"
-    yield "every difference has its cause" if result.adds_up else "the books do not add up"
+    yield "every difference has its cause" if result.adds_up else "some differences have no known cause"
     if result.unchecked:
         yield f"not checked: tokens and digest of {result.unchecked:,} passes drawn in part"

@@ -6,14 +6,14 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.text import number
-from dist_epochs.frameworks.words.methods import METHODS, Reading, Updates, count_updates
+from dist_epochs.frameworks.words.methods import METHODS, Convention, Updates, count_updates
 from dist_epochs.frameworks.words.systems import SYSTEMS, Shown, shown_by
 from dist_epochs.frameworks.words.terms import Term
 from dist_epochs.render.text import table
 
 __all__ = ["term_json", "term_text"]
 
-READINGS: dict[Reading, str] = {
+CONVENTIONS: dict[Convention, str] = {
     "textbook": "as textbooks count (an epoch is one update)",
     "framework": "as frameworks count (an epoch is a pass over the data)",
 }
@@ -23,21 +23,16 @@ def term_text(term: Term, examples: int | None, epochs: int | None, batch_size: 
     """What a word means everywhere, and, with numbers given, what each system shows."""
     parts = [f"{term.word}, here: {term.here}", ""]
     width = max(len(system.name) for system in SYSTEMS)
-    parts += [f"  {system.name:<{width}}  {system.words[term.word]}" for system in SYSTEMS]
+    parts += [*(f"  {system.name:<{width}}  {system.words[term.word]}" for system in SYSTEMS), ""]
     if examples is None or epochs is None or batch_size is None:
-        return "\n".join(
-            [*parts, "", f"With numbers: dist-epochs explain {term.name} --examples 100 --epochs 500 --batch-size 5"]
-        )
+        parts.append(f"With numbers: dist-epochs explain {term.name} --examples 100 --epochs 500 --batch-size 5")
+        return "\n".join(parts)
     given = {"examples": examples, "epochs": epochs, "batch_size": batch_size}
-    parts += ["", f"{number(examples)} examples, {number(epochs)} epochs, mini-batches of {number(batch_size)}"]
-    for reading, title in READINGS.items():
-        rows = [count_updates(method, reading, **given) for method in METHODS]
-        parts += ["", title, _methods(rows)]
-    parts += [
-        "",
-        "what systems show for the mini-batches",
-        _systems(term, [shown_by(system, **given) for system in SYSTEMS]),
-    ]
+    parts.append(f"{number(examples)} examples, {number(epochs)} epochs, mini-batches of {number(batch_size)}")
+    for convention, title in CONVENTIONS.items():
+        parts += ["", title, _methods([count_updates(method, convention, **given) for method in METHODS])]
+    parts += ["", "what systems show for the mini-batches"]
+    parts.append(_systems(term, [shown_by(system, **given) for system in SYSTEMS]))
     return "\n".join(parts)
 
 
@@ -54,7 +49,7 @@ def term_json(term: Term, examples: int | None, epochs: int | None, batch_size: 
     return result | {
         "given": given,
         "methods": [
-            _method_json(count_updates(method, reading, **given)) for reading in READINGS for method in METHODS
+            _method_json(count_updates(method, convention, **given)) for convention in CONVENTIONS for method in METHODS
         ],
         "systems": [_system_json(shown_by(system, **given)) for system in SYSTEMS],
     }
@@ -62,19 +57,17 @@ def term_json(term: Term, examples: int | None, epochs: int | None, batch_size: 
 
 def _methods(rows: list[Updates]) -> str:
     header = ["method", "batch", "updates an epoch", "updates", "one example is drawn", "spread", "never drawn"]
-    return table(header, [_method_cells(row) for row in rows])
-
-
-def _method_cells(row: Updates) -> list[str]:
-    return [
-        row.method,
-        number(row.batch),
-        number(row.per_epoch),
-        number(row.updates),
-        f"{number(row.mean)} times{' on average' if row.spread else ''}",
-        f"± {row.spread:.3g}" if row.spread else "0",
-        _share(row.never),
+    cells = [
+        [
+            row.method,
+            *(number(count) for count in (row.batch, row.per_epoch, row.updates)),
+            f"{number(row.mean)} times{' on average' if row.spread else ''}",
+            f"± {row.spread:.3g}" if row.spread else "0",
+            _share(row.never),
+        ]
+        for row in rows
     ]
+    return table(header, cells)
 
 
 def _share(share: float) -> str:
@@ -83,26 +76,19 @@ def _share(share: float) -> str:
 
 def _systems(term: Term, rows: list[Shown]) -> str:
     """What systems show; what they call an iteration, only where that is the question."""
-    shown = 0 if term.name == "iteration" else 2
-    header = ["iterations it shows", "counted over", "updates an epoch", "updates", "one example is drawn"]
-    cells = [
-        [
-            number(row.iterations),
-            row.system.counts,
-            number(row.per_epoch),
-            number(row.updates),
-            f"{number(row.mean)} times",
-        ]
-        for row in rows
-    ]
-    named = [[row.system.name, *line[shown:]] for row, line in zip(rows, cells, strict=True)]
-    return table(["system", *header[shown:]], named)
+    header = ["system", "updates an epoch", "updates", "one example is drawn"]
+    cells = [[row.system.name, number(row.per_epoch), number(row.updates), f"{number(row.mean)} times"] for row in rows]
+    if term.name == "iteration":
+        header[1:1] = ["iterations it shows", "counted over"]
+        for line, row in zip(cells, rows, strict=True):
+            line[1:1] = [number(row.iterations), row.system.counts]
+    return table(header, cells)
 
 
 def _method_json(row: Updates) -> dict[str, Any]:
     return {
         "method": row.method,
-        "reading": row.reading,
+        "reading": row.convention,
         "batch": row.batch,
         "updates_per_epoch": row.per_epoch,
         "updates": row.updates,

@@ -31,7 +31,7 @@ class Document:
 
     Attributes:
         data: The keys and values.
-        remarks: What is to be known of files that were read into it.
+        remarks: What to know about the files that were read into it.
     """
 
     def __init__(self, name: str) -> None:
@@ -64,7 +64,7 @@ class Document:
         return located.value
 
     def override(self, setting: str) -> None:
-        """Apply a `key=value` setting from the command line, keys dotted (`phases.0.steps=10`).
+        """Apply a `key=value` setting from the command line, with a dotted key (`phases.0.steps=10`).
 
         Raises:
             InputError: If it is not `key=value`, or leads into something without parts.
@@ -85,11 +85,8 @@ class Document:
         self.put(tuple(name.split(".")), value, origin)
 
     def copy(self) -> Document:
-        """The same document, to change."""
-        made = Document("")
-        made.data, made.remarks = deepcopy(self.data), list(self.remarks)
-        made._origins, made._defaults = dict(self._origins), set(self._defaults)
-        return made
+        """An independent copy, to change."""
+        return deepcopy(self)
 
     def get(self, place: Place) -> Any:
         """What stands at a place; None if nothing does."""
@@ -104,13 +101,13 @@ class Document:
         return found
 
     def where(self, place: Place) -> Origin:
-        """Where it was stated, or what holds it."""
+        """Where the value at a place was stated; if it is absent, where what would hold it was."""
         while place not in self._origins:
             place = place[:-1]
         return self._origins[place]
 
     def is_default(self, place: Place) -> bool:
-        """Whether nobody stated what stands at a place: it is the default of the tool whose files were read."""
+        """Whether the value at a place is only the default of a tool whose files were read."""
         return place in self._defaults
 
     def put(self, place: Place, value: Any, origin: Origin, *, is_default: bool = False) -> None:
@@ -155,7 +152,7 @@ class Document:
         return made
 
     def problems(self, owner: type) -> tuple[RecipeError, ...]:
-        """What keeps the document from being such a dataclass, as far as each key alone can tell."""
+        """What is wrong with single keys: contradictions between keys are not looked for."""
         problems: list[Problem] = []
         read_part(owner, self.data, (), problems, whole=False)
         return tuple(map(self._error, problems))
@@ -189,7 +186,7 @@ def load(path: Path, owner: type[Made], overrides: Sequence[str] = ()) -> Made:
 
 
 def _step(target: Any, part: str | int, above: Place, origin: Origin) -> Any:
-    """The key of a mapping, or the index of a list, that a part of a place stands for."""
+    """A part of a place as the key of a mapping or the index of a list."""
     if isinstance(target, dict):
         return str(part)
     if not isinstance(target, list):

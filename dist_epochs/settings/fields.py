@@ -1,8 +1,7 @@
-"""Settings declared as dataclass fields: how each is read, and what an editor may know of it.
+"""Settings declared as dataclass fields: how each is read, and its JSON schema for editors.
 
-A small stand-in for a validation library: planning a recipe takes a fraction of the time that importing
-one does, and every message is ours. A reader turns what stands in a file into a value and reports
-problems with their place, so that all of them are found in one go.
+This replaces a validation library, whose import alone takes longer than planning a recipe. A reader turns what stands
+in a file into a value, and reports problems with their place, so that all of them are found in one go.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Problem:
         message: What is wrong.
         names_place: Whether the message names the place itself.
         rule: The rule that it breaks.
-        consequence: What would come of it.
+        consequence: What it would lead to.
         fixes: What to do instead.
     """
 
@@ -47,7 +46,7 @@ class Problem:
 
     @classmethod
     def of(cls, place: Place, error: ValueError) -> Problem:
-        """What a reader of values raised."""
+        """The error that a reader of values raised, as a problem of a place."""
         if not isinstance(error, InputError):
             return cls(place, str(error))
         return cls(place, error.asked, rule=error.rule, consequence=error.consequence, fixes=error.fixes)
@@ -70,7 +69,7 @@ class Value:
     Attributes:
         parse: The function.
         types: JSON types that may stand there.
-        least: Of a number: the least that is read; its spellings as text have a digit. None for words.
+        least: The smallest number that is read, for the schema; None for words.
     """
 
     parse: Callable[[Any], Any]
@@ -162,7 +161,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Names of the user's own, each with a value."""
+    """Names that the user chooses, each with a value."""
 
     each: Reader
 
@@ -187,7 +186,7 @@ def key(
         reader: How it is read.
         default: Its value where it is absent; without one it is required.
         also: Another spelling of its name.
-        null: Whether `null` may stand there, as a value of its own; default, where it is the default.
+        null: Whether `null` is a value; without it, whether `null` is the default.
     """
     metadata = {"reader": reader, "also": also, "null": default is None if null is None else null}
     return field(default=default, metadata=metadata)
@@ -198,8 +197,8 @@ def read_part(
 ) -> Made | None:
     """Read keys and values into a dataclass; None if anything was wrong.
 
-    A class that has `cross_field_errors` is asked, with the values that could be read, which of them contradict each
-    other; it yields the place of each, below the class, and a message.
+    A class may have `cross_field_errors(values)`: it gets the values that could be read, and yields a place below the
+    class and a message for each contradiction between them.
 
     Args:
         owner: The dataclass.
@@ -246,7 +245,7 @@ def read_part(
 
 
 def _elsewhere(owner: type, name: str) -> str:
-    """A key that stands one level deeper."""
+    """A hint, if the key belongs one level deeper."""
     for found in dataclasses.fields(owner):
         reader = found.metadata["reader"]
         if isinstance(reader, Part) and name in _keys(reader.owner):
@@ -274,7 +273,7 @@ def dotted(place: Place) -> str:
 
 
 def _field_documentation(owner: type) -> dict[str, str]:
-    """The text under each field of a class; read from its source, only when a schema is written."""
+    """The docstring below each field of a class. It is read from the source, and only when a schema is written."""
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(node, ast.ClassDef)
     documented = {}

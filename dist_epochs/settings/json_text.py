@@ -1,4 +1,4 @@
-"""JSON whose values know their line. The standard library's parser tells neither lines nor duplicate keys."""
+"""JSON whose values know their line. The standard library's parser reports neither lines nor repeated keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import exact_number
-from dist_epochs.settings.value import DEEPEST, Located, Value, key_name
+from dist_epochs.settings.value import DEEPEST, Located, RawValue, repeated_key, too_deep
 
 __all__ = ["parse_json"]
 
@@ -18,7 +18,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _DECODER = json.JSONDecoder()
 _WORD = re.compile(r"-?[A-Za-z]+")
-_WORDS: dict[str, Value] = {
+_WORDS: dict[str, RawValue] = {
     "true": True, "false": False, "null": None, "NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf,
 }  # fmt: skip
 
@@ -58,13 +58,12 @@ class _Parser:
             self._fail("something stands after the end")
         return result
 
-    def _value(self) -> Value:
+    def _value(self) -> RawValue:
         match self.text[self.at : self.at + 1]:
             case "{" | "[" as bracket:
                 self.depth += 1
                 if self.depth > DEEPEST:
-                    asked = f"keys or lists are nested more than {DEEPEST} deep"
-                    raise InputError(asked, origin=self._origin())
+                    raise too_deep(self._origin())
                 value = self._object() if bracket == "{" else self._array()
                 self.depth -= 1
                 return value
@@ -81,7 +80,7 @@ class _Parser:
         self.at = number.end()
         return exact_number(number.group())
 
-    def _object(self) -> Value:
+    def _object(self) -> RawValue:
         result: dict[str, Located] = {}
         self._expect("{")
         while not self._closes("}", first=not result):
@@ -90,15 +89,13 @@ class _Parser:
                 self._fail("a key in double quotes is missing")
             key = self._string()
             if key in result:
-                first = f"the first is at {result[key].origin}"
-                asked = f"{key_name(key)} stands twice"
-                raise InputError(asked, rule=first, fixes="keeping one of the two", origin=origin)
+                raise repeated_key(key, result[key].origin, origin)
             self._skip()
             self._expect(":")
             result[key] = Located(self._value(), origin)
         return result
 
-    def _array(self) -> Value:
+    def _array(self) -> RawValue:
         result: list[Located] = []
         self._expect("[")
         while not self._closes("]", first=not result):

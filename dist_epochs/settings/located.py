@@ -1,7 +1,7 @@
 """Settings files as values that know their line.
 
-JSON is read by JSON's rules, everything else is YAML. Messages name keys and lines, never values that nobody asked for:
-a settings file may hold a token.
+JSON is read by JSON's rules, everything else is YAML. Messages name keys and lines, and never repeat the value of an
+unknown key: a settings file may hold a secret.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dist_epochs.settings.yaml_text import parse_yaml
 __all__ = ["keys_and_values", "parse_located", "read_located", "read_text"]
 
 MOST_BYTES = 4_000_000
+"""Size of the largest file that is read."""
 
 
 def read_text(path: Path) -> str:
@@ -30,7 +31,9 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise InputError("no such file", fixes=_similar_files(path), origin=origin) from None
+        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        similar = [str(path.parent / name) for name in close_matches(path.name, names)]
+        raise InputError("no such file", fixes=similar, origin=origin) from None
     except OSError as error:
         raise InputError(error.strerror or "it cannot be read", origin=origin) from None
     except ValueError:
@@ -46,13 +49,6 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise InputError("not UTF-8 text", fixes="saving it as UTF-8", origin=Origin(origin.name, line)) from None
-
-
-def _similar_files(path: Path) -> list[str]:
-    folder = path.parent
-    if not folder.is_dir():
-        return []
-    return [str(folder / name) for name in close_matches(path.name, [entry.name for entry in folder.iterdir()])]
 
 
 def read_located(path: Path) -> Located:

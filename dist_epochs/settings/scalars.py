@@ -1,4 +1,4 @@
-"""What an unquoted scalar of YAML stands for. Recipes and other tools' files differ in this alone.
+"""Unquoted scalars of YAML as values. Recipes and other tools' files differ in this alone.
 
 Both follow YAML 1.2: `true`, `false`, `null`, decimal integers and decimal floats (`1e-3` included) get a type;
 everything else, `on`, `012`, `1M` or `3.3B words`, stays text.
@@ -20,8 +20,9 @@ ScalarReader: TypeAlias = Callable[[str], Scalar]
 """From the text of an unquoted scalar to its value."""
 
 LONGEST_NUMBER = 100
-"""Characters; beyond them a number is no setting."""
+"""Characters. A longer number is read as a float, which no setting accepts."""
 LARGEST_EXPONENT = 400
+"""Of a number that is kept exactly: 1e999999999 would fill the memory."""
 
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _WHOLE = r"(0|[1-9][0-9]*(_[0-9]+)*)"

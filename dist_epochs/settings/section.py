@@ -1,4 +1,4 @@
-"""Keys and values of a settings file, read as what they must be."""
+"""Keys and values of a settings file, each read as the type that it must have."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from typing import NoReturn
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import keys_and_values, read_located
 from dist_epochs.settings.scalars import PlainText
-from dist_epochs.settings.value import KeyOrigin, Located, Stated, Value, key_name, kind_of, printable
+from dist_epochs.settings.value import KeyOrigin, Located, RawValue, Stated, key_name, kind_of, printable
 
 __all__ = ["Remarks", "Section", "read_section"]
 
 YAML_1_1_FLAGS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 LARGEST_NUMBER = 10**15
-"""Beyond any run."""
+"""More than any count of a run."""
 LONGEST_ECHO = 60
 """Characters of a value that a message repeats."""
 LONGEST_PATH = 400
+"""Characters of a file's name that a message repeats."""
 
 
 @dataclass(slots=True)
 class Remarks:
-    """What is found on the way, in order."""
+    """Remarks on the keys that were read, in order.
+
+    Attributes:
+        ignored: Where keys stand that bear on the count and are not used.
+        notes: What to know about a key, after its place.
+    """
 
     ignored: list[Origin] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -36,7 +42,7 @@ class Section:
     """A mapping of a settings file. An absent key and `null` are the same: nothing is stated.
 
     Attributes:
-        file: The file; files that it names may lie beside it.
+        file: The file; the files that it names are looked up in its folder too.
         origin: Where the mapping stands.
         values: Its values.
         prefix: Dotted keys that lead to it, with a dot at the end.
@@ -52,7 +58,7 @@ class Section:
     remarks: Remarks = field(default_factory=Remarks)
 
     def where(self, key: str) -> KeyOrigin:
-        """Where a key stands; an absent one, where the section does."""
+        """The line and the dotted name of a key; the line of the section where it is absent."""
         origin = self.line(key)
         return KeyOrigin(origin.name, origin.line, key=key_name(self.prefix + key))
 
@@ -61,7 +67,7 @@ class Section:
         return self.values[key].origin if key in self.values else self.origin
 
     def states(self, key: str) -> bool:
-        """Whether a key has a value, open ones included."""
+        """Whether a key has a value, even one that `open_word` leaves open."""
         return key in self.values and self.values[key].value is not None
 
     def note(self, key: str, remark: str) -> None:
@@ -90,7 +96,7 @@ class Section:
         """An exact number.
 
         Raises:
-            InputError: If it is something else, below `least`, or beyond any run.
+            InputError: If it is something else, below `least`, or above 10¹⁵.
         """
         value = self._value(key)
         if value is None:
@@ -165,7 +171,7 @@ class Section:
     def section_or_file(self, key: str) -> Section:
         """The mapping under a key, or in the file that it names.
 
-        As the tools do, a relative name is looked up in the current folder; if it is not there, beside this file.
+        As in the tools, a relative name is looked up in the current folder, then in the folder of this file.
 
         Raises:
             InputError: If it is neither, or there is no such file.
@@ -175,7 +181,7 @@ class Section:
             return self.section(key)
         if not isinstance(value, str) or value.startswith("{"):
             self.refuse(key, "keys and values, or the name of a file with them")
-        return read_section(self._beside(key, value), open_word=self.open_word, remarks=self.remarks)
+        return read_section(self._named_file(key, value), open_word=self.open_word, remarks=self.remarks)
 
     def opened(self, key: str, word: str) -> Section:
         """The mapping under a key or in its file, where `word` leaves a value open."""
@@ -190,16 +196,15 @@ class Section:
         where = self.where(key)
         raise InputError(f"{where.key} must be {wanted}, not {_shown(self.values[key].value)}", origin=self.line(key))
 
-    def _value(self, key: str) -> Value:
+    def _value(self, key: str) -> RawValue:
         value = self.values[key].value if key in self.values else None
         if self.open_word is not None and value == self.open_word:
             self.ignore(key)
             return None
         return value
 
-    def _beside(self, key: str, name: str) -> Path:
-        candidates = (Path(name), self.file.parent / name)
-        for candidate in candidates:
+    def _named_file(self, key: str, name: str) -> Path:
+        for candidate in (Path(name), self.file.parent / name):
             try:
                 if candidate.is_file():
                     return candidate
@@ -215,7 +220,7 @@ class Section:
         )
 
 
-def _shown(value: Value) -> str:
+def _shown(value: RawValue) -> str:
     """A value of a known key, for a message."""
     if isinstance(value, tuple | Mapping):
         return kind_of(value)
@@ -231,5 +236,5 @@ def read_section(path: Path, *, open_word: str | None = None, remarks: Remarks |
         InputError: If it cannot be read, or holds something else.
     """
     top = read_located(path)
-    values = keys_and_values(top)
-    return Section(file=path, origin=top.origin, values=values, open_word=open_word, remarks=remarks or Remarks())
+    values, remarks = keys_and_values(top), remarks or Remarks()
+    return Section(file=path, origin=top.origin, values=values, open_word=open_word, remarks=remarks)

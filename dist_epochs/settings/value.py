@@ -6,20 +6,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from dist_epochs.errors import Origin
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import Scalar
 
-__all__ = ["DEEPEST", "KeyOrigin", "Located", "Said", "Stated", "Value", "key_name", "kind_of", "printable"]
+__all__ = [
+    "DEEPEST", "KeyOrigin", "Located", "RawValue", "Setting", "Stated", "key_name", "kind_of", "printable",
+    "repeated_key", "too_deep",
+]  # fmt: skip
+    "DEEPEST",
+    "KeyOrigin",
+    "Located",
+    "RawValue",
+    "Setting",
+    "Stated",
+    "key_name",
+    "kind_of",
+    "printable",
+    "repeated_key",
+    "too_deep",
+]
 
-Said = TypeVar("Said", covariant=True)
+Setting = TypeVar("Setting", covariant=True)
 
 DEEPEST = 50
 """Mappings and lists inside each other; settings need no more, and whoever walks them may recurse."""
 LONGEST_NAME = 80
 """Characters of a key that a message repeats."""
 
-Value: TypeAlias = "Scalar | tuple[Located, ...] | Mapping[str, Located]"
-"""A float is NaN, infinite, a recipe's with its spelling, or a number too long to be kept exactly."""
+RawValue: TypeAlias = "Scalar | tuple[Located, ...] | Mapping[str, Located]"
+"""What stands in a file: a scalar, a list or a mapping. A float is NaN, infinite, a recipe's number with its spelling,
+or a number too long to be kept exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,7 @@ class Located:
         origin: File and line; for a value of a mapping the line of its key.
     """
 
-    value: Value
+    value: RawValue
     origin: Origin
 
 
@@ -54,7 +70,7 @@ class KeyOrigin(Origin):
 
 
 @dataclass(frozen=True, slots=True)
-class Stated(Generic[Said]):
+class Stated(Generic[Setting]):
     """A setting and where it was stated.
 
     Attributes:
@@ -62,7 +78,7 @@ class Stated(Generic[Said]):
         where: The key of a file, a flag, or what it follows from.
     """
 
-    value: Said
+    value: Setting
     where: Origin
 
     @property
@@ -71,17 +87,28 @@ class Stated(Generic[Said]):
         return Origin(self.where.name, self.where.line, self.where.column)
 
 
+def repeated_key(key: str, first: Origin, origin: Origin) -> InputError:
+    """The error of a key that a mapping has twice."""
+    rule, fix = f"the first is at {first}", "keeping one of the two"
+    return InputError(f"{key_name(key)} stands twice", rule=rule, fixes=fix, origin=origin)
+
+
+def too_deep(origin: Origin) -> InputError:
+    """The error of more than `DEEPEST` mappings and lists inside each other."""
+    return InputError(f"keys or lists are nested more than {DEEPEST} deep", origin=origin)
+
+
 def printable(text: str) -> str:
-    """Text of a file, fit for a terminal."""
+    """Text of a file with its control characters escaped, for a terminal."""
     return text if text.isprintable() else ascii(text)
 
 
 def key_name(key: str) -> str:
-    """A key of a file, fit for a message."""
+    """A key of a file, shortened and escaped, for a message."""
     return printable(key if len(key) <= LONGEST_NAME else key[:LONGEST_NAME] + "…")
 
 
-def kind_of(value: Value) -> str:
+def kind_of(value: RawValue) -> str:
     """What stands there, for a message that must not repeat it: a settings file may hold a token."""
     if isinstance(value, Mapping):
         return "keys and values"

@@ -1,6 +1,6 @@
-"""YAML whose values know their line, bounded: a small file cannot stand for a large one, nor be nested without end.
+"""YAML whose values know their line. Nesting is bounded, and so is what a small file can become through aliases.
 
-Only what YAML itself says is read: a tag of another program, a merge key, or a key that stands twice is an error.
+Only plain YAML is read: a tag of another program, a merge key, or a key that stands twice is an error.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import yaml
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import ScalarReader, exact_scalar
-from dist_epochs.settings.value import DEEPEST, Located, Value, key_name
+from dist_epochs.settings.value import DEEPEST, Located, RawValue, key_name, repeated_key, too_deep
 
 __all__ = ["parse_yaml"]
 
 MOST_VALUES = 100_000
-"""Values of a file with its aliases written out: nine levels of ten aliases would be a thousand million."""
+"""Values of a file with its aliases written out: nine levels of ten aliases would be a billion."""
 
 _TAG = "tag:yaml.org,2002:"
 _UNDERSTOOD_TAGS = {
@@ -27,7 +27,7 @@ _UNDERSTOOD_TAGS = {
     yaml.MappingStartEvent: (None, f"{_TAG}map"),
 }
 _END_OF_NUMBER = re.compile(r"[0-9]{3}(?![0-9])")
-"""What stands after a comma of a number; in `{a: 1,022}` YAML takes it for a key."""
+"""The digits after a comma of a number: in `{a: 1,022}` YAML takes them for a key."""
 
 
 def parse_yaml(text: str, name: str, plain: ScalarReader = exact_scalar) -> Located:
@@ -36,7 +36,7 @@ def parse_yaml(text: str, name: str, plain: ScalarReader = exact_scalar) -> Loca
     Args:
         text: The text.
         name: The file, for messages.
-        plain: What an unquoted scalar stands for.
+        plain: Reads an unquoted scalar.
 
     Returns:
         The value; None for a file that holds nothing.
@@ -66,7 +66,7 @@ def parse_yaml(text: str, name: str, plain: ScalarReader = exact_scalar) -> Loca
 class _Composed:
     """A value, the values that it holds with aliases written out, and how deep they are nested."""
 
-    value: Value
+    value: RawValue
     size: int = 1
     height: int = 0
 
@@ -82,7 +82,7 @@ class _Composer:
 
     def document(self) -> Located:
         next(self.events)  # the stream begins
-        value: Value = None
+        value: RawValue = None
         if not isinstance(next(self.events), yaml.StreamEndEvent):
             value = self._compose(next(self.events), 0).value
             next(self.events)  # the document ends
@@ -95,7 +95,7 @@ class _Composer:
         """The value that begins with an event, inside so many others."""
         composed = self._alias(event) if isinstance(event, yaml.AliasEvent) else self._new(event, depth)
         if depth + composed.height > DEEPEST:
-            raise self._too_deep(event)
+            raise too_deep(self._origin(event))
         return composed
 
     def _alias(self, event: Any) -> _Composed:
@@ -112,7 +112,7 @@ class _Composer:
             asked = "a tag (!…) of another program, which is not read"
             raise InputError(asked, fixes="removing it", origin=self._origin(event))
         if depth > DEEPEST:
-            raise self._too_deep(event)
+            raise too_deep(self._origin(event))
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
@@ -145,9 +145,7 @@ class _Composer:
             if key == "<<" and event.style is None:
                 raise InputError("merge keys (<<) are not read", fixes="writing the merged keys out", origin=origin)
             if key in result:
-                first = f"the first is at {result[key].origin}"
-                asked = f"{key_name(key)} stands twice"
-                raise InputError(asked, rule=first, fixes="keeping one of the two", origin=origin)
+                raise repeated_key(key, result[key].origin, origin)
             self._new(event, depth)
             inner.append(self._compose(next(self.events), depth + 1))
             if start.flow_style and result and inner[-1].value is None and _END_OF_NUMBER.match(key):
@@ -160,7 +158,7 @@ class _Composer:
             result[key] = Located(inner[-1].value, origin)
         return self._collection(start, result, inner)
 
-    def _collection(self, start: Any, value: Value, inner: list[_Composed]) -> _Composed:
+    def _collection(self, start: Any, value: RawValue, inner: list[_Composed]) -> _Composed:
         size = 1 + sum(item.size for item in inner)
         if size > MOST_VALUES:
             raise InputError(
@@ -169,9 +167,6 @@ class _Composer:
                 origin=self._origin(start),
             )
         return _Composed(value, size, 1 + max((item.height for item in inner), default=0))
-
-    def _too_deep(self, event: Any) -> InputError:
-        return InputError(f"keys or lists are nested more than {DEEPEST} deep", origin=self._origin(event))
 
     def _origin(self, event: Any) -> Origin:
         return Origin(self.name, event.start_mark.line + 1)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dist_epochs.arithmetic.loader import Uneven
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.value import Said, Stated
+from dist_epochs.settings.value import Setting, Stated
 
 __all__ = ["LaunchSettings", "Precision", "Uneven", "agree", "merge"]
 
@@ -103,7 +103,7 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
     )
 
 
-def agree(name: str, first: Stated[Said], second: Stated[Said]) -> Stated[Said]:
+def agree(name: str, first: Stated[Setting], second: Stated[Setting]) -> Stated[Setting]:
     """The one value of a setting that is stated twice.
 
     Raises:

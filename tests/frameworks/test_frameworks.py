@@ -142,8 +142,8 @@ def test_three_epochs_that_are_less():
 
 
 def test_the_same_epochs_on_twice_the_ranks_are_half_the_steps():
-    # transformers issue 22580: max_steps falls from 40 to 20 where a run goes on on 2 ranks; 10 steps on one of them and
-    # 10 on two are 40 + 80 samples = 1.5 epochs of 80, reported as 2.0
+    # transformers issue 22580: max_steps falls from 40 to 20 where a run goes on on 2 ranks; 10 steps on one of them
+    # and 10 on two are 40 + 80 samples = 1.5 epochs of 80, reported as 2.0
     steps = [run("hf", 80, 4, devices=devices, epochs=2).reported.steps for devices in (1, 2)]
     assert steps == [40, 20]
     drawn = run("hf", 80, 4, devices=1, steps=10).truth.samples + run("hf", 80, 4, devices=2, steps=10).truth.samples
@@ -204,7 +204,8 @@ def test_floats_make_another_number():
 @pytest.mark.parametrize(
     ("name", "title"),
     [
-        ("HF", "transformers==5"), ("hf-trainer==4.44.2", "transformers==4.44"), ("transformers==5.x", "transformers==5"),
+        ("HF", "transformers==5"), ("hf-trainer==4.44.2", "transformers==4.44"),
+        ("transformers==5.x", "transformers==5"),
         ("tf1", "tensorflow1"), ("ddp", "distributed-sampler"), ("hf_streaming", "transformers-streaming"),
         ("accelerate==1.2.1", "accelerate"), ("neox", "gpt-neox"),
     ],
@@ -242,7 +243,7 @@ def test_no_spelling_means_two_frameworks():
         ("keras", (3, 2, 4), {"epochs": "2.5"}, "--epochs 2.5 like keras"),
         ("keras", (3, 2, 4), {"epochs": 1}, "makes no step: 2 micro-steps in all are less"),
         ("tf1", (3, 2, 4), {"epochs": 1}, "and round to 0 steps"),
-        ("hf-streaming", (25, 10, 4), {"steps": 3}, "with full windows of a pass only. It would run for ever"),
+        ("hf-streaming", (25, 10, 4), {"steps": 3}, "with full windows of a pass only. It would never end"),
         ("hf-streaming", (7, 3, 4), {"steps": 3}, "Try a gradient accumulation of 3 or less."),
         ("hf-streaming", (1, 4), {"steps": 3, "devices": 4}, "empty micro-batch, which may give NaN or fail"),
         ("hf==4.48", (5, 2, 4), {"epochs": 3}, "it asks for 5 % 4 = 1. The run ends at step 0"),

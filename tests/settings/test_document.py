@@ -51,7 +51,8 @@ def test_all_problems_at_once_with_lines_and_the_nearest_key(tmp_path):
         "r.yaml:1: missing key 'name'",
         "r.yaml:2: missing key 'batch.per_device'",
         "r.yaml:3: unknown key 'batch.per_devcie'; did you mean 'per_device'?",
-        "r.yaml:4: batch.ratio: the value 'often' is not a number: numbers are written 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%",
+        "r.yaml:4: batch.ratio: the value 'often' is not a number: numbers are written 1M, 3.3B words, 256x512, "
+        "2**16, 1/3 or 90%",
         "r.yaml:7: missing key 'items.1.per_device'",
     ]
 

@@ -93,8 +93,10 @@ def test_what_python_writes_for_no_number_is_read_and_never_a_count():
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("x.json", '{"a": 1,\n "b": 2,\n "a": 3}', "x.json:3: a stands twice: the first is at x.json:1. Try keeping one of the two."),
-        ("x.yaml", "a: 1\nb: 2\na: 3\n", "x.yaml:3: a stands twice: the first is at x.yaml:1. Try keeping one of the two."),
+        ("x.json", '{"a": 1,\n "b": 2,\n "a": 3}',
+         "x.json:3: a stands twice: the first is at x.json:1. Try keeping one of the two."),
+        ("x.yaml", "a: 1\nb: 2\na: 3\n",
+         "x.yaml:3: a stands twice: the first is at x.yaml:1. Try keeping one of the two."),
         ("x.json", '{"a": 1,}', "x.json:1:9: not JSON: a comma after the last item"),
         ("x.json", '{"a": 1} {', "x.json:1:10: not JSON: something stands after the end"),
         ("x.json", '{"a": 012}', "x.json:1:8: not JSON: ',' is missing"),
@@ -105,7 +107,8 @@ def test_what_python_writes_for_no_number_is_read_and_never_a_count():
         ("x.json", "{'a': 1}", "x.json:1:2: not JSON: a key in double quotes is missing"),
         ("x.yaml", "a: 1\n b: 2", "x.yaml:2:3: not YAML: mapping values are not allowed here"),
         ("x.yaml", "a: 1\n---\nb: 1", "x.yaml:2: a second document begins. Try keeping one."),
-        ("x.yaml", "a: &a\n  b: *a", "x.yaml:2: an alias stands within its own anchor, so it has no end. Try removing it."),
+        ("x.yaml", "a: &a\n  b: *a",
+         "x.yaml:2: an alias stands within its own anchor, so it has no end. Try removing it."),
         ("x.yaml", "a: !!python/object:os.system 1", "x.yaml:1: a tag (!…) of another program, which is not read"),
         ("x.yaml", "a: !env X", "x.yaml:1: a tag (!…) of another program, which is not read"),
         ("x.yaml", "b: &b {a: 1}\n<<: *b", "x.yaml:2: merge keys (<<) are not read. Try writing the merged keys out."),

@@ -25,7 +25,8 @@ def plan(*arguments):
 def deepspeed(tmp_path):
     path = tmp_path / "ds.json"
     path.write_text(
-        '{\n\t"train_batch_size": 256,\n\t"train_micro_batch_size_per_gpu": 4,\n\t"gradient_accumulation_steps": "auto",\n'
+        '{\n\t"train_batch_size": 256,\n\t"train_micro_batch_size_per_gpu": 4,\n'
+        '\t"gradient_accumulation_steps": "auto",\n'
         '\t"zero_optimization": {"stage": 2},\n\t"bf16": {"enabled": true}\n}\n'
     )
     return path

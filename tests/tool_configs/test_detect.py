@@ -37,18 +37,19 @@ def test_keys_tell_not_names(folder, data, values, name):
     [
         ('{"log_history": [], "global_step": 4, "max_steps": 8, "train_batch_size": 2}',
          "x:1: this is what a Trainer did so far (trainer_state.json)"),
-        ("corpus: {tokens: 1M}\nbatch: {global_batch: 8}", "x:1: this is a recipe of dist-epochs. Try giving it as the RECIPE."),
+        ("corpus: {tokens: 1M}\nbatch: {global_batch: 8}",
+         "x:1: this is a recipe of dist-epochs. Try giving it as the RECIPE."),
         ('{"model_type": "bert", "architectures": []}', "x:1: this is a model's configuration"),
         ("training_arguments:\n  max_steps: 1",
          "x:1: none of the files that are read here: looked at the top for keys of an Accelerate configuration "
          "(distributed_type, num_processes, compute_environment, …); a DeepSpeed configuration (train_batch_size, "
          "train_micro_batch_size_per_gpu, zero_optimization, …); TrainingArguments (per_device_train_batch_size, "
-         "num_train_epochs, max_steps, …); max_steps of TrainingArguments stands under training_arguments. Try giving that "
-         "part as a file of its own."),
+         "num_train_epochs, max_steps, …); max_steps of TrainingArguments stands under training_arguments. Try giving "
+         "that part as a file of its own."),
         ("hub_token: hf_secret", "x:1: none of the files that are read here: looked"),
         ("num_processes: 2\nmax_steps: 4",
-         "x:1: keys of several tools stand in one file: x:1 num_processes of an Accelerate configuration, and x:2 max_steps "
-         "of TrainingArguments: "),
+         "x:1: keys of several tools stand in one file: x:1 num_processes of an Accelerate configuration, and x:2 "
+         "max_steps of TrainingArguments: "),
         ("- 1", "x:1: it holds a list, not keys and values"),
         ("1", "x:1: it holds one word, not keys and values"),
     ],
@@ -83,9 +84,11 @@ def test_three_tools_one_launch(folder):
 
 SECRET = "hf_secret"
 NAMES = [
-    *(key for kind in KINDS for key in (*kind.keys, *kind.mappings)), "stage", "enabled", "fsdp", "fsdp_config", "deepspeed",
+    *(key for kind in KINDS for key in (*kind.keys, *kind.mappings)), "stage", "enabled", "fsdp", "fsdp_config",
+    "deepspeed",
     "gradient_accumulation_steps", "parallelism_config", "parallelism_config_tp_size", "autotp_size", "even_batches",
-    "split_batches", "gradient_accumulation_kwargs", "num_steps", "fsdp_version", "fsdp_sharding_strategy", "zero_stage",
+    "split_batches", "gradient_accumulation_kwargs", "num_steps", "fsdp_version", "fsdp_sharding_strategy",
+    "zero_stage",
     "deepspeed_config_file", "megatron_lm_tp_degree", "data_sampling", "use_cpu", "mixed_precision", "warmup_num_steps",
 ]  # fmt: skip
 VALUES = st.one_of(

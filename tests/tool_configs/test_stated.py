@@ -132,23 +132,23 @@ def test_two_files_must_agree(first, second, name):
         # bigcode-project/starcoder#41, started without a launcher
         (
             {"global_batch": 256, "per_device": 4, "gradient_accumulation": 8, "devices": 1},
-            "the batch does not add up: 256 (x.json:1 global_batch) ≠ 4 samples each (x.json:1 per_device) × 8 micro-steps "
-            "(x.json:1 gradient_accumulation) × 1 device (x.json:1 devices) = 32. One run cannot have all of them "
-            "(DeepSpeed stops at its start). Try global_batch 32, or gradient_accumulation 64, or per_device 32, or "
-            "devices 8.",
+            "the batch does not add up: 256 (x.json:1 global_batch) ≠ 4 samples each (x.json:1 per_device) × 8 "
+            "micro-steps (x.json:1 gradient_accumulation) × 1 device (x.json:1 devices) = 32. One run cannot have all "
+            "of them (DeepSpeed stops at its start). Try global_batch 32, or gradient_accumulation 64, or per_device "
+            "32, or devices 8.",
         ),
         # OpenRLHF/OpenRLHF#346: 2 × 18 × 7 = 252
         (
             {"global_batch": 256, "per_device": 2, "gradient_accumulation": 18, "devices": 7},
             "the batch does not add up: 256 (x.json:1 global_batch) ≠ 2 samples each (x.json:1 per_device) × 18 "
-            "micro-steps (x.json:1 gradient_accumulation) × 7 devices (x.json:1 devices) = 252. One run cannot have all "
-            "of them (DeepSpeed stops at its start). Try global_batch 252, or global_batch 266 with "
+            "micro-steps (x.json:1 gradient_accumulation) × 7 devices (x.json:1 devices) = 252. One run cannot have "
+            "all of them (DeepSpeed stops at its start). Try global_batch 252, or global_batch 266 with "
             "gradient_accumulation 19.",
         ),
         (
             {"global_batch": 256, "per_device": 2, "devices": 7},
-            "x.json:1 global_batch, x.json:1 per_device, x.json:1 devices: global batch 256 cannot be built on 7 devices "
-            "with 2 samples each: 7 × 2 × k = 14, 28, 42, … Try 252 (accumulate 18), or 266 (accumulate 19).",
+            "x.json:1 global_batch, x.json:1 per_device, x.json:1 devices: global batch 256 cannot be built on 7 "
+            "devices with 2 samples each: 7 × 2 × k = 14, 28, 42, … Try 252 (accumulate 18), or 266 (accumulate 19).",
         ),
         (
             {"global_batch": 256, "gradient_accumulation": 3, "devices": 8},
@@ -157,14 +157,14 @@ def test_two_files_must_agree(first, second, name):
         ),
         (
             {"global_batch": 100, "devices": 8},
-            "x.json:1 global_batch, the default of DeepSpeed, Accelerate and the Trainer, x.json:1 devices: global batch "
-            "100 cannot be built on 8 devices: 8 × k = 8, 16, 24, … Try 96 (12 each), or 104 (13 each).",
+            "x.json:1 global_batch, the default of DeepSpeed, Accelerate and the Trainer, x.json:1 devices: global "
+            "batch 100 cannot be built on 8 devices: 8 × k = 8, 16, 24, … Try 96 (12 each), or 104 (13 each).",
         ),
         (
             {"global_batch": 256, "per_device": 2, "gradient_accumulation": 18},
-            "no number of devices makes a batch of 256 (x.json:1 global_batch) of 2 samples each (x.json:1 per_device) in "
-            "18 micro-steps (x.json:1 gradient_accumulation): it is no multiple of 36. Try 252 (7 devices), or 288 (8 "
-            "devices).",
+            "no number of devices makes a batch of 256 (x.json:1 global_batch) of 2 samples each (x.json:1 "
+            "per_device) in 18 micro-steps (x.json:1 gradient_accumulation): it is no multiple of 36. Try 252 (7 "
+            "devices), or 288 (8 devices).",
         ),
         (
             {"devices": 6, "tensor_parallel": 4},

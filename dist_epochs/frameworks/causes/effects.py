@@ -1,4 +1,4 @@
-"""How many epochs a cause makes of the difference between what is asked for, reported and true."""
+"""How many epochs of the difference between what is asked for, reported and true are due to a cause."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["by_effect"]
 
 
 def by_effect(causes: Sequence[Rule], run: Run) -> tuple[Rule, ...]:
-    """Causes with the largest effect first; one whose effect cannot be told in epochs keeps its place.
+    """Causes with the largest effect first; one whose effect is no number of epochs keeps its place.
 
     Args:
-        causes: Those that play a part in the run.
+        causes: Those that apply to the run.
         run: The run.
     """
     told = iter(sorted((cause for cause in causes if cause in EFFECTS), key=lambda each: -EFFECTS[each](run)))
@@ -28,7 +28,7 @@ def _drawn_again(run: Run) -> Fraction:
     return run.counts.passes_drawn * run.duplicates_per_pass / run.setting.samples
 
 
-def _left_out(run: Run) -> Fraction:
+def _dropped(run: Run) -> Fraction:
     return run.counts.passes_drawn * run.dropped_per_pass / run.setting.samples
 
 
@@ -37,8 +37,8 @@ def _cut_short(run: Run) -> Fraction:
     return Fraction(0) if asked is None or reported is None else abs(asked - reported)
 
 
-def _counted_else(run: Run) -> Fraction:
-    """What its counter has more or less than passes, whatever they draw."""
+def _miscounted(run: Run) -> Fraction:
+    """By how much its counter differs from the passes, whatever they draw."""
     reported = run.reported.epoch
     return Fraction(0) if reported is None else abs(reported - run.counts.passes_drawn)
 
@@ -47,10 +47,10 @@ EFFECTS: Mapping[Rule, Callable[[Run], Fraction]] = {
     even_batches: _drawn_again,
     sampler_padding: _drawn_again,
     dispatcher_padding: _drawn_again,
-    drop_last: _left_out,
+    drop_last: _dropped,
     floored_plan: _cut_short,
-    loop_counter: _counted_else,
-    stream_epoch: _counted_else,
-    index_epochs: _counted_else,
+    loop_counter: _miscounted,
+    stream_epoch: _miscounted,
+    index_epochs: _miscounted,
 }
-"""In epochs, for causes of which that can be told."""
+"""In epochs, for the causes whose effect is a number of epochs."""

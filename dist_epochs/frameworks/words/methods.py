@@ -15,10 +15,10 @@ from typing import Literal
 from dist_epochs.arithmetic.replacement import share_never_drawn, spread_of_draws
 from dist_epochs.errors import InputError
 
-__all__ = ["METHODS", "Method", "Reading", "Updates", "count_updates"]
+__all__ = ["METHODS", "Convention", "Method", "Updates", "count_updates"]
 
 Method = Literal["gradient descent", "stochastic", "mini-batch"]
-Reading = Literal["textbook", "framework"]
+Convention = Literal["textbook", "framework"]
 
 METHODS: tuple[Method, ...] = ("gradient descent", "stochastic", "mini-batch")
 """All examples, one, or some of them in an update."""
@@ -30,7 +30,7 @@ class Updates:
 
     Attributes:
         method: How many examples an update sees.
-        reading: Whose words are used.
+        convention: Whose words are used.
         batch: Examples of an update.
         per_epoch: Updates in one epoch.
         updates: Updates in all.
@@ -41,7 +41,7 @@ class Updates:
     """
 
     method: Method
-    reading: Reading
+    convention: Convention
     batch: int
     per_epoch: int
     updates: int
@@ -51,18 +51,18 @@ class Updates:
     never: float
 
 
-def count_updates(method: Method, reading: Reading, *, examples: int, epochs: int, batch_size: int) -> Updates:
+def count_updates(method: Method, convention: Convention, *, examples: int, epochs: int, batch_size: int) -> Updates:
     """Count a method's updates and draws.
 
-    In the textbook reading an epoch is one update. Gradient descent uses every example in it; the others draw theirs
-    at random with replacement between updates (a mini-batch has no example twice). In the framework reading an epoch
+    In a textbook an epoch is one update. Gradient descent uses every example in it; the others draw theirs
+    at random with replacement between updates (a mini-batch has no example twice). In a framework an epoch
     is a pass: every example once, the last batch may be smaller.
 
     Args:
         method: The method.
-        reading: Whose words.
+        convention: Whose words.
         examples: Examples of the data.
-        epochs: Epochs in the words of the reading.
+        epochs: Epochs, in those words.
         batch_size: Examples of a mini-batch; the other methods have their own.
 
     Raises:
@@ -87,12 +87,12 @@ def count_updates(method: Method, reading: Reading, *, examples: int, epochs: in
             fixes=f"at most {examples:,}",
         )
     batch = {"gradient descent": examples, "stochastic": 1, "mini-batch": batch_size}[method]
-    per_epoch = 1 if reading == "textbook" else -(-examples // batch)
-    draws = epochs * (batch if reading == "textbook" else examples)
-    at_random = reading == "textbook" and batch < examples
+    per_epoch = 1 if convention == "textbook" else -(-examples // batch)
+    draws = epochs * (batch if convention == "textbook" else examples)
+    at_random = convention == "textbook" and batch < examples
     return Updates(
         method=method,
-        reading=reading,
+        convention=convention,
         batch=batch,
         per_epoch=per_epoch,
         updates=epochs * per_epoch,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from dist_epochs.frameworks.words.methods import count_updates
+from dist_epochs.frameworks.words.methods import Convention, count_updates
 
 __all__ = ["SYSTEMS", "Shown", "System", "shown_by"]
 
@@ -69,8 +69,8 @@ def shown_by(system: System, *, examples: int, epochs: int, batch_size: int) -> 
         >>> shown_by(by_name["Keras"], **given).iterations, shown_by(by_name["TensorFlow 1"], **given).iterations
         (20, 600)
     """
-    reading: Literal["textbook", "framework"] = "textbook" if system.ends == "textbook" else "framework"
-    found = count_updates("mini-batch", reading, examples=examples, epochs=epochs, batch_size=batch_size)
+    convention: Convention = "textbook" if system.ends == "textbook" else "framework"
+    found = count_updates("mini-batch", convention, examples=examples, epochs=epochs, batch_size=batch_size)
     per_epoch, updates, draws = Fraction(found.per_epoch), found.updates, found.draws
     if system.ends == "endless":
         per_epoch = Fraction(examples, batch_size)
@@ -117,7 +117,7 @@ SYSTEMS: tuple[System, ...] = (
         words={
             "iteration": "one run of the training operation, over the whole run",
             "step": "the same: global_step, and num_train_steps = ⌊examples ÷ batch size × epochs⌋ in BERT's scripts",
-            "epoch": "nothing in the loop: the data repeats, and epochs are arithmetic beside it",
+            "epoch": "none in the loop: the data repeats, and epochs are computed from the steps",
             "batch size": "examples of one update (of one tower, under a mirrored strategy of old)",
             "number of batches": "whole batches only; they run on across passes",
         },
@@ -171,4 +171,4 @@ SYSTEMS: tuple[System, ...] = (
         },
     ),
 )
-"""The systems people meet, in the order the question usually grows."""
+"""The systems, in the order in which they are shown."""

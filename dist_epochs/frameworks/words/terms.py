@@ -1,4 +1,4 @@
-"""The words that `dist-epochs explain` settles, and what this project means by each."""
+"""The words that `dist-epochs explain` defines, and what this project means by each."""
 
 from __future__ import annotations
 

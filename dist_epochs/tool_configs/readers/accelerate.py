@@ -14,7 +14,7 @@ from pathlib import Path
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import PlainText
 from dist_epochs.settings.section import Section, read_section
-from dist_epochs.settings.value import Located, Stated, Value
+from dist_epochs.settings.value import Located, RawValue, Stated
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, zero_stage
 from dist_epochs.tool_configs.sharding import SIZES, fsdp_stage
 from dist_epochs.tool_configs.stated import LaunchSettings
@@ -94,7 +94,7 @@ class AccelerateFile:
             found = found.value[key]
         return found.origin
 
-    def raw(self, key: str) -> Value:
+    def raw(self, key: str) -> RawValue:
         """What stands at a key of the top; None if nothing does."""
         return self.top.values[key].value if key in self.top.values else None
 
@@ -200,7 +200,7 @@ def read_accelerate(top: Section) -> AccelerateFile:
     )
 
 
-def reads_as_false(value: Value) -> bool:
+def reads_as_false(value: RawValue) -> bool:
     """Whether Accelerate's reader, which follows YAML 1.1, takes a value for false: an unquoted `no` among them.
 
     Examples:

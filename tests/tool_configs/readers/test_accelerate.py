@@ -156,9 +156,10 @@ def test_what_accelerate_config_writes(folder, text, values, notes):
             "acc.yaml:4 parallelism_config.tp_size: not read: Accelerate reads parallelism_config_tp_size",
         ),
         (
-            "distributed_type: MEGATRON_LM\nnum_processes: 8\nmegatron_lm_config:\n  megatron_lm_context_parallel_size: 2",
-            "acc.yaml:4 megatron_lm_config.megatron_lm_context_parallel_size: Accelerate's own global batch leaves it out "
-            "and is 2 times this one",
+            "distributed_type: MEGATRON_LM\nnum_processes: 8\nmegatron_lm_config:\n"
+            "  megatron_lm_context_parallel_size: 2",
+            "acc.yaml:4 megatron_lm_config.megatron_lm_context_parallel_size: Accelerate's own global batch leaves it "
+            "out and is 2 times this one",
         ),
     ],
 )
@@ -172,7 +173,8 @@ def test_traps_are_noted(folder, text, note):
         (
             "distributed_type: MULTI_GPU\nnum_machines: 4\nnum_processes: 10",
             "acc.yaml:3 num_processes: 10 processes do not divide by 4 machines (acc.yaml:2 num_machines): Accelerate "
-            "starts 10 // 4 = 2 on each, 8 in all. Every count would be off. Try num_processes: 8, or num_processes: 12.",
+            "starts 10 // 4 = 2 on each, 8 in all. Every count would be off. Try num_processes: 8, or "
+            "num_processes: 12.",
         ),
         (
             "distributed_type: MULTI_GPU\nnum_machines: 4\nnum_processes: 2",
@@ -182,8 +184,8 @@ def test_traps_are_noted(folder, text, note):
         (
             "distributed_type: MULTI_GPU\nnum_processes: 8\ngradient_accumulation_steps: 4",
             "acc.yaml:3: gradient_accumulation_steps stands at the top, where Accelerate knows no such key and refuses "
-            "the file: it belongs into deepspeed_config, with distributed_type: DEEPSPEED; without DeepSpeed the script "
-            "sets it. Try removing the line, or writing it below deepspeed_config.",
+            "the file: it belongs into deepspeed_config, with distributed_type: DEEPSPEED; without DeepSpeed the "
+            "script sets it. Try removing the line, or writing it below deepspeed_config.",
         ),
         (
             "distributed_type: FSDP\nnum_processes: 8\nparallelism_config:\n  parallelism_config_tp_size: 2\n"
@@ -219,8 +221,9 @@ def test_traps_are_noted(folder, text, note):
         ),
         (
             "distributed_type: DEEPSPEED\nnum_processes: 2\ndeepspeed_config: {deepspeed_config_file: none.json}",
-            "acc.yaml:3: deepspeed_config.deepspeed_config_file names none.json, and there is no such file: it is looked "
-            "for in the current folder and in {folder}. What it says about the batch is missing. Try correcting the name.",
+            "acc.yaml:3: deepspeed_config.deepspeed_config_file names none.json, and there is no such file: it is "
+            "looked for in the current folder and in {folder}. What it says about the batch is missing. Try "
+            "correcting the name.",
         ),
     ],
 )
@@ -310,8 +313,8 @@ def test_accelerate_takes_a_missing_accumulation_of_its_deepspeed_file_as_one(fo
     folder.write("acc.yaml", CONFIG_FILE).write("ta.json", {"gradient_accumulation_steps": 8, "num_train_epochs": 10})
     assert folder.values("acc.yaml")["gradient_accumulation"] == 1
     assert folder.error("acc.yaml", "ta.json").startswith(
-        "gradient_accumulation is 1 in ds.json:1 (no gradient_accumulation_steps, which Accelerate takes as 1), and 8 in "
-        "ta.json:2 gradient_accumulation_steps: "
+        "gradient_accumulation is 1 in ds.json:1 (no gradient_accumulation_steps, which Accelerate takes as 1), and 8 "
+        "in ta.json:2 gradient_accumulation_steps: "
     )
 
 
@@ -320,7 +323,8 @@ def test_what_accelerate_refuses_beside_a_deepspeed_file_is_noted(folder):
     folder.write("acc.yaml", f"{CONFIG_FILE}  gradient_accumulation_steps: 4\nmixed_precision: 'no'\n")
     assert folder.notes("acc.yaml") == [
         "acc.yaml:6 mixed_precision: Accelerate refuses this beside a deepspeed_config_file: state it there only",
-        "acc.yaml:5 deepspeed_config.gradient_accumulation_steps: Accelerate refuses this beside a deepspeed_config_file: "
+        "acc.yaml:5 deepspeed_config.gradient_accumulation_steps: Accelerate refuses this beside a "
+        "deepspeed_config_file: "
         "state it there only",
     ]
 

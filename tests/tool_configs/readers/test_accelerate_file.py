@@ -36,7 +36,8 @@ def test_lines(launches):
 
 INNER = st.sampled_from(
     [
-        *(f"parallelism_config_{name}" for name in SIZES), "tp_size", "fsdp_version", "fsdp_sharding_strategy", "zero_stage",
+        *(f"parallelism_config_{name}" for name in SIZES), "tp_size", "fsdp_version", "fsdp_sharding_strategy",
+        "zero_stage",
         "gradient_accumulation_steps", "deepspeed_config_file", "mpirun_hostfile", "dynamo_backend",
     ]
 )  # fmt: skip
@@ -88,8 +89,8 @@ def test_any_file_gives_findings_or_an_input_error(launches_of_session, usual, o
     ],
 )  # fmt: skip
 def test_the_three_uses_of_a_file_say_the_same(launches, folder, text, processes, shared):
-    folder.write("ds.json", {"tensor_parallel": {"autotp_size": 2}, "pipeline": {"stages": 2}, "sequence_parallel_size": 2,
-                             "zero_optimization": {"stage": 1}})  # fmt: skip
+    shared_by = {"tensor_parallel": {"autotp_size": 2}, "pipeline": {"stages": 2}, "sequence_parallel_size": 2}
+    folder.write("ds.json", shared_by | {"zero_optimization": {"stage": 1}})
     path = launches.write(text)
     file = read_accelerate_file(path)
     planned = complete(folder.read("acc.yaml"))

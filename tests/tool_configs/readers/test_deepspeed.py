@@ -79,8 +79,8 @@ def test_precision(folder, precision, expected):
     [
         (
             {"fp16": {"enabled": True}, "bf16": {"enabled": True}},
-            "ds.json:4 fp16.enabled and ds.json:7 bf16.enabled are both true: DeepSpeed trains in one of fp16 and bf16, "
-            "and stops at its start. Try setting one of them to false.",
+            "ds.json:4 fp16.enabled and ds.json:7 bf16.enabled are both true: DeepSpeed trains in one of fp16 and "
+            "bf16, and stops at its start. Try setting one of them to false.",
         ),
         (
             {"zero_optimization": {"stage": 4}},
@@ -129,12 +129,13 @@ def test_what_cannot_be_used(folder, stated, message):
         (
             {"data_efficiency": {"enabled": True, "data_sampling": {
                 "enabled": True, "curriculum_learning": {"enabled": True}, "dynamic_batching": {"enabled": True}}}},
-            ["ds.json:7 data_efficiency.data_sampling.curriculum_learning: curriculum learning: samples are not drawn in "
-             "equal passes",
-             "ds.json:10 data_efficiency.data_sampling.dynamic_batching: dynamic batching: the samples of a step change "
-             "during the run"],
+            ["ds.json:7 data_efficiency.data_sampling.curriculum_learning: curriculum learning: samples are not drawn "
+             "in equal passes",
+             "ds.json:10 data_efficiency.data_sampling.dynamic_batching: dynamic batching: the samples of a step "
+             "change during the run"],
         ),
-        ({"data_efficiency": {"enabled": False, "data_sampling": {"enabled": True, "curriculum_learning": {"enabled": True}}}}, []),
+        ({"data_efficiency": {"enabled": False,
+         "data_sampling": {"enabled": True, "curriculum_learning": {"enabled": True}}}}, []),
         ({"amp": {"enabled": True, "opt_level": "O1"}},
          ["ds.json:3 amp: Apex decides the precision; steps may be skipped on overflow, as with fp16"]),
         ({"tensor_parallel": {"autotp_size": 4}},

@@ -10,11 +10,13 @@ from dist_epochs.tool_configs.readers.other_tools import TOOLS
 
 FILES = {
     "GPT-NeoX": {
-        "pipe_parallel_size": 4, "model_parallel_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 1},
-        "train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": 32, "train_iters": 150_000, "steps_per_print": 2,
+        "pipe_parallel_size": 4, "model_parallel_size": 2, "optimizer": {"type": "Adam"},
+        "zero_optimization": {"stage": 1}, "train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": 32,
+        "train_iters": 150_000, "steps_per_print": 2,
     },
     "litgpt": {
-        "model_name": "small", "out_dir": "out", "devices": 4, "train": {"global_batch_size": 64, "micro_batch_size": 4},
+        "model_name": "small", "out_dir": "out", "devices": 4,
+        "train": {"global_batch_size": 64, "micro_batch_size": 4},
         "optimizer": {"class_path": "torch.optim.AdamW"},
     },
     "nanotron": {"parallelism": {"dp": 2}, "tokens": {"micro_batch_size": 2, "batch_accumulation_per_replica": 4},
@@ -22,7 +24,8 @@ FILES = {
     "OLMo": {"model": {"max_sequence_length": 2048}, "global_train_batch_size": 2048, "optimizer": {"name": "adamw"},
              "max_duration": "2e12T"},
     "Composer (llm-foundry)": {
-        "max_seq_len": 2048, "optimizer": {"name": "decoupled_adamw"}, "max_duration": "4800ba", "global_train_batch_size": 256,
+        "max_seq_len": 2048, "optimizer": {"name": "decoupled_adamw"}, "max_duration": "4800ba",
+        "global_train_batch_size": 256,
         "device_train_microbatch_size": 16,
     },
     "OLMo-core": {"data_loader": {"global_batch_size": 2**22}, "train_module": {"rank_microbatch_size": 2**15}},
@@ -30,13 +33,15 @@ FILES = {
     "NeMo": {"trainer": {"devices": 8, "num_nodes": 4}, "model": {"micro_batch_size": 1, "global_batch_size": 256}},
     "Levanter": {"trainer": {"train_batch_size": 1024}, "optimizer": {"learning_rate": 1e-3}},
     "torchtune": {
-        "output_dir": "/tmp/out", "batch_size": 2, "epochs": 3, "max_steps_per_epoch": None, "gradient_accumulation_steps": 8,
+        "output_dir": "/tmp/out", "batch_size": 2, "epochs": 3, "max_steps_per_epoch": None,
+        "gradient_accumulation_steps": 8,
         "optimizer": {"_component_": "torch.optim.AdamW"},
     },
     "torchtitan": {"training": {"steps": 1000, "seq_len": 2048}, "optimizer": {"name": "AdamW"}},
     "fairseq": {"optimization": {"update_freq": [4], "max_update": 100}, "optimizer": {"_name": "adam"}},
     "Axolotl": {
-        "base_model": "x", "output_dir": "o", "sequence_len": 8192, "gradient_accumulation_steps": 8, "micro_batch_size": 1,
+        "base_model": "x", "output_dir": "o", "sequence_len": 8192, "gradient_accumulation_steps": 8,
+        "micro_batch_size": 1,
         "num_epochs": 1, "warmup_ratio": 0.1, "logging_steps": 1,
     },
     "TRL's GRPO or RLOO": {

@@ -80,8 +80,8 @@ ITS_OWN = {"dataloader_num_workers": 0}
         ({"warmup_steps": 0, "warmup_ratio": 0.1}, {},
          ["ta.json:3 warmup_ratio: the warmup is 0.1 of the steps, unless warmup_steps says more"]),
         ({"max_steps": -1, "auto_find_batch_size": True}, {},
-         ["ta.json:3 auto_find_batch_size: per_device_train_batch_size is halved until it fits: the batch may change at "
-          "the start"]),
+         ["ta.json:3 auto_find_batch_size: per_device_train_batch_size is halved until it fits: the batch may change "
+          "at the start"]),
         ({"max_steps": -1, "packing": True}, {},
          ["ta.json:3 packing: several documents make one sample: N is the number of packed samples, not of rows"]),
         ({"max_steps": -1, "packing": "bfd"}, {}, []),
@@ -110,10 +110,12 @@ def test_what_the_keys_mean(folder, stated, values, notes):
     ("stated", "message"),
     [
         ({"per_gpu_train_batch_size": 4, "per_device_train_batch_size": 8},
-         "per_device is 8 in ta.json:3 per_device_train_batch_size, and 4 in ta.json:2 per_gpu_train_batch_size: a run has "
+         "per_device is 8 in ta.json:3 per_device_train_batch_size, and 4 in ta.json:2 per_gpu_train_batch_size: a "
+         "run has "
          'one value of it. Try making them equal, or leaving one out (DeepSpeed leaves it to the others with "auto").'),
         ({"bf16": True, "fp16": True, "max_steps": 1},
-         "ta.json:3 fp16 and ta.json:2 bf16 are both true: the Trainer refuses that. Try setting one of them to false."),
+         "ta.json:3 fp16 and ta.json:2 bf16 are both true: the Trainer refuses that. Try setting one of them "
+         "to false."),
         ({"max_steps": 0}, "ta.json:2: max_steps must be a whole number of at least 1, not 0"),
         ({"max_steps": "many"},
          "ta.json:2: max_steps must be a number of steps above zero, or -1, not many"),
@@ -123,14 +125,14 @@ def test_what_the_keys_mean(folder, stated, values, notes):
         ({"warmup_steps": 10.5},
          "ta.json:2: warmup_steps must be a whole number of at least 0, not 10.5"),
         ({"max_steps": 1, "deepspeed": "none.json"},
-         "ta.json:3: deepspeed names none.json, and there is no such file: it is looked for in the current folder and in "
-         "{folder}. What it says about the batch is missing. Try correcting the name."),
+         "ta.json:3: deepspeed names none.json, and there is no such file: it is looked for in the current folder and "
+         "in {folder}. What it says about the batch is missing. Try correcting the name."),
         ({"max_steps": 1, "deepspeed": '{"token": "hf_secret", "train_batch_size": 4, "a": "' + "x" * 100 + '"}'},
          "ta.json:3: deepspeed must be keys and values, or the name of a file with them, not something longer"),
         ({"per_device_train_batch_size": 64, "accelerator_config": {"split_batches": True}},
-         "ta.json:4: accelerator_config.split_batches is true, and gradient_accumulation_steps is not stated: the 64 samples "
-         "of ta.json:2 per_device_train_batch_size are then split over all devices, and the global batch is 64 × "
-         "gradient_accumulation_steps. Try gradient_accumulation_steps: 1, which is the default."),
+         "ta.json:4: accelerator_config.split_batches is true, and gradient_accumulation_steps is not stated: the 64 "
+         "samples of ta.json:2 per_device_train_batch_size are then split over all devices, and the global batch is "
+         "64 × gradient_accumulation_steps. Try gradient_accumulation_steps: 1, which is the default."),
         ({"gradient_accumulation_steps": 2, "max_steps": 1,
           "accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": 4}}},
          "gradient_accumulation is 2 in ta.json:2 gradient_accumulation_steps, and 4 in ta.json:6 "
@@ -144,15 +146,16 @@ def test_what_cannot_be_used(folder, stated, message):
 
 def test_split_batches_share_one_micro_batch(folder):
     folder.write("ta.json", {
-        "per_device_train_batch_size": 64, "gradient_accumulation_steps": 2, "accelerator_config": {"split_batches": True},
+        "per_device_train_batch_size": 64, "gradient_accumulation_steps": 2,
+        "accelerator_config": {"split_batches": True},
     })  # fmt: skip
     folder.write("acc.yaml", "distributed_type: MULTI_GPU\nnum_processes: 8")
     assert folder.completed("ta.json", "acc.yaml") == {
         "devices": 8, "per_device": 8, "gradient_accumulation": 2, "global_batch": 128,
     }  # fmt: skip
     assert folder.notes("ta.json") == [
-        "ta.json:5 accelerator_config.split_batches: the 64 samples of ta.json:2 per_device_train_batch_size are those of "
-        "all devices; the Trainer's own total multiplies them by the devices"
+        "ta.json:5 accelerator_config.split_batches: the 64 samples of ta.json:2 per_device_train_batch_size are "
+        "those of all devices; the Trainer's own total multiplies them by the devices"
     ]
 
 

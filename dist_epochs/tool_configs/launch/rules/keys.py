@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from dist_epochs.errors import close_matches
 from dist_epochs.rules import rule
-from dist_epochs.settings.value import Value, key_name
+from dist_epochs.settings.value import RawValue, key_name
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
 from dist_epochs.tool_configs.readers.accelerate import (
     DEEPSPEED_ONLY,
@@ -120,7 +120,7 @@ def _fails(file: AccelerateFile, key: str, *, is_text: bool) -> bool:
     return file.is_by_torchrun and (key == "num_processes" or several)
 
 
-def _in_yaml_1_1(value: Value) -> Value:
+def _in_yaml_1_1(value: RawValue) -> RawValue:
     return False if reads_as_false(value) else value
 
 
