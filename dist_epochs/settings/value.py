@@ -10,9 +10,6 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import Scalar
 
 __all__ = [
-    "DEEPEST", "KeyOrigin", "Located", "RawValue", "Setting", "Stated", "key_name", "kind_of", "printable",
-    "repeated_key", "too_deep",
-]  # fmt: skip
     "DEEPEST",
     "KeyOrigin",
     "Located",
