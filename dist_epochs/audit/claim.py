@@ -175,7 +175,7 @@ def _reading_cross_field_errors(
         if check is not None and name not in (reading.checks or {}):
             yield from (((), f"checks.{name}: {message}") for message in _value_problems(check.formula, known))
     if reading.set is not None:  # a recipe's are written into facts before
-        yield ("set",), "it changes settings of a recipe, and this claim is none; use facts and checks"
+        yield ("set",), "it changes settings of a recipe, and this claim is not a recipe; use facts and checks"
     for name in reading.assumes or {}:
         if name not in assumes:
             message = f"the claim assumes nothing of that name, so it cannot be read otherwise{nearest(name, assumes)}"

@@ -109,7 +109,7 @@ def evaluate(expression: Expression, facts: Mapping[str, Interval]) -> Interval:
     own ends, so a formula is not given more tolerance than it has. It is never given less.
 
     Raises:
-        InputError: If a name is no fact, or something is divided by zero.
+        InputError: If a name is not a fact, or something is divided by zero.
 
     Examples:
         >>> from dist_epochs.audit.grammar import parse_expression

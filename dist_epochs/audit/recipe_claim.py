@@ -109,7 +109,7 @@ def read_recipe_claim(document: Document, path: Path) -> Claim:
 
 
 def _plan(recipe: Document, path: Path, origin: Origin | None, errors: list[InputError]) -> Plan | None:
-    """A recipe's plan; None and errors if it is none.
+    """A recipe's plan; None and errors if it cannot be planned.
 
     Args:
         recipe: The recipe.
@@ -256,7 +256,7 @@ def _wrong_settings(document: Document) -> Iterator[RecipeError]:
             if first not in SECTIONS:
                 instead = {"stated": "checks", "facts": "facts", "checks": "checks"}.get(first)
                 hint = f"; say so in readings.{title}.{instead}" if instead else f"; those are {', '.join(SECTIONS)}"
-                said = f"readings.{title}.set.{name}: it is no setting that a claim's numbers follow from"
+                said = f"readings.{title}.set.{name}: it is not a setting that a claim's numbers follow from"
                 yield RecipeError(f"{said}{hint}", origin=document.where((*place, name)))
 
 

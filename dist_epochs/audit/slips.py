@@ -49,7 +49,7 @@ NAMED_SIZES = (Fraction(85, 100), Fraction(115, 100))
 """How far a model's name is from its size: `7B` has 6.74 billion parameters."""
 
 NAME_DIGITS = 2
-"""Digits of a name: `7B`, `1.3B`; with three only as in `175B`, for `735,000,000` is no name."""
+"""Digits of a name: `7B`, `1.3B`; with three only as in `175B`, for `735,000,000` is not a name."""
 
 _LONG_NAME = re.compile(r"\s*[1-9]\d\d\s*[MBT]\b")
 

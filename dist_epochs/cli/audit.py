@@ -80,7 +80,7 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
     if texts and run is None:
         flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in texts)
         raise InputError(
-            f"{flags}: flags are claims about a finished run, and {name or '--all'} is none",
+            f"{flags}: flags are claims about a finished run, and {name or '--all'} is not one",
             fixes="leaving them out",
         )
     if every:

@@ -31,7 +31,8 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
         api: Instead of `wandb.Api()`: anything with its `run(path)`.
 
     Raises:
-        InputError: If the address is none, wandb is not installed, nobody is logged in, or the server has no such run.
+        InputError: If it is not such an address, wandb is not installed, nobody is logged in, or the server does not
+            have the run.
     """
     from dist_epochs.audit.readers.wandb_run import run_of_rows
 
@@ -39,7 +40,7 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise InputError(
-            "this is no address of a run",
+            "this is not the address of a run",
             rule="a run on a server has three parts, as in the browser: wandb.ai/ENTITY/PROJECT/runs/ID",
             fixes="wandb:ENTITY/PROJECT/ID",
             origin=origin,

@@ -173,7 +173,7 @@ stated: {hours: "150"}
 """
 
 
-def test_a_guessed_utilization_accuses_nobody(tmp_path):
+def test_a_guessed_utilization_contradicts_nothing(tmp_path):
     inside = audit(tmp_path, PRICED)
     (check,) = inside.readings[0].checks
     assert (str(inside.verdict), str(check.agreement)) == ("consistent-with-rounding", "overlaps")
@@ -186,7 +186,7 @@ def test_a_guessed_utilization_accuses_nobody(tmp_path):
     assert str(audit(tmp_path, stated.replace('"150"', '"142"')).verdict) == "consistent"
 
 
-def test_a_budget_that_rests_on_a_guess_accuses_nobody(tmp_path):
+def test_a_budget_that_rests_on_a_guess_contradicts_nothing(tmp_path):
     text = PRICED.replace("phases: [{steps: 100000, ", "budget: {hours: 150}\nphases: [{").replace(
         'hours: "150"', "steps: 5000"
     )
@@ -300,10 +300,10 @@ RECIPE = "title: t\nbatch: {global_batch: 4}\nphases: [{steps: 5}]\nstated: {sam
             [
                 "c.yaml:6: unknown key 'phases.0.stepz'",
                 "c.yaml:7: there is no phases.3: '3' must be a number from 0 to 0",
-                "c.yaml:8: readings.c.set.foo: it is no setting",
-                "c.yaml:9: readings.d.set.stated.samples: it is no setting that a claim's numbers follow from; "
+                "c.yaml:8: readings.c.set.foo: it is not a setting",
+                "c.yaml:9: readings.d.set.stated.samples: it is not a setting that a claim's numbers follow from; "
                 "say so in readings.d.checks",
-                "c.yaml:10: readings.e.set.seed: it is no setting",
+                "c.yaml:10: readings.e.set.seed: it is not a setting",
                 "c.yaml:11: readings.f.set: it changes nothing that is checked",
             ],
         ),

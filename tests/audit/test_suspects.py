@@ -1,4 +1,4 @@
-"""Slips planted in random consistent claims of several shapes are found, and consistent claims are not accused."""
+"""Slips planted in random consistent claims of several shapes are found, and consistent claims have no suspects."""
 
 from collections import Counter
 from dataclasses import dataclass, replace

@@ -80,7 +80,7 @@ readings:
     assert found.only_if == "large as it should be and small as it should be"
 
 
-def test_a_recalled_number_carries_no_accusation(tmp_path):
+def test_a_recalled_number_never_makes_a_verdict_inconsistent(tmp_path):
     checks = "checks: {{epochs: {{formula: steps * {name} / corpus, stated: 2}}}}\n"
     assert str(audit(tmp_path, checks.format(name="batch")).verdict) == "inconsistent"
     path = tmp_path / "c.yaml"

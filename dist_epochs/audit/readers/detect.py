@@ -32,7 +32,7 @@ HEAD_BYTES = 4096
 
 
 def read_finished_run(path: Path) -> FinishedRun | None:
-    """Read a run; None for a file that is none, which may be a claim.
+    """Read a run; None for a file that is not a run, and may be a claim.
 
     A folder is read as the first of: a run of our own (`ledger.jsonl`), a Trainer's output or checkpoint
     (`trainer_state.json`), a wandb run (`*.wandb`).
@@ -68,7 +68,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
 
 
 def unknown(path: Path) -> InputError:
-    """The error for a file that is no run and no claim."""
+    """The error for a file that is neither a run nor a claim."""
     return InputError(
         "this is neither a finished run nor a claim",
         rule=f"none of these is in it: {MARKS}; title and facts of a claim",

@@ -88,7 +88,7 @@ class Number:
 
     @classmethod
     def read(cls, value: object, where: str) -> Number | None:
-        """A JSON number, or its spelling; None for what is no count (text, NaN, below zero, beyond 10⁴⁰).
+        """A JSON number, or its spelling; None for what is not a count (text, NaN, below zero, beyond 10⁴⁰).
 
         Examples:
             >>> Number.read(0.25, "here").interval.high

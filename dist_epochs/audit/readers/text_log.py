@@ -29,7 +29,7 @@ from dist_epochs.audit.readers.timeline import MOST_KEPT, Line, Track
 __all__ = ["read_text_log"]
 
 LONGEST_LINE = 1 << 16
-"""Bytes read at once; a longer line is no log line, and its rest counts as lines of its own."""
+"""Bytes read at once; a longer line is not a log line, and its rest counts as lines of its own."""
 
 ARGUMENTS = {
     b"world_size": "devices",

@@ -204,7 +204,7 @@ def _items(data: bytes, number: int, keys: frozenset[str] | None = None) -> Iter
             try:
                 yield key, json.loads(text)
             except (ValueError, RecursionError):
-                continue  # a value that is no JSON is no count either
+                continue  # a value that is not JSON is not a count either
 
 
 def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:

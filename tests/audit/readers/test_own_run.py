@@ -67,7 +67,7 @@ def test_a_ledger_without_a_plan(ask, book):
     assert ask(run)["verdict"] == "underdetermined"
 
 
-def test_a_partial_batch_accuses_nobody(ask, book):
+def test_a_partial_batch_contradicts_nothing(ask, book):
     """Samples ÷ steps is a mean: the last batch of a run may be partial."""
     run = book(8, planned=8)
     ledger = run / "ledger.jsonl"

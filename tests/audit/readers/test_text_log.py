@@ -112,7 +112,7 @@ def test_memory_does_not_grow_with_the_log(tmp_path):
     assert peak < 1 << 20 < path.stat().st_size
 
 
-def test_a_log_that_begins_in_the_middle_accuses_nobody(ask, tmp_path):
+def test_a_log_that_begins_in_the_middle_contradicts_nothing(ask, tmp_path):
     """Batches before it are not known: a ramp may have drawn fewer samples."""
     path = tmp_path / "a.log"
     path.write_text("".join(LINE.format(step, step * 64 - 5000, 64) for step in range(1000, 1010)))

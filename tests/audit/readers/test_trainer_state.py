@@ -219,13 +219,13 @@ def test_samples_are_held_against_the_logged_rate(ask, write_state):
     ],
     ids=["old", "stopped", "resumed"],
 )
-def test_a_rate_of_other_steps_accuses_nobody(ask, write_state, told):
+def test_a_rate_of_other_steps_contradicts_nothing(ask, write_state, told):
     found = ask(rated(write_state, **told), "--global-batch", 100)
     assert found["verdict"] != "inconsistent"
     assert "global batch by the logged rate" not in found["by_name"]
 
 
-def test_a_rate_of_passes_accuses_no_right_batch(ask, write_state):
+def test_a_rate_of_passes_contradicts_no_right_batch(ask, write_state):
     """N × epochs ÷ seconds, where each pass ends with a short step, or drops it."""
     for samples in range(97, 145, 3):
         for steps_a_pass in {-(-samples // 16), samples // 16}:

@@ -1,4 +1,4 @@
-"""Random runs as the Trainer makes them, by the planner's closed forms: true claims are never accused."""
+"""Random runs as the Trainer makes them, by the planner's closed forms: true claims are never contradicted."""
 
 import random
 from dataclasses import replace
@@ -74,7 +74,7 @@ OLD = [replace(TRANSFORMERS, versions=(version,)) for version in TRANSFORMERS.ve
 @pytest.mark.parametrize(
     "framework", [TRANSFORMERS, *OLD, TRANSFORMERS_STREAMING], ids=["map-style", "4.44", "4.48", "stream"]
 )
-def test_true_claims_are_never_accused(write_state, framework):
+def test_true_claims_are_never_contradicted(write_state, framework):
     wrong = {}
     for seed in SEEDS:
         audit = audited(seed, write_state, framework)

@@ -35,8 +35,8 @@ def test_a_claim_file_that_is_json_stays_a_claim(ask, tmp_path):
 
 
 def test_flags_are_for_runs(ask):
-    assert "flags are claims about a finished run, and bert is none" in ask("bert", "--steps", "1M", code=2)["asked"]
-    assert "--all is none" in ask("--all", "--steps", "1M", code=2)["asked"]
+    assert "flags are claims about a finished run, and bert is not one" in ask("bert", "--steps", "1M", code=2)["asked"]
+    assert "--all is not one" in ask("--all", "--steps", "1M", code=2)["asked"]
 
 
 @pytest.mark.parametrize(
