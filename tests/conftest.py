@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+# A shell that starts the suite in the background lets it ignore Ctrl-C, and every process that it starts inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = "the run of a step is not what an epoch says when batch and data part over many devices".split()
 
