@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.wandb_login import logged_in
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ PREFIX = "wandb:"
 TIMEOUT = 30
 """Seconds for one answer of the server."""
 
+OFFLINE = "the offline file run-ID.wandb"
+
 _ADDRESS = re.compile(r"wandb:([^/\s]+)/([^/\s]+)/([^/\s]+)")
 
 
@@ -25,56 +26,55 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
     """Fetch `wandb:ENTITY/PROJECT/ID`.
 
     Args:
-        address: Where it is.
-        api: Instead of `wandb.Api()`: anything with its `run(path)`.
+        address: The address of the run.
+        api: Stands in for `wandb.Api()` in tests: an object with `run(path)`.
 
     Raises:
-        InputError: If the address is none, wandb is not installed, nobody is logged in, or the server has no such run.
+        InputError: If it is no such address, wandb is not installed or not logged in, or the server has no such run.
     """
     from dist_epochs.audit.readers.wandb_run import run_of_rows
 
     match = _ADDRESS.fullmatch(address)
+    origin = Origin(address)
     if match is None:
         raise InputError(
-            f"{address}: a run on a server is wandb:ENTITY/PROJECT/ID, three parts, as in its address in the browser "
-            "(wandb.ai/ENTITY/PROJECT/runs/ID). Nothing was fetched."
+            "this is not the address of a run on a wandb server",
+            rule="it has three parts, as in the browser: wandb.ai/ENTITY/PROJECT/runs/ID",
+            fixes="wandb:ENTITY/PROJECT/ID",
+            origin=origin,
         )
     path = "/".join(match.groups())
-    api = api or _api(address)
+    api = api or _api(origin)
     try:
         run = api.run(path)
         rows = list(run.scan_history())
-        config, summary = dict(run.config), _plain(run.summary)
+        config = dict(run.config)
+        summary = dict(getattr(run.summary, "_json_dict", run.summary))  # an object that fetches what it is asked for
         state = str(getattr(run, "state", "finished"))
     except Exception as error:  # no network, no such run, no right to see it: wandb has many classes for them
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(
-            f"{address}: wandb answered: {reason}. Nothing was read. Look at entity, project and ID, and at "
-            "`wandb login`; or give the offline file run-ID.wandb."
+            f"wandb answered: {_first_line(error)}",
+            fixes=("correcting entity, project or ID", "wandb login", OFFLINE),
+            origin=origin,
         ) from None
     notes = [] if state == "finished" else [f"Its state is {state}: it may not be over."]
     return run_of_rows(rows, config, summary, name=path, notes=notes, is_cut=state != "finished")
 
 
-def _plain(summary: Any) -> Mapping[str, Any]:
-    """The summary is an object that fetches what it is asked for."""
-    return dict(getattr(summary, "_json_dict", summary))
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _api(address: str) -> Any:
+def _api(origin: Origin) -> Any:
     try:
         import wandb
     except ModuleNotFoundError:
-        raise InputError(
-            f"{address}: this asks wandb's server, and wandb is not installed: pip install wandb. An offline file "
-            "run-ID.wandb can be read without it."
-        ) from None
+        asked = "wandb is not installed, and a run on its server is fetched with it"
+        raise InputError(asked, fixes=("pip install wandb", OFFLINE), origin=origin) from None
     if not logged_in():  # Api() would ask for a key on the terminal
-        raise InputError(
-            f"{address}: nobody is logged in to wandb, so its server was not asked. Run `wandb login`, or set "
-            "WANDB_API_KEY; an offline file run-ID.wandb can be read without."
-        )
+        fixes = ("wandb login", "setting WANDB_API_KEY", OFFLINE)
+        raise InputError("nobody is logged in to wandb, so its server cannot be asked", fixes=fixes, origin=origin)
     try:
         return wandb.Api(timeout=TIMEOUT)
     except Exception as error:  # a key of the wrong form, a server that does not answer
-        raise InputError(f"{address}: wandb does not start: {str(error).strip().split(chr(10))[0]}.") from None
+        raise InputError(f"wandb does not start: {_first_line(error)}", origin=origin) from None
