@@ -23,11 +23,11 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
     Words are step, iteration, epoch, batch-size and batches, with the numbers of a run if they are given.
     Warnings come with what to do about them. Without TOPIC, all of them in a line each.
     """
-    from dist_epochs.frameworks.words.terms import find_term
+    from dist_epochs.frameworks.words.terms import TERMS, find_term
 
     term = None if topic is None else find_term(topic)
     if term is None and any(numbers.values()):
-        raise InputError("numbers go with a word: step, iteration, epoch, batch-size or batches")
+        raise InputError("numbers are for one of the words", fixes=[each.name for each in TERMS])
     if topic is None:
         _list_topics(as_json)
         return
@@ -37,38 +37,31 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
         given = _numbers(numbers)
         print_json(term_json(term, **given)) if as_json else click.echo(term_text(term, **given))
         return
-    text = _page(topic)
+    topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
+    pages = _pages()
+    if topic not in pages:
+        raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *pages))}")
+    text = pages[topic]
     print_json({"topic": topic, "text": text}) if as_json else click.echo(text)
 
 
 def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
-    """All three numbers, or none; two alone would leave one to be made up."""
+    """All three numbers, or none of them."""
     from dist_epochs.arithmetic.quantity import Unit, parse_count
 
     units = {"examples": Unit.SAMPLE, "epochs": Unit.EPOCH, "batch_size": Unit.SAMPLE}
     missing = [f"--{name.replace('_', '-')}" for name, text in texts.items() if text is None]
     if missing and len(missing) < len(texts):
-        raise InputError(
-            f"the numbers of a run are examples, epochs and batch size: missing are {' and '.join(missing)}"
-        )
+        fix = f"{' and '.join(missing)} too"
+        raise InputError("the numbers of a run are examples, epochs and batch size", fixes=fix)
     return {
         name: None if text is None else parse_count(text, unit=units[name], what=f"--{name.replace('_', '-')}")
         for name, text in texts.items()
     }
 
 
-def _page(topic: str) -> str:
-    from dist_epochs.frameworks.words.terms import TERMS
-
-    topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
-    pages = _pages()
-    if topic not in pages:
-        raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *pages))}")
-    return pages[topic]
-
-
 def _pages() -> Mapping[str, str]:
-    """The pages of all rules: each package registers its own when it is imported."""
+    """The pages of all rules; each package registers its own when it is imported."""
     import dist_epochs.frameworks.causes
     import dist_epochs.integrations.warnings
     import dist_epochs.plan.warnings

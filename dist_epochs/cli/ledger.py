@@ -14,7 +14,7 @@ from dist_epochs.errors import EXIT_DISAGREES
 @click.argument("run", type=click.Path(path_type=Path))
 @as_json
 def command(run: Path, as_json: bool) -> None:
-    """What RUN really trained: totals, epochs, segments, sample digest, beside its plan.
+    """What RUN really trained, compared with its plan: totals, epochs, segments, sample digest.
 
     RUN is a run directory or a ledger file; it may still be running. Exit code 1 means that a
     difference from the plan has no known cause.

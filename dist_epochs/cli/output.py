@@ -1,4 +1,4 @@
-"""One JSON object on standard output, nothing else there."""
+"""The option `--json`: one JSON object on standard output, and nothing else there."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 
 def print_json(data: dict[str, Any]) -> None:
-    """Print it."""
+    """Print an object as JSON."""
     click.echo(json.dumps(data, ensure_ascii=False, indent=1))

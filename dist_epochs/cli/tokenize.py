@@ -65,23 +65,20 @@ def command(
     for a dataset, or `embedded`; write name=SOURCE to name it. A store as the only SOURCE is packed at
     further lengths, or verified.
     """
+    from dist_epochs.arithmetic.quantity import parse_length
     from dist_epochs.corpus.sources import find_sources
     from dist_epochs.corpus.store import Store
     from dist_epochs.corpus.tokenize import Settings, pack, tokenize
     from dist_epochs.corpus.tokenizer import TextTokenizer
     from dist_epochs.corpus.verify import verify_store
 
-    lengths = _lengths(sequence_length)
+    parts = sequence_length.split(",") if sequence_length else []
+    lengths = tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
     ignored: tuple[str, ...] = ()
     if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
         if tokenizer or out or count_only or not (lengths or verify):
-            raise InputError(
-                f"{sources[0]} is a token store, whose documents are counted already",
-                fixes=(
-                    "--sequence-length alone, to pack it at further lengths",
-                    "--verify, to compare its digests",
-                ),
-            )
+            fixes = ("--sequence-length alone, to pack it at further lengths", "--verify, to compare its digests")
+            raise InputError(f"{sources[0]} is a token store, whose documents are counted already", fixes=fixes)
         store = Store(Path(sources[0]))
         verify_store(store, again=verify)
         counts = pack(store, lengths)
@@ -114,13 +111,6 @@ def command(
             click.echo(f"{sources[0]}: every digest agrees")
 
 
-def _lengths(text: str | None) -> tuple[int, ...]:
-    from dist_epochs.arithmetic.quantity import parse_length
-
-    parts = text.split(",") if text else []
-    return tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
-
-
 def _share(text: str) -> Any:
     from dist_epochs.arithmetic.quantity import parse
 
@@ -139,10 +129,8 @@ def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
     from tqdm import tqdm
 
     total = sum(unit.size for source in sources for unit in source.units) or None
-    on_terminal = sys.stderr.isatty()
-    with tqdm(
-        total=total, unit="B", unit_scale=True, desc="tokenize", disable=None, mininterval=0.2 if on_terminal else 5
-    ) as bar:
+    interval = 0.2 if sys.stderr.isatty() else 5
+    with tqdm(total=total, unit="B", unit_scale=True, desc="tokenize", disable=None, mininterval=interval) as bar:
         yield bar.update
 
 
@@ -151,27 +139,18 @@ def _text(counts: dict[str, Any], out: Path | None) -> str:
     from dist_epochs.render.text import aligned
 
     def rows() -> Iterator[tuple[str, str, str]]:
-        notes = [
-            f"{number(counts[f'{kind}_documents'])} {kind}"
-            for kind in ("empty", "skipped")
-            if counts[f"{kind}_documents"]
-        ]
+        uncounted = {kind: counts[f"{kind}_documents"] for kind in ("empty", "skipped")}
+        notes = [f"{number(count)} {kind}" for kind, count in uncounted.items() if count]
         yield "documents", number(counts["documents"]), f"and {', '.join(notes)}, not counted" if notes else ""
         yield "words", number(counts["words"]), "whitespace-separated"
-        yield (
-            "tokens",
-            number(counts["tokens"]),
-            f"= {counts['tokens_per_word']:.4f} per word" if counts["words"] else "",
-        )
+        per_word = f"= {counts['tokens_per_word']:.4f} per word" if counts["words"] else ""
+        yield "tokens", number(counts["tokens"]), per_word
         for length, samples in counts["samples"].items():
             padding = 1 - counts["tokens"] / (samples * int(length))
             yield f"samples of {length}", number(samples), f"{padding:.2%} padding, nothing dropped"
         if counts["held_out"]:
-            yield (
-                "held out",
-                number(counts["held_out"]["documents"]),
-                f"documents, {number(counts['held_out']['tokens'])} tokens, not in the above",
-            )
+            tokens = f"documents, {number(counts['held_out']['tokens'])} tokens, not in the above"
+            yield "held out", number(counts["held_out"]["documents"]), tokens
 
     title = ", ".join(source["name"] for source in counts["sources"])
     return "\n".join([title, aligned(rows()), *([f"written to {out}"] if out else [])])

@@ -1,1 +1,1 @@
-"""Torch at run time: the other ranks, numbers on their way from a device, and batches of other people's loops."""
+"""What runs need of the system: whole files, locks, the other ranks, and copies from a device."""

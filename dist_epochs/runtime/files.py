@@ -1,6 +1,6 @@
-"""Files and folders that are whole or absent, and one program at a time in a folder.
+"""Files and folders that are complete or absent, and locks that keep other programs out of a folder.
 
-What is written gets its name last: write beside, make durable, rename. A crash leaves the old one or the new one.
+A file is written under another name, made durable and renamed, so that a crash leaves the old one or the new one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def new_folder(path: Path, *, replaces: bool = True) -> Iterator[Path]:
             programs may be making the folder: the first to be ready gets the name.
 
     Raises:
-        OSError: With ENOTEMPTY, if something has the name that is not to be replaced.
+        OSError: With ENOTEMPTY, if the name is taken and is not to be replaced.
     """
     new = path.with_name(f"{path.name}.new" if replaces else f"{path.name}.{os.getpid()}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -96,14 +96,14 @@ def new_folder(path: Path, *, replaces: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def lock(folder: Path, taken: InputError) -> Iterator[None]:
-    """Keep other programs out of a folder for as long as the block runs. The lock of a killed program is gone.
+    """Keep other programs out of a folder while the block runs. A killed program leaves no lock behind.
 
     Args:
         folder: It must exist.
-        taken: The error if another program has it.
+        taken: The error to raise if another program holds the lock.
 
     Raises:
-        InputError: That one.
+        InputError: `taken`.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -123,10 +123,7 @@ def run_lock(run: Path) -> Iterator[None]:
     Raises:
         InputError: If another program is writing to it.
     """
-    taken = InputError(
-        "another program is running this run, so nothing was started",
-        fixes=("to wait for it", "to stop it"),
-        origin=Origin(str(run)),
-    )
+    fixes = ("waiting for it", "stopping it")
+    taken = InputError("another program is running this run", fixes=fixes, origin=Origin(str(run)))
     with lock(run, taken):
         yield

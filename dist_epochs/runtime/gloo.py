@@ -1,4 +1,4 @@
-"""The other ranks over gloo, on the host."""
+"""Exchange between ranks over gloo, on the host."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GlooPeers:
 
     def sum(self, values: Sequence[int]) -> Sums:
         """Begin a sum of int64 over all ranks."""
-        numbers = np.array(values, dtype=np.int64)  # quicker than a tensor of so few
+        numbers = np.array(values, dtype=np.int64)  # for so few numbers quicker than a tensor
         work = self._group.allreduce([torch.from_numpy(numbers)])
 
         def wait() -> list[int]:
@@ -41,7 +41,7 @@ class GlooPeers:
         return Sums(wait, work.is_completed)
 
     def share(self, text: str) -> list[str]:
-        """Wait for all ranks; every rank's text, in the order of the ranks. Sent as bytes, never as objects."""
+        """Wait for all ranks; every rank's text, in the order of the ranks. Nothing is unpickled."""
         mine = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         dist.all_gather(sizes, torch.tensor([len(mine)]), group=self._group)

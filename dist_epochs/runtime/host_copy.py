@@ -1,4 +1,4 @@
-"""Numbers on their way from a device to the host."""
+"""Copies of numbers from a device to the host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["HostCopy"]
 
 
 class HostCopy:
-    """A copy of a small tensor that begins now; nothing waits for the device until it is read.
+    """A copy of a small tensor to the host. It begins at once, and only reading it waits for the device.
 
     Args:
         values: One dimension, on any device.

@@ -1,4 +1,4 @@
-"""Ranks that meet on the host, beside whatever the devices are doing."""
+"""Exchange between ranks on the host, independent of what the devices compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Alone", "Peers", "RanksDiffer", "Sums", "on_first", "together"]
 
 
 class RanksDiffer(RuntimeError):
-    """Something failed on one rank, so no rank goes on."""
+    """Something failed on one rank, so all ranks stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ def together(peers: Peers, action: Callable[[], str]) -> list[str]:
 
     Args:
         peers: All of them call this.
-        action: Its result is text.
+        action: What to do; it returns text.
 
     Raises:
-        InputError: If it was one, with its parts.
-        RanksDiffer: With what failed otherwise, and on which rank.
+        InputError: The one that `action` raised on any rank, with its fields.
+        RanksDiffer: For any other error, with its text and its rank.
     """
     try:
         outcome = "+" + action()
@@ -94,11 +94,11 @@ def together(peers: Peers, action: Callable[[], str]) -> list[str]:
 
 
 def on_first(peers: Peers, action: Callable[[], object]) -> str:
-    """Do something on rank 0; all ranks wait for it, and hear its result (if it is text) or its error.
+    """Do something on rank 0; all ranks wait for it, and get its result (if it is text) or its error.
 
     Raises:
-        InputError: If it was one.
-        RanksDiffer: With what failed otherwise.
+        InputError: The one that `action` raised.
+        RanksDiffer: For any other error.
     """
 
     def act() -> str:

@@ -1,4 +1,4 @@
-"""Whether anybody is logged in to wandb, without asking it."""
+"""Whether the user is logged in to wandb, found out without its server."""
 
 from __future__ import annotations
 

@@ -10,20 +10,11 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import Scalar
 
 __all__ = [
-    "DEEPEST",
-    "KeyOrigin",
-    "Located",
-    "RawValue",
-    "Setting",
-    "Stated",
-    "key_name",
-    "kind_of",
-    "printable",
-    "repeated_key",
-    "too_deep",
-]
+    "DEEPEST", "KeyOrigin", "Located", "RawValue", "SettingValue", "Stated", "key_name", "kind_of", "printable",
+    "repeated_key", "too_deep",
+]  # fmt: skip
 
-Setting = TypeVar("Setting", covariant=True)
+SettingValue = TypeVar("SettingValue", covariant=True)
 
 DEEPEST = 50
 """Mappings and lists inside each other; settings need no more, and whoever walks them may recurse."""
@@ -67,7 +58,7 @@ class KeyOrigin(Origin):
 
 
 @dataclass(frozen=True, slots=True)
-class Stated(Generic[Setting]):
+class Stated(Generic[SettingValue]):
     """A setting and where it was stated.
 
     Attributes:
@@ -75,7 +66,7 @@ class Stated(Generic[Setting]):
         where: The key of a file, a flag, or what it follows from.
     """
 
-    value: Setting
+    value: SettingValue
     where: Origin
 
     @property

@@ -1,4 +1,4 @@
-"""Other tools' files into a recipe: what they state together with the recipe's and the flags' own numbers."""
+"""Other tools' files applied to a recipe: what they state, solved together with the numbers of recipe and flags."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ PLACES: Mapping[str, Place] = {
 
 
 def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
-    """Write what files state into a document that flags were applied to.
+    """Write what files state into a document to which flags were applied.
 
-    The document's own numbers take part in the same sums, so that a missing factor of the batch follows from
-    all of them, and a contradiction names both places.
+    Files and document are solved together, so that a missing factor of the batch follows from all of them, and a
+    contradiction names both places.
 
     Args:
-        document: The recipe, flags included.
+        document: The recipe, flags included; it is changed.
         files: DeepSpeed JSON, Accelerate YAML, TrainingArguments.
 
     Returns:
@@ -62,12 +62,12 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     """
     read = [_without_its_length(settings, document) for settings in map(read_settings, files)]
     settings = complete(merge([*read, _own(document)]))
-    settings = _without_what_does_not_apply(settings, document)
+    settings = _without_unusable(settings, document)
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:
             document.put(PLACES[name], stated.value, stated.where)
     if TRAINER in settings.tools:
-        settings = _with_the_trainer_s_loop(document, settings)
+        settings = _with_trainer_loop(document, settings)
     length = settings.steps or settings.epochs
     if length is not None and not _has_length(document):
         name = "steps" if settings.steps else "epochs"
@@ -76,27 +76,27 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
 
 
 def _without_its_length(settings: LaunchSettings, document: Document) -> LaunchSettings:
-    """A file's steps or epochs are left out where the document says how long the run is."""
+    """Settings of a file; without its steps and epochs, where the document states the length of the run."""
     if not _has_length(document):
         return settings
     left = [found.where for found in (settings.steps, settings.epochs) if found is not None]
-    notes = tuple(f"{where}: not used, since the length of the run is stated beside the file" for where in left)
+    notes = tuple(f"{where}: not used, since the length of the run is stated elsewhere" for where in left)
     return replace(settings, steps=None, epochs=None, notes=(*settings.notes, *notes))
 
 
-def _with_the_trainer_s_loop(document: Document, settings: LaunchSettings) -> LaunchSettings:
-    """TrainingArguments run in the Trainer, which pads the last round of a pass and steps its last window."""
+def _with_trainer_loop(document: Document, settings: LaunchSettings) -> LaunchSettings:
+    """Plan the Trainer's loop, which pads the last round of a pass and makes a step of its last window."""
     if document.get(("corpus", "samples")) is None or any(
         document.get(("batch", name)) for name in ("replacement", "ramp")
     ):
-        told = "the Trainer's loop ends its passes; that is planned for samples, and this one runs on across them"
-        return replace(settings, notes=(*settings.notes, told))
+        note = "the Trainer's loop ends its passes; that is planned for samples, and this one runs on across them"
+        return replace(settings, notes=(*settings.notes, note))
     for name, policy in {"uneven": "pad", "last_window": "flush"}.items():
         if document.get(("batch", name)) is None:
             document.put(("batch", name), policy, Origin(f"{TRAINER}, by default"), is_default=True)
     uneven, window = document.get(("batch", "uneven")), document.get(("batch", "last_window"))
-    told = f"passes end as in the Trainer (5.x, map-style data): uneven {uneven}, last window {window}"
-    return replace(settings, notes=(*settings.notes, told))
+    note = f"passes end as in the Trainer (5.x, map-style data): uneven {uneven}, last window {window}"
+    return replace(settings, notes=(*settings.notes, note))
 
 
 def _own(document: Document) -> LaunchSettings:
@@ -138,13 +138,13 @@ def _has_length(document: Document) -> bool:
     return document.get(("budget",)) is not None or any(amounts & set(phase) for phase in _phases(document))
 
 
-def _without_what_does_not_apply(settings: LaunchSettings, document: Document) -> LaunchSettings:
-    """What this plan cannot use is left out, and told."""
+def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSettings:
+    """Settings without those that the plan cannot use, each with a note."""
     notes = list(settings.notes)
     left_out: dict[str, Any] = {}
     if settings.uneven is not None and document.get(("corpus", "samples")) is None:
-        told = f"{settings.uneven.value} at the ends of passes is planned for a corpus in samples"
-        notes.append(f"{settings.uneven.where}: {told}")
+        note = f"{settings.uneven.value} at the ends of passes is planned for a corpus in samples"
+        notes.append(f"{settings.uneven.where}: {note}")
         left_out["uneven"] = None
     if settings.warmup_steps is not None and document.get(("optimizer",)) is None:
         notes.append(f"{settings.warmup_steps.where}: a warm-up is planned with an optimizer, and the recipe has none")

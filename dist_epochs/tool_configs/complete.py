@@ -19,7 +19,7 @@ from dist_epochs.tool_configs.stated import LaunchSettings
 __all__ = ["complete", "data_parallel_size"]
 
 SHARING = ("tensor_parallel", "pipeline_parallel", "context_parallel")
-"""Devices of one such group see the same samples."""
+"""Ways to share a model in which the devices of a group see the same samples."""
 
 
 def data_parallel_size(settings: LaunchSettings) -> int | None:
@@ -47,7 +47,7 @@ def data_parallel_size(settings: LaunchSettings) -> int | None:
 
 
 def complete(settings: LaunchSettings) -> LaunchSettings:
-    """Fill in what follows from the rest; what does not follow stays open.
+    """Compute what follows from the rest; what does not follow stays None.
 
     Raises:
         InputError: If the numbers contradict each other, or do not divide, with the places and the nearest fits.
@@ -115,7 +115,7 @@ def _cannot_split(batch: int, size: int, accumulation: int) -> InputError:
 
 
 def _with_devices(settings: LaunchSettings) -> LaunchSettings:
-    """Three numbers of the batch leave one number of devices."""
+    """The number of devices, which follows where all numbers of the batch are stated."""
     batch, each, accumulation = settings.global_batch, settings.per_device, settings.gradient_accumulation
     assert batch is not None
     assert each is not None
@@ -158,7 +158,7 @@ def _check(
 
 
 def _fixes(batch: int, each: int, accumulation: int, size: int, shared: int) -> list[str]:
-    """The changes of one number that make it add up; where the batch is the problem, its neighbours too."""
+    """Changes of one number with which the batch adds up; and the nearest batches, where those cannot build it."""
     product = each * accumulation * size
     fixes = [f"global_batch {product}"]
     for name, rest, times in (

@@ -1,4 +1,4 @@
-"""Which tool a settings file belongs to, by its keys; its name may be anything.
+"""Which tool a settings file belongs to, by its keys; the file's name does not matter.
 
 A key that many tools have (`optimizer`, `output_dir`, `max_grad_norm`) never decides alone: a file is read as a tool's
 if it has one key that only this tool has, or two that it shares.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dist_epochs.errors import InputError, close_matches
 from dist_epochs.settings.section import Section, read_section
-from dist_epochs.settings.value import key_name
+from dist_epochs.settings.value import Located, key_name
 from dist_epochs.tool_configs.readers.accelerate_settings import accelerate_settings
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.readers.other_tools import other_tool
@@ -28,11 +28,11 @@ class _Kind:
 
     Attributes:
         name: What to call it.
-        typical: The keys that are named where none is found.
+        typical: Examples of its keys, for the error where no file is recognised.
         keys: Keys that no other kind has.
-        shared: Those of its keys that tools which are not read here have too: one of them alone tells nothing.
-        mappings: Where no key tells: keys that speak for it if they hold a mapping with this key.
-        flags: Where no key tells: keys that speak for it if they hold true or false; two are needed.
+        shared: Those of `keys` that tools which are not read here have too: one of them alone decides nothing.
+        mappings: Used where none of `keys` is there: names of sections, each with a key that shows it is of this kind.
+        flags: Used where none of `keys` is there: keys with true or false, of which two are needed.
         read: Its reader.
         open_word: Text that leaves a value open in it.
     """
@@ -51,7 +51,7 @@ class _Kind:
         return [key for key in top if key in self.keys]
 
     def hints(self, top: Mapping[str, object]) -> list[str]:
-        """The keys that speak for this kind where no key tells."""
+        """The keys that show it where none of `keys` is there."""
         sections = [
             key for key, inner in self.mappings.items() if isinstance(found := top.get(key), Mapping) and inner in found
         ]
@@ -110,7 +110,7 @@ KINDS = (
     ),
 )
 NUMBERS = ("gradient_accumulation_steps",)
-"""Keys that speak for a kind whatever they hold."""
+"""Those of `flags` that hold a number instead."""
 
 COUNTED = (
     "gradient_accumulation_steps",
@@ -122,12 +122,12 @@ COUNTED = (
     "train_batch_size",
     "train_micro_batch_size_per_gpu",
 )
-"""Keys that a misspelling of would change the count."""
+"""Keys that decide the count, so that a misspelled one is reported."""
 
 COUNTED_ELSEWHERE = (
     "batch_size", "epochs", "global_batch_size", "max_epochs", "micro_batch_size", "num_epochs", "train_iters",
 )  # fmt: skip
-"""Keys of other tools that count: beside those of a tool that is read they are named, not passed over."""
+"""Keys that decide the count in other tools: in a file of a tool that is read, each is reported as not read."""
 
 REFUSED = (
     (
@@ -155,16 +155,16 @@ def read_settings(path: Path) -> LaunchSettings:
     for keys, what, fix in REFUSED:
         if keys <= top.values.keys():
             raise InputError(f"this is {what}", fixes=fix, origin=top.origin)
-    if (tool := other_tool(_plain(top))) is not None:
+    values = _without_places(top.values)
+    if (tool := other_tool(values)) is not None:
         raise InputError(
             f"this is a file of {tool}, which is not read here",
             rule="its batch and its length are counted by other rules",
-            consequence="nothing was taken from it",
             fixes="flags, such as --devices, --per-device, --gradient-accumulation and --steps",
             origin=top.origin,
         )
-    found = [(kind, marks) for kind in KINDS if (marks := kind.marks(_raw(top)))]
-    found = found or [(kind, hints) for kind in KINDS if (hints := kind.hints(_raw(top)))]
+    found = [(kind, marks) for kind in KINDS if (marks := kind.marks(values))]
+    found = found or [(kind, hints) for kind in KINDS if (hints := kind.hints(values))]
     if len(found) > 1:
         named = ", and ".join(f"{top.where(marks[0])} of {kind.name}" for kind, marks in found)
         raise InputError(
@@ -181,7 +181,7 @@ def read_settings(path: Path) -> LaunchSettings:
 
 
 def _misspelled(top: Section) -> Iterator[str]:
-    """Keys that no tool has and that nearly are one that counts; the tool itself may ignore or refuse them."""
+    """Notes on keys that no tool has and that resemble one that counts; the tool may ignore or refuse them."""
     known = frozenset().union(*(kind.keys for kind in KINDS))
     for key in top.values:
         close = close_matches(key, COUNTED, likeness=0.9)
@@ -191,28 +191,20 @@ def _misspelled(top: Section) -> Iterator[str]:
             yield f"{top.where(key)}: not read: it is no key of this tool, and would change the count of another"
 
 
-def _raw(top: Section) -> dict[str, object]:
-    return {key: located.value for key, located in top.values.items()}
-
-
-def _plain(top: Section) -> dict[str, object]:
-    """The file's keys and values, without their places."""
-    return {key: _value(item) for key, item in _raw(top).items()}
-
-
-def _value(item: object) -> object:
-    if isinstance(item, Mapping):
-        return {name: _value(getattr(inner, "value", inner)) for name, inner in item.items()}
-    return item
+def _without_places(values: Mapping[str, Located]) -> dict[str, object]:
+    return {
+        key: _without_places(item.value) if isinstance(item.value, Mapping) else item.value
+        for key, item in values.items()
+    }
 
 
 def _unknown(top: Section) -> InputError:
+    """The error for a file that belongs to no known tool."""
     looked = "; ".join(f"{kind.name} ({', '.join(kind.typical)}, …)" for kind in KINDS)
     asked, rule = "none of the files that are read here", f"looked at the top for keys of {looked}"
-    for key, value in _raw(top).items():
-        inner = {name: item.value for name, item in value.items()} if isinstance(value, Mapping) else {}
+    for key, item in top.values.items():
         for kind in KINDS:
-            if marks := kind.marks(inner):
+            if isinstance(item.value, Mapping) and (marks := kind.marks(item.value)):
                 found = f"{rule}; {marks[0]} of {kind.name} stands under {key_name(key)}"
                 return InputError(asked, rule=found, fixes="giving that part as a file of its own", origin=top.origin)
     return InputError(asked, rule=rule, fixes="such a file, or stating the batch with flags", origin=top.origin)

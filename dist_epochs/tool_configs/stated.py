@@ -1,4 +1,4 @@
-"""What other tools' files say about a launch, with the place of every statement, and several files as one."""
+"""What other tools' files state about a launch, with the place of each setting, and several files merged into one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dist_epochs.arithmetic.loader import Uneven
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.value import Setting, Stated
+from dist_epochs.settings.value import SettingValue, Stated
 
 __all__ = ["LaunchSettings", "Precision", "Uneven", "agree", "merge"]
 
@@ -18,7 +18,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaunchSettings:
-    """What is stated about a launch. None is not stated: no tool's default is assumed.
+    """What is stated about a launch. None means not stated: no tool's default is assumed.
 
     Attributes:
         devices: World size: all processes over all machines.
@@ -69,7 +69,7 @@ class LaunchSettings:
 
 
 def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
-    """Several files as one. The same setting twice is fine if both say the same.
+    """Merge several files. A setting may stand in two of them if both have the same value.
 
     Two rules of the tools apply: bf16 or fp16 wins over a file that only leaves mixed precision off, and steps win over
     epochs, as the Trainer's `max_steps` does. Both leave a note.
@@ -90,7 +90,9 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
         for name, stated in given.stated().items():
             known = merged.get(name, stated)
             if name == "precision" and "fp32" in (known.value, stated.value) and known.value != stated.value:
-                merged[name] = _mixed(known, stated, notes)
+                mixed, plain = (stated, known) if known.value == "fp32" else (known, stated)
+                merged[name] = mixed
+                notes.append(f"{mixed.where}: {mixed.value}, although {plain.where} leaves mixed precision off")
             else:
                 merged[name] = agree(name, known, stated)
     if "steps" in merged and "epochs" in merged:
@@ -103,7 +105,7 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
     )
 
 
-def agree(name: str, first: Stated[Setting], second: Stated[Setting]) -> Stated[Setting]:
+def agree(name: str, first: Stated[SettingValue], second: Stated[SettingValue]) -> Stated[SettingValue]:
     """The one value of a setting that is stated twice.
 
     Raises:
@@ -116,9 +118,3 @@ def agree(name: str, first: Stated[Setting], second: Stated[Setting]) -> Stated[
             fixes=("making them equal", 'leaving one out (DeepSpeed leaves it to the others with "auto")'),
         )
     return first
-
-
-def _mixed(first: Stated[Any], second: Stated[Any], notes: list[str]) -> Stated[Any]:
-    mixed, plain = (second, first) if first.value == "fp32" else (first, second)
-    notes.append(f"{mixed.where}: {mixed.value}, although {plain.where} leaves mixed precision off")
-    return mixed

@@ -12,11 +12,11 @@ from dist_epochs.runtime.files import new_folder, run_lock, write_json, write_te
 def test_one_program_at_a_time_writes_to_a_run(tmp_path):
     with (
         run_lock(tmp_path),
-        pytest.raises(InputError, match="another program is running this run, so nothing was started") as refused,
+        pytest.raises(InputError, match="another program is running this run") as refused,
         run_lock(tmp_path),
     ):
         raise AssertionError("locked twice")
-    assert refused.value.origin == Origin(str(tmp_path))
+    assert (refused.value.origin, refused.value.fixes) == (Origin(str(tmp_path)), ("waiting for it", "stopping it"))
     with run_lock(tmp_path):
         pass
 

@@ -1,1 +1,1 @@
-"""What will go wrong at a launch: an Accelerate configuration beside the plan that it is to run."""
+"""What will go wrong at a launch: an Accelerate configuration checked against the plan that it is to run."""

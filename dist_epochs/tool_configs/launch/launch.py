@@ -1,4 +1,4 @@
-"""A launch: an Accelerate configuration, the plan that it is to run, and what is found of them."""
+"""A launch: an Accelerate configuration, the plan that it is to run, and what a check finds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Finding", "Launch", "plan_launch"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that will go wrong at a launch, or that is to be known of it.
+    """Something that will go wrong at a launch, or a note about it.
 
     Attributes:
         where: The line of the launch file.
@@ -25,7 +25,7 @@ class Finding:
         fix: A line or a command that works.
         rule: Name of the rule that found it, for `dist-epochs explain`.
         is_note: Whether it only informs; the exit code is 1 for the others.
-        is_of_trainer: Whether only this package's trainer minds, and another program may well run so.
+        is_of_trainer: Whether only this package's trainer stops at it, and another program may run that way.
     """
 
     where: Origin
@@ -84,7 +84,7 @@ class Launch:
 
     @property
     def outcome(self) -> str:
-        """What comes of a recipe and a file that contradict each other."""
+        """What happens where recipe and file contradict each other, for a message."""
         return "this is not the run that is planned" if self.missing else "dist_epochs.train stops"
 
 
@@ -101,7 +101,7 @@ def plan_launch(document: Document, file: AccelerateFile, make: Callable[[Docume
     """
     states_devices, recipe = document.get(("batch", "devices")) is not None, document.where(())
     adapted = document.copy()
-    for place, value, where in _stated(document, file):
+    for place, value, where in _taken_over(document, file):
         if adapted.get(place) is None:
             adapted.put(place, value, where)
     try:
@@ -111,8 +111,8 @@ def plan_launch(document: Document, file: AccelerateFile, make: Callable[[Docume
     return Launch(file=file, plan=make(document), recipe=recipe, states_devices=states_devices, refusal=refusal)
 
 
-def _stated(document: Document, file: AccelerateFile) -> Iterator[tuple[Place, Any, Origin]]:
-    """What a file says of the plan: devices, how they share the model, and the memory that follows."""
+def _taken_over(document: Document, file: AccelerateFile) -> Iterator[tuple[Place, Any, Origin]]:
+    """What the plan takes from a launch file: the devices, how they share the model, and the ZeRO stage."""
     if file.processes is not None:
         yield ("batch", "devices"), file.processes, file.top.where("num_processes")
     for name in ("tensor_parallel", "pipeline_parallel", "context_parallel"):

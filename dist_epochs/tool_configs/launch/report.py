@@ -1,4 +1,4 @@
-"""What is to be known of a launch, as a value and as JSON."""
+"""The check of a launch: its findings and the command that works, also as JSON."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["LaunchReport", "check_launch_file"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaunchReport:
-    """What is to be known of a launch.
+    """The result of checking a launch.
 
     Attributes:
         launch: The launch.
-        findings: What was found, what goes wrong first.
+        findings: What was found; what goes wrong comes before the notes.
         command: The command that works once there are no findings; on the first machine, where there are several.
     """
 

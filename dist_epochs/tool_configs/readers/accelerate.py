@@ -125,7 +125,7 @@ class AccelerateFile:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a launch on one's own machines, not on SageMaker."""
+        """Whether it is a launch on the user's own machines, not on SageMaker."""
         return _is_local(self.top)
 
     @property

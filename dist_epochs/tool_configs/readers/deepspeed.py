@@ -1,4 +1,4 @@
-"""A DeepSpeed configuration: the batch triple, precision, ZeRO, and the devices that share a model.
+"""A DeepSpeed configuration: batch sizes and accumulation, precision, ZeRO, and the devices that share a model.
 
 `train_batch_size` = `train_micro_batch_size_per_gpu` × `gradient_accumulation_steps` × data-parallel devices
 (deepspeed.ai/docs/config-json); which of them may be left out is settled in `complete`, when the devices are known.
@@ -9,21 +9,22 @@ from __future__ import annotations
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision, Uneven
+from dist_epochs.tool_configs.stated import LaunchSettings, Precision
 
-__all__ = ["OPEN", "deepspeed_settings", "zero_stage"]
+__all__ = ["OPEN", "deepspeed_settings", "precision_of", "zero_stage"]
 
 OPEN = "auto"
 """Written instead of a value that Transformers or Accelerate fills in."""
 
 BATCH = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
-VARYING = (
+NOTES = (
     ("curriculum_learning", "curriculum learning: with sequence lengths, the tokens of a step change during the run"),
     ("data_efficiency.data_sampling.curriculum_learning", "curriculum learning: samples are not drawn in equal passes"),
     ("data_efficiency.data_sampling.dynamic_batching", "dynamic batching: the samples of a step change during the run"),
     ("data_efficiency.dynamic_batching", "dynamic batching: the samples of a step change during the run"),
     ("amp", "Apex decides the precision; steps may be skipped on overflow, as with fp16"),
 )
+"""What features say about the count, where they are enabled."""
 
 
 def deepspeed_settings(top: Section) -> LaunchSettings:
@@ -37,37 +38,32 @@ def deepspeed_settings(top: Section) -> LaunchSettings:
     """
     elastic = top.section("elasticity").is_on("enabled")
     if elastic:
-        _leave_to_elasticity(top)
-    for path, remark in VARYING:
+        top.note("elasticity", "elastic training: DeepSpeed chooses the batch, and it may change with the devices")
+        for key in BATCH:
+            top.ignore(key)
+    for path, remark in NOTES:
         _note_if_enabled(top, path.split("."), remark)
     batch, per_device, accumulation = (None if elastic else top.count(key) for key in BATCH)
     tensor = top.section("tensor_parallel").count("autotp_size", least=0)
     if tensor is not None and tensor.value > 1 and batch is not None:
         top.note(BATCH[0], "DeepSpeed checks it against all devices, those that share a layer included")
-    sequence = top.count("sequence_parallel_size")
     expert = top.section("expert_parallel")
-    pipeline = top.section("pipeline")
+    drops = top.flag("dataloader_drop_last")
     return LaunchSettings(
         global_batch=batch,
         per_device=per_device,
         gradient_accumulation=accumulation,
         precision=_precision(top),
         tensor_parallel=tensor and Stated(max(tensor.value, 1), tensor.where),  # 0 turns it off
-        pipeline_parallel=pipeline.count("stages"),
-        context_parallel=sequence,
+        pipeline_parallel=top.section("pipeline").count("stages"),
+        context_parallel=top.count("sequence_parallel_size"),
         expert_parallel=expert.count("autoep_size") if expert.is_on("enabled") else None,
         zero_stage=zero_stage(top.section("zero_optimization"), "stage"),
         warmup_steps=top.section("scheduler").section("params").count("warmup_num_steps", least=0),
-        uneven=_uneven(top),
+        uneven=Stated("drop", drops.where) if drops is not None and drops.value else None,
         ignored=tuple(top.remarks.ignored),
         notes=tuple(top.remarks.notes),
     )
-
-
-def _leave_to_elasticity(top: Section) -> None:
-    top.note("elasticity", "elastic training: DeepSpeed chooses the batch, and it may change with the devices")
-    for key in BATCH:
-        top.ignore(key)
 
 
 def _note_if_enabled(top: Section, path: list[str], remark: str) -> None:
@@ -83,21 +79,29 @@ def _note_if_enabled(top: Section, path: list[str], remark: str) -> None:
 
 
 def _precision(top: Section) -> Stated[Precision] | None:
-    half = top.section("fp16").flag("enabled")
-    brain = top.section("bf16" if top.states("bf16") else "bfloat16").flag("enabled")  # the latter is the old name
-    if half is not None and brain is not None and half.value and brain.value:
-        raise InputError(
-            f"{half.where} and {brain.where} are both true",
-            rule="DeepSpeed trains in one of fp16 and bf16, and stops at its start",
-            fixes="setting one of them to false",
-        )
-    if half is not None and half.value:
-        return Stated("fp16", half.where)
-    if brain is not None and brain.value:
-        return Stated("bf16", brain.where)
-    stated = half or brain
-    is_open = any(top.section(key).states("enabled") for key, flag in (("fp16", half), ("bf16", brain)) if flag is None)
-    return Stated("fp32", stated.where) if stated is not None and not is_open else None
+    fp16 = top.section("fp16").flag("enabled")
+    bf16 = top.section("bf16" if top.states("bf16") else "bfloat16").flag("enabled")  # the latter is the old name
+    found = precision_of(fp16, bf16, "DeepSpeed trains in one of fp16 and bf16, and stops at its start")
+    is_open = any(top.section(key).states("enabled") for key, flag in (("fp16", fp16), ("bf16", bf16)) if flag is None)
+    return None if found is not None and found.value == "fp32" and is_open else found
+
+
+def precision_of(fp16: Stated[bool] | None, bf16: Stated[bool] | None, rule: str) -> Stated[Precision] | None:
+    """The precision that two flags state: fp32 if neither is true, None if neither is stated.
+
+    Raises:
+        InputError: If both are true, with the tool's rule about that.
+    """
+    on: list[Stated[Precision]] = []
+    if fp16 is not None and fp16.value:
+        on.append(Stated("fp16", fp16.where))
+    if bf16 is not None and bf16.value:
+        on.append(Stated("bf16", bf16.where))
+    if len(on) == 2:
+        asked = f"{on[0].where} and {on[1].where} are both true"
+        raise InputError(asked, rule=rule, fixes="setting one of them to false")
+    off = fp16 or bf16
+    return on[0] if on else None if off is None else Stated("fp32", off.where)
 
 
 def zero_stage(section: Section, key: str) -> Stated[int] | None:
@@ -110,8 +114,3 @@ def zero_stage(section: Section, key: str) -> Stated[int] | None:
     if stage is not None and stage.value > 3:
         section.refuse(key, "0, 1, 2 or 3")
     return stage
-
-
-def _uneven(top: Section) -> Stated[Uneven] | None:
-    drops = top.flag("dataloader_drop_last")
-    return Stated("drop", drops.where) if drops is not None and drops.value else None

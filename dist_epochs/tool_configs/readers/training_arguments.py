@@ -1,7 +1,7 @@
 """Hugging Face's `TrainingArguments`, as a JSON or YAML file.
 
 Read as Transformers 5.23 does (`training_args.py`, `trainer.py`); names of version 4 are understood. The number of
-devices is not among them. Keys of scripts that stand in the same file (models, data) are left alone.
+devices is not among them. Other keys of the same file, such as a script's own for model and data, are not read.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from fractions import Fraction
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
+from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, precision_of
 from dist_epochs.tool_configs.sharding import fsdp_stage, fsdp_stage_of, parallel_settings
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision, Uneven, agree, merge
+from dist_epochs.tool_configs.stated import LaunchSettings, Uneven, agree, merge
 
 __all__ = ["training_arguments_settings"]
 
@@ -37,7 +37,7 @@ def training_arguments_settings(top: Section) -> LaunchSettings:
     accumulation = _accumulation(top, accelerator)
     own = LaunchSettings(
         gradient_accumulation=accumulation,
-        precision=_precision(top),
+        precision=precision_of(top.flag("fp16"), top.flag("bf16"), "the Trainer refuses that"),
         zero_stage=_fsdp(top),
         steps=_steps(top),
         epochs=_epochs(top),
@@ -114,21 +114,8 @@ def _warmup(top: Section) -> Stated[int] | None:
     return None if steps is not None and steps.value == 0 and ratio is not None and ratio.value else steps
 
 
-def _precision(top: Section) -> Stated[Precision] | None:
-    half, brain = top.flag("fp16"), top.flag("bf16")
-    if half is not None and brain is not None and half.value and brain.value:
-        asked = f"{half.where} and {brain.where} are both true"
-        raise InputError(asked, rule="the Trainer refuses that", fixes="setting one of them to false")
-    if half is not None and half.value:
-        return Stated("fp16", half.where)
-    if brain is not None and brain.value:
-        return Stated("bf16", brain.where)
-    off = half or brain
-    return Stated("fp32", off.where) if off else None
-
-
 def _uneven(top: Section, accelerator: Section) -> Stated[Uneven] | None:
-    """`dataloader_drop_last` decides; without it, `even_batches` pads with duplicates or keeps ranks uneven."""
+    """`dataloader_drop_last` decides; if it is off, `even_batches` pads with duplicates or keeps ranks uneven."""
     drops, even = top.flag("dataloader_drop_last"), accelerator.flag("even_batches")
     if drops is not None and drops.value:
         return Stated("drop", drops.where)
@@ -136,7 +123,7 @@ def _uneven(top: Section, accelerator: Section) -> Stated[Uneven] | None:
 
 
 def _fsdp(top: Section) -> Stated[int] | None:
-    """`fsdp` is true, or words of which one may be a strategy; `fsdp_config` has the last word."""
+    """`fsdp` is true, or words of which one may be a strategy; what `fsdp_config` states comes first."""
     words = top.words("fsdp")
     if not words or words[0].value == "false":
         return None

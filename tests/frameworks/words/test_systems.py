@@ -60,5 +60,5 @@ def test_explain_a_word():
 
 
 def test_two_numbers_are_not_enough():
-    assert "missing are --batch-size" in call("step", "--examples", 100, "--epochs", 5, code=2).stderr
+    assert "try --batch-size too" in call("step", "--examples", 100, "--epochs", 5, code=2).stderr
     assert "counts steps" in call("step", "--examples", "5 steps", "--epochs", 5, "--batch-size", 1, code=2).stderr

@@ -98,7 +98,7 @@ def batch_of_one_device(launch: Launch) -> Iterator[Finding]:
 
 @rule
 def loader_options(launch: Launch) -> Iterator[Finding]:
-    """How a pass ends in somebody else's loop is not in the launch file.
+    """How a pass ends in another program's loop is not in the launch file.
 
     `split_batches`, `dispatch_batches` and `even_batches` are arguments of the program's `Accelerator`
     (`DataLoaderConfiguration`), and decide which samples are dropped or drawn twice. `--uneven` and `--last-window` are

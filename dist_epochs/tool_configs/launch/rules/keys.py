@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from dist_epochs.errors import close_matches
 from dist_epochs.rules import rule
-from dist_epochs.settings.value import RawValue, key_name
+from dist_epochs.settings.value import key_name
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
 from dist_epochs.tool_configs.readers.accelerate import (
     DEEPSPEED_ONLY,
@@ -35,14 +35,14 @@ additional_args base_job_name ec2_instance_type iam_role_name image_uri profile 
 sagemaker_inputs_file sagemaker_metrics_file transformers_version
 """
 LOCAL_KEYS = KNOWN_KEYS - frozenset(_SAGEMAKER_ONLY.split())
-"""Keys of a launch on one's own machines."""
+"""Keys of a launch on the user's own machines."""
 _DYNAMO_BACKENDS = """
 NO EAGER AOT_EAGER INDUCTOR AOT_TS_NVFUSER NVPRIMS_NVFUSER CUDAGRAPHS OFI FX2TRT ONNXRT TENSORRT
 AOT_TORCHXLA_TRACE_ONCE TORCHXLA_TRACE_ONCE TVM HPU_BACKEND NEURON
 """
 DYNAMO_BACKENDS = frozenset(_DYNAMO_BACKENDS.split())
 RETIRED = frozenset({"ipex_config", "tp_config"})
-"""Keys of earlier versions of Accelerate, which stand for nothing in this one."""
+"""Keys of earlier versions of Accelerate, which this one does not have."""
 RENAMED_KINDS = {"TPU": "XLA"}
 
 
@@ -95,7 +95,8 @@ def launch_value_type(launch: Launch) -> Iterator[Finding]:
     What to do: write the value as the line shows.
     """
     file = launch.file
-    if "mixed_precision" in file.top.values and isinstance(_in_yaml_1_1(file.raw("mixed_precision")), bool):
+    precision = file.raw("mixed_precision")
+    if precision is True or reads_as_false(precision):
         told = (
             "mixed_precision: no without quotes is false in YAML: the launcher fails, 'bool' has no attribute 'lower'"
         )
@@ -105,11 +106,11 @@ def launch_value_type(launch: Launch) -> Iterator[Finding]:
         kind = "a list" if isinstance(gpu_ids, tuple) else "a number"
         told = f"gpu_ids is {kind} and must be text: the launcher fails, it has no attribute 'split'"
         yield Finding(file.line("gpu_ids"), told, f"gpu_ids: '{','.join(file.gpu_ids or ())}'")
-    for key in ("num_processes", "num_machines"):
+    for key, number in (("num_processes", file.processes), ("num_machines", file.machines)):
         value = file.raw(key)
         if value is not None and not isinstance(value, int) and _fails(file, key, is_text=isinstance(value, str)):
             told = f"{key} is {'text' if isinstance(value, str) else 'no whole number'}: the launcher fails on it"
-            yield Finding(file.line(key), told, f"{key}: {_number(file, key)}")
+            yield Finding(file.line(key), told, f"{key}: {number}")
 
 
 def _fails(file: AccelerateFile, key: str, *, is_text: bool) -> bool:
@@ -118,14 +119,6 @@ def _fails(file: AccelerateFile, key: str, *, is_text: bool) -> bool:
     if is_text:
         return key == "num_machines" or several or file.use_cpu or not file.is_by_torchrun
     return file.is_by_torchrun and (key == "num_processes" or several)
-
-
-def _in_yaml_1_1(value: RawValue) -> RawValue:
-    return False if reads_as_false(value) else value
-
-
-def _number(file: AccelerateFile, key: str) -> int | None:
-    return file.processes if key == "num_processes" else file.machines
 
 
 @rule

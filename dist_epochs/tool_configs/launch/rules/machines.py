@@ -21,7 +21,7 @@ LOOPBACK = ("localhost", "::1", "0.0.0.0")
 
 @rule
 def processes_not_divisible(launch: Launch) -> Iterator[Finding]:
-    """The processes do not divide by the machines, and the launcher rounds down without a word.
+    """The processes do not divide by the machines, and the launcher rounds down without a warning.
 
     Each machine starts `num_processes // num_machines` of them: 7 on 2 machines are 3 each, a world of 6; fewer
     processes than machines are none, and torchrun fails.

@@ -61,7 +61,7 @@ def fp16_on_cpu(launch: Launch) -> Iterator[Finding]:
     if not file.on_cpu or "fp16" not in (file.precision, launch.precision):
         return
     who = "the recipe" if launch.precision == "fp16" else "mixed_precision"
-    said = f"{who} asks for fp16 and the file for the CPU, where Accelerate computes in fp32 without a word"
+    said = f"{who} asks for fp16 and the file for the CPU, where Accelerate computes in fp32 without a warning"
     key = "use_cpu" if file.use_cpu else "distributed_type"
     yield Finding(file.line(key), said, "mixed_precision: 'no', and precision: bf16 or fp32 in the recipe")
 

@@ -44,7 +44,7 @@ def fsdp_on_cpu(launch: Launch) -> Iterator[Finding]:
     """
     file = launch.file
     if file.kind == "FSDP" and file.use_cpu:
-        said = "FSDP with use_cpu: Accelerate falls back to DDP without a word, and dist_epochs.train stops"
+        said = "FSDP with use_cpu: Accelerate falls back to DDP without a warning, and dist_epochs.train stops"
         yield Finding(file.line("use_cpu"), said, "distributed_type: MULTI_GPU, or use_cpu: false")
 
 

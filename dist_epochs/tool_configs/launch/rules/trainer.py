@@ -25,7 +25,7 @@ def launch_not_supported(launch: Launch) -> Iterator[Finding]:
     file = launch.file
     if not file.is_local:
         key = "ec2_instance_type" if file.top.states("ec2_instance_type") else "compute_environment"
-        said = "only launches on one's own machines (LOCAL_MACHINE) are checked and supported"
+        said = "only launches on your own machines (LOCAL_MACHINE) are checked and supported"
         yield Finding(file.line(key), said, "compute_environment: LOCAL_MACHINE", is_of_trainer=True)
     elif file.kind in UNSUPPORTED:
         said = f"this package's trainer does not run under {UNSUPPORTED[file.kind]}: it has DDP and FSDP2"
