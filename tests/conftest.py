@@ -19,8 +19,9 @@ from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
-# A shell that starts the suite in the background lets it ignore Ctrl-C, and every process that it starts inherits that.
+# In the background, or under nohup, the suite ignores these signals, and every process that it starts inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 WORDS = "the run of a step is not what an epoch says when batch and data part over many devices".split()
 
