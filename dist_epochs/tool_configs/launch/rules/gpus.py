@@ -36,10 +36,10 @@ def too_few_gpu_ids(launch: Launch) -> Iterator[Finding]:
         return
     if len(ids) == 1 and file.machines == 1 and file.is_ddp:
         return  # the launcher refuses it before: one-gpu-id
-    said = (
+    message = (
         f"{each} processes on a machine and {len(ids)} GPUs in gpu_ids ({', '.join(ids)}): {each - len(ids)} find none"
     )
-    yield Finding(file.line("gpu_ids"), said, f"num_processes: {len(ids) * file.machines}, or gpu_ids: all")
+    yield Finding(file.line("gpu_ids"), message, f"num_processes: {len(ids) * file.machines}, or gpu_ids: all")
 
 
 @rule
@@ -53,9 +53,9 @@ def one_gpu_id(launch: Launch) -> Iterator[Finding]:
     file, ids = launch.file, launch.file.gpu_ids or ()  # the launcher asks no more: use_cpu does not help
     if len(ids) != 1 or file.machines > 1 or not file.is_ddp:
         return
-    said = f"gpu_ids names one GPU ({ids[0]}) for {file.kind}: the launcher stops"
+    message = f"gpu_ids names one GPU ({ids[0]}) for {file.kind}: the launcher stops"
     fix = "gpu_ids: all" if file.processes != 1 else "distributed_type: 'NO'"
-    yield Finding(file.line("gpu_ids"), said, fix)
+    yield Finding(file.line("gpu_ids"), message, fix)
 
 
 @rule
@@ -71,8 +71,8 @@ def gpu_ids_repeated(launch: Launch) -> Iterator[Finding]:
     twice = [name for name in dict.fromkeys(ids) if ids.count(name) > 1]
     if not twice:
         return
-    said = f"gpu_ids names {', '.join(twice)} twice: torch then sees no GPU at all"
-    yield Finding(file.line("gpu_ids"), said, f"gpu_ids: '{','.join(dict.fromkeys(ids))}'")
+    message = f"gpu_ids names {', '.join(twice)} twice: torch then sees no GPU at all"
+    yield Finding(file.line("gpu_ids"), message, f"gpu_ids: '{','.join(dict.fromkeys(ids))}'")
 
 
 @rule
@@ -84,5 +84,5 @@ def gpus_idle(launch: Launch) -> Iterator[Finding]:
     file, ids, each = launch.file, _named(launch), _each(launch)
     if len(set(ids)) != len(ids) or each is None or each >= len(ids):
         return
-    said = f"{len(ids)} GPUs in gpu_ids and {each} process{'es' * (each > 1)} on a machine: {len(ids) - each} idle"
-    yield Finding(file.line("gpu_ids"), said, f"num_processes: {len(ids) * file.machines}")
+    message = f"{len(ids)} GPUs in gpu_ids and {each} process{'es' * (each > 1)} on a machine: {len(ids) - each} idle"
+    yield Finding(file.line("gpu_ids"), message, f"num_processes: {len(ids) * file.machines}")
