@@ -149,6 +149,11 @@ class AccelerateFile:
         return prod(size.value for size in sizes if size is not None)
 
     @property
+    def processes_per_machine(self) -> int | None:
+        """Processes that the launcher starts on each machine: it rounds down. None where they are not stated."""
+        return None if self.processes is None else self.processes // self.machines
+
+    @property
     def data_parallel_size(self) -> int | None:
         """Processes that see different data; None where processes are not stated or do not divide."""
         if self.processes is None or self.processes % self.shared:

@@ -28,10 +28,9 @@ def processes_not_divisible(launch: Launch) -> Iterator[Finding]:
 
     What to do: a multiple of the machines.
     """
-    file = launch.file
-    if file.processes is None or file.processes % file.machines == 0:
+    file, each = launch.file, launch.file.processes_per_machine
+    if file.processes is None or each is None or file.processes % file.machines == 0:
         return
-    each = file.processes // file.machines
     message = f"{file.processes} processes on {file.machines} machines: the launcher starts {each} on each, "
     message += f"{each * file.machines} in all" if each else "which fails"
     fits = " or ".join(str(fit) for fit in nearest_batches(file.processes, file.machines))
@@ -47,10 +46,9 @@ def total_processes(launch: Launch) -> Iterator[Finding]:
 
     What to do: nothing, if the total is meant.
     """
-    file = launch.file
+    file, each = launch.file, launch.file.processes_per_machine
     if file.processes is None or file.machines == 1 or file.processes % file.machines:
         return
-    each = file.processes // file.machines
     message = f"{file.processes} processes are the total: {each} on each of {file.machines} machines"
     yield Finding(
         file.line("num_processes"),
