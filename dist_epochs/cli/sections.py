@@ -10,7 +10,7 @@ import click
 __all__ = ["Sections", "SectionsCommand", "add_flags"]
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
-"""By title: flags, each with an example and what it is."""
+"""Flags by the title of their section, each with an example value and its meaning."""
 
 
 class SectionsCommand(click.Command):

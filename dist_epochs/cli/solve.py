@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import EXIT_DISAGREES, InputError
+from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 
 NUMBERS = {
     "steps": ("1M", "Optimizer steps."),
@@ -49,9 +49,11 @@ def command(as_json: bool, **texts: str | None) -> None:
             what = f"--{name.replace('_', '-')}"
             given[name] = parse(text, unit=units.get(name), per=per.get(name, ()), what=what)
             if name in ("tokens_per_word", "gradient_accumulation") and given[name].unit:
-                raise InputError(f"{what} {text!r} is a plain number, without {given[name].unit}s")
+                asked = f"{text!r} counts {given[name].unit}s"
+                raise InputError(asked, rule="it must be a plain number", origin=Origin(what))
             if name == "sequence_length" and given[name].unit not in (None, Unit.POSITION, Unit.TOKEN):
-                raise InputError(f"{what} {text!r} counts {given[name].unit}s; it must count positions")
+                asked = f"{text!r} counts {given[name].unit}s"
+                raise InputError(asked, rule="it must count positions", origin=Origin(what))
     solution = solve(Given(**given))
     if as_json:
         print_json(solution_json(solution))

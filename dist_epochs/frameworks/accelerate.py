@@ -28,9 +28,8 @@ def _map_style(setting: Setting) -> Run:
 
 def _streaming(setting: Setting) -> Run:
     """The same over a stream, whose samples come in order."""
-    loader = dispatched(setting, "flush")
-    name, devices = "accelerate-streaming", setting.devices
-    return run_of_passes(setting, loader, name, schedule_per_step=devices, reads_in_order=True)
+    loader, per_step = dispatched(setting, "flush"), setting.devices
+    return run_of_passes(setting, loader, "accelerate-streaming", schedule_per_step=per_step, reads_in_order=True)
 
 
 ACCELERATE = Framework(

@@ -23,8 +23,8 @@ class Version:
         measured: Number of the release that was measured, without its patch; empty where none was run.
         run: What it does with a setting; it raises `InputError` for one that it cannot run.
         causes: Why its numbers may differ from the true ones, the most important first.
-        unevens: What may be said of the last round of a pass, the framework's own way first.
-        last_windows: What may be said of the last window of a pass, the framework's own way first.
+        unevens: Values of `--uneven` that it can have, its default first.
+        last_windows: Values of `--last-window` that it can have, its default first.
     """
 
     name: str = ""
@@ -46,33 +46,33 @@ class Version:
         return bool(self.name) and (asked == self.name or asked.startswith(f"{self.name}."))
 
     def taken_as(self, asked: str) -> str:
-        """That another release is taken as the one that was measured; empty where it is that one.
+        """A note, where another release than the measured one is asked for; else empty.
 
         Examples:
             >>> from dist_epochs.frameworks.registry import find
             >>> find("transformers==5").version.taken_as("5.99")
             '5.99 is taken as 5.23, which was measured'
         """
-        is_it = f"{asked}.".startswith(f"{self.measured}.") or f"{self.measured}.".startswith(f"{asked}.")
-        return (
-            "" if is_it or not (asked and self.measured) else f"{asked} is taken as {self.measured}, which was measured"
-        )
+        is_measured = f"{asked}.".startswith(f"{self.measured}.") or f"{self.measured}.".startswith(f"{asked}.")
+        if is_measured or not (asked and self.measured):
+            return ""
+        return f"{asked} is taken as {self.measured}, which was measured"
 
     def check(self, setting: Setting, title: str) -> None:
-        """Refuse what the user says of the ends of passes where this version does something else.
+        """Refuse a value of `--uneven` or `--last-window` that this version cannot have.
 
         Raises:
             InputError: With what it does instead.
         """
-        for flag, said, known in (
+        for flag, stated, known in (
             ("--uneven", setting.uneven, self.unevens),
             ("--last-window", setting.last_window, self.last_windows),
         ):
-            if said is None or said in known:
+            if stated is None or stated in known:
                 continue
             own = f"it can {' or '.join(known)}" if known else "its passes have no such end"
             raise InputError(
-                f"{flag} {said} like {title}",
+                f"{flag} {stated} like {title}",
                 rule=own,
                 consequence="what it reports would belong to another loop",
                 fixes=(f"leaving {flag} out", "planning without --like"),
@@ -86,7 +86,7 @@ class Framework:
     Attributes:
         name: Its name.
         aliases: Other spellings of it.
-        versions: What is known; the last one is meant where none is named.
+        versions: Those that are known; the last one is used where none is named.
     """
 
     name: str

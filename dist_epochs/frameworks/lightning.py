@@ -1,4 +1,4 @@
-"""Lightning's Trainer: whole passes by a `DistributedSampler` that it puts in, windows that end with them."""
+"""Lightning's Trainer: whole passes by a `DistributedSampler` that it inserts, windows that end with them."""
 
 from __future__ import annotations
 

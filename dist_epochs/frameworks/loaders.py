@@ -104,7 +104,7 @@ def run_of_passes(
         counts = loader.after_passes(setting.whole_epochs(framework))
     if not counts.steps:
         raise InputError(
-            f"--epochs {setting.epochs_in_words} like {framework} makes no step",
+            f"--epochs {setting.epochs_text} like {framework} makes no step",
             rule=f"{counts.micro_steps} micro-steps in all are less than a window of {setting.gradient_accumulation}",
             fixes=(f"a gradient accumulation of {counts.micro_steps} or less", "--steps 1"),
         )
@@ -124,7 +124,7 @@ def endless(setting: Setting, steps: int, framework: str) -> LoaderCounts:
     """
     if not steps:
         raise InputError(
-            f"--epochs {setting.epochs_in_words} like {framework} makes no step",
+            f"--epochs {setting.epochs_text} like {framework} makes no step",
             rule=f"{setting.samples} samples are less than one step of {setting.global_batch}, and round to 0 steps",
             fixes=("--steps 1", "a smaller batch"),
         )

@@ -14,11 +14,11 @@ __all__ = ["Cause", "Reported", "Rule", "Run", "Truth"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported:
-    """What a framework says at the end of a run; None for what it does not say.
+    """What a framework reports at the end of a run; None for what it does not report.
 
     Attributes:
         steps: Optimizer steps, by its counter.
-        epoch: Its epoch.
+        epoch: The epoch that it shows.
         num_epochs: The number of epochs that it announces.
         samples: Samples that it counts, for its throughput for example.
         schedule_ends: The step after which its learning-rate schedule is over, if it was planned for `steps`.
@@ -56,11 +56,11 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a reported number is not the true one.
+    """Why a reported number differs from the true one.
 
     Attributes:
         rule: Its name, for `dist-epochs explain`.
-        message: What it is here, with numbers.
+        message: What happens in this run, with numbers.
     """
 
     rule: str
@@ -72,11 +72,11 @@ class Run:
     """One run in one framework.
 
     Attributes:
-        setting: What it is told.
+        setting: Its settings.
         counts: What its loop has done at the end.
-        reported: What it says.
+        reported: What it reports.
         loader: How it cuts passes; None where batches run on across them.
-        planned_per_pass: Steps that its own plan takes a pass for; None where it plans none.
+        planned_per_pass: Steps of a pass in the framework's own plan; None where it makes none.
         reads_in_order: Whether samples come in the same order in each pass, as from a stream.
     """
 

@@ -1,4 +1,4 @@
-"""What a framework is told: the part of a plan that its arguments say."""
+"""The settings of a run, as far as a framework has arguments for them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["Setting"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """A run as a framework's arguments say it.
+    """The settings of a run, as far as a framework has arguments for them.
 
     Attributes:
         samples: Samples of the corpus.
         per_device: Samples of a micro-batch, on one device.
         data_parallel_size: Devices that see different data.
         gradient_accumulation: Micro-steps of a window.
-        epochs: How long, in passes; None where steps are asked for.
-        steps: How long, in steps; None where epochs are.
+        epochs: Length of the run in passes; None where it is stated in steps.
+        steps: Length of the run in steps; None where it is stated in epochs.
         devices: All devices, those that see the same data included.
-        uneven: What the user says of the last round of a pass; None, where it is left to the framework.
-        last_window: What the user says of the last window of a pass; None, where it is left to the framework.
+        uneven: What happens at the last round of a pass; None where the user leaves it to the framework.
+        last_window: What happens at the last window of a pass; None where the user leaves it to the framework.
         tokens: Tokens of the corpus, where they are known.
         sequence_length: Positions of a sample, where it has a length.
-        is_estimate: Whether the samples are tokens ÷ length, and nothing was packed.
+        is_estimate: Whether the samples are estimated as tokens ÷ length, since the corpus is not packed.
     """
 
     samples: int
@@ -51,12 +51,12 @@ class Setting:
         return self.per_device * self.data_parallel_size * self.gradient_accumulation
 
     @property
-    def epochs_in_words(self) -> str:
+    def epochs_text(self) -> str:
         """Epochs as people write them.
 
         Examples:
             >>> sizes = {"samples": 8, "per_device": 1, "data_parallel_size": 1, "gradient_accumulation": 1}
-            >>> [Setting(**sizes, epochs=Fraction(text)).epochs_in_words for text in ("2.5", "3", "1/3")]
+            >>> [Setting(**sizes, epochs=Fraction(text)).epochs_text for text in ("2.5", "3", "1/3")]
             ['2.5', '3', '1/3']
         """
         assert self.epochs is not None
@@ -65,7 +65,7 @@ class Setting:
 
     @property
     def steps_by_hand(self) -> int:
-        """Steps, or ⌈epochs × samples ÷ global batch⌉, which users work out for what takes no epochs."""
+        """Steps, or ⌈epochs × samples ÷ global batch⌉, which users compute for a framework that takes no epochs."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
@@ -82,7 +82,7 @@ class Setting:
             return int(self.epochs)
         around = sorted({max(int(self.epochs), 1), ceil(self.epochs)})
         raise InputError(
-            f"--epochs {self.epochs_in_words} like {framework}",
+            f"--epochs {self.epochs_text} like {framework}",
             rule="its loop counts whole passes, so it has no fraction of one",
             fixes=(*(f"--epochs {whole}" for whole in around), f"--steps {self.steps_by_hand}"),
         )

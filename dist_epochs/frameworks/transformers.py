@@ -1,4 +1,4 @@
-"""The HF Trainer, `transformers/trainer.py`, in the three ways that it has counted, and on a stream."""
+"""The HF Trainer (`transformers/trainer.py`): the three ways in which its versions count, and streams."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from dist_epochs.frameworks.setting import Setting
 __all__ = ["TRANSFORMERS", "TRANSFORMERS_STREAMING"]
 
 MAXSIZE = 2**63 - 1
-"""`sys.maxsize`: the number of epochs that it announces for a stream."""
+"""`sys.maxsize`: the number of epochs that the Trainer announces for a stream."""
 
 
 def _carries(setting: Setting) -> Run:
@@ -80,7 +80,7 @@ def _flushes(setting: Setting) -> Run:
 
 
 def _streams(setting: Setting) -> Run:
-    """5.x on a stream: a pass is taken for max_steps × accumulation micro-steps long, and its last window leaks."""
+    """5.x on a stream: it takes a pass to have max_steps × accumulation micro-steps, and its last window leaks."""
     whole = dispatched(replace(setting, uneven=None), "flush")  # it does not pass drop_last on
     if whole.micro_steps_per_pass < setting.gradient_accumulation:
         raise _never_ends(setting, whole.micro_steps_per_pass)

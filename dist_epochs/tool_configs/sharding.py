@@ -16,7 +16,7 @@ SIZES = ("dp_replicate_size", "dp_shard_size", "tp_size", "cp_size", "sp_size")
 
 
 def fsdp_stage_of(strategy: str) -> int | None:
-    """The ZeRO stage that shards as much as an FSDP strategy, by its name or by torch's number; None if it is none.
+    """The ZeRO stage that shards as much as an FSDP strategy, given by name or torch's number; None for other words.
 
     Hybrid strategies share within a machine only.
 
@@ -50,8 +50,8 @@ def fsdp_stage(config: Section, *, prefix: str, version: int) -> Stated[int] | N
     strategy, reshard = key("sharding_strategy"), key("reshard_after_forward")
     if (stated.value if stated else version) == 2:
         config.ignore(strategy)
-        kept = config.flag(reshard)
-        return kept and Stated(3 if kept.value else 2, kept.where)
+        drops = config.flag(reshard)
+        return drops and Stated(3 if drops.value else 2, drops.where)
     name = strategy if config.states(strategy) else reshard
     word = config.text(name)
     if word is None:

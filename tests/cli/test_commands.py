@@ -77,15 +77,8 @@ def test_tokenize_and_plan(tmp_path, text_file, write_recipe):
     counts = ask(*arguments, "--out", tmp_path / "store")
     assert counts == ask(*arguments, "--count-only")
     assert counts.keys() >= {
-        "documents",
-        "words",
-        "bytes",
-        "tokens",
-        "tokens_per_word",
-        "samples",
-        "sources",
-        "fingerprint",
-    }
+        "documents", "words", "bytes", "tokens", "tokens_per_word", "samples", "sources", "fingerprint",
+    }  # fmt: skip
     assert counts["tokens_per_word"] == counts["tokens"] / counts["words"]
     plan = ask("plan", write_recipe(tmp_path / "store"))
     assert plan["tokens"] > plan["loss_tokens"] > 0

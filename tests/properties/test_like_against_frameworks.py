@@ -124,8 +124,9 @@ def check(found, trained):
 
 def test_a_stream_shorter_than_a_window_never_steps(train):
     told = setting(25, 10, 4, steps=3)
-    with pytest.raises(InputError, match="makes no step"):
+    with pytest.raises(InputError, match="makes no step") as caught:
         find("transformers-streaming").version.run(told)
+    assert caught.value.fixes == ("a gradient accumulation of 3 or less",)
     state, watch, _, micro_steps = train(told, stream=True)
     assert (state.global_step, watch.at_steps) == (0, [])
     assert micro_steps > watch.most

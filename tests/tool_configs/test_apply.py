@@ -89,28 +89,17 @@ def test_a_recipe_takes_part(deepspeed, tmp_path):
 
 
 def test_a_batch_in_tokens_is_counted_in_samples_of_the_length(deepspeed):
-    tokens = ["--corpus", "1B tokens", "--epochs", 1, "--devices", 8]
-    assert (
-        plan("--from", deepspeed, *tokens, "--batch", "128Ki tokens", "--sequence-length", 512)["global_batch"][
-            "samples"
-        ]
-        == 256
-    )
-    assert (
-        "needs one sequence length"
-        in call("--from", deepspeed, *tokens, "--batch", "100k tokens", "--sequence-length", 512, code=2).stderr
-    )
+    run = ["--from", deepspeed, "--devices", 8, *RUN]
+    assert plan(*run, "--batch", "128Ki tokens")["global_batch"]["samples"] == 256
+    assert "needs one sequence length" in call(*run, "--batch", "100k tokens", code=2).stderr
 
 
 def test_training_arguments_plan_the_trainer_s_loop(arguments):
     # huggingface/transformers issue 36297: 91 samples, 2 processes
-    result = call("--from", arguments, "--corpus", "91 samples", "--devices", 2, "--json")
-    found = json.loads(result.stdout)
+    found = plan("--from", arguments, "--corpus", "91 samples", "--devices", 2)
     assert (found["steps"], found["samples"], found["drawn"]["passes"]) == (30, 1000, 10)
-    assert (
-        "even_batches"
-        in call("--from", arguments, "--corpus", "1B tokens", "--sequence-length", 512, "--devices", 2).stderr
-    )
+    tokens = ["--corpus", "1B tokens", "--sequence-length", 512]
+    assert "even_batches" in call("--from", arguments, *tokens, "--devices", 2).stderr
 
 
 def test_what_a_file_leaves_open_is_told_beside_the_json(deepspeed):

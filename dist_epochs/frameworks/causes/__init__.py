@@ -1,4 +1,4 @@
-"""Why a reported number is not the true one. Each cause is a function; its docstring is the page of `explain`."""
+"""Why a reported number differs from the true one. Each cause is a function; its docstring is the page of `explain`."""
 
 from __future__ import annotations
 

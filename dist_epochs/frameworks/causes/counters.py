@@ -60,7 +60,7 @@ def index_epochs(run: Run) -> str | None:
     """The epochs of Megatron and GPT-NeoX are rounds in the index of samples: as many as the run needs, rounded up.
 
     The index of samples is built over e rounds of the tokens, with ⌊(e × tokens − 1) ÷ length⌋ samples, e as small as
-    it can be. A run that needs 1.01 rounds says 2. With `train_epochs`, GPT-NeoX says what it was told.
+    it can be. A run that needs 1.01 rounds says 2. With `train_epochs`, GPT-NeoX reports the stated number.
 
     What to do: iterations × global batch ÷ samples of the corpus.
     """
@@ -76,11 +76,11 @@ def index_epochs(run: Run) -> str | None:
 
 @rule
 def no_epoch(run: Run) -> str | None:
-    """The loop knows no epochs: data repeat without end, full batches run on, and only steps are counted.
+    """The loop has no epochs: the data repeats without end, full batches run on, and only steps are counted.
 
-    TensorFlow 1's estimators, with `dataset.repeat()`. Epochs are arithmetic beside it: steps × batch ÷ samples.
+    TensorFlow 1's estimators, with `dataset.repeat()`. Epochs follow by arithmetic: steps × batch ÷ samples.
 
-    What to do: do that arithmetic with the global batch, over all towers or cores.
+    What to do: use the global batch in it, over all towers or cores.
     """
     setting = run.setting
     batches = f"{run.counts.steps:,} × {setting.global_batch:,} ÷ {setting.samples:,}"
@@ -98,7 +98,7 @@ def scheduler_times_processes(run: Run) -> str | None:
 
     What to do: plan it for steps × processes; or leave the scheduler out of `prepare` and step it once per step; or
     `Accelerator(step_scheduler_with_optimizer=False)`; or `split_batches=True`. If it was planned on the loader before
-    it was split, with as many steps as that has batches, all is well: it ends where the run does.
+    it was split, with as many steps as that has batches, it is right: it ends where the run does.
     """
     ends = run.reported.schedule_ends
     if ends is None or ends == run.counts.steps:
@@ -114,7 +114,7 @@ def steps_by_hand(run: Run) -> str | None:
     """It takes a number of steps and no epochs, so the steps are worked out by hand, from full batches.
 
     The HF Trainer on a stream (`max_steps`), and Megatron (`--train-iters`). Here they are ⌈epochs × samples ÷ global
-    batch⌉, as one would do it; where passes end with partial windows, that is not what the loop will draw.
+    batch⌉, as users compute it; where passes end with partial windows, that is not what the loop will draw.
 
     What to do: give --steps as in your own command.
     """

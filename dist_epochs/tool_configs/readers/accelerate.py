@@ -1,7 +1,7 @@
 """An Accelerate configuration, as `accelerate config` writes it and `accelerate launch --config_file` takes it.
 
-Read as the launcher of Accelerate 1.15 does (`commands/launch.py`, `commands/config/config_args.py`), contradictions
-included: what a plan is made of is in `accelerate_settings`, what goes wrong at a launch in `tool_configs.launch`.
+It is read as the launcher of Accelerate 1.15 does (`commands/launch.py`, `commands/config/config_args.py`), also where
+it contradicts itself. `accelerate_settings` makes a plan's settings of it; `tool_configs.launch` finds what goes wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ONE_PROCESS = ("NO", "MULTI_CPU")
 KINDS = (*ONE_PROCESS, *BY_TORCHRUN, "XLA")
 """All kinds that Accelerate 1.15 knows; it refuses a file with another, such as TPU, which is XLA since 0.27."""
 SECTION_OWNERS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
-"""Sections that are read with their own kind only."""
+"""Sections that are read only with the `distributed_type` that they belong to."""
 _KNOWN = """
 additional_args base_job_name command_file commands compute_environment debug deepspeed_config distributed_type
 downcast_bf16 dynamo_backend dynamo_config ec2_instance_type enable_cpu_affinity fp16 fp8_config fsdp_config gpu_ids
@@ -86,7 +86,7 @@ class AccelerateFile:
     engine: tuple[LaunchSettings, ...]
 
     def line(self, *keys: str) -> Origin:
-        """Where a key stands, or one inside a section; where its holder does, if it is absent."""
+        """Where a key stands, or a key inside a section; if it is absent, where the section does."""
         found = Located(self.top.values, self.top.origin)
         for key in keys:
             if not isinstance(found.value, Mapping) or key not in found.value:
@@ -95,7 +95,7 @@ class AccelerateFile:
         return found.origin
 
     def raw(self, key: str) -> RawValue:
-        """What stands at a key of the top; None if nothing does."""
+        """The value of a key at the top; None if it is absent."""
         return self.top.values[key].value if key in self.top.values else None
 
     def size(self, name: str) -> int:
@@ -103,7 +103,7 @@ class AccelerateFile:
         return self.sizes[name].value if name in self.sizes else 1
 
     def sharing(self, setting: str) -> Stated[int] | None:
-        """How many processes share as a setting of a recipe says (`tensor_parallel`): the first size beyond 1."""
+        """The size of a setting of a recipe, such as `tensor_parallel`: the first stated one above 1."""
         stated = [getattr(part, setting) for part in self.engine]
         stated += [self.sizes.get(name) for name in SHARING_SIZES.get(setting, ())]
         return next((size for size in stated if size is not None and size.value > 1), None)
@@ -147,6 +147,11 @@ class AccelerateFile:
         """Processes that see the same samples: tensor × pipeline × context parallel."""
         sizes = map(self.sharing, ("tensor_parallel", "pipeline_parallel", "context_parallel"))
         return prod(size.value for size in sizes if size is not None)
+
+    @property
+    def processes_per_machine(self) -> int | None:
+        """Processes that the launcher starts on each machine: it rounds down. None where they are not stated."""
+        return None if self.processes is None else self.processes // self.machines
 
     @property
     def data_parallel_size(self) -> int | None:

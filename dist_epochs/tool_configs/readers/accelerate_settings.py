@@ -1,7 +1,7 @@
-"""What a plan takes from an Accelerate configuration; what cannot be counted is refused.
+"""What a plan takes from an Accelerate configuration.
 
-`num_processes` counts all machines together, sections apply to their own `distributed_type` only, and some combinations
-start fewer processes than they say.
+`num_processes` counts all machines together, sections are read with their own `distributed_type` only, and some
+combinations start fewer processes than that.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _check_machines(top: Section, devices: Stated[int], machines: Stated[int]) -
 
 
 def _note_processes(file: AccelerateFile, processes: int) -> None:
-    """Combinations that start something else than `num_processes` ranks of one run."""
+    """Notes on combinations that do not start `num_processes` ranks of one run."""
     if file.kind in ONE_PROCESS and not file.is_by_mpirun:
         file.top.note(
             "num_processes",

@@ -14,7 +14,7 @@ from dist_epochs.tool_configs.stated import LaunchSettings, Precision
 __all__ = ["OPEN", "deepspeed_settings", "precision_of", "zero_stage"]
 
 OPEN = "auto"
-"""Written instead of a value that Transformers or Accelerate fills in."""
+"""Stands for a value that Transformers or Accelerate fills in."""
 
 BATCH = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 NOTES = (
@@ -24,7 +24,7 @@ NOTES = (
     ("data_efficiency.dynamic_batching", "dynamic batching: the samples of a step change during the run"),
     ("amp", "Apex decides the precision; steps may be skipped on overflow, as with fp16"),
 )
-"""What features say about the count, where they are enabled."""
+"""Notes on features that bear on the count, where they are enabled."""
 
 
 def deepspeed_settings(top: Section) -> LaunchSettings:

@@ -1,7 +1,7 @@
-"""Tools whose files are not read here, told by two of their own keys, so that none is taken for a tool that is.
+"""Tools whose files are not read here. Their keys identify them, so that no such file is taken for one that is read.
 
-Where the keys stand in each tool's code is in the tools' own argument parsers; no key of one word such as `optimizer`,
-`output_dir`, `precision` or `batch_size` decides, since many tools have those.
+The keys are those of the tools' own argument parsers. None that many tools have decides alone, such as `optimizer`,
+`output_dir`, `precision` or `batch_size`.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ TOOLS: tuple[tuple[str, Callable[[Top], bool]], ...] = (
         ),
     ),
 )  # fmt: skip
-"""Tools by name, and what shows that a file is theirs; the first that fits counts."""
+"""Tools by name, each with a test of a file's keys; the first that fits is taken."""
 
 
 def other_tool(top: Top) -> str | None:

@@ -21,7 +21,7 @@ NOTES = {
     "auto_find_batch_size": "per_device_train_batch_size is halved until it fits: the batch may change at the start",
     "packing": "several documents make one sample: N is the number of packed samples, not of rows",
 }
-"""What switches say about the count, where they are on."""
+"""Notes on switches that bear on the count, where they are on."""
 
 
 def training_arguments_settings(top: Section) -> LaunchSettings:

@@ -92,8 +92,10 @@ def batch_of_one_device(launch: Launch) -> Iterator[Finding]:
         return
     whole = launch.plan.batches[0].samples
     one = whole // launch.plan.batches[0].data_parallel_size
-    said = f"planned for {batch.devices} processes, {whole} samples a step; the recipe alone says {one}, of one device"
-    yield Finding(file.line("num_processes"), said, f"--set batch.devices={batch.devices}, as below")
+    message = (
+        f"planned for {batch.devices} processes, {whole} samples a step; the recipe alone says {one}, of one device"
+    )
+    yield Finding(file.line("num_processes"), message, f"--set batch.devices={batch.devices}, as below")
 
 
 @rule
@@ -109,6 +111,6 @@ def loader_options(launch: Launch) -> Iterator[Finding]:
     """
     if launch.plan.loop is None:
         return
-    said = f"the file does not say how a pass ends: uneven: {launch.plan.loop.loader.uneven} is taken as stated"
+    message = f"the file does not say how a pass ends: uneven: {launch.plan.loop.loader.uneven} is taken as stated"
     fix = "compare DataLoaderConfiguration(split_batches, dispatch_batches, even_batches) in the program"
-    yield Finding(launch.file.line(), said, fix)
+    yield Finding(launch.file.line(), message, fix)

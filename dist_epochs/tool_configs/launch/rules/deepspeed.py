@@ -28,11 +28,11 @@ def accumulation_from_the_launch(launch: Launch) -> Iterator[Finding]:
     if file.kind != "DEEPSPEED" or not file.top.section("deepspeed_config").states(ACCUMULATION):
         return
     planned = launch.plan.batches[0].gradient_accumulation
-    said = (
+    message = (
         f"{ACCUMULATION} is exported as ACCELERATE_GRADIENT_ACCUMULATION_STEPS: dist_epochs.train stops (planned: "
         f"{planned})"
     )
-    yield Finding(file.line("deepspeed_config", ACCUMULATION), said, f"remove {ACCUMULATION}", is_of_trainer=True)
+    yield Finding(file.line("deepspeed_config", ACCUMULATION), message, f"remove {ACCUMULATION}", is_of_trainer=True)
 
 
 @rule
@@ -54,8 +54,8 @@ def deepspeed_batch(launch: Launch) -> Iterator[Finding]:
             (stated.gradient_accumulation, batch.gradient_accumulation, ACCUMULATION, "micro-steps a step"),
         ):
             if found is not None and found.value != planned:
-                said = f"{key} is {found.value}, and the plan has {planned} {what}"
-                yield Finding(found.origin, said, f"{key}: {planned}")
+                message = f"{key} is {found.value}, and the plan has {planned} {what}"
+                yield Finding(found.origin, message, f"{key}: {planned}")
 
 
 @rule
@@ -71,5 +71,5 @@ def deepspeed_auto(launch: Launch) -> Iterator[Finding]:
         return
     for key in dict.fromkeys(key for stated in launch.file.engine for key in stated.ignored):
         name = key.key if isinstance(key, KeyOrigin) else "a value"
-        said = f'{name} is "auto": filled in by the program'
-        yield Finding(Origin(key.name, key.line), said, "state the number, to have it checked")
+        message = f'{name} is "auto": filled in by the program'
+        yield Finding(Origin(key.name, key.line), message, "state the number, to have it checked")

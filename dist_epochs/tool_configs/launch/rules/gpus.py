@@ -10,16 +10,10 @@ from dist_epochs.tool_configs.launch.launch import Finding, Launch
 __all__ = ["gpu_ids_repeated", "gpus_idle", "one_gpu_id", "too_few_gpu_ids"]
 
 
-def _named(launch: Launch) -> tuple[str, ...]:
+def _gpus(launch: Launch) -> tuple[str, ...]:
     """The GPUs that are named for a launch on GPUs; none where all may be used."""
     file = launch.file
     return file.gpu_ids or () if file.is_by_torchrun and not file.use_cpu else ()
-
-
-def _each(launch: Launch) -> int | None:
-    """Processes on each machine; None where they are not stated."""
-    processes = launch.file.processes
-    return None if processes is None else processes // launch.file.machines
 
 
 @rule
@@ -31,15 +25,15 @@ def too_few_gpu_ids(launch: Launch) -> Iterator[Finding]:
 
     What to do: as many processes as ids on each machine, or `gpu_ids: all`.
     """
-    file, ids, each = launch.file, _named(launch), _each(launch)
+    file, ids, each = launch.file, _gpus(launch), launch.file.processes_per_machine
     if not ids or each is None or each <= len(ids):
         return
     if len(ids) == 1 and file.machines == 1 and file.is_ddp:
         return  # the launcher refuses it before: one-gpu-id
-    said = (
+    message = (
         f"{each} processes on a machine and {len(ids)} GPUs in gpu_ids ({', '.join(ids)}): {each - len(ids)} find none"
     )
-    yield Finding(file.line("gpu_ids"), said, f"num_processes: {len(ids) * file.machines}, or gpu_ids: all")
+    yield Finding(file.line("gpu_ids"), message, f"num_processes: {len(ids) * file.machines}, or gpu_ids: all")
 
 
 @rule
@@ -53,9 +47,9 @@ def one_gpu_id(launch: Launch) -> Iterator[Finding]:
     file, ids = launch.file, launch.file.gpu_ids or ()  # the launcher asks no more: use_cpu does not help
     if len(ids) != 1 or file.machines > 1 or not file.is_ddp:
         return
-    said = f"gpu_ids names one GPU ({ids[0]}) for {file.kind}: the launcher stops"
+    message = f"gpu_ids names one GPU ({ids[0]}) for {file.kind}: the launcher stops"
     fix = "gpu_ids: all" if file.processes != 1 else "distributed_type: 'NO'"
-    yield Finding(file.line("gpu_ids"), said, fix)
+    yield Finding(file.line("gpu_ids"), message, fix)
 
 
 @rule
@@ -67,12 +61,12 @@ def gpu_ids_repeated(launch: Launch) -> Iterator[Finding]:
 
     What to do: name each GPU once.
     """
-    file, ids = launch.file, _named(launch)
+    file, ids = launch.file, _gpus(launch)
     twice = [name for name in dict.fromkeys(ids) if ids.count(name) > 1]
     if not twice:
         return
-    said = f"gpu_ids names {', '.join(twice)} twice: torch then sees no GPU at all"
-    yield Finding(file.line("gpu_ids"), said, f"gpu_ids: '{','.join(dict.fromkeys(ids))}'")
+    message = f"gpu_ids names {', '.join(twice)} twice: torch then sees no GPU at all"
+    yield Finding(file.line("gpu_ids"), message, f"gpu_ids: '{','.join(dict.fromkeys(ids))}'")
 
 
 @rule
@@ -81,8 +75,8 @@ def gpus_idle(launch: Launch) -> Iterator[Finding]:
 
     What to do: `num_processes` = GPUs on a machine × machines, or fewer `gpu_ids`.
     """
-    file, ids, each = launch.file, _named(launch), _each(launch)
+    file, ids, each = launch.file, _gpus(launch), launch.file.processes_per_machine
     if len(set(ids)) != len(ids) or each is None or each >= len(ids):
         return
-    said = f"{len(ids)} GPUs in gpu_ids and {each} process{'es' * (each > 1)} on a machine: {len(ids) - each} idle"
-    yield Finding(file.line("gpu_ids"), said, f"num_processes: {len(ids) * file.machines}")
+    message = f"{len(ids)} GPUs in gpu_ids and {each} process{'es' * (each > 1)} on a machine: {len(ids) - each} idle"
+    yield Finding(file.line("gpu_ids"), message, f"num_processes: {len(ids) * file.machines}")

@@ -79,10 +79,10 @@ def launch_type_unknown(launch: Launch) -> Iterator[Finding]:
     file = launch.file
     if not file.is_local or file.kind in KINDS:
         return
-    said = f"distributed_type {key_name(file.kind)} is unknown" if file.kind else "distributed_type is missing"
+    message = f"distributed_type {key_name(file.kind)} is unknown" if file.kind else "distributed_type is missing"
     usual = "MULTI_GPU" if file.processes != 1 else "'NO'"
     fix = f"distributed_type: {RENAMED_KINDS.get(file.kind, usual)}"
-    yield Finding(file.line("distributed_type"), f"{said}: the launcher stops", fix)
+    yield Finding(file.line("distributed_type"), f"{message}: the launcher stops", fix)
 
 
 @rule
@@ -97,20 +97,20 @@ def launch_value_type(launch: Launch) -> Iterator[Finding]:
     file = launch.file
     precision = file.raw("mixed_precision")
     if precision is True or reads_as_false(precision):
-        told = (
+        message = (
             "mixed_precision: no without quotes is false in YAML: the launcher fails, 'bool' has no attribute 'lower'"
         )
-        yield Finding(file.line("mixed_precision"), told, "mixed_precision: 'no'")
+        yield Finding(file.line("mixed_precision"), message, "mixed_precision: 'no'")
     gpu_ids = file.raw("gpu_ids")
     if isinstance(gpu_ids, tuple | int | Fraction):
         kind = "a list" if isinstance(gpu_ids, tuple) else "a number"
-        told = f"gpu_ids is {kind} and must be text: the launcher fails, it has no attribute 'split'"
-        yield Finding(file.line("gpu_ids"), told, f"gpu_ids: '{','.join(file.gpu_ids or ())}'")
+        message = f"gpu_ids is {kind} and must be text: the launcher fails, it has no attribute 'split'"
+        yield Finding(file.line("gpu_ids"), message, f"gpu_ids: '{','.join(file.gpu_ids or ())}'")
     for key, number in (("num_processes", file.processes), ("num_machines", file.machines)):
         value = file.raw(key)
         if value is not None and not isinstance(value, int) and _fails(file, key, is_text=isinstance(value, str)):
-            told = f"{key} is {'text' if isinstance(value, str) else 'no whole number'}: the launcher fails on it"
-            yield Finding(file.line(key), told, f"{key}: {number}")
+            message = f"{key} is {'text' if isinstance(value, str) else 'no whole number'}: the launcher fails on it"
+            yield Finding(file.line(key), message, f"{key}: {number}")
 
 
 def _fails(file: AccelerateFile, key: str, *, is_text: bool) -> bool:
@@ -146,7 +146,7 @@ def dynamo_backend_unknown(launch: Launch) -> Iterator[Finding]:
 
 @rule
 def unread_sections(launch: Launch) -> Iterator[Finding]:
-    """A section or key of the file is read by nobody, since it belongs to another kind of launch.
+    """A section or key of the file is not read, since it belongs to another kind of launch.
 
     `fsdp_config` is read with `distributed_type: FSDP` only, `deepspeed_config` with DEEPSPEED, `megatron_lm_config`
     with MEGATRON_LM: with MULTI_GPU beside them the run is plain DDP, every device holding the whole model.
@@ -158,16 +158,16 @@ def unread_sections(launch: Launch) -> Iterator[Finding]:
     file = launch.file
     for key, owner in SECTION_OWNERS.items():
         if _holds(file, key) and file.kind != owner:
-            told = f"{key} is read with distributed_type: {owner} only; with {file.kind or 'none'} nobody reads it"
-            yield Finding(file.line(key), told, f"distributed_type: {owner}, or remove {key}")
-    for key, is_read, told in (
+            message = f"{key} is read with distributed_type: {owner} only; with {file.kind or 'none'} it is not read"
+            yield Finding(file.line(key), message, f"distributed_type: {owner}, or remove {key}")
+    for key, is_read, message in (
         ("parallelism_config", file.is_by_torchrun, "is not read for a launch of one process"),
         ("dynamo_config", file.kind != "DEEPSPEED", "is not passed on by DeepSpeed's launcher: nothing is compiled"),
         ("fp8_config", file.precision == "fp8", f"is read with fp8 only; mixed_precision is {file.precision!r}"),
         ("mpirun_config", not file.is_by_torchrun, f"is not read with {file.kind}, which starts through torchrun"),
     ):
         if _holds(file, key) and not is_read:
-            yield Finding(file.line(key), f"{key} {told}", f"remove {key}")
+            yield Finding(file.line(key), f"{key} {message}", f"remove {key}")
     for name in SIZES:
         if file.top.section("parallelism_config").states(name):
             right = f"parallelism_config_{name}"

@@ -28,14 +28,13 @@ def processes_not_divisible(launch: Launch) -> Iterator[Finding]:
 
     What to do: a multiple of the machines.
     """
-    file = launch.file
-    if file.processes is None or file.processes % file.machines == 0:
+    file, each = launch.file, launch.file.processes_per_machine
+    if file.processes is None or each is None or file.processes % file.machines == 0:
         return
-    each = file.processes // file.machines
-    said = f"{file.processes} processes on {file.machines} machines: the launcher starts {each} on each, "
-    said += f"{each * file.machines} in all" if each else "which fails"
+    message = f"{file.processes} processes on {file.machines} machines: the launcher starts {each} on each, "
+    message += f"{each * file.machines} in all" if each else "which fails"
     fits = " or ".join(str(fit) for fit in nearest_batches(file.processes, file.machines))
-    yield Finding(file.line("num_processes"), said, f"num_processes: {fits}")
+    yield Finding(file.line("num_processes"), message, f"num_processes: {fits}")
 
 
 @rule
@@ -47,14 +46,13 @@ def total_processes(launch: Launch) -> Iterator[Finding]:
 
     What to do: nothing, if the total is meant.
     """
-    file = launch.file
+    file, each = launch.file, launch.file.processes_per_machine
     if file.processes is None or file.machines == 1 or file.processes % file.machines:
         return
-    each = file.processes // file.machines
-    said = f"{file.processes} processes are the total: {each} on each of {file.machines} machines"
+    message = f"{file.processes} processes are the total: {each} on each of {file.machines} machines"
     yield Finding(
         file.line("num_processes"),
-        said,
+        message,
         f"num_processes: {file.processes * file.machines}, if {file.processes} on each machine are meant",
     )
 
@@ -72,10 +70,12 @@ def machine_rank_outside(launch: Launch) -> Iterator[Finding]:
     if file.machine_rank < file.machines:
         return
     ranks = "0" if file.machines == 1 else f"0 to {file.machines - 1}"
-    said = f"machine_rank {file.machine_rank} of {file.machines} machine{'s' * (file.machines > 1)}: ranks are {ranks}"
+    message = (
+        f"machine_rank {file.machine_rank} of {file.machines} machine{'s' * (file.machines > 1)}: ranks are {ranks}"
+    )
     if file.machines == 1:
-        said += "; with one machine the launcher does not look at it"
-    yield Finding(file.line("machine_rank"), said, f"machine_rank: {file.machines - 1}, or --machine_rank {ranks}")
+        message += "; with one machine the launcher does not look at it"
+    yield Finding(file.line("machine_rank"), message, f"machine_rank: {file.machines - 1}, or --machine_rank {ranks}")
 
 
 @rule
@@ -94,13 +94,15 @@ def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     stated = file.top.text("main_process_ip")
     if stated is not None and stated.value not in LOOPBACK and not stated.value.startswith("127."):
         return
-    said = f"{file.machines} machines and no main_process_ip: they cannot meet"
+    message = f"{file.machines} machines and no main_process_ip: they cannot meet"
     if stated is not None:
-        said = f"main_process_ip {stated.value} is every machine's own: {file.machines} machines each wait for itself"
+        message = (
+            f"main_process_ip {stated.value} is every machine's own: {file.machines} machines each wait for itself"
+        )
     fix = (
         "main_process_ip: ADDRESS, of the machine with rank 0, or --main_process_ip ADDRESS on the command line (SLURM)"
     )
-    yield Finding(file.line("main_process_ip"), said, fix)
+    yield Finding(file.line("main_process_ip"), message, fix)
 
 
 @rule
@@ -117,10 +119,10 @@ def main_process_port(launch: Launch) -> Iterator[Finding]:
     stated = file.top.text("main_process_port")
     if file.machines == 1:
         return
-    said = None
+    message = None
     if stated is None and not file.is_by_torchrun:
-        said = f"{file.machines} machines and no main_process_port: the launcher stops"
+        message = f"{file.machines} machines and no main_process_port: the launcher stops"
     elif stated is not None and stated.value == "0":
-        said = f"main_process_port 0 lets each of {file.machines} machines pick a port of its own: they do not meet"
-    if said is not None:
-        yield Finding(file.line("main_process_port"), said, "main_process_port: 29500")
+        message = f"main_process_port 0 lets each of {file.machines} machines pick a port of its own: they do not meet"
+    if message is not None:
+        yield Finding(file.line("main_process_port"), message, "main_process_port: 29500")

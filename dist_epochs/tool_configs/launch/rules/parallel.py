@@ -34,13 +34,13 @@ def only_data_parallel(launch: Launch) -> Iterator[Finding]:
         if stated is not None:
             key = stated.where.key.rpartition(".")[2] if isinstance(stated.where, KeyOrigin) else setting
             see = "different" if setting == "expert_parallel" else "the same"
-            said = f"{key} is {stated.value}: they see {see} samples, and dist_epochs.train stops"
+            message = f"{key} is {stated.value}: they see {see} samples, and dist_epochs.train stops"
             if planned != stated.value:
-                said += f" (the recipe plans {setting}: {planned})"
-            yield Finding(stated.origin, said, f"{key}: 1", is_of_trainer=planned == stated.value)
+                message += f" (the recipe plans {setting}: {planned})"
+            yield Finding(stated.origin, message, f"{key}: 1", is_of_trainer=planned == stated.value)
         elif planned > 1:
-            said = f"the recipe plans {setting}: {planned}, which neither the file nor dist_epochs.train has"
-            yield Finding(file.line("parallelism_config"), said, f"--set batch.{setting}=1", is_of_trainer=True)
+            message = f"the recipe plans {setting}: {planned}, which neither the file nor dist_epochs.train has"
+            yield Finding(file.line("parallelism_config"), message, f"--set batch.{setting}=1", is_of_trainer=True)
 
 
 @rule
@@ -60,13 +60,13 @@ def parallel_sizes(launch: Launch) -> Iterator[Finding]:
         return
     where = file.line("parallelism_config")
     if file.kind == "FSDP" and file.fsdp_version == 1:
-        said = "parallelism_config with FSDP version 1: Accelerate raises when the program starts"
-        yield Finding(where, said, "fsdp_version: 2 in fsdp_config")
+        message = "parallelism_config with FSDP version 1: Accelerate raises when the program starts"
+        yield Finding(where, message, "fsdp_version: 2 in fsdp_config")
     if file.use_cpu:
         yield Finding(where, "parallelism_config on the CPU: Accelerate raises when the program starts", "remove it")
     if file.is_ddp and sizes["dp_shard_size"] > 1:
-        said = f"dp_shard_size {sizes['dp_shard_size']} with {file.kind} shards nothing: the run is plain DDP"
-        yield Finding(where, said, "distributed_type: FSDP with fsdp_version: 2, or remove parallelism_config")
+        message = f"dp_shard_size {sizes['dp_shard_size']} with {file.kind} shards nothing: the run is plain DDP"
+        yield Finding(where, message, "distributed_type: FSDP with fsdp_version: 2, or remove parallelism_config")
     if file.processes in (None, product) or sizes["sp_size"] > 1:
         return
     assert file.processes is not None
@@ -92,8 +92,8 @@ def nothing_to_shard(launch: Launch) -> Iterator[Finding]:
         return
     if file.size("dp_shard_size") > 1 or file.size("cp_size") > 1 or prod(map(file.size, SIZES)) == 1:
         return
-    said = "parallelism_config has dp_shard_size 1 and cp_size 1, which leaves FSDP nothing to shard over: it raises"
+    message = "parallelism_config has dp_shard_size 1 and cp_size 1, which leaves FSDP nothing to shard over: it raises"
     fix = "remove parallelism_config"
     if file.processes is not None:
         fix += f", or parallelism_config_dp_shard_size: {file.processes}"
-    yield Finding(file.line("parallelism_config"), said, fix)
+    yield Finding(file.line("parallelism_config"), message, fix)

@@ -21,8 +21,8 @@ def launch_precision(launch: Launch) -> Iterator[Finding]:
     """
     file = launch.file
     if file.is_local and file.precision not in PRECISIONS:
-        said = f"mixed_precision {key_name(file.precision)} is unknown: the launcher stops"
-        yield Finding(file.line("mixed_precision"), said, "mixed_precision: 'no'")
+        message = f"mixed_precision {key_name(file.precision)} is unknown: the launcher stops"
+        yield Finding(file.line("mixed_precision"), message, "mixed_precision: 'no'")
 
 
 @rule
@@ -41,11 +41,11 @@ def precision_disagrees(launch: Launch) -> Iterator[Finding]:
     if launch.missing and stated is None:
         return
     has = f"precision: {launch.precision}" if stated else f"no precision, which is {launch.precision}"
-    said = f"mixed_precision is {file.precision}, and the recipe has {has}: {launch.outcome}"
+    message = f"mixed_precision is {file.precision}, and the recipe has {has}: {launch.outcome}"
     fix = "mixed_precision: 'no'"
     if file.precision != "fp8":
         fix += f", or precision: {file.precision} in the recipe"
-    yield Finding(file.line("mixed_precision"), said, fix)
+    yield Finding(file.line("mixed_precision"), message, fix)
 
 
 @rule
@@ -61,9 +61,9 @@ def fp16_on_cpu(launch: Launch) -> Iterator[Finding]:
     if not file.on_cpu or "fp16" not in (file.precision, launch.precision):
         return
     who = "the recipe" if launch.precision == "fp16" else "mixed_precision"
-    said = f"{who} asks for fp16 and the file for the CPU, where Accelerate computes in fp32 without a warning"
+    message = f"{who} asks for fp16 and the file for the CPU, where Accelerate computes in fp32 without a warning"
     key = "use_cpu" if file.use_cpu else "distributed_type"
-    yield Finding(file.line(key), said, "mixed_precision: 'no', and precision: bf16 or fp32 in the recipe")
+    yield Finding(file.line(key), message, "mixed_precision: 'no', and precision: bf16 or fp32 in the recipe")
 
 
 @rule
@@ -83,5 +83,7 @@ def bf16_not_there(launch: Launch) -> Iterator[Finding]:
         asked.add(launch.precision)
     if "bf16" not in asked or speed.device.dense_tflops.get("bf16"):
         return
-    said = f"bf16 is asked for, and {speed.device.name} has none"
-    yield Finding(launch.file.line("mixed_precision"), said, "mixed_precision: 'no', and precision: fp16 in the recipe")
+    message = f"bf16 is asked for, and {speed.device.name} has none"
+    yield Finding(
+        launch.file.line("mixed_precision"), message, "mixed_precision: 'no', and precision: fp16 in the recipe"
+    )

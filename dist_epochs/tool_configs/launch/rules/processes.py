@@ -28,10 +28,10 @@ def processes_not_stated(launch: Launch) -> Iterator[Finding]:
     if is_null and not file.is_by_torchrun and not file.use_cpu:
         return  # then nobody asks for the number, and one process starts
     count = launch.planned or (1 if file.kind == "NO" else 8)
-    said = "num_processes is left open, and the launcher does not guess: it stops"
+    message = "num_processes is left open, and the launcher does not guess: it stops"
     if bare:
-        said += " (NO without quotes is false in YAML, and only 'NO' takes 1)"
-    yield Finding(file.line("num_processes"), said, f"num_processes: {count}, or --num_processes {count}")
+        message += " (NO without quotes is false in YAML, and only 'NO' takes 1)"
+    yield Finding(file.line("num_processes"), message, f"num_processes: {count}, or --num_processes {count}")
 
 
 @rule
@@ -51,8 +51,8 @@ def one_process(launch: Launch) -> Iterator[Finding]:
     fix = "distributed_type: MULTI_GPU"
     if file.on_cpu:
         fix += " with use_cpu: true, launched with ACCELERATE_USE_CPU=true in the environment"
-    said = f"distributed_type: {file.kind} starts 1 process, not the {file.processes} of num_processes"
-    yield Finding(file.line("distributed_type"), said, fix)
+    message = f"distributed_type: {file.kind} starts 1 process, not the {file.processes} of num_processes"
+    yield Finding(file.line("distributed_type"), message, fix)
 
 
 @rule
@@ -68,11 +68,11 @@ def cpu_by_environment(launch: Launch) -> Iterator[Finding]:
     file = launch.file
     if not file.use_cpu or not file.is_by_torchrun or file.processes in (None, 1):
         return
-    said = (
+    message = (
         f"without ACCELERATE_USE_CPU=true in the environment, {file.processes} processes start that do not know each "
         "other, each rank 0 of 1: the launcher does not pass use_cpu on"
     )
-    yield Finding(file.line("use_cpu"), said, "ACCELERATE_USE_CPU=true accelerate launch …, as below")
+    yield Finding(file.line("use_cpu"), message, "ACCELERATE_USE_CPU=true accelerate launch …, as below")
 
 
 @rule
@@ -87,11 +87,13 @@ def devices_disagree(launch: Launch) -> Iterator[Finding]:
     file, planned = launch.file, launch.planned
     if planned is None or file.processes is None or planned == file.processes:
         return
-    said = f"num_processes is {file.processes}, and the recipe states {planned} devices"
+    message = f"num_processes is {file.processes}, and the recipe states {planned} devices"
     if planned == file.processes * file.machines:
-        said += f" = {file.processes} on each of {file.machines} machines; num_processes counts all machines together"
+        message += (
+            f" = {file.processes} on each of {file.machines} machines; num_processes counts all machines together"
+        )
     yield Finding(
         file.line("num_processes"),
-        f"{said}: {launch.outcome}",
+        f"{message}: {launch.outcome}",
         f"num_processes: {planned}, or --set batch.devices={file.processes}",
     )

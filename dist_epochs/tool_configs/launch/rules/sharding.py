@@ -29,9 +29,9 @@ def fsdp_version_1(launch: Launch) -> Iterator[Finding]:
         return
     stated = any(file.top.section("fsdp_config").states(name) for name in ("fsdp_version", "version"))
     how = "is stated" if stated else "is what the launcher takes where none is stated"
-    said = f"FSDP version {file.fsdp_version} {how}: dist_epochs.train stops"
+    message = f"FSDP version {file.fsdp_version} {how}: dist_epochs.train stops"
     fix = "fsdp_version: 2 in fsdp_config"
-    yield Finding(file.line("fsdp_config", "fsdp_version"), said, fix, is_of_trainer=True)
+    yield Finding(file.line("fsdp_config", "fsdp_version"), message, fix, is_of_trainer=True)
 
 
 @rule
@@ -44,8 +44,8 @@ def fsdp_on_cpu(launch: Launch) -> Iterator[Finding]:
     """
     file = launch.file
     if file.kind == "FSDP" and file.use_cpu:
-        said = "FSDP with use_cpu: Accelerate falls back to DDP without a warning, and dist_epochs.train stops"
-        yield Finding(file.line("use_cpu"), said, "distributed_type: MULTI_GPU, or use_cpu: false")
+        message = "FSDP with use_cpu: Accelerate falls back to DDP without a warning, and dist_epochs.train stops"
+        yield Finding(file.line("use_cpu"), message, "distributed_type: MULTI_GPU, or use_cpu: false")
 
 
 @rule
@@ -61,9 +61,11 @@ def fsdp_loading(launch: Launch) -> Iterator[Finding]:
     loading, synced = (section.flag(f"fsdp_{name}") for name in ("cpu_ram_efficient_loading", "sync_module_states"))
     if file.kind != "FSDP" or synced is None or synced.value or (loading is not None and not loading.value):
         return
-    said = "fsdp_sync_module_states is false while fsdp_cpu_ram_efficient_loading is true: the launcher stops"
+    message = "fsdp_sync_module_states is false while fsdp_cpu_ram_efficient_loading is true: the launcher stops"
     yield Finding(
-        file.line("fsdp_config", "fsdp_sync_module_states"), said, "fsdp_cpu_ram_efficient_loading: false, or both true"
+        file.line("fsdp_config", "fsdp_sync_module_states"),
+        message,
+        "fsdp_cpu_ram_efficient_loading: false, or both true",
     )
 
 
@@ -79,12 +81,14 @@ def sharding_disagrees(launch: Launch) -> Iterator[Finding]:
     file, hardware, stage = launch.file, launch.plan.recipe.hardware, launch.zero_stage
     if hardware is None or stage is None or hardware.zero_stage == stage:
         return
-    said = f"{file.kind} shards as ZeRO stage {stage}, and the recipe plans stage {hardware.zero_stage}"
+    message = f"{file.kind} shards as ZeRO stage {stage}, and the recipe plans stage {hardware.zero_stage}"
     planned, launched = launch.plan.cost.memory, _memory(launch)
     if planned is not None and launched is not None:
-        said += f": {float(launched.states / GIB):.3g} GiB of states on a device, not {float(planned.states / GIB):.3g}"
+        message += (
+            f": {float(launched.states / GIB):.3g} GiB of states on a device, not {float(planned.states / GIB):.3g}"
+        )
     other = "distributed_type: FSDP with fsdp_version: 2" if hardware.zero_stage else "distributed_type: MULTI_GPU"
-    yield Finding(file.line("distributed_type"), said, f"--set hardware.zero_stage={stage}, or {other}")
+    yield Finding(file.line("distributed_type"), message, f"--set hardware.zero_stage={stage}, or {other}")
 
 
 @rule

@@ -25,14 +25,14 @@ def launch_not_supported(launch: Launch) -> Iterator[Finding]:
     file = launch.file
     if not file.is_local:
         key = "ec2_instance_type" if file.top.states("ec2_instance_type") else "compute_environment"
-        said = "only launches on your own machines (LOCAL_MACHINE) are checked and supported"
-        yield Finding(file.line(key), said, "compute_environment: LOCAL_MACHINE", is_of_trainer=True)
+        message = "only launches on your own machines (LOCAL_MACHINE) are checked and supported"
+        yield Finding(file.line(key), message, "compute_environment: LOCAL_MACHINE", is_of_trainer=True)
     elif file.kind in UNSUPPORTED:
-        said = f"this package's trainer does not run under {UNSUPPORTED[file.kind]}: it has DDP and FSDP2"
+        message = f"this package's trainer does not run under {UNSUPPORTED[file.kind]}: it has DDP and FSDP2"
         fix = "distributed_type: MULTI_GPU"
         if launch.zero_stage:
             fix = "distributed_type: FSDP with fsdp_version: 2 in fsdp_config"
-        yield Finding(file.line("distributed_type"), said, fix, is_of_trainer=True)
+        yield Finding(file.line("distributed_type"), message, fix, is_of_trainer=True)
 
 
 @rule
@@ -45,5 +45,5 @@ def recipe_not_trainable(launch: Launch) -> Iterator[Finding]:
     What to do: `dist-epochs tokenize`, then `corpus: {store: …}`; docs/training.md has the rest.
     """
     if launch.missing:
-        said = f"the recipe can be planned, not trained yet: it lacks {', '.join(launch.missing)}"
-        yield Finding(launch.recipe, said, "add them to the recipe, or launch another program with this file")
+        message = f"the recipe can be planned, not trained yet: it lacks {', '.join(launch.missing)}"
+        yield Finding(launch.recipe, message, "add them to the recipe, or launch another program with this file")
