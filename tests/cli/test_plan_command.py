@@ -77,7 +77,8 @@ def test_a_sweep_over_a_setting_of_the_recipe():
 
 @pytest.mark.parametrize(
     ("sweep", "message"),
-    [("devices", "not of the form KEY=V1,V2"), ("steps=1,2", "what a sweep keeps"), ("batch.devcies=1,2", "did you mean 'devices'"),
+    [("devices", "not of the form KEY=V1,V2"), ("steps=1,2", "what a sweep keeps"), ("batch.devcies=1,2",
+     "did you mean 'devices'"),
      ("phases.7.steps=1", "phases.7"), ("sequence_length=128,512", "2 phases with lengths of their own")],
 )  # fmt: skip
 def test_sweeps_that_cannot_be(sweep, message):
@@ -89,7 +90,8 @@ def test_a_sweep_keeps_what_the_recipe_says():
         call("plan", CONFIGS / "gpt2-small.yaml", "--sweep", "sequence_length=512,1024", "--json").stdout
     )
     assert [entry["plan"]["steps"] for entry in found["fixed_tokens"]] == [1_200_000, 600_000]
-    named = json.loads(call("plan", BERT, "--devices", 8, "--model", "gpt2", "--set", "phases=[{steps: 10, sequence_length: 512}]",
+    named = json.loads(call("plan", BERT, "--devices", 8, "--model", "gpt2", "--set",
+        "phases=[{steps: 10, sequence_length: 512}]",
                             "--set", "budget=null", "--sweep", "devices=7,8xH100,16xL4", "--json").stdout)  # fmt: skip
     assert [entry["error"] is None for entry in named["fixed_steps"]] == [False, True, True]
     assert named["fixed_steps"][2]["plan"]["cost"]["device"] == "L4"
@@ -136,7 +138,8 @@ def test_a_model_s_configuration_is_no_recipe(tmp_path):
 
 
 def test_words_of_sources_take_the_ratio():
-    plan = call("plan", "--source", "a:12M words:50%", "--source", "b:5M words:50%", "--tokens-per-word", "1.25", "--tokens", "10M",
+    plan = call("plan", "--source", "a:12M words:50%", "--source", "b:5M words:50%", "--tokens-per-word", "1.25",
+        "--tokens", "10M",
                 "--batch", "8x16", "--json")  # fmt: skip
     assert json.loads(plan.stdout)["corpus"]["tokens"] == 17_000_000 * 1.25
 
@@ -213,7 +216,8 @@ def test_a_store_planned_from_flags(store):
 
 
 def test_sweeps_of_flags_that_are_no_single_setting():
-    found = json.loads(call("plan", "--corpus", "3B words", "--tokens-per-word", 1, "--steps", 10, "--batch", "8x16", "--sweep",
+    found = json.loads(call("plan", "--corpus", "3B words", "--tokens-per-word", 1, "--steps", 10, "--batch", "8x16",
+        "--sweep",
                             "batch=8x16,16x16", "--json").stdout)  # fmt: skip
     assert [entry["plan"]["samples"] for entry in found["fixed_steps"]] == [80, 160]
     ratios = json.loads(call("plan", BERT, "--sweep", "tokens-per-word=1,1.25", "--json").stdout)["fixed_steps"]

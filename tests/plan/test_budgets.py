@@ -176,7 +176,8 @@ def test_states_are_sharded_over_context_parallel_devices_too():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"batch": None, "global_batch": 64, "devices": 4, "gradient_accumulation": 7, "sequence_length": 8}, "4 devices × 7 accumulation = 28"),
+        ({"batch": None, "global_batch": 64, "devices": 4, "gradient_accumulation": 7, "sequence_length": 8},
+         "4 devices × 7 accumulation = 28"),
         ({"devices": None, "tensor_parallel": 4}, "stating devices too"),
         ({"restart_time": 5}, "stating restarts too"),
         ({"tokens_per_second": "1M", "mfu": None, "peak_tflops": 100}, "both say how fast"),
@@ -190,7 +191,8 @@ def test_what_would_have_no_effect_is_refused(flags, message):
 
 
 def test_devices_that_follow_from_the_batch():
-    found = plan(batch=None, global_batch=64, per_device=8, gradient_accumulation=2, devices=None, sequence_length=8, steps=10,
+    found = plan(batch=None, global_batch=64, per_device=8, gradient_accumulation=2, devices=None, sequence_length=8,
+        steps=10,
                  mfu=None, price=None)  # fmt: skip
     assert (found.batches[0].data_parallel_size, found.batches[0].gradient_accumulation) == (4, 2)
 
@@ -202,13 +204,15 @@ def test_a_measured_rate_needs_no_devices():
 
 
 def test_one_size_of_micro_batches_for_a_whole_ramp():
-    found = plan(batch=None, samples="100k", global_batch=1536, sequence_length=8, ramp="16 8 5000", devices=8, model=None, price=None,
+    found = plan(batch=None, samples="100k", global_batch=1536, sequence_length=8, ramp="16 8 5000", devices=8,
+        model=None, price=None,
                  mfu=None)  # fmt: skip
     assert {batch.per_device for batch in found.batches} == {192}
 
 
 @pytest.mark.parametrize(("flags", "size"), [({"batch": "8192 tokens", "sequence_length": 128}, 2),
-                                             ({"batch": None, "global_batch": 256, "sequence_length": 128, "ramp": "32 32 1000"}, 8)])  # fmt: skip
+                                             ({"batch": None, "global_batch": 256, "sequence_length": 128,
+                                              "ramp": "32 32 1000"}, 8)])  # fmt: skip
 def test_devices_that_follow_from_tokens_and_ramps(flags, size):
     found = plan(
         **flags, per_device=4, gradient_accumulation=8, devices=None, steps=10, model=None, mfu=None, price=None

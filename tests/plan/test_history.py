@@ -9,7 +9,8 @@ from dist_epochs.plan.history import BEFORE, History, history_of, history_to_jso
 
 PHASES = st.lists(
     st.builds(
-        Phase, steps=st.integers(1, 9), sequence_length=st.sampled_from([16, 32]), global_batch=st.sampled_from([4, 6, 12])
+        Phase, steps=st.integers(1, 9), sequence_length=st.sampled_from([16, 32]), global_batch=st.sampled_from([4, 6,
+            12])
     ),
     min_size=1,
     max_size=5,

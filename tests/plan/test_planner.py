@@ -32,7 +32,8 @@ def test_integers_by_hand(write_recipe, store):
     assert data.keys() >= KEYS
     assert data["tokens"] <= data["positions"]
     assert data["global_batch"].items() >= {
-        "samples": 12, "positions": 192, "per_device": 3, "gradient_accumulation": 2, "data_parallel_size": 2, "devices": 2,
+        "samples": 12, "positions": 192, "per_device": 3, "gradient_accumulation": 2, "data_parallel_size": 2,
+            "devices": 2,
     }.items()  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def test_a_budget_of_flags_is_shared_by_the_recipe_s_phases(tmp_path):
         ({"steps": 10, "global_batch": 8, "sequence_length": "128,512"}, "it looks like two lengths"),
         ({"steps": 10, "batch": "2x8", "corpus": "0.5 samples"}, "must have whole ones"),
         ({"steps": 10, "batch": "2x8", "peak_tflops": "989T"}, "it is in TFLOP/s"),
-        ({"epochs": "0.001", "per_device": 4, "devices": 2, "corpus": "1000 samples", "last_window": "carry"}, "does not pay for a single step"),
+        ({"epochs": "0.001", "per_device": 4, "devices": 2, "corpus": "1000 samples", "last_window": "carry"},
+         "does not pay for a single step"),
         ({"steps": 10}, "batch"),
         ({"hours": 2, "batch": "2x8", "devices": 8}, "needs to know how fast it goes"),
         ({"money": 100, "batch": "2x8", "devices": "8xH100", "model": "gpt2"}, "needs hardware.price"),
@@ -97,7 +98,8 @@ def test_a_budget_of_flags_is_shared_by_the_recipe_s_phases(tmp_path):
         ({"steps": 10, "batch": "2x8", "model": "bert-bse"}, "bert-base"),
         ({"steps": 10, "batch": "2x8", "corpus": "1B tokens", "temperature": 2}, "this corpus has one"),
         ({"steps": 10, "global_batch": 32, "sequence_length": 8, "ramp": "16 10 100"}, "a global batch of 26 or 36"),
-        ({"steps": 10, "global_batch": 32, "sequence_length": 8, "ramp": "16 8"}, "Megatron's `start increment samples`"),
+        ({"steps": 10, "global_batch": 32, "sequence_length": 8, "ramp": "16 8"},
+         "Megatron's `start increment samples`"),
     ],
 )  # fmt: skip
 def test_flags_that_cannot_be_planned(flags, message):

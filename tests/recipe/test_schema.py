@@ -33,7 +33,8 @@ def fits(data, schema):
     known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
     if not set(schema.get("required", ())) <= data.keys():
         return False
-    return all(fits(value, known[name]) if name in known else others and fits(value, others) for name, value in data.items()) \
+    return all(fits(value, known[name]) if name in known else others and fits(value, others) for name,
+        value in data.items()) \
         or ("properties" not in schema and "additionalProperties" not in schema)  # fmt: skip
 
 

@@ -36,7 +36,8 @@ PRICED = {
 
 CASES = {
     "words-as-tokens": ({"corpus": "3B words", "tokens_per_word": 1, "steps": 10, "batch": "256x512"}, "at 1.25"),
-    "partial-window": ({**LOOP, "gradient_accumulation": 2, "last_window": "flush"}, "flush makes 13 steps a pass, carry 12.5, drop 12"),
+    "partial-window": ({**LOOP, "gradient_accumulation": 2, "last_window": "flush"},
+        "flush makes 13 steps a pass, carry 12.5, drop 12"),
     "padded-duplicates": ({**LOOP, "devices": 3, "uneven": "pad"}, "8 duplicates (+8.0%)"),
     "dropped-data": ({**LOOP, "devices": 3, "uneven": "drop"}, "4 of 100 samples (4.00%)"),
     "uneven-ranks": ({**LOOP, "devices": 3, "uneven": "keep"}, "2 of 3 devices have none"),
@@ -54,7 +55,8 @@ CASES = {
     "checkpoints-too-rare": ({**PRICED, "restarts": 1, "checkpoint_every": 7200}, "a checkpoint every 7,200 hours"),
     "fp32-peak": ({**PRICED, "precision": "fp32"}, "TF32 peak of H100 SXM"),
     "corpus-not-stated": ({"tokens": 1000, "batch": "4x64"}, "--corpus is not given"),
-    "ramp-off-the-micro-batch": ({"samples": 1000, "global_batch": 32, "per_device": 4, "devices": 2, "sequence_length": 8,
+    "ramp-off-the-micro-batch": ({"samples": 1000, "global_batch": 32, "per_device": 4, "devices": 2,
+        "sequence_length": 8,
                                   "ramp": "16 4 100"}, "2 levels (20, 28) are no multiples of 2 × 4 = 8"),
     "with-replacement": ({**QUIET, "replacement": True}, "1 epochs of draws see 63.21%"),
     "guessed-mfu": (PRICED, "30% to 45%"),
