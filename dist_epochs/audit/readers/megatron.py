@@ -1,0 +1,151 @@
+r"""Lines of Megatron-LM and GPT-NeoX logs: one for each iteration, and the arguments at each start.
+
+Formats, as published:
+
+- Megatron-LM and its forks (a line in the README of FlagAI-Open/OpenSeek, epfLLM/Megatron-LLM issue 11):
+  ` iteration 1/ 24000 | consumed samples: 1024 | elapsed time per iteration (ms): 271607.0 | throughput per GPU
+  (TFLOP/s/GPU): 40.4 | … | global batch size: 1024 | … | number of skipped iterations: 0 | number of nan iterations:
+  0 |`; forks add `consumed tokens`, `samples per second`, `TFLOPs`, write the time in `(s)`, and misspell
+  `gloabl batch size`.
+- GPT-NeoX (EleutherAI/gpt-neox, megatron/logging.py): ` samples/sec: 51.2 | iteration 10/ 320000 | … | approx flops
+  per GPU: 150.3TFLOPS | …`, without batch and samples.
+- Arguments (NVIDIA/Megatron-LM issue 91, EleutherAI/gpt-neox issue 1248): `  seq_length ............ 2048`, in NeoX
+  with `.......updated` or `.......default` behind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+
+from dist_epochs.audit.readers.log_reading import LogReading
+from dist_epochs.audit.readers.record import whole
+from dist_epochs.audit.readers.timeline import MOST_KEPT, Line
+
+__all__ = ["read_argument", "read_iteration"]
+
+ARGUMENTS = {
+    b"world_size": "devices",
+    b"global_num_gpus": "devices",
+    b"data_parallel_size": "data_parallel_size",
+    b"tensor_model_parallel_size": "tensor_parallel",
+    b"model_parallel_size": "tensor_parallel",
+    b"pipeline_model_parallel_size": "pipeline_parallel",
+    b"pipe_parallel_size": "pipeline_parallel",
+    b"context_parallel_size": "context_parallel",
+    b"global_batch_size": "global_batch",
+    b"train_batch_size": "global_batch",
+    b"micro_batch_size": "per_device",
+    b"train_micro_batch_size_per_gpu": "per_device",
+    b"gradient_accumulation_steps": "gradient_accumulation",
+    b"seq_length": "sequence_length",
+    b"train_iters": "planned_steps",
+    b"train_samples": "planned_samples",
+}
+"""Arguments that are read, and what they are here."""
+
+FIELDS = {
+    b"consumed samples": "samples",
+    b"consumed tokens": "tokens",
+    b"global batch size": "batch",
+    b"gloabl batch size": "batch",
+    b"elapsed time per iteration (ms)": "milliseconds",
+    b"elapsed time per iteration (s)": "seconds",
+    b"throughput per GPU (TFLOP/s/GPU)": "tflops",
+    b"throughput per GPU (TFLOPs/GPU)": "tflops",
+    b"TFLOPs": "tflops",
+    b"approx flops per GPU": "tflops",
+    b"samples/sec": "samples_per_second",
+    b"samples per second": "samples_per_second",
+    b"actual seqlen": "length",
+    b"number of skipped iterations": "skipped",
+    b"number of nan iterations": "nan",
+}
+
+COUNTS = ("samples", "tokens", "batch", "length", "skipped", "nan")
+
+_ITERATION = re.compile(rb"\biteration\s+(\d{1,18})\s*/\s*(\d{1,18})\s*\|")
+_FIELD = re.compile(
+    rb"(" + b"|".join(re.escape(key) for key in FIELDS) + rb"):\s*(\d{1,18}(?:\.\d{1,9})?(?:[eE][-+]?\d{1,2})?)"
+    rb"\s*(?:TFLOPS)?(?:/[\d.]+)?\s*\|"
+)
+_ARGUMENT = re.compile(rb"(?:^|\s)([a-z][a-z0-9_]{2,60}) \.{2,}\s*(\S+?)(?:\.{3,}(?:default|updated))?\s*$")
+_LOADED = re.compile(rb"loaded checkpoint\b.{0,2000}?\bat iteration\s+(\d{1,18})\b")
+
+
+def read_iteration(reading: LogReading, line: bytes, at: int) -> None:
+    """A line of fields between bars, each whole up to its bar; or one that says which checkpoint was loaded."""
+    if b"|" not in line:
+        if match := _LOADED.search(line):
+            reading.track.start(int(match[1]))
+        return
+    steps = _ITERATION.search(line)
+    if steps is None:
+        return
+    found = {FIELDS[key]: text.decode() for key, text in _FIELD.findall(line)}
+    if b"samples/sec:" in line:
+        reading.kind = "gpt-neox"
+    reading.kind = reading.kind or "megatron"
+    where = f"{reading.name}:{at}"
+    reading.plan_steps(int(steps[2]), where)
+    counts = {name: int(found[name]) for name in COUNTS if found.get(name, "").isdecimal()}
+    reading.skipped += counts.get("skipped", 0)
+    reading.nan += counts.get("nan", 0)
+    if counts.get("length") and len(reading.lengths) < MOST_KEPT:
+        reading.lengths.add(counts["length"])
+    rate = found.get("samples_per_second")
+    reading.track.add(
+        Line(
+            step=int(steps[1]),
+            where=where,
+            samples=counts.get("samples"),
+            tokens=counts.get("tokens"),
+            batch=counts.get("batch") or _batch_of_arguments(reading),
+            seconds=_seconds(found),
+            tflops=Decimal(found["tflops"]) if "tflops" in found else None,
+            samples_per_second=float(rate) if rate else None,
+        )
+    )
+
+
+def _batch_of_arguments(reading: LogReading) -> int | None:
+    """NeoX logs no batch: it is that of the arguments, and never ramps."""
+    stated = reading.numbers.get("global_batch")
+    return int(stated.value) if stated and reading.kind == "gpt-neox" else None
+
+
+def _seconds(found: Mapping[str, str]) -> Decimal | None:
+    """Seconds of a step, which BigScience writes as such."""
+    if "milliseconds" in found:
+        return Decimal(found["milliseconds"]) / 1000
+    return Decimal(found["seconds"]) if "seconds" in found else None
+
+
+def read_argument(reading: LogReading, line: bytes, at: int) -> None:
+    """A line with one argument, its name and value far apart."""
+    match = _ARGUMENT.search(line)
+    if match is None:
+        return
+    key, text = match[1], match[2]
+    if reading.track.last is not None:
+        reading.track.start()  # arguments are printed once, when the program begins
+    if key in (b"bf16", b"fp16") and text == b"True":
+        reading.precision = key.decode()
+    if key == b"rampup_batch_size" and text[:1] not in (b"", b"N"):
+        reading.ramps = True
+    if key in (b"global_num_gpus", b"train_micro_batch_size_per_gpu"):
+        reading.kind = "gpt-neox"
+    name = ARGUMENTS.get(key)
+    value = text.decode("ascii", errors="replace")
+    if name in ("pipeline_parallel", "tensor_parallel") and value == "0":
+        value = "1"  # NeoX writes 0 where layers are not shared
+    number = whole(value, f"{reading.name}:{at}: {key.decode()}") if name else None
+    if name is None or number is None:
+        return
+    old = reading.numbers.get(name)
+    if old is not None and old.value != number.value:
+        values = reading.changed.setdefault(name, [old.text])
+        if len(values) < MOST_KEPT:
+            values.append(number.text)
+    reading.numbers[name] = number
