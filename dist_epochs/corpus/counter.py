@@ -1,7 +1,7 @@
-"""Exact counts of any stretch of a pass, without reading the stretch.
+"""Exact counts of any part of a pass, without reading its tokens.
 
-Whole blocks come from sums made once; only the blocks that a lane has begun and not ended are looked
-at row by row, at most two per lane.
+Whole blocks are counted by sums that are made once. Only blocks that a lane has begun and not ended are counted row
+by row: at most two per lane.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["PassCounter", "StoreCounter", "digests"]
 Integers = NDArray[np.int64]
 
 SAMPLES_AT_ONCE = 2**20
-"""Samples looked at together."""
+"""Samples that are counted at once."""
 
 
 def digests(source: str, sequence_length: int, blocks: Integers, rows: Integers) -> tuple[Hashes, Hashes]:
@@ -39,7 +39,7 @@ class PassCounter:
 
     Args:
         packing: The samples.
-        order: The order they are drawn in.
+        order: The order in which they are drawn.
         objective: How many of their tokens the loss counts.
     """
 
@@ -61,7 +61,7 @@ class PassCounter:
             lane = np.arange(lanes)
             begin = self.order.lane_starts()[:-1]
             taken = [np.maximum(0, -(-(offset - lane) // lanes)) for offset in (draw.start, draw.stop)]
-            before, after = (self._first_of_sequence(number, begin + count) for count in taken)
+            before, after = (self._sums_of_first_rows(number, begin + count) for count in taken)
             total = (after - before).sum(axis=0)
         tokens, loss_tokens, high, low = (int(value) for value in total)
         return Counts(draw.stop - draw.start, tokens, loss_tokens, high << 64 | low)
@@ -82,8 +82,8 @@ class PassCounter:
                     more = samples[samples["pieces"] > extra]
                     seen[pieces["document"][more["first_piece"] + extra]] = True
 
-    def _first_of_sequence(self, number: int, counts: Integers) -> NDArray[np.uint64]:
-        """Sums over the first `counts` rows of a pass's sequence, one line each."""
+    def _sums_of_first_rows(self, number: int, counts: Integers) -> NDArray[np.uint64]:
+        """Sums over the first `counts` rows of the sequence of a pass, one line for each count."""
         order, begins = self.order.blocks(number)
         sums = self._sums.get(
             number,
@@ -127,7 +127,8 @@ class StoreCounter:
     """Counts over a whole store: the plan's `CorpusCounter`.
 
     Args:
-        counters: By source and length.
+        counters: The counter of each source and length.
+        documents: Documents of each source.
     """
 
     def __init__(self, counters: Mapping[tuple[str, int], PassCounter], documents: Mapping[str, int]) -> None:

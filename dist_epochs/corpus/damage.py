@@ -1,4 +1,4 @@
-"""How a damaged store is told: the file, what was found and what was expected, and what to do."""
+"""Errors for a damaged store, and checks of what its JSON files hold."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["check_keys", "damaged", "damaged_packing", "is_sha256", "read_object", "shown", "whole"]
+__all__ = ["check_keys", "damaged", "damaged_packing", "is_sha256", "read_object", "shown", "whole_number"]
 
 LARGEST_COUNT = 2**62
-"""Beyond any count; sums of two such numbers are still 64-bit integers."""
+"""Larger than any count; the sum of two such numbers is still a 64-bit integer."""
 
 
 def damaged(path: Path, found: str) -> InputError:
@@ -26,7 +26,7 @@ def damaged(path: Path, found: str) -> InputError:
 
 
 def damaged_packing(path: Path, found: str) -> InputError:
-    """The error for a file of a `packed-LENGTH` folder, which can be made again without the text."""
+    """The error for a file of a `packed-LENGTH` folder, which can be made again from the tokens."""
     folder = path.parent
     again = f"dist-epochs tokenize {folder.parents[2]} --sequence-length {folder.name.removeprefix('packed-')}"
     return InputError(
@@ -57,18 +57,18 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def shown(value: object) -> str:
-    """A value from a file, short and without control characters."""
+    """A value from a file for a message: short, and without control characters."""
     if isinstance(value, int) and abs(value) > LARGEST_COUNT:
         return "a number beyond 2**62"
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def whole(data: Mapping[str, Any], name: str, path: Path, least: int = 0, where: str = "") -> int:
+def whole_number(data: Mapping[str, Any], name: str, path: Path, least: int = 0, where: str = "") -> int:
     """The whole number under a key.
 
     Raises:
-        InputError: If it is none, or less than `least`.
+        InputError: If it is not a whole number, or less than `least`.
     """
     value = data.get(name)
     if type(value) is int and least <= value <= LARGEST_COUNT:
@@ -82,10 +82,10 @@ def is_sha256(value: object) -> bool:
 
 
 def check_keys(data: object, must: Iterable[str], path: Path, where: str = "", may: Iterable[str] = ()) -> None:
-    """Does an object have the keys it must have, and none that nobody writes?
+    """Check that an object has the keys that it must have, and none besides those that it may have.
 
     Raises:
-        InputError: If not.
+        InputError: If a key is missing or unknown.
     """
     if not isinstance(data, dict):
         raise damaged(path, f"{where}{shown(data)} and not a JSON object")

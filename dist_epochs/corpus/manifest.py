@@ -1,4 +1,4 @@
-"""The manifest of a store: what stands in it, and what must agree in it."""
+"""The manifest of a store: its fingerprint and digest, and the checks of what it holds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.damage import check_keys, damaged, is_sha256, shown, whole
+from dist_epochs.corpus.damage import check_keys, damaged, is_sha256, shown, whole_number
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.files import digest_of_json
 
-__all__ = ["STORE_VERSION", "check_manifest", "content_fingerprint", "sealed"]
+__all__ = ["STORE_VERSION", "check_manifest", "content_fingerprint", "is_source_name", "sealed"]
 
 STORE_VERSION = 1
 MANIFEST_KEYS = ("version", "fingerprint", "sources", "token_bytes", "block_documents", "held_out", "tokenizer")
@@ -22,7 +23,7 @@ LEAST_COUNTS = {"documents": 1, "words": 0, "bytes": 0, "tokens": 1, "empty_docu
 
 
 def content_fingerprint(manifest: Mapping[str, Any]) -> str:
-    """What decides the samples: tokens, document lengths, source names, tokenizer and blocks."""
+    """A fingerprint of what decides the samples: tokens, document lengths, source names, tokenizer and blocks."""
     content = [[e["name"], e["held_out"], [shard["sha256"] for shard in e["shards"]]] for e in manifest["sources"]]
     tokenizer = manifest["tokenizer"]
     decisive = [content, tokenizer["fingerprint"], tokenizer["special_tokens_added"], manifest["block_documents"]]
@@ -30,15 +31,15 @@ def content_fingerprint(manifest: Mapping[str, Any]) -> str:
 
 
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with the digest of all that stands in it."""
-    return {**manifest, "digest": _digest(manifest)}
+    """The manifest with the digest of its content."""
+    return {**manifest, "digest": digest_of_json(manifest)}
 
 
 def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
-    """Is it of this version, is everything there and of its kind, and do the sums agree?
+    """Check the version of a manifest, the type of each value, the sums and the digest.
 
     Args:
-        manifest: As read.
+        manifest: The content of its file.
         path: Its file, for messages.
 
     Raises:
@@ -54,7 +55,7 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
     check_keys(manifest, MANIFEST_KEYS, path, may=("digest",))
     if manifest["token_bytes"] not in (2, 4) or type(manifest["token_bytes"]) is not int:
         raise damaged(path, f"token_bytes is {shown(manifest['token_bytes'])} and must be 2 or 4")
-    whole(manifest, "block_documents", path, 1)
+    whole_number(manifest, "block_documents", path, 1)
     if not isinstance(manifest["held_out"], str):
         raise damaged(path, f"held_out is {shown(manifest['held_out'])} and must be a text")
     if not is_sha256(manifest["fingerprint"]):
@@ -68,14 +69,15 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
     names = [entry["name"] for entry in sources]
     if len(set(names)) < len(names):
         raise damaged(path, f"two sources have one name among {', '.join(map(shown, names))}")
-    if (found := manifest.get("digest", _digest(manifest))) != _digest(manifest):
-        raise damaged(path, f"its digest is {_digest(manifest)} and not {shown(found)}, as it says")
+    digest = digest_of_json({name: value for name, value in manifest.items() if name != "digest"})
+    if (found := manifest.get("digest", digest)) != digest:  # older stores have none
+        raise damaged(path, f"its digest is {digest} and not {shown(found)}, as it says")
 
 
 def _check_tokenizer(tokenizer: Any, path: Path) -> None:
     where = "tokenizer: "
     check_keys(tokenizer, TOKENIZER_KEYS, path, where)
-    whole(tokenizer, "vocabulary_size", path, 1, where)
+    whole_number(tokenizer, "vocabulary_size", path, 1, where)
     special = tokenizer["special_ids"]
     if not isinstance(special, list) or not all(type(number) is int and 0 <= number < 2**32 for number in special):
         raise damaged(path, f"{where}special_ids is {shown(special)} and must be a list of token ids")
@@ -89,42 +91,34 @@ def _check_tokenizer(tokenizer: Any, path: Path) -> None:
 
 def _check_source(entry: Any, path: Path) -> None:
     check_keys(entry, ("name", "held_out", "shards", *LEAST_COUNTS), path, "a source: ")
-    if not _stays_inside(entry["name"]):
+    if not is_source_name(entry["name"]):
         raise damaged(path, f"a source is called {shown(entry['name'])}, which is no name of a folder of the store")
     where = f"source {shown(entry['name'])}: "
     if not isinstance(entry["held_out"], bool):
         raise damaged(path, f"{where}held_out is {shown(entry['held_out'])} and must be true or false")
     for name, least in LEAST_COUNTS.items():
-        whole(entry, name, path, least, where)
+        whole_number(entry, name, path, least, where)
     shards = entry["shards"]
     if not isinstance(shards, list) or not shards:
         raise damaged(path, f"{where}shards is {shown(shards)} and must be a list of shards")
     for number, shard in enumerate(shards):
-        _check_shard(shard, path, f"{where}shard {number}: ")
+        place = f"{where}shard {number}: "
+        check_keys(shard, ("documents", "tokens", "sha256"), path, place)
+        whole_number(shard, "documents", path, 1, place)
+        whole_number(shard, "tokens", path, shard["documents"], place)  # documents without a token are left out
+        if not is_sha256(shard["sha256"]):
+            raise damaged(path, f"{place}sha256 is {shown(shard['sha256'])} and must be a SHA-256")
     for name in ("documents", "tokens"):
         found = sum(shard[name] for shard in shards)
         if found != entry[name]:
             raise damaged(path, f"{where}{entry[name]:,} {name}, and its shards have {found:,}")
 
 
-def _check_shard(shard: Any, path: Path, where: str) -> None:
-    check_keys(shard, ("documents", "tokens", "sha256"), path, where)
-    whole(shard, "documents", path, 1, where)
-    whole(shard, "tokens", path, shard["documents"], where)  # a document without a token is not kept
-    if not is_sha256(shard["sha256"]):
-        raise damaged(path, f"{where}sha256 is {shown(shard['sha256'])} and must be a SHA-256")
-
-
-def _stays_inside(name: object) -> bool:
-    """Whether a source's name is one plain folder, as `find_sources` has it too."""
+def is_source_name(name: object) -> bool:
+    """Whether a value can be the name of a source: that of a folder inside the store, and not hidden."""
     if not isinstance(name, str) or not name or name.startswith(".") or any(mark in name for mark in "/\\\0"):
         return False
     try:
         return len(os.fsencode(name)) <= 255
     except UnicodeEncodeError:
         return False
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    content = {name: value for name, value in manifest.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

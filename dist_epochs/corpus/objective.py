@@ -1,4 +1,4 @@
-"""What the loss counts: masked tokens, a fixed number per sample, or every next token."""
+"""Which tokens the loss counts: masked ones, a fixed number per sample, or every next token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Objective(Protocol):
             keys: One random key per sample.
 
         Returns:
-            Inputs and labels, same shape; a label stands at the position whose output predicts it.
+            Inputs and labels, same shape; a label is at the position whose output predicts it.
         """
 
 

@@ -23,14 +23,14 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """The values used last, up to a number of them."""
+    """A cache of the values that were used last."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, name: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of that name, made if it is not kept."""
+        """The value of that name, made if it is not in the cache."""
         if name not in self._values:
             self._values[name] = make()
             if len(self._values) > self._most:
@@ -40,14 +40,14 @@ class Recent(Generic[Value]):
 
 
 class Order:
-    """Where each draw of each pass of one (source, length) lies.
+    """The block and row of each draw of each pass of one (source, length).
 
     Args:
         seed: The recipe's seed.
         source: Name of the source.
         sequence_length: Length of the packing.
         block_samples: Rows in each block.
-        lanes: Lanes the sequence is cut into; the global batch is the best number.
+        lanes: Lanes that the sequence is cut into; best as many as the global batch has samples.
     """
 
     def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Integers, lanes: int) -> None:

@@ -1,4 +1,4 @@
-"""Documents to samples: best-fit-decreasing inside a block, nothing dropped.
+"""Packs documents into samples: best-fit-decreasing inside a block, with no token left out.
 
 The number of samples depends on document lengths alone, so it is the same in every pass and known
 before a run. A document longer than the sample is cut at multiples of the sample's length; the
@@ -14,7 +14,7 @@ __all__ = ["Piece", "pack_block"]
 
 
 class Piece(NamedTuple):
-    """A stretch of one document's tokens.
+    """Consecutive tokens of one document.
 
     Attributes:
         document: Index of the document within its block.

@@ -1,4 +1,4 @@
-"""Are the samples of a packing possible? Looked at whenever one is opened, a million samples at a time."""
+"""Checks of the samples of a packing, made whenever one is opened, a million samples at a time."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ DIGESTS = "sha256"
 """Key of packing.json that holds the SHA-256 of each of its files; older stores have none."""
 
 SAMPLES_AT_ONCE = 2**20
-"""Samples looked at together."""
+"""Samples that are checked at once."""
 
 Integers = NDArray[np.int64]
 
 
 def packing_counts(folder: Path, sequence_length: int, tokens: int) -> dict[str, Any]:
-    """What packing.json says, found to be possible.
+    """The counts in packing.json, checked against each other.
 
     Args:
-        folder: Of the packing.
+        folder: The folder of the packing.
         sequence_length: Its length.
-        tokens: Of the source.
+        tokens: Tokens of the source.
 
     Raises:
-        InputError: If it is not.
+        InputError: If they contradict each other, or the source.
     """
     path = folder / "packing.json"
     counts = read_object(path)
@@ -68,10 +68,10 @@ def check_packing(
     blocks: NDArray[Any],
     lengths: Integers,
 ) -> None:
-    """Is every sample made of pieces of documents of its block, and is every token in one of them?
+    """Check that every sample consists of pieces of documents of its block, and that every token is in one of them.
 
     Args:
-        folder: Of the packing.
+        folder: The folder of the packing.
         sequence_length: Its length.
         files: Samples of each block, samples and pieces; of the sizes that packing.json says.
         blocks: First document and documents of each block.
@@ -138,7 +138,7 @@ def _check_samples(path: Path, samples: NDArray[Any], length: int, pieces: int, 
 
 
 def _check_pieces(path: Path, pieces: NDArray[Any], blocks: NDArray[Any], before: Integers) -> None:
-    """Is every piece a part of one document of its block?"""
+    """Check that every piece is a part of one document of its block."""
     document, start, length = pieces["document"], pieces["start"], pieces["length"]
     first = blocks["first_document"]
     fits = (document >= first) & (document < first + blocks["documents"])

@@ -1,4 +1,4 @@
-"""Sources of a corpus, by the arguments of the command: a file, a folder of files, a dataset, the embedded text."""
+"""Finds the sources of a corpus: files, folders of files, datasets of the hub, and the embedded text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dist_epochs.corpus.manifest import is_source_name
 from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub, read_parquet
 from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.readers.embedded import read_embedded
@@ -18,7 +19,7 @@ __all__ = ["HELD_OUT", "Source", "Unit", "find_sources"]
 
 FILE_ENDINGS = (".txt", ".jsonl", ".parquet")
 HELD_OUT = ".held-out"
-"""Ending of the source that holds another's held-out documents."""
+"""Ending of the name of the source with the held-out documents of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Source:
     Attributes:
         name: Its name in recipes and counts.
         units: What it is read from, in order.
-        ignored: Files of a folder that are no text, JSON lines or Parquet.
+        ignored: Files of a folder that are not text, JSON lines or Parquet.
         document: What a document of a text file is.
         text_column: Column that holds the text in JSON lines, Parquet and datasets.
     """
@@ -63,7 +64,7 @@ class Source:
     text_column: str = "text"
 
     def read(self, unit: Unit) -> Iterator[str | BadDocument]:
-        """The documents of one unit; what cannot be read comes as the error that says why."""
+        """The documents of one unit; in place of one that cannot be read, the error that says why."""
         match unit.kind:
             case ".txt":
                 return read_text(Path(unit.name), self.document)
@@ -105,7 +106,7 @@ def find_sources(
             raise InputError(
                 f"{name!r} cannot name a source", rule=f"{HELD_OUT} is for held-out documents", fixes="name=PATH"
             )
-        if not name or any(mark in name for mark in "/\\\0") or name.startswith("."):
+        if not is_source_name(name):
             raise InputError(f"{name!r} cannot name a source", fixes="name=PATH")
     return tuple(sources)
 

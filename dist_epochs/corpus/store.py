@@ -2,10 +2,10 @@
 
     STORE/manifest.json                       counts, tokenizer, fingerprint; written last
     STORE/tokenizer/tokenizer.json
-    STORE/sources/NAME/00000.tokens           ids of the documents, one after the other
+    STORE/sources/NAME/00000.tokens           ids of the documents, one document after the other
     STORE/sources/NAME/00000.lengths          tokens of each document, uint32
     STORE/sources/NAME/packed-128/            samples of length 128 (see `Packing`)
-    STORE/verified.json                       when the digests were compared last (see `verify`)
+    STORE/verified.json                       files whose digests were compared (see `verify`)
 
 All numbers are little-endian. Nothing in a store is executed or unpickled.
 """
@@ -56,7 +56,7 @@ class SourceStore:
     Attributes:
         name: The source.
         entry: Its part of the manifest.
-        folder: Where its files lie.
+        folder: The folder of its files.
         blocks: First document, first token and sizes of each block.
         lengths: Tokens of every document.
     """
@@ -76,7 +76,7 @@ class SourceStore:
         self.blocks = _cut_blocks([shard["documents"] for shard in entry["shards"]], self.lengths, block_documents)
 
     def tokens(self, block: int) -> NDArray[Any]:
-        """Ids of one block, read where they are used."""
+        """Ids of one block, read from the disk when they are used."""
         place = self.blocks[block]
         shard = int(place["shard"])
         ids = self._tokens.get(shard, lambda: self.shard_tokens(shard))
@@ -88,11 +88,11 @@ class SourceStore:
         return {length: self.packing_counts(length)["samples"] for length in lengths}
 
     def packing_folder(self, sequence_length: int) -> Path:
-        """Where the samples of one length lie."""
+        """The folder of the samples of one length."""
         return self.folder / f"packed-{sequence_length}"
 
     def packing_counts(self, sequence_length: int) -> dict[str, Any]:
-        """What packing.json says of one length.
+        """The counts in packing.json of one length.
 
         Raises:
             InputError: If it is damaged.
@@ -125,7 +125,7 @@ class SourceStore:
         return self.folder / f"{number:05d}.{what}"
 
     def shard_tokens(self, number: int) -> NDArray[Any]:
-        """Ids of one shard, read where they are used."""
+        """Ids of one shard, read from the disk when they are used."""
         return _mapped(self.shard(number, "tokens"), self._token_type)
 
     def _shard_lengths(self, number: int, tokens: int) -> Integers:
@@ -194,8 +194,8 @@ class Store:
         path: Folder written by `dist-epochs tokenize`.
 
     Raises:
-        InputError: If it is no store, files are missing or cut, or its counts cannot be. Digests are compared by
-            `verify_store`.
+        InputError: If it is not a store, files are missing or cut, or its counts contradict each other. Digests are
+            compared by `verify_store`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -220,7 +220,7 @@ class Store:
         return [source for source in self._sources if source.entry["held_out"] is held_out]
 
     def facts(self) -> CorpusFacts:
-        """What the plan needs to know."""
+        """What the plan needs to know of the corpus."""
         return CorpusFacts(
             sources=tuple(
                 SourceFacts(
@@ -242,7 +242,7 @@ class Store:
         return list(self.manifest["tokenizer"]["special_ids"])
 
     def tokenizer(self) -> TextTokenizer:
-        """The tokenizer the store was made with, read once."""
+        """The tokenizer that the store was made with, read once."""
         return self._tokenizer
 
     @cached_property
@@ -251,9 +251,9 @@ class Store:
 
 
 def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int]) -> None:
-    """Pack a source at one length, beside what it is packed at already.
+    """Pack a source at one more length.
 
-    The folder appears when it is complete.
+    The folder gets its name when it is complete.
     """
     with new_folder(source.packing_folder(sequence_length)) as folder:
         counts = {"sequence_length": sequence_length, "samples": 0, "pieces": 0, "tokens": 0}
@@ -261,7 +261,7 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
         with ExitStack() as stack:
             files = {name: stack.enter_context((folder / name).open("wb")) for name in FILES}
             for block in range(len(source.blocks)):
-                sample_rows, piece_rows = _pack(source, block, sequence_length, special_ids)
+                sample_rows, piece_rows = _packed_rows(source, block, sequence_length, special_ids)
                 sample_rows["first_piece"] += counts["pieces"]
                 rows = (np.array([len(sample_rows)], BLOCK_SAMPLES), sample_rows, piece_rows)
                 for name, written in zip(FILES, rows, strict=True):
@@ -273,11 +273,11 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
                 counts["tokens"] += int(sample_rows["tokens"].sum())
         if counts["tokens"] != source.entry["tokens"]:
             raise AssertionError(f"packing holds {counts['tokens']} of {source.entry['tokens']} tokens")
-        told = {**counts, DIGESTS: {name: digest.hexdigest() for name, digest in digests.items()}}
-        (folder / "packing.json").write_text(json.dumps(told), encoding="utf-8")
+        content = {**counts, DIGESTS: {name: digest.hexdigest() for name, digest in digests.items()}}
+        (folder / "packing.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _pack(
+def _packed_rows(
     source: SourceStore, block: int, sequence_length: int, special_ids: list[int]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """The samples and pieces of one block; `first_piece` counts from the block's first."""
@@ -300,7 +300,7 @@ def _pack(
 
 
 def _cut_blocks(shard_documents: list[int], lengths: Integers, block_documents: int) -> NDArray[Any]:
-    """Blocks of neighbouring documents; each shard's last one may be shorter."""
+    """Blocks of consecutive documents; the last one of each shard may be shorter."""
     rows = []
     first = 0
     for shard, documents in enumerate(shard_documents):
@@ -318,7 +318,7 @@ def _read(path: Path, kind: np.dtype[Any], rows: int) -> NDArray[Any]:
 
 
 def _mapped(path: Path, kind: np.dtype[Any]) -> NDArray[Any]:
-    """A file as a plain array, read where it is used; slices of `memmap` itself cost microseconds each."""
+    """A file as a plain array, read when it is used; slices of `memmap` itself take microseconds each."""
     return np.asarray(np.memmap(path, kind, "r"))
 
 

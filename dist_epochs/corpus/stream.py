@@ -28,9 +28,9 @@ class MicroBatch:
     """What one device takes in one micro-step. All arrays have the shape (samples, length).
 
     Attributes:
-        input_ids: What the model reads.
-        labels: What it must predict, or −100, at the position whose output predicts it.
-        segments: Number of the piece a position belongs to, 0 for padding; pieces do not see each other.
+        input_ids: The ids that the model reads.
+        labels: The id that a position's output must predict, or −100.
+        segments: Number of the piece that a position belongs to, 0 for padding; pieces do not attend to each other.
     """
 
     input_ids: Integers
@@ -44,8 +44,8 @@ class Window:
 
     Attributes:
         step: The step, from 0.
-        micro_batches: As many on every rank.
-        counts: What this rank draws of each pass that the step touches on any rank.
+        micro_batches: The micro-batches; every rank has the same number.
+        counts: What this rank draws from each pass that any rank draws from in this step.
     """
 
     step: int
@@ -57,12 +57,12 @@ class Corpus:
     """A store in the order of a run.
 
     Args:
-        store: The tokens.
+        store: The token store.
         schedule: Phases of the run.
-        lanes: By sequence length, the lanes that a pass is cut into, where they were fixed before; else as many as the
-            largest batch has samples.
+        lanes: The lanes of a pass by sequence length, where an earlier plan fixed them; else as many as the largest
+            batch has samples.
         mixture: Which source each draw comes from.
-        objective: What the loss counts.
+        objective: Which tokens the loss counts.
         seed: Seed of order and masks.
     """
 
@@ -110,9 +110,9 @@ class Corpus:
         """This rank's part of every step, from `first_step` on.
 
         Args:
-            batches: How each phase's batch lies over the devices.
-            rank: Index of this device among those that see different data.
-            first_step: Where to begin; nothing before it is read.
+            batches: How the batch of each phase is shared among the ranks.
+            rank: Index of this rank among those that see different data.
+            first_step: The first step; nothing before it is read.
         """
         for step in range(first_step, self._schedule.steps):
             yield self.window(step, batches[self._schedule.phase_of(step)], rank)
@@ -136,7 +136,7 @@ class Corpus:
         return Window(step, micro_batches, counts)
 
     def _read(self, offsets: Integers, length: int) -> _Rows:
-        """The samples at these draws of the mixture, in that order."""
+        """The samples of these draws from the mixture, in that order."""
         pattern = np.asarray(self._mixture.pattern)
         chosen_source = pattern[offsets % self._mixture.period]
         rows = _Rows.empty(len(offsets), length)
@@ -161,7 +161,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """Samples side by side: where they come from, and what the model gets."""
+    """Several samples: where each comes from, and what the model gets."""
 
     inputs: Integers
     labels: Integers
@@ -194,7 +194,7 @@ class _Rows:
         )
 
     def part(self, slice_: range, first: int) -> MicroBatch:
-        """The rows of one micro-step; a real row without labels where there are none."""
+        """The rows of one micro-step; where there are none, a real row without labels."""
         if len(slice_):
             chosen = slice(slice_.start - first, slice_.stop - first)
             return MicroBatch(self.inputs[chosen], self.labels[chosen], self.segments[chosen])
@@ -204,13 +204,13 @@ class _Rows:
 def held_out_batches(
     packings: Sequence[Packing], objective: Objective, *, devices: int, rank: int, per_device: int, pad: int
 ) -> Iterator[MicroBatch]:
-    """Every held-out sample once, over the ranks; as many micro-batches on every rank, the same each time.
+    """This rank's share of the held-out samples, the same each time; every rank has as many micro-batches.
 
     Args:
         packings: The held-out samples of each source, at one length.
-        objective: What the loss counts; masks are the same at every evaluation.
+        objective: Which tokens the loss counts; masks are the same at every evaluation.
         devices: Data-parallel size.
-        rank: Index of this device.
+        rank: Index of this rank.
         per_device: The most samples of one micro-batch.
         pad: Id that fills a sample.
     """

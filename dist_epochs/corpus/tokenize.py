@@ -1,7 +1,7 @@
-"""Tokenize sources once: exact counts, and a store that training reads.
+"""Tokenizes sources once: exact counts, and a store that training reads.
 
-The store is built in `STORE.partial` and renamed at the end. After a kill, the same command goes on
-from the last complete input file.
+The store is built in `STORE.partial` and renamed at the end. After a kill, the same command continues
+after the last complete input file.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from dist_epochs.runtime.files import write_json
 __all__ = ["BLOCK_DOCUMENTS", "Settings", "describe", "pack", "tokenize"]
 
 BLOCK_DOCUMENTS = 1000
-"""Documents packed together: enough for 0.1 % padding at length 512, little enough to seek."""
+"""Documents that are packed together: enough for only 0.1 % padding at length 512, and few enough to seek quickly."""
 
 SHARD_TOKENS = 2**24
 """Tokens after which a shard is closed at the end of an input file."""
 
 BATCH_DOCUMENTS = 1000
-"""Documents encoded at once."""
+"""Documents that are encoded at once."""
 
 Progress = Callable[[int], None]
 
@@ -48,8 +48,8 @@ class Settings:
 
     Attributes:
         special_tokens: Whether the tokenizer's special tokens are added, once per document.
-        held_out: Share of the documents kept for evaluation, chosen by their hash.
-        on_error: Whether a document that cannot be read stops the work or is skipped and counted.
+        held_out: Share of the documents that is kept for evaluation, chosen by their hash.
+        on_error: Whether a document that cannot be read is an error, or is skipped and counted.
         sequence_lengths: Lengths to pack at.
     """
 
@@ -72,16 +72,16 @@ def tokenize(
     Args:
         sources: What to read.
         tokenizer: Turns text into ids.
-        settings: How.
+        settings: How documents become tokens.
         out: Folder of the store; None only counts.
-        progress: Called with the bytes of input worked through since the last call.
+        progress: Called with the bytes of input that were read since the last call.
 
     Returns:
         The counts, as `dist-epochs tokenize --json` prints them.
 
     Raises:
-        InputError: If something cannot be read, there is no document, or `out` is not empty. Nothing
-            is left behind.
+        InputError: If something cannot be read, there is no document, or `out` is not empty. Nothing is written
+            then.
     """
     if out is None:
         manifest, lengths = _count(sources, tokenizer, settings, None, progress)
@@ -107,7 +107,7 @@ def tokenize(
 
 
 def pack(store: Store, sequence_lengths: Sequence[int]) -> dict[str, Any]:
-    """Pack a store at lengths it is not packed at yet; returns its counts."""
+    """Pack a store at the lengths that it is not packed at yet; returns its counts."""
     for source in (*store.sources(), *store.sources(held_out=True)):
         for length in sequence_lengths:
             if length not in source.packed_lengths():
@@ -147,7 +147,7 @@ def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> di
 def _count(
     sources: Sequence[Source], tokenizer: TextTokenizer, settings: Settings, folder: Path | None, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, list[list[int]]]]:
-    """Read everything; returns the manifest, and the document lengths of each source's shards."""
+    """Read all sources; returns the manifest, and the document lengths of the shards of each source."""
     token_type = np.dtype("<u2" if tokenizer.vocabulary_size <= 2**16 else "<u4")
     finished, drafts = recall(folder) if folder is not None else (0, [])
     if not drafts:
@@ -195,7 +195,7 @@ def _read_unit(
 ) -> None:
     draft = writers[source.name].draft
     left = unit.size
-    documents = _readable(source.read(unit), draft, settings)
+    documents = _with_text(source.read(unit), draft, settings)
     while texts := list(islice(documents, BATCH_DOCUMENTS)):
         for text, ids in zip(texts, tokenizer.encode(texts, special_tokens=settings.special_tokens), strict=True):
             writers[_destination(source, text, settings)].add(ids, text)
@@ -205,8 +205,8 @@ def _read_unit(
     progress(left)
 
 
-def _readable(documents: Iterator[str | BadDocument], draft: Draft, settings: Settings) -> Iterator[str]:
-    """The documents with text; the others are counted, or stop the work."""
+def _with_text(documents: Iterator[str | BadDocument], draft: Draft, settings: Settings) -> Iterator[str]:
+    """The documents with text; empty ones are counted, unreadable ones are counted or an error."""
     for document in documents:
         if isinstance(document, BadDocument):
             if settings.on_error == "stop":
@@ -214,7 +214,7 @@ def _readable(documents: Iterator[str | BadDocument], draft: Draft, settings: Se
                     document.asked,
                     rule=document.rule,
                     consequence="nothing was written",
-                    fixes=(*document.fixes, "`--on-error skip`, which counts such documents and goes on"),
+                    fixes=(*document.fixes, "`--on-error skip`, which counts such documents and continues"),
                     origin=document.origin,
                 )
             draft.skipped_documents += 1
@@ -256,7 +256,7 @@ def _counts_of(store: Store) -> tuple[dict[str, Any], dict[str, dict[int, int]]]
 
 
 def _samples_of(lengths: dict[str, list[list[int]]], sequence_lengths: Sequence[int]) -> dict[str, dict[int, int]]:
-    """Samples per pass from document lengths alone, in the blocks the store would have."""
+    """Samples per pass from document lengths alone, in the blocks that the store would have."""
     return {
         name: {
             length: sum(

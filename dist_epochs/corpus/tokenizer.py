@@ -1,8 +1,7 @@
-"""A fast tokenizer from a file or folder, and what the corpus needs to know of it."""
+"""A fast tokenizer from a file or folder, with its fingerprint and its special tokens."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.files import digest_of_json
 
 __all__ = ["EMBEDDED", "TextTokenizer"]
 
 EMBEDDED = "embedded"
-"""Name of the tokenizer and of the corpus that come with the package."""
+"""Name of the tokenizer and of the corpus that need no files or network."""
 
 ROLES = {
     "mask_token": ("[MASK]", "<mask>"),
@@ -58,7 +58,7 @@ class TextTokenizer:
             ) from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.fingerprint = hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).hexdigest()
+        self.fingerprint = digest_of_json(json.loads(text))
 
     @property
     def vocabulary_size(self) -> int:
@@ -95,7 +95,7 @@ class TextTokenizer:
 
     @property
     def pad_id(self) -> int:
-        """Id that fills a sample; without a padding token any id does, since nothing sees it."""
+        """Id that fills a sample; without a padding token any id will do, since nothing attends to it."""
         return self.role_id("pad_token") or 0
 
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Where a store is built: beside its place, locked, and taken up again after a kill."""
+"""The folder in which a store is built: next to its final place, locked, and continued after a kill."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from dist_epochs.runtime.files import lock, move, write_json
 __all__ = ["finish", "recall", "remember", "workplace"]
 
 PROGRESS = "progress.json"
-"""File of an unfinished store that says whose it is and how far it came."""
+"""File of an unfinished store with the command that writes it, and the input files that are complete."""
 
 
 @contextmanager
 def workplace(partial: Path, command: str) -> Iterator[None]:
-    """The folder a store is built in: new, or left by a kill of the same command. Removed on errors.
+    """Make or continue the folder that a store is built in, and remove it on errors.
 
-    A folder that is not ours, belongs to another command, or is being written is left alone.
+    A folder of another command or program, or one that is being written, is left unchanged.
     """
     new_parents = [folder for folder in partial.parents if not folder.exists()]
     if partial.exists():
@@ -37,7 +37,7 @@ def workplace(partial: Path, command: str) -> Iterator[None]:
             yield
         except Exception:
             shutil.rmtree(partial, ignore_errors=True)
-            with suppress(OSError):  # somebody else may have put something there meanwhile
+            with suppress(OSError):  # it may not be empty any more
                 for folder in new_parents:
                     folder.rmdir()
             raise
@@ -68,7 +68,7 @@ def remember(folder: Path, finished: int, drafts: list[Draft]) -> None:
 
 
 def recall(folder: Path) -> tuple[int, list[Draft]]:
-    """What an interrupted run of the same command noted last."""
+    """The complete input files and their counts, as `remember` noted them last."""
     state = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
     return state["finished"], [Draft(**draft) for draft in state["drafts"]]
 

@@ -1,4 +1,4 @@
-"""One source of a store while it is written: shards of ids and lengths, and running counts."""
+"""Writes one source of a store: shards of ids and lengths, with counts."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class SourceWriter:
 
     @property
     def open_tokens(self) -> int:
-        """Tokens in the shard that is not closed yet."""
+        """Tokens of the open shard."""
         return self._tokens
 
     def add(self, ids: np.ndarray[Any, Any], text: str) -> None:
-        """Add one document, or count it as empty where it has no token."""
+        """Add one document; one without a token is only counted as empty."""
         draft = self.draft
         if not len(ids):
             draft.empty_documents += 1
@@ -89,7 +89,7 @@ class SourceWriter:
     def abandon(self) -> None:
         """Close the files of an unfinished shard."""
         for file in self._open or ():
-            with suppress(OSError):  # a full disk; the error is on its way already
+            with suppress(OSError):  # the disk is full, and that error is being raised already
                 file.close()
 
     def _write(self, tokens: bytes, length: bytes) -> None:
@@ -105,7 +105,7 @@ class SourceWriter:
 
 @contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Errors of a full disk say which file."""
+    """Name the file in an error of the disk."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the HF Trainer is about to do, in a line before it does it."""
+"""One line, before the HF Trainer starts, about the steps and epochs that it will do."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["announcement"]
 def announcement(
     *, steps: int, per_device: int, ranks: int, accumulation: int, samples: int | None, loader: LoaderFacts
 ) -> str:
-    """Steps, samples and epochs of the run that begins, and what the Trainer will call them.
+    """Steps, samples and epochs of a run, and the epoch that the Trainer will report.
 
     Args:
         steps: Optimizer steps of the run.
         per_device: Samples of a micro-batch, on one rank.
-        ranks: That see different data.
+        ranks: Ranks that see different data.
         accumulation: Micro-steps of a step.
-        samples: Of one pass over the data; None if not known yet.
-        loader: How the samples are dealt out.
+        samples: Samples of one pass over the data; None if not known yet.
+        loader: How the samples are shared among the ranks.
 
     Examples:
         >>> stream = LoaderFacts(is_stream=True)
@@ -47,7 +47,7 @@ def announcement(
     version = find("transformers-streaming" if loader.is_stream else "transformers").version
     try:
         run = version.run(setting)
-    except InputError as error:  # it will fail, or never step: better said now
+    except InputError as error:  # the run will fail, or take no step
         return f"{batch} over {samples:,} samples: {error}"
     said, true = run.reported.epoch, run.truth.epochs
     plan = f"{batch} over {samples:,} samples: {scaled(true)} epochs"

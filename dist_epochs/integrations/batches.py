@@ -1,4 +1,4 @@
-"""What a batch of somebody else's loop holds, counted where it is: on the host or on a device."""
+"""Counts what a batch of a user's own loop holds, on the device that holds it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IGNORED = -100
 """Label of a position that the loss does not count, as in torch's cross entropy."""
 
 NUMBERS_PER_DIMENSION = 12
-"""Along each dimension, the numbers of an image or another sample that is not text, that tell it from others."""
+"""Numbers along each dimension that are hashed to identify an image, or another sample that is not text."""
 
 FIRST_MULTIPLIER, SECOND_MULTIPLIER = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 """Odd multipliers of splitmix64, as signed 64-bit integers."""
@@ -30,11 +30,11 @@ FIRST_MULTIPLIER, SECOND_MULTIPLIER = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB1331
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """Counts of one micro-batch on this rank, on their way to the host.
+    """Counts of one micro-batch on this rank, which may still be on their way to the host.
 
     Attributes:
         positions: Samples × length, padding included; 0 where samples have no length.
-        rest: Samples, tokens, loss tokens, first tokens among these, and a digest of 64 bits (0: none could be made).
+        rest: Samples, tokens, loss tokens, first tokens among these, and a digest of 64 bits (0 if there is none).
     """
 
     positions: int
@@ -55,19 +55,19 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What is counted of a batch.
+    """The tensors of a batch that are counted.
 
     Attributes:
-        samples: Samples, by a first dimension.
-        told: What tells a sample from others: token ids, or the largest tensor.
+        samples: Samples, by the first dimension.
+        content: What identifies a sample: token ids, or the largest tensor.
         ids: Token ids, samples × positions.
-        mask: Of the same shape: 0 where padded.
-        labels: Samples × positions.
-        restarts: Positions in their samples, where one long row holds several.
+        mask: The attention mask, of the same shape: 0 where padded.
+        labels: Labels, samples × positions.
+        restarts: The position of each token in its sample, where one long row holds several samples.
     """
 
     samples: int
-    told: Tensor | None = None
+    content: Tensor | None = None
     ids: Tensor | None = None
     mask: Tensor | None = None
     labels: Tensor | None = None
@@ -78,19 +78,19 @@ NO_COUNTS = BatchCounts(0, Arrived([0] * 5))
 
 
 class BatchCounter:
-    """Counts batches; a handful of small operations where the batch is, and no wait for a device.
+    """Counts batches, by a few small operations on the device of the batch, without waiting for it.
 
     A batch is a mapping with `input_ids` (and `attention_mask`, `labels`), or any mapping, tuple or list of tensors
     whose first dimension is the samples. The digest of a sample follows from its token ids at their positions
-    (padding left out where a mask tells it), or from numbers spread over its largest tensor.
+    (without padding, where a mask shows it), or from numbers spread over its largest tensor.
 
     Attributes:
-        units: What can be counted, from the first batch.
-        device: Where the first batch is.
-        assumes_tokens: Whether no mask tells padding, so that every position is taken for a token.
-        counts_restarts: Whether batches are one long row, whose samples are told by where `position_ids` begin again.
-        shifts: Whether the labels are the inputs: then the model predicts the next token, and the first of each
-            sample is none of the loss's. None before the first batch, or without labels.
+        units: The units that can be counted, by the first batch.
+        device: The kind of device that the first batch is on.
+        assumes_tokens: Whether there is no mask to show padding, so that every position is counted as a token.
+        counts_restarts: Whether a batch is one long row, whose samples are counted by where `position_ids` begin again.
+        shifts: Whether the labels are the inputs: then the model predicts the next token, and the loss does not count
+            the first token of a sample. None before the first batch, or without labels.
     """
 
     nothing = NO_COUNTS
@@ -107,11 +107,11 @@ class BatchCounter:
 
     @property
     def shifts(self) -> bool | None:
-        """See above; waits for the first batch."""
+        """See the attributes; waits for the first batch to be copied."""
         return None if self._equal is None else bool(self._equal.read()[0])
 
-    def look(self, batch: object) -> None:
-        """See what the batches of this loader tell, from the first of them. May wait for a device, once.
+    def inspect(self, batch: object) -> None:
+        """Find out from the first batch what the batches of this loader hold. May wait for a device, once.
 
         Raises:
             InputError: As `count`.
@@ -119,7 +119,7 @@ class BatchCounter:
         self._second_is_mask = _is_mask(_tensors(batch)) if not isinstance(batch, Mapping) else False
         parts = self._parts(batch)
         ids, labels = parts.ids, parts.labels
-        self.device = parts.told.device.type if parts.told is not None else "cpu"
+        self.device = parts.content.device.type if parts.content is not None else "cpu"
         self.assumes_tokens = ids is not None and parts.mask is None
         self.counts_restarts = parts.restarts is not None
         self.units = ("samples", *(("positions", "tokens") if ids is not None else ()))
@@ -130,13 +130,13 @@ class BatchCounter:
             self._equal = HostCopy(same.to(torch.int64).reshape(1))
 
     def count(self, batch: object) -> BatchCounts:
-        """Begin to count a batch.
+        """Start counting a batch.
 
         Raises:
-            InputError: If nothing in it tells how many samples it holds.
+            InputError: If nothing in it shows how many samples it holds.
         """
         parts = self._parts(batch)
-        if parts.told is None or not parts.samples:
+        if parts.content is None or not parts.samples:
             return BatchCounts(0, Arrived([parts.samples, 0, 0, 0, 0]))
         positions = 0 if parts.ids is None else parts.ids.numel()
         mask = None if parts.mask is None else _array(parts.mask) != 0
@@ -146,11 +146,15 @@ class BatchCounter:
         if parts.labels is not None:
             counted = _array(parts.labels) != IGNORED
             loss_tokens, first_tokens = counted.sum(), counted[:, 0].sum()
-        rows = _array(_numbers(parts.told))
+        rows = _array(_numbers(parts.content))
         values = [samples, tokens, loss_tokens, first_tokens, self._digest(rows, mask)]
         if isinstance(rows, np.ndarray):
             return BatchCounts(positions, Arrived([int(value) for value in values]))
-        return BatchCounts(positions, HostCopy(torch.stack([_on(rows.device, value) for value in values])))
+        on_device = [  # a number that the host has is written by a kernel, which nothing waits for
+            value.to(torch.int64) if isinstance(value, Tensor) else torch.full((), value, device=rows.device)
+            for value in values
+        ]
+        return BatchCounts(positions, HostCopy(torch.stack(on_device)))
 
     def _digest(self, rows: Array, mask: Array | None) -> Array:
         """The wrapping sum over the samples of a hash of each."""
@@ -165,7 +169,7 @@ class BatchCounter:
         return _mix((rows * self._weights[place][:width]).sum(1)).sum()
 
     def _parts(self, batch: object) -> _Parts:
-        """Find what is to be counted."""
+        """Find the tensors to count."""
         if isinstance(batch, Sequence) and batch and isinstance(batch[0], Mapping):
             batch = batch[0]  # (inputs, target)
         tensors = list(_tensors(batch))
@@ -177,20 +181,20 @@ class BatchCounter:
             second = tensors[1] if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
             named = {} if second is None else {"attention_mask" if self._second_is_mask else "labels": second}
             return _text(named, tensors[0])
-        told = max(tensors, key=Tensor.numel)
-        return _Parts(len(told), told=told)
+        largest = max(tensors, key=Tensor.numel)
+        return _Parts(len(largest), content=largest)
 
 
 def _text(named: Mapping[str, Any], ids: Tensor) -> _Parts:
     """A batch of token ids."""
     if not _is_text(ids):
-        return _Parts(len(ids), told=ids)
+        return _Parts(len(ids), content=ids)
     mask, labels = named.get("attention_mask"), named.get("shift_labels", named.get("labels"))
     mask = mask if isinstance(mask, Tensor) and mask.shape == ids.shape else None
     labels = labels if isinstance(labels, Tensor) and _is_text(labels) and len(labels) == len(ids) else None
     places = named.get("position_ids")
     one_row = mask is None and len(ids) == 1 and isinstance(places, Tensor) and places.shape == ids.shape
-    return _Parts(len(ids), told=ids, ids=ids, mask=mask, labels=labels, restarts=places if one_row else None)
+    return _Parts(len(ids), content=ids, ids=ids, mask=mask, labels=labels, restarts=places if one_row else None)
 
 
 def _tensors(batch: object) -> Iterator[Tensor]:
@@ -215,7 +219,7 @@ def _length(batch: object) -> int:
 
 
 def _is_mask(tensors: Iterator[Tensor]) -> bool:
-    """Whether the second of some tensors is 0 and 1 alone: a mask, and no labels."""
+    """Whether the second tensor holds only 0 and 1, which makes it a mask and not labels."""
     first, second = next(tensors, None), next(tensors, None)
     if first is None or second is None or second.shape != first.shape or not _is_text(second):
         return False
@@ -228,7 +232,7 @@ def _is_text(values: Tensor) -> bool:
 
 
 def _numbers(values: Tensor) -> Tensor:
-    """Samples × 64-bit integers that tell the samples apart."""
+    """Samples × 64-bit integers that identify each sample."""
     if _is_text(values):
         return values.to(torch.int64)
     for at, size in enumerate(values.shape[1:], 1):
@@ -249,12 +253,7 @@ def _mix(values: Array) -> Array:
 
 
 def _array(values: Tensor) -> Array:
-    """On the host the same numbers for numpy, whose small operations take less time; on a device as they are."""
+    """A tensor on the host as a numpy array, whose small operations take less time; one on a device as it is."""
     if values.device.type != "cpu":
         return values.detach()
     return values.detach().numpy() if values.dtype != torch.bfloat16 else values.detach().float().numpy()
-
-
-def _on(device: torch.device, value: Array) -> Tensor:
-    """A number on a device; one that the host has is written there by a kernel, which nothing waits for."""
-    return value.to(torch.int64) if isinstance(value, Tensor) else torch.full((), value, device=device)

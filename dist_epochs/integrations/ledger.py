@@ -1,4 +1,4 @@
-"""The ledger of somebody else's loop: watch the batches, step with the optimizer."""
+"""The ledger of a user's own loop: `watch` the batches, and `step` with the optimizer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dist_epochs.integrations.loader_facts import loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter
 from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of
 from dist_epochs.integrations.wandb_mirror import Mirror
-from dist_epochs.ledger.books import Books
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.ledger.writer import LedgerWriter
 
 __all__ = ["Ledger"]
 
@@ -27,10 +27,10 @@ MIRROR_EVERY = 10
 
 
 class _Watched(Iterator[Batch]):
-    """A loader whose batches are counted on their way: each `iter` is a new pass over it, as over the loader itself.
+    """A loader whose batches are counted: each `iter` is a new pass over it, as over the loader itself.
 
-    `next` draws from a pass of its own, which the next `iter` goes on with. Length and public attributes are those of
-    the loader, so `watched.sampler.set_epoch(3)` does what it did without the ledger.
+    `next` begins a pass, which the next `iter` continues. Length and public attributes are those of the loader, so
+    `watched.sampler.set_epoch(3)` does what it did without the ledger.
 
     Args:
         begin: Begins a pass.
@@ -56,39 +56,39 @@ class _Watched(Iterator[Batch]):
         return len(self._source)  # type: ignore[arg-type]  # a TypeError where it has none, as len() does
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # those of this class, asked for before they are there (`copy.copy`)
+        if name.startswith("_"):  # attributes of this class that `copy.copy` asks for before they are set
             raise AttributeError(name)
         return getattr(self._source, name)
 
 
-def _let_go(batches: list[Batch]) -> Iterator[Batch]:
-    """Batches that nothing holds on to: they may be on a device."""
+def _emptied(batches: list[Batch]) -> Iterator[Batch]:
+    """The batches of a list, which drops each as it is given: it may take up memory of a device."""
     while batches:
         yield batches.pop(0)
 
 
 class Ledger:
-    """Counts what every step of your own loop draws over all ranks, and writes it down on rank 0.
+    """Counts what every step of your own loop draws over all ranks, and records it on rank 0.
 
-    `watch` passes batches through; `step` books what came since the last one, after `optimizer.step()`. Every rank does
-    both. Counts are 64-bit integers, added over the ranks on the host, and nothing waits for a device.
+    `watch` passes batches through; `step`, after `optimizer.step()`, records the batches since the last one. Every rank
+    calls both. Counts are 64-bit integers, added over the ranks on the host, and nothing waits for a device.
 
     Batches are whatever the loader gives. With `accelerator.accumulate`, `step` may be called for every micro-batch: it
     knows which of them ended a window. Samples of one pass are those stated, or those of the loader's dataset, or what
-    the first pass drew. What is worth knowing is said in a line each, once (`dist-epochs explain`).
+    the first pass drew. Each warning is printed once, on one line (`dist-epochs explain` has their pages).
 
     Args:
-        run: Run directory, made if it is not there; `dist-epochs ledger RUN` reads it.
+        run: Run directory, made if it does not exist; `dist-epochs ledger RUN` reads it.
         ranks: An `accelerate.Accelerator`; or the ranks as `Peers`; or nothing, for one process or any ranks that
             `torch.distributed` has joined before.
         samples: Samples of one pass over the data.
         store: A token store or its manifest: its documents are the samples, and its tokens are known.
-        from_step: Steps behind a run that goes on: those of the checkpoint that was loaded. What the ledger has
-            beyond is counted as replayed.
+        from_step: Where a run resumes: the steps of the checkpoint that was loaded. Later steps in the ledger then
+            count as replayed.
 
     Raises:
-        InputError: If there is a ledger in the directory and `from_step` does not say where it goes on; if the launch
-            is none that counting could trust; if a size is below 1.
+        InputError: If there is a ledger in the directory and `from_step` is not given; if the launcher started several
+            processes that are not connected; if a size is below 1.
 
     Examples:
         >>> from tempfile import mkdtemp
@@ -114,7 +114,7 @@ class Ledger:
         self._peers = peers_of(ranks)
         self._accelerator = ranks if hasattr(ranks, "gradient_state") else None
         self._opened = open_run(Path(run), self._peers, samples=samples, store=store, from_step=from_step)
-        self._books = Books(Path(run), self._opened.totals, writes=self._peers.rank == 0)
+        self._writer = LedgerWriter(Path(run), self._opened.totals, writes=self._peers.rank == 0)
         self._loop: LoopCounter | None = None
         self._mirror, self._closed = Mirror(), False
         self._error_before = getattr(sys, "last_value", None)
@@ -124,15 +124,15 @@ class Ledger:
 
     @property
     def totals(self) -> Totals:
-        """Everything booked so far: on rank 0 only, and one or two steps late."""
-        return self._books.totals
+        """Everything recorded so far: on rank 0 only, and one or two steps late."""
+        return self._writer.totals
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Pass batches through, counting them.
+        """Pass batches through, and count them.
 
         Args:
-            batches: A loader, of which each `for` over the result is a pass: wrap it anew in every epoch, or once
-                before the first.
+            batches: A loader. Each `for` over the result is a pass over it, so it can be wrapped once, or anew in
+                every epoch.
         """
         return _Watched(lambda: self._watch(batches), batches)
 
@@ -144,37 +144,37 @@ class Ledger:
         start = list(islice(iterator, 1))
         if self._loop is None:
             first = start[0] if start else None
-            self._loop = self._opened.begin_loop(self._books, self._peers, batches, first, self._accelerator)
+            self._loop = self._opened.begin_loop(self._writer, self._peers, batches, first, self._accelerator)
         else:
-            self._loop.observer.compare(loader_facts(batches, self._loop.observer.seen.ranks))
+            self._loop.monitor.compare(loader_facts(batches, self._loop.monitor.observed.ranks))
         loop = self._loop
         try:
-            for batch in chain(_let_go(start), iterator):
+            for batch in chain(_emptied(start), iterator):
                 loop.add(batch)
                 yield batch
-        except GeneratorExit:  # the loop was left; what it did is booked while the other ranks are still there
+        except GeneratorExit:  # the loop was left: record what it did while the other ranks are still there
             loop.settle(WAIT_BRIEFLY)
             raise
         loop.end_pass()
         loop.settle(WAIT_BRIEFLY)
 
     def discard(self) -> None:
-        """The batches since the last step are trained by none: leave them out."""
+        """Leave out the batches since the last step: no step trains them."""
         if self._loop is not None:
             self._loop.discard()
 
     def step(self, optimizer: object = None, scheduler: object = None, *, applied: bool | None = None) -> None:
-        """Book the step under way.
+        """Record the step of the batches since the last one.
 
         Args:
-            optimizer: Asked whether it skipped the update, if it knows.
-            scheduler: Watched for its pace, where the accelerator does not have it.
-            applied: Whether the update was applied; without it, what optimizer or accelerator say, else yes.
+            optimizer: The optimizer; one prepared by Accelerate knows whether it skipped the update.
+            scheduler: The scheduler of the learning rate, where the accelerator does not have it; its pace is checked.
+            applied: Whether the update was applied. By default what optimizer or accelerator know, else yes.
         """
         if self._closed:
             raise RuntimeError("this ledger is closed, so the step would not be counted")
         if self._loop is None:
-            raise RuntimeError("no step is under way: nothing was drawn from `ledger.watch(…)` yet")
+            raise RuntimeError("there is no step to record: nothing was drawn from `ledger.watch(…)` yet")
         accelerator = self._accelerator
         if accelerator is not None:
             if not accelerator.sync_gradients:
@@ -184,33 +184,33 @@ class Ledger:
             skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
             applied = not skipped
         self._loop.step(applied=applied, scheduler=scheduler)
-        if self._loop.observer.seen.step % MIRROR_EVERY == 0:
+        if self._loop.monitor.observed.step % MIRROR_EVERY == 0:
             self._mirror.show(self.counters())
 
     def counters(self) -> dict[str, float | int]:
-        """The true counters so far, under `ledger/`: for a log of your own, on rank 0."""
-        return {} if self._loop is None or self._peers.rank else self._loop.observer.counters()
+        """The counters so far, under `ledger/`: for a log of your own, on rank 0."""
+        return {} if self._loop is None or self._peers.rank else self._loop.monitor.counters()
 
     def settle(self) -> None:
-        """Wait until every step is booked. Every rank calls this, before a checkpoint is saved.
+        """Wait until every step is recorded. Every rank calls this before it saves a checkpoint.
 
-        `accelerator.save_state` does it by itself.
+        `accelerator.save_state` does so by itself.
         """
         if self._loop is not None:
             self._loop.settle(WAIT_FOR_RANKS)
-            self._books.make_durable()
+            self._writer.make_durable()
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
-        """Write how the segment ended: `finished`, `stopped` or `failed`. At the program's end it is called for you."""
+        """Record how the segment ended: `finished`, `stopped` or `failed`. Called by itself when the program ends."""
         self._closed = True
         if self._loop is not None:
             settled = self._loop.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             if not settled and status == "finished":
-                status, reason = "stopped", reason or "the last steps are not booked: other ranks took fewer"
+                status, reason = "stopped", reason or "the last steps are not recorded: other ranks took fewer"
             self._mirror.show(self.counters())
             self._loop = None
             with suppress(OSError):
-                self._books.close(status, reason)
+                self._writer.close(status, reason)
         self._opened.release()
         atexit.unregister(self._at_exit)
 

@@ -1,4 +1,4 @@
-"""How somebody else's loader deals its samples out, read off its objects without importing what made them."""
+"""How a user's loader shares its samples among the ranks, read from its attributes without importing its library."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ KEEPS_ORDER = ("SeedableRandomSampler", "SequentialSampler", "DistributedSampler
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoaderFacts:
-    """What a loader is going to do.
+    """How a loader will draw.
 
     Attributes:
         samples: Samples of the whole dataset; None for streams and where it is not known.
         per_device: Samples of a micro-batch on one device.
         uneven: What happens to the last, incomplete round of a pass; None where it is not known.
-        pads_to_ranks: Whether it is only padded to a multiple of the ranks, not to a full round.
+        pads_to_ranks: Whether a pass is padded to a multiple of the ranks only, not to a full round.
         sampler: Class of the sampler.
-        splitters: Everything that gives each rank its own part, outermost first.
+        splitters: Every part of it that gives each rank its own share, outermost first.
         is_stream: Whether samples come without an index.
     """
 
@@ -38,15 +38,15 @@ class LoaderFacts:
 
     @property
     def keeps_order(self) -> bool:
-        """Whether a pass begun again has the same order."""
+        """Whether a pass that is begun again has the same order."""
         return self.sampler in KEEPS_ORDER
 
     def drawn_per_pass(self, samples: int, ranks: int) -> int | None:
         """What a pass draws over all ranks, duplicates included; None where the end of a pass is not known.
 
         Args:
-            samples: Of the whole dataset.
-            ranks: That see different data.
+            samples: Samples of the whole dataset.
+            ranks: Ranks that see different data.
         """
         if self.per_device is None or self.uneven is None:
             return None
@@ -54,18 +54,16 @@ class LoaderFacts:
             return samples // ranks * ranks if self.uneven == "drop" else -(-samples // ranks) * ranks
         if samples < self.per_device * ranks and self.uneven == "drop":
             return 0
-        loader = Loader(
-            samples=samples, per_device=self.per_device, data_parallel_size=ranks, uneven=self.uneven
-        )  # fmt: skip
+        loader = Loader(samples=samples, per_device=self.per_device, data_parallel_size=ranks, uneven=self.uneven)
         return loader.drawn_per_pass
 
 
 def loader_facts(loader: object, ranks: int) -> LoaderFacts:
-    """What a torch or Accelerate loader tells of itself; little is known of any other iterable.
+    """What can be read from a torch or Accelerate loader; of any other iterable little is known.
 
     Args:
         loader: The loader that a rank iterates over.
-        ranks: That see different data.
+        ranks: Ranks that see different data.
     """
     at: Any = loader
     drops, even, splits = bool(getattr(at, "drop_last", False)), True, False

@@ -1,4 +1,4 @@
-"""What becomes of the counts of somebody else's loop: they are booked, and looked at."""
+"""Records the counts of a user's own loop, and warns of what is wrong with them."""
 
 from __future__ import annotations
 
@@ -9,66 +9,66 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.integrations.loader_facts import LoaderFacts
-from dist_epochs.integrations.observation import Observed, Schedule, end_of
+from dist_epochs.integrations.observation import ObservedLoop, Schedule, end_of
 from dist_epochs.integrations.warnings import RULES
-from dist_epochs.ledger.books import Books
 from dist_epochs.ledger.counters import counters
+from dist_epochs.ledger.writer import LedgerWriter
 from dist_epochs.rules import rule_name
 
-__all__ = ["Observer"]
+__all__ = ["Monitor"]
 
-STEPS_ALWAYS_JUDGED = 10
-"""First steps of a segment, which all rules look at; later they are asked where something is unlike before."""
+STEPS_ALWAYS_CHECKED = 10
+"""First steps of a segment, after each of which all rules are checked; later only after steps that differ."""
 
-THEIR_DATA = PassKey(0, "data", 0, 0)
-"""Where samples of other people's data are booked: one source, lengths that vary."""
+USER_DATA = PassKey(0, "data", 0, 0)
+"""The pass that all samples of a user's loop are recorded under: one source, lengths that vary."""
 
 
-class Observer:
-    """Books steps and passes, and says what is worth a line.
+class Monitor:
+    """Records steps and passes, and prints each warning once.
 
     Args:
-        books: Of the run; only rank 0 writes.
-        seen: What is known of the loop before it runs.
-        say: Prints a line; called where the books are written.
+        writer: Of the run; only rank 0 writes.
+        observed: What is known of the loop before it runs.
+        say: Prints a line; called on the rank that writes.
 
     Attributes:
-        seen: What is known of the loop by now.
+        observed: What is known of the loop by now.
     """
 
-    def __init__(self, books: Books, seen: Observed, say: Callable[[str], None]) -> None:
-        self.seen = seen
-        self._books, self._say = books, say
+    def __init__(self, writer: LedgerWriter, observed: ObservedLoop, say: Callable[[str], None]) -> None:
+        self.observed = observed
+        self._writer, self._say = writer, say
         self._tokens: int | None = None
         self._schedule_began: tuple[int, int] | None = None
         self._size_before = 0
         self._said: set[str] = set()
-        seen.step = seen.from_step
+        observed.step = observed.from_step
 
     @property
     def epoch(self) -> Fraction | None:
         """True epochs: samples applied ÷ samples of the data."""
-        samples = self._books.totals.applied.counts.samples
-        return Fraction(samples, self.seen.samples) if self.seen.samples else None
+        samples = self._writer.totals.applied.counts.samples
+        return Fraction(samples, self.observed.samples) if self.observed.samples else None
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """A start of the program."""
-        self._books.segment(facts)
+        """Record a start of the program."""
+        self._writer.segment(facts)
 
     def begin_step(self, step: int) -> None:
-        """The first batch of a step is drawn."""
-        self._books.begin(step)
+        """Record that the first batch of a step is drawn."""
+        self._writer.begin(step)
 
     def know(self, samples: int | None, tokens: int | None, how: str) -> None:
-        """Note how large one pass over the data is.
+        """Record how large one pass over the data is.
 
         Args:
-            samples: Of it, None if not known.
-            tokens: Of it, None if not known.
-            how: `stated`, `dataset`, `store` or `learned`.
+            samples: Samples of a pass; None if not known.
+            tokens: Tokens of a pass; None if not known.
+            how: How this is known: `stated`, `dataset`, `store` or `learned`.
         """
-        self.seen.samples, self.seen.is_learned, self._tokens = samples, how == "learned", tokens
-        self._books.write("corpus", samples=samples, tokens=tokens, known=how)
+        self.observed.samples, self.observed.is_learned, self._tokens = samples, how == "learned", tokens
+        self._writer.write("corpus", samples=samples, tokens=tokens, known=how)
 
     def book(
         self,
@@ -81,100 +81,100 @@ class Observer:
         advanced: int | None,
         duplicate_ranks: tuple[int, int] | None,
     ) -> None:
-        """A step was taken.
+        """Record a step that was taken.
 
         Args:
-            micro_steps: On this rank.
-            counts: Over all ranks.
-            positions: Over all ranks.
+            micro_steps: Micro-steps on this rank.
+            counts: Counts over all ranks.
+            positions: Positions over all ranks.
             applied: Whether the optimizer updated.
-            scheduler: Of the learning rate, if there is one.
-            advanced: How often it was advanced when the step was taken.
+            scheduler: The scheduler of the learning rate, if there is one.
+            advanced: How often it had been advanced when the step was taken.
             duplicate_ranks: Two ranks that drew the same samples.
         """
-        seen = self.seen
-        seen.step += 1
-        seen.windows.setdefault(micro_steps, seen.step)
-        if not seen.knows_windows and micro_steps == self._size_before:  # two alike are the accumulation of the loop
-            seen.accumulation, seen.knows_windows = micro_steps, True
+        loop = self.observed
+        loop.step += 1
+        loop.windows.setdefault(micro_steps, loop.step)
+        if not loop.knows_windows and micro_steps == self._size_before:  # two equal windows in a row are the loop's own
+            loop.accumulation, loop.knows_windows = micro_steps, True
         self._size_before = micro_steps
         if duplicate_ranks is not None:
-            seen.duplicate_ranks, seen.duplicate_steps = duplicate_ranks, seen.duplicate_steps + 1
-        if not applied and seen.skipped is None:
-            seen.skipped = seen.step
-        self._books.book(seen.step, micro_steps, {THEIR_DATA: counts}, applied=applied, positions=positions)
-        self._follow(scheduler, advanced)
+            loop.duplicate_ranks, loop.duplicate_steps = duplicate_ranks, loop.duplicate_steps + 1
+        if not applied and loop.skipped is None:
+            loop.skipped = loop.step
+        self._writer.book(loop.step, micro_steps, {USER_DATA: counts}, applied=applied, positions=positions)
+        self._compare_schedule(scheduler, advanced)
         if (
-            seen.accumulation != micro_steps
+            loop.accumulation != micro_steps
             or duplicate_ranks
             or not applied
-            or seen.is_uneven
-            or seen.step - seen.from_step <= STEPS_ALWAYS_JUDGED
+            or loop.is_uneven
+            or loop.step - loop.from_step <= STEPS_ALWAYS_CHECKED
         ):
-            self.judge()
+            self.check()
 
     def end_pass(self, samples: int) -> None:
-        """A round of the loaders is over on all ranks; they drew so many samples in it."""
-        seen = self.seen
-        seen.passes += 1
-        whole = not seen.from_step or seen.passes > 1  # the first one of a run that goes on may begin in its middle
-        drawn = self._books.totals.samples_drawn
-        self._books.write("pass", number=seen.passes, samples=samples, step=seen.step, drawn=drawn, whole=whole)
+        """Record that a pass of the loaders has ended on all ranks, and how many samples they drew in it."""
+        loop = self.observed
+        loop.passes += 1
+        whole = not loop.from_step or loop.passes > 1  # the first one after a resume may begin in the middle
+        drawn = self._writer.totals.samples_drawn
+        self._writer.write("pass", number=loop.passes, samples=samples, step=loop.step, drawn=drawn, whole=whole)
         if whole:
-            seen.pass_samples = samples
-            if seen.samples is None and samples:
+            loop.pass_samples = samples
+            if loop.samples is None and samples:
                 self.know(samples, self._tokens, "learned")
-        self.judge()
+        self.check()
 
     def report(self, epoch: float) -> None:
-        """What the loop itself says its epoch is, where everything before is booked."""
-        self._books.write("reported", epoch=epoch, step=self.seen.step, by=self.seen.reporter)
-        self.seen.reported = epoch
-        self.judge()
-        self.seen.reported = None  # true of this moment only
+        """Record the epoch that the loop itself reports, when every step before is recorded."""
+        self._writer.write("reported", epoch=epoch, step=self.observed.step, by=self.observed.reporter)
+        self.observed.reported = epoch
+        self.check()
+        self.observed.reported = None  # only this moment can be compared
 
     def compare(self, loader: LoaderFacts) -> None:
-        """Another loader is drawn from: is its data that of the first?"""
-        first = self.seen.loader.samples
+        """Compare the data of another loader with that of the first."""
+        first = self.observed.loader.samples
         if None not in (first, loader.samples) and first != loader.samples:
-            self.seen.other_size = loader.samples
-            self.judge()
+            self.observed.other_size = loader.samples
+            self.check()
 
     def stop(self, reason: str) -> None:
-        """Other ranks can no longer be asked."""
-        self.seen.lost = reason
+        """Stop counting: the counts of other ranks can no longer be had."""
+        self.observed.lost = reason
         with suppress(OSError):
-            self.judge()
+            self.check()
 
     def finish(self, unstepped: int) -> None:
-        """The run ends with so many batches that no step took."""
-        self.seen.unstepped = unstepped
-        self.judge()
+        """Record that the run ends, and how many batches were drawn after its last step."""
+        self.observed.unstepped = unstepped
+        self.check()
 
     def counters(self) -> dict[str, float | int]:
-        """The true counters so far, under `ledger/`."""
-        return counters(self._books.totals, self.epoch)
+        """The counters of the ledger so far, under `ledger/`."""
+        return counters(self._writer.totals, self.epoch)
 
-    def judge(self) -> None:
-        """Ask every rule that was silent so far."""
-        if not self._books.writes:
+    def check(self) -> None:
+        """Check every rule that has not warned yet."""
+        if not self._writer.writes:
             return
-        self.seen.epoch = self.epoch
+        self.observed.epoch = self.epoch
         for rule in RULES:
             name = rule_name(rule)
-            if name not in self._said and (message := rule(self.seen)):
+            if name not in self._said and (message := rule(self.observed)):
                 self._said.add(name)
                 self._say(f"dist_epochs: {name}: {message}")
-                self._books.write("warning", rule=name, message=message, step=self.seen.step)
+                self._writer.write("warning", rule=name, message=message, step=self.observed.step)
 
-    def _follow(self, scheduler: object, now: int | None) -> None:
-        """Lay the learning-rate schedule beside the steps."""
-        step = self.seen.step
-        if now is None or not self._books.writes:
+    def _compare_schedule(self, scheduler: object, now: int | None) -> None:
+        """Compare the learning-rate schedule with the steps."""
+        step = self.observed.step
+        if now is None or not self._writer.writes:
             return
         if self._schedule_began is None:
             self._schedule_began = step, now
             return
         first, before = self._schedule_began
-        ends_at = self.seen.schedule.ends_at if self.seen.schedule else end_of(scheduler)
-        self.seen.schedule = Schedule(now - before, step - first, ends_at)
+        ends_at = self.observed.schedule.ends_at if self.observed.schedule else end_of(scheduler)
+        self.observed.schedule = Schedule(now - before, step - first, ends_at)

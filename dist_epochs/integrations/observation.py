@@ -1,4 +1,4 @@
-"""What rank 0 has seen of somebody else's loop so far."""
+"""What is known of a user's own loop so far: the facts that warnings rest on."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 from dist_epochs.integrations.loader_facts import LoaderFacts
 
-__all__ = ["Observed", "Schedule", "advanced", "end_of"]
+__all__ = ["ObservedLoop", "Schedule", "advanced", "end_of"]
 
 SCHEDULE_ENDS = {"OneCycleLR": ("total_steps",), "CosineAnnealingLR": ("T_max",), "PolynomialLR": ("total_iters",)}
-"""Where torch's schedules say their end; of others that have such a number it is the end of a warm-up."""
+"""Attributes that hold the end of torch's schedules; in other schedules such a number is the end of a warm-up."""
 
-LAST_ADVANCE = 2**40
-"""Advances beyond which no schedule is looked at."""
+LARGEST_END = 2**40
+"""Advances beyond which the end of a schedule is not searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A learning-rate schedule beside the steps that were taken.
+    """How far a learning-rate schedule has advanced, and how many steps were taken.
 
     Attributes:
-        advanced: How often it was advanced since the first step seen.
+        advanced: How often it was advanced since the first step.
         steps: Optimizer steps in that time.
-        ends_at: Advances after which it has reached its end, where that can be told.
+        ends_at: Advances after which it has reached its end; None where that is not known.
     """
 
     advanced: int
@@ -33,46 +33,46 @@ class Schedule:
 
     @property
     def factor(self) -> Fraction:
-        """Advances for one step."""
+        """Advances per step."""
         return Fraction(self.advanced, self.steps)
 
 
 @dataclass(slots=True)
-class Observed:
-    """Facts for the rules that warn in flight.
+class ObservedLoop:
+    """What rank 0 knows of the loop: the facts that the rules look at.
 
     Attributes:
-        ranks: That see different data.
-        processes: All of them.
-        accumulation: Micro-steps of a window, as the loop was told; None where nothing told it.
-        loader: How samples are dealt out.
+        ranks: Ranks that see different data.
+        processes: All ranks.
+        accumulation: Micro-steps of a window, as the loop's settings state it; None where they do not.
+        loader: How samples are shared among the ranks.
         samples: Samples of one pass over the data; None until they are known.
-        is_learned: Whether that is what the first pass drew.
-        from_step: Steps behind this segment.
-        before: Samples drawn before it.
-        in_pass: Samples drawn before it in the pass that goes on.
-        gap: Steps before it that were taken and not booked.
-        changed: Whether it runs on another number of ranks, or another batch, than the one before.
-        step: The last step that was booked, from 1.
+        is_learned: Whether that number is what the first pass drew.
+        from_step: Steps taken before this segment.
+        before: Samples drawn before this segment.
+        in_pass: Those of them that belong to the pass in which this segment resumes.
+        gap: Steps taken before this segment that the ledger does not have.
+        changed: Whether the number of ranks or the batch differs from the segment before.
+        step: The last step that was recorded, from 1.
         windows: Sizes of windows on rank 0, in micro-steps, and the first step of each.
-        knows_windows: Whether `accumulation` can be relied on: told to be above 1, or seen twice in a row.
+        knows_windows: Whether `accumulation` can be relied on: stated above 1, or two windows in a row had that size.
         is_uneven: Whether the ranks differ in micro-steps.
-        duplicate_ranks: Two ranks that drew the same samples, last.
-        duplicate_steps: Steps in which there were any.
-        schedule: The learning rate.
+        duplicate_ranks: The last two ranks that drew the same samples in a step.
+        duplicate_steps: Steps in which two ranks did.
+        schedule: The schedule of the learning rate.
         passes: Passes that ended.
-        pass_samples: What the last of them drew, over all ranks.
+        pass_samples: Samples that the last of them drew, over all ranks.
         skipped: The first step that was skipped in this segment.
-        assumes_tokens: Whether every position is taken for a token.
-        counts_restarts: Whether samples are told by where `position_ids` begin again.
-        epoch: True epochs.
-        reported: What the loop itself says.
+        assumes_tokens: Whether every position is counted as a token.
+        counts_restarts: Whether samples are counted by where `position_ids` begin again.
+        epoch: Epochs by the ledger.
+        reported: The epoch that the loop itself reports.
         is_hf_trainer: Whether it is the HF Trainer's loop, which draws, resumes and reports in its own way.
-        unstepped: Micro-batches that were drawn and never stepped, at the end.
-        uncounted: What was wrong with a batch that could not be counted.
-        empty_steps: Steps that were said to be taken without a batch.
-        other_size: Samples of other data that was watched too.
-        lost: Why other ranks can no longer be asked what they drew.
+        unstepped: Micro-batches that were drawn after the last step, when the run ended.
+        uncounted: Why a batch could not be counted.
+        empty_steps: Steps that were reported without a batch.
+        other_size: Samples of another data set that was watched too.
+        lost: Why the counts of other ranks can no longer be had.
     """
 
     ranks: int = 1
@@ -109,12 +109,12 @@ class Observed:
 
     @property
     def reporter(self) -> str:
-        """Who says an epoch of its own, in words."""
+        """Who reports an epoch of its own, in words."""
         return "the HF Trainer" if self.is_hf_trainer else "the loop"
 
 
 def advanced(scheduler: object) -> int | None:
-    """How often a scheduler was advanced; None if it does not say.
+    """How often a scheduler was advanced; None if that is not known.
 
     Args:
         scheduler: torch's, or Accelerate's around it.
@@ -124,30 +124,30 @@ def advanced(scheduler: object) -> int | None:
 
 
 def end_of(scheduler: object) -> int | None:
-    """The advance at which a schedule has reached its end, from what it was told, or where its factor becomes 0."""
+    """The advance at which a schedule reaches its end: as it was configured, or where its factor becomes 0."""
     inner = getattr(scheduler, "scheduler", scheduler)
     for name in SCHEDULE_ENDS.get(type(inner).__name__, ()):
-        told = getattr(inner, name, None)
-        if isinstance(told, int):
-            return told
+        end = getattr(inner, name, None)
+        if isinstance(end, int):
+            return end
     functions = getattr(inner, "lr_lambdas", None)
     if not functions:
         return None
-    told = getattr(functions[0], "keywords", {}).get("num_training_steps")
-    return told if isinstance(told, int) else _first_zero(functions[0])
+    end = getattr(functions[0], "keywords", {}).get("num_training_steps")
+    return end if isinstance(end, int) else _first_zero(functions[0])
 
 
 def _first_zero(factor: Any) -> int | None:
-    """Where a falling factor becomes 0, by doubling and halving."""
+    """The first advance at which a falling factor is 0, found by doubling and bisection."""
     try:
         above, below = 1, 2
         while factor(below) > 0:
             above, below = below, 2 * below
-            if below > LAST_ADVANCE:
+            if below > LARGEST_END:
                 return None
         while below - above > 1:
             middle = (above + below) // 2
             above, below = (middle, below) if factor(middle) > 0 else (above, middle)
-    except Exception:  # somebody else's function, asked about steps it may not know
+    except Exception:  # a function of the user's, called with steps that it may not expect
         return None
     return below

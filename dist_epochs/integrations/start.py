@@ -1,39 +1,36 @@
-"""The beginning of a plain loop's ledger: the directory, the ranks, and what is known of the data."""
+"""Starts the ledger of a user's own loop: the directory, the ranks, and what is known of the data."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dist_epochs import __version__
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.integrations.loader_facts import loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter, Topology
-from dist_epochs.integrations.monitor import Observer
-from dist_epochs.integrations.observation import Observed
-from dist_epochs.ledger.books import LEDGER_FILE, Books
+from dist_epochs.integrations.monitor import Monitor
+from dist_epochs.integrations.observation import ObservedLoop
 from dist_epochs.ledger.loop_notes import read_loop_notes
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.ledger.writer import LEDGER_FILE, LedgerWriter, versions
 from dist_epochs.runtime.files import run_lock
 from dist_epochs.runtime.peers import Alone, Peers, on_first
 
 __all__ = ["WAIT_BRIEFLY", "WAIT_FOR_RANKS", "Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
 
 SUM_TIMEOUT = 2 * 3600.0
-"""Seconds that a sum may take. Nothing waits for it; the ranks may be apart by an evaluation on one of them."""
+"""Seconds that a sum may take. Training does not wait for it, and a rank may be late by a whole evaluation."""
 
 WAIT_BRIEFLY, WAIT_FOR_RANKS = 2.0, 30.0
-"""Seconds to wait for the counts of other ranks: where what is missing is booked later or all is over; and before a
-log, a checkpoint and the end."""
+"""Seconds to wait for the counts of other ranks: briefly where they can be recorded later or the run has failed;
+longer before a log, a checkpoint and the end."""
 
 BATCH_LAYOUT = ("data_parallel_size", "per_device", "gradient_accumulation")
 """What makes up the batch of a step."""
@@ -46,9 +43,9 @@ class Data:
     """How large one pass over the data is.
 
     Attributes:
-        samples: Of it; None if not known.
-        tokens: Of it; None if not known.
-        known: How: `stated`, `store`, `dataset` or `learned`.
+        samples: Samples of a pass; None if not known.
+        tokens: Tokens of a pass; None if not known.
+        known: How this is known: `stated`, `store`, `dataset` or `learned`.
     """
 
     samples: int | None
@@ -61,12 +58,12 @@ class Opened:
     """A run directory that this program writes to.
 
     Attributes:
-        totals: What is behind it.
-        from_step: Steps behind it.
+        totals: What earlier segments recorded.
+        from_step: Steps taken before this program.
         stack: Keeps the directory locked for this program.
-        data: What is known of the data before a loader is seen.
-        gap: Steps behind it that were taken and not booked.
-        passed: Samples drawn behind it up to the end of the last pass.
+        data: What is known of the data before there is a loader.
+        gap: Steps taken before this program that the ledger does not have.
+        passed: Samples that were drawn up to the end of the last pass.
     """
 
     totals: Totals
@@ -77,20 +74,27 @@ class Opened:
     passed: int = 0
 
     def release(self) -> None:
-        """Let other programs write to it."""
+        """Let other programs write to the directory."""
         self.stack.close()
 
     def begin_loop(
-        self, books: Books, peers: Peers, loader: object, first: object, settings: Any, *, is_hf_trainer: bool = False
+        self,
+        writer: LedgerWriter,
+        peers: Peers,
+        loader: object,
+        first: object,
+        settings: Any,
+        *,
+        is_hf_trainer: bool = False,
     ) -> LoopCounter:
-        """A counter for a loop, with its segment begun.
+        """Begin a segment of the ledger for a loop, and return its counter.
 
         Args:
-            books: Of the run.
+            writer: Of the run's ledger.
             peers: All ranks.
             loader: What the loop iterates over.
             first: Its first batch; None where this rank has none.
-            settings: Accelerate's `Accelerator`, or `TrainingArguments`, if the loop has either.
+            settings: Accelerate's `Accelerator`, or the `TrainingArguments`, if the loop has one of them.
             is_hf_trainer: Whether it is the HF Trainer's loop.
 
         Raises:
@@ -101,10 +105,10 @@ class Opened:
         topology = topology_of(peers, getattr(settings, "parallelism_config", None))
         batches = BatchCounter()
         if first is not None:
-            batches.look(first)
+            batches.inspect(first)
         accumulation = getattr(settings, "gradient_accumulation_steps", None)
         drawn = self.totals.samples_drawn
-        seen = Observed(
+        observed = ObservedLoop(
             ranks=topology.groups,
             processes=peers.size,
             accumulation=accumulation,
@@ -118,25 +122,25 @@ class Opened:
             assumes_tokens=batches.assumes_tokens,
             counts_restarts=batches.counts_restarts,
         )
-        observer = Observer(books, seen, say)
-        facts = _segment_facts(peers, topology, seen, settings)
+        monitor = Monitor(writer, observed, say)
+        facts = _segment_facts(peers, topology, observed, settings)
         before = [segment.facts for segment in self.totals.segments[-1:]]
-        seen.changed = any(facts.get(name) != old.get(name) for old in before for name in BATCH_LAYOUT)
+        observed.changed = any(facts.get(name) != old.get(name) for old in before for name in BATCH_LAYOUT)
         if self.gap:
-            books.write("totals", step=self.from_step, **self.totals.to_json())
-        observer.begin({"device": batches.device, **facts, "counted": list(batches.units)})
+            writer.write("totals", step=self.from_step, **self.totals.to_json())
+        monitor.begin({"device": batches.device, **facts, "counted": list(batches.units)})
         data = self.data
-        if data is None and seen.loader.samples is not None:
-            data = Data(seen.loader.samples, None, "dataset")
+        if data is None and observed.loader.samples is not None:
+            data = Data(observed.loader.samples, None, "dataset")
         if data is not None:
-            observer.know(data.samples, data.tokens, data.known)
-        return LoopCounter(observer, batches, peers, topology, self.from_step)
+            monitor.know(data.samples, data.tokens, data.known)
+        return LoopCounter(monitor, batches, peers, topology, self.from_step)
 
 
 def open_run(
     run: Path, peers: Peers, *, samples: int | None, store: str | Path | None, from_step: int | None
 ) -> Opened:
-    """Make or take up a run directory. Every rank calls this; rank 0 looks.
+    """Make a run directory, or open the one that is there. Every rank calls this; only rank 0 reads and writes it.
 
     Raises:
         InputError: As `Ledger`.
@@ -150,13 +154,13 @@ def open_run(
     if from_step is not None and from_step < 0:
         raise InputError(
             f"from_step must be at least 0, not {from_step}",
-            rule="it counts the steps behind this run",
+            rule="it counts the steps that were taken before",
             origin=Origin("from_step"),
         )
     _check_launch(peers)
     found = Opened(Totals(), from_step or 0, ExitStack())
 
-    def look() -> None:
+    def open_directory() -> None:
         nonlocal found
         try:
             run.mkdir(parents=True, exist_ok=True)
@@ -169,11 +173,11 @@ def open_run(
             ) from None
         with ExitStack() as stack:
             stack.enter_context(run_lock(run))
-            behind = _behind(run / LEDGER_FILE, from_step)
-            data = _stated(samples, store) or behind.data
-            found = replace(behind, stack=stack.pop_all(), data=data)
+            earlier = _earlier(run / LEDGER_FILE, from_step)
+            data = _stated_data(samples, store) or earlier.data
+            found = replace(earlier, stack=stack.pop_all(), data=data)
 
-    on_first(peers, look)
+    on_first(peers, open_directory)
     return found
 
 
@@ -190,14 +194,14 @@ def peers_of(ranks: Any) -> Peers:
 
 
 def topology_of(peers: Peers, parallelism: Any) -> Topology:
-    """Which ranks see the same data: those that share a model by tensors or a sample by its positions.
+    """Which ranks see the same data: those of one tensor-parallel or context-parallel group.
 
     Args:
         peers: All ranks.
         parallelism: Accelerate's `ParallelismConfig`, or None.
 
     Raises:
-        InputError: With sequence parallelism, whose ranks draw apart and train together.
+        InputError: With sequence parallelism, whose ranks draw different samples and train on them together.
     """
     if parallelism is None:
         return Topology(groups=peers.size, group=peers.rank)
@@ -212,7 +216,7 @@ def topology_of(peers: Peers, parallelism: Any) -> Topology:
 
 
 def _check_launch(peers: Peers) -> None:
-    """Several processes that do not know each other would each write a ledger of its own, all to the same file."""
+    """Refuse several processes that are not connected: each would write its own counts to the same file."""
     launched = int(os.environ.get("WORLD_SIZE") or 1)
     if launched > 1 and peers.size == 1:
         raise InputError(
@@ -225,8 +229,8 @@ def _check_launch(peers: Peers) -> None:
         )
 
 
-def _behind(path: Path, from_step: int | None) -> Opened:
-    """What an earlier program left, up to a step."""
+def _earlier(path: Path, from_step: int | None) -> Opened:
+    """What earlier programs recorded, up to a step."""
     if not path.exists() or not path.stat().st_size:
         totals, passed, data = Totals(), 0, None
     else:
@@ -237,8 +241,8 @@ def _behind(path: Path, from_step: int | None) -> Opened:
                 consequence="nothing in it was changed",
                 fixes=(
                     "another directory",
-                    f"from_step={last}, where the loop goes on after the last step",
-                    "resume_from_checkpoint, where the HF Trainer goes on",
+                    f"from_step={last}, where the loop resumes after the last step",
+                    "resume_from_checkpoint, where the HF Trainer resumes",
                 ),
                 origin=Origin(str(path)),
             )
@@ -251,8 +255,8 @@ def _behind(path: Path, from_step: int | None) -> Opened:
     return Opened(totals, from_step or 0, ExitStack(), data=data, gap=gap, passed=passed)
 
 
-def _stated(samples: int | None, store: str | Path | None) -> Data | None:
-    """The size of the data where it was said."""
+def _stated_data(samples: int | None, store: str | Path | None) -> Data | None:
+    """The size of the data, where the user stated it or named a store."""
     if store is None:
         return None if samples is None else Data(samples, None, "stated")
     path = Path(store)
@@ -272,21 +276,20 @@ def _stated(samples: int | None, store: str | Path | None) -> Data | None:
     return Data(samples or documents, tokens, "store")
 
 
-def _segment_facts(peers: Peers, topology: Topology, seen: Observed, settings: Any) -> Mapping[str, Any]:
+def _segment_facts(peers: Peers, topology: Topology, observed: ObservedLoop, settings: Any) -> Mapping[str, Any]:
     """Topology and versions."""
-    versions = {name: version(name) for name in VERSIONED_PACKAGES if name in sys.modules}
     facts = {
         "world_size": peers.size,
         "data_parallel_size": topology.groups,
-        "per_device": seen.loader.per_device,
-        "gradient_accumulation": seen.accumulation,
+        "per_device": observed.loader.per_device,
+        "gradient_accumulation": observed.accumulation,
         "device": getattr(getattr(settings, "device", None), "type", None),
         "precision": getattr(settings, "mixed_precision", None),
     }
-    versions = {"dist-epochs": __version__, "python": platform.python_version(), **versions}
-    return {name: value for name, value in facts.items() if value is not None} | {"versions": versions}
+    loaded = versions(name for name in VERSIONED_PACKAGES if name in sys.modules)
+    return {name: value for name, value in facts.items() if value is not None} | {"versions": loaded}
 
 
 def say(line: str) -> None:
-    """Print a line beside a progress bar."""
+    """Print a line to standard error, where progress bars are."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""True counts in the HF Trainer: one callback."""
+"""The ledger of a run of the HF Trainer: one callback."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from dist_epochs.integrations.start import (
     topology_of,
 )
 from dist_epochs.integrations.wandb_mirror import Mirror
-from dist_epochs.ledger.books import Books
+from dist_epochs.ledger.writer import LedgerWriter
 from dist_epochs.runtime.peers import Peers
 
 __all__ = ["LedgerCallback"]
 
 
 class LedgerCallback(TrainerCallback):  # type: ignore[misc]
-    """Keeps a ledger of somebody's `transformers.Trainer`, and says what its epoch really is.
+    """Keeps a ledger of a `transformers.Trainer`, and reports its epoch by samples.
 
-    A hook on the model sees what each micro-step is given, so the counts are those of what was trained, not of what was
-    loaded ahead: on any number of ranks, with map-style and streaming data, after a resume. Samples of one pass are
+    A hook on the model counts the batch of each micro-step, so the counts are those of what was trained, not of what
+    was loaded ahead: on any number of ranks, with map-style and streaming data, after a resume. Samples of one pass are
     those stated, or those of the training data, or what the first pass drew. The counters go to wandb under
-    `ledger/`, beside the Trainer's own; `dist-epochs ledger RUN` reads the rest.
+    `ledger/`, beside the Trainer's own; `dist-epochs ledger RUN` prints them all.
 
     Args:
-        out: Run directory of the ledger. A run that goes on from a checkpoint goes on in it.
+        out: Run directory of the ledger. A run that resumes from a checkpoint uses the same one.
         samples: Samples of one pass over the training data.
         store: A token store or its manifest: its documents are the samples, and its tokens are known.
 
@@ -64,29 +64,27 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         train_dataloader: Any,
         **others: Any,
     ) -> None:
-        """Open the run, and listen to the model.
+        """Open the run directory, and register the hook on the model.
 
         Raises:
-            InputError: As `Ledger`; and where one process trains on several GPUs, or a sample is split over ranks.
+            InputError: As `Ledger`; or if one process trains on several GPUs, or a sample is split over ranks.
         """
         _check(args)
-        again = self._run is not None  # a batch size that was too large, or a notebook that interrupted the last call
+        again = self._run is not None  # the batch was too large, or the last call was interrupted in a notebook
         if self._run is not None:
             self._run.close("failed", "training began again")
         peers = peers_of(None)
         from_step = state.global_step if again or state.global_step else None
-        opened = open_run(
-            self._out, peers, samples=self._samples, store=self._store, from_step=from_step
-        )  # fmt: skip
-        books = Books(self._out, opened.totals, writes=peers.rank == 0)
-        self._run = _Training(opened, books, peers, args, train_dataloader, model)
+        opened = open_run(self._out, peers, samples=self._samples, store=self._store, from_step=from_step)
+        writer = LedgerWriter(self._out, opened.totals, writes=peers.rank == 0)
+        self._run = _Training(opened, writer, peers, args, train_dataloader, model)
         if peers.rank == 0:
             _announce(opened, peers, args, state, train_dataloader)
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
-        """A micro-step ended that was none of an update."""
+        """Note the end of a micro-step that is not the last of its step."""
         self._now.end_micro_step()
 
     def on_step_end(
@@ -99,7 +97,7 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         lr_scheduler: Any = None,
         **others: Any,
     ) -> None:
-        """Book the update."""
+        """Record the step."""
         self._now.end_micro_step()
         self._now.step(applied=not getattr(optimizer, "step_was_skipped", False), scheduler=lr_scheduler)
         if control.should_log or control.should_save:
@@ -108,7 +106,7 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
-        """A round of the loader ended, unless the Trainer left it."""
+        """Record that a pass of the loader ended, unless the Trainer left it before."""
         self._now.end_pass(left=control.should_training_stop or control.should_epoch_stop)
         self._now.report(state.epoch)
         if control.should_log:
@@ -132,31 +130,31 @@ class _Training:
     """One call of `train()`."""
 
     def __init__(
-        self, opened: Opened, books: Books, peers: Peers, args: TrainingArguments, loader: Any, model: nn.Module
+        self, opened: Opened, writer: LedgerWriter, peers: Peers, args: TrainingArguments, loader: Any, model: nn.Module
     ) -> None:
-        self._opened, self._books, self._peers, self._args = opened, books, peers, args
+        self._opened, self._writer, self._peers, self._args = opened, writer, peers, args
         self._loader, self._mirror = loader, Mirror()
         self._counter: LoopCounter | None = None
-        self._heard = False
+        self._counted = False
         self._in_pass = 0
         atexit.register(self._at_exit)
-        self._hook = model.register_forward_pre_hook(torch.compiler.disable(self._listen), with_kwargs=True)
+        self._hook = model.register_forward_pre_hook(torch.compiler.disable(self._count), with_kwargs=True)
 
-    def _listen(self, model: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-        """The first forward pass of a micro-step has the batch; others of the same (or of an evaluation) have not."""
-        if self._heard or not model.training or not torch.is_grad_enabled():
+    def _count(self, model: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        """Count the batch of a micro-step: the input of its first forward pass in training mode."""
+        if self._counted or not model.training or not torch.is_grad_enabled():
             return
         batch = named or inputs
         if self._counter is None:
             self._counter = self._opened.begin_loop(
-                self._books, self._peers, self._loader, batch, self._args, is_hf_trainer=True
-            )  # fmt: skip
+                self._writer, self._peers, self._loader, batch, self._args, is_hf_trainer=True
+            )
         self._counter.add(batch)
-        self._heard = True
+        self._counted = True
 
     @property
     def counter(self) -> LoopCounter:
-        """Begun with the first batch."""
+        """The counter, which begins with the first batch."""
         if self._counter is None:
             raise InputError(
                 "a step was taken and the model was given no batch in training mode",
@@ -166,54 +164,57 @@ class _Training:
         return self._counter
 
     def end_micro_step(self) -> None:
-        """The next forward pass brings the next batch."""
-        self._heard = False
+        """Note that the next forward pass has the next batch."""
+        self._counted = False
         self._in_pass += 1
 
     def step(self, *, applied: bool, scheduler: object) -> None:
-        """Book an update."""
+        """Record a step."""
         self.counter.step(applied=applied, scheduler=scheduler)
 
     def end_pass(self, *, left: bool) -> None:
-        """A round of the loader ended; where it was left, only a loader with a length tells whether it was done."""
-        whole = not left or (hasattr(type(self._loader), "__len__") and self._in_pass == _length(self._loader))
+        """Record the end of a pass; one that was left counts if the loader has a length and all of it was drawn."""
+        whole = not left
+        if left:
+            with suppress(TypeError):  # a stream has no length
+                whole = self._in_pass == len(self._loader)
         self._in_pass = 0
         if self._counter is not None and whole:
             self._counter.end_pass()
 
     def report(self, epoch: float | None) -> None:
-        """The Trainer's epoch, where everything is settled."""
+        """Record the Trainer's epoch, if every step before is recorded."""
         if self._counter is not None and epoch is not None and self._counter.settle(WAIT_FOR_RANKS):
-            self._counter.observer.report(float(epoch))
+            self._counter.monitor.report(float(epoch))
 
     def show(self, epoch: float | None) -> None:
-        """Put the counters of now into the row that the Trainer is about to log."""
+        """Put the counters into the row that the Trainer is about to log."""
         self.counter.settle(WAIT_FOR_RANKS)
-        self._books.make_durable()
+        self._writer.make_durable()
         if self._peers.rank == 0:
             reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
-            self._mirror.show(self.counter.observer.counters() | reported)
+            self._mirror.show(self.counter.monitor.counters() | reported)
 
     def close(self, status: str, reason: str | None = None) -> None:
-        """Write how the segment ended."""
+        """Record how the segment ended."""
         atexit.unregister(self._at_exit)
         self._hook.remove()
         if self._counter is not None:
             self._counter.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             if self._peers.rank == 0:
-                self._mirror.show(self._counter.observer.counters())
+                self._mirror.show(self._counter.monitor.counters())
             with suppress(OSError):
-                self._books.close(status, reason)
+                self._writer.close(status, reason)
         self._opened.release()
 
     def _at_exit(self) -> None:
-        """Close the ledger at the program's end, if training did not come to its own."""
+        """Close the ledger at the program's end, if training did not end normally."""
         error = getattr(sys, "last_value", None)
         self.close("failed", repr(error)[:500] if error is not None else "the program ended")
 
 
 def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: TrainerState, loader: Any) -> None:
-    """Say what is going to happen."""
+    """Print the steps and epochs of the run before it starts."""
     ranks = topology_of(peers, getattr(args, "parallelism_config", None)).groups
     facts = loader_facts(loader, ranks)
     line = announcement(
@@ -225,20 +226,12 @@ def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: Trai
         loader=facts,
     )
     if opened.from_step:
-        line = f"going on after step {opened.from_step:,} of {state.max_steps:,}; from the start it would be {line}"
+        line = f"resuming after step {opened.from_step:,} of {state.max_steps:,}; from the start it would be {line}"
     say(f"dist_epochs: {line}")
 
 
-def _length(loader: Any) -> int | None:
-    """Batches of a pass on this rank; None for a stream."""
-    try:
-        return len(loader)
-    except TypeError:
-        return None
-
-
 def _check(args: TrainingArguments) -> None:
-    """Refuse what a hook on the model would count wrongly."""
+    """Refuse settings under which a hook on the model would count wrongly."""
     if args.n_gpu > 1:
         raise InputError(
             f"one process trains on {args.n_gpu} GPUs",

@@ -1,7 +1,7 @@
-"""What is worth a line while somebody else's loop runs: each rule by name, said once.
+"""Warnings about a user's own loop while it runs: each rule by name, printed once.
 
-A rule is a function of what rank 0 has seen. A rule that looks for the same as one for plans or frameworks has its
-name, and its page stands there.
+A rule is a function of what rank 0 knows of the loop. A rule that finds the same as one for plans or frameworks has
+that name, and its page is there.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from dist_epochs.arithmetic.text import rounded, scaled
-from dist_epochs.integrations.observation import Observed
+from dist_epochs.integrations.observation import ObservedLoop
 from dist_epochs.rules import rule
 
 __all__ = ["RULES", "Rule"]
 
-Rule = Callable[[Observed], str | None]
+Rule = Callable[[ObservedLoop], str | None]
 
-STEPS_BEFORE_JUDGING = 2
-"""Steps after which a schedule's pace is judged."""
+ENOUGH_STEPS = 2
+"""Steps that a finding must rest on, where one may be a coincidence."""
 
 EPOCH_TOLERANCE = Fraction(1, 100)
-"""Difference between two epoch counts that is worth a line."""
+"""Relative difference between two epoch counts from which on a warning is given."""
 
 
-def scheduler_times_processes(seen: Observed) -> str | None:
+def scheduler_times_processes(loop: ObservedLoop) -> str | None:
     """See the rule of the same name for frameworks."""
-    schedule = seen.schedule
-    if schedule is None or schedule.steps < STEPS_BEFORE_JUDGING or schedule.factor <= 1:
+    schedule = loop.schedule
+    if schedule is None or schedule.steps < ENOUGH_STEPS or schedule.factor <= 1:
         return None
     factor = schedule.factor
-    causes = {seen.accumulation or 0: "once per micro-batch", seen.processes: "once per process"}
+    causes = {loop.accumulation or 0: "once per micro-batch", loop.processes: "once per process"}
     why = f" ({causes[int(factor)]})" if factor.denominator == 1 and int(factor) in causes else ""
     pace = f"the scheduler advances {rounded(factor)} times per step{why}"
     if schedule.ends_at is None:
@@ -40,7 +40,7 @@ def scheduler_times_processes(seen: Observed) -> str | None:
 
 
 @rule
-def same_samples_on_ranks(seen: Observed) -> str | None:
+def same_samples_on_ranks(loop: ObservedLoop) -> str | None:
     """Two ranks drew the same samples in a step: the data is not split among the ranks.
 
     Each rank then computes what another computes too. The loop assumes a batch that is as many times larger as it has
@@ -51,19 +51,19 @@ def same_samples_on_ranks(seen: Observed) -> str | None:
     What to do: `accelerator.prepare(loader)`, or a `DistributedSampler`, or `split_dataset_by_node` for a stream, one
     of them and only one. Data whose samples are all alike looks the same; then nothing is wrong.
     """
-    if seen.duplicate_ranks is None or (seen.loader.splitters and seen.duplicate_steps < STEPS_BEFORE_JUDGING):
-        if seen.ranks > 1 and seen.samples and seen.pass_samples == seen.samples * seen.ranks and not seen.is_learned:
-            return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: each of them on every rank"
+    if loop.duplicate_ranks is None or (loop.loader.splitters and loop.duplicate_steps < ENOUGH_STEPS):
+        if loop.ranks > 1 and loop.samples and loop.pass_samples == loop.samples * loop.ranks and not loop.is_learned:
+            return f"a pass over {loop.samples:,} samples drew {loop.pass_samples:,}: each of them on every rank"
         return None
-    first, second = seen.duplicate_ranks
+    first, second = loop.duplicate_ranks
     return (
-        f"ranks {first} and {second} drew the same samples in step {seen.step}: the loader is not split over the "
-        f"{seen.ranks} ranks"
+        f"ranks {first} and {second} drew the same samples in step {loop.step}: the loader is not split over the "
+        f"{loop.ranks} ranks"
     )
 
 
 @rule
-def long_window(seen: Observed) -> str | None:
+def long_window(loop: ObservedLoop) -> str | None:
     """A step was taken with more micro-batches than the accumulation says.
 
     At the end of a stream the HF Trainer leaves a partial window without a step; its gradients stay, and the first step
@@ -74,18 +74,18 @@ def long_window(seen: Observed) -> str | None:
     What to do: a number of micro-batches per pass that the accumulation divides, or map-style data;
     `ledger.discard()` after batches that are not trained, or `skip_first_batches` outside of `ledger.watch`.
     """
-    longer = [step for size, step in seen.windows.items() if seen.accumulation and size > seen.accumulation]
-    if not seen.knows_windows or not longer:
+    longer = [step for size, step in loop.windows.items() if loop.accumulation and size > loop.accumulation]
+    if not loop.knows_windows or not longer:
         return None
-    size = next(size for size, step in seen.windows.items() if step == min(longer))
+    size = next(size for size, step in loop.windows.items() if step == min(longer))
     why = "the ones left over from the pass before came on top"
-    if not seen.is_hf_trainer:
+    if not loop.is_hf_trainer:
         why = "some were left over from before, or drawn and not trained (ledger.discard() says that)"
-    return f"step {min(longer)} was taken with {size} micro-batches, and the accumulation is {seen.accumulation}: {why}"
+    return f"step {min(longer)} was taken with {size} micro-batches, and the accumulation is {loop.accumulation}: {why}"
 
 
 @rule
-def short_window(seen: Observed) -> str | None:
+def short_window(loop: ObservedLoop) -> str | None:
     """A step was taken with fewer micro-batches than the accumulation says.
 
     The last window of a pass is flushed. Accelerate still divides its gradient by the full accumulation, so a window
@@ -93,47 +93,47 @@ def short_window(seen: Observed) -> str | None:
 
     What to do: nothing where passes are long; else a number of micro-batches per pass that the accumulation divides.
     """
-    shorter = [step for size, step in seen.windows.items() if seen.accumulation and size < seen.accumulation]
-    if not seen.knows_windows or not shorter:
+    shorter = [step for size, step in loop.windows.items() if loop.accumulation and size < loop.accumulation]
+    if not loop.knows_windows or not shorter:
         return None
-    size = next(size for size, step in seen.windows.items() if step == min(shorter))
-    return f"step {min(shorter)} was taken with {size} of {seen.accumulation} micro-batches"
+    size = next(size for size, step in loop.windows.items() if step == min(shorter))
+    return f"step {min(shorter)} was taken with {size} of {loop.accumulation} micro-batches"
 
 
-def padded_duplicates(seen: Observed) -> str | None:
+def padded_duplicates(loop: ObservedLoop) -> str | None:
     """See the rule of the same name for plans."""
-    if seen.samples is None or seen.is_learned or not seen.pass_samples or seen.pass_samples <= seen.samples:
+    if loop.samples is None or loop.is_learned or not loop.pass_samples or loop.pass_samples <= loop.samples:
         return None
-    more = seen.pass_samples - seen.samples
-    if seen.pass_samples == seen.samples * seen.ranks > seen.samples:
+    more = loop.pass_samples - loop.samples
+    if loop.pass_samples == loop.samples * loop.ranks > loop.samples:
         return None  # the data is not split, which is another rule's
-    return f"{more:,} duplicates {_padding(seen)}: a pass over {seen.samples:,} samples drew {seen.pass_samples:,}"
+    return f"{more:,} duplicates {_padding(loop)}: a pass over {loop.samples:,} samples drew {loop.pass_samples:,}"
 
 
-def _padding(seen: Observed) -> str:
-    """What filled the last round, if it is known."""
-    loader = seen.loader
-    drawn = None if seen.samples is None else loader.drawn_per_pass(seen.samples, seen.ranks)
-    if drawn is None or seen.pass_samples not in (0, drawn):
+def _padding(loop: ObservedLoop) -> str:
+    """What padded the last round of a pass, if it is known."""
+    loader = loop.loader
+    drawn = None if loop.samples is None else loader.drawn_per_pass(loop.samples, loop.ranks)
+    if drawn is None or loop.pass_samples not in (0, drawn):
         return "of unknown cause"
     if loader.pads_to_ranks:
-        return f"from {loader.splitters[-1]}, which pads to a multiple of {seen.ranks} ranks"
-    return f"from even_batches ({seen.ranks} devices × {loader.per_device})"
+        return f"from {loader.splitters[-1]}, which pads to a multiple of {loop.ranks} ranks"
+    return f"from even_batches ({loop.ranks} devices × {loader.per_device})"
 
 
-def dropped_data(seen: Observed) -> str | None:
+def dropped_data(loop: ObservedLoop) -> str | None:
     """See the rule of the same name for plans."""
-    if seen.samples is None or not 0 < seen.pass_samples < seen.samples or data_split_twice(seen):
+    if loop.samples is None or not 0 < loop.pass_samples < loop.samples or data_split_twice(loop):
         return None
-    lost = seen.samples - seen.pass_samples
-    drops = seen.loader.uneven == "drop"
-    known = drops and seen.loader.drawn_per_pass(seen.samples, seen.ranks) == seen.pass_samples
-    why = f"drop_last leaves out what is no full round of {seen.ranks} × {seen.loader.per_device}" if known else ""
-    return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}, {lost:,} less{': ' + why if why else ''}"
+    lost = loop.samples - loop.pass_samples
+    drops = loop.loader.uneven == "drop"
+    known = drops and loop.loader.drawn_per_pass(loop.samples, loop.ranks) == loop.pass_samples
+    why = f"drop_last leaves out what is no full round of {loop.ranks} × {loop.loader.per_device}" if known else ""
+    return f"a pass over {loop.samples:,} samples drew {loop.pass_samples:,}, {lost:,} less{': ' + why if why else ''}"
 
 
 @rule
-def data_split_twice(seen: Observed) -> str | None:
+def data_split_twice(loop: ObservedLoop) -> str | None:
     """The data is split among the ranks twice, so that most of it is never drawn.
 
     A stream that went through `split_dataset_by_node` and then through `prepare`, or a loader with a
@@ -142,32 +142,32 @@ def data_split_twice(seen: Observed) -> str | None:
 
     What to do: keep one of the two.
     """
-    if len(seen.loader.splitters) > 1:
-        return f"{' and '.join(seen.loader.splitters)} both split the data: a pass draws 1/{seen.ranks} of it"
-    if seen.samples is None or seen.ranks == 1 or not seen.pass_samples or not seen.loader.per_device:
+    if len(loop.loader.splitters) > 1:
+        return f"{' and '.join(loop.loader.splitters)} both split the data: a pass draws 1/{loop.ranks} of it"
+    if loop.samples is None or loop.ranks == 1 or not loop.pass_samples or not loop.loader.per_device:
         return None
-    expected, round_ = Fraction(seen.samples, seen.ranks), seen.loader.per_device * seen.ranks
-    if abs(seen.pass_samples - expected) >= round_ or seen.pass_samples > seen.samples - round_:
+    expected, round_ = Fraction(loop.samples, loop.ranks), loop.loader.per_device * loop.ranks
+    if abs(loop.pass_samples - expected) >= round_ or loop.pass_samples > loop.samples - round_:
         return None
-    return f"a pass over {seen.samples:,} samples drew {seen.pass_samples:,}: 1/{seen.ranks}, so it is split twice"
+    return f"a pass over {loop.samples:,} samples drew {loop.pass_samples:,}: 1/{loop.ranks}, so it is split twice"
 
 
-def uneven_ranks(seen: Observed) -> str | None:
+def uneven_ranks(loop: ObservedLoop) -> str | None:
     """See the rule of the same name for plans."""
-    loader = seen.loader
-    if seen.is_uneven:
-        return f"the ranks differ at step {seen.step}: one has drawn, or stepped, more than another"
-    if seen.ranks == 1 or loader.uneven != "keep" or seen.samples is None or loader.per_device is None:
+    loader = loop.loader
+    if loop.is_uneven:
+        return f"the ranks differ at step {loop.step}: one has drawn, or stepped, more than another"
+    if loop.ranks == 1 or loader.uneven != "keep" or loop.samples is None or loader.per_device is None:
         return None
-    rest = seen.samples % (loader.per_device * seen.ranks)
-    idle = seen.ranks - -(-rest // loader.per_device) if rest else 0
+    rest = loop.samples % (loader.per_device * loop.ranks)
+    idle = loop.ranks - -(-rest // loader.per_device) if rest else 0
     if not idle:
         return None
-    return f"the last round of a pass has {rest} samples: {idle} of {seen.ranks} ranks have none, and wait or hang"
+    return f"the last round of a pass has {rest} samples: {idle} of {loop.ranks} ranks have none, and wait or hang"
 
 
 @rule
-def sampler_not_resumable(seen: Observed) -> str | None:
+def sampler_not_resumable(loop: ObservedLoop) -> str | None:
     """The run resumes in the middle of a pass, and its loader cannot: the rest of the pass is another permutation.
 
     torch's `RandomSampler` draws a new order whenever it is asked. After skipping the batches that were done, the rest
@@ -177,20 +177,20 @@ def sampler_not_resumable(seen: Observed) -> str | None:
     What to do: `DataLoaderConfiguration(use_seedable_sampler=True, data_seed=…)`, and `set_epoch` with the number of
     the pass that is resumed.
     """
-    if not seen.from_step or not seen.samples or seen.loader.is_stream or seen.loader.sampler != "RandomSampler":
+    if not loop.from_step or not loop.samples or loop.loader.is_stream or loop.loader.sampler != "RandomSampler":
         return None
-    done = seen.in_pass
-    if not 0 < done < seen.samples:
+    done = loop.in_pass
+    if not 0 < done < loop.samples:
         return None
-    lost = Fraction(done * (seen.samples - done), seen.samples)
+    lost = Fraction(done * (loop.samples - done), loop.samples)
     return (
-        f"resumed at sample {done:,} of {seen.samples:,} with a sampler that draws a new order: about {round(lost):,} "
+        f"resumed at sample {done:,} of {loop.samples:,} with a sampler that draws a new order: about {round(lost):,} "
         "samples are drawn twice in this pass, and as many never"
     )
 
 
 @rule
-def stream_restarted(seen: Observed) -> str | None:
+def stream_restarted(loop: ObservedLoop) -> str | None:
     """A stream is resumed after its first pass, and the HF Trainer finds its place within one pass only.
 
     It takes all steps so far for steps of one pass, and skips as many batches. If that is more than the stream has,
@@ -199,18 +199,18 @@ def stream_restarted(seen: Observed) -> str | None:
     What to do: a loader that keeps its own place (`state_dict`), or `ignore_data_skip=True` and a stream that begins
     where the run stopped.
     """
-    if not seen.from_step or not seen.loader.is_stream or not seen.samples or not seen.is_hf_trainer:
+    if not loop.from_step or not loop.loader.is_stream or not loop.samples or not loop.is_hf_trainer:
         return None
-    if seen.before < seen.samples:
+    if loop.before < loop.samples:
         return None
-    passes = Fraction(seen.before, seen.samples)
+    passes = Fraction(loop.before, loop.samples)
     return (
         f"resumed after {float(passes):.3f} passes of a stream: the Trainer begins the pass at its first sample again"
     )
 
 
 @rule
-def skipped_steps(seen: Observed) -> str | None:
+def skipped_steps(loop: ObservedLoop) -> str | None:
     """A step was drawn and not applied, since its gradients overflowed in fp16.
 
     It trained nothing, and counts for no epoch. The HF Trainer's `global_step` counts it all the same. A few at the
@@ -218,63 +218,63 @@ def skipped_steps(seen: Observed) -> str | None:
 
     What to do: nothing, if they stay few; bf16 has no overflows.
     """
-    return None if seen.skipped is None else f"step {seen.skipped} was skipped: its batch is drawn and trained nothing"
+    return None if loop.skipped is None else f"step {loop.skipped} was skipped: its batch is drawn and trained nothing"
 
 
 @rule
-def tokens_assumed(seen: Observed) -> str | None:
+def tokens_assumed(loop: ObservedLoop) -> str | None:
     """The batches have no attention mask of samples × positions, so every position is taken for a token.
 
     That is right for text that is cut into blocks. Where samples are padded, tokens are counted too high.
 
     What to do: let the collator give `attention_mask`.
     """
-    return "no attention_mask in the batches: every position is taken for a token" if seen.assumes_tokens else None
+    return "no attention_mask in the batches: every position is taken for a token" if loop.assumes_tokens else None
 
 
 @rule
-def samples_by_restarts(seen: Observed) -> str | None:
+def samples_by_restarts(loop: ObservedLoop) -> str | None:
     """A batch is one long row without a mask, so its samples are counted by where `position_ids` begin again.
 
     That is what padding-free collators give. If several documents were packed into each sample before, documents
     are counted, and the size of the data must be given in documents too.
     """
-    return "samples are counted by where position_ids begin again" if seen.counts_restarts else None
+    return "samples are counted by where position_ids begin again" if loop.counts_restarts else None
 
 
 @rule
-def unstepped_batches(seen: Observed) -> str | None:
+def unstepped_batches(loop: ObservedLoop) -> str | None:
     """Batches were drawn and computed after the last step, and the run ended before they were stepped.
 
     They are in no epoch of the ledger. Where there was no step at all, `ledger.step()` was forgotten.
     """
-    if not seen.unstepped:
+    if not loop.unstepped:
         return None
-    if seen.step == seen.from_step and not seen.is_hf_trainer:
-        return f"{seen.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is recorded"
-    return f"{seen.unstepped} micro-batches were drawn after step {seen.step}, and never stepped"
+    if loop.step == loop.from_step and not loop.is_hf_trainer:
+        return f"{loop.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is recorded"
+    return f"{loop.unstepped} micro-batches were drawn after step {loop.step}, and never stepped"
 
 
 @rule
-def steps_without_batches(seen: Observed) -> str | None:
+def steps_without_batches(loop: ObservedLoop) -> str | None:
     """A step was reported, and no batch was drawn since the one before. It is not recorded.
 
     Two optimizers of one loop (a GAN's) step after the same batches: one of them is the loop's, and its `step` is
     enough. Otherwise the loop draws from a loader that is not watched.
     """
-    if not seen.empty_steps:
+    if not loop.empty_steps:
         return None
-    return f"a step after step {seen.step} had no batch of its own, so it is not recorded"
+    return f"a step after step {loop.step} had no batch of its own, so it is not recorded"
 
 
 @rule
-def uncounted_batches(seen: Observed) -> str | None:
+def uncounted_batches(loop: ObservedLoop) -> str | None:
     """A batch could not be counted. Its step is recorded without it."""
-    return None if seen.uncounted is None else f"a batch is in no count: {seen.uncounted.splitlines()[0][:200]}"
+    return None if loop.uncounted is None else f"a batch is in no count: {loop.uncounted.splitlines()[0][:200]}"
 
 
 @rule
-def uncounted_steps(seen: Observed) -> str | None:
+def uncounted_steps(loop: ObservedLoop) -> str | None:
     """The run resumes after steps that the ledger does not have.
 
     They were taken without a ledger, or it ends before the checkpoint: a program was killed before they were recorded.
@@ -282,52 +282,52 @@ def uncounted_steps(seen: Observed) -> str | None:
 
     What to do: `ledger.settle()` before a checkpoint is saved.
     """
-    if not seen.gap:
+    if not loop.gap:
         return None
-    first, last = seen.from_step - seen.gap + 1, seen.from_step
+    first, last = loop.from_step - loop.gap + 1, loop.from_step
     return f"steps {first:,} to {last:,} were taken and not recorded: their samples are in no count"
 
 
 @rule
-def learned_size(seen: Observed) -> str | None:
+def learned_size(loop: ObservedLoop) -> str | None:
     """The size of a pass is what the first one drew, and some of that may have been padding.
 
     A stream on several ranks is padded at its end, so that all ranks have as much; by how much is not known.
 
     What to do: `samples=` with the size of the data.
     """
-    if not seen.is_learned or seen.ranks == 1 or seen.loader.uneven != "pad" or not seen.samples:
+    if not loop.is_learned or loop.ranks == 1 or loop.loader.uneven != "pad" or not loop.samples:
         return None
-    most = seen.ranks - 1 if seen.loader.pads_to_ranks else seen.ranks * (seen.loader.per_device or 1) - 1
-    return f"a pass has {seen.samples:,} samples as the first one drew, up to {most:,} of them padding; state samples="
+    most = loop.ranks - 1 if loop.loader.pads_to_ranks else loop.ranks * (loop.loader.per_device or 1) - 1
+    return f"a pass has {loop.samples:,} samples as the first one drew, up to {most:,} of them padding; state samples="
 
 
 @rule
-def other_data(seen: Observed) -> str | None:
+def other_data(loop: ObservedLoop) -> str | None:
     """Data of another size was watched too: an evaluation, or a second training set. All of it is counted together.
 
     What to do: watch the loader of the training alone.
     """
-    if seen.other_size is None:
+    if loop.other_size is None:
         return None
-    other, own = seen.other_size, seen.samples or 0
+    other, own = loop.other_size, loop.samples or 0
     return f"a loader over {other:,} samples was watched besides that over {own:,}: both are counted"
 
 
 @rule
-def counting_stopped(seen: Observed) -> str | None:
+def counting_stopped(loop: ObservedLoop) -> str | None:
     """A rank is gone, so what all of them drew is not known any more.
 
     The ledger ends with the last step that every rank has reported. A rank that comes to the end of its data before
     others leaves in this way too.
     """
-    if seen.lost is None:
+    if loop.lost is None:
         return None
-    return f"nothing is recorded after step {seen.step}, since another rank is gone ({seen.lost.splitlines()[0][:200]})"
+    return f"nothing is recorded after step {loop.step}, since another rank is gone ({loop.lost.splitlines()[0][:200]})"
 
 
 @rule
-def reported_epoch(seen: Observed) -> str | None:
+def reported_epoch(loop: ObservedLoop) -> str | None:
     """What the loop calls its epoch is not samples ÷ samples of the data.
 
     For a stream the HF Trainer does not know the length of a pass: its epoch is passes plus batches of this pass ÷
@@ -337,25 +337,26 @@ def reported_epoch(seen: Observed) -> str | None:
     What to do: read `ledger/epoch`.
     """
     if (
-        seen.reported is None
-        or seen.epoch is None
-        or abs(Fraction(seen.reported) - seen.epoch) <= EPOCH_TOLERANCE * seen.epoch
+        loop.reported is None
+        or loop.epoch is None
+        or abs(Fraction(loop.reported) - loop.epoch) <= EPOCH_TOLERANCE * loop.epoch
     ):
         return None
-    return f"{seen.reporter} says epoch {scaled(seen.reported)}, and {scaled(seen.epoch)} were trained{_why(seen)}"
+    trained = f"{scaled(loop.epoch)} were trained{_cause_of_gap(loop)}"
+    return f"{loop.reporter} says epoch {scaled(loop.reported)}, and {trained}"
 
 
-def _why(seen: Observed) -> str:
-    """The cause of the gap, if one is seen."""
-    if seen.loader.is_stream:
+def _cause_of_gap(loop: ObservedLoop) -> str:
+    """Why the loop reports another epoch, if that is known."""
+    if loop.loader.is_stream:
         return ": it does not know how long a pass of a stream is"
-    if seen.changed:
+    if loop.changed:
         return ": it counts what was done before with today's devices and batch"
-    pass_samples = seen.pass_samples or (seen.samples and seen.loader.drawn_per_pass(seen.samples, seen.ranks)) or 0
-    if seen.samples and pass_samples > seen.samples:
-        return f": {pass_samples - seen.samples:,} duplicates a pass {_padding(seen)}"
-    if seen.samples and 0 < pass_samples < seen.samples:
-        return f": a pass leaves out {seen.samples - pass_samples:,} samples"
+    pass_samples = loop.pass_samples or (loop.samples and loop.loader.drawn_per_pass(loop.samples, loop.ranks)) or 0
+    if loop.samples and pass_samples > loop.samples:
+        return f": {pass_samples - loop.samples:,} duplicates a pass {_padding(loop)}"
+    if loop.samples and 0 < pass_samples < loop.samples:
+        return f": a pass leaves out {loop.samples - pass_samples:,} samples"
     return ""
 
 

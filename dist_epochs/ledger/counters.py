@@ -1,4 +1,4 @@
-"""The true counters, under the names they have in wandb."""
+"""The counters of the ledger, under the names they have in wandb."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def define_axes(run: Any, groups: Iterable[str]) -> None:
 
 
 def counters(totals: Totals, epoch: Fraction | None) -> dict[str, float | int]:
-    """What was trained so far, over all ranks: applied steps only, unless named.
+    """What was trained so far, over all ranks: only applied steps count, unless the name says otherwise.
 
     Args:
-        totals: The books.
+        totals: What the ledger has recorded.
         epoch: Epochs by samples; left out where the corpus is not known.
     """
     applied = totals.applied

@@ -2,22 +2,22 @@
 
 Format, one object a line, `event` first:
 
-    segment   a start of the program: step it goes on from, topology, versions
+    segment   a start of the program: step that it resumes after, topology, versions
     begin     a step is about to be taken
-    applied   it was taken: micro-steps, and what was drawn of each pass
+    applied   it was taken: micro-steps, and what was drawn from each pass
     skipped   it was drawn and not applied (fp16 overflow)
     metrics   values logged at a step
-    checkpoint  the state after a step is safe
-    mirrored  everything logged up to a step is in the tracker
+    checkpoint  the state after a step was saved
+    mirrored  everything logged up to here is in the tracker
     totals    everything up to a step, so that long ledgers load fast
     end       how the segment ended
 
-What a plain loop of somebody else's adds:
+What the user's own loop adds (`Ledger`, `LedgerCallback`):
 
-    corpus    how many samples (or tokens) one pass has, and how that is known
+    corpus    how many samples and tokens one pass has, and how that is known
     pass      what all ranks drew in one round of their loaders
-    reported  what the loop itself says: its epoch
-    warning   something to know, by its rule
+    reported  the epoch that the loop itself reports
+    warning   a warning, with the name of its rule
 
 What was drawn: `[phase, source, length, pass, samples, tokens, loss tokens, digest]`. Steps count from
 1. A line without its newline was cut by a crash and is ignored.
@@ -51,7 +51,7 @@ class LedgerFile:
         _drop_cut_line(self._handle)
 
     def append(self, event: str, **fields: Any) -> None:
-        """Add one line; it survives a kill of this process at once."""
+        """Add one line, which survives a kill of this process."""
         line = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
         try:
             written = os.write(self._handle, line)
@@ -71,7 +71,7 @@ class LedgerFile:
 
 
 def _drop_cut_line(handle: int) -> None:
-    """Take off a last line without its newline: nothing reads it, and the next line must not join it."""
+    """Remove a last line without its newline: it is incomplete, and the next line must not be appended to it."""
     size = os.fstat(handle).st_size
     tail = b""
     while size > 0 and b"\n" not in tail:
@@ -120,7 +120,7 @@ def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def drawn_to_json(drawn: Mapping[PassKey, Counts]) -> list[list[int | str]]:
-    """Counts by pass, as they stand in a line."""
+    """Counts by pass, in the form of a line."""
     return [
         [key.phase, key.source, key.sequence_length, key.number, c.samples, c.tokens, c.loss_tokens, f"{c.digest:032x}"]
         for key, c in drawn.items()

@@ -1,4 +1,4 @@
-"""What the ledger of somebody else's loop holds beside its steps."""
+"""What the ledger of a user's own loop holds besides its steps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["LoopNotes", "read_loop_notes"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopNotes:
-    """Lines that are not steps; of those that can stand several times, the last one holds.
+    """Lines that are not steps; where a kind of line occurs several times, the last one counts.
 
     Attributes:
         corpus: `samples` and `tokens` of one pass over the data, and how they are `known`.
-        passes: What each round of the loaders drew over all ranks, in order: `number`, `samples`, `step`; those that a
+        passes: What each pass of the loaders drew over all ranks, in order: `number`, `samples`, `step`; passes that a
             later segment drew again are left out.
         warnings: `rule`, `message`, `step`, each rule once.
-        reported: What the loop itself says: `epoch`, `step`, `by`.
+        reported: The epoch that the loop itself reports: `epoch`, `step`, `by`.
     """
 
     corpus: dict[str, Any] | None = None
@@ -31,7 +31,7 @@ class LoopNotes:
 
     @property
     def sizes(self) -> dict[str, Any] | None:
-        """The data in the form in which a plan has its corpus."""
+        """The size of the data, in the form of `corpus` in a plan."""
         if self.corpus is None:
             return None
         samples = {} if self.corpus["samples"] is None else {"data": {"0": self.corpus["samples"]}}

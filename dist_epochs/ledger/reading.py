@@ -1,4 +1,4 @@
-"""From the lines of a ledger to what they add up to."""
+"""Reads the lines of a ledger, and adds them up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 METRICS, MIRRORED = b'{"event":"metrics"', b'{"event":"mirrored"'
 LOOP_NOTES = (b'{"event":"corpus"', b'{"event":"pass"', b'{"event":"reported"', b'{"event":"warning"')
 OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"', *LOOP_NOTES)
-"""How lines begin; they are told apart before any is parsed."""
+"""How lines begin: this tells their kind before any is parsed, which takes longer."""
 
 Starts = Sequence[tuple[int, int]]
 """Line and `from_step` of each segment."""
@@ -28,11 +28,11 @@ def read_totals(path: Path, *, up_to: int | None = None) -> Totals:
     """Add up a ledger.
 
     A later segment's steps replace those of the same number before it; what they replace is replayed
-    work. Reading starts at the last totals line that nothing later reaches back behind.
+    work. Reading starts at the last totals line that no later segment goes back before.
 
     Args:
         path: The ledger file.
-        up_to: Read as a segment that goes on after this step will: what came after it is replayed work.
+        up_to: The step after which a new segment will resume: steps after it count as replayed. None adds up all.
 
     Raises:
         InputError: If the file is missing, or a line is damaged or out of order (with its number).
@@ -63,7 +63,7 @@ def _starts(path: Path, lines: Sequence[bytes]) -> list[tuple[int, int]]:
 
 
 def _anchor(path: Path, lines: Sequence[bytes], starts: Starts) -> tuple[Totals, int]:
-    """The last usable totals line, and the line to go on from."""
+    """The totals of the last usable totals line, and the line after it."""
     for at in range(len(lines) - 1, -1, -1):
         if lines[at].startswith(TOTALS):
             entry = parse_line(path, at + 1, lines[at])

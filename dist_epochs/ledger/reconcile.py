@@ -1,4 +1,4 @@
-"""The ledger beside the plan: every difference, by cause."""
+"""Compares the ledger with the plan: every difference, by cause."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.file import drawn_from_json
 from dist_epochs.ledger.loop_notes import LoopNotes, read_loop_notes
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Tally, Totals
+from dist_epochs.ledger.writer import LEDGER_FILE
 
 __all__ = ["UNITS", "Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
 
@@ -49,13 +49,13 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reconciliation:
-    """What a run recorded, what was planned, and where they part.
+    """What a run recorded, what was planned, and where the two differ.
 
     Attributes:
         totals: What was recorded.
-        plan: What was planned; None for other people's loops.
-        differences: Where they part, by cause.
-        loop_notes: What the ledger of somebody else's loop holds beside its steps.
+        plan: What was planned; None for users' own loops.
+        differences: Where they differ, by cause.
+        loop_notes: What the ledger of a user's own loop holds besides its steps.
     """
 
     totals: Totals
@@ -70,7 +70,7 @@ class Reconciliation:
 
     @property
     def unchecked(self) -> int:
-        """Planned parts of passes that were drawn in part: nothing is known to compare their tokens and digest with."""
+        """Planned parts of passes that were only partly drawn, so that their tokens and digest cannot be compared."""
         if self.plan is None:
             return 0
         drawn, skipped = self.totals.applied.passes, self.totals.skipped.passes
@@ -83,7 +83,7 @@ class Reconciliation:
     def goodput(self) -> float | None:
         """Share of the computed tokens that counted: applied ÷ (applied + skipped + replayed).
 
-        A step that a kill interrupted is in none of them. None before the first step.
+        A step that a kill interrupted is in none of the three. None before the first step.
         """
         totals = self.totals
         computed = sum(tally.counts.tokens for tally in (totals.applied, totals.skipped, totals.replayed))
@@ -134,7 +134,7 @@ class Reconciliation:
         }
 
     def recorded(self) -> dict[str, int | None]:
-        """What was applied, by unit; None where nothing told it."""
+        """What was applied, by unit; None for units that the batches did not show."""
         counted = self.totals.segments[0].facts.get("counted") if self.totals.segments else None
         found = _recorded(self.totals.applied)
         if counted is None:
@@ -208,10 +208,10 @@ def _epochs(passes: Mapping[PassKey, Counts], sizes: Mapping[int, int]) -> Fract
 
 
 def reconcile(totals: Totals, plan: dict[str, Any] | None, notes: LoopNotes | None = None) -> Reconciliation:
-    """Lay a ledger beside its plan.
+    """Compare a ledger with its plan.
 
     Args:
-        totals: What happened.
+        totals: What was recorded.
         plan: The object in `plan.json`, or None where there was none.
         notes: What else the ledger holds.
     """
@@ -272,7 +272,7 @@ def _recorded(tally: Tally) -> dict[str, int]:
 
 
 def _left(plan: dict[str, Any], done: int) -> dict[str, int]:
-    """What the plan has for the steps after step `done`, in the units that follow from the phases."""
+    """What is planned for the steps after step `done`, in the units that follow from the phases."""
     left = dict.fromkeys(UNITS[:4], 0)
     for phase in plan["phases"]:
         steps = phase["steps"] - min(done, phase["steps"])
@@ -286,7 +286,7 @@ def _left(plan: dict[str, Any], done: int) -> dict[str, int]:
 
 
 def _replanned(plan: dict[str, Any], recorded: Mapping[str, int]) -> list[Difference]:
-    """What a change of plan added or took away, beside the plan that the run was begun with."""
+    """What a new plan added or removed, compared with the plan that the run was begun with."""
     if not plan.get("replanned"):
         return []
     first = plan["replanned"][0]["planned"]
@@ -310,8 +310,8 @@ def _explain(
 ) -> list[Difference]:
     """Split the difference in one unit by cause.
 
-    `left` is what the steps not taken would have drawn, where that is known; the rest then must not
-    differ from it.
+    `left` is what the steps that were not taken would have drawn, where that is known. A run that ended early
+    explains exactly that much, and nothing else.
     """
     differences = []
     rest = planned - recorded
@@ -351,7 +351,7 @@ def _by_source(planned: dict[PassKey, Counts], totals: Totals, plan: dict[str, A
 
 
 def _digests(planned: dict[PassKey, Counts], totals: Totals) -> list[Difference]:
-    """The proof that each sample was drawn once: equal digests wherever a pass's part is complete."""
+    """Check that each sample was drawn exactly once: by the digest, wherever a planned part was drawn in full."""
     differences = []
     for key, counts in planned.items():
         drawn = totals.applied.passes.get(key, Counts()) + totals.skipped.passes.get(key, Counts())

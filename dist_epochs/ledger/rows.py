@@ -1,4 +1,4 @@
-"""Logged rows that a mirror may have lost."""
+"""Logged rows that wandb may have lost."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Row = tuple[int, dict[str, float]]
 
 
 def unmirrored_rows(path: Path, *, up_to: int) -> list[Row]:
-    """Rows of the steps that stand, in order, since the mirror was last known to hold everything.
+    """Rows of the steps that count, in order, since the last time that wandb was known to have every row.
 
-    A killed program takes the mirror's last seconds with it; the ledger has them. Rows of steps that a
-    later segment took again, or will after `up_to`, are left out.
+    When a program is killed, wandb loses the last seconds of it; the ledger has them. Rows of steps that a
+    later segment took again, or that the next one will after `up_to`, are left out.
 
     Args:
         path: The ledger file.
-        up_to: Step that the run goes on after.
+        up_to: Step after which the run resumes.
     """
     rows: list[Row] = []
     for at, line in enumerate(read_lines(path)):
@@ -37,7 +37,7 @@ def unmirrored_rows(path: Path, *, up_to: int) -> list[Row]:
 
 
 def note_mirrored(path: Path) -> None:
-    """Note that the mirror holds every row so far, the program having ended well."""
+    """Note that wandb has every row so far; called when a program ends normally."""
     file = LedgerFile(path)
     file.append("mirrored")
     file.close()

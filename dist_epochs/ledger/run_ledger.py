@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.ledger.books import Books, now
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.ledger.writer import LedgerWriter, now
 from dist_epochs.runtime.peers import Alone, Peers
 
 __all__ = ["Counted", "Drawn", "RunLedger"]
 
 
 class Counted(Protocol):
-    """A rank's part of one step, with its counts: any object of this shape can be booked."""
+    """A rank's part of one step, with its counts: any object of this shape can be recorded."""
 
     @property
     def step(self) -> int:
@@ -25,11 +25,11 @@ class Counted(Protocol):
 
     @property
     def micro_batches(self) -> Sized:
-        """What this rank takes, one item per micro-step; as many on every rank."""
+        """What this rank trains on, one item per micro-step; the same number on every rank."""
 
     @property
     def counts(self) -> Mapping[PassKey, Counts]:
-        """What this rank draws of each pass the step touches; the same keys on every rank."""
+        """What this rank draws from each pass that the step draws from; the same keys on every rank."""
 
 
 Window = TypeVar("Window", bound=Counted)
@@ -65,15 +65,15 @@ class Drawn(Generic[Window]):
 
 
 class RunLedger:
-    """Books the steps of a run whose windows say what they hold, and writes them down on rank 0.
+    """Records the steps of a run whose windows know their counts, in a file that rank 0 writes.
 
     The counts of a step are added over the ranks while the step before it still runs. They are integers that the host
     already has, so nothing waits for a device.
 
     Args:
-        run: Run directory, which is there and locked.
+        run: Run directory, which exists and is locked.
         ranks: All ranks.
-        totals: What is behind the run, from `read_totals(path, up_to=…)`.
+        totals: What earlier segments recorded, from `read_totals(path, up_to=…)`.
         segment: Topology and versions of the segment that begins.
 
     Examples:
@@ -97,14 +97,14 @@ class RunLedger:
         segment: Mapping[str, Any] | None = None,
     ) -> None:
         self._ranks: Peers = ranks or Alone()
-        self._books = Books(run, totals or Totals(), writes=self._ranks.rank == 0)
-        self._books.segment(segment or {})
+        self._writer = LedgerWriter(run, totals or Totals(), writes=self._ranks.rank == 0)
+        self._writer.segment(segment or {})
         self._under_way: int | None = None
 
     @property
     def totals(self) -> Totals:
-        """Everything booked so far, over all ranks."""
-        return self._books.totals
+        """Everything recorded so far, over all ranks."""
+        return self._writer.totals
 
     def watch(
         self,
@@ -117,9 +117,9 @@ class RunLedger:
 
         Args:
             windows: This rank's part of each step.
-            stop: Asked once per step; when any rank says yes, all ranks stop before the same step.
-            checkpoint: Asked whether to save the run after a step (from 1); any rank's yes is heard by all, in
-                `checkpoint_votes`.
+            stop: Called once per step; when it is true on any rank, all ranks stop before the same step.
+            checkpoint: Called with each step (from 1): whether this rank wants the run to be saved after it. All
+                ranks see the votes in `checkpoint_votes`.
         """
         summed: Callable[[], Drawn[Window]] | None = None
         for window in windows:
@@ -135,7 +135,7 @@ class RunLedger:
             yield from self._begun(drawn)
 
     def book(self, drawn: Drawn[Any], *, applied: bool) -> None:
-        """Write down that a step was taken.
+        """Record that a step was taken.
 
         Args:
             drawn: The step under way.
@@ -143,52 +143,52 @@ class RunLedger:
         """
         if drawn.step != self._under_way:
             raise RuntimeError(f"step {drawn.step} is not under way; book each step once, inside `watch`")
-        self._books.book(drawn.step, drawn.micro_steps, drawn.passes, applied=applied)
+        self._writer.book(drawn.step, drawn.micro_steps, drawn.passes, applied=applied)
         self._under_way = None
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
         """Keep the values logged at a step, so that a mirror can be filled again from the ledger.
 
-        What is not finite stands as text, `nan` or `inf`: JSON has no such numbers.
+        A value that is not finite is written as text, `nan` or `inf`: JSON has no such numbers.
         """
         texts = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
-        self._books.write("metrics", step=step, values=texts)
+        self._writer.write("metrics", step=step, values=texts)
 
     def checkpoint(self, step: int, name: str) -> None:
         """Note that the run's state after a step is safe under that name."""
-        self._books.write("checkpoint", step=step, name=name, time=now())
+        self._writer.write("checkpoint", step=step, name=name, time=now())
 
     def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any]) -> None:
-        """Roll the totals back to a checkpoint; what came after it is replaced by whatever follows.
+        """Roll the totals back to a checkpoint; the steps that follow replace those after it.
 
         Args:
-            totals: What is behind the checkpoint, from `read_totals(path, up_to=…)`.
+            totals: What was recorded up to the checkpoint, from `read_totals(path, up_to=…)`.
             reason: Why the segment under way failed.
             segment: As for a new one.
         """
-        self._books.write("end", status="failed", time=now(), reason=reason)
-        self._books.totals = totals
-        self._books.segment(segment)
+        self._writer.write("end", status="failed", time=now(), reason=reason)
+        self._writer.totals = totals
+        self._writer.segment(segment)
         self._under_way = None
 
     def make_durable(self) -> None:
         """Wait until everything written so far is on the disk."""
-        self._books.make_durable()
+        self._writer.make_durable()
 
     def close(self, status: str, reason: str | None = None) -> None:
         """Write how the segment ended, the first time: `finished`, `stopped` or `failed`."""
-        self._books.close(status, reason)
+        self._writer.close(status, reason)
 
     def _begun(self, drawn: Drawn[Window]) -> Iterator[Drawn[Window]]:
-        """Hand out one step, and see that it is booked."""
-        self._books.begin(drawn.step)
+        """Hand out one step, and check that it was recorded."""
+        self._writer.begin(drawn.step)
         self._under_way = drawn.step
         yield drawn
         if self._under_way is not None:
             raise RuntimeError(f"step {drawn.step} was neither applied nor skipped: `book` it once, after its update")
 
     def _begin_sum(self, window: Window, stop: bool, checkpoint: bool) -> Callable[[], Drawn[Window]]:
-        """Begin to add the counts of a step, and the votes, over the ranks; the result waits for the sums."""
+        """Start adding the counts and votes of a step over the ranks; calling the result waits for the sums."""
         values = [int(stop), int(checkpoint), len(window.micro_batches)]
         for counts in window.counts.values():
             values += [counts.samples, counts.tokens, counts.loss_tokens, *_halves(counts.digest)]

@@ -18,8 +18,8 @@ class Tally:
 
     Attributes:
         steps: Optimizer steps.
-        micro_steps: Forward and backward passes on each device.
-        passes: Counts by pass, over all devices.
+        micro_steps: Forward and backward passes on each rank.
+        passes: Counts by pass, over all ranks.
         counts: Their sum.
         positions: Samples × sequence length, summed; as stated, where lengths vary within a step.
     """
@@ -31,7 +31,7 @@ class Tally:
     positions: int = 0
 
     def add(self, micro_steps: int, drawn: Mapping[PassKey, Counts], positions: int | None = None) -> None:
-        """Book one step; its positions follow from the lengths, unless they are stated."""
+        """Add one step; its positions follow from the lengths, unless they are stated."""
         self.steps += 1
         self.micro_steps += micro_steps
         self.positions += positions or 0
@@ -60,7 +60,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Segment:
-    """A stretch of the run with one topology and code.
+    """A part of the run with one topology and code, from a start of the program to its end.
 
     Attributes:
         first_step: The step it began with, from 1.

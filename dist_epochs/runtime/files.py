@@ -6,17 +6,51 @@ A file is written under another name, made durable and renamed, so that a crash 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["lock", "make_durable", "move", "new_folder", "run_lock", "write_json", "write_text"]
+__all__ = [
+    "digest_of",
+    "digest_of_json",
+    "lock",
+    "make_durable",
+    "move",
+    "new_folder",
+    "run_lock",
+    "write_json",
+    "write_text",
+]
+
+BYTES_AT_ONCE = 2**24
+"""Bytes of a file that are read at once."""
+
+
+def digest_of(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
+    """SHA-256 of a file.
+
+    Args:
+        path: The file, which is read in pieces.
+        progress: Called with the bytes read since the last call.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(BYTES_AT_ONCE):
+            digest.update(piece)
+            progress(len(piece))
+    return digest.hexdigest()
+
+
+def digest_of_json(data: Any) -> str:
+    """SHA-256 of data as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def make_durable(path: Path) -> None:

@@ -18,12 +18,12 @@ from dist_epochs.usage import Command
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory to make.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it where there is none.")
-@click.option("--replan", is_flag=True, help="Like --resume, and the recipe may change what is left of the run.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out, or begin one if there is none.")
+@click.option("--replan", is_flag=True, help="Like --resume, but the recipe may change the rest of the run.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. batch.per_device=4."
 )
-@click.option("--verify", is_flag=True, help="Compare all digests of the store, even if that was done before.")
+@click.option("--verify", is_flag=True, help="Compare all digests of the store, even if they were compared before.")
 def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[str, ...], verify: bool) -> None:
     """Train RECIPE and write the run directory."""
     speaks = os.environ.get("RANK", "0") == "0"
@@ -45,13 +45,13 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
                 _leave(f"error: {error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
             except RankLost as error:
                 _leave(f"error: {error}", speaks=error.speaks)
-        except KeyboardInterrupt:  # while it trains, a signal asks for a checkpoint instead
-            message = f"stopped outside of training, so there was nothing to save. Go on with: {again}"
+        except KeyboardInterrupt:  # during training a signal asks for a checkpoint instead
+            message = f"stopped before or after training, so there was nothing to save. Resume with: {again}"
             _leave(message, speaks=speaks, code=128 + signal.SIGINT)
 
 
 def _leave(message: str, *, speaks: bool, code: int = 1) -> None:
-    """End with the message; a launcher ends all ranks when the first exits, so the one that speaks goes first."""
+    """End with the message. A launcher ends all ranks when the first exits, so the one that prints it exits first."""
     if speaks:
         click.echo(message, err=True)
     else:

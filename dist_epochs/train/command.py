@@ -1,4 +1,4 @@
-"""The command that goes on with a run."""
+"""The command that resumes a run, and the command line of the launcher above this process."""
 
 from __future__ import annotations
 
@@ -7,42 +7,50 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["SAME_COMMAND", "resume_command"]
+__all__ = ["SAME_COMMAND", "launcher_texts", "resume_command"]
 
 SAME_COMMAND = "the same command with --resume"
-"""Where the command itself is not known."""
+"""What is shown where the command itself is not known."""
 
 LAUNCH_VARIABLES = ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES")
-"""Variables that people put before a launch, and that decide which processes it starts."""
+"""Variables that are often set in front of a launch, and that decide which processes it starts."""
 
 
 def resume_command(arguments: Sequence[str], environment: Mapping[str, str], process: Path | None = None) -> str:
-    """What to type to go on with this run: the command it was started with, and `--resume`.
+    """What to type to resume this run: the command that started it, and `--resume`.
 
     Args:
-        arguments: Of this program, without its name.
-        environment: Of this program: where it has a rank, the launcher above it was typed.
-        process: Folder of `/proc` that tells of that launcher; by default the one of the parent process.
+        arguments: The arguments of this program, without its name.
+        environment: The environment of this program. If it has a rank, the command was that of a launcher.
+        process: The launcher's folder in `/proc`; by default that of the parent process.
 
     Examples:
         >>> resume_command(["r.yaml", "--out", "a run"], {})
         "python -m dist_epochs.train r.yaml --out 'a run' --resume"
     """
     if "RANK" in environment:
-        process = process or Path(f"/proc/{os.getppid()}")
-        try:
-            words = [word.decode() for word in (process / "cmdline").read_bytes().split(b"\0")[:-1]]
-            given = dict(
-                line.split("=", 1) for line in (process / "environ").read_bytes().decode().split("\0") if "=" in line
-            )
-        except (OSError, UnicodeDecodeError):
+        words, variables = launcher_texts("cmdline", process), launcher_texts("environ", process)
+        if len(words) < 2 or not variables or words[-len(arguments) :] != list(arguments):
             return SAME_COMMAND
-        if len(words) < 2 or words[-len(arguments) :] != list(arguments):
-            return SAME_COMMAND
-        if not words[1].startswith("-"):  # a script of its own, such as accelerate or torchrun, run by an interpreter
+        given = dict(variable.split("=", 1) for variable in variables if "=" in variable)
+        if not words[1].startswith("-"):  # an interpreter runs a script, such as accelerate or torchrun
             words = [Path(words[1]).name, *words[2:]]
         before = [f"{name}={shlex.quote(given[name])}" for name in LAUNCH_VARIABLES if name in given]
     else:
         words, before = ["python", "-m", "dist_epochs.train", *arguments], []
     again = [] if {"--resume", "--replan"} & set(arguments) else ["--resume"]
     return " ".join([*before, shlex.join([*words, *again])])
+
+
+def launcher_texts(name: str, process: Path | None = None) -> list[str]:
+    """What `/proc` shows of the launcher that started this process; nothing where the system does not show it.
+
+    Args:
+        name: `cmdline`, for the words of its command line, or `environ`, for its variables as `NAME=VALUE`.
+        process: Its folder in `/proc`; by default that of the parent process.
+    """
+    try:
+        content = ((process or Path(f"/proc/{os.getppid()}")) / name).read_bytes()
+    except OSError:
+        return []
+    return content.decode(errors="replace").split("\0")[:-1]

@@ -1,11 +1,9 @@
-"""The run directory: made with everything in it at once, used by one program at a time."""
+"""Makes the run directory, and writes the trained model into it."""
 
 from __future__ import annotations
 
 import errno
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,9 +13,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from dist_epochs import __version__
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger.books import LEDGER_FILE
+from dist_epochs.ledger.writer import LEDGER_FILE, versions
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe.writing import recipe_to_yaml
@@ -31,16 +28,16 @@ __all__ = ["make_run_directory", "save_model", "segment_facts"]
 
 
 def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
-    """Recipe, model and plan in a new directory, which has its name when they are all there.
+    """Write recipe, model configuration and plan to a new directory, which gets its name when all of them are written.
 
     Raises:
-        InputError: If there is something in it already.
+        InputError: If the directory is there and not empty.
     """
     hint: tuple[str, ...] = ()
     if begun(out):
-        hint = ("--resume, to go on with the run in it",)
+        hint = ("--resume, to continue the run in it",)
     elif (out / LEDGER_FILE).exists():
-        hint = ("to put back its plan.json, without which it cannot go on",)
+        hint = ("to put back its plan.json, without which it cannot be resumed",)
     taken = InputError(
         "not empty, and a run gets a new directory",
         consequence="nothing in it was changed",
@@ -61,8 +58,7 @@ def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
 
 
 def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None) -> dict[str, Any]:
-    """Topology and versions of a segment, what it goes on from, and where it is mirrored."""
-    packages = ("torch", "accelerate", "transformers")
+    """Topology and versions of a segment, the checkpoint it resumes from, and its run in wandb."""
     return {
         "world_size": accelerator.num_processes,
         "data_parallel_size": plan.batches[0].data_parallel_size,
@@ -70,8 +66,7 @@ def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as
         "device": accelerator.device.type,
         "precision": accelerator.mixed_precision,
         "plan": plan.fingerprint,
-        "versions": {"dist-epochs": __version__, "python": platform.python_version()}
-        | {p: version(p) for p in packages},
+        "versions": versions(("torch", "accelerate", "transformers")),
         **({"checkpoint": start.found.folder.name} if start.found else {}),
         **({"refused": list(start.refused)} if start.refused else {}),
         **({"wandb": tracked_as} if tracked_as else {}),
@@ -87,7 +82,7 @@ def save_model(accelerator: Accelerator, model: nn.Module, setup: Setup, out: Pa
     state = accelerator.get_state_dict(model)
     if not accelerator.is_main_process:
         return
-    disable_progress_bar()  # ours is the only one
+    disable_progress_bar()  # the run has a progress bar of its own
     unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
     try:
         with new_folder(out / "model") as folder:

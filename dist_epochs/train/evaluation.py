@@ -20,9 +20,9 @@ class Evaluation:
     """The held-out samples of this rank, the same at every evaluation.
 
     Attributes:
-        batches: As many on every rank.
+        batches: The micro-batches of this rank; every rank has the same number.
         every: Steps between evaluations.
-        causal: Whether positions only see what is before them.
+        causal: Whether a position attends only to those before it.
     """
 
     batches: Sequence[MicroBatch]
@@ -34,7 +34,7 @@ class Evaluation:
         return step % self.every == 0 or step == steps
 
     def loss(self, accelerator: Accelerator, model: nn.Module, alive: Callable[[], None]) -> float:
-        """Mean loss over every loss token of the held-out documents, over all ranks; `alive` is called as it moves."""
+        """Mean loss over the loss tokens of the held-out documents of all ranks; calls `alive` before each batch."""
         model.eval()
         total = torch.zeros(2, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
         total = total.to(accelerator.device)

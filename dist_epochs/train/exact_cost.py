@@ -10,22 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import (
-    CONFIG_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 
-from dist_epochs.errors import InputError, Origin, close_matches
+from dist_epochs.errors import InputError, close_matches
 from dist_epochs.plan.cost.architecture import read_architecture, whole
 from dist_epochs.recipe.model_families import FAMILIES
+from dist_epochs.train.model import CONFIG, known_config, run_on_zeros, untrained
 
 __all__ = ["ExactCost", "exact_cost"]
-
-CONFIG = Origin("model.config")
 
 WINDOW_SETTINGS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
 """Settings with the number of keys that a layer sees."""
@@ -68,9 +60,21 @@ def exact_cost(
     lengths = sorted(set(sequence_lengths))
     if any(length < 1 for length in lengths):
         raise InputError(f"a sequence length is at least 1, not {lengths[0]}")
-    settings = _settings(config)
+    stated = dict(config)
+    model_type = str(stated.pop("model_type", ""))
+    if model_type not in CONFIG_MAPPING:
+        raise InputError(
+            f"the installed transformers knows no model_type {model_type!r}",
+            fixes=close_matches(model_type, CONFIG_MAPPING, most=3) or "the one in the config.json of the model",
+            origin=CONFIG,
+        )
+    settings = known_config(model_type, stated, lenient=True)
     _refuse_windows(settings, lengths)
-    model = _build(settings, objective)
+    try:
+        with torch.device("meta"):  # unlike accelerate's `init_empty_weights` this keeps tied weights
+            model = untrained(settings, objective).eval()
+    except Exception as error:  # every kind of model raises its own
+        raise InputError(f"{model_type} with a {objective} objective cannot be built: {error}", origin=CONFIG) from None
     _refuse_experts(model)
     windows = read_architecture(config, where="model.config") if _has_windows(settings) else None
 
@@ -79,57 +83,20 @@ def exact_cost(
 
     return ExactCost(
         parameters=sum(weight.numel() for weight in model.parameters()),
-        flops_per_token={length: whole(3 * _forward(model, length) - saved(length)) for length in lengths},
+        flops_per_token={length: whole(3 * _forward_flops(model, length) - saved(length)) for length in lengths},
     )
 
 
-def _settings(config: Mapping[str, Any]) -> PretrainedConfig:
-    stated = dict(config)
-    model_type = str(stated.pop("model_type", ""))
-    if model_type not in CONFIG_MAPPING:
-        raise InputError(
-            f"model_type {model_type!r} is none that the installed transformers knows",
-            fixes=close_matches(model_type, CONFIG_MAPPING, most=3) or "the one in the config.json of the model",
-            origin=CONFIG,
-        )
-    try:
-        settings, plain = AutoConfig.for_model(model_type, **stated), AutoConfig.for_model(model_type)
-    except Exception as error:  # every kind of configuration raises its own
-        raise InputError(f"not a configuration transformers can use: {error}", origin=CONFIG) from None
-    missing = plain.to_dict().keys() - stated.keys()
-    for name in stated:
-        close = close_matches(str(name), missing, likeness=0.85)
-        if close and not hasattr(plain, name):
-            raise InputError(f"{model_type} has no setting '{name}'", fixes=close, origin=CONFIG)
-    return settings
-
-
-def _build(settings: PretrainedConfig, objective: str) -> PreTrainedModel:
-    """The model that is trained, without weights; unlike accelerate's `init_empty_weights` this keeps ties."""
-    family = AutoModelForMaskedLM if objective == "masked" else AutoModelForCausalLM
-    try:
-        with torch.device("meta"):
-            return family.from_config(
-                settings, attn_implementation="sdpa", dtype=torch.float32, trust_remote_code=False
-            ).eval()
-    except Exception as error:  # every kind of model raises its own
-        raise InputError(
-            f"{settings.model_type} with a {objective} objective cannot be built: {error}", origin=CONFIG
-        ) from None
-
-
-def _forward(model: PreTrainedModel, length: int) -> Fraction:
+def _forward_flops(model: PreTrainedModel, length: int) -> Fraction:
     """FLOPs per position of the forward pass of one sample.
 
-    The 4-D mask keeps transformers from looking into the ids for packed documents, which `meta` has not.
-    On `meta`, attention is made of products that the counter knows; a CPU's fused kernel counts as 0,
-    and a GPU's counts its backward pass otherwise.
+    Without the 4-D mask, transformers would look for packed documents in the ids, which have no values on `meta`.
+    On `meta`, attention consists of products that the counter knows; the fused kernel of a CPU would count as 0,
+    and that of a GPU counts its backward pass differently.
     """
-    ids = torch.zeros(1, length, dtype=torch.int64, device="meta")
-    mask = torch.ones(1, 1, length, length, dtype=torch.bool, device="meta")
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(input_ids=ids, attention_mask=mask, use_cache=False)
+            run_on_zeros(model, length)
     except Exception as error:  # every kind of model raises its own
         raise InputError(
             f"{model.config.model_type} does not run without weights at length {length}, so it cannot be counted",
@@ -137,7 +104,13 @@ def _forward(model: PreTrainedModel, length: int) -> Fraction:
             origin=CONFIG,
         ) from None
     flops = counter.get_total_flops()
-    _refuse_unseen(model, flops, length)
+    linear = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    if flops < 2 * linear * length:  # every position passes through every linear layer, unless a kernel replaces it
+        _refuse(
+            model.config,
+            f"linear layers of {2 * linear:,} FLOPs per position, and {flops // length:,} were counted at length "
+            f"{length}",
+        )
     return Fraction(flops, length)
 
 
@@ -148,7 +121,7 @@ def _has_windows(settings: PretrainedConfig) -> bool:
 
 
 def _refuse_windows(settings: PretrainedConfig, lengths: list[int]) -> None:
-    """The counter sees full attention in every layer, which with windows is too much (ModernBERT at 8192: by 69 %)."""
+    """Refuse windows: the counter counts full attention in every layer (for ModernBERT at 8192, 69 % too much)."""
     if _has_windows(settings):
         return
     text = settings.get_text_config()
@@ -168,16 +141,6 @@ def _refuse_experts(model: PreTrainedModel) -> None:
             _refuse(
                 model.config, f"experts ({name}): fused ones are invisible to it, a five-fold undercount for Mixtral"
             )
-
-
-def _refuse_unseen(model: PreTrainedModel, flops: int, length: int) -> None:
-    """Every position passes through every linear layer: less than that, and a kernel of its own was at work."""
-    linear = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
-    if flops < 2 * linear * length:
-        _refuse(
-            model.config,
-            f"linear layers of {2 * linear:,} FLOPs per position, and {flops // length:,} were seen at length {length}",
-        )
 
 
 def _refuse(settings: PretrainedConfig, has: str) -> None:

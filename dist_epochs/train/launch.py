@@ -1,8 +1,7 @@
-"""Was the program launched as it was meant? Launchers fail quietly; these checks do not."""
+"""Checks that the launcher started the processes that were asked for: launchers may start others without an error."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,23 +10,24 @@ from accelerate.commands.config.config_args import default_config_file
 
 from dist_epochs.errors import InputError
 from dist_epochs.tool_configs.launch.command import asked_processes, is_accelerate_launch, processes_command
+from dist_epochs.train.command import launcher_texts
 
-__all__ = ["LaunchError", "check_environment", "check_launch", "data_parallel_size", "launcher_processes"]
+__all__ = ["LaunchError", "check_environment", "check_launch", "data_parallel_size"]
 
 
 class LaunchError(InputError):
-    """The processes that run are not the ones that were asked for."""
+    """The launcher did not start the processes that were asked for."""
 
 
 def check_environment(environment: Mapping[str, str], *, precision: str) -> None:
-    """Refuse settings that the recipe would silently contradict; call before `Accelerator()`.
+    """Refuse settings of the launch that contradict the recipe; call before `Accelerator()`.
 
     Args:
         environment: The process environment.
-        precision: Of the recipe: `fp32`, `bf16` or `fp16`.
+        precision: The precision of the recipe: `fp32`, `bf16` or `fp16`.
 
     Raises:
-        LaunchError: If gradient accumulation, or another precision, is set from outside.
+        LaunchError: If the environment sets gradient accumulation or another precision.
     """
     asked = environment.get("ACCELERATE_MIXED_PRECISION", "no")
     if asked not in ("no", "fp32", precision):
@@ -48,28 +48,29 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
 def check_launch(
     accelerator: Accelerator, *, planned: int | None, environment: Mapping[str, str], zero_stage: int = 0
 ) -> None:
-    """Compare the processes there are with those that were asked for.
+    """Compare the processes that run with those that were asked for.
 
     Args:
-        accelerator: As it came up.
+        accelerator: The accelerator, after it has connected the processes.
         planned: Data-parallel devices of the recipe, if it states them.
         environment: The process environment.
-        zero_stage: What the recipe plans that the devices share: 0 or 3.
+        zero_stage: The sharding that the recipe plans: 0 or 3.
 
     Raises:
-        LaunchError: If ranks are missing or unconnected, a wanted sharding is not there, or the number
-            of devices is not the recipe's.
+        LaunchError: If ranks are missing or not connected, the planned sharding is off, or the number of devices is
+            not the recipe's.
     """
     found, on_cpu = accelerator.num_processes, accelerator.device.type == "cpu"
     world = int(environment.get("WORLD_SIZE", "1"))
     if world != found:
         raise LaunchError(
             f"the launcher started {world} processes, but each of them is alone (rank 0 of {found})",
-            rule="without GPUs, Accelerate joins processes only when told to use the CPU",
+            rule="without GPUs, Accelerate connects processes only if ACCELERATE_USE_CPU is set",
             consequence=f"they would train {world} separate models on the same data",
             fixes=processes_command(world, on_cpu=True),
         )
-    asked = launcher_processes()
+    launcher = launcher_texts("cmdline")  # the only trace of processes that were not started
+    asked = asked_processes(launcher, Path(default_config_file)) if is_accelerate_launch(launcher) else None
     if asked is not None and asked != found:
         raise LaunchError(
             f"`accelerate launch` was asked for {asked} processes and started {found}",
@@ -113,16 +114,3 @@ def data_parallel_size(accelerator: Accelerator) -> int:
     """Ranks that see different data."""
     parallelism = getattr(accelerator, "parallelism_config", None)
     return int(parallelism.data_parallel_size if parallelism else accelerator.num_processes)
-
-
-def launcher_processes() -> int | None:
-    """How many processes the `accelerate launch` above this process was asked for.
-
-    A launch that quietly starts one process leaves no other trace. None where there is no such
-    launcher, it was told no number, or the system does not show command lines.
-    """
-    try:
-        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return None
-    return asked_processes(words, Path(default_config_file)) if is_accelerate_launch(words) else None

@@ -10,10 +10,10 @@ __all__ = ["learning_rate"]
 
 
 def learning_rate(optimizer: OptimizerRecipe, applied: int, steps: int) -> float:
-    """Rate of the next update.
+    """Learning rate of the next update.
 
-    It rises over `warmup_steps` updates to the peak, and falls so that it would reach zero with the
-    update after the last.
+    It rises over `warmup_steps` updates to the peak, and then falls so that it would reach zero one update after the
+    last.
 
     Args:
         optimizer: Peak, warm-up and decay.

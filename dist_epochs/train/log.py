@@ -1,4 +1,4 @@
-"""What a run tells while it trains: rows of values for the ledger and the tracker, and the progress bar."""
+"""Logs a run: rows of values for the ledger and wandb, and the progress bar."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from dist_epochs.ledger.counters import counters
 from dist_epochs.ledger.reconcile import epochs_of, read_run
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.runtime.host_copy import HostCopy
+from dist_epochs.train.checkpoints import whole_tensor
 from dist_epochs.train.progress import ProgressBar
 from dist_epochs.train.saving import NotFinite
 from dist_epochs.train.tracking import Tracker
 
 __all__ = ["Log"]
 
-LOSSES_TOLD = {"train/loss": "loss", "evaluation/loss": "held-out loss"}
-"""Values whose first and last are told at the end, and their names there."""
+LOSS_NAMES = {"train/loss": "loss", "evaluation/loss": "held-out loss"}
+"""Values whose first and last are printed at the end, and their names there."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row whose last values are on their way from the device.
+    """A row some of whose values are still being copied from the device.
 
     Attributes:
         step: The step.
-        values: What the host knew at the step.
-        arriving: Names and values of the others.
-        applied: Whether the step was.
+        values: The values that the host has.
+        arriving: Names and values of those that are being copied.
+        applied: Whether the step was applied.
     """
 
     step: int
@@ -45,15 +46,15 @@ class _Row:
 
 
 class Log:
-    """Writes a row one step after its step, so that nothing waits for the device.
+    """Writes each row one step late, so that nothing waits for the device.
 
-    Counters are those of the row's own step. The loss and the gradient norm are copied to the host while the next step
-    runs, and read when it has been taken.
+    Its counters are those of the row's own step. The loss and the gradient norm are copied to the host while the next
+    step runs, and read when it has been taken.
 
     Args:
-        ledger: Keeps the rows; its totals are the counters.
-        tracker: Mirrors the rows.
-        plan: As in `plan.json`: the size of the corpus, and the steps of the run.
+        ledger: Records the rows; its totals are the counters.
+        tracker: Copies the rows to wandb.
+        plan: The content of `plan.json`: the size of the corpus, and the steps of the run.
         shown: Whether this rank shows the bar.
     """
 
@@ -68,19 +69,18 @@ class Log:
         """Begin the row of a step.
 
         Args:
-            step: The step, from 1, which is booked.
+            step: The step, from 1, which is recorded already.
             loss: Mean over the loss tokens of all ranks, on the device.
-            norm: Of the gradient, on the device.
+            norm: Norm of the gradient, on the device.
             rate: The learning rate.
             applied: Whether the step was applied.
         """
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
-        whole = [tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor for tensor in tensors.values()]
-        arriving = (tuple(tensors), HostCopy(torch.stack([tensor.float() for tensor in whole])))
+        arriving = (tuple(tensors), HostCopy(torch.stack([whole_tensor(each).float() for each in tensors.values()])))
         self._waiting = _Row(step, {"train/learning_rate": rate, **self._counters()}, arriving, applied)
 
     def settle(self) -> None:
-        """End the row that waits, if one does: after the next step, and before anything that relies on its loss.
+        """Write the row that waits, if there is one: after the next step, and before anything that relies on its loss.
 
         Raises:
             NotFinite: If its loss is NaN or infinite, and the step was applied.
@@ -104,13 +104,13 @@ class Log:
         self._write(step, {"evaluation/loss": loss, **self._counters()})
 
     def advance(self) -> None:
-        """One step further on the bar, drawn where that is due."""
+        """Advance the bar by one step, and draw it if that is due."""
         self._bar.step()
         if self._bar.due:
             self._show()
 
     def close(self) -> str:
-        """End the row that waits, and the bar.
+        """Write the row that waits, and end the bar.
 
         Returns:
             The first and the last value of each loss, in words.
@@ -121,7 +121,7 @@ class Log:
         return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
 
     def balance(self, out: Path) -> str:
-        """The plan beside the ledger of a segment that ended, in words, and in the tracker's summary; on rank 0.
+        """Compare the ledger with the plan after a segment, in words and in wandb's summary; on rank 0.
 
         Args:
             out: The run directory.
@@ -133,12 +133,12 @@ class Log:
         applied = result.totals.applied
         trained = f"{applied.steps:,} steps, {applied.counts.tokens:,} tokens"
         if result.agrees:
-            return f"the books balance: {trained}, as planned (dist-epochs ledger {out})"
+            return f"the ledger equals the plan: {trained} (dist-epochs ledger {out})"
         causes = ", ".join(dict.fromkeys(difference.cause for difference in result.differences))
         return f"{trained}; differs from the plan: {causes} (dist-epochs ledger {out})"
 
     def _write(self, step: int, values: dict[str, float | int]) -> None:
-        for label, name in LOSSES_TOLD.items():
+        for label, name in LOSS_NAMES.items():
             if label in values:
                 first, _ = self._losses.get(name, (values[label], None))
                 self._losses[name] = (first, values[label])

@@ -27,20 +27,20 @@ __all__ = ["Training", "train"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Training:
-    """Everything the loop works with.
+    """What the loop works with.
 
     Attributes:
         accelerator: Made with one accumulation step: the windows are the loop's own.
-        model: Prepared.
-        optimizer: Prepared.
+        model: The model, prepared by the accelerator.
+        optimizer: The optimizer, prepared by the accelerator.
         setup: The recipe that is trained.
         steps: Steps of the whole run.
-        ledger: Books every step.
-        log: Tells how it goes.
+        ledger: Records every step.
+        log: Writes losses and counters, and shows the progress bar.
         saver: Saves the state of the run.
-        evaluation: Held-out loss, if asked for.
-        stop: Asked every step whether this rank wants to stop.
-        alive: Told the step again and again, as long as training moves.
+        evaluation: Evaluation on held-out documents, if the recipe asks for it.
+        stop: Called in every step: whether this rank wants to stop.
+        alive: Called with the step several times in each step, so that the watchdog knows that training advances.
     """
 
     accelerator: Accelerator
@@ -59,11 +59,11 @@ class Training:
 def train(run: Training, windows: Iterable[Window]) -> str:
     """Take every step of a run, or those until a rank asks to stop, and save it at the end.
 
-    Nothing in a step waits for the device, but for fp16, whose scaler must know whether it overflowed,
-    and for `on_nan: skip`: the values of a logged row are read one step after its step.
+    Nothing in a step waits for the device, except with fp16, whose scaler must know whether gradients overflowed,
+    and with `on_nan: skip`. The values of a logged row are read one step late.
 
     Args:
-        run: The parts.
+        run: What the loop works with.
         windows: This rank's samples of each step.
 
     Returns:
@@ -98,7 +98,7 @@ def train(run: Training, windows: Iterable[Window]) -> str:
 
         evaluates, saves = run.evaluation and run.evaluation.due(step, run.steps), drawn.checkpoint_votes > 0
         if evaluates or saves:
-            log.settle()  # both wait for the device anyway, and a loss that is not finite is not saved
+            log.settle()  # both wait for the device anyway, and a run whose loss is not finite must not be saved
         if run.evaluation and evaluates:
             log.evaluated(step, run.evaluation.loss(run.accelerator, run.model, alive=partial(run.alive, step)))
         if saves:
@@ -110,14 +110,14 @@ def train(run: Training, windows: Iterable[Window]) -> str:
 
 
 def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | None, bool]:
-    """One update.
+    """Take one step: forward and backward of every micro-batch, then the update.
 
     The loss of every micro-batch is divided by the loss tokens of the whole window over all ranks, so the gradient is
-    that of the true mean, whatever the padding and the world. DDP and FSDP2 average over the ranks; the factor takes
-    that back. Dropout follows from seed, step and rank, so that a run that was interrupted draws the same.
+    that of the true mean, whatever the padding and the number of ranks. DDP and FSDP2 average over the ranks; the
+    factor undoes that. Dropout follows from seed, step and rank, so a resumed run draws the same.
 
     Args:
-        run: The parts.
+        run: What the loop works with.
         drawn: The step.
 
     Returns:
@@ -139,7 +139,7 @@ def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | Non
     norm, skips_nan = None, recipe.on_nan == "skip"
     if run.setup.optimizer.max_grad_norm is not None or skips_nan:
         norm = accelerator.clip_grad_norm_(model.parameters(), run.setup.optimizer.max_grad_norm or math.inf)
-    # fp16's scaler finds overflows itself; the norm is over all ranks' gradients, so all decide alike
+    # fp16's scaler finds overflows itself; the norm covers the gradients of all ranks, so all ranks decide the same
     skips = skips_nan and accelerator.scaler is None and norm is not None and not math.isfinite(float(norm))
     if not skips:
         run.optimizer.step()

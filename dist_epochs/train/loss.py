@@ -1,4 +1,4 @@
-"""Micro-batches on the device, and the sum of their losses."""
+"""Copies micro-batches to the device, and sums their losses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class DeviceBatch:
 
     Attributes:
         input_ids: Shape (samples, length).
-        attention_mask: Who sees whom, boolean, shape (samples, 1, length, length).
+        attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length).
         positions: Flat indices of the outputs that the loss counts, computed on the host.
-        targets: The ids they must predict, same shape.
+        targets: The ids that these outputs must predict, same shape as `positions`.
     """
 
     input_ids: Tensor
@@ -34,7 +34,7 @@ class DeviceBatch:
 def to_device(batch: MicroBatch, device: torch.device, *, causal: bool) -> DeviceBatch:
     """Copy a micro-batch to the device without waiting for it.
 
-    Pieces of different documents do not see each other; padding sees padding, so that no row of the
+    Pieces of different documents do not attend to each other. Padding attends to padding, so that no row of the
     attention is empty.
     """
     labels = batch.labels.reshape(-1)

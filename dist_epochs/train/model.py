@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,22 @@ from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.recipe import ModelRecipe
 
-__all__ = ["build_model", "check_fit", "model_config", "settle_buckets", "transformers_tokenizer"]
+__all__ = [
+    "CONFIG",
+    "build_model",
+    "check_fit",
+    "known_config",
+    "model_config",
+    "run_on_zeros",
+    "settle_buckets",
+    "transformers_tokenizer",
+    "untrained",
+]
 
 CONFIG = Origin("model.config")
 
 PADDED_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "data2vec-text")
-"""Models whose first position is the padding id + 1, so that many positions are never used."""
+"""Models whose first position is the padding id + 1, so that as many positions are never used."""
 
 
 def model_config(recipe: ModelRecipe, tokenizer: TextTokenizer) -> PretrainedConfig:
@@ -38,30 +49,60 @@ def model_config(recipe: ModelRecipe, tokenizer: TextTokenizer) -> PretrainedCon
     Raises:
         InputError: If it names no known model, or a key that this model does not have.
     """
-    try:
-        if isinstance(recipe.config, str):
+    if isinstance(recipe.config, str):
+        try:
             return AutoConfig.from_pretrained(recipe.config, trust_remote_code=False)
-        settings = dict(recipe.config or {})
-        special = {f"{role}_id": tokenizer.role_id(role) for role in ("bos_token", "eos_token")}
-        if (pad := tokenizer.role_id("pad_token")) is not None:
-            special["pad_token_id"] = pad
-        config = AutoConfig.for_model(settings.pop("model_type", ""), **(special | settings))
+        except Exception as error:  # every kind of configuration raises its own
+            raise _not_a_config(error) from None
+    settings = dict(recipe.config or {})
+    special = {f"{role}_id": tokenizer.role_id(role) for role in ("bos_token", "eos_token")}
+    if (pad := tokenizer.role_id("pad_token")) is not None:
+        special["pad_token_id"] = pad
+    return known_config(settings.pop("model_type", ""), settings, defaults=special)
+
+
+def known_config(
+    model_type: str,
+    settings: Mapping[str, Any],
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    lenient: bool = False,
+) -> PretrainedConfig:
+    """A transformers configuration whose settings are all known.
+
+    Args:
+        model_type: The kind of model.
+        settings: Its settings.
+        defaults: Settings that count where `settings` has no other value.
+        lenient: Whether to refuse only an unknown setting that looks like a mistyped one: a `config.json` may hold
+            settings of other libraries.
+
+    Raises:
+        InputError: If it is no known model, a value is wrong, or a setting is unknown.
+    """
+    try:
+        config = AutoConfig.for_model(model_type, **(dict(defaults or {}) | dict(settings)))
+        plain = AutoConfig.for_model(model_type)
     except Exception as error:  # every kind of configuration raises its own
-        raise InputError(f"not a configuration transformers can use: {error}", origin=CONFIG) from None
-    plain = type(config)()
+        raise _not_a_config(error) from None
+    candidates = plain.to_dict().keys() - (settings.keys() if lenient else set())
     for name in settings:
-        if not hasattr(plain, name):
-            fixes = close_matches(name, plain.to_dict())
-            raise InputError(f"{config.model_type} has no setting '{name}'", fixes=fixes, origin=CONFIG)
+        close = close_matches(str(name), candidates, likeness=0.85 if lenient else 0.6)
+        if not hasattr(plain, name) and (close or not lenient):
+            raise InputError(f"{config.model_type} has no setting '{name}'", fixes=close, origin=CONFIG)
     return config
 
 
+def _not_a_config(error: Exception) -> InputError:
+    return InputError(f"not a configuration transformers can use: {error}", origin=CONFIG)
+
+
 def check_fit(config: PretrainedConfig, tokenizer: TextTokenizer, longest: int) -> None:
-    """Does the model take these ids, these lengths and a mask of ours?
+    """Can the model take the ids of this tokenizer, samples of this length, and the mask of packed documents?
 
     Raises:
-        InputError: If the vocabulary or the number of positions is too small, or the model looks
-            through sliding windows, which a mask from outside would switch off.
+        InputError: If the vocabulary or the number of positions is too small, or the model has sliding
+            windows, which the mask of packed documents would switch off.
     """
     windows = [kind for kind in getattr(config, "layer_types", None) or () if kind != "full_attention"]
     if windows or (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)):
@@ -97,16 +138,16 @@ def build_model(recipe: ModelRecipe, config: PretrainedConfig, seed: int) -> Pre
     """A model with random weights in float32, the same on every rank.
 
     Attention runs through PyTorch's `scaled_dot_product_attention`, which takes the mask that keeps
-    packed documents apart; other implementations let them see each other.
+    packed documents apart; other implementations let them attend to each other.
 
     Raises:
         InputError: If this kind of model has no such objective or no such attention.
     """
-    family = AutoModelForMaskedLM if recipe.objective == "masked" else AutoModelForCausalLM
     torch.manual_seed(seed)
     try:
-        model = family.from_config(config, attn_implementation="sdpa", dtype=torch.float32, trust_remote_code=False)
-        _try_out(model)
+        model = untrained(config, recipe.objective)
+        with torch.no_grad():
+            run_on_zeros(model, 2)  # a model that cannot take such a mask fails here
     except Exception as error:  # every kind of model raises its own
         raise InputError(
             f"{config.model_type} cannot be trained with a {recipe.objective} objective here: {error}",
@@ -115,18 +156,22 @@ def build_model(recipe: ModelRecipe, config: PretrainedConfig, seed: int) -> Pre
     return model
 
 
-def _try_out(model: PreTrainedModel) -> None:
-    """Two tokens with a mask of our shape: a model that cannot take it says so now."""
-    with torch.no_grad():
-        model(
-            input_ids=torch.zeros(1, 2, dtype=torch.int64),
-            attention_mask=torch.ones(1, 1, 2, 2, dtype=torch.bool),
-            use_cache=False,
-        )
+def untrained(config: PretrainedConfig, objective: str | None) -> PreTrainedModel:
+    """A model with the head of its objective and random weights, on torch's default device."""
+    family = AutoModelForMaskedLM if objective == "masked" else AutoModelForCausalLM
+    return family.from_config(config, attn_implementation="sdpa", dtype=torch.float32, trust_remote_code=False)
+
+
+def run_on_zeros(model: nn.Module, length: int) -> Any:
+    """The output for one sample of so many zeros, with a mask of the shape that training uses."""
+    device = next(model.parameters()).device
+    ids = torch.zeros(1, length, dtype=torch.int64, device=device)
+    mask = torch.ones(1, 1, length, length, dtype=torch.bool, device=device)
+    return model(input_ids=ids, attention_mask=mask, use_cache=False)
 
 
 def settle_buckets(model: nn.Module) -> None:
-    """One pass of two tokens, whose gradients are thrown away, so that DDP has its buckets before the first step.
+    """Run two tokens forward and backward, without an update, so that DDP has its buckets before the first step.
 
     DDP regroups gradients after its first backward pass, and the order in which three or more ranks add
     them changes with the groups. Without this, the first step after a resume would differ in the last
@@ -134,18 +179,15 @@ def settle_buckets(model: nn.Module) -> None:
     """
     if not isinstance(model, DistributedDataParallel):
         return
-    device = next(model.parameters()).device
-    ids = torch.zeros(1, 2, dtype=torch.int64, device=device)
-    mask = torch.ones(1, 1, 2, 2, dtype=torch.bool, device=device)
-    (model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().sum() * 0).backward()
+    (run_on_zeros(model, 2).logits.float().sum() * 0).backward()
     model.zero_grad()
 
 
 def transformers_tokenizer(tokenizer: TextTokenizer, longest: int) -> Any:
-    """The store's tokenizer as a transformers one, to save beside the model.
+    """The store's tokenizer as one of transformers, to be saved with the model.
 
     Args:
-        tokenizer: The store's.
+        tokenizer: The tokenizer of the store.
         longest: Tokens of the longest input the model was trained on; a tokenizer folder's own setting wins.
     """
     folder = Path(tokenizer.path).parent

@@ -1,4 +1,4 @@
-"""One bar, from one rank: loss, rate, time left and the true epoch."""
+"""The progress bar: loss, rate, time left and the epoch by the ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ProgressBar:
 
     Args:
         steps: Steps of the run.
-        done: Steps behind it already.
+        done: Steps that were taken before.
         shown: Whether this rank shows it.
     """
 
@@ -28,10 +28,10 @@ class ProgressBar:
             dynamic_ncols=on_terminal, smoothing=0.1, ascii=not on_terminal,
         )  # fmt: skip
         self.due = shown
-        """Whether the numbers on the bar are old enough to be worth new ones."""
+        """Whether the numbers on the bar are old enough to be replaced."""
 
     def step(self) -> None:
-        """One step further; drawn with the next numbers, so that both are of the same step."""
+        """Advance by one step; it is drawn with the next numbers, so that both are of the same step."""
         self._bar.update()
         self.due = not self._bar.disable and time.monotonic() - self._last >= self._every
 
@@ -42,5 +42,5 @@ class ProgressBar:
         self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items() if value is not None})
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """End the bar, and leave it on the terminal."""
         self._bar.close()

@@ -1,4 +1,4 @@
-"""Going on with a run: where does it begin?"""
+"""Resumes a run: from which checkpoint, and with which plan."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.file import read_lines
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.reconcile import UNITS, read_plan
 from dist_epochs.ledger.rows import Row, unmirrored_rows
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.ledger.writer import LEDGER_FILE
 from dist_epochs.plan.history import history_of, read_history
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
@@ -33,14 +33,14 @@ __all__ = ["Start", "begun", "find_start", "go_on", "is_finished"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Start:
-    """Where a program begins.
+    """Where a segment of a run begins.
 
     Attributes:
-        totals: What is behind it.
-        found: The checkpoint it goes on from; None begins at step 0.
+        totals: What earlier segments recorded.
+        found: The checkpoint that it resumes from; None begins at step 0.
         refused: Newer checkpoints that cannot be used, each with the reason.
         lost: Steps recorded after the checkpoint, which are drawn again.
-        rows: Logged rows that the tracker may not have.
+        rows: Logged rows that wandb may not have.
     """
 
     totals: Totals = field(default_factory=Totals)
@@ -51,31 +51,31 @@ class Start:
 
     @property
     def step(self) -> int:
-        """Steps behind it."""
+        """Steps taken before."""
         return self.totals.last_step
 
     @property
     def tracked_as(self) -> str | None:
-        """The tracker's name for the run, if an earlier segment had one."""
+        """Wandb's id of the run, if an earlier segment had one."""
         return next((name for s in reversed(self.totals.segments) if (name := s.facts.get("wandb"))), None)
 
-    def told(self) -> Iterator[str]:
-        """What a person wants to know of it."""
+    def lines(self) -> Iterator[str]:
+        """What is printed about it."""
         for reason in self.refused:
-            yield f"not used: {reason}"
+            yield f"checkpoint not used: {reason}"
         if self.totals.segments or self.lost:
-            where = f"goes on after step {self.step:,} ({self.found.folder.name})" if self.found else "begins at step 0"
-            again = f"; {self.lost:,} steps since are drawn again" if self.lost else ""
+            where = f"resumes after step {self.step:,} ({self.found.folder.name})" if self.found else "begins at step 0"
+            again = f"; {self.lost:,} recorded steps are drawn again" if self.lost else ""
             yield f"{where}{again}"
 
 
 def begun(out: Path) -> bool:
-    """Whether a run was begun in a directory; its plan is there from the first instant."""
+    """Whether a run was begun in a directory: its plan is written first."""
     return (out / "plan.json").is_file()
 
 
 def is_finished(out: Path) -> bool:
-    """Whether a run ended well after all its steps, and its model is there."""
+    """Whether a run ended normally after all its steps, and its model was saved."""
     totals, steps = _totals(out / LEDGER_FILE, None), read_plan(out / "plan.json")["steps"]
     ended = bool(totals.segments) and totals.segments[-1].status == "finished"
     return ended and totals.last_step == steps and (out / "model").is_dir()
@@ -84,17 +84,17 @@ def is_finished(out: Path) -> bool:
 def go_on(
     setup: Setup, world: World, out: Path, checkpoints: Checkpoints, changed: Recipe | None
 ) -> tuple[Start, Corpus, Plan]:
-    """Where a run that was begun before goes on, and with what; every rank calls this.
+    """Where a run resumes, and with which corpus and plan; every rank calls this.
 
     Args:
         setup: The recipe as it is now.
         world: All ranks.
         out: The run directory.
-        checkpoints: Its checkpoints; those after the start lose their names.
-        changed: The recipe as it was given, where it changes what is left; the plan of the run is then replaced.
+        checkpoints: Its checkpoints; those after the start are set aside.
+        changed: The recipe as it was given, if it changes the rest of the run; the plan is then replaced.
 
     Raises:
-        InputError: If it is another run, or nothing of it can be used.
+        InputError: If the recipe, the model or the corpus is another one, or no checkpoint can be used.
     """
     check_same_model(setup.config_data, out)
     start, before = find_start(out, checkpoints), read_plan(out / "plan.json")
@@ -104,7 +104,7 @@ def go_on(
     if changed is not None:
         if plan.steps == start.step:
             raise InputError(
-                f"all of its {plan.steps:,} steps are taken, so a new plan has nothing left to change",
+                f"all of its {plan.steps:,} steps are taken, so there is nothing left for a new plan",
                 fixes="more steps",
                 origin=Origin(str(out)),
             )
@@ -114,16 +114,16 @@ def go_on(
 
 
 def _write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
-    """Make a plan and a recipe those of the run; the ones before are kept beside them.
+    """Replace the plan and the recipe of a run, and keep the earlier ones under other names.
 
-    The plan comes before the recipe: a kill between them leaves a recipe that differs, and the same
-    command then writes what is missing.
+    The plan is written before the recipe: after a kill between the two, the recipe still differs, and the same
+    command writes it.
 
     Args:
-        plan: The new one.
-        recipe: As it was given.
+        plan: The new plan.
+        recipe: The recipe as it was given.
         out: The run directory.
-        step: Steps taken under the plan before.
+        step: Steps taken under the earlier plan.
     """
     before = read_plan(out / "plan.json")
     if before["fingerprint"] != plan.fingerprint:
@@ -138,19 +138,19 @@ def _write_replan(plan: Plan, recipe: Recipe, out: Path, step: int) -> None:
 
 
 def _free_name(folder: Path, name: str, suffix: str) -> Path:
-    """A name that nothing has yet: a plan may be changed twice at the same step."""
+    """A name that is not used yet: a plan may be changed twice at the same step."""
     names = (folder / f"{name}{f'-{number}' if number else ''}{suffix}" for number in count())
     return next(path for path in names if not path.exists())
 
 
 def find_start(out: Path, checkpoints: Checkpoints) -> Start:
-    """The newest checkpoint of a run that is whole and fits its plan and its ledger; every rank calls this.
+    """The newest undamaged checkpoint of a run that fits its plan and its ledger; every rank calls this.
 
     Raises:
         InputError: If there are checkpoints and none can be used, or the ledger is damaged.
     """
     ledger = out / LEDGER_FILE
-    checkpoints.ranks.share("")  # what rank 0 has written so far is there
+    checkpoints.ranks.share("")  # wait until rank 0 has written its lines
     last = _totals(ledger, None).last_step
     plan = read_plan(out / "plan.json")
     plans = {each["fingerprint"]: each["step"] for each in plan.get("replanned", ())} | {plan["fingerprint"]: last}
@@ -163,7 +163,7 @@ def find_start(out: Path, checkpoints: Checkpoints) -> Start:
         if manifest.step > last:
             return f"it was made after step {manifest.step}, and the ledger ends at step {last}"
         if manifest.step > plans[manifest.plan]:
-            return f"it was made after step {manifest.step}, under a plan that was given up at {plans[manifest.plan]}"
+            return f"it was made after step {manifest.step}, and its plan was replaced at step {plans[manifest.plan]}"
         applied = _totals(ledger, manifest.step).applied.steps
         if applied != manifest.applied:
             return f"it has {manifest.applied} applied steps, and the ledger has {applied} there"
@@ -183,7 +183,7 @@ def find_start(out: Path, checkpoints: Checkpoints) -> Start:
 
 
 def _totals(ledger: Path, up_to: int | None) -> Totals:
-    """What a ledger adds up to; nothing, if a run ended before its first line."""
+    """The totals of a ledger; zero, if a run ended before its first line."""
     if not ledger.is_file() or not read_lines(ledger):
         return Totals()
     return read_totals(ledger, up_to=up_to)

@@ -1,4 +1,4 @@
-"""One run from recipe to run directory: check, plan, make or take up the directory, train."""
+"""One run from recipe to run directory: check, plan, make or open the directory, train."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def run_recipe(
 
     Args:
         path: The recipe.
-        out: Run directory to make, or to go on with.
+        out: Run directory to make, or to resume the run of.
         overrides: `key=value` settings over the recipe.
-        resume: Go on with the run in `out` where one was begun.
-        replan: Go on with it, and let the recipe decide length, batch and learning from here on.
+        resume: Resume the run in `out`, if one was begun.
+        replan: Resume it, and let the recipe decide length, batch and learning from here on.
         verify: Compare the digests of the whole store even if that was done before.
-        again: The command that goes on with this run, to be told where it stops.
+        again: The command that resumes this run, printed where it stops.
         say: Prints a line; called on rank 0 only.
 
     Raises:
-        InputError: If recipe, store, launch or output do not fit; nothing is left behind.
-        NotFinite: If the loss became NaN or infinite; the run is back at its last checkpoint.
+        InputError: If recipe, store, launch or output cannot be used; a new run has then written nothing.
+        NotFinite: If the loss became NaN or infinite; the run is set back to its last checkpoint.
         RankLost: If another rank is dead or frozen.
-        RanksDiffer: If a checkpoint could not be written; the one before is as it was.
+        RanksDiffer: If a checkpoint could not be written; the one before it is unchanged.
     """
     resumes = (resume or replan) and begun(out)
     given = read_recipe(path, overrides)
@@ -69,7 +69,7 @@ def run_recipe(
         else:
             start, (corpus, plan) = Start(), exact_plan(recipe, setup.store, setup.objective, world.size)
         model, evaluation = build_model(setup.model, setup.config, recipe.seed), evaluation_of(setup, world)
-        if not resumes:  # what cannot be built has left nothing behind
+        if not resumes:  # a model that cannot be built must not leave a directory behind
             on_first(world.ranks, lambda: make_run_directory(out, plan, setup))
             on_first(world.ranks, lambda: stack.enter_context(run_lock(out)))
         windows = corpus.windows(plan.batches, world.ranks.rank, start.step)

@@ -1,4 +1,4 @@
-"""Is a run that goes on the one that was begun? What may differ, and what decides the samples and the weights."""
+"""Checks that a resumed run is the one that was begun: its recipe, its model and its plan."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from dist_epochs.recipe.writing import recipe_to_data
 __all__ = ["MODEL", "check_same_model", "check_same_plan", "same_recipe"]
 
 MODEL = "model.json"
-"""The model's configuration, in a run directory."""
+"""File of a run directory with the model's configuration."""
 
 MAY_DIFFER = (
     "name", "batch.devices", "batch.per_device", "batch.gradient_accumulation", "batch.uneven", "corpus.store",
     "precision", "hardware", "evaluation", "tracking", "checkpoints", "on_nan", "max_skipped", "timeout", "log_every",
 )  # fmt: skip
-"""Settings that may differ from segment to segment: they change neither what is drawn nor what is learned from it."""
+"""Settings that may differ from segment to segment: they change neither the samples nor what is learned from them."""
 
 REPLAN_MAY_CHANGE = ("phases", "budget", "batch", "optimizer")
-"""Sections that a new plan may change: what is drawn, and from which order, stays."""
+"""Sections that a new plan may change: the corpus and its order stay the same."""
 
 
 def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Recipe, bool]:
-    """The recipe to go on with: the batch is the one that was planned, whatever the devices now.
+    """The recipe to resume with: its batch is the planned one, however many devices there are now.
 
     Args:
-        recipe: As it is now.
+        recipe: The recipe as it is now.
         out: The run directory.
         replans: Whether length, batch and learning may change from here on.
 
@@ -43,7 +43,7 @@ def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Re
         The recipe, and whether it changes what is left of the run.
 
     Raises:
-        InputError: If a setting differs that may not, with all of them.
+        InputError: With every setting that differs and may not.
     """
     before = read_recipe(out / "recipe.yaml")
     differences = _differences(_decisive(before), _decisive(recipe))
@@ -71,10 +71,10 @@ def same_recipe(recipe: Recipe, out: Path, *, replans: bool = False) -> tuple[Re
 
 
 def check_same_model(config: Mapping[str, Any], out: Path) -> None:
-    """Is the model the one that the run was begun with? Its configuration may stand in a file of its own.
+    """Is the model the one that the run was begun with? The recipe may name a file, whose content may have changed.
 
     Args:
-        config: Of the model, as transformers would save it.
+        config: The configuration of the model, as transformers would save it.
         out: The run directory.
 
     Raises:
@@ -93,12 +93,12 @@ def check_same_model(config: Mapping[str, Any], out: Path) -> None:
 
 
 def check_same_plan(plan: Plan, out: Path, *, replans: bool) -> None:
-    """Is the corpus, too, the one that was planned, and does the recipe plan the same?
+    """Is the corpus the one that was planned, and is the plan the same?
 
     Args:
-        plan: As the recipe plans the run now.
+        plan: The plan that the recipe gives now.
         out: The run directory.
-        replans: Whether what is left may differ.
+        replans: Whether the rest of the run may differ.
 
     Raises:
         InputError: If the same recipe now plans other samples.
@@ -107,10 +107,10 @@ def check_same_plan(plan: Plan, out: Path, *, replans: bool) -> None:
     found = plan.facts and plan.facts.fingerprint
     if found != before["corpus"]["fingerprint"] or (plan.fingerprint != before["fingerprint"] and not replans):
         raise InputError(
-            "the recipe is the one this run was begun with, and its plan is another",
+            "the recipe is the one this run was begun with, but its plan is another one",
             rule=f"the store at {before['corpus']['store']} has changed, or this version of the program draws in "
             "another order",
-            consequence="going on would repeat some samples and miss others",
+            consequence="to resume would repeat some samples and miss others",
             fixes=("to put the store back", "a new run in another --out"),
             origin=Origin(str(out)),
         )

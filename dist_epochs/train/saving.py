@@ -1,4 +1,4 @@
-"""When a run is saved, and what is saved."""
+"""Saves the state of a run as checkpoints, and restores it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class NotFinite(ArithmeticError):
 
 
 class Saver:
-    """Saves a run between two steps, and puts it back.
+    """Saves a run between two steps, and restores it.
 
     Args:
-        recipe: When, and how many are kept.
-        checkpoints: Of the run directory.
-        accelerator: Holds fp16's loss scale.
-        model: Prepared.
-        optimizer: Prepared.
-        ledger: Made durable before each checkpoint, so that it never ends before one.
+        recipe: When checkpoints are saved, and how many are kept.
+        checkpoints: The checkpoints of the run directory.
+        accelerator: Has fp16's loss scale.
+        model: The model, prepared by the accelerator.
+        optimizer: The optimizer, prepared by the accelerator.
+        ledger: Made durable before each checkpoint, so that it has every step of the checkpoint.
         plan: Fingerprint of the plan.
-        run: Name of the run, which no other has.
-        clock: Seconds that only go up.
+        run: Unique id of the run.
+        clock: Monotonic time in seconds.
 
     Attributes:
-        newest: The checkpoint of the run as it is after `saved` steps; None before the first.
-        saved: Steps behind it.
+        newest: The newest checkpoint; None before the first.
+        saved: Steps taken before it.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Saver:
         self.saved = ledger.totals.last_step
 
     def due(self, step: int) -> bool:
-        """Whether this rank asks for a checkpoint after a step (from 1); only the first one's clock counts."""
+        """Whether this rank asks for a checkpoint after a step (from 1); only rank 0 asks, by its clock."""
         if self._ranks.rank:
             return False
         between, seconds = self._recipe.steps, self._recipe.seconds
@@ -79,10 +79,10 @@ class Saver:
         return True
 
     def save(self) -> None:
-        """Save the run as it is after the last step, unless that is done already; every rank calls this.
+        """Save the run after its last step, unless that is done already; every rank calls this.
 
         Raises:
-            NotFinite: If weights are not finite: the checkpoint before stays the newest.
+            NotFinite: If weights are not finite; the checkpoint before stays the newest.
             RanksDiffer: If it could not be written.
         """
         totals = self._ledger.totals
@@ -108,7 +108,7 @@ class Saver:
         self._ledger.checkpoint(totals.last_step, self.newest.name)
 
     def restore(self, found: Found) -> None:
-        """Put weights, optimizer and loss scale back; every rank calls this."""
+        """Restore weights, optimizer and loss scale from a checkpoint; every rank calls this."""
         restore(self._model, self._optimizer, found.files)
         if found.manifest.scaler is not None and self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(dict(found.manifest.scaler))

@@ -1,4 +1,4 @@
-"""One segment of a run: from the first weights, or those of a checkpoint, to the last line."""
+"""One segment of a run: from the initial weights, or a checkpoint, to its end."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from dist_epochs.train.world import World
 
 __all__ = ["train_segment"]
 
-PHASES_TOLD = 4
-"""Phases whose batch is told when a segment begins; of more, the first and the last."""
+PHASES_SHOWN = 4
+"""Phases whose batch is printed when a segment begins; of more, only the first and the last."""
 
 
 def train_segment(
@@ -46,24 +46,24 @@ def train_segment(
     evaluation: Evaluation | None,
     again: str,
 ) -> None:
-    """Train a run from where it is to its end, or to a stop signal; every rank calls this.
+    """Train a run from its start to its end, or to a stop signal; every rank calls this.
 
     Args:
         setup: The recipe.
         world: All ranks.
         out: The run directory, locked.
-        start: Where the run is.
-        plan: Of the whole run.
+        start: Where this segment begins.
+        plan: The plan of the whole run.
         windows: This rank's samples of each step that is left.
-        checkpoints: Of the run directory.
-        model: With its first weights.
-        evaluation: On held-out documents, if asked for.
-        again: The command that goes on with this run, to be told where it stops.
+        checkpoints: The checkpoints of the run directory.
+        model: The model with its initial weights.
+        evaluation: Evaluation on held-out documents, if the recipe asks for it.
+        again: The command that resumes this run, printed where it stops.
 
     Raises:
-        NotFinite: If the loss became NaN or infinite; the run is back at its last checkpoint.
+        NotFinite: If the loss became NaN or infinite; the run is set back to its last checkpoint.
         RankLost: If another rank is dead or frozen.
-        RanksDiffer: If a checkpoint could not be written; the one before is as it was.
+        RanksDiffer: If a checkpoint could not be written; the one before it is unchanged.
     """
     recipe, accelerator = setup.recipe, world.accelerator
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -75,12 +75,12 @@ def train_segment(
         f"{accelerator.device.type}"
     )
     phases = list(zip(plan.phases, plan.batches, strict=True))
-    for phase, batch in phases if len(phases) <= PHASES_TOLD else (phases[0], phases[-1]):
+    for phase, batch in phases if len(phases) <= PHASES_SHOWN else (phases[0], phases[-1]):
         world.say(
             f"  {phase.steps:,} steps of {batch.samples:,} samples, on {batch.data_parallel_size} ranks in "
             f"{batch.gradient_accumulation} micro-steps of at most {batch.largest_micro_batch}"
         )
-    for line in start.told():
+    for line in start.lines():
         world.say(line)
 
     facts = segment_facts(accelerator, plan, start, tracker.run_id)
@@ -126,11 +126,11 @@ def train_segment(
 
 @contextmanager
 def _closing(ledger: RunLedger, plan: Plan, signals: StopSignals) -> Iterator[None]:
-    """Write how the segment ended, whichever way it did."""
+    """Record how the segment ended, also after an error."""
     try:
         yield
     except BaseException as error:
-        with suppress(OSError):  # a full disk takes this line too
+        with suppress(OSError):  # the disk may be full
             ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
         raise
     stopped = ledger.totals.last_step < plan.steps
@@ -138,7 +138,7 @@ def _closing(ledger: RunLedger, plan: Plan, signals: StopSignals) -> Iterator[No
 
 
 def _where(saver: Saver, again: str) -> str:
-    """Where a run that stops can go on, and how."""
+    """The checkpoint of a run that stops, and the command that resumes it."""
     if saver.newest is None:
         return f"No checkpoint was saved yet; begin again with: {again}"
-    return f"The checkpoint after step {saver.saved:,} is in {saver.newest}; go on with: {again}"
+    return f"The checkpoint after step {saver.saved:,} is in {saver.newest}; resume with: {again}"

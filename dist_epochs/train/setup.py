@@ -1,4 +1,4 @@
-"""What a recipe needs to be trained, found to be there before any process waits for another."""
+"""Checks what a recipe needs to be trained, before any process waits for another."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from dist_epochs.train.world import World
 __all__ = ["Setup", "adamw", "check_trainable", "evaluation_of", "set_up", "verify_together"]
 
 MEET_SECONDS = 10.0
-"""How often ranks meet while a store is read: far more often than the timeout of a collective."""
+"""Seconds between the times that ranks meet while a store is read: far less than the timeout of a collective."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """A recipe that was found fit to train.
+    """A recipe that can be trained, and what it names.
 
     Attributes:
-        config_data: The model's configuration where it is not transformers' default, whatever the version of that.
+        config_data: Settings of the model that are not transformers' defaults, without the version of transformers.
     """
 
     recipe: Recipe
@@ -54,10 +54,10 @@ class Setup:
 
 
 def set_up(recipe: Recipe, path: Path) -> Setup:
-    """Everything that can be found wrong before processes meet.
+    """Check everything that can be checked before the ranks meet, and load what the recipe names.
 
     Raises:
-        InputError: If something is missing, or does not fit.
+        InputError: If something is missing, or two settings contradict each other.
     """
     origin = Origin(str(path))
     missing = [name for name in ("model", "optimizer") if getattr(recipe, name) is None]
@@ -95,20 +95,20 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
 
 
 def check_trainable(recipe: Recipe, path: Path) -> int:
-    """Does the recipe ask for something that is only planned here?
+    """Refuse settings that can be planned but not trained.
 
     Args:
-        recipe: With a model.
+        recipe: A recipe with a model.
         path: Its file, for the error.
 
     Returns:
-        The most samples that one device takes in one micro-step, which planning can do without.
+        The most samples that one device takes in one micro-step.
 
     Raises:
-        InputError: With the first setting that does.
+        InputError: With the first such setting.
     """
     batch, model, hardware, origin = recipe.batch, recipe.model, recipe.hardware, Origin(str(path))
-    assert model is not None  # checked before
+    assert model is not None
     if batch.per_device is None:
         raise InputError(
             "batch.per_device is missing",
@@ -118,7 +118,7 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
     if batch.is_foreign or batch.replacement:
         raise InputError(
             "batch.last_window, replacement and uneven: pad, drop, keep describe somebody else's loop",
-            rule="this one draws every sample of a pass once and runs on across passes",
+            rule="this one draws every sample of a pass once, and its batches continue across passes",
             fixes="to leave them out",
             origin=origin,
         )
@@ -164,11 +164,11 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
 
 
 def verify_together(store: Store, ranks: Peers, *, again: bool = False) -> None:
-    """Compare the store's digests on one rank of each machine; all ranks wait, and hear of damage.
+    """Compare the store's digests on one rank of each machine, while all ranks wait.
 
     Args:
-        store: Of this rank.
-        ranks: All of them call this.
+        store: The store, as this rank opened it.
+        ranks: All ranks, which all call this.
         again: Compare even if that was done before.
 
     Raises:
@@ -201,7 +201,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
     """This rank's part of the held-out samples, if the recipe asks for evaluation.
 
     Raises:
-        InputError: If the store holds none.
+        InputError: If the store has no held-out documents.
     """
     recipe = setup.recipe
     if recipe.evaluation is None:
@@ -224,7 +224,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
 
 
 def adamw(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, biases and norms do not."""
+    """AdamW with weight decay for matrices, and none for biases and norms."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},

@@ -1,4 +1,4 @@
-"""Why a run should stop: signals (the first asks for a clean end, a second one ends at once), or no launcher."""
+"""When a run should stop: at a signal (a second one ends it at once), or if its launcher is gone."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Any
 __all__ = ["StopSignals"]
 
 SAME_REQUEST = 1.0
-"""Seconds within which a repeated signal is the same request: Slurm sends SIGTERM twice."""
+"""Seconds within which a second signal is the same request: Slurm sends SIGTERM twice."""
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """While entered, SIGINT and SIGTERM set `received` and the run stops at a step's end.
+    """Inside its `with` block, SIGINT and SIGTERM set `received`, and the run stops at the end of a step.
 
-    A thread hears them, so that a second one works even while the main thread waits in a collective.
+    A thread receives them, so that a second one works even while the main thread waits in a collective.
 
     Args:
         leave: Called with the reason, from that thread, just before a second signal ends the process.
 
     Attributes:
-        received: The first signal that came, or None.
+        received: The first signal that was received, or None.
     """
 
     def __init__(self, leave: Callable[[str], None] = lambda reason: None) -> None:
@@ -42,9 +42,9 @@ class StopSignals:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the launcher is gone: its ranks live in sessions of their own and no signal would reach them.
+        """Whether the launcher is gone. Its ranks have sessions of their own, so no signal reaches them.
 
-        A process without a launcher may outlive the shell it was started from.
+        A process without a launcher may outlive the shell that started it.
         """
         return "LOCAL_RANK" in os.environ and os.getppid() != self._parent
 
@@ -54,7 +54,7 @@ class StopSignals:
 
     @property
     def reason(self) -> str:
-        """For the ledger."""
+        """Why the run stops, for the ledger."""
         if self.received:
             return self.received.name
         return "the launcher is gone" if self.orphaned else "another rank was asked to stop"
@@ -74,18 +74,17 @@ class StopSignals:
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        os.close(self._pipe[1])  # the thread hears the end
+        os.close(self._pipe[1])  # this ends the thread
 
     def _listen(self) -> None:
         while numbers := os.read(self._pipe[0], 1):
-            if numbers[0] in WATCHED:
-                self._hear(signal.Signals(numbers[0]))
+            if numbers[0] not in WATCHED:
+                continue
+            received = signal.Signals(numbers[0])
+            if self.received is None:
+                self.received, self._first = received, time.monotonic()
+            elif time.monotonic() - self._first > SAME_REQUEST:
+                with suppress(Exception):  # the disk may be full
+                    self._leave(f"{self.received.name}, then {received.name}: left at once")
+                os._exit(128 + received)
         os.close(self._pipe[0])
-
-    def _hear(self, heard: signal.Signals) -> None:
-        if self.received is None:
-            self.received, self._first = heard, time.monotonic()
-        elif time.monotonic() - self._first > SAME_REQUEST:
-            with suppress(Exception):  # a full disk takes this line too
-                self._leave(f"{self.received.name}, then {heard.name}: left at once")
-            os._exit(128 + heard)

@@ -1,4 +1,4 @@
-"""The mirror of the ledger in wandb, through Accelerate's tracker."""
+"""Copies the ledger to wandb, through Accelerate's tracker."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from uuid import uuid4
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
-from dist_epochs.ledger.books import LEDGER_FILE
 from dist_epochs.ledger.counters import define_axes
 from dist_epochs.ledger.rows import note_mirrored
+from dist_epochs.ledger.writer import LEDGER_FILE
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe import Recipe
@@ -25,7 +25,7 @@ __all__ = ["Tracker", "prepare_wandb"]
 
 
 def prepare_wandb(say: Callable[[str], None]) -> None:
-    """Make wandb start without a question: offline where nobody is logged in.
+    """Make wandb start without asking: offline where nobody is logged in.
 
     Call before `Accelerator(log_with="wandb")`.
 
@@ -44,21 +44,21 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
 
 
 class Tracker:
-    """One wandb run on rank 0, whatever its restarts; nothing elsewhere, and nothing where no project is named.
+    """One wandb run on rank 0 for all segments; nothing on other ranks, or where the recipe names no project.
 
     Never passes `step=`: wandb drops rows whose step goes back. The counters are logged as values and
     declared as axes.
 
     Args:
         accelerator: Made with `log_with="wandb"` where the recipe names a project.
-        recipe: Its name is the run's.
-        plan: Of the run.
+        recipe: The recipe, whose name the run gets.
+        plan: The plan of the run.
         folder: Run directory.
-        run_id: Of the run to go on with; None begins one.
+        run_id: wandb's id of the run to continue; None begins one.
         say: Prints a line.
 
     Attributes:
-        run_id: wandb's name for the run, the same for all its segments; None without a project.
+        run_id: wandb's id of the run, the same for all its segments; None without a project.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Tracker:
         settings = {"wandb": {"name": recipe.name, "dir": str(folder), "id": self.run_id, "resume": "allow"}}
         try:
             accelerator.init_trackers(project, config=config, init_kwargs=settings)
-        except Exception as error:  # no network, a wrong key: the ledger is the record, so training goes on
+        except Exception as error:  # no network, a wrong key: the ledger is the record, so training continues
             if os.environ.get("WANDB_MODE") == "offline":
                 raise
             os.environ["WANDB_MODE"] = "offline"
             import wandb
 
-            accelerator.trackers.clear()  # Accelerate keeps the one that failed
-            wandb.teardown()  # it has read its mode already
+            accelerator.trackers.clear()  # Accelerate keeps the tracker that failed
+            wandb.teardown()  # wandb reads its mode only once
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
             accelerator.init_trackers(project, config=config, init_kwargs=settings)
@@ -97,12 +97,12 @@ class Tracker:
             define_axes(self._run, ("train/*", "rate/*", "evaluation/*", "ledger/*"))
 
     def log(self, values: Mapping[str, float | int]) -> None:
-        """One row."""
+        """Log one row."""
         if self._run is not None:
             self._accelerator.log(dict(values))
 
     def log_again(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Rows that a killed program may have taken with it, from the ledger."""
+        """Log rows of the ledger that wandb may have lost when a program was killed."""
         for _, values in rows:
             self.log(values)
 
@@ -112,7 +112,7 @@ class Tracker:
             self._run.summary.update(dict(summary))
 
     def close(self) -> None:
-        """End the run in the tracker, and note in the ledger that it holds every row. Every rank calls this."""
+        """End the run in wandb, and note in the ledger that wandb has every row. Every rank calls this."""
         self._accelerator.wait_for_everyone()
         self._accelerator.end_training()
         if self._run is not None:

@@ -1,4 +1,4 @@
-"""The ranks of a launch, found to be those that were asked for."""
+"""Connects the ranks of a launch, and checks that they are those that were asked for."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PRECISIONS = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process and the others.
+    """The ranks of a run.
 
     Attributes:
-        accelerator: Of this process.
-        ranks: All processes, on the host.
+        accelerator: The accelerator of this rank.
+        ranks: All ranks, connected on the host.
         say: Prints a line, on rank 0 only.
     """
 
@@ -49,13 +49,13 @@ class World:
 
 
 def join(recipe: Recipe, say: Callable[[str], None]) -> World:
-    """Meet the other ranks.
+    """Connect with the other ranks.
 
-    Collectives have a timeout beyond the watchdog's, which can name the rank that is missing.
+    Collectives time out later than the watchdog, which can name the rank that is missing.
 
     Raises:
-        LaunchError: If the launch is not the one that was meant.
-        InputError: If the device cannot do the recipe's precision.
+        LaunchError: If the launch is not what was asked for.
+        InputError: If the device does not support the recipe's precision.
     """
     check_environment(os.environ, precision=recipe.arithmetic)
     speaks = os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""Runs that are disturbed, segment by segment, and the proof that their books still balance."""
+"""Runs that are disturbed, segment by segment, and the proof that their ledger still equals the plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dist_epochs.ledger.reconcile import Reconciliation, read_run
 from dist_epochs.plan.history import history_of
 from dist_epochs.recipe import read_recipe
 from dist_epochs.train.checkpoints.manifest import read_manifest
-from tests.chaos.ranks import BEGUN, BOOKED, FREE, STEPPED, hashes_of
+from tests.chaos.ranks import BEGUN, BOOKED, NO_GATE, STEPPED, hashes_of
 
 PROGRAM = Path(__file__).with_name("ranks.py")
 
@@ -218,7 +218,7 @@ class Chaos:
         times = np.memmap(memory / "times", np.int64, "w+", shape=(steps + 1, 3))
         rows = np.memmap(memory / "rows", np.uint64, "w+", shape=(world, steps + 1, self.batch))
         gate = np.memmap(memory / "gate", np.int64, "w+", shape=(1,))
-        gate[0] = during.until if isinstance(during, Kill) else FREE
+        gate[0] = during.until if isinstance(during, Kill) else NO_GATE
         segment = Segment(world, times, rows, gate)
         self.segments.append(segment)
         log = str(self.folder / f"log-{number}-{{rank}}.txt")
@@ -316,7 +316,7 @@ class Kill:
         wait_for(lambda: max(segment.steps(BOOKED), default=0) >= self.step)
         for one in ranks if self.rank is None else [ranks[self.rank]]:
             one.signal(self.number)
-        segment.gate[0] = FREE
+        segment.gate[0] = NO_GATE
 
 
 def kill_after(step: int, rank: int | None = None, number: int = signal.SIGKILL, leash: int = 3) -> Kill:

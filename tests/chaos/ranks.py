@@ -28,8 +28,8 @@ from dist_epochs.train import loop, run
 
 BEGUN, STEPPED, BOOKED = range(3)
 
-FREE = 2**62
-"""A step that no run comes to: its ranks wait for nobody."""
+NO_GATE = 2**62
+"""A step that no run reaches, so its ranks never wait for the harness."""
 
 
 def hash_row(inputs: np.ndarray, labels: np.ndarray) -> int:
@@ -55,7 +55,7 @@ def memories(request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def count(request, rank: int) -> None:
-    """Count beside the program, in shared memory, and stand still where the harness has something to do first."""
+    """Count independently of the program, in shared memory, and wait where the harness has something to do first."""
     times, rows, gate = memories(request)
     step_of, book = loop.take_step, RunLedger.book
     optimize = torch.optim.AdamW.step

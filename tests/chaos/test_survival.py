@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(chaos, harm, re
     assert run.run(3).codes == [0, 0, 0]
     assert f"not used: {newest.name}: " in run.segments[-1].log[0]
     assert reason in run.segments[-1].log[0]
-    assert f"goes on after step {int(before.name[5:])} ({before.name})" in run.segments[-1].log[0]
+    assert f"resumes after step {int(before.name[5:])} ({before.name})" in run.segments[-1].log[0]
     run.check_finished()
     assert run.result.totals.segments[-1].facts["refused"][0].startswith(newest.name)
     assert f"  checkpoint not used: {newest.name}: " in ledger_text(run.result, "a")
@@ -143,7 +143,7 @@ def test_a_dead_rank_is_named_at_once(chaos):
 def test_a_rank_that_stands_still_is_named(chaos):
     run = chaos("a", "timeout=8 seconds")
     segment = run.run(3, {"rank": 1, "hang_at_step": 7})
-    assert "no rank moved for 8 s, and rank 1 came least far" in segment.log[0]
+    assert "no rank made progress for 8 s, and rank 1 is furthest behind" in segment.log[0]
     assert run.run(1).codes == [0]
     run.check_finished()
 
@@ -250,7 +250,7 @@ def test_resuming_where_there_is_nothing_to_do(chaos):
     run = chaos()
     run.run(2, during=kill_after(3, leash=0))  # before the first checkpoint
     assert run.run(2).codes == [0, 0]
-    assert re.search(r"begins at step 0; \d steps since are drawn again", run.segments[-1].log[0])
+    assert re.search(r"begins at step 0; \d recorded steps are drawn again", run.segments[-1].log[0])
     run.check_finished()
     before = (run.out / "ledger.jsonl").read_bytes()
     assert run.run(3).codes == [0, 0, 0]
@@ -357,7 +357,7 @@ def test_two_new_plans_at_the_same_checkpoint(chaos):
         run.run(1, replan=True, during=kill_after(step, leash=0))
     segment = run.run(1)
     assert segment.codes == [0], segment.log
-    assert "goes on after step 15" in segment.log[0]
+    assert "resumes after step 15" in segment.log[0]
     run.check_finished()
     kept = [f"learning_rate: {rate}" in (run.out / name).read_text() for rate, name in (
         ("0.001", "recipe-until-step-000000005.yaml"),

@@ -140,7 +140,7 @@ def test_a_flipped_token_is_found_by_plan_and_tokenize(copied, write_recipe):
 
 
 def test_what_was_found_good_is_remembered_until_a_file_changes(copied, monkeypatch):
-    monkeypatch.setattr(verify, "_here", {})
+    monkeypatch.setattr(verify, "_compared_here", {})
     assert verify_store(Store(copied))
     assert (copied / VERIFIED).is_file()
     assert not verify_store(Store(copied))
@@ -157,7 +157,7 @@ def test_what_was_found_good_is_remembered_until_a_file_changes(copied, monkeypa
 def test_a_note_that_is_damaged_says_nothing(copied, monkeypatch):
     verify_store(Store(copied))
     for text in ("", "[]", "{", '{"machines": 3}', '{"machines": {"x": 1}}'):
-        monkeypatch.setattr(verify, "_here", {})
+        monkeypatch.setattr(verify, "_compared_here", {})
         (copied / VERIFIED).write_text(text)
         assert verify_store(Store(copied))
 

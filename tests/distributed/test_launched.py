@@ -92,7 +92,7 @@ def test_the_demo_s_launch_balances(launched):
     assert result.agrees
     assert (result.totals.applied.steps, result.totals.applied.micro_steps) == (17, 34)
     assert result.totals.segments[0].facts["world_size"] == 2
-    assert "the books balance: 17 steps" in output
+    assert "the ledger equals the plan: 17 steps" in output
     assert output.count("wandb: not logged in") == 1
     assert "Writing model shards" not in errors  # one bar, ours
     assert {entry.name for entry in run.iterdir()} == {
@@ -188,12 +188,14 @@ def test_a_stop_signal_saves_and_the_same_command_goes_on(tmp_path, store, write
     assert (run / "model" / "model.safetensors").is_file()
     last = result.totals.last_step
     assert [folder.name for folder in (run / "checkpoints").iterdir()] == [f"step-{last:09d}"]
-    assert f"The checkpoint after step {last:,} is in {run}/checkpoints/step-{last:09d}; go on with: " in output
-    assert "go on with: ACCELERATE_USE_CPU=true accelerate launch --config_file launch/two-cpu-processes.yaml" in output
+    assert f"The checkpoint after step {last:,} is in {run}/checkpoints/step-{last:09d}; resume with: " in output
+    assert (
+        "resume with: ACCELERATE_USE_CPU=true accelerate launch --config_file launch/two-cpu-processes.yaml" in output
+    )
     process = launch(TWO, recipe, run, tmp_path, steps, resume=True, ACCELERATE_USE_CPU="true")
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert f"goes on after step {last:,} (step-{last:09d})" in output
+    assert f"resumes after step {last:,} (step-{last:09d})" in output
     result = read_run(run)
     assert result.agrees
     assert (result.totals.replayed.steps, result.goodput) == (0, 1)

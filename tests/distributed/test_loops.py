@@ -66,7 +66,7 @@ class Left:
 
     def __init__(self, folder: Path, ranks: int, errors: str) -> None:
         self.folder, self.errors = folder, errors
-        self.books = read_run(folder / "run").to_json()
+        self.recorded = read_run(folder / "run").to_json()
         self.given = [
             [json.loads(line) for line in (folder / f"{rank}.notes").read_text().splitlines()] for rank in range(ranks)
         ]
@@ -80,21 +80,21 @@ class Left:
 
     @property
     def epochs(self) -> Fraction:
-        return Fraction(self.books["epochs_exact"]["samples"])
+        return Fraction(self.recorded["epochs_exact"]["samples"])
 
     @property
     def warnings(self) -> dict[str, str]:
-        return {warning["rule"]: warning["message"] for warning in self.books["warnings"]}
+        return {warning["rule"]: warning["message"] for warning in self.recorded["warnings"]}
 
     def check(self, unstepped: int = 0) -> None:
-        """The books hold what the models noted, but for samples in windows that were never stepped."""
+        """The ledger has what the models noted, except for samples in windows without a step."""
         drawn = sum(self.times_seen.values()) - unstepped
-        assert self.books["samples"] == drawn
-        assert self.books["positions"] == self.books["tokens"] == drawn * LENGTH
-        assert self.books["loss_tokens"] == drawn * (LENGTH - 1), (
+        assert self.recorded["samples"] == drawn
+        assert self.recorded["positions"] == self.recorded["tokens"] == drawn * LENGTH
+        assert self.recorded["loss_tokens"] == drawn * (LENGTH - 1), (
             "labels are the inputs: the first of each is no target"
         )
-        assert self.books["status"] == "finished"
+        assert self.recorded["status"] == "finished"
         for rule, message in self.warnings.items():
             assert self.errors.count(f"{rule}: {message}") == 1, "each is said once, in one line"
 
@@ -119,11 +119,11 @@ def loops(tmp_path_factory):
 def test_padding_is_counted_and_named(loops, samples, per_device, ranks, drawn, cause):
     left = loops(f"pad-{samples}", "plain", ranks, samples=samples, per_device=per_device)
     left.check()
-    assert (left.books["samples"], left.epochs) == (drawn, Fraction(drawn, samples))
+    assert (left.recorded["samples"], left.epochs) == (drawn, Fraction(drawn, samples))
     assert len(left.times_seen) == samples
     assert left.warnings["padded-duplicates"].startswith(cause)
-    assert left.books["loader_passes"][0]["samples"] == drawn
-    assert left.books["data"]["known"] == "dataset"
+    assert left.recorded["loader_passes"][0]["samples"] == drawn
+    assert left.recorded["data"]["known"] == "dataset"
 
 
 def test_drop_last_leaves_samples_out(loops):
@@ -138,7 +138,7 @@ def test_a_flushed_window_is_a_step(loops):
     """6 micro-batches a pass, windows of 4 and 2: 6 steps in 3 passes."""
     left = loops("flush", "plain", 2, samples=22, per_device=2, accumulation=4, passes=3)
     left.check()
-    assert (left.books["steps"]["applied"], left.books["micro_steps"]) == (6, 18)
+    assert (left.recorded["steps"]["applied"], left.recorded["micro_steps"]) == (6, 18)
     assert left.warnings["short-window"] == "step 2 was taken with 2 of 4 micro-batches"
 
 
@@ -150,7 +150,7 @@ def test_a_scheduler_that_runs_ahead_is_seen_within_ten_steps(loops, ranks, last
     message = left.warnings["scheduler-times-processes"]
     assert message.startswith(f"the scheduler advances {ranks} times per step (once per process): its 100 advances")
     assert f"are over at step {last}," in message
-    assert next(w["step"] for w in left.books["warnings"] if w["rule"] == "scheduler-times-processes") <= 10
+    assert next(w["step"] for w in left.recorded["warnings"] if w["rule"] == "scheduler-times-processes") <= 10
 
 
 def test_a_scheduler_of_its_own_pace_is_not(loops):
@@ -163,7 +163,7 @@ def test_ranks_that_draw_the_same_are_seen_at_once(loops):
     left = loops("unsplit", "plain", 4, samples=101, per_device=8, prepare=False, shuffle=False)
     left.check()
     assert left.epochs == 4
-    (found,) = [w for w in left.books["warnings"] if w["rule"] == "same-samples-on-ranks"]
+    (found,) = [w for w in left.recorded["warnings"] if w["rule"] == "same-samples-on-ranks"]
     assert found["step"] == 1
     assert "ranks 0 and 1 drew the same samples" in found["message"]
 
@@ -180,14 +180,14 @@ def test_ranks_that_shuffle_the_same_data_are_seen_at_the_end_of_the_pass(loops)
 )
 def test_data_that_is_dealt_out_twice(loops, data, why):
     left = loops(f"twice-{data}", "plain", 2, samples=64, per_device=4, data=data, dispatch=False, stated=64)
-    assert left.books["samples"] == sum(left.times_seen.values()) <= 40
+    assert left.recorded["samples"] == sum(left.times_seen.values()) <= 40
     assert why in left.warnings["data-split-twice"]
 
 
 def test_a_stream_whose_size_is_learned(loops):
     left = loops("learned", "plain", 2, samples=60, per_device=5, data="stream", passes=3)
     left.check()
-    assert (left.epochs, left.books["data"]) == (3, {"samples": 60, "tokens": None, "known": "learned"})
+    assert (left.epochs, left.recorded["data"]) == (3, {"samples": 60, "tokens": None, "known": "learned"})
 
 
 def test_uneven_ends_without_a_hang(loops):
@@ -195,20 +195,20 @@ def test_uneven_ends_without_a_hang(loops):
     left = loops("uneven", "plain", 2, samples=18, per_device=4, even=False, ddp=False, passes=2)
     assert [len(rank) for rank in left.given] == [6, 4]
     assert "uneven-ranks" in left.warnings
-    assert left.books["samples"] >= 36 - 4, "only a last step that one rank takes alone may be open"
+    assert left.recorded["samples"] >= 36 - 4, "only a last step that one rank takes alone may be open"
 
 
 def test_a_loop_that_is_left_is_booked_to_its_last_step(loops):
     left = loops("left", "plain", 2, samples=64, per_device=4, stop=5)
     left.check()
-    assert left.books["steps"] == {"applied": 5, "skipped": 0, "replayed": 0, "unfinished": 0}
+    assert left.recorded["steps"] == {"applied": 5, "skipped": 0, "replayed": 0, "unfinished": 0}
     assert left.epochs == Fraction(40, 64)
 
 
 def test_a_skipped_step_trains_nothing(loops):
     left = loops("overflow", "plain", 2, samples=24, per_device=2, overflow=3)
-    assert left.books["steps"] == {"applied": 5, "skipped": 1, "replayed": 0, "unfinished": 0}
-    assert (left.books["samples"], sum(left.times_seen.values())) == (20, 24)
+    assert left.recorded["steps"] == {"applied": 5, "skipped": 1, "replayed": 0, "unfinished": 0}
+    assert (left.recorded["samples"], sum(left.times_seen.values())) == (20, 24)
     assert left.warnings["skipped-steps"].startswith("step 3 was skipped")
 
 
@@ -221,7 +221,7 @@ def test_going_on_in_the_middle_of_a_pass(loops, seedable):
     left = loops(name, "plain", **job, from_step=5, skip=5)
     left.check()
     seen = Counter(left.times_seen.values())
-    assert (left.epochs, left.books["steps"]["applied"], len(left.books["segments"])) == (1, 16, 2)
+    assert (left.epochs, left.recorded["steps"]["applied"], len(left.recorded["segments"])) == (1, 16, 2)
     if seedable:
         assert seen == {1: 64}
         assert not left.warnings
@@ -238,7 +238,7 @@ def test_a_ledger_is_not_taken_up_by_accident(loops):
     ):
         loops("again", "plain", samples=8, per_device=4)
     left = loops("again", "plain", samples=8, per_device=4, from_step=9)
-    assert (left.books["steps"]["applied"], left.books["samples"]) == (11, 16)
+    assert (left.recorded["steps"]["applied"], left.recorded["samples"]) == (11, 16)
     assert left.warnings["uncounted-steps"].startswith("steps 3 to 9 were taken and not recorded")
 
 
@@ -253,7 +253,7 @@ def test_a_plain_ddp_loop(loops):
     assert left.warnings["padded-duplicates"].startswith(
         "1 duplicates from torch's DistributedSampler, which pads to a multiple of 4 ranks"
     )
-    assert left.books["steps"]["applied"] == 2 * 11
+    assert left.recorded["steps"]["applied"] == 2 * 11
 
 
 # The HF Trainer
@@ -271,10 +271,10 @@ def test_what_the_trainer_calls_an_epoch_of_a_stream(loops, ranks, says, true):
     left.check()
     assert f"{left.said['epoch']:.4f}" == says
     assert left.epochs == true
-    assert f"{left.books['reported']['epoch']:.4f}" == says
+    assert f"{left.recorded['reported']['epoch']:.4f}" == says
     assert set(left.times_seen.values()) == {true}
     assert "does not know how long a pass of a stream is" in left.warnings["reported-epoch"]
-    assert left.books["data"]["known"] == "learned"
+    assert left.recorded["data"]["known"] == "learned"
 
 
 def test_the_window_that_leaks_into_the_next_pass(loops):
@@ -284,7 +284,7 @@ def test_the_window_that_leaks_into_the_next_pass(loops):
     )  # fmt: skip
     left.check()
     assert f"{left.said['epoch']:.2f}" == "14.07"
-    assert (left.books["micro_steps"], left.epochs) == (148, Fraction(148, 10))
+    assert (left.recorded["micro_steps"], left.epochs) == (148, Fraction(148, 10))
     assert left.errors.count("dist_epochs: 30 steps of 40 samples (1 rank × 10 per device × 4 accumulation)") == 1
     assert "step 3 was taken with 6 micro-batches, and the accumulation is 4" in left.warnings["long-window"]
     windows = [
@@ -314,9 +314,9 @@ def test_another_number_of_ranks_on_the_way(loops):
     loops("R9", "trainer", **job)
     left = loops("R9", "trainer", 2, **job, resume=True)
     left.check()
-    assert (left.said["epoch"], left.epochs, left.books["samples"]) == (2.0, Fraction(3, 2), 120)
+    assert (left.said["epoch"], left.epochs, left.recorded["samples"]) == (2.0, Fraction(3, 2), 120)
     assert "today's devices" in left.warnings["reported-epoch"]
-    assert [segment["world_size"] for segment in left.books["segments"]] == [1, 2]
+    assert [segment["world_size"] for segment in left.recorded["segments"]] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_map_style_data(loops, name, ranks, job, steps, micro_steps, samples):
     """R1 transformers#33455, R2 #36297, R3 #35298, R4 StackOverflow: as the Trainer does them since 5.x."""
     left = loops(name, "trainer", ranks, **job)
     left.check()
-    assert (left.books["steps"]["applied"], left.books["micro_steps"], left.books["samples"]) == (
+    assert (left.recorded["steps"]["applied"], left.recorded["micro_steps"], left.recorded["samples"]) == (
         steps,
         micro_steps,
         samples,
@@ -369,7 +369,7 @@ def test_what_a_token_is(loops, tmp_path):
     arguments = {"max_steps": 20, "include_num_input_tokens_seen": True}
     left = loops("R12", "trainer", file=str(tmp_path / "rows"), per_device=2, arguments=arguments)
     assert left.said["num_input_tokens_seen"] == 1600
-    assert [left.books[unit] for unit in ("positions", "tokens", "loss_tokens")] == [1600, 1000, 800]
+    assert [left.recorded[unit] for unit in ("positions", "tokens", "loss_tokens")] == [1600, 1000, 800]
     assert left.epochs == 2
 
 
@@ -392,7 +392,7 @@ def test_a_callback_agrees_with_our_own_trainer(loops, store, write_recipe, trai
             arguments={"max_steps": plan.steps}, stated=store.facts().samples(16)["web"],
         )  # fmt: skip
         for unit in ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens"):
-            assert left.books[unit] == ours[world][unit], unit
+            assert left.recorded[unit] == ours[world][unit], unit
 
 
 def test_the_counters_stand_beside_the_trainer_s_in_wandb(loops):
@@ -427,23 +427,23 @@ def test_a_batch_size_that_was_too_large(loops):
     """`auto_find_batch_size` begins again with a smaller one, in the same ledger."""
     arguments = {"num_train_epochs": 2, "auto_find_batch_size": True}
     left = loops("auto", "trainer", samples=40, per_device=8, most=7, arguments=arguments)
-    assert left.books["samples"] == sum(left.times_seen.values()) == 80
-    assert left.books["segments"][-1]["per_device"] < 8
+    assert left.recorded["samples"] == sum(left.times_seen.values()) == 80
+    assert left.recorded["segments"][-1]["per_device"] < 8
 
 
 def test_a_callback_added_on_the_way(loops):
-    """The Trainer goes on from its checkpoint; what was trained before has no ledger, and that is said."""
+    """The Trainer resumes from its checkpoint; what was trained before has no ledger, and a warning says so."""
     job = {"samples": 40, "per_device": 4, "arguments": {"num_train_epochs": 2}, "stop": 5}
     loops("added", "trainer", **job)
     ledger = loops.folder / "added" / "run" / "ledger.jsonl"
     ledger.unlink()
     (loops.folder / "added" / "0.notes").unlink()
     left = loops("added", "trainer", **job, resume=True)
-    assert (left.books["steps"]["applied"], left.books["samples"]) == (20, 60)
+    assert (left.recorded["steps"]["applied"], left.recorded["samples"]) == (20, 60)
     assert left.warnings["uncounted-steps"].startswith("steps 1 to 5 were taken and not recorded")
 
 
 def test_a_stream_whose_learned_size_may_be_padded(loops):
     left = loops("padded-stream", "trainer", 3, samples=50, per_device=3, data="stream", arguments={"max_steps": 12})
-    assert left.books["samples"] == sum(left.times_seen.values())
+    assert left.recorded["samples"] == sum(left.times_seen.values())
     assert "up to 2 of them padding; state samples=" in left.warnings["learned-size"]

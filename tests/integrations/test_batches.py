@@ -20,7 +20,7 @@ def padded(lengths, width, seed=0):
 
 def counts(batch, counter=None):
     counter = counter or BatchCounter()
-    counter.look(batch)
+    counter.inspect(batch)
     found = counter.count(batch)
     samples, tokens, loss_tokens, first, digest = found.rest.read()
     return {
@@ -80,12 +80,12 @@ def test_on_the_host_and_on_a_device_the_same_numbers(monkeypatch):
 def test_labels_that_are_the_inputs_are_shifted_by_the_model():
     counter = BatchCounter()
     batch = padded([3, 4], 4)
-    counter.look(batch)
+    counter.inspect(batch)
     assert counter.shifts is None
     assert counter.units == ("samples", "positions", "tokens")
     for labels, shifts in ((batch["input_ids"].clone(), True), (batch["input_ids"] + 1, False)):
         counter = BatchCounter()
-        counter.look(batch | {"labels": labels})
+        counter.inspect(batch | {"labels": labels})
         assert counter.shifts is shifts
         assert counter.units == ("samples", "positions", "tokens", "loss_tokens")
 
@@ -123,7 +123,7 @@ def test_counting_on_a_device_does_not_wait_for_it():
     batch = {name: values.cuda() for name, values in padded([3, 5, 8], 8).items()}
     batch["labels"] = batch["input_ids"].clone()
     counter = BatchCounter()
-    counter.look(batch)
+    counter.inspect(batch)
     counter.count(batch).rest.read()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

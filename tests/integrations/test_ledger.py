@@ -45,9 +45,9 @@ def test_every_for_is_a_pass(ledger, tmp_path, wrapped_once):
     watched = ledger.watch(plain)
     for _ in range(3):
         assert train(ledger, watched if wrapped_once else ledger.watch(plain)) == list(range(ROWS))
-    books = booked(ledger, tmp_path)
-    assert (books["steps"]["applied"], books["samples"], books["epochs"]["samples"]) == (9, 3 * ROWS, 3)
-    assert [warning["rule"] for warning in books["warnings"]] == []
+    recorded = booked(ledger, tmp_path)
+    assert (recorded["steps"]["applied"], recorded["samples"], recorded["epochs"]["samples"]) == (9, 3 * ROWS, 3)
+    assert [warning["rule"] for warning in recorded["warnings"]] == []
 
 
 def test_a_pass_that_was_left_is_not_gone_on_with(ledger):
@@ -69,7 +69,7 @@ def test_next_draws_from_one_pass(ledger, tmp_path):
     for _ in range(2):
         with pytest.raises(StopIteration):
             next(watched)
-    assert train(ledger, watched) == list(range(ROWS)), "a pass that is over is none to go on with"
+    assert train(ledger, watched) == list(range(ROWS)), "a pass that has ended is not continued"
     assert booked(ledger, tmp_path)["samples"] == 2 * ROWS
 
 

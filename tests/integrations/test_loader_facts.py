@@ -1,4 +1,4 @@
-"""What loaders of torch and Accelerate tell of themselves, against what they really deal out."""
+"""What is read from loaders of torch and Accelerate, compared with what they really draw."""
 
 import pytest
 from accelerate.data_loader import prepare_data_loader

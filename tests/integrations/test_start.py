@@ -13,8 +13,8 @@ from dist_epochs import Ledger
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.integrations.batches import BatchCounter
 from dist_epochs.integrations.loop_counter import LoopCounter, Topology
-from dist_epochs.integrations.monitor import Observer
-from dist_epochs.integrations.observation import Observed
+from dist_epochs.integrations.monitor import Monitor
+from dist_epochs.integrations.observation import ObservedLoop
 from dist_epochs.integrations.start import topology_of
 from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.runtime.peers import Sums
@@ -37,10 +37,10 @@ def test_a_store_tells_documents_and_tokens(tmp_path, store):
         ledger = Ledger(run, store=place)
         train(ledger, [text()] * 5)
         ledger.close()
-        books = read_run(run).to_json()
-        assert books["data"] == {"samples": facts.documents, "tokens": facts.tokens, "known": "store"}
-        assert books["epochs_exact"]["samples"] == str(Fraction(10, facts.documents))
-        assert books["epochs_exact"]["tokens"] == str(Fraction(30, facts.tokens))
+        recorded = read_run(run).to_json()
+        assert recorded["data"] == {"samples": facts.documents, "tokens": facts.tokens, "known": "store"}
+        assert recorded["epochs_exact"]["samples"] == str(Fraction(10, facts.documents))
+        assert recorded["epochs_exact"]["tokens"] == str(Fraction(30, facts.tokens))
     with pytest.raises(InputError, match=r"manifest\.json: No such file"):
         Ledger(tmp_path / "x", store=tmp_path)
     (tmp_path / "manifest.json").write_text("[]")
@@ -52,16 +52,16 @@ def test_what_batches_do_not_tell_is_null(tmp_path):
     ledger = Ledger(tmp_path, samples=4)
     train(ledger, [{"pixel_values": torch.rand(2, 3, 4, 4)}] * 2)
     ledger.close()
-    books = read_run(tmp_path).to_json()
-    assert [books[unit] for unit in ("samples", "positions", "tokens", "loss_tokens", "micro_steps")] == [
+    recorded = read_run(tmp_path).to_json()
+    assert [recorded[unit] for unit in ("samples", "positions", "tokens", "loss_tokens", "micro_steps")] == [
         4,
         None,
         None,
         None,
         2,
     ]
-    assert books["epochs"] == {"samples": 1, "positions": None, "tokens": None}
-    assert books["sources"] == [{"name": "data", "samples": 4, "tokens": None, "epochs": 1}]
+    assert recorded["epochs"] == {"samples": 1, "positions": None, "tokens": None}
+    assert recorded["sources"] == [{"name": "data", "samples": 4, "tokens": None, "epochs": 1}]
 
 
 def test_two_programs_do_not_write_to_one_ledger(tmp_path):
@@ -101,10 +101,10 @@ def test_going_on(tmp_path):
     again = Ledger(tmp_path, from_step=4)
     train(again, [text()] * 3)
     again.close()
-    books = read_run(tmp_path).to_json()
-    assert books["steps"] == {"applied": 7, "skipped": 0, "replayed": 2, "unfinished": 0}
-    assert (books["samples"], books["epochs"]["samples"], books["data"]["known"]) == (14, 1.4, "stated")
-    assert [segment["reason"] for segment in books["segments"]] == ["time is up", None]
+    recorded = read_run(tmp_path).to_json()
+    assert recorded["steps"] == {"applied": 7, "skipped": 0, "replayed": 2, "unfinished": 0}
+    assert (recorded["samples"], recorded["epochs"]["samples"], recorded["data"]["known"]) == (14, 1.4, "stated")
+    assert [segment["reason"] for segment in recorded["segments"]] == ["time is up", None]
 
 
 def rules(run):
@@ -122,7 +122,7 @@ def test_a_second_optimizer_steps_after_the_same_batch(tmp_path):
 
 
 def test_batches_that_are_not_trained(tmp_path):
-    """Skipped by hand: said, they are left out; unsaid, the window is too long, and that is told."""
+    """Skipped by hand: with `discard` they are left out; without it the window is too long, and a warning says so."""
     for said in (True, False):
         ledger = Ledger(tmp_path / str(said), samples=16)
         for number, _ in enumerate(ledger.watch([text()] * 8)):
@@ -150,7 +150,7 @@ def test_accumulation_by_hand_is_learned(tmp_path):
 
 
 def test_steps_that_were_not_booked(tmp_path):
-    """A checkpoint of step 7 and books of 5; and a ledger that begins in the middle of a run."""
+    """A checkpoint of step 7 and a ledger of 5; and a ledger that begins in the middle of a run."""
     ledger = Ledger(tmp_path / "a", samples=10)
     train(ledger, [text()] * 5)
     ledger.close()
@@ -158,9 +158,9 @@ def test_steps_that_were_not_booked(tmp_path):
         again = Ledger(tmp_path / run, samples=10, from_step=7)
         train(again, [text()] * 2)
         again.close()
-        books = read_run(tmp_path / run).to_json()
-        assert books["steps"]["applied"] == 9
-        assert books["samples"] == (14 if run == "a" else 4)
+        recorded = read_run(tmp_path / run).to_json()
+        assert recorded["steps"]["applied"] == 9
+        assert recorded["samples"] == (14 if run == "a" else 4)
         assert rules(tmp_path / run)["uncounted-steps"].startswith(f"steps {first} to 7 were taken and not recorded")
         third = Ledger(tmp_path / run, from_step=8)
         train(third, [text()])
@@ -181,8 +181,8 @@ def test_a_pass_that_is_drawn_again_counts_once(tmp_path):
     again = Ledger(tmp_path, from_step=3)
     train(again, [text()])
     again.close()
-    books = read_run(tmp_path).to_json()
-    assert [(entry["samples"], entry["whole"]) for entry in books["loader_passes"]] == [(2, False)]
+    recorded = read_run(tmp_path).to_json()
+    assert [(entry["samples"], entry["whole"]) for entry in recorded["loader_passes"]] == [(2, False)]
 
 
 def test_what_cannot_be_counted_stops_nobody(tmp_path, monkeypatch):
@@ -248,11 +248,11 @@ def test_ranks_that_see_the_same_data_count_once():
 def test_the_message_of_a_rank_that_does_not_count():
     sent = []
     peers = SimpleNamespace(rank=1, size=2, sum=lambda values: sent.append(list(values)) or Sums(lambda: values))
-    books = SimpleNamespace(begin=print, writes=False)
+    writer = SimpleNamespace(begin=print, writes=False)
     batches = BatchCounter()
-    batches.look(text())
+    batches.inspect(text())
     counter = LoopCounter(
-        Observer(books, Observed(), print), batches, peers, Topology(groups=1, group=0, counts=False), 0
+        Monitor(writer, ObservedLoop(), print), batches, peers, Topology(groups=1, group=0, counts=False), 0
     )
     counter._receive = lambda *received: None
     counter.add(text())
@@ -274,6 +274,6 @@ for step, batch in enumerate(ledger.watch([{{"input_ids": torch.ones(2, 3, dtype
     ledger.step()
 """
     subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=240)
-    books = read_run(tmp_path).to_json()
-    assert (books["status"], books["steps"]["applied"]) == (status, 2 if ends else 3)
-    assert json.dumps(books)
+    recorded = read_run(tmp_path).to_json()
+    assert (recorded["status"], recorded["steps"]["applied"]) == (status, 2 if ends else 3)
+    assert json.dumps(recorded)

@@ -39,7 +39,7 @@ class Stream(torch.utils.data.IterableDataset):
 
 
 class Halt(transformers.TrainerCallback):
-    """Ends training as somebody would, after a step."""
+    """Ends training after a step."""
 
     def __init__(self, step):
         self.step = step
@@ -55,7 +55,7 @@ def rows():
 
 @pytest.fixture
 def train(tmp_path):
-    """Run a Trainer with the callback; its model, state and books."""
+    """Run a Trainer with the callback; its model, state and ledger."""
 
     def run(data=None, *, stop=None, resume=None, samples=None, **arguments):
         settings = transformers.TrainingArguments(
@@ -73,53 +73,53 @@ def train(tmp_path):
     return run
 
 
-def rules(books):
-    return [warning["rule"] for warning in books["warnings"]]
+def rules(recorded):
+    return [warning["rule"] for warning in recorded["warnings"]]
 
 
 def test_what_the_model_was_given_is_booked(train, capsys):
-    trainer, books = train(num_train_epochs=2)
-    assert books["samples"] == trainer.model.given == 2 * SAMPLES
-    assert books["steps"] == {"applied": 10, "skipped": 0, "replayed": 0, "unfinished": 0}
-    assert (books["positions"], books["loss_tokens"]) == (20 * LENGTH, 20 * (LENGTH - 1))
-    assert (books["data"]["known"], books["epochs"]["samples"]) == ("dataset", 2)
-    assert [entry["samples"] for entry in books["loader_passes"]] == [SAMPLES, SAMPLES]
-    assert books["reported"] == {"epoch": 2.0, "step": 10, "by": "the HF Trainer"}
-    assert (books["status"], rules(books)) == ("finished", [])
+    trainer, recorded = train(num_train_epochs=2)
+    assert recorded["samples"] == trainer.model.given == 2 * SAMPLES
+    assert recorded["steps"] == {"applied": 10, "skipped": 0, "replayed": 0, "unfinished": 0}
+    assert (recorded["positions"], recorded["loss_tokens"]) == (20 * LENGTH, 20 * (LENGTH - 1))
+    assert (recorded["data"]["known"], recorded["epochs"]["samples"]) == ("dataset", 2)
+    assert [entry["samples"] for entry in recorded["loader_passes"]] == [SAMPLES, SAMPLES]
+    assert recorded["reported"] == {"epoch": 2.0, "step": 10, "by": "the HF Trainer"}
+    assert (recorded["status"], rules(recorded)) == ("finished", [])
     assert "dist_epochs: 10 steps of 2 samples (1 rank × 2 per device × 1 accumulation)" in capsys.readouterr().err
 
 
 def test_a_short_window_at_the_end_of_a_pass(train):
     """5 micro-batches a pass in windows of 2: the third of each pass has one."""
-    _, books = train(num_train_epochs=2, gradient_accumulation_steps=2)
-    assert (books["steps"]["applied"], books["micro_steps"]) == (6, 10)
-    assert rules(books) == ["short-window"]
+    _, recorded = train(num_train_epochs=2, gradient_accumulation_steps=2)
+    assert (recorded["steps"]["applied"], recorded["micro_steps"]) == (6, 10)
+    assert rules(recorded) == ["short-window"]
 
 
 def test_a_stream_s_epoch_is_not_the_trainer_s(train):
-    trainer, books = train(Stream(), max_steps=15)
-    assert books["samples"] == trainer.model.given == 30
-    assert books["data"]["known"] == "learned"
-    assert Fraction(books["epochs_exact"]["samples"]) == 3
-    assert books["reported"]["epoch"] == trainer.state.epoch != 3
-    assert "reported-epoch" in rules(books)
+    trainer, recorded = train(Stream(), max_steps=15)
+    assert recorded["samples"] == trainer.model.given == 30
+    assert recorded["data"]["known"] == "learned"
+    assert Fraction(recorded["epochs_exact"]["samples"]) == 3
+    assert recorded["reported"]["epoch"] == trainer.state.epoch != 3
+    assert "reported-epoch" in rules(recorded)
 
 
 def test_a_run_that_was_left_goes_on_in_the_same_ledger(train, tmp_path):
-    _, books = train(stop=3, num_train_epochs=2, save_strategy="steps", save_steps=3)
-    assert (books["status"], books["steps"]["applied"]) == ("stopped", 3)
+    _, recorded = train(stop=3, num_train_epochs=2, save_strategy="steps", save_steps=3)
+    assert (recorded["status"], recorded["steps"]["applied"]) == ("stopped", 3)
     with pytest.raises(InputError) as refused:
         train(num_train_epochs=2)
     assert "a ledger of 3 steps" in refused.value.asked
-    _, books = train(resume=str(tmp_path / "hf" / "checkpoint-3"), num_train_epochs=2)
-    assert (books["steps"]["applied"], books["samples"], books["status"]) == (10, 2 * SAMPLES, "finished")
-    assert [segment["first_step"] for segment in books["segments"]] == [1, 4]
+    _, recorded = train(resume=str(tmp_path / "hf" / "checkpoint-3"), num_train_epochs=2)
+    assert (recorded["steps"]["applied"], recorded["samples"], recorded["status"]) == (10, 2 * SAMPLES, "finished")
+    assert [segment["first_step"] for segment in recorded["segments"]] == [1, 4]
 
 
 def test_samples_that_are_stated_are_those_of_a_pass(train):
-    _, books = train(samples=20, num_train_epochs=2)
-    assert (books["data"]["known"], books["epochs"]["samples"]) == ("stated", 1)
-    assert "dropped-data" in rules(books)
+    _, recorded = train(samples=20, num_train_epochs=2)
+    assert (recorded["data"]["known"], recorded["epochs"]["samples"]) == ("stated", 1)
+    assert "dropped-data" in rules(recorded)
 
 
 def test_an_evaluation_is_in_no_count(tmp_path):

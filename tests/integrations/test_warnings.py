@@ -9,7 +9,7 @@ import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from dist_epochs.integrations.loader_facts import LoaderFacts
-from dist_epochs.integrations.observation import Observed, Schedule, advanced, end_of
+from dist_epochs.integrations.observation import ObservedLoop, Schedule, advanced, end_of
 from dist_epochs.integrations.warnings import RULES
 from dist_epochs.rules import PAGES, rule_name
 
@@ -80,7 +80,7 @@ SPEAKS = {
 
 
 def said(**facts):
-    return {rule_name(rule): message for rule in RULES if (message := rule(Observed(**facts)))}
+    return {rule_name(rule): message for rule in RULES if (message := rule(ObservedLoop(**facts)))}
 
 
 def test_every_rule_is_here_and_has_a_page():

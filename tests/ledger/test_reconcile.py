@@ -40,7 +40,7 @@ def causes(result):
     return {(difference.unit, difference.cause, difference.amount) for difference in result.differences}
 
 
-def test_equal_books_agree():
+def test_a_ledger_equal_to_the_plan_agrees():
     result = reconcile(totals(whole(8)), plan())
     assert result.agrees
     assert result.adds_up

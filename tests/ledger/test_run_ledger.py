@@ -5,7 +5,7 @@ import pytest
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger import books as module
+from dist_epochs.ledger import writer as module
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.run_ledger import RunLedger
 
@@ -56,7 +56,7 @@ def take(ledger, windows, **options):
     return taken
 
 
-def test_counts_enter_the_books_when_the_step_is_taken(tmp_path):
+def test_counts_are_recorded_when_the_step_is_taken(tmp_path):
     ledger = RunLedger(tmp_path)
     drawn = []
 
@@ -66,7 +66,7 @@ def test_counts_enter_the_books_when_the_step_is_taken(tmp_path):
             yield window(step)
 
     for item in ledger.watch(loader()):
-        assert ledger.totals.applied.steps == item.window.step  # fetched ahead, not booked ahead
+        assert ledger.totals.applied.steps == item.window.step  # fetched ahead, not recorded ahead
         assert max(drawn) == min(item.window.step + 1, 2)
         ledger.book(item, applied=True)
     ledger.close("finished")

@@ -132,7 +132,7 @@ def test_a_checkpoint_of_another_model(checkpoints):
     with pytest.raises(InputError, match=r"embed.weight has the shape \(7, 4\) in the checkpoint and \(7, 8\)"):
         restore(*trained(1, width=8), found.files)
     other = nn.Linear(2, 2)
-    with pytest.raises(InputError, match="is no tensor of this model"):
+    with pytest.raises(InputError, match="is not a tensor of this model"):
         restore(other, torch.optim.AdamW(other.parameters()), found.files)
 
 
@@ -141,7 +141,7 @@ def test_another_format_is_refused(checkpoints):
     assert json.loads((folder / "manifest.json").read_text())["format"] == 1
     text = manifest().to_text().replace('"format": 1', '"format": 2')
     (folder / "manifest.json").write_text(text)
-    with pytest.raises(Damaged, match="does not fit its digest"):
+    with pytest.raises(Damaged, match="does not match its digest"):
         read_manifest(folder)
 
 

@@ -1,4 +1,4 @@
-"""The command that goes on with a run is the one that was typed, whatever launched it."""
+"""The command that resumes a run is the one that was typed, with every launcher."""
 
 import pytest
 
@@ -8,7 +8,7 @@ TRAIN = ["r.yaml", "--out", "runs/my run"]
 
 
 def process(folder, words, **environment):
-    """What `/proc` tells of a launcher."""
+    """What `/proc` shows of a launcher."""
     (folder / "cmdline").write_text("".join(f"{word}\0" for word in words))
     (folder / "environ").write_text("".join(f"{name}={value}\0" for name, value in environment.items()))
     return folder
@@ -19,7 +19,7 @@ def test_without_a_launcher():
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--replan"])
-def test_a_command_that_goes_on_already_is_left_as_it_is(flag):
+def test_a_command_that_resumes_already_is_left_as_it_is(flag):
     assert resume_command([*TRAIN, flag], {}).count("--re") == 1
 
 

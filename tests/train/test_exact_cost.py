@@ -147,8 +147,8 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "vo
             "mixtral has experts.*counter would be wrong",
         ),
         ({"model_type": "qwen3_next"}, "causal", "qwen3_next has layers of linear_attention"),
-        ({"model_type": "lama"}, "causal", "'lama' is none that the installed transformers knows.*Try .*llama"),
-        ({}, "causal", "model_type '' is none"),
+        ({"model_type": "lama"}, "causal", "transformers knows no model_type 'lama'.*Try .*llama"),
+        ({}, "causal", "knows no model_type ''"),
         ({"model_type": "llama", "hiden_size": 64}, "causal", "llama has no setting 'hiden_size'.*Try hidden_size"),
         ({"model_type": "llama", "hidden_size": 65}, "causal", "not a configuration transformers can use"),
         ({"model_type": "llama", **TINY}, "masked", "llama with a masked objective cannot be built"),
@@ -170,7 +170,7 @@ def test_no_positions():
 
 def test_products_that_the_counter_does_not_see(monkeypatch):
     monkeypatch.setattr(FlopCounterMode, "get_total_flops", lambda counter: 1000)
-    with pytest.raises(InputError, match="and 125 were seen at length 8"):
+    with pytest.raises(InputError, match="and 125 were counted at length 8"):
         exact_cost({"model_type": "bert", **TINY}, "masked", [8])
 
 

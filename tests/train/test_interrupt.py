@@ -1,4 +1,4 @@
-"""Ctrl-C in a run of one process: where it was saved, how it goes on, and no traceback."""
+"""Ctrl-C in a run of one process: where it was saved, how to resume it, and no traceback."""
 
 import os
 import shlex
@@ -47,15 +47,15 @@ def test_it_says_where_it_was_saved_and_how_it_goes_on(tmp_path, store, write_re
     assert process.returncode == 0
     assert "Traceback" not in output + errors
     last = read_run(tmp_path / "run").totals.last_step
-    told = (
+    saved = (
         f"stopped after step {last} (SIGINT). The checkpoint after step {last} is in run/checkpoints/step-{last:09d}; "
     )
     again = shlex.join(["python", "-m", "dist_epochs.train", *map(str, arguments), "--resume"])
-    assert output.splitlines()[-1] == f"{told}go on with: {again}"
+    assert output.splitlines()[-1] == f"{saved}resume with: {again}"
     process = start(shlex.split(again)[3:])
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
-    assert f"goes on after step {last} (step-{last:09d})" in output
+    assert f"resumes after step {last} (step-{last:09d})" in output
     assert read_run(tmp_path / "run").agrees
 
 
@@ -68,5 +68,7 @@ def test_before_the_first_step_there_is_nothing_to_save(tmp_path, start):
     writing.close()
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in output + errors
-    assert errors.splitlines()[-1].startswith("stopped outside of training, so there was nothing to save. Go on with: ")
+    assert errors.splitlines()[-1].startswith(
+        "stopped before or after training, so there was nothing to save. Resume with: "
+    )
     assert not (tmp_path / "run").exists()

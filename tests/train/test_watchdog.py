@@ -39,7 +39,7 @@ def sign(folder, rank, **values):
 
 @contextmanager
 def beating(folder, rank):
-    """A rank that only shows that it lives."""
+    """A rank that only writes its heartbeat."""
     begun, over = threading.Event(), threading.Event()
 
     def beat():
@@ -73,7 +73,7 @@ def test_a_rank_without_a_sign_is_to_blame(tmp_path):
         one.mark(7)
         sign(tmp_path, 1)
         lost = one.blame()
-    assert str(lost) == "rank 1 is gone; the run was at step 7, on 2 ranks. Go on with --resume."
+    assert str(lost) == "rank 1 is gone; the run was at step 7, on 2 ranks. Start it again with --resume."
     assert lost.speaks
 
 
@@ -147,7 +147,7 @@ AFTER = SCRIPT.replace("        dog.mark(3)", "").replace(
 
 
 def test_a_rank_that_left_with_an_error_is_named(tmp_path):
-    """Its connections may go on waiting, as NCCL's do."""
+    """Connections to it may still wait, as NCCL's do."""
     result = judged(tmp_path, AFTER, r1="ValueError: bad")
     assert (result.returncode, "error: rank 1 failed: ValueError: bad" in result.stderr) == (1, True)
 

@@ -10,7 +10,7 @@ __all__ = ["BadDocument", "text_of"]
 
 
 class BadDocument(InputError):
-    """A document that cannot be read; `--on-error skip` counts it and goes on."""
+    """A document that cannot be read; `--on-error skip` counts it and continues."""
 
 
 def text_of(row: dict[str, Any], column: str, origin: Origin) -> str | BadDocument:

@@ -1,4 +1,4 @@
-"""A text that is on every machine."""
+"""The embedded text: Python's own documentation, which every installation has."""
 
 from __future__ import annotations
 

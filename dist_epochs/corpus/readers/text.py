@@ -20,21 +20,17 @@ DocumentMode = Literal["line", "paragraph", "file"]
 def read_lines(path: Path) -> Iterator[tuple[int, str | BadDocument]]:
     """Lines of a file, numbered from 1, without their ends."""
     with cast(BinaryIO, gzip.open(path)) if path.name.endswith(".gz") else path.open("rb") as file:
-        for number, line in enumerate(_guarded(file, path), 1):
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                reason = f"not UTF-8: {error.reason} at byte {error.start} of the line"
-                yield number, BadDocument(reason, origin=Origin(str(path), number))
-                continue
-            yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
-
-
-def _guarded(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    try:
-        yield from file
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"damaged or cut gzip file: {error}", origin=Origin(str(path))) from None
+        try:
+            for number, line in enumerate(file, 1):
+                try:
+                    text = line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    reason = f"not UTF-8: {error.reason} at byte {error.start} of the line"
+                    yield number, BadDocument(reason, origin=Origin(str(path), number))
+                    continue
+                yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(f"damaged or cut gzip file: {error}", origin=Origin(str(path))) from None
 
 
 def read_text(path: Path, document: DocumentMode) -> Iterator[str | BadDocument]:

@@ -1,9 +1,9 @@
-"""The checkpoints of a run directory: written whole by all ranks or not at all, found again, and pruned.
+"""The checkpoints of a run directory: written completely by all ranks or not at all, found again, and pruned.
 
-RUN/checkpoints/step-000000100/manifest.json        what it is, and the digest of each file; written last
+RUN/checkpoints/step-000000100/manifest.json        its step, and the digest of each file; written last
                                part-00000-of-00002.safetensors   one per rank
 RUN/checkpoints/step-000000100.new/                 being written; never read
-RUN/checkpoints/step-000000100.refused/             was damaged, or came after the one gone back to
+RUN/checkpoints/step-000000100.refused/             damaged, or later than the one that the run was set back to
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dist_epochs.runtime.files import make_durable, move, write_text
+from dist_epochs.runtime.files import digest_of, make_durable, move, write_text
 from dist_epochs.runtime.peers import Peers, on_first, together
-from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, digest_of, read_manifest
+from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, read_manifest
 
 __all__ = ["Checkpoints", "Found"]
 
@@ -28,11 +28,11 @@ NEW, REFUSED, GONE = ".new", ".refused", ".gone"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A checkpoint whose every byte is as it was written.
+    """A checkpoint whose files were compared with their digests.
 
     Attributes:
-        folder: Where it is.
-        manifest: What it says.
+        folder: Its folder.
+        manifest: Its manifest.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Found:
 
     @property
     def files(self) -> list[Path]:
-        """Its tensors."""
+        """The files of its tensors."""
         return [self.folder / name for name in self.manifest.files]
 
 
@@ -51,7 +51,7 @@ class Checkpoints:
     Attributes:
         folder: `RUN/checkpoints`.
         ranks: All ranks.
-        keep: How many stay when a new one is safe, the new one among them.
+        keep: How many are kept, the newest included.
     """
 
     folder: Path
@@ -59,19 +59,19 @@ class Checkpoints:
     keep: int
 
     def save(self, manifest: Manifest, part: dict[str, Tensor]) -> Path:
-        """Write a checkpoint; it has its name when all of it is on the disk, and only then older ones go.
+        """Write a checkpoint. It gets its name when all of it is on the disk; only then older ones are removed.
 
         Args:
-            manifest: Without its files.
+            manifest: Its manifest, without the files.
             part: This rank's tensors.
 
         Raises:
-            RanksDiffer: If it failed anywhere; the older ones are as they were.
+            RanksDiffer: If it failed on any rank; the older ones are unchanged.
         """
         place = self.folder / f"step-{manifest.step:09d}"
-        beside = place.with_name(place.name + NEW)
+        unnamed = place.with_name(place.name + NEW)
         size = self.ranks.size
-        file = beside / f"part-{self.ranks.rank:05d}-of-{size:05d}.safetensors"
+        file = unnamed / f"part-{self.ranks.rank:05d}-of-{size:05d}.safetensors"
 
         def write() -> str:
             save_file(part, file)
@@ -79,23 +79,23 @@ class Checkpoints:
             return json.dumps([file.name, digest_of(file)])
 
         try:
-            on_first(self.ranks, lambda: _make_empty(beside))
+            on_first(self.ranks, lambda: _make_empty(unnamed))
             files = dict(json.loads(text) for text in together(self.ranks, write))
-            on_first(self.ranks, lambda: _commit(beside, place, replace(manifest, world_size=size, files=files)))
+            on_first(self.ranks, lambda: _commit(unnamed, place, replace(manifest, world_size=size, files=files)))
         except BaseException:
             if self.ranks.rank == 0:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(unnamed, ignore_errors=True)
             raise
         on_first(self.ranks, self._prune)
         return place
 
     def newest(self, usable: Callable[[Manifest], str | None]) -> tuple[Found | None, list[str]]:
-        """The newest checkpoint that is as it was written, the same on every rank.
+        """The newest checkpoint that is undamaged and usable, the same on every rank.
 
-        Each rank reads its share of the bytes.
+        Each rank compares its share of the files.
 
         Args:
-            usable: Why one cannot be used although it is whole; None if it can.
+            usable: Returns why an undamaged one cannot be used; None if it can.
 
         Returns:
             The checkpoint, and why newer ones were refused.
@@ -111,7 +111,7 @@ class Checkpoints:
         return None, refused
 
     def set_aside(self, after: int) -> None:
-        """Take the names of all checkpoints after a step away: the run will write that stretch again."""
+        """Rename all checkpoints after a step as refused: the run will write those steps again."""
 
         def rename() -> None:
             for folder in self._newest_first():
@@ -122,7 +122,7 @@ class Checkpoints:
         on_first(self.ranks, rename)
 
     def _problem(self, folder: Path, usable: Callable[[Manifest], str | None]) -> str:
-        """Why this rank refuses a checkpoint, by its share of the files; empty if it does not."""
+        """Why this rank refuses a checkpoint, by its share of the files; empty if it can be used."""
         try:
             manifest = read_manifest(folder)
             mine = sorted(manifest.files)[self.ranks.rank :: self.ranks.size]
@@ -138,7 +138,7 @@ class Checkpoints:
     def _prune(self) -> None:
         for folder in self._newest_first()[self.keep :]:
             gone = folder.with_name(folder.name + GONE)
-            move(folder, gone)  # a kill while it is deleted must not leave half a checkpoint under a good name
+            move(folder, gone)  # a kill while it is deleted must not leave half a checkpoint under its name
         for entry in _entries(self.folder):
             if entry.suffix in (NEW, REFUSED, GONE):
                 _remove(entry)
@@ -149,16 +149,16 @@ def _make_empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _commit(beside: Path, place: Path, manifest: Manifest) -> None:
-    """Name the folder once everything in it is on the disk."""
+def _commit(unnamed: Path, place: Path, manifest: Manifest) -> None:
+    """Give the folder its name once everything in it is on the disk."""
     for name in manifest.files:
-        if not (beside / name).is_file():
+        if not (unnamed / name).is_file():
             raise FileNotFoundError(
-                f"{beside / name}: another rank wrote it, and it is not here. Checkpoints need a folder that all ranks "
-                "see; choose an --out on a shared file system."
+                f"{unnamed / name}: another rank wrote it, and it is not here. Checkpoints need a folder that all "
+                "ranks see; choose an --out on a shared file system."
             )
-    write_text(beside / MANIFEST, manifest.to_text())
-    move(beside, place)
+    write_text(unnamed / MANIFEST, manifest.to_text())
+    move(unnamed, place)
 
 
 def _entries(folder: Path) -> Iterable[Path]:

@@ -1,8 +1,7 @@
-"""What a checkpoint says of itself, and whether its files are what it says."""
+"""The manifest of a checkpoint: what it holds, and the digests that its files are compared with."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,30 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.files import digest_of, digest_of_json
 
-__all__ = ["MANIFEST", "Damaged", "Manifest", "digest_of", "read_manifest"]
+__all__ = ["MANIFEST", "Damaged", "Manifest", "read_manifest"]
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
-BYTES_AT_ONCE = 2**22
 
 
 class Damaged(InputError):
-    """A checkpoint is not what was written."""
+    """A checkpoint is not as it was written."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a checkpoint says of itself.
+    """What a checkpoint holds.
 
     Attributes:
         step: Steps drawn when it was made: the cursor of the run.
-        applied: Steps applied among them.
+        applied: Steps of those that were applied.
         plan: Fingerprint of the plan.
-        run: Name of the run.
-        world_size: Ranks that wrote it; any number can read it.
-        scaler: State of fp16's loss scale, where there is one.
-        files: SHA-256 of each file beside the manifest.
+        run: Id of the run.
+        world_size: Ranks that wrote it; any number of ranks can read it.
+        scaler: State of fp16's loss scale, if there is one.
+        files: SHA-256 of each file of tensors.
     """
 
     step: int
@@ -45,9 +44,9 @@ class Manifest:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
-        """The file: the content, and a digest of it."""
+        """The content of manifest.json: the fields, and a digest of them."""
         content = {"format": FORMAT_VERSION, **asdict(self)}
-        return json.dumps({**content, "digest": _digest(content)}, indent=1) + "\n"
+        return json.dumps({**content, "digest": digest_of_json(content)}, indent=1) + "\n"
 
     def check_files(self, folder: Path) -> None:
         """Compare every file with its digest.
@@ -74,8 +73,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         digest = content.pop("digest")
-        if digest != _digest(content):
-            raise ValueError("its content does not fit its digest")
+        if digest != digest_of_json(content):
+            raise ValueError("its content does not match its digest")
         if content.pop("format") != FORMAT_VERSION:
             raise ValueError("it has the format of another version")
         return Manifest(**content)
@@ -83,16 +82,3 @@ def read_manifest(folder: Path) -> Manifest:
         raise Damaged(error.strerror or str(error), origin=Origin(str(path))) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"damaged: {error}", origin=Origin(str(path))) from None
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(BYTES_AT_ONCE):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,13 +1,12 @@
-"""The tensors of a run by name: weights, and what the optimizer keeps for each.
+"""The tensors of a run by name: the weights, and the state of the optimizer for each.
 
-Names and whole tensors know nothing of ranks, so any world can go on with them.
+Tensors are saved whole and by name, so a run can be resumed on any number of ranks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -15,29 +14,32 @@ from torch import Tensor, nn
 
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["own_part", "restore"]
+__all__ = ["own_part", "restore", "whole_tensor"]
 
 MODEL, OPTIMIZER = "model", "optimizer"
 STEP = "step"
-"""What AdamW calls its counter, which it wants on the host."""
+"""AdamW's name for its counter of steps, which it keeps on the host."""
 
 
 def own_part(model: nn.Module, optimizer: torch.optim.Optimizer, rank: int, world: int) -> dict[str, Tensor]:
-    """This rank's share of all tensors, whole and on the host: neighbours in the order of their names, by bytes.
+    """This rank's share of all tensors by bytes, whole and on the host. A share is a range of consecutive tensors.
 
-    Every rank holds (DDP) or takes part in gathering (FSDP2) each tensor in turn, so all must call this.
+    With FSDP2 every rank takes part in gathering each tensor, so all ranks must call this.
 
     Args:
-        model: Without DDP's wrapper.
-        optimizer: Of its parameters.
+        model: The model, without DDP's wrapper.
+        optimizer: The optimizer of its parameters.
         rank: Index of this rank.
-        world: Ranks in all.
+        world: Number of ranks.
     """
-    tensors = dict(_named(model, optimizer))
+    tensors = {f"{MODEL}/{name}": tensor for name, tensor in _weights(model)}
+    for name, parameter in model.named_parameters():
+        state = optimizer.state.get(parameter, {})
+        tensors |= {f"{OPTIMIZER}/{key}/{name}": value for key, value in state.items()}
     total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     mine, before = {}, 0
     for name, tensor in tensors.items():
-        whole = _whole(tensor)
+        whole = whole_tensor(tensor)
         if before * world // max(1, total) == rank:
             mine[name] = whole.detach().to("cpu", copy=True).contiguous()
         before += tensor.numel() * tensor.element_size()
@@ -45,15 +47,15 @@ def own_part(model: nn.Module, optimizer: torch.optim.Optimizer, rank: int, worl
 
 
 def restore(model: nn.Module, optimizer: torch.optim.Optimizer, files: list[Path]) -> None:
-    """Put the tensors of a checkpoint where they came from.
+    """Load the tensors of a checkpoint into a model and its optimizer.
 
     Args:
-        model: Without DDP's wrapper.
-        optimizer: Of its parameters; its state is replaced.
-        files: All parts of the checkpoint.
+        model: The model, without DDP's wrapper.
+        optimizer: The optimizer of its parameters; its state is replaced.
+        files: All files of the checkpoint.
 
     Raises:
-        InputError: If they are of another model.
+        InputError: If the checkpoint is of another model.
     """
     weights = dict(_weights(model))
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -72,21 +74,18 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, files: list[Path
                     optimizer.state[parameters[of]][key] = loaded if key == STEP else _like(loaded, parameters[of])
                 else:
                     raise InputError(
-                        f"{name} is no tensor of this model: the checkpoint is of another one", origin=Origin(str(path))
+                        f"{name} is not a tensor of this model: the checkpoint is of another one",
+                        origin=Origin(str(path)),
                     )
     if missing:
         raise InputError(
-            f"without {min(missing)}: the checkpoint is of another model", origin=Origin(str(files[0].parent))
+            f"{min(missing)} is missing: the checkpoint is of another model", origin=Origin(str(files[0].parent))
         )
 
 
-def _named(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in _weights(model):
-        yield f"{MODEL}/{name}", tensor
-    for name, parameter in model.named_parameters():
-        kept: Mapping[str, Any] = optimizer.state.get(parameter, {})
-        for key, value in kept.items():
-            yield f"{OPTIMIZER}/{key}/{name}", value
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """A tensor that FSDP2 has sharded, gathered from all ranks; any other as it is."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -94,10 +93,6 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_parameters()
     kept = model.state_dict().keys()
     yield from ((name, buffer) for name, buffer in model.named_buffers() if name in kept)
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def _fill(place: Tensor, loaded: Tensor, name: str) -> None:
@@ -109,7 +104,7 @@ def _fill(place: Tensor, loaded: Tensor, name: str) -> None:
 
 
 def _like(loaded: Tensor, place: Tensor) -> Tensor:
-    """A tensor where its parameter is: on its device, and sharded as it is."""
+    """A tensor on the device of its parameter, and sharded as it is."""
     if hasattr(place, "full_tensor"):
         from torch.distributed.tensor import distribute_tensor
 

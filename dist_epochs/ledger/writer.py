@@ -1,17 +1,20 @@
-"""The books of a run: what is added to the file, and what it adds up to."""
+"""Writes the ledger of a run, and keeps its totals."""
 
 from __future__ import annotations
 
+import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dist_epochs import __version__
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.file import LedgerFile, drawn_to_json
 from dist_epochs.ledger.totals import Totals
 
-__all__ = ["LEDGER_FILE", "Books", "now"]
+__all__ = ["LEDGER_FILE", "LedgerWriter", "now", "versions"]
 
 LEDGER_FILE = "ledger.jsonl"
 """The file in a run directory."""
@@ -20,18 +23,18 @@ TOTALS_EVERY = 1000
 """Steps between totals lines (more where a run makes very many passes)."""
 
 
-class Books:
-    """Adds to the ledger of a run, on rank 0; elsewhere only the totals are kept.
+class LedgerWriter:
+    """Adds lines to the ledger of a run on rank 0, and keeps the totals on every rank.
 
     Args:
         run: Run directory.
-        totals: What is behind it, from `read_totals(path, up_to=…)`; what the file has beyond is replaced by whatever
-            follows.
-        writes: Whether this rank keeps the file.
+        totals: What earlier segments recorded, from `read_totals(path, up_to=…)`; later steps in the file are replaced
+            by those that follow.
+        writes: Whether this rank writes the file.
 
     Attributes:
-        totals: What happened so far.
-        writes: Whether this rank keeps the file.
+        totals: What was recorded so far.
+        writes: Whether this rank writes the file.
     """
 
     def __init__(self, run: Path, totals: Totals, *, writes: bool) -> None:
@@ -40,11 +43,11 @@ class Books:
         self._since_totals = 0
 
     def segment(self, facts: Mapping[str, Any]) -> None:
-        """A start of the program: topology and versions."""
+        """Write the line of a start of the program: topology and versions."""
         self.write("segment", from_step=self.totals.last_step, time=now(), **facts)
 
     def begin(self, step: int) -> None:
-        """A step is about to be taken."""
+        """Write that a step is about to be taken."""
         self.write("begin", step=step)
 
     def book(
@@ -56,14 +59,14 @@ class Books:
         applied: bool,
         positions: int | None = None,
     ) -> None:
-        """A step was taken.
+        """Record a step that was taken.
 
         Args:
             step: Its number, from 1.
-            micro_steps: On each rank.
-            passes: What was drawn, over all ranks.
+            micro_steps: Micro-steps on each rank.
+            passes: What was drawn from each pass, over all ranks.
             applied: Whether the optimizer updated.
-            positions: Over all ranks, where the lengths of the samples vary.
+            positions: Positions over all ranks, where the lengths of the samples vary.
         """
         kind = "applied" if applied else "skipped"
         tally = self.totals.applied if applied else self.totals.skipped
@@ -97,3 +100,9 @@ class Books:
 def now() -> float:
     """Seconds since 1970."""
     return round(time.time(), 3)
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of this package, of Python and of others, for the line of a segment."""
+    own = {"dist-epochs": __version__, "python": platform.python_version()}
+    return own | {package: version(package) for package in packages}
