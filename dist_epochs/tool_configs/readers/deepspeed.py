@@ -47,8 +47,8 @@ def deepspeed_settings(top: Section) -> LaunchSettings:
     tensor = top.section("tensor_parallel").count("autotp_size", least=0)
     if tensor is not None and tensor.value > 1 and batch is not None:
         top.note(BATCH[0], "DeepSpeed checks it against all devices, those that share a layer included")
+    sequence = top.count("sequence_parallel_size")
     expert = top.section("expert_parallel")
-    drops = top.flag("dataloader_drop_last")
     return LaunchSettings(
         global_batch=batch,
         per_device=per_device,
@@ -56,11 +56,11 @@ def deepspeed_settings(top: Section) -> LaunchSettings:
         precision=_precision(top),
         tensor_parallel=tensor and Stated(max(tensor.value, 1), tensor.where),  # 0 turns it off
         pipeline_parallel=top.section("pipeline").count("stages"),
-        context_parallel=top.count("sequence_parallel_size"),
+        context_parallel=sequence,
         expert_parallel=expert.count("autoep_size") if expert.is_on("enabled") else None,
         zero_stage=zero_stage(top.section("zero_optimization"), "stage"),
         warmup_steps=top.section("scheduler").section("params").count("warmup_num_steps", least=0),
-        uneven=Stated("drop", drops.where) if drops is not None and drops.value else None,
+        uneven=Stated("drop", drops.where) if (drops := top.flag("dataloader_drop_last")) and drops.value else None,
         ignored=tuple(top.remarks.ignored),
         notes=tuple(top.remarks.notes),
     )
@@ -92,11 +92,8 @@ def precision_of(fp16: Stated[bool] | None, bf16: Stated[bool] | None, rule: str
     Raises:
         InputError: If both are true, with the tool's rule about that.
     """
-    on: list[Stated[Precision]] = []
-    if fp16 is not None and fp16.value:
-        on.append(Stated("fp16", fp16.where))
-    if bf16 is not None and bf16.value:
-        on.append(Stated("bf16", bf16.where))
+    flags: dict[Precision, Stated[bool] | None] = {"fp16": fp16, "bf16": bf16}
+    on = [Stated(name, flag.where) for name, flag in flags.items() if flag is not None and flag.value]
     if len(on) == 2:
         asked = f"{on[0].where} and {on[1].where} are both true"
         raise InputError(asked, rule=rule, fixes="setting one of them to false")
