@@ -18,7 +18,7 @@ from dist_epochs.ledger.run_ledger import Drawn, RunLedger
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
 from dist_epochs.train.log import Log
-from dist_epochs.train.loss import loss_sum, to_device
+from dist_epochs.train.loss import loss_scale, loss_sum, to_device
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
 
@@ -112,9 +112,8 @@ def train(run: Training, windows: Iterable[Window]) -> str:
 def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | None, bool]:
     """Take one step: forward and backward of every micro-batch, then the update.
 
-    The loss of every micro-batch is divided by the loss tokens of the whole window over all ranks, so the gradient is
-    that of the true mean, whatever the padding and the number of ranks. DDP and FSDP2 average over the ranks; the
-    factor undoes that. Dropout follows from seed, step and rank, so a resumed run draws the same.
+    The losses are scaled so that the gradient is that of the mean over the whole step (`loss_scale`). Dropout follows
+    from seed, step and rank, so a resumed run draws the same.
 
     Args:
         run: What the loop works with.
@@ -126,7 +125,7 @@ def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | Non
     """
     accelerator, model, recipe, window = run.accelerator, run.model, run.setup.recipe, drawn.window
     torch.manual_seed(key(recipe.seed, "dropout", window.step, accelerator.process_index) >> 1)
-    scale = accelerator.num_processes / max(1, drawn.counts.loss_tokens)  # all processes are data-parallel ranks
+    scale = loss_scale(drawn.counts.loss_tokens, accelerator.num_processes)
     total = torch.zeros((), device=accelerator.device)
     for index, micro_batch in enumerate(window.micro_batches, 1):
         batch = to_device(micro_batch, accelerator.device, causal=run.setup.model.objective == "causal")

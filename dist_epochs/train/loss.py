@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dist_epochs.corpus.objective import IGNORED
 from dist_epochs.corpus.stream import MicroBatch
 
-__all__ = ["DeviceBatch", "loss_sum", "to_device"]
+__all__ = ["DeviceBatch", "loss_scale", "loss_sum", "to_device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,16 @@ def loss_sum(model: nn.Module, batch: DeviceBatch) -> Tensor:
     logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
     chosen = logits.flatten(0, 1).index_select(0, batch.positions)
     return nn.functional.cross_entropy(chosen.float(), batch.targets, reduction="sum")
+
+
+def loss_scale(loss_tokens: int, processes: int) -> float:
+    """What every micro-batch's loss sum is multiplied by before its backward pass.
+
+    The gradient is then that of the mean over all loss tokens of the step, whatever the padding and the world: DDP and
+    FSDP2 average over the ranks, which the factor takes back.
+
+    Args:
+        loss_tokens: Tokens that the loss counts, in the whole step over all ranks.
+        processes: Processes; all of them are data-parallel ranks.
+    """
+    return processes / max(1, loss_tokens)
