@@ -255,20 +255,22 @@ def test_policies_are_named():
 def test_a_pass_without_a_full_round():
     with pytest.raises(InputError) as caught:
         Loader(samples=15, per_device=4, data_parallel_size=4, uneven="drop")
-    assert str(caught.value) == (
-        "`uneven: drop` of 15 samples on 4 devices with 4 samples each: a full round takes 16, so every pass is "
-        "dropped whole. No step is ever made. Try at most 15 samples a round, or `uneven: pad` or `keep`."
-    )
+    error = caught.value
+    assert error.asked == "`uneven: drop` of 15 samples on 4 devices with 4 samples each"
+    assert error.rule == "a full round takes 16, so every pass is dropped whole"
+    assert error.consequence == "no step is ever made"
+    assert error.fixes == ("at most 15 samples a round", "`uneven: pad` or `keep`")
 
 
 def test_a_pass_without_a_full_window():
     with pytest.raises(InputError) as caught:
         Loader(samples=15, per_device=4, gradient_accumulation=5, last_window="drop")
-    assert str(caught.value) == (
-        "`last_window: drop` with a gradient accumulation of 5: a pass of 15 samples is 4 micro-steps of 4, shorter "
-        "than one window, so every window is dropped. No step is ever made. Try a gradient accumulation of 4 or "
-        "less, or `last_window: flush` or `carry`."
+    error = caught.value
+    assert error.asked == "`last_window: drop` with a gradient accumulation of 5"
+    assert error.rule == (
+        "a pass of 15 samples is 4 micro-steps of 4, shorter than one window, so every window is dropped"
     )
+    assert error.fixes == ("a gradient accumulation of 4 or less", "`last_window: flush` or `carry`")
 
 
 @settings(max_examples=200, deadline=None)
