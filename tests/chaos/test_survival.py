@@ -394,7 +394,7 @@ def test_nothing_is_left_to_plan_anew(chaos):
     run.run(1)
     before = (run.out / "recipe.yaml").read_bytes()
     run.overrides += ["optimizer.learning_rate=5e-4"]
-    assert "all of its 30 steps are taken, so a new plan has nothing left to change" in run.run(1, replan=True).log[0]
+    assert "all of its 30 steps are taken, so there is nothing left for a new plan" in run.run(1, replan=True).log[0]
     assert (run.out / "recipe.yaml").read_bytes() == before
 
 
