@@ -77,7 +77,7 @@ def _settings(plan: Mapping[str, Any] | None) -> Iterator[tuple[str, Number]]:
 def _balances(
     data: Mapping[str, Any], plan: Mapping[str, Any] | None, recorded: Mapping[str, int]
 ) -> Iterator[Balance]:
-    """Each unit of the plan beside the books, with the differences that have a cause."""
+    """Each unit of the plan compared with the ledger, with the causes of the differences."""
     for unit in UNITS if plan is not None else ():
         planned = data["planned"][unit]
         if planned is None:
