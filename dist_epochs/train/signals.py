@@ -65,7 +65,8 @@ class StopSignals:
         for number in WATCHED:
             self._before[number] = signal.signal(number, lambda number, frame: None)
         self._wakeup = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
-        threading.Thread(target=self._listen, daemon=True, name="signals").start()
+        self._listener = threading.Thread(target=self._listen, daemon=True, name="signals")
+        self._listener.start()
         return self
 
     def __exit__(
@@ -74,7 +75,8 @@ class StopSignals:
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        os.close(self._pipe[1])  # this ends the thread
+        os.close(self._pipe[1])  # this ends the listener, which may hold the last reference to the model:
+        self._listener.join()  # freed while Python ends, its tensors would abort the process
 
     def _listen(self) -> None:
         while numbers := os.read(self._pipe[0], 1):
