@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shutil
 import sys
@@ -11,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "EXIT_DISAGREES",
@@ -114,9 +113,14 @@ class InputError(ValueError):
         made._several = tuple(sorted(each.values(), key=lambda error: (error.origin or Origin("")).order))
         return made if len(made._several) > 1 else made._several[0]
 
-    def stated_at(self, origin: Origin) -> InputError:
-        """The same error with where it was stated."""
-        return type(self)(self.asked, rule=self.rule, consequence=self.consequence, fixes=self.fixes, origin=origin)
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The arguments that make this error again; of several errors, those of none."""
+        return {name: getattr(self, name) for name in ("asked", "rule", "consequence", "fixes", "origin")}
+
+    def but(self, **parts: Any) -> Self:
+        """The same error with some of its parts changed."""
+        return type(self)(**self.parts | parts)
 
     def __str__(self) -> str:
         if self._several:
@@ -182,10 +186,7 @@ def error_json(error: InputError) -> dict[str, Any]:
         "errors": [
             {
                 "place": str(each.origin) if each.origin else None,
-                "asked": each.asked,
-                "rule": each.rule,
-                "consequence": each.consequence,
-                "fixes": list(each.fixes),
+                **{name: part for name, part in each.parts.items() if name != "origin"},
             }
             for each in error.errors
         ]
@@ -230,6 +231,8 @@ def close_matches(word: str, words: Iterable[str], most: int = 1, likeness: floa
         most: How many at most.
         likeness: How alike they must be: 0 for anything, 1 for the same.
     """
+    import difflib  # only where something is mistyped: commands start without it
+
     return difflib.get_close_matches(word, list(words), n=most, cutoff=likeness)
 
 

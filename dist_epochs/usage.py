@@ -12,7 +12,7 @@ import click
 
 from dist_epochs.errors import EXIT_INPUT, InputError, close_matches, exit_on_input_error
 
-__all__ = ["Command", "Group", "no_such_command"]
+__all__ = ["Command", "Group"]
 
 OTHER_NAMES = {
     "iterations": "steps",
@@ -58,10 +58,18 @@ class _Spoken(click.Command):
                 click.echo(error.format_message(), err=True)
                 raise SystemExit(EXIT_INPUT) from None
             except click.UsageError as error:
-                raise _as_input_error(error, " ".join(["dist-epochs", *words[:1]])) from None
+                of = " ".join([self.name or "", *words[:1]])  # of a group's command, whose parser knows no context
+                raise _as_input_error(error, of) from None
             except click.Abort:
                 raise SystemExit(INTERRUPTED) from None
         raise SystemExit(code if isinstance(code, int) else 0)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         with _quiet_when_nobody_listens():
@@ -111,9 +119,3 @@ def _like(option: str, known: Sequence[str]) -> list[str]:
     plain = option.lstrip("-").lower().replace("_", "-")
     ours = f"--{OTHER_NAMES.get(plain, plain)}"
     return [ours] if ours in known else close_matches(ours, known, likeness=0.8)
-
-
-def no_such_command(name: str, known: Sequence[str]) -> InputError:
-    """A command that does not exist, with the nearest that does."""
-    near = [f"dist-epochs {each}" for each in close_matches(name, known)]
-    return InputError(f"dist-epochs has no command {name!r}", fixes=[*near, "dist-epochs --help"])

@@ -50,7 +50,7 @@ def test_as_one_paragraph():
 
 @pytest.mark.parametrize("kind", [InputError])
 def test_it_keeps_its_fields_when_it_is_moved(kind):
-    moved = kind("a", rule="b", consequence="c", fixes="d").stated_at(Origin("f", 1))
+    moved = kind("a", rule="b", consequence="c", fixes="d").but(origin=Origin("f", 1))
     assert (moved.asked, moved.rule, moved.consequence, moved.fixes, str(moved.origin)) == (
         "a",
         "b",

@@ -125,11 +125,7 @@ def _plan(recipe: Document, path: Path, origin: Origin | None, errors: list[Inpu
             unit = _unit(recipe.get(("batch", "global_batch"))) if is_batch else None
             place = origin or recipe.where(("batch",) if is_batch else ())
             fixes = (*each.fixes, FACTS_AND_FORMULAS) if unit in (Unit.TOKEN, Unit.POSITION) else each.fixes
-            errors.append(
-                RecipeError(
-                    each.asked, rule=each.rule, consequence=each.consequence, fixes=fixes, origin=each.origin or place
-                )
-            )
+            errors.append(RecipeError(**each.parts | {"fixes": fixes, "origin": each.origin or place}))
     return None
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from dist_epochs import __version__
-from dist_epochs.usage import Group, no_such_command
+from dist_epochs.errors import InputError, close_matches
+from dist_epochs.usage import Group
 
 __all__ = ["main"]
 
@@ -32,7 +33,8 @@ class _Commands(Group):
         if name not in COMMANDS:
             if name.startswith("-"):
                 return None  # click names the option
-            raise no_such_command(name, list(COMMANDS))
+            near = [f"dist-epochs {each}" for each in close_matches(name, COMMANDS)]
+            raise InputError(f"dist-epochs has no command {name!r}", fixes=[*near, "dist-epochs --help"])
         command: Any = import_module(f"dist_epochs.cli.{name}").command
         return command  # type: ignore[no-any-return]
 

@@ -67,8 +67,9 @@ def exact_plan(
     facts = store.facts()
     mixture = mixture_of(recipe, facts)
     assert mixture is not None  # a counted corpus has one
-    schedule = schedule_of(recipe, facts.only(mixture.names), history)
-    if missing := facts.only(mixture.names).not_packed(phase.sequence_length for phase in schedule.phases):
+    drawn = facts.only(mixture.names)
+    schedule = schedule_of(recipe, drawn, history)
+    if missing := drawn.not_packed(phase.sequence_length for phase in schedule.phases):
         lengths = ",".join(map(str, missing))
         raise InputError(
             f"{facts.store} is not packed at length {lengths}, so its samples and tokens are not known",

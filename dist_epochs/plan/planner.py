@@ -143,17 +143,10 @@ def _laid(recipe: Recipe, layout: Layout, index: int, data_parallel_size: int) -
         )
     except BatchError as error:
         if recipe.batch.ramp is not None:
-            raise _within(f"batch.ramp, at its level of {samples}", error) from None
+            raise error.but(asked=f"batch.ramp, at its level of {samples}: {error.asked}") from None
         if len(recipe.phases) > 1 and len({phase.global_batch for phase in layout.phases}) > 1:
-            raise _within(f"phases.{layout.stretches[index]}", error) from None
+            raise error.but(asked=f"phases.{layout.stretches[index]}: {error.asked}") from None
         raise
-
-
-def _within(part: str, error: BatchError) -> BatchError:
-    """An error with the part of the recipe that it is about."""
-    return BatchError(
-        f"{part}: {error.asked}", rule=error.rule, consequence=error.consequence, fixes=error.fixes, origin=error.origin
-    )
 
 
 def _memory(recipe: Recipe, batches: tuple[GlobalBatch, ...], phases: tuple[Phase, ...]) -> Memory | None:

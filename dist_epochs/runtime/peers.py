@@ -110,18 +110,7 @@ def on_first(peers: Peers, action: Callable[[], object]) -> str:
 
 def _to_text(error: InputError) -> str:
     """The parts of an error, to be sent to other ranks."""
-    return json.dumps(
-        [
-            {
-                "asked": each.asked,
-                "rule": each.rule,
-                "consequence": each.consequence,
-                "fixes": each.fixes,
-                "origin": asdict(each.origin) if each.origin else None,
-            }
-            for each in error.errors
-        ]
-    )
+    return json.dumps([{**each.parts, "origin": asdict(each.origin) if each.origin else None} for each in error.errors])
 
 
 def _from_text(text: str) -> InputError:

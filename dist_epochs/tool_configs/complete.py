@@ -99,7 +99,7 @@ def _divide(batch: Stated[int], factor: int, size: int, error: InputError, setti
     if batch.value % (factor * size):
         places = [batch, settings.per_device, settings.gradient_accumulation, settings.devices, *_sharing(settings)]
         stated = ", ".join(str(place.where) for place in places if place is not None)
-        raise error.stated_at(Origin(stated))
+        raise error.but(origin=Origin(stated))
     return batch.value // (factor * size)
 
 
