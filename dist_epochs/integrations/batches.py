@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dist_epochs.errors import InputError
+from dist_epochs.integrations.by_source import BySource
 from dist_epochs.runtime.host_copy import HostCopy
 
 __all__ = ["Arrived", "BatchCounter", "BatchCounts"]
@@ -20,6 +21,8 @@ Array: TypeAlias = Any
 
 IGNORED = -100
 """Label of a position that the loss does not count, as in torch's cross entropy."""
+
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
 NUMBERS_PER_DIMENSION = 12
 """Numbers along each dimension that are hashed to identify an image, or another sample that is not text."""
@@ -35,20 +38,37 @@ class BatchCounts:
     Attributes:
         positions: Samples × length, padding included; 0 where samples have no length.
         rest: Samples, tokens, loss tokens, first tokens among these, and a digest of 64 bits (0 if there is none).
+        sources: The same of each sample, where sources are counted.
+        is_counted: Whether the batch could be counted.
     """
 
     positions: int
     rest: HostCopy | Arrived
+    sources: _Sources | None = None
+    is_counted: bool = True
+
+    @property
+    def arrived(self) -> bool:
+        """Whether all of it is on the host."""
+        return self.rest.arrived and (self.sources is None or self.sources.numbers.arrived)
+
+    def numbers(self) -> list[int]:
+        """1 if it could not be counted, positions, and the rest, when it has arrived."""
+        return [int(not self.is_counted), self.positions, *map(int, self.rest.read())]
+
+    def by_source(self) -> BySource:
+        """The rest by the name of the source, when it has arrived; empty where sources are not counted."""
+        return BySource() if self.sources is None else self.sources.by_name()
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """Numbers that are on the host already."""
 
-    values: list[int]
+    values: list[Any]
     arrived: bool = True
 
-    def read(self) -> list[int]:
+    def read(self) -> list[Any]:
         """The numbers."""
         return self.values
 
@@ -74,7 +94,28 @@ class _Parts:
     restarts: Tensor | None = None
 
 
-NO_COUNTS = BatchCounts(0, Arrived([0] * 5))
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Counts of each sample of a micro-batch, and the source that it is from.
+
+    Attributes:
+        names: The source of each sample; None where the numbers begin with it, as an integer.
+        numbers: Rows of integers, one for each sample: how many samples it is (where several are in one row), tokens,
+            loss tokens, first tokens among these, digest.
+    """
+
+    names: list[str] | None
+    numbers: HostCopy | Arrived
+
+    def by_name(self) -> BySource:
+        """Counts by source."""
+        rows: Any = self.numbers.read()
+        names, found = self.names, BySource()
+        if names is None:
+            names, rows = [str(number) for number in rows[0]], rows[1:]
+        for name, *numbers in zip(names, *rows, strict=True):
+            found.add({name: numbers})
+        return found
 
 
 class BatchCounter:
@@ -84,7 +125,11 @@ class BatchCounter:
     whose first dimension is the samples. The digest of a sample follows from its token ids at their positions
     (without padding, where a mask shows it), or from numbers spread over its largest tensor.
 
+    Args:
+        source: Key of a batch that names the source of each sample, as text or as integers, or that of all of them.
+
     Attributes:
+        source: See the arguments.
         units: The units that can be counted, by the first batch.
         device: The kind of device that the first batch is on.
         assumes_tokens: Whether there is no mask to show padding, so that every position is counted as a token.
@@ -93,10 +138,11 @@ class BatchCounter:
             the first token of a sample. None before the first batch, or without labels.
     """
 
-    nothing = NO_COUNTS
-    """The counts of a batch that could not be counted."""
+    uncounted = BatchCounts(0, Arrived([0] * 5), is_counted=False)
+    """What stands for a batch that cannot be counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str | None = None) -> None:
+        self.source = source
         self.units: tuple[str, ...] = ()
         self.device = "cpu"
         self.assumes_tokens = False
@@ -137,27 +183,63 @@ class BatchCounter:
         """
         parts = self._parts(batch)
         if parts.content is None or not parts.samples:
-            return BatchCounts(0, Arrived([parts.samples, 0, 0, 0, 0]))
+            rows = [[1] * parts.samples, *[[0] * parts.samples] * 4]
+            sources = self._sources(batch, parts.samples, rows) if self.source else None
+            return BatchCounts(0, Arrived([parts.samples, 0, 0, 0, 0]), sources)
         positions = 0 if parts.ids is None else parts.ids.numel()
         mask = None if parts.mask is None else _array(parts.mask) != 0
         samples = parts.samples if parts.restarts is None else (_array(parts.restarts) == 0).sum()
         tokens = positions if mask is None else mask.sum()
-        loss_tokens, first_tokens = 0, 0
+        loss_tokens, first_tokens, counted = 0, 0, None
         if parts.labels is not None:
             counted = _array(parts.labels) != IGNORED
             loss_tokens, first_tokens = counted.sum(), counted[:, 0].sum()
-        rows = _array(_numbers(parts.content))
-        values = [samples, tokens, loss_tokens, first_tokens, self._digest(rows, mask)]
-        if isinstance(rows, np.ndarray):
-            return BatchCounts(positions, Arrived([int(value) for value in values]))
+        ids = _array(_numbers(parts.content))
+        digests = self._digests(ids, mask)
+        values = [samples, tokens, loss_tokens, first_tokens, digests.sum()]
+        sources = None
+        if self.source:
+            row_tokens = positions // parts.samples if mask is None else mask.sum(1)
+            row_loss_tokens = (0, 0) if counted is None else (counted.sum(1), counted[:, 0])
+            of_row = [1 if parts.restarts is None else samples, row_tokens, *row_loss_tokens, digests]
+            sources = self._sources(batch, parts.samples, [_row(values, digests) for values in of_row])
+        if isinstance(ids, np.ndarray):
+            return BatchCounts(positions, Arrived([int(value) for value in values]), sources)
         on_device = [  # a number that the host has is written by a kernel, which nothing waits for
-            value.to(torch.int64) if isinstance(value, Tensor) else torch.full((), value, device=rows.device)
+            value.to(torch.int64) if isinstance(value, Tensor) else torch.full((), value, device=ids.device)
             for value in values
         ]
-        return BatchCounts(positions, HostCopy(torch.stack(on_device)))
+        return BatchCounts(positions, HostCopy(torch.stack(on_device)), sources)
 
-    def _digest(self, rows: Array, mask: Array | None) -> Array:
-        """The wrapping sum over the samples of a hash of each."""
+    def _sources(self, batch: object, samples: int, rows: Sequence[Any]) -> _Sources:
+        """Counts of each sample with its source.
+
+        Args:
+            batch: The batch, a mapping.
+            samples: Its samples.
+            rows: Samples, tokens, loss tokens, first tokens and digest of each: lists, or tensors of a device.
+
+        Raises:
+            InputError: If the key is missing, or has not one source for each sample.
+        """
+        named: Any = batch.get(self.source) if isinstance(batch, Mapping) else None
+        if isinstance(named, Tensor) and named.dtype in INTEGERS and named.numel() == samples:
+            if isinstance(rows[0], Tensor):
+                return _Sources(None, HostCopy(torch.stack([named.reshape(-1).to(rows[0]), *rows])))
+            named = named.reshape(-1)
+        names = named.tolist() if hasattr(named, "tolist") else named
+        names = [names] * samples if isinstance(names, str | int) else names
+        if not isinstance(names, list | tuple) or len(names) != samples:
+            raise InputError(
+                f"a batch of {samples} samples does not name their sources under {self.source!r}",
+                rule="the key holds one name or number for each sample, or one for all of them",
+                fixes="to keep the column of the sources in the collator, and to pop it before the model is called",
+            )
+        numbers = HostCopy(torch.stack(list(rows))) if isinstance(rows[0], Tensor) else Arrived([*map(list, rows)])
+        return _Sources([str(name) for name in names], numbers)
+
+    def _digests(self, rows: Array, mask: Array | None) -> Array:
+        """A hash of each sample."""
         if mask is not None and mask.shape == rows.shape:
             rows = rows * mask
         width, place = rows.shape[1], getattr(rows, "device", "cpu")
@@ -166,11 +248,13 @@ class BatchCounter:
             self._weights[place] = _mix(numbers * SECOND_MULTIPLIER) | 1
             if isinstance(rows, np.ndarray):
                 self._weights[place] = self._weights[place].numpy()
-        return _mix((rows * self._weights[place][:width]).sum(1)).sum()
+        return _mix((rows * self._weights[place][:width]).sum(1))
 
     def _parts(self, batch: object) -> _Parts:
         """Find the tensors to count."""
         if isinstance(batch, Sequence) and batch and isinstance(batch[0], Mapping):
+            if any(isinstance(part, Mapping) for part in batch[1:]):
+                raise _several_batches()
             batch = batch[0]  # (inputs, target)
         tensors = list(_tensors(batch))
         if isinstance(batch, Mapping) and isinstance(batch.get("input_ids"), Tensor) and batch["input_ids"].dim():
@@ -178,9 +262,9 @@ class BatchCounter:
         if not tensors:
             return _Parts(_length(batch))
         if not isinstance(batch, Mapping) and _is_text(tensors[0]):
-            second = tensors[1] if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
-            named = {} if second is None else {"attention_mask" if self._second_is_mask else "labels": second}
-            return _text(named, tensors[0])
+            alike = [tensor for tensor in tensors[1:3] if tensor.shape == tensors[0].shape]
+            names = ("attention_mask", "labels") if self._second_is_mask else ("labels",)
+            return _text(dict(zip(names, alike, strict=False)), tensors[0])
         largest = max(tensors, key=Tensor.numel)
         return _Parts(len(largest), content=largest)
 
@@ -208,22 +292,48 @@ def _tensors(batch: object) -> Iterator[Tensor]:
 def _length(batch: object) -> int:
     """Samples of a batch without a tensor: the length of its first part that has one."""
     values = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else ()
-    for value in values:
-        if isinstance(value, list | tuple):
-            return len(value)
+    lists = [value for value in values if isinstance(value, list | tuple)]
+    if lists and not isinstance(batch, Mapping) and all(next(_tensors(value), None) is not None for value in lists):
+        raise _several_batches()
+    if lists:
+        return len(lists[0])
     raise InputError(
-        f"a batch of type {type(batch).__name__} cannot be counted",
-        rule="it holds no tensor and no list whose first dimension is its samples",
+        f"a {type(batch).__name__} without a tensor or a list whose first dimension is its samples",
+        rule="batches are counted by tensors, or lists, whose first dimension is their samples",
         fixes="a loader that gives a mapping, a tuple or a list of tensors",
     )
 
 
+def _several_batches() -> InputError:
+    return InputError(
+        "a batch that consists of several batches",
+        rule="which of them are samples of the data is not known",
+        fixes="`ledger.watch` around one of the loaders that are zipped, the one whose passes are the run's",
+    )
+
+
 def _is_mask(tensors: Iterator[Tensor]) -> bool:
-    """Whether the second tensor holds only 0 and 1, which makes it a mask and not labels."""
+    """Whether the second tensor is an attention mask, and not labels of 0 and 1.
+
+    A mask is 1 along one stretch of each sample, and where it is 0 all ids are the same one, that of padding.
+    """
     first, second = next(tensors, None), next(tensors, None)
-    if first is None or second is None or second.shape != first.shape or not _is_text(second):
+    if first is None or second is None or second.shape != first.shape or not _is_text(second) or not second.numel():
         return False
-    return bool(((second == 0) | (second == 1)).all())
+    ones = second == 1
+    if not bool((ones | (second == 0)).all()):
+        return False
+    steps = ones[:, 1:].to(torch.int8) - ones[:, :-1].to(torch.int8)
+    padding = first[~ones]
+    one_stretch = (steps == 1).sum(1) + ones[:, 0] == 1
+    return bool(one_stretch.all()) and bool((padding == padding[:1]).all())
+
+
+def _row(values: Any, like: Array) -> Array:
+    """A number for each sample as 64-bit integers of the same kind as `like`; one number is that of every sample."""
+    if isinstance(like, Tensor):
+        return torch.as_tensor(values, device=like.device).to(torch.int64).expand(len(like))
+    return np.broadcast_to(np.asarray(values, np.int64), len(like)).tolist()
 
 
 def _is_text(values: Tensor) -> bool:

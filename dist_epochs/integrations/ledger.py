@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dist_epochs.integrations.loader_facts import loader_facts
+from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter
+from dist_epochs.integrations.monitor import NewAttempt
 from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of
 from dist_epochs.integrations.wandb_mirror import Mirror
 from dist_epochs.ledger.totals import Totals
@@ -33,23 +35,23 @@ class _Watched(Iterator[Batch]):
     `watched.sampler.set_epoch(3)` does what it did without the ledger.
 
     Args:
-        begin: Begins a pass.
+        begin: Begins a pass; told whether its first batch is drawn by `next`.
         source: The loader.
     """
 
-    def __init__(self, begin: Callable[[], Generator[Batch, None, None]], source: object) -> None:
+    def __init__(self, begin: Callable[[bool], Generator[Batch, None, None]], source: object) -> None:
         self._begin, self._source = begin, source
         self._under_way: Generator[Batch, None, None] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         under_way, self._under_way = self._under_way, None
         if under_way is None or getgeneratorstate(under_way) == GEN_CLOSED:
-            return self._begin()
+            return self._begin(False)
         return under_way
 
     def __next__(self) -> Batch:
         if self._under_way is None:
-            self._under_way = self._begin()
+            self._under_way = self._begin(True)
         return next(self._under_way)
 
     def __len__(self) -> int:
@@ -67,6 +69,30 @@ def _emptied(batches: list[Batch]) -> Iterator[Batch]:
         yield batches.pop(0)
 
 
+@dataclass(slots=True, eq=False)
+class _Pass:
+    """A pass over a loader, from its first batch until it ends or is left.
+
+    Attributes:
+        drawn: Batches drawn in it on this rank.
+        is_open: Whether it has neither ended nor been left.
+    """
+
+    drawn: int = 0
+    is_open: bool = True
+
+    def is_whole(self, loader: object) -> bool:
+        """Whether it has drawn every batch of the loader, as far as the loader knows its length."""
+        try:
+            return self.drawn == len(loader)  # type: ignore[arg-type]
+        except TypeError:
+            return False
+
+
+_open: dict[Path, Ledger] = {}
+"""The open ledgers of this process by run directory: a second one for the same run takes over from the first."""
+
+
 class Ledger:
     """Counts what every step of your own loop draws over all ranks, and records it on rank 0.
 
@@ -77,12 +103,18 @@ class Ledger:
     knows which of them ended a window. Samples of one pass are those stated, or those of the loader's dataset, or what
     the first pass drew. Each warning is printed once, on one line (`dist-epochs explain` has their pages).
 
+    Training that is tried again in the same process, as by `find_executable_batch_size`, makes a second ledger for the
+    same run: it takes over, and the steps of the first are recorded as replayed, not trained. So they are where one
+    ledger outside sees a pass left with an untrained batch, and then another batch size with another optimizer.
+
     Args:
         run: Run directory, made if it does not exist; `dist-epochs ledger RUN` reads it.
         ranks: An `accelerate.Accelerator`; or the ranks as `Peers`; or nothing, for one process or any ranks that
             `torch.distributed` has joined before.
-        samples: Samples of one pass over the data.
+        samples: Samples of one pass over the data; with `source`, also a mapping with those of each source.
         store: A token store or its manifest: its documents are the samples, and its tokens are known.
+        source: Key of a batch that names the source of each sample (a list of names, or integers), or of all of them.
+            Samples, tokens and epochs are then counted for each source.
         from_step: Where a run resumes: the steps of the checkpoint that was loaded. Later steps in the ledger then
             count as replayed.
 
@@ -107,18 +139,29 @@ class Ledger:
         run: str | Path,
         ranks: Any = None,
         *,
-        samples: int | None = None,
+        samples: int | Mapping[str, int] | None = None,
         store: str | Path | None = None,
+        source: str | None = None,
         from_step: int | None = None,
     ) -> None:
         self._peers = peers_of(ranks)
         self._accelerator = ranks if hasattr(ranks, "gradient_state") else None
+        self._run, self._source = Path(run).absolute(), source
+        earlier = _open.get(self._run)
+        if earlier is not None:
+            earlier.close("failed", "training began again in this process")
+            from_step = earlier._from_step if from_step is None else from_step
         self._opened = open_run(Path(run), self._peers, samples=samples, store=store, from_step=from_step)
+        self._from_step: int = self._opened.from_step
         self._writer = LedgerWriter(Path(run), self._opened.totals, writes=self._peers.rank == 0)
         self._loop: LoopCounter | None = None
+        self._pass, self._loader = _Pass(is_open=False), LoaderFacts()
+        self._failed_with: int | None = None
+        self._optimizer: object = None
         self._mirror, self._closed = Mirror(), False
         self._error_before = getattr(sys, "last_value", None)
         atexit.register(self._at_exit)
+        _open[self._run] = self
         if hasattr(ranks, "register_save_state_pre_hook"):
             ranks.register_save_state_pre_hook(lambda models, weights, folder: self.settle())
 
@@ -132,11 +175,11 @@ class Ledger:
 
         Args:
             batches: A loader. Each `for` over the result is a pass over it, so it can be wrapped once, or anew in
-                every epoch.
+                every epoch. A pass that is left by `break` ends there.
         """
-        return _Watched(lambda: self._watch(batches), batches)
+        return _Watched(lambda by_next: self._watch(batches, by_next), batches)
 
-    def _watch(self, batches: Iterable[Batch]) -> Generator[Batch, None, None]:
+    def _watch(self, batches: Iterable[Batch], by_next: bool) -> Generator[Batch, None, None]:
         """One pass over a loader; the counter begins with the first batch of the first one."""
         if self._closed:
             raise RuntimeError("this ledger is closed, so nothing would be counted: make another, with from_step=…")
@@ -144,19 +187,48 @@ class Ledger:
         start = list(islice(iterator, 1))
         if self._loop is None:
             first = start[0] if start else None
-            self._loop = self._opened.begin_loop(self._writer, self._peers, batches, first, self._accelerator)
+            self._loop = self._opened.begin_loop(
+                self._writer, self._peers, batches, first, self._accelerator, source=self._source
+            )
+            facts = self._loop.monitor.observed.loader
         else:
-            self._loop.monitor.compare(loader_facts(batches, self._loop.monitor.observed.ranks))
-        loop = self._loop
+            facts = loader_facts(batches, self._loop.monitor.observed.ranks)
+            self._loop.monitor.compare(facts)
+        loop, here = self._loop, _Pass()
+        loop.is_drawn_by_next |= by_next
         try:
             for batch in chain(_emptied(start), iterator):
+                self._draw_from(here, facts)
                 loop.add(batch)
                 yield batch
         except GeneratorExit:  # the loop was left: record what it did while the other ranks are still there
-            loop.settle(WAIT_BRIEFLY)
+            if here.is_open:
+                is_paused = iterator is batches  # another `for` goes on with the same iterator
+                self._end_pass(here, left=True, whole=here.is_whole(batches) and not facts.skips, is_paused=is_paused)
             raise
-        loop.end_pass()
-        loop.settle(WAIT_BRIEFLY)
+        if here.is_open:
+            self._end_pass(here, left=False, whole=not facts.skips)
+
+    def _draw_from(self, here: _Pass, facts: LoaderFacts) -> None:
+        """Note that a batch of a pass is drawn, and end the pass that was open before."""
+        loop = self._loop
+        if here is not self._pass and loop is not None:
+            if here.drawn:
+                loop.monitor.interleave()
+            elif self._pass.is_open:
+                self._pass.is_open = False
+                loop.end_pass(left=True, whole=False)
+            self._pass, self._loader = here, facts
+        here.drawn += 1
+
+    def _end_pass(self, here: _Pass, *, left: bool, whole: bool, is_paused: bool = False) -> None:
+        """End a pass, and record what can be recorded while the other ranks are still there."""
+        loop = self._loop
+        if loop is not None:
+            here.is_open = is_paused
+            if not is_paused and loop.end_pass(left=left, whole=whole):
+                self._failed_with = self._loader.per_device
+            loop.settle(WAIT_BRIEFLY)
 
     def discard(self) -> None:
         """Leave out the batches since the last step: no step trains them."""
@@ -183,9 +255,23 @@ class Ledger:
         if applied is None:
             skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
             applied = not skipped
-        self._loop.step(applied=applied, scheduler=scheduler)
+        self._loop.step(applied=applied, scheduler=scheduler, new_attempt=self._new_attempt(optimizer))
         if self._loop.monitor.observed.step % MIRROR_EVERY == 0:
             self._mirror.show(self.counters())
+
+    def _new_attempt(self, optimizer: object) -> NewAttempt | None:
+        """Whether this step is the first of training that began again from where this segment began.
+
+        It did if a pass was left with a batch that no step trains (it did not fit), and then the batch size and the
+        optimizer are others.
+        """
+        loop, inner = self._loop, getattr(optimizer, "optimizer", optimizer)
+        before, self._optimizer = self._optimizer, inner
+        failed, self._failed_with = self._failed_with, None
+        size = self._loader.per_device
+        if failed is None or size in (None, failed) or (before is inner and loop is not None and loop.has_stepped):
+            return None
+        return NewAttempt(f"training began again with {size} samples at a time, not {failed}", self._loader)
 
     def counters(self) -> dict[str, float | int]:
         """The counters so far, under `ledger/`: for a log of your own, on rank 0."""
@@ -203,6 +289,8 @@ class Ledger:
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Record how the segment ended: `finished`, `stopped` or `failed`. Called by itself when the program ends."""
         self._closed = True
+        if _open.get(self._run) is self:
+            del _open[self._run]
         if self._loop is not None:
             settled = self._loop.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             if not settled and status == "finished":

@@ -26,6 +26,7 @@ class LoaderFacts:
         sampler: Class of the sampler.
         splitters: Every part of it that gives each rank its own share, outermost first.
         is_stream: Whether samples come without an index.
+        skips: Whether it leaves out the first batches of its pass.
     """
 
     samples: int | None = None
@@ -35,6 +36,14 @@ class LoaderFacts:
     sampler: str = ""
     splitters: tuple[str, ...] = ()
     is_stream: bool = False
+    skips: bool = False
+
+    @property
+    def batches_before_split(self) -> int | None:
+        """Batches of a pass as one process draws it alone, before the ranks share them; None if not known."""
+        if self.samples is None or not self.per_device:
+            return None
+        return self.samples // self.per_device if self.uneven == "drop" else -(-self.samples // self.per_device)
 
     @property
     def keeps_order(self) -> bool:
@@ -99,6 +108,7 @@ def loader_facts(loader: object, ranks: int) -> LoaderFacts:
         sampler=type(sampler).__name__,
         splitters=tuple(splitters),
         is_stream=is_stream,
+        skips=any(getattr(part, "skip_batches", 0) for part in (at, *shards)),
     )
 
 

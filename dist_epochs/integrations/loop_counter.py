@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.errors import InputError
-from dist_epochs.integrations.monitor import Monitor
+from dist_epochs.integrations.by_source import BySource, added
+from dist_epochs.integrations.monitor import Monitor, NewAttempt
 from dist_epochs.integrations.observation import advanced
 from dist_epochs.runtime.peers import Peers, Sums
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopCounter", "Topology"]
 
-NO_COUNTS: tuple[int, ...] = (0,) * 6
-"""Samples, positions, tokens, loss tokens, first tokens of samples among these, and the digest."""
+NO_COUNTS: tuple[int, ...] = (0,) * 7
+"""Batches that could not be counted, positions, samples, tokens, loss tokens, first tokens of samples among these, and
+the digest."""
 
 CHECK_EVERY = 0.0005
 """Seconds between checks of whether counts have arrived."""
@@ -43,21 +46,34 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The loop took a step, which ends a window."""
+    """The loop took a step.
 
+    Attributes:
+        batches: What it trained on this rank, a micro-step each.
+        applied: Whether the optimizer updated.
+        scheduler: The scheduler of the learning rate, if there is one.
+        advanced: How often it had been advanced.
+        new_attempt: Why training began again with this step, if it did.
+    """
+
+    batches: tuple[BatchCounts, ...]
     applied: bool
     scheduler: object
     advanced: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Discarded:
-    """No step trains what was drawn since the last step."""
+    new_attempt: NewAttempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _PassEnd:
-    """The loader of this rank came to its end."""
+    """A pass over the loader of this rank has ended.
+
+    Attributes:
+        left: Whether the loop left it before its last batch.
+        whole: Whether it drew everything that the loader has.
+    """
+
+    left: bool
+    whole: bool
 
 
 class LoopCounter:
@@ -65,7 +81,11 @@ class LoopCounter:
 
     Counts are made on the device of the batch and copied to the host. When they have arrived there, they are added
     over the ranks, and then recorded. All of this follows the order of the loop, a step or two late, and waits for
-    nothing.
+    nothing (by source, for the step before).
+
+    A loop that fetches ahead has drawn a batch more than it has trained whenever it steps. This shows at the second
+    step: the first window seems to be one longer than the second. From then on the last batch drawn before a step
+    belongs to the next one.
 
     Args:
         monitor: Records the sums.
@@ -78,52 +98,145 @@ class LoopCounter:
     def __init__(
         self, monitor: Monitor, counter: BatchCounter, peers: Peers, topology: Topology, from_step: int
     ) -> None:
-        self.monitor = monitor
-        self._counter, self._peers, self._topology, self._steps_begun = counter, peers, topology, from_step
-        self._arriving: deque[BatchCounts | _Step | _PassEnd | _Discarded] = deque()
-        self._sent: deque[tuple[_Step | _PassEnd, int, Sums]] = deque()
-        self._open, self._micro_steps, self._pass_samples = 0, 0, 0
-        self._window, self._over_ranks = NO_COUNTS, NO_COUNTS
-        self._passed, self._pass_ends = 0, 0
+        self.monitor, self.counter = monitor, counter
+        self.is_drawn_by_next = False
+        self._peers, self._topology, self._from_step = peers, topology, from_step
+        self._arriving: deque[BatchCounts | _Step | _PassEnd] = deque()
+        self._sent: deque[tuple[_Step | _PassEnd, BySource, Sums]] = deque()
+        self._drawn: list[BatchCounts] = []
+        self._begin_attempt()
+        self._pass_samples, self._pass_sources = 0, BySource()
+        self._over_ranks, self._sources_over_ranks = NO_COUNTS, BySource()
+        self._passed, self._passed_sources = 0, BySource()
+        self._pass_ends, self._left, self._parts = 0, 0, 0
+        self._sources: list[str] = []
+
+    def _begin_attempt(self) -> None:
+        """Forget the windows of an attempt whose steps are thrown away."""
+        self._steps_begun, self._is_begun = self._from_step, False
+        self._steps, self._longest, self._first_size = 0, 0, 0
+        self._first: _Step | None = None
+        self._ahead, self._kept, self._ended = 0, 0, False
 
     def add(self, batch: object) -> None:
         """Count a batch that is about to be trained on. One that cannot be counted gives a warning, no error."""
         if self.monitor.observed.lost is not None:
             return
         try:
-            if not self._open:
-                self._steps_begun += 1
-                self.monitor.begin_step(self._steps_begun)
-            counts = self._counter.count(batch)
+            self._begin_step()
         except OSError as error:  # the disk of the ledger is full
             self.monitor.stop(str(error))
             return
-        except (InputError, RuntimeError, TypeError, ValueError, IndexError) as error:
-            self.monitor.observed.uncounted = str(error)
-            counts = self._counter.nothing
-        self._open += 1
+        try:
+            counts = self.counter.count(batch)
+        except Exception as error:  # a batch may be an object of any kind, and training must go on
+            why = error.asked if isinstance(error, InputError) else str(error) or type(error).__name__
+            self.monitor.observed.why_uncounted = why
+            counts = self.counter.uncounted
+        self._drawn.append(counts)
         self._arriving.append(counts)
+        self._ended = False
+
+    def _begin_step(self) -> None:
+        """Record that the first batch of a step is drawn."""
+        if not self._is_begun:
+            self._steps_begun, self._is_begun = self._steps_begun + 1, True
+            self.monitor.begin_step(self._steps_begun)
 
     def discard(self) -> None:
         """Leave out the batches since the last step: no step trains them."""
-        if self._open:
-            self._arriving.append(_Discarded())
-            self._open, self._steps_begun = 0, self._steps_begun - 1
+        self._drawn, self._kept = [], 0
+        if self._is_begun:
+            self._steps_begun, self._is_begun = self._steps_begun - 1, False
 
-    def step(self, *, applied: bool, scheduler: object = None) -> None:
-        """End a window with its step. A step without a batch gives a warning, and is not recorded."""
-        if not self._open:
+    def step(self, *, applied: bool, scheduler: object = None, new_attempt: NewAttempt | None = None) -> None:
+        """End a window with its step. A step without a batch gives a warning, and is not recorded.
+
+        Args:
+            applied: Whether the optimizer updated.
+            scheduler: The scheduler of the learning rate, if there is one.
+            new_attempt: If training began again from where this segment began: the steps since then were for nothing.
+        """
+        drawn = len(self._drawn) - self._kept
+        if not self._drawn or (not drawn and not self._ended):
             if self.monitor.observed.lost is None:
                 self.monitor.observed.empty_steps += 1
                 self.monitor.check()
             return
-        self._open = 0
-        self._arriving.append(_Step(applied, scheduler, advanced(scheduler)))
+        if new_attempt is not None:
+            self._release_first()
+            self._begin_attempt()
+            self._steps_begun += 1
+        self._steps += 1
+        if self._steps == 2:
+            self._notice_fetching_ahead(drawn)
+        keep = 0 if self._ended else self._ahead
+        trained, self._drawn = self._drawn[: len(self._drawn) - keep], self._drawn[len(self._drawn) - keep :]
+        self._kept, self._is_begun, self._longest = keep, False, max(self._longest, len(trained))
+        step = _Step(tuple(trained), applied, scheduler, advanced(scheduler), new_attempt)
+        if self._may_fetch_ahead(len(trained)):  # the second step shows whether the last of them belongs to it
+            self._first, self._first_size = step, len(trained)
+            return
+        self._release_first()
+        self._arriving.append(step)
         self.settle(0)
 
-    def end_pass(self) -> None:
-        """Note that the loader came to its end."""
-        self._arriving.append(_PassEnd())
+    def _may_fetch_ahead(self, first: int) -> bool:
+        """Whether a window is the first one, and not as long as the loop's settings say."""
+        loop = self.monitor.observed
+        is_stated = loop.knows_windows and loop.accumulation == first
+        return self._steps == 1 and first > 1 and not is_stated and not loop.is_hf_trainer
+
+    def _notice_fetching_ahead(self, second: int) -> None:
+        """Compare the first window with the second; where the first is one longer, its last batch is the second's.
+
+        A first window of two, before windows of one, can also be a first step that the loop did not report. So there
+        the batches must be drawn by `next`, as loops do that fetch ahead.
+        """
+        if self._first_size != second + 1 or (second == 1 and not self.is_drawn_by_next):
+            return
+        self._ahead = 1
+        if self._first is not None:
+            self._first, last = replace(self._first, batches=self._first.batches[:-1]), self._first.batches[-1]
+            self._drawn.insert(0, last)
+
+    def _release_first(self) -> None:
+        if self._first is not None:
+            self._arriving.append(self._first)
+            self._first = None
+
+    def end_pass(self, *, left: bool, whole: bool) -> bool:
+        """Note that a pass over the loader ended, or that the loop left it.
+
+        Where every step so far has trained one batch, a batch that was drawn last and not stepped was not trained by
+        the loop that left: it is in no later step.
+
+        Args:
+            left: Whether the loop left it by `break`, `return` or an error.
+            whole: Whether it drew everything that the loader has; it may have done so when it is left.
+
+        Returns:
+            Whether it left batches that no step trains.
+        """
+        self._release_first()
+        self._ended = not left
+        loop = self.monitor.observed
+        untrained = left and bool(self._drawn) and self._longest <= 1 and loop.accumulation in (None, 1)
+        if untrained:
+            loop.left_over += len(self._drawn)
+            self.discard()
+        self._arriving.append(_PassEnd(left and not whole, whole))
+        return untrained
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether a step was taken since training began."""
+        return self._steps > 0
+
+    @property
+    def open(self) -> int:
+        """Micro-batches that were drawn after the last step."""
+        return len(self._drawn)
 
     def settle(self, patience: float) -> bool:
         """Record what has arrived, in order, and wait at most so many seconds for the rest.
@@ -131,6 +244,8 @@ class LoopCounter:
         Returns:
             Whether everything is recorded. It is not where another rank has taken fewer steps.
         """
+        if patience:
+            self._release_first()
         give_up = time.monotonic() + patience
         while self.monitor.observed.lost is None:
             try:
@@ -148,7 +263,7 @@ class LoopCounter:
     def finish(self, patience: float) -> bool:
         """Record what can be recorded at the end of the run; as `settle`."""
         settled = self.settle(patience)
-        self.monitor.finish(self._open)
+        self.monitor.finish(self.open)
         return settled or self.monitor.observed.lost is not None
 
     def _process(self) -> None:
@@ -157,72 +272,110 @@ class LoopCounter:
             item = self._arriving[0]
             if isinstance(item, _Step | _PassEnd):
                 self._send(item)
-            elif isinstance(item, _Discarded):
-                self._micro_steps, self._window = 0, NO_COUNTS
-            elif item.rest.arrived:
-                samples, *rest = map(int, item.rest.read())
-                self._micro_steps += 1
-                self._pass_samples += samples
-                self._window = _added(self._window, (samples, item.positions, *rest))
+            elif item.arrived:
+                self._pass_samples += item.numbers()[2]
+                self._pass_sources.add(item.by_source())
             else:
                 break
             self._arriving.popleft()
-        while self._sent and self._sent[0][2].done():
+        while self._sent and self._sent[0][-1].done():
             self._receive(*self._sent.popleft())
 
     def _send(self, mark: _Step | _PassEnd) -> None:
-        """Start adding over the ranks what a step or a pass has drawn. All messages have the same shape."""
+        """Start adding over the ranks what a step or a pass has drawn. All messages have the same shape.
+
+        Counts by source are sent for the sources that all ranks know; the number of the others goes with them.
+        """
+        while self.counter.source and self._sent:  # what it tells of new sources changes the shape of this message
+            self._receive(*self._sent.popleft())
         here, fingerprints = self._topology, [0] * self._topology.groups
-        is_step = isinstance(mark, _Step)
-        micro_steps, counts, passed = (
-            (self._micro_steps, self._window, 0) if is_step else (0, NO_COUNTS, self._pass_samples)
-        )
-        if is_step:
-            self._micro_steps, self._window = 0, NO_COUNTS
+        counts, passed, sources = NO_COUNTS, 0, BySource()
+        if isinstance(mark, _Step):
+            kind = (1, len(mark.batches), 0, 0)
+            for batch in mark.batches:
+                counts = added(counts, batch.numbers())
+                sources.add(batch.by_source())
             fingerprints[here.group] = counts[-1]
         else:
-            self._pass_samples = 0
-        counted = (passed, *counts, *fingerprints) if here.counts else (0,) * (1 + len(counts) + len(fingerprints))
-        self._sent.append((mark, micro_steps, self._peers.sum((int(is_step), micro_steps, *counted))))
+            kind = (0, 0, int(mark.left), int(not mark.whole))
+            passed, self._pass_samples = self._pass_samples, 0
+            sources, self._pass_sources = self._pass_sources, BySource()
+        if not here.counts:
+            counts, passed, sources, fingerprints = NO_COUNTS, 0, BySource(), [0] * here.groups
+        unknown = len(sources.keys() - set(self._sources))
+        named = sources.message(self._sources, of_step=isinstance(mark, _Step))
+        message = (*kind, passed, unknown, *counts, *fingerprints, *named)
+        self._sent.append((mark, sources, self._peers.sum(message)))
 
-    def _receive(self, mark: _Step | _PassEnd, micro_steps: int, sums: Sums) -> None:
+    def _receive(self, mark: _Step | _PassEnd, sources: BySource, sums: Sums) -> None:
         """Record what all ranks have drawn.
 
         Where ranks end their passes at different times, the step of one rank is added to the end of a pass of another.
         The counts then wait for the next step on this rank, and a pass has ended when it has ended on every rank.
         """
-        steps, all_micro_steps, passed, *numbers = sums()
-        size, fingerprints = self._peers.size, numbers[len(NO_COUNTS) :]
-        self._over_ranks = _added(self._over_ranks, numbers)
+        steps, all_micro_steps, left, parts, passed, unknown, *numbers = sums()
+        size, groups = self._peers.size, self._topology.groups
+        fingerprints = numbers[len(NO_COUNTS) : len(NO_COUNTS) + groups]
+        self._over_ranks = added(self._over_ranks, numbers)
+        self._receive_sources(self._sources, numbers[len(NO_COUNTS) + groups :])
+        if unknown:
+            is_step, known = isinstance(mark, _Step), set(self._sources)
+            told = self._peers.share(json.dumps([name for name in sources if name not in known]))
+            new = sorted({name for text in told for name in json.loads(text)})
+            self._receive_sources(new, self._peers.sum(sources.message(new, of_step=is_step))())
+            self._sources += new
+        micro_steps = len(mark.batches) if isinstance(mark, _Step) else 0
         if steps not in (0, size) or all_micro_steps != micro_steps * size:
             self.monitor.observed.is_uneven = True
         if isinstance(mark, _Step):
-            samples, positions, tokens, loss_tokens, first_tokens, digest = self._over_ranks
-            self._over_ranks = NO_COUNTS
+            counted, self._over_ranks = self._over_ranks, NO_COUNTS
+            by_source, self._sources_over_ranks = self._sources_over_ranks, BySource()
+            shifts = bool(self.counter.shifts)
+            if mark.new_attempt is not None:
+                self.monitor.begin_again(mark.new_attempt)
             self.monitor.book(
                 micro_steps,
-                Counts(samples, tokens, loss_tokens - first_tokens * bool(self._counter.shifts), digest % 2**64),
-                positions,
+                _counts(counted[2:], shifts),
+                positions=counted[1],
+                by_source={name: _counts(values, shifts) for name, values in by_source.items()},
+                uncounted=counted[0],
                 applied=mark.applied,
                 scheduler=mark.scheduler,
                 advanced=mark.advanced,
                 duplicate_ranks=_duplicate_ranks(fingerprints) if steps == size else None,
             )
-        self._pass_ends, self._passed = self._pass_ends + size - steps, self._passed + passed
+        self._passed += passed
+        self._pass_ends, self._left = self._pass_ends + size - steps, self._left + left
+        self._parts += parts
         if self._pass_ends >= size:
-            self.monitor.end_pass(self._passed)
-            self._pass_ends, self._passed = self._pass_ends - size, 0
+            by_name = {name: samples for name, (samples, *_) in self._passed_sources.items()}
+            self.monitor.end_pass(self._passed, by_name, left=self._left > 0, whole=not self._parts)
+            self._pass_ends, self._left, self._parts = self._pass_ends - size, 0, 0
+            self._passed, self._passed_sources = 0, BySource()
+
+    def _receive_sources(self, names: Sequence[str], numbers: Sequence[int]) -> None:
+        """Add what all ranks have drawn from sources: of passes that ended, and of steps."""
+        for at, name in enumerate(names):
+            passed, *of_step = numbers[at * BySource.width : (at + 1) * BySource.width]
+            self._passed_sources.add({name: (passed, 0, 0, 0, 0)})
+            self._sources_over_ranks.add({name: of_step})
 
 
-def _added(totals: Sequence[int], more: Sequence[int]) -> tuple[int, ...]:
-    """Sums of the numbers of two messages, as signed 64-bit integers that wrap."""
-    return tuple((a + b + 2**63) % 2**64 - 2**63 for a, b in zip(totals, more, strict=False))
+def _counts(numbers: Sequence[int], shifts: bool) -> Counts:
+    """Counts from samples, tokens, loss tokens, first tokens among these, and the digest.
+
+    Args:
+        numbers: Summed over the ranks.
+        shifts: Whether the loss does not count the first token of a sample.
+    """
+    samples, tokens, loss_tokens, first_tokens, digest = numbers
+    return Counts(samples, tokens, loss_tokens - first_tokens * shifts, digest % 2**64)
 
 
-def _duplicate_ranks(fingerprints: Sequence[int]) -> tuple[int, int] | None:
-    """Two ranks with the same fingerprint."""
+def _duplicate_ranks(fingerprints: Sequence[int]) -> tuple[int, ...]:
+    """Two ranks with the same fingerprint; none if all differ."""
     first: dict[int, int] = {}
     for rank, fingerprint in enumerate(fingerprints):
         if fingerprint and first.setdefault(fingerprint, rank) != rank:
             return first[fingerprint], rank
-    return None
+    return ()

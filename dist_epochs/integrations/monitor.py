@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,16 +13,34 @@ from dist_epochs.integrations.loader_facts import LoaderFacts
 from dist_epochs.integrations.observation import ObservedLoop, Schedule, end_of
 from dist_epochs.integrations.warnings import RULES
 from dist_epochs.ledger.counters import counters
+from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LedgerWriter
 from dist_epochs.rules import rule_name
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "NewAttempt"]
 
 STEPS_ALWAYS_CHECKED = 10
 """First steps of a segment, after each of which all rules are checked; later only after steps that differ."""
 
 USER_DATA = PassKey(0, "data", 0, 0)
 """The pass that all samples of a user's loop are recorded under: one source, lengths that vary."""
+
+COUNTED_IN_BATCHES = ("samples", "positions", "tokens", "loss_tokens")
+"""Units that are not known any more when a batch could not be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAttempt:
+    """Training began again from where this segment began, with a new optimizer.
+
+    Attributes:
+        reason: Why, as the ledger says it of the attempt before.
+        loader: How the samples are shared among the ranks now.
+    """
+
+    reason: str
+    loader: LoaderFacts
 
 
 class Monitor:
@@ -40,35 +59,69 @@ class Monitor:
         self.observed = observed
         self._writer, self._say = writer, say
         self._tokens: int | None = None
+        self._how, self._knows_sources = "", False
         self._schedule_began: tuple[int, int] | None = None
         self._size_before = 0
         self._said: set[str] = set()
+        self._unknown: set[str] = set()
+        self._facts: Mapping[str, Any] = {}
         observed.step = observed.from_step
+        self._at_start = replace(observed)
 
     @property
     def epoch(self) -> Fraction | None:
-        """True epochs: samples applied ÷ samples of the data."""
+        """True epochs: samples applied ÷ samples of the data; None where one of them is not known."""
+        if "samples" in self._unknown:
+            return None
         samples = self._writer.totals.applied.counts.samples
         return Fraction(samples, self.observed.samples) if self.observed.samples else None
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Record a start of the program."""
+        self._facts = facts
         self._writer.segment(facts)
 
     def begin_step(self, step: int) -> None:
         """Record that the first batch of a step is drawn."""
         self._writer.begin(step)
 
-    def know(self, samples: int | None, tokens: int | None, how: str) -> None:
+    def know(self, samples: int | None, tokens: int | None, how: str, sources: Mapping[str, int] | None = None) -> None:
         """Record how large one pass over the data is.
 
         Args:
             samples: Samples of a pass; None if not known.
             tokens: Tokens of a pass; None if not known.
             how: How this is known: `stated`, `dataset`, `store` or `learned`.
+            sources: Samples of a pass over each source; None if not known.
         """
-        self.observed.samples, self.observed.is_learned, self._tokens = samples, how == "learned", tokens
-        self._writer.write("corpus", samples=samples, tokens=tokens, known=how)
+        self.observed.samples, self.observed.is_learned = samples, how == "learned"
+        self._tokens, self._how = tokens, how
+        self._knows_sources = bool(sources)
+        by_source = {"sources": dict(sources)} if sources else {}
+        self._writer.write("corpus", samples=samples, tokens=tokens, known=how, **by_source)
+
+    def lose(self, units: Iterable[str]) -> None:
+        """Record that units are not known any more: what was added up of them is too low, or of two kinds."""
+        lost = [unit for unit in units if unit not in self._unknown]
+        self._unknown.update(lost)
+        if lost:
+            self._writer.write("unknown", units=lost, step=self.observed.step)
+
+    def interleave(self) -> None:
+        """Note that batches of two loaders are drawn in turn: passes and micro-steps are not known any more."""
+        if not self.observed.is_interleaved:
+            self.observed.is_interleaved = True
+            self.lose(["micro_steps"])
+            if self.observed.samples is not None and self._how != "stated":
+                self.know(None, None, "dataset")
+            self.check()
+
+    def begin_again(self, attempt: NewAttempt) -> None:
+        """Record that the steps of this segment were for nothing, and begin another from where it began."""
+        before = read_totals(self._writer.path, up_to=self._at_start.from_step) if self._writer.writes else Totals()
+        self._writer.go_back(before, attempt.reason, {**self._facts, "per_device": attempt.loader.per_device})
+        self.observed = replace(self._at_start, loader=attempt.loader, samples=self.observed.samples)
+        self.observed.is_learned, self._schedule_began, self._size_before = self._how == "learned", None, 0
 
     def book(
         self,
@@ -76,10 +129,12 @@ class Monitor:
         counts: Counts,
         positions: int,
         *,
+        by_source: Mapping[str, Counts],
+        uncounted: int,
         applied: bool,
         scheduler: object,
         advanced: int | None,
-        duplicate_ranks: tuple[int, int] | None,
+        duplicate_ranks: tuple[int, ...] | None,
     ) -> None:
         """Record a step that was taken.
 
@@ -87,10 +142,12 @@ class Monitor:
             micro_steps: Micro-steps on this rank.
             counts: Counts over all ranks.
             positions: Positions over all ranks.
+            by_source: Counts of each source; empty where sources are not counted.
+            uncounted: Batches that could not be counted.
             applied: Whether the optimizer updated.
             scheduler: The scheduler of the learning rate, if there is one.
             advanced: How often it had been advanced when the step was taken.
-            duplicate_ranks: Two ranks that drew the same samples.
+            duplicate_ranks: Two ranks that drew the same samples; empty if none did, None if that is not known.
         """
         loop = self.observed
         loop.step += 1
@@ -98,32 +155,51 @@ class Monitor:
         if not loop.knows_windows and micro_steps == self._size_before:  # two equal windows in a row are the loop's own
             loop.accumulation, loop.knows_windows = micro_steps, True
         self._size_before = micro_steps
-        if duplicate_ranks is not None:
+        loop.compared_steps += duplicate_ranks is not None
+        if duplicate_ranks:
             loop.duplicate_ranks, loop.duplicate_steps = duplicate_ranks, loop.duplicate_steps + 1
+        if uncounted:
+            loop.uncounted += uncounted
+            self.lose(COUNTED_IN_BATCHES)
+        rows = micro_steps * loop.ranks * (loop.loader.per_device or counts.samples)
+        if loop.counts_restarts and counts.samples > rows:
+            self._find_packed_rows()
         if not applied and loop.skipped is None:
             loop.skipped = loop.step
-        self._writer.book(loop.step, micro_steps, {USER_DATA: counts}, applied=applied, positions=positions)
+        passes = {PassKey(0, name, 0, 0): each for name, each in by_source.items()} or {USER_DATA: counts}
+        self._writer.book(loop.step, micro_steps, passes, applied=applied, positions=positions)
         self._compare_schedule(scheduler, advanced)
         if (
             loop.accumulation != micro_steps
             or duplicate_ranks
+            or uncounted
             or not applied
             or loop.is_uneven
             or loop.step - loop.from_step <= STEPS_ALWAYS_CHECKED
         ):
             self.check()
 
-    def end_pass(self, samples: int) -> None:
-        """Record that a pass of the loaders has ended on all ranks, and how many samples they drew in it."""
+    def end_pass(self, samples: int, by_source: Mapping[str, int], *, left: bool, whole: bool) -> None:
+        """Record that a pass of the loaders has ended on all ranks.
+
+        Args:
+            samples: Samples that all ranks drew in it.
+            by_source: Those of each source; empty where sources are not counted.
+            left: Whether the loop left it before its end.
+            whole: Whether it drew all that the loaders have.
+        """
         loop = self.observed
         loop.passes += 1
-        whole = not loop.from_step or loop.passes > 1  # the first one after a resume may begin in the middle
+        whole &= not loop.from_step or loop.passes > 1  # the first one after a resume may begin in the middle
+        whole &= not loop.uncounted and not loop.is_interleaved
         drawn = self._writer.totals.samples_drawn
-        self._writer.write("pass", number=loop.passes, samples=samples, step=loop.step, drawn=drawn, whole=whole)
+        end = {"whole": whole} | ({"left": True} if left else {})
+        self._writer.write("pass", number=loop.passes, samples=samples, step=loop.step, drawn=drawn, **end)
         if whole:
             loop.pass_samples = samples
-            if loop.samples is None and samples:
-                self.know(samples, self._tokens, "learned")
+            if samples and (loop.samples is None or (by_source and not self._knows_sources)):
+                how = "learned" if loop.samples is None else self._how
+                self.know(loop.samples or samples, self._tokens, how, by_source)
         self.check()
 
     def report(self, epoch: float) -> None:
@@ -148,12 +224,14 @@ class Monitor:
 
     def finish(self, unstepped: int) -> None:
         """Record that the run ends, and how many batches were drawn after its last step."""
-        self.observed.unstepped = unstepped
+        self.observed.unstepped, self.observed.has_ended = unstepped, True
         self.check()
 
     def counters(self) -> dict[str, float | int]:
-        """The counters of the ledger so far, under `ledger/`."""
-        return counters(self._writer.totals, self.epoch)
+        """The counters of the ledger so far, under `ledger/`: those that are known."""
+        unknown = {f"ledger/{unit}" for unit in self._unknown}
+        known = counters(self._writer.totals, self.epoch).items()
+        return {name: value for name, value in known if name not in unknown}
 
     def check(self) -> None:
         """Check every rule that has not warned yet."""
@@ -166,6 +244,13 @@ class Monitor:
                 self._said.add(name)
                 self._say(f"dist_epochs: {name}: {message}")
                 self._writer.write("warning", rule=name, message=message, step=self.observed.step)
+
+    def _find_packed_rows(self) -> None:
+        """Note that a row of the dataset holds several samples, so that its length is no number of samples."""
+        if not self.observed.are_rows_packed:
+            self.observed.are_rows_packed = True
+            if self._how == "dataset":
+                self.know(None, None, "dataset")
 
     def _compare_schedule(self, scheduler: object, now: int | None) -> None:
         """Compare the learning-rate schedule with the steps."""

@@ -59,17 +59,24 @@ class ObservedLoop:
         is_uneven: Whether the ranks differ in micro-steps.
         duplicate_ranks: The last two ranks that drew the same samples in a step.
         duplicate_steps: Steps in which two ranks did.
+        compared_steps: Steps in which what the ranks drew was compared.
         schedule: The schedule of the learning rate.
         passes: Passes that ended.
-        pass_samples: Samples that the last of them drew, over all ranks.
+        pass_samples: Samples that the last whole one of them drew, over all ranks.
         skipped: The first step that was skipped in this segment.
         assumes_tokens: Whether every position is counted as a token.
         counts_restarts: Whether samples are counted by where `position_ids` begin again.
         epoch: Epochs by the ledger.
         reported: The epoch that the loop itself reports.
         is_hf_trainer: Whether it is the HF Trainer's loop, which draws, resumes and reports in its own way.
+        has_ended: Whether the run has ended.
         unstepped: Micro-batches that were drawn after the last step, when the run ended.
-        uncounted: Why a batch could not be counted.
+        left_over: Micro-batches that were drawn and not trained, when the loop left a pass.
+        uncounted: Batches that could not be counted, over all ranks.
+        why_uncounted: Why the last one of this rank could not be counted.
+        is_interleaved: Whether batches of two loaders were drawn in turn.
+        are_rows_packed: Whether a row of the dataset holds several of the samples that are counted.
+        hides_labels: Whether the loss is computed outside of the model, so that labels do not reach it.
         empty_steps: Steps that were reported without a batch.
         other_size: Samples of another data set that was watched too.
         lost: Why the counts of other ranks can no longer be had.
@@ -90,8 +97,9 @@ class ObservedLoop:
     windows: dict[int, int] = field(default_factory=dict)
     knows_windows: bool = False
     is_uneven: bool = False
-    duplicate_ranks: tuple[int, int] | None = None
+    duplicate_ranks: tuple[int, ...] | None = None
     duplicate_steps: int = 0
+    compared_steps: int = 0
     schedule: Schedule | None = None
     passes: int = 0
     pass_samples: int = 0
@@ -101,8 +109,14 @@ class ObservedLoop:
     epoch: Fraction | None = None
     reported: float | None = None
     is_hf_trainer: bool = False
+    has_ended: bool = False
     unstepped: int = 0
-    uncounted: str | None = None
+    left_over: int = 0
+    uncounted: int = 0
+    why_uncounted: str | None = None
+    is_interleaved: bool = False
+    are_rows_packed: bool = False
+    hides_labels: bool = False
     empty_steps: int = 0
     other_size: int | None = None
     lost: str | None = None

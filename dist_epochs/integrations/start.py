@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,13 @@ class Data:
         samples: Samples of a pass; None if not known.
         tokens: Tokens of a pass; None if not known.
         known: How this is known: `stated`, `store`, `dataset` or `learned`.
+        sources: Samples of a pass over each source; None if not known.
     """
 
     samples: int | None
     tokens: int | None
     known: str
+    sources: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Opened:
         first: object,
         settings: Any,
         *,
+        source: str | None = None,
         is_hf_trainer: bool = False,
     ) -> LoopCounter:
         """Begin a segment of the ledger for a loop, and return its counter.
@@ -95,17 +98,19 @@ class Opened:
             loader: What the loop iterates over.
             first: Its first batch; None where this rank has none.
             settings: Accelerate's `Accelerator`, or the `TrainingArguments`, if the loop has one of them.
+            source: Key of a batch that names the source of its samples.
             is_hf_trainer: Whether it is the HF Trainer's loop.
 
         Raises:
-            InputError: If the batches or the parallelism cannot be counted.
+            InputError: If the parallelism cannot be counted.
         """
         from dist_epochs.integrations.batches import BatchCounter
 
         topology = topology_of(peers, getattr(settings, "parallelism_config", None))
-        batches = BatchCounter()
+        batches = BatchCounter(source)
         if first is not None:
-            batches.inspect(first)
+            with suppress(Exception):  # whatever it is, training goes on: `add` tells what cannot be counted
+                batches.inspect(first)
         accumulation = getattr(settings, "gradient_accumulation_steps", None)
         drawn = self.totals.samples_drawn
         observed = ObservedLoop(
@@ -121,6 +126,7 @@ class Opened:
             is_hf_trainer=is_hf_trainer,
             assumes_tokens=batches.assumes_tokens,
             counts_restarts=batches.counts_restarts,
+            hides_labels=is_hf_trainer and _has_no_labels(first),
         )
         monitor = Monitor(writer, observed, say)
         facts = _segment_facts(peers, topology, observed, settings)
@@ -133,24 +139,30 @@ class Opened:
         if data is None and observed.loader.samples is not None:
             data = Data(observed.loader.samples, None, "dataset")
         if data is not None:
-            monitor.know(data.samples, data.tokens, data.known)
+            monitor.know(data.samples, data.tokens, data.known, data.sources)
         return LoopCounter(monitor, batches, peers, topology, self.from_step)
 
 
 def open_run(
-    run: Path, peers: Peers, *, samples: int | None, store: str | Path | None, from_step: int | None
+    run: Path,
+    peers: Peers,
+    *,
+    samples: int | Mapping[str, int] | None,
+    store: str | Path | None,
+    from_step: int | None,
 ) -> Opened:
     """Make a run directory, or open the one that is there. Every rank calls this; only rank 0 reads and writes it.
 
     Raises:
         InputError: As `Ledger`.
     """
-    if samples is not None and samples < 1:
-        raise InputError(
-            f"samples must be at least 1, not {samples}",
-            rule="they are those of one pass over the data",
-            origin=Origin("samples"),
-        )
+    for size in samples.values() if isinstance(samples, Mapping) else [samples]:
+        if size is not None and size < 1:
+            raise InputError(
+                f"samples must be at least 1, not {size}",
+                rule="they are those of one pass over the data",
+                origin=Origin("samples"),
+            )
     if from_step is not None and from_step < 0:
         raise InputError(
             f"from_step must be at least 0, not {from_step}",
@@ -248,17 +260,21 @@ def _earlier(path: Path, from_step: int | None) -> Opened:
             )
         totals, notes = read_totals(path, up_to=min(from_step or 0, last)), read_loop_notes(path)
         corpus = notes.corpus
-        data = Data(corpus["samples"], corpus["tokens"], corpus["known"]) if corpus else None
-        passed = max((entry["drawn"] for entry in notes.passes if entry["step"] <= (from_step or 0)), default=0)
+        data = Data(corpus["samples"], corpus["tokens"], corpus["known"], corpus.get("sources")) if corpus else None
+        ended = (entry for entry in notes.passes if entry["step"] + entry.get("left", False) <= (from_step or 0))
+        passed = max((entry["drawn"] for entry in ended), default=0)
     gap = max((from_step or 0) - totals.last_step, 0)
     totals.applied.steps += gap
     return Opened(totals, from_step or 0, ExitStack(), data=data, gap=gap, passed=passed)
 
 
-def _stated_data(samples: int | None, store: str | Path | None) -> Data | None:
+def _stated_data(samples: int | Mapping[str, int] | None, store: str | Path | None) -> Data | None:
     """The size of the data, where the user stated it or named a store."""
+    sources = samples if isinstance(samples, Mapping) else None
+    if isinstance(samples, Mapping):
+        samples = sum(samples.values())
     if store is None:
-        return None if samples is None else Data(samples, None, "stated")
+        return None if samples is None else Data(samples, None, "stated", sources)
     path = Path(store)
     path = path / "manifest.json" if path.is_dir() else path
     try:
@@ -273,7 +289,7 @@ def _stated_data(samples: int | None, store: str | Path | None) -> Data | None:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"no manifest of a store: {type(error).__name__} {error}", origin=Origin(str(path))) from None
-    return Data(samples or documents, tokens, "store")
+    return Data(samples or documents, tokens, "store", sources)
 
 
 def _segment_facts(peers: Peers, topology: Topology, observed: ObservedLoop, settings: Any) -> Mapping[str, Any]:
@@ -288,6 +304,11 @@ def _segment_facts(peers: Peers, topology: Topology, observed: ObservedLoop, set
     }
     loaded = versions(name for name in VERSIONED_PACKAGES if name in sys.modules)
     return {name: value for name, value in facts.items() if value is not None} | {"versions": loaded}
+
+
+def _has_no_labels(batch: object) -> bool:
+    """Whether the model is given token ids and no labels of any kind."""
+    return isinstance(batch, Mapping) and "input_ids" in batch and not any("label" in str(key) for key in batch)
 
 
 def say(line: str) -> None:

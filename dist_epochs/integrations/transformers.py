@@ -173,14 +173,14 @@ class _Training:
         self.counter.step(applied=applied, scheduler=scheduler)
 
     def end_pass(self, *, left: bool) -> None:
-        """Record the end of a pass; one that was left counts if the loader has a length and all of it was drawn."""
+        """Record the end of a pass; one that was left is whole if the loader has a length and all of it was drawn."""
         whole = not left
         if left:
             with suppress(TypeError):  # a stream has no length
                 whole = self._in_pass == len(self._loader)
         self._in_pass = 0
-        if self._counter is not None and whole:
-            self._counter.end_pass()
+        if self._counter is not None:
+            self._counter.end_pass(left=left, whole=whole)
 
     def report(self, epoch: float | None) -> None:
         """Record the Trainer's epoch, if every step before is recorded."""

@@ -20,6 +20,9 @@ Rule = Callable[[ObservedLoop], str | None]
 ENOUGH_STEPS = 2
 """Steps that a finding must rest on, where one may be a coincidence."""
 
+ENOUGH_ALIKE, NEARLY_ALL = 8, Fraction(9, 10)
+"""Steps in which two ranks drew the same samples, and their share of all steps, that show data which is not split."""
+
 EPOCH_TOLERANCE = Fraction(1, 100)
 """Relative difference between two epoch counts from which on a warning is given."""
 
@@ -29,7 +32,14 @@ def scheduler_times_processes(loop: ObservedLoop) -> str | None:
     schedule = loop.schedule
     if schedule is None or schedule.steps < ENOUGH_STEPS or schedule.factor <= 1:
         return None
-    factor = schedule.factor
+    factor, passes = schedule.factor, _passes_planned_before_split(loop)
+    if passes is not None and factor == loop.processes:
+        if loop.step <= passes * _steps_of_pass(loop):
+            return None
+        return (
+            f"the scheduler advances {rounded(factor)} times per step (once per process): its {schedule.ends_at:,} "
+            f"advances were over after {passes} pass{'es' * (passes > 1)}, and training goes on"
+        )
     causes = {loop.accumulation or 0: "once per micro-batch", loop.processes: "once per process"}
     why = f" ({causes[int(factor)]})" if factor.denominator == 1 and int(factor) in causes else ""
     pace = f"the scheduler advances {rounded(factor)} times per step{why}"
@@ -39,26 +49,48 @@ def scheduler_times_processes(loop: ObservedLoop) -> str | None:
     return f"{pace}: its {schedule.ends_at:,} advances are over at step {rounded(last)}, unless it was planned for that"
 
 
+def _passes_planned_before_split(loop: ObservedLoop) -> int | None:
+    """Passes that a schedule was planned for, if by the length of a loader that the ranks do not share yet.
+
+    Accelerate advances a scheduler once per process and step, which is right for such a schedule.
+    """
+    batches, ends_at = loop.loader.batches_before_split, loop.schedule and loop.schedule.ends_at
+    if not batches or not ends_at:
+        return None
+    window = loop.accumulation or 1
+    passes = round(Fraction(ends_at * window, batches))
+    steps = {batches * passes // window, batches // window * passes, -(-batches // window) * passes}
+    return passes if passes and ends_at in steps else None
+
+
+def _steps_of_pass(loop: ObservedLoop) -> int:
+    """Steps of a pass on each rank, the last one of a partial window included."""
+    batches = -(-(loop.loader.batches_before_split or 0) // loop.ranks)
+    return -(-batches // (loop.accumulation or 1))
+
+
 @rule
 def same_samples_on_ranks(loop: ObservedLoop) -> str | None:
-    """Two ranks drew the same samples in a step: the data is not split among the ranks.
+    """Two ranks drew the same samples in nearly every step: the data is not split among the ranks.
 
     Each rank then computes what another computes too. The loop assumes a batch that is as many times larger as it has
     ranks, its "epoch" draws every sample on every rank, and more devices make nothing faster. Ranks compare
-    fingerprints of what they drew in every step; where each shuffles for itself, it shows at the end of the pass. Where
-    a sampler splits the data, one step is not enough evidence, since the last one of a pass may be padded.
+    fingerprints of what they drew in every step; where each shuffles for itself, it shows at the end of the pass. A few
+    equal steps are no evidence: the last one of a pass may be padded, and samples may repeat in the data.
 
     What to do: `accelerator.prepare(loader)`, or a `DistributedSampler`, or `split_dataset_by_node` for a stream, one
     of them and only one. Data whose samples are all alike looks the same; then nothing is wrong.
     """
-    if loop.duplicate_ranks is None or (loop.loader.splitters and loop.duplicate_steps < ENOUGH_STEPS):
+    enough = ENOUGH_STEPS if loop.passes or loop.has_ended else ENOUGH_ALIKE
+    alike = loop.duplicate_steps >= enough and loop.duplicate_steps >= loop.compared_steps * NEARLY_ALL
+    if not loop.duplicate_ranks or not alike:
         if loop.ranks > 1 and loop.samples and loop.pass_samples == loop.samples * loop.ranks and not loop.is_learned:
             return f"a pass over {loop.samples:,} samples drew {loop.pass_samples:,}: each of them on every rank"
         return None
     first, second = loop.duplicate_ranks
     return (
-        f"ranks {first} and {second} drew the same samples in step {loop.step}: the loader is not split over the "
-        f"{loop.ranks} ranks"
+        f"ranks {first} and {second} drew the same samples in {loop.duplicate_steps:,} of {loop.compared_steps:,} "
+        f"steps: the loader is not split over the {loop.ranks} ranks"
     )
 
 
@@ -236,23 +268,30 @@ def tokens_assumed(loop: ObservedLoop) -> str | None:
 def samples_by_restarts(loop: ObservedLoop) -> str | None:
     """A batch is one long row without a mask, so its samples are counted by where `position_ids` begin again.
 
-    That is what padding-free collators give. If several documents were packed into each sample before, documents
-    are counted, and the size of the data must be given in documents too.
+    That is what padding-free collators give. If several documents were packed into each row of the dataset before,
+    documents are counted, and the number of rows is no size of a pass: it is what the first pass drew, or `samples=` in
+    documents.
     """
-    return "samples are counted by where position_ids begin again" if loop.counts_restarts else None
+    if not loop.counts_restarts:
+        return None
+    packed = ": documents, of which a row of the dataset holds several" if loop.are_rows_packed else ""
+    return f"samples are counted by where position_ids begin again{packed}"
 
 
 @rule
 def unstepped_batches(loop: ObservedLoop) -> str | None:
     """Batches were drawn and computed after the last step, and the run ended before they were stepped.
 
-    They are in no epoch of the ledger. Where there was no step at all, `ledger.step()` was forgotten.
+    They are in no epoch of the ledger: a loop that fetches ahead has one when it ends, and so has one that draws a
+    batch and leaves. Where there was no step at all, `ledger.step()` was forgotten.
     """
-    if not loop.unstepped:
+    if not loop.unstepped and not loop.left_over:
         return None
-    if loop.step == loop.from_step and not loop.is_hf_trainer:
-        return f"{loop.unstepped} micro-batches were drawn, and ledger.step() was never called: nothing is recorded"
-    return f"{loop.unstepped} micro-batches were drawn after step {loop.step}, and never stepped"
+    drawn = loop.unstepped or loop.left_over
+    what = f"{drawn} micro-batch was" if drawn == 1 else f"{drawn} micro-batches were"
+    if loop.step == loop.from_step and loop.has_ended and not loop.is_hf_trainer:
+        return f"{what} drawn, and ledger.step() was never called: nothing is recorded"
+    return f"{what} drawn after step {loop.step}, and never stepped"
 
 
 @rule
@@ -269,8 +308,42 @@ def steps_without_batches(loop: ObservedLoop) -> str | None:
 
 @rule
 def uncounted_batches(loop: ObservedLoop) -> str | None:
-    """A batch could not be counted. Its step is recorded without it."""
-    return None if loop.uncounted is None else f"a batch is in no count: {loop.uncounted.splitlines()[0][:200]}"
+    """A batch could not be counted: its step is recorded, and what the run has drawn is not known any more.
+
+    It is an object of the user's own, such as a dataclass, or holds numpy arrays instead of tensors, or several batches
+    at once. Samples, tokens and epochs are then left out everywhere.
+
+    What to do: a loader that gives a mapping, a tuple or a list of tensors.
+    """
+    if not loop.uncounted:
+        return None
+    why = f": {loop.why_uncounted.splitlines()[0][:200]}" if loop.why_uncounted else " on another rank"
+    return f"a batch cannot be counted{why}; steps are counted, samples and tokens are unknown"
+
+
+@rule
+def interleaved_loaders(loop: ObservedLoop) -> str | None:
+    """Batches of two watched loaders are drawn in turn, as by `zip`, or for an evaluation within a pass.
+
+    Samples of both are counted together. Which of their passes makes an epoch of the run, and which batches are one
+    micro-step, is not known.
+
+    What to do: watch the loader whose passes are the run's, and that one alone; or state `samples=`.
+    """
+    if not loop.is_interleaved:
+        return None
+    return "two watched loaders are drawn in turn: samples of both are counted, micro-steps and passes are unknown"
+
+
+@rule
+def hidden_labels(loop: ObservedLoop) -> str | None:
+    """The loss is computed outside of the model, so its labels are not among what the model is given.
+
+    The HF Trainer takes them out of the batch for label smoothing, and for a `compute_loss_func`.
+
+    What to do: nothing; every other unit is counted.
+    """
+    return "labels do not reach the model: loss tokens are unknown" if loop.hides_labels else None
 
 
 @rule
@@ -378,6 +451,8 @@ RULES: tuple[Rule, ...] = (
     other_data,
     uncounted_steps,
     uncounted_batches,
+    interleaved_loaders,
+    hidden_labels,
     steps_without_batches,
     unstepped_batches,
     counting_stopped,

@@ -18,6 +18,7 @@ What the user's own loop adds (`Ledger`, `LedgerCallback`):
     pass      what all ranks drew in one round of their loaders
     reported  the epoch that the loop itself reports
     warning   a warning, with the name of its rule
+    unknown   units whose numbers are not known, since a batch could not be counted
 
 What was drawn: `[phase, source, length, pass, samples, tokens, loss tokens, digest]`. Steps count from
 1. A line without its newline was cut by a crash and is ignored.

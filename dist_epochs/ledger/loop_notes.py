@@ -17,25 +17,30 @@ class LoopNotes:
     """Lines that are not steps; where a kind of line occurs several times, the last one counts.
 
     Attributes:
-        corpus: `samples` and `tokens` of one pass over the data, and how they are `known`.
-        passes: What each pass of the loaders drew over all ranks, in order: `number`, `samples`, `step`; passes that a
-            later segment drew again are left out.
+        corpus: `samples` and `tokens` of one pass over the data, and how they are `known`; `sources`, where known, are
+            the samples of each.
+        passes: What each pass of the loaders drew over all ranks, in order: `number`, `samples`, `step`, whether it
+            drew the `whole` data, and whether the loop `left` it; passes that a later segment drew again, or went on
+            with, are left out.
         warnings: `rule`, `message`, `step`, each rule once.
         reported: The epoch that the loop itself reports: `epoch`, `step`, `by`.
+        unknown: Units that were added up and are not known all the same.
     """
 
     corpus: dict[str, Any] | None = None
     passes: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     reported: dict[str, Any] | None = None
+    unknown: frozenset[str] = frozenset()
 
     @property
     def sizes(self) -> dict[str, Any] | None:
-        """The size of the data, in the form of `corpus` in a plan."""
+        """The size of the data by source, in the form of `corpus` in a plan; all of it is the source `data`."""
         if self.corpus is None:
             return None
-        samples = {} if self.corpus["samples"] is None else {"data": {"0": self.corpus["samples"]}}
-        return {"samples": samples, "tokens": self.corpus["tokens"]}
+        whole = {} if self.corpus["samples"] is None else {"data": self.corpus["samples"]}
+        sources = {name: {"0": samples} for name, samples in (self.corpus.get("sources") or whole).items()}
+        return {"samples": sources, "tokens": self.corpus["tokens"]}
 
 
 def read_loop_notes(path: Path) -> LoopNotes:
@@ -44,11 +49,13 @@ def read_loop_notes(path: Path) -> LoopNotes:
     Raises:
         InputError: If the file is missing, or such a line is damaged (with its number).
     """
-    found: dict[str, list[dict[str, Any]]] = {"corpus": [], "pass": [], "warning": [], "reported": []}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("corpus", "pass", "warning", "reported", "unknown")}
     for at, line in enumerate(read_lines(path)):
         if line.startswith(SEGMENT):
             from_step = parse_line(path, at + 1, line).get("from_step", 0)
-            found["pass"] = [entry for entry in found["pass"] if entry.get("step", 0) <= from_step]
+            found["pass"] = [
+                entry for entry in found["pass"] if entry.get("step", 0) + entry.get("left", False) <= from_step
+            ]
         elif line.startswith(LOOP_NOTES):
             entry = parse_line(path, at + 1, line)
             found[entry.pop("event")].append(entry)
@@ -58,4 +65,5 @@ def read_loop_notes(path: Path) -> LoopNotes:
         passes=found["pass"],
         warnings=list(warnings.values()),
         reported=found["reported"][-1] if found["reported"] else None,
+        unknown=frozenset(unit for entry in found["unknown"] for unit in entry["units"]),
     )

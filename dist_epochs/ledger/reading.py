@@ -16,7 +16,7 @@ __all__ = ["read_totals"]
 SEGMENT, TOTALS, END = b'{"event":"segment"', b'{"event":"totals"', b'{"event":"end"'
 STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 METRICS, MIRRORED = b'{"event":"metrics"', b'{"event":"mirrored"'
-LOOP_NOTES = (b'{"event":"corpus"', b'{"event":"pass"', b'{"event":"reported"', b'{"event":"warning"')
+LOOP_NOTES = tuple(b'{"event":"%s"' % kind for kind in (b"corpus", b"pass", b"reported", b"warning", b"unknown"))
 OTHERS = (SEGMENT, TOTALS, END, METRICS, MIRRORED, b'{"event":"checkpoint"', *LOOP_NOTES)
 """How lines begin: this tells their kind before any is parsed, which takes longer."""
 

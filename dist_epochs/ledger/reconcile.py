@@ -134,17 +134,22 @@ class Reconciliation:
         }
 
     def recorded(self) -> dict[str, int | None]:
-        """What was applied, by unit; None for units that the batches did not show."""
+        """What was applied, by unit; None for units that the batches did not show, or not all of them."""
         counted = self.totals.segments[0].facts.get("counted") if self.totals.segments else None
         found = _recorded(self.totals.applied)
-        if counted is None:
-            return dict(found)
-        known = {"micro_steps", *counted} if counted else {unit for unit, value in found.items() if value}
+        known = set(found)
+        if counted is not None:
+            known = {"micro_steps", *counted} if counted else {unit for unit, value in found.items() if value}
+        known -= self.loop_notes.unknown
         return {unit: value if unit in known else None for unit, value in found.items()}
 
     def epochs(self) -> dict[str, Fraction | None]:
-        """Epochs by samples, positions and tokens; None where the plan does not know the corpus."""
-        return epochs_of(self.totals.applied, self._sized)
+        """Epochs by samples, positions and tokens; None where the corpus is not known, or what was drawn of it."""
+        epochs = epochs_of(self.totals.applied, self._sized)
+        size = (self.loop_notes.corpus or {}).get("samples")
+        if self.plan is None and size:  # sources as the first pass drew them may include duplicates of padding
+            epochs["samples"] = Fraction(self.totals.applied.counts.samples, size)
+        return {basis: None if basis in self.loop_notes.unknown else value for basis, value in epochs.items()}
 
     @property
     def _sized(self) -> Mapping[str, Any] | None:
@@ -157,10 +162,10 @@ class Reconciliation:
         result = []
         for name in dict.fromkeys(key.source for key in self.totals.applied.passes):
             mine = {key: c for key, c in self.totals.applied.passes.items() if key.source == name}
-            epochs = _epochs(mine, _sizes(self._sized).get(name, {}))
-            counts = sum(mine.values(), Counts())
-            tokens = counts.tokens if self.recorded()["tokens"] is not None else None
-            result.append({"name": name, "samples": counts.samples, "tokens": tokens, "epochs": json_number(epochs)})
+            counts, recorded = sum(mine.values(), Counts()), self.recorded()
+            samples, tokens = (None if recorded[u] is None else getattr(counts, u) for u in ("samples", "tokens"))
+            epochs = None if samples is None else _epochs(mine, _sizes(self._sized).get(name, {}))
+            result.append({"name": name, "samples": samples, "tokens": tokens, "epochs": json_number(epochs)})
         return result
 
     def coverage(self) -> float | int | None:

@@ -166,9 +166,7 @@ class RunLedger:
             reason: Why the segment under way failed.
             segment: As for a new one.
         """
-        self._writer.write("end", status="failed", time=now(), reason=reason)
-        self._writer.totals = totals
-        self._writer.segment(segment)
+        self._writer.go_back(totals, reason, segment)
         self._under_way = None
 
     def make_durable(self) -> None:

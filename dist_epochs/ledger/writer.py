@@ -35,16 +35,23 @@ class LedgerWriter:
     Attributes:
         totals: What was recorded so far.
         writes: Whether this rank writes the file.
+        path: The file.
     """
 
     def __init__(self, run: Path, totals: Totals, *, writes: bool) -> None:
-        self.totals, self.writes = totals, writes
-        self._file = LedgerFile(run / LEDGER_FILE) if writes else None
+        self.totals, self.writes, self.path = totals, writes, run / LEDGER_FILE
+        self._file = LedgerFile(self.path) if writes else None
         self._since_totals = 0
 
     def segment(self, facts: Mapping[str, Any]) -> None:
         """Write the line of a start of the program: topology and versions."""
         self.write("segment", from_step=self.totals.last_step, time=now(), **facts)
+
+    def go_back(self, totals: Totals, reason: str, facts: Mapping[str, Any]) -> None:
+        """End a segment that failed, and begin one whose steps replace those of it that `totals` do not have."""
+        self.write("end", status="failed", time=now(), reason=reason)
+        self.totals = totals
+        self.segment(facts)
 
     def begin(self, step: int) -> None:
         """Write that a step is about to be taken."""

@@ -67,8 +67,9 @@ def _epochs(result: Reconciliation) -> Iterator[str]:
         yield f"epochs {', '.join(known)}"
     sources = result.sources()
     for source in sources if len(sources) > 1 else ():
-        drawn = f"{number(source['samples'])} samples, {number(source['tokens'])} tokens"
-        yield f"  {source['name']}: {number(source['epochs'])} epochs, {drawn}"
+        drawn = [f"{number(source[unit])} {unit}" for unit in ("samples", "tokens") if source[unit] is not None]
+        epochs = "epochs unknown" if source["epochs"] is None else f"{number(source['epochs'])} epochs"
+        yield f"  {source['name']}: {', '.join([epochs, *drawn])}"
     if (coverage := result.coverage()) is not None:
         yield f"coverage {coverage:.2%} of the documents"
     totals = result.totals
@@ -82,15 +83,16 @@ def _epochs(result: Reconciliation) -> Iterator[str]:
 def _loop(result: Reconciliation) -> Iterator[str]:
     """What a user's own loop reports, what it drew, and the warnings on the way."""
     notes, samples = result.loop_notes, result.totals.applied.counts.samples
-    if notes.corpus and notes.corpus["samples"]:
-        epoch = result.epochs()["samples"]
-        assert epoch is not None, "the data has a size"
-        passes = len(notes.passes)
+    epoch = result.epochs()["samples"]
+    if epoch is not None and notes.corpus:
+        passes, left = len(notes.passes), sum(entry.get("left", False) for entry in notes.passes)
         says = f"{passes:,} pass{'es' if passes > 1 else ''}" if passes else None
+        if says and left:
+            says += f", {left:,} of them left early"
         if notes.reported is not None:
             says = f"epoch {scaled(notes.reported['epoch'])}"
         of = f"{samples:,} samples trained of {notes.corpus['samples']:,} ({SIZE_IS_KNOWN[notes.corpus['known']]})"
-        yield f"{f'your loop says {says}; ' if says else ''}{of} = {scaled(epoch)} epochs"
+        yield f"{f'your loop says {says}; ' if says else ''}{of} = {scaled(epoch)} epoch{'s' * (epoch != 1)}"
     for warning in notes.warnings:
         yield f"  {warning['rule']}: {warning['message']}"
 

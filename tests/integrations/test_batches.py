@@ -113,7 +113,7 @@ def test_other_batches():
 
 @pytest.mark.parametrize("batch", [{}, [], "text", {"size": 3}, {"loss": torch.tensor(1.0)}, None])
 def test_a_batch_without_samples_is_refused(batch):
-    with pytest.raises(InputError, match=r"holds no tensor and no list whose first dimension is its samples"):
+    with pytest.raises(InputError, match=r"without a tensor or a list whose first dimension is its samples"):
         BatchCounter().count(batch)
 
 

@@ -65,10 +65,20 @@ def test_what_batches_do_not_tell_is_null(tmp_path):
 
 
 def test_two_programs_do_not_write_to_one_ledger(tmp_path):
-    first = Ledger(tmp_path)
-    with pytest.raises(InputError, match="another program is running this run"):
-        Ledger(tmp_path)
-    first.close()
+    other = f"""
+import sys
+from dist_epochs import Ledger
+ledger = Ledger({str(tmp_path)!r})
+print("open", flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", other], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout.readline() == "open\n"
+        with pytest.raises(InputError, match="another program is running this run"):
+            Ledger(tmp_path)
+        program.communicate()
     Ledger(tmp_path).close()
 
 
@@ -189,8 +199,10 @@ def test_what_cannot_be_counted_stops_nobody(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path / "a")
     train(ledger, [text(), "nonsense", text()])
     ledger.close()
-    assert read_run(tmp_path / "a").to_json()["samples"] == 4
-    assert rules(tmp_path / "a")["uncounted-batches"].startswith("a batch is in no count: a batch of type str")
+    recorded = read_run(tmp_path / "a").to_json()
+    assert (recorded["steps"]["applied"], recorded["micro_steps"]) == (3, 3)
+    assert {recorded[unit] for unit in ("samples", "positions", "tokens", "loss_tokens")} == {None}
+    assert rules(tmp_path / "a")["uncounted-batches"].startswith("a batch cannot be counted: a str without a tensor")
     full = Ledger(tmp_path / "b")
 
     def refuse(*arguments, **named):
@@ -257,7 +269,7 @@ def test_the_message_of_a_rank_that_does_not_count():
     counter._receive = lambda *received: None
     counter.add(text())
     counter.step(applied=True)
-    assert sent == [[1, 1, *[0] * 8]]
+    assert sent == [[1, 1, *[0] * 12]]
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ SPEAKS = {
         "advances 4 times per step (once per process): its 100 advances are over at step 25",
     ),
     "same-samples-on-ranks": (
-        {"ranks": 4, "duplicate_ranks": (1, 3), "duplicate_steps": 1, "step": 7},
-        "ranks 1 and 3 drew the same samples in step 7",
+        {"ranks": 4, "duplicate_ranks": (1, 3), "duplicate_steps": 9, "compared_steps": 10},
+        "ranks 1 and 3 drew the same samples in 9 of 10 steps",
     ),
     "long-window": (
         {"accumulation": 4, "knows_windows": True, "windows": {4: 1, 6: 3}},
@@ -65,7 +65,12 @@ SPEAKS = {
     ),
     "other-data": ({"samples": 8, "other_size": 6}, "a loader over 6 samples was watched besides that over 8"),
     "uncounted-steps": ({"from_step": 7, "gap": 2}, "steps 6 to 7 were taken and not recorded"),
-    "uncounted-batches": ({"uncounted": "no tensor\nat all"}, "a batch is in no count: no tensor"),
+    "uncounted-batches": (
+        {"uncounted": 1, "why_uncounted": "no tensor\nat all"},
+        "a batch cannot be counted: no tensor; steps are counted, samples and tokens are unknown",
+    ),
+    "interleaved-loaders": ({"is_interleaved": True}, "micro-steps and passes are unknown"),
+    "hidden-labels": ({"hides_labels": True}, "loss tokens are unknown"),
     "steps-without-batches": ({"empty_steps": 1, "step": 3}, "a step after step 3 had no batch"),
     "unstepped-batches": ({"unstepped": 2, "step": 9}, "2 micro-batches were drawn after step 9"),
     "counting-stopped": (
@@ -119,7 +124,10 @@ def test_a_rule_speaks(name):
         {"from_step": 5, "in_pass": 20, "samples": 64, "loader": LoaderFacts(sampler="SeedableRandomSampler")},
         {"from_step": 5, "before": 50, "samples": 100, "loader": STREAM, "is_hf_trainer": True},
         {"schedule": Schedule(4, 1, 100), "processes": 4},
-        {"ranks": 4, "duplicate_ranks": (0, 1), "duplicate_steps": 1, "loader": MAP},
+        {"ranks": 4, "duplicate_ranks": (0, 1), "duplicate_steps": 7, "compared_steps": 7, "loader": MAP},
+        {"ranks": 4, "duplicate_ranks": (0, 1), "duplicate_steps": 20, "compared_steps": 40, "has_ended": True},
+        {"ranks": 4, "processes": 4, "schedule": Schedule(8, 2, 26), "loader": MAP},
+        {"ranks": 4, "processes": 4, "schedule": Schedule(8, 2, 6), "loader": MAP, "accumulation": 4, "step": 2},
         {"accumulation": 1, "windows": {4: 1}},
         {"samples": 110, "pass_samples": 110, "is_learned": True, "ranks": 4},
     ],
