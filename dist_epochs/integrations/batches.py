@@ -166,7 +166,7 @@ class BatchCounter:
         parts = self._parts(batch)
         ids, labels = parts.ids, parts.labels
         self.device = parts.content.device.type if parts.content is not None else "cpu"
-        self.assumes_tokens = ids is not None and parts.mask is None
+        self.assumes_tokens = ids is not None and parts.mask is None and parts.restarts is None
         self.counts_restarts = parts.restarts is not None
         self.units = ("samples", *(("positions", "tokens") if ids is not None else ()))
         if labels is not None:

@@ -19,6 +19,7 @@ import transformers
 from accelerate import Accelerator, DataLoaderConfiguration, debug_launcher, skip_first_batches
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from datasets.distributed import split_dataset_by_node
+from real_loops import SCRIPTS
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
 from dist_epochs import Ledger
@@ -195,6 +196,11 @@ class Peek(transformers.TrainerCallback):
             model(**{name: values[None] for name, values in sample(1).items()})
 
 
+def loss_outside(outputs, labels, num_items_in_batch):
+    """The Trainer takes the labels out of the batch for it."""
+    return outputs["loss"]
+
+
 def trainer(job: dict, out: Path) -> None:
     """The HF Trainer with the callback."""
     rank = PartialState(cpu=True).process_index
@@ -215,6 +221,7 @@ def trainer(job: dict, out: Path) -> None:
     built = transformers.Trainer(
         model=Model(notes_of(out, rank)), args=arguments, train_dataset=data, callbacks=callbacks,
         data_collator=transformers.default_data_collator,
+        compute_loss_func=loss_outside if job.get("loss_outside") else None,
     )  # fmt: skip
     built.model.most = job.get("most", built.model.most)
     built.train(resume_from_checkpoint=str(out / "hf" / f"checkpoint-{stop}") if job.get("resume") else None)
@@ -226,9 +233,37 @@ def trainer(job: dict, out: Path) -> None:
         (out / "said.json").write_text(json.dumps(said))
 
 
+class Named(Rows):
+    """Rows that name their source: every seventh is from `rare`."""
+
+    def __getitem__(self, number: int) -> dict[str, object]:
+        return super().__getitem__(number) | {"source": "rare" if number % 7 == 3 else "common"}
+
+
+def script(job: dict, out: Path) -> None:
+    """A script of `real_loops`, with its ledger or without."""
+    rank = PartialState(cpu=True).process_index
+    notes, made = notes_of(out, rank), []
+
+    def ledger(ranks: object, **options: object) -> Ledger | None:
+        if job["ledger"]:
+            made.append(Ledger(out / "run", ranks, **options))
+        return made[-1] if made else None
+
+    def model() -> Model:
+        notes.unlink(missing_ok=True)  # an attempt that failed trained nothing
+        return Model(notes)
+
+    data = (Named if job["script"] == "sources" else Rows)(job["samples"])
+    losses = SCRIPTS[job["script"]](job, model, data, ledger)
+    if made:
+        made[-1].close()
+    (out / f"{rank}.losses").write_text(json.dumps([loss.hex() for loss in losses]))
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    kinds = {"plain": plain, "torch": torch_alone, "trainer": trainer}
+    kinds = {"plain": plain, "torch": torch_alone, "trainer": trainer, "script": script}
     for line in sys.stdin:
         job = json.loads(line)
         fresh()

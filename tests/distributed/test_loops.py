@@ -66,7 +66,7 @@ class Left:
 
     def __init__(self, folder: Path, ranks: int, errors: str) -> None:
         self.folder, self.errors = folder, errors
-        self.recorded = read_run(folder / "run").to_json()
+        self.recorded = read_run(folder / "run").to_json() if (folder / "run").exists() else {}
         self.given = [
             [json.loads(line) for line in (folder / f"{rank}.notes").read_text().splitlines()] for rank in range(ranks)
         ]
@@ -447,3 +447,86 @@ def test_a_stream_whose_learned_size_may_be_padded(loops):
     left = loops("padded-stream", "trainer", 3, samples=50, per_device=3, data="stream", arguments={"max_steps": 12})
     assert left.recorded["samples"] == sum(left.times_seen.values())
     assert "up to 2 of them padding; state samples=" in left.warnings["learned-size"]
+
+
+# Small scripts as people write them: counts against what the model was given, losses with and without the ledger
+
+
+def with_and_without(loops, name, ranks, **job):
+    """Runs a script twice: the losses are the same to the last bit; what the ledger has is what the models noted."""
+    without, left = (
+        loops(f"{name}-{kept}", "script", ranks, script=name.split("-")[0], ledger=kept, **job)
+        for kept in (False, True)
+    )
+    for rank in range(ranks):
+        losses, plain = ((run.folder / f"{rank}.losses").read_text() for run in (left, without))
+        assert losses == plain
+        assert losses != "[]" or name.startswith("repeated")
+    assert left.given == without.given
+    assert left.recorded["samples"] == sum(left.times_seen.values())
+    assert left.recorded["micro_steps"] == len(left.given[0])
+    return left
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(
+    ("settings", "steps", "passes"),
+    [({"passes": 2}, None, [True, True]), ({"max_train_steps": 5}, 5, [True, False])],
+    ids=["last-batch", "in-the-middle"],
+)
+def test_a_no_trainer_script_breaks_at_its_last_step(loops, ranks, settings, steps, passes):
+    """24 samples on each rank in micro-batches of 4, two in a window: 3 steps a pass."""
+    name = f"no_trainer-{ranks}-{len(settings.keys() & {'passes'})}"
+    left = with_and_without(loops, name, ranks, samples=24 * ranks, per_device=4, accumulation=2, **settings)
+    assert left.recorded["steps"]["applied"] == (steps or 6)
+    assert left.epochs == Fraction(steps or 6, 3)
+    assert [entry["whole"] for entry in left.recorded["loader_passes"]] == passes
+    said = left.warnings
+    if steps and ranks > 1:  # planned for 5 steps, times 2 processes: nothing in the loop says that it ends there
+        assert said.pop("scheduler-times-processes").endswith("at step 5, unless it was planned for that")
+    assert not said
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_attempt_that_runs_out_of_memory(loops, ranks, inside):
+    name = f"retry-{ranks}-{inside}"
+    left = with_and_without(loops, name, ranks, samples=72, per_device=16, most=8, fails_at=1, inside=inside)
+    assert left.epochs >= 1
+    assert left.recorded["steps"]["replayed"] >= 1
+    assert [segment["status"] for segment in left.recorded["segments"]][-2:] == ["failed", "finished"]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_loop_that_fetches_ahead(loops, ranks):
+    name = f"fetch_ahead-{ranks}"
+    left = with_and_without(loops, name, ranks, samples=64, per_device=4, accumulation=4, steps=6)
+    assert left.recorded["samples"] == 6 * 4 * 4 * ranks
+    assert left.recorded["steps"]["applied"] == 6
+    assert left.warnings == {"unstepped-batches": "1 micro-batch was drawn after step 6, and never stepped"}
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_sources_over_ranks(loops, ranks):
+    left = with_and_without(loops, f"sources-{ranks}", ranks, samples=36, per_device=2, passes=2)
+    rare = sum(times for number, times in left.times_seen.items() if number % 7 == 3)
+    assert left.recorded["sources"] == [
+        {"name": "common", "samples": 72 - rare, "tokens": (72 - rare) * LENGTH, "epochs": 2},
+        {"name": "rare", "samples": rare, "tokens": rare * LENGTH, "epochs": 2},
+    ]
+    assert left.epochs == 2
+
+
+def test_the_same_samples_by_chance(loops):
+    """A third of the samples are alike, so that one step in nine draws the same on both ranks."""
+    left = with_and_without(loops, "repeated", 2, samples=120, per_device=1, every=3, seed=0)
+    assert not left.warnings
+
+
+# Batches that the Trainer changes before the model is given them
+
+
+def test_labels_that_do_not_reach_the_model(loops):
+    left = loops("smoothed", "trainer", samples=16, per_device=4, arguments={"max_steps": 2}, loss_outside=True)
+    assert (left.recorded["samples"], left.recorded["tokens"], left.recorded["loss_tokens"]) == (8, 48, None)
+    assert "loss tokens are unknown" in left.warnings["hidden-labels"]

@@ -206,7 +206,7 @@ def test_documents_are_not_divided_by_rows(tmp_path):
             ledger.step()
     run = Run(ledger, tmp_path)
     assert (run.samples, run.epochs, run.data["samples"], run.data["known"]) == (16, 2, 8, "learned")
-    assert set(run.warnings) == {"tokens-assumed", "samples-by-restarts"}
+    assert set(run.warnings) == {"samples-by-restarts"}
     assert "a row of the dataset holds several" in run.warnings["samples-by-restarts"]
 
 
