@@ -13,17 +13,14 @@ from typing import Any, TypeVar
 
 from dist_epochs.integrations.loader_facts import loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter
-from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of
-from dist_epochs.integrations.wandb_mirror import Mirror
+from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of, say
+from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LedgerWriter
 
 __all__ = ["Ledger"]
 
 Batch = TypeVar("Batch")
-
-MIRROR_EVERY = 10
-"""Steps between rows of counters in wandb."""
 
 
 class _Watched(Iterator[Batch]):
@@ -116,9 +113,8 @@ class Ledger:
         self._opened = open_run(Path(run), self._peers, samples=samples, store=store, from_step=from_step)
         self._writer = LedgerWriter(Path(run), self._opened.totals, writes=self._peers.rank == 0)
         self._loop: LoopCounter | None = None
-        self._mirror, self._closed = Mirror(), False
+        self._mirror, self._closed = LoopMirror(Path(run), self._accelerator, say), False
         self._error_before = getattr(sys, "last_value", None)
-        atexit.register(self._at_exit)
         if hasattr(ranks, "register_save_state_pre_hook"):
             ranks.register_save_state_pre_hook(lambda models, weights, folder: self.settle())
 
@@ -145,6 +141,7 @@ class Ledger:
         if self._loop is None:
             first = start[0] if start else None
             self._loop = self._opened.begin_loop(self._writer, self._peers, batches, first, self._accelerator)
+            atexit.register(self._at_exit)  # after wandb's own, so that it runs before wandb ends its run
         else:
             self._loop.monitor.compare(loader_facts(batches, self._loop.monitor.observed.ranks))
         loop = self._loop
@@ -184,8 +181,8 @@ class Ledger:
             skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
             applied = not skipped
         self._loop.step(applied=applied, scheduler=scheduler)
-        if self._loop.monitor.observed.step % MIRROR_EVERY == 0:
-            self._mirror.show(self.counters())
+        if self._peers.rank == 0:
+            self._mirror.show(self.counters)
 
     def counters(self) -> dict[str, float | int]:
         """The counters so far, under `ledger/`: for a log of your own, on rank 0."""
@@ -207,10 +204,12 @@ class Ledger:
             settled = self._loop.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             if not settled and status == "finished":
                 status, reason = "stopped", reason or "the last steps are not recorded: other ranks took fewer"
-            self._mirror.show(self.counters())
-            self._loop = None
             with suppress(OSError):
                 self._writer.close(status, reason)
+            if self._peers.rank == 0:
+                self._mirror.show(self.counters)
+                self._mirror.summarize()
+            self._loop = None
         self._opened.release()
         atexit.unregister(self._at_exit)
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dist_epochs.errors import InputError
-from dist_epochs.integrations.announcement import announcement
+from dist_epochs.integrations.announcement import Announced
 from dist_epochs.integrations.loader_facts import loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter
 from dist_epochs.integrations.start import (
@@ -26,7 +26,7 @@ from dist_epochs.integrations.start import (
     say,
     topology_of,
 )
-from dist_epochs.integrations.wandb_mirror import Mirror
+from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.writer import LedgerWriter
 from dist_epochs.runtime.peers import Peers
 
@@ -77,9 +77,10 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         from_step = state.global_step if again or state.global_step else None
         opened = open_run(self._out, peers, samples=self._samples, store=self._store, from_step=from_step)
         writer = LedgerWriter(self._out, opened.totals, writes=peers.rank == 0)
-        self._run = _Training(opened, writer, peers, args, train_dataloader, model)
+        mirror = LoopMirror(self._out, None, say)
+        self._run = _Training(opened, writer, peers, args, train_dataloader, model, mirror)
         if peers.rank == 0:
-            _announce(opened, peers, args, state, train_dataloader)
+            mirror.planned = _announce(opened, peers, args, state, train_dataloader).planned
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
@@ -130,10 +131,17 @@ class _Training:
     """One call of `train()`."""
 
     def __init__(
-        self, opened: Opened, writer: LedgerWriter, peers: Peers, args: TrainingArguments, loader: Any, model: nn.Module
+        self,
+        opened: Opened,
+        writer: LedgerWriter,
+        peers: Peers,
+        args: TrainingArguments,
+        loader: Any,
+        model: nn.Module,
+        mirror: LoopMirror,
     ) -> None:
         self._opened, self._writer, self._peers, self._args = opened, writer, peers, args
-        self._loader, self._mirror = loader, Mirror()
+        self._loader, self._mirror = loader, mirror
         self._counter: LoopCounter | None = None
         self._counted = False
         self._in_pass = 0
@@ -193,7 +201,7 @@ class _Training:
         self._writer.make_durable()
         if self._peers.rank == 0:
             reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
-            self._mirror.show(self.counter.monitor.counters() | reported)
+            self._mirror.show(lambda: self.counter.monitor.counters() | reported)
 
     def close(self, status: str, reason: str | None = None) -> None:
         """Record how the segment ended."""
@@ -201,10 +209,11 @@ class _Training:
         self._hook.remove()
         if self._counter is not None:
             self._counter.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
-            if self._peers.rank == 0:
-                self._mirror.show(self._counter.monitor.counters())
             with suppress(OSError):
                 self._writer.close(status, reason)
+            if self._peers.rank == 0:
+                self._mirror.show(self._counter.monitor.counters)
+                self._mirror.summarize()
         self._opened.release()
 
     def _at_exit(self) -> None:
@@ -213,11 +222,11 @@ class _Training:
         self.close("failed", repr(error)[:500] if error is not None else "the program ended")
 
 
-def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: TrainerState, loader: Any) -> None:
-    """Print the steps and epochs of the run before it starts."""
+def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: TrainerState, loader: Any) -> Announced:
+    """Print the steps and epochs of the run before it starts, and return them."""
     ranks = topology_of(peers, getattr(args, "parallelism_config", None)).groups
     facts = loader_facts(loader, ranks)
-    line = announcement(
+    run = Announced(
         steps=state.max_steps,
         per_device=facts.per_device or args.per_device_train_batch_size,
         ranks=ranks,
@@ -225,9 +234,11 @@ def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: Trai
         samples=opened.data.samples if opened.data else facts.samples,
         loader=facts,
     )
+    line = run.line
     if opened.from_step:
         line = f"resuming after step {opened.from_step:,} of {state.max_steps:,}; from the start it would be {line}"
     say(f"dist_epochs: {line}")
+    return run
 
 
 def _check(args: TrainingArguments) -> None:
