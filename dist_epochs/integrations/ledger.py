@@ -113,7 +113,8 @@ class Ledger:
         self._opened = open_run(Path(run), self._peers, samples=samples, store=store, from_step=from_step)
         self._writer = LedgerWriter(Path(run), self._opened.totals, writes=self._peers.rank == 0)
         self._loop: LoopCounter | None = None
-        self._mirror, self._closed = LoopMirror(Path(run), self._accelerator, say), False
+        self._closed = False
+        self._mirror = LoopMirror(Path(run), self.counters, say, accelerator=self._accelerator)
         self._error_before = getattr(sys, "last_value", None)
         if hasattr(ranks, "register_save_state_pre_hook"):
             ranks.register_save_state_pre_hook(lambda models, weights, folder: self.settle())
@@ -182,7 +183,7 @@ class Ledger:
             applied = not skipped
         self._loop.step(applied=applied, scheduler=scheduler)
         if self._peers.rank == 0:
-            self._mirror.show(self.counters)
+            self._mirror.join()
 
     def counters(self) -> dict[str, float | int]:
         """The counters so far, under `ledger/`: for a log of your own, on rank 0."""
@@ -207,8 +208,7 @@ class Ledger:
             with suppress(OSError):
                 self._writer.close(status, reason)
             if self._peers.rank == 0:
-                self._mirror.show(self.counters)
-                self._mirror.summarize()
+                self._mirror.leave()
             self._loop = None
         self._opened.release()
         atexit.unregister(self._at_exit)

@@ -77,10 +77,9 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         from_step = state.global_step if again or state.global_step else None
         opened = open_run(self._out, peers, samples=self._samples, store=self._store, from_step=from_step)
         writer = LedgerWriter(self._out, opened.totals, writes=peers.rank == 0)
-        mirror = LoopMirror(self._out, None, say)
-        self._run = _Training(opened, writer, peers, args, train_dataloader, model, mirror)
+        self._run = _Training(opened, writer, peers, args, train_dataloader, model, self._out)
         if peers.rank == 0:
-            mirror.planned = _announce(opened, peers, args, state, train_dataloader).planned
+            self._run.mirror.planned = _announce(opened, peers, args, state, train_dataloader).planned
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
@@ -138,10 +137,11 @@ class _Training:
         args: TrainingArguments,
         loader: Any,
         model: nn.Module,
-        mirror: LoopMirror,
+        out: Path,
     ) -> None:
         self._opened, self._writer, self._peers, self._args = opened, writer, peers, args
-        self._loader, self._mirror = loader, mirror
+        self._loader, self.mirror = loader, LoopMirror(out, self._counters, say)
+        self._reported: dict[str, float] = {}
         self._counter: LoopCounter | None = None
         self._counted = False
         self._in_pass = 0
@@ -179,6 +179,8 @@ class _Training:
     def step(self, *, applied: bool, scheduler: object) -> None:
         """Record a step."""
         self.counter.step(applied=applied, scheduler=scheduler)
+        if self._peers.rank == 0:
+            self.mirror.join()
 
     def end_pass(self, *, left: bool) -> None:
         """Record the end of a pass; one that was left counts if the loader has a length and all of it was drawn."""
@@ -196,12 +198,14 @@ class _Training:
             self._counter.monitor.report(float(epoch))
 
     def show(self, epoch: float | None) -> None:
-        """Put the counters into the row that the Trainer is about to log."""
+        """Have every step in the counters that go into the row that the Trainer is about to log."""
         self.counter.settle(WAIT_FOR_RANKS)
         self._writer.make_durable()
-        if self._peers.rank == 0:
-            reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
-            self._mirror.show(lambda: self.counter.monitor.counters() | reported)
+        self._reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
+
+    def _counters(self) -> Mapping[str, float | int]:
+        """The counters so far, with the last epoch of the Trainer."""
+        return self.counter.monitor.counters() | self._reported
 
     def close(self, status: str, reason: str | None = None) -> None:
         """Record how the segment ended."""
@@ -212,8 +216,7 @@ class _Training:
             with suppress(OSError):
                 self._writer.close(status, reason)
             if self._peers.rank == 0:
-                self._mirror.show(self._counter.monitor.counters)
-                self._mirror.summarize()
+                self.mirror.leave()
         self._opened.release()
 
     def _at_exit(self) -> None:

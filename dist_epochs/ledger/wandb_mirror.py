@@ -1,4 +1,4 @@
-"""Writes the ledger into a wandb run: one way for our trainer, for a loop with `Ledger` and for `LedgerCallback`."""
+"""The ledger in a wandb run: one way for our trainer, for a loop with `Ledger`, and for the callbacks."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ class WandbMirror:
 
     Args:
         run: The run, which somebody else started and will end.
-        planned: What is planned for the whole run, from `planned_counters`; added to every row.
+        planned: What is planned for the whole run, from `planned_counters`; it stands in every row.
         groups: Patterns of other metrics of this run that are drawn over the default axis too.
     """
 
     def __init__(self, run: Any, planned: Mapping[str, float | int], groups: Iterable[str] = ()) -> None:
-        self.run, self._planned = run, dict(planned)
+        self._run, self._planned = run, dict(planned)
         for axis in AXES:
             run.define_metric(axis)
-        # by name: a pattern of the loop's own, as "*" of the HF Trainer, gives way to a name and not to a pattern
+        # by name too: a pattern of the loop's own, as "*" of the HF Trainer, gives way to a name and not to a pattern
         for name in (*(name for name in NAMES if name not in AXES), "ledger/*", *groups):
             run.define_metric(name, step_metric=AXES[0])
 
-    def log(self, values: Mapping[str, float | int], *, commit: bool = True) -> None:
-        """Log one row.
+    def row(self, values: Mapping[str, float | int]) -> dict[str, float | int]:
+        """Recorded counters with the planned ones."""
+        return {**values, **self._planned}
 
-        Args:
-            values: Counters, and what belongs to them.
-            commit: Whether the row is complete; else its values wait for the row that the loop logs next.
-        """
-        self.run.log({**values, **self._planned}, commit=commit)
+    def log(self, values: Mapping[str, float | int]) -> None:
+        """Log a row of counters, and of what else belongs to it."""
+        self._run.log(self.row(values))
 
-    def summarize(self, result: Reconciliation) -> None:
-        """Write plan, ledger and reconciliation into the summary of the run.
+    def summarize(self, result: Reconciliation, values: Mapping[str, float | int]) -> None:
+        """Write the last counters, and plan, ledger and reconciliation, into the summary of the run.
 
         Args:
             result: The ledger, compared with its plan if there is one.
+            values: The counters at the end.
         """
         differences = [difference.to_json() for difference in result.differences]
         verdict = {"agrees": result.agrees, "differences": differences}
-        self.run.summary.update({"plan": result.plan, "ledger": result.to_json(), "reconciliation": verdict})
+        whole = {"plan": result.plan, "ledger": result.to_json(), "reconciliation": verdict}
+        self._run.summary.update({**self.row(values), **whole})

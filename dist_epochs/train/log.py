@@ -127,7 +127,7 @@ class Log:
             out: The run directory.
         """
         result = read_run(out)
-        self._tracker.summarize(result)
+        self._tracker.summarize(result, self._counters())
         applied = result.totals.applied
         trained = f"{applied.steps:,} steps, {applied.counts.tokens:,} tokens"
         if result.agrees:

@@ -104,10 +104,10 @@ class Tracker:
         for _, values in rows:
             self.log(values)
 
-    def summarize(self, result: Reconciliation) -> None:
-        """Write plan, ledger and reconciliation into the summary of the run."""
+    def summarize(self, result: Reconciliation, values: Mapping[str, float | int]) -> None:
+        """Write plan, ledger and reconciliation, and the last counters, into the summary of the run."""
         if self._mirror is not None:
-            self._mirror.summarize(result)
+            self._mirror.summarize(result, values)
 
     def close(self) -> None:
         """End the run in wandb, and note in the ledger that wandb has every row. Every rank calls this."""
