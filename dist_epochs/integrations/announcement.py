@@ -1,4 +1,4 @@
-"""What the HF Trainer is about to do, known before its first step: steps, samples and epochs."""
+"""What a trainer is about to do, known before its first step: steps, samples and epochs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Announced"]
 
 @dataclass(frozen=True, kw_only=True)
 class Announced:
-    """A run of the HF Trainer before its first step.
+    """A run of somebody else's trainer before its first step.
 
     Attributes:
         steps: Optimizer steps of the run.
@@ -29,6 +29,7 @@ class Announced:
         accumulation: Micro-steps of a step.
         samples: Samples of one pass over the data; None if not known yet.
         loader: How the samples are shared among the ranks.
+        framework: The trainer: `transformers` or `lightning`.
 
     Examples:
         >>> stream = LoaderFacts(is_stream=True)
@@ -45,6 +46,7 @@ class Announced:
     accumulation: int
     samples: int | None
     loader: LoaderFacts
+    framework: str = "transformers"
 
     @property
     def line(self) -> str:
@@ -74,12 +76,13 @@ class Announced:
 
     @property
     def _version(self) -> Version:
-        return find("transformers-streaming" if self.loader.is_stream else "transformers").version
+        return find(f"{self.framework}-streaming" if self.loader.is_stream else self.framework).version
 
     @cached_property
     def _run(self) -> Run | InputError | None:
         """The run as it will be; why it will fail or take no step; or None where it cannot be foreseen."""
-        if self.samples is None or self.loader.uneven == "keep":
+        is_unknown_stream = self.loader.is_stream and self.framework != "transformers"
+        if self.samples is None or self.loader.uneven == "keep" or is_unknown_stream:
             return None
         setting = Setting(
             samples=self.samples,
