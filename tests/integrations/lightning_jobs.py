@@ -1,4 +1,4 @@
-"""Runs of Lightning's Trainer with and without the callback; a hook in the model's forward is the second way of counting.
+"""Runs of Lightning's Trainer with and without the callback; a hook in the model's forward counts a second time.
 
 `python lightning_jobs.py FOLDER` trains on two processes, which Lightning itself starts.
 """
