@@ -156,6 +156,21 @@ def test_resuming_from_a_checkpoint(tmp_path):
     assert [(each["first_step"], each["last_step"]) for each in result["segments"]] == [(1, 6), (5, 8)]
 
 
+def test_resuming_in_the_middle_of_a_pass(tmp_path):
+    """After step 3, 4 of 6 batches into the second pass: Lightning draws two of its first batches, not the last two."""
+    saves = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=3, filename="{step}", save_top_k=-1)
+    first, _ = fit(tmp_path, callbacks=[saves], enable_checkpointing=True)
+    again, trainer = fit(tmp_path, ckpt_path=str(tmp_path / "step=3.ckpt"))
+    counts, result = recorded(tmp_path)
+    kept = first.net.given[:10]
+    assert counts == (
+        10 + again.given[0], sum(size for size, _ in kept) + again.given[1], sum(n for _, n in kept) + again.given[2],
+    )  # fmt: skip
+    assert counts[1] == 22 + 16 + 8 + 22
+    assert result["steps"]["applied"] == trainer.global_step == 6
+    assert "sampler-not-resumable" in warned(result)
+
+
 def test_resuming_a_checkpoint_that_the_callback_did_not_see(tmp_path):
     """Its steps are said to be missing, and are in no count of samples."""
     saves = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=4, filename="{step}")
