@@ -95,7 +95,7 @@ def check_rows(
         if "ledger/steps" not in row:
             continue
         step = row["ledger/steps"] + row["ledger/skipped_steps"]
-        shown = {name: row[f"ledger/{name}"] for name in held[step]}
+        shown = {name: row.get(f"ledger/{name}", 0) for name in held[step]}
         assert shown == held[step], f"step {step}"
         assert size is None or row["ledger/epoch"] == held[step]["samples"] / size, f"step {step}"
         assert {name: row[f"ledger/{name}"] for name in more} == more, f"step {step}"

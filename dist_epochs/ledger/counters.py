@@ -30,19 +30,24 @@ def counters(totals: Totals, epoch: Fraction | None) -> dict[str, float | int]:
     """What was trained so far, over all ranks: only applied steps count, unless the name says otherwise.
 
     Args:
-        totals: What the ledger has recorded.
+        totals: What the ledger has recorded. Positions, tokens and loss tokens of which there are none in the samples
+            are left out: images have no tokens, which is not the same as 0.
         epoch: Epochs by samples; left out where the corpus is not known.
     """
     applied = totals.applied
+    samples = applied.counts.samples
     values: dict[str, float | int] = {
         "ledger/steps": applied.steps,
         "ledger/skipped_steps": totals.skipped.steps,
         "ledger/micro_steps": applied.micro_steps,
-        "ledger/samples": applied.counts.samples,
+        "ledger/samples": samples,
+    }
+    by_position = {
         "ledger/positions": applied.positions,
         "ledger/tokens": applied.counts.tokens,
         "ledger/loss_tokens": applied.counts.loss_tokens,
     }
+    values |= {name: count for name, count in by_position.items() if count or not samples}
     return values if epoch is None else values | {"ledger/epoch": float(epoch)}
 
 

@@ -7,11 +7,13 @@ import json
 import sys
 from pathlib import Path
 
-import lightning.pytorch as pl
+import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from dist_epochs.integrations.lightning import LedgerCallback
+
+pl = pytest.importorskip("lightning.pytorch")
 
 LENGTH = 8
 
