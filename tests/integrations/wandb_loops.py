@@ -42,18 +42,22 @@ def die(step, at):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def with_ledger(folder, from_step, kill_after, log, accelerator=None):
-    """A loop by hand: `log` gets the step and the loss of each step, after `ledger.step`."""
-    model = Model()
+def passes_left(loader, from_step, skip):
+    """The passes from a step on; `skip` leaves out the first batches of one."""
+    first, skipped = from_step // PER_PASS, 2 * (from_step % PER_PASS)
+    yield skipped, skip(loader, skipped) if skipped else loader
+    for _ in range(first + 1, PASSES):
+        yield 0, loader
+
+
+def plain(folder, from_step, kill_after):
+    """Two rows for each step, by wandb's own steps; the run is opened before the ledger, and nothing is closed."""
+    run = wandb.init(project="test", dir=folder, id="one", resume="allow")
+    model, step = Model(), from_step
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    loader = DataLoader(rows(), 2)
-    if accelerator:
-        model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    ledger = Ledger(folder / "run", accelerator, from_step=from_step or None)
-    step, first, skipped = from_step, from_step // PER_PASS, 2 * (from_step % PER_PASS)
-    for number in range(first, PASSES):
-        batches = loader if number > first or not skipped else skip_first_batches(loader, skipped)
-        for index, batch in enumerate(ledger.watch(batches), 1 if batches is loader else 1 + skipped):
+    ledger = Ledger(folder / "run", from_step=from_step or None)
+    for skipped, batches in passes_left(DataLoader(rows(), 2), from_step, skip_first_batches):
+        for index, batch in enumerate(ledger.watch(batches), skipped + 1):
             loss = model(**batch)["loss"]
             loss.backward()
             if index % 2 == 0 or index == SIZE // 2:
@@ -61,29 +65,31 @@ def with_ledger(folder, from_step, kill_after, log, accelerator=None):
                 optimizer.zero_grad()
                 ledger.step(optimizer)
                 step += 1
-                log(step, loss.item())
+                run.log({"loss": loss.item(), "step": step})
+                wandb.log({"rate": 0.1, "step": step})
                 die(step, kill_after)
-
-
-def plain(folder, from_step, kill_after):
-    """Two rows for each step, by wandb's own steps; the run is opened before the ledger, and nothing is closed."""
-    run = wandb.init(project="test", dir=folder, id="one", resume="allow")
-
-    def log(step, loss):
-        run.log({"loss": loss, "step": step})
-        wandb.log({"rate": 0.1, "step": step})
-
-    with_ledger(folder, from_step, kill_after, log)
 
 
 def accelerated(folder, from_step, kill_after):
     """Accelerate's tracker, with `step=` in every row, as in its examples; ended before the ledger is closed."""
-    accelerator = Accelerator(cpu=True, log_with="wandb")
+    accelerator = Accelerator(cpu=True, log_with="wandb", gradient_accumulation_steps=2)
     accelerator.init_trackers("test", init_kwargs={"wandb": {"dir": str(folder), "id": "one", "resume": "allow"}})
-    with_ledger(
-        folder, from_step, kill_after, lambda step, loss: accelerator.log({"loss": loss, "step": step}, step=step),
-        accelerator,
-    )  # fmt: skip
+    model, step = Model(), from_step
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, DataLoader(rows(), 2))
+    ledger = Ledger(folder / "run", accelerator, from_step=from_step or None)
+    for _, batches in passes_left(loader, from_step, skip_first_batches):
+        for batch in ledger.watch(batches):
+            with accelerator.accumulate(model):
+                loss = model(**batch)["loss"]
+                accelerator.backward(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+                ledger.step(optimizer)
+            if accelerator.sync_gradients:
+                step += 1
+                accelerator.log({"loss": loss.item(), "step": step}, step=step)
+                die(step, kill_after)
     accelerator.end_training()
 
 

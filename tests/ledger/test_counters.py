@@ -10,7 +10,8 @@ def test_what_samples_do_not_have_is_left_out_and_not_0():
     assert counters(totals, None)["ledger/tokens"] == 0
     totals.applied.add(2, {PassKey(0, "data", 0, 0): Counts(samples=8)}, positions=0)
     assert counters(totals, Fraction(1, 4)) == {
-        "ledger/steps": 1, "ledger/skipped_steps": 0, "ledger/micro_steps": 2, "ledger/samples": 8, "ledger/epoch": 0.25,
+        "ledger/steps": 1, "ledger/skipped_steps": 0, "ledger/micro_steps": 2, "ledger/samples": 8,
+        "ledger/epoch": 0.25,
     }  # fmt: skip
 
 
