@@ -15,17 +15,14 @@ from typing import Any, TypeVar
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter
 from dist_epochs.integrations.monitor import NewAttempt
-from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of
-from dist_epochs.integrations.wandb_mirror import Mirror
+from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of, say
+from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LedgerWriter
 
 __all__ = ["Ledger"]
 
 Batch = TypeVar("Batch")
-
-MIRROR_EVERY = 10
-"""Steps between rows of counters in wandb."""
 
 
 class _Watched(Iterator[Batch]):
@@ -158,9 +155,9 @@ class Ledger:
         self._pass, self._loader = _Pass(is_open=False), LoaderFacts()
         self._failed_with: int | None = None
         self._optimizer: object = None
-        self._mirror, self._closed = Mirror(), False
+        self._closed = False
+        self._mirror = LoopMirror(self._run, self.counters, say, accelerator=self._accelerator)
         self._error_before = getattr(sys, "last_value", None)
-        atexit.register(self._at_exit)
         _open[self._run] = self
         if hasattr(ranks, "register_save_state_pre_hook"):
             ranks.register_save_state_pre_hook(lambda models, weights, folder: self.settle())
@@ -191,6 +188,7 @@ class Ledger:
                 self._writer, self._peers, batches, first, self._accelerator, source=self._source
             )
             facts = self._loop.monitor.observed.loader
+            atexit.register(self._at_exit)  # after wandb's own, so that it runs before wandb ends its run
         else:
             facts = loader_facts(batches, self._loop.monitor.observed.ranks)
             self._loop.monitor.compare(facts)
@@ -256,8 +254,8 @@ class Ledger:
             skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
             applied = not skipped
         self._loop.step(applied=applied, scheduler=scheduler, new_attempt=self._new_attempt(optimizer))
-        if self._loop.monitor.observed.step % MIRROR_EVERY == 0:
-            self._mirror.show(self.counters())
+        if self._peers.rank == 0:
+            self._mirror.join()
 
     def _new_attempt(self, optimizer: object) -> NewAttempt | None:
         """Whether this step is the first of training that began again from where this segment began.
@@ -295,10 +293,11 @@ class Ledger:
             settled = self._loop.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             if not settled and status == "finished":
                 status, reason = "stopped", reason or "the last steps are not recorded: other ranks took fewer"
-            self._mirror.show(self.counters())
-            self._loop = None
             with suppress(OSError):
                 self._writer.close(status, reason)
+            if self._peers.rank == 0:
+                self._mirror.leave()
+            self._loop = None
         self._opened.release()
         atexit.unregister(self._at_exit)
 

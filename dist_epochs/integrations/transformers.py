@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,20 +12,16 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dist_epochs.errors import InputError
-from dist_epochs.integrations.announcement import announcement
+from dist_epochs.integrations.announcement import Announced
 from dist_epochs.integrations.loader_facts import loader_facts
-from dist_epochs.integrations.loop_counter import LoopCounter
 from dist_epochs.integrations.start import (
-    WAIT_BRIEFLY,
     WAIT_FOR_RANKS,
     Opened,
-    open_run,
     peers_of,
     say,
     topology_of,
 )
-from dist_epochs.integrations.wandb_mirror import Mirror
-from dist_epochs.ledger.writer import LedgerWriter
+from dist_epochs.integrations.training_ledger import TrainingLedger
 from dist_epochs.runtime.peers import Peers
 
 __all__ = ["LedgerCallback"]
@@ -75,11 +69,12 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
             self._run.close("failed", "training began again")
         peers = peers_of(None)
         from_step = state.global_step if again or state.global_step else None
-        opened = open_run(self._out, peers, samples=self._samples, store=self._store, from_step=from_step)
-        writer = LedgerWriter(self._out, opened.totals, writes=peers.rank == 0)
-        self._run = _Training(opened, writer, peers, args, train_dataloader, model)
+        self._run = _Training(
+            args, train_dataloader, model, self._out, peers,
+            samples=self._samples, store=self._store, from_step=from_step,
+        )  # fmt: skip
         if peers.rank == 0:
-            _announce(opened, peers, args, state, train_dataloader)
+            self._run.mirror.planned = _announce(self._run.opened, peers, args, state, train_dataloader).planned
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
@@ -126,51 +121,29 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         return self._run
 
 
-class _Training:
-    """One call of `train()`."""
+class _Training(TrainingLedger):
+    """One call of `train()`: a hook on the model counts its batches."""
 
     def __init__(
-        self, opened: Opened, writer: LedgerWriter, peers: Peers, args: TrainingArguments, loader: Any, model: nn.Module
+        self, args: TrainingArguments, loader: Any, model: nn.Module, out: Path, peers: Peers, **sizes: Any
     ) -> None:
-        self._opened, self._writer, self._peers, self._args = opened, writer, peers, args
-        self._loader, self._mirror = loader, Mirror()
-        self._counter: LoopCounter | None = None
+        super().__init__(out, peers, loader, args, is_hf_trainer=True, **sizes)
         self._counted = False
         self._in_pass = 0
-        atexit.register(self._at_exit)
+        self._reported: dict[str, float] = {}
         self._hook = model.register_forward_pre_hook(torch.compiler.disable(self._count), with_kwargs=True)
 
     def _count(self, model: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         """Count the batch of a micro-step: the input of its first forward pass in training mode."""
         if self._counted or not model.training or not torch.is_grad_enabled():
             return
-        batch = named or inputs
-        if self._counter is None:
-            self._counter = self._opened.begin_loop(
-                self._writer, self._peers, self._loader, batch, self._args, is_hf_trainer=True
-            )
-        self._counter.add(batch)
+        self.add(named or inputs)
         self._counted = True
-
-    @property
-    def counter(self) -> LoopCounter:
-        """The counter, which begins with the first batch."""
-        if self._counter is None:
-            raise InputError(
-                "a step was taken and the model was given no batch in training mode",
-                rule="LedgerCallback counts what the model is given, so compute_loss must call its model",
-                fixes="a loop of your own with `dist_epochs.Ledger`",
-            )
-        return self._counter
 
     def end_micro_step(self) -> None:
         """Note that the next forward pass has the next batch."""
         self._counted = False
         self._in_pass += 1
-
-    def step(self, *, applied: bool, scheduler: object) -> None:
-        """Record a step."""
-        self.counter.step(applied=applied, scheduler=scheduler)
 
     def end_pass(self, *, left: bool) -> None:
         """Record the end of a pass; one that was left is whole if the loader has a length and all of it was drawn."""
@@ -188,36 +161,25 @@ class _Training:
             self._counter.monitor.report(float(epoch))
 
     def show(self, epoch: float | None) -> None:
-        """Put the counters into the row that the Trainer is about to log."""
-        self.counter.settle(WAIT_FOR_RANKS)
-        self._writer.make_durable()
-        if self._peers.rank == 0:
-            reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
-            self._mirror.show(self.counter.monitor.counters() | reported)
+        """Have every step in the counters that go into the row that the Trainer is about to log."""
+        self.settle()
+        self._reported = {} if epoch is None else {"ledger/epoch_reported": float(epoch)}
+
+    def counters(self) -> Mapping[str, float | int]:
+        """The counters so far, with the last epoch that the Trainer has logged."""
+        return {**super().counters(), **self._reported}
 
     def close(self, status: str, reason: str | None = None) -> None:
-        """Record how the segment ended."""
-        atexit.unregister(self._at_exit)
+        """Take the hook from the model, and record how the segment ended."""
         self._hook.remove()
-        if self._counter is not None:
-            self._counter.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
-            if self._peers.rank == 0:
-                self._mirror.show(self._counter.monitor.counters())
-            with suppress(OSError):
-                self._writer.close(status, reason)
-        self._opened.release()
-
-    def _at_exit(self) -> None:
-        """Close the ledger at the program's end, if training did not end normally."""
-        error = getattr(sys, "last_value", None)
-        self.close("failed", repr(error)[:500] if error is not None else "the program ended")
+        super().close(status, reason)
 
 
-def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: TrainerState, loader: Any) -> None:
-    """Print the steps and epochs of the run before it starts."""
+def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: TrainerState, loader: Any) -> Announced:
+    """Print the steps and epochs of the run before it starts, and return them."""
     ranks = topology_of(peers, getattr(args, "parallelism_config", None)).groups
     facts = loader_facts(loader, ranks)
-    line = announcement(
+    run = Announced(
         steps=state.max_steps,
         per_device=facts.per_device or args.per_device_train_batch_size,
         ranks=ranks,
@@ -225,9 +187,11 @@ def _announce(opened: Opened, peers: Peers, args: TrainingArguments, state: Trai
         samples=opened.data.samples if opened.data else facts.samples,
         loader=facts,
     )
+    line = run.line
     if opened.from_step:
         line = f"resuming after step {opened.from_step:,} of {state.max_steps:,}; from the start it would be {line}"
     say(f"dist_epochs: {line}")
+    return run
 
 
 def _check(args: TrainingArguments) -> None:

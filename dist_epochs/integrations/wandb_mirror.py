@@ -3,30 +3,120 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from dist_epochs.ledger.counters import define_axes
+from dist_epochs.errors import InputError
+from dist_epochs.ledger.counters import planned_counters
+from dist_epochs.ledger.reconcile import read_plan, read_run
+from dist_epochs.ledger.wandb_mirror import WandbMirror
 
-__all__ = ["Mirror"]
+__all__ = ["LoopMirror"]
+
+Counters = Mapping[str, float | int]
 
 
-class Mirror:
-    """Adds the counters to the row that the loop logs next.
+class LoopMirror:
+    """Adds the counters of the moment to every row that the loop logs; only rank 0 may use it.
 
-    wandb is not imported: if the loop has not imported it, there is no run. `step=` is never passed, since wandb drops
-    rows whose step goes back. No row is committed, since wandb's steps belong to the loop.
+    No run is ever started: wandb is not even imported, and if the loop has not imported it, there is no run. Nothing
+    that goes wrong here stops the training, or keeps a row of the loop from wandb.
+
+    wandb's steps belong to the loop: one that logs with `step=` would lose rows if a row of ours moved them. So none is
+    added, and the run's `log` is replaced by one that adds the counters to each row. `commit=False` would not do: wandb
+    keeps a row that has a `step=` open until the next one, so the counters would go into the row before.
+
+    Args:
+        out: Run directory of the ledger; a `plan.json` in it is what was planned.
+        counters: Makes the counters of the moment.
+        say: Prints a line.
+        accelerator: An Accelerator, whose wandb tracker is taken before the run that wandb itself has open.
+
+    Attributes:
+        planned: What is planned for the whole run, where the loop knows it by itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, out: Path, counters: Callable[[], Counters], say: Callable[[str], None], *, accelerator: Any = None
+    ) -> None:
+        self._out, self._counters, self._say, self._accelerator = out, counters, say, accelerator
         self._run: Any = None
+        self._mirror: WandbMirror | None = None
+        self._rows = 0
+        self._failed = False
+        self.planned: Counters = {}
 
-    def show(self, values: Mapping[str, float | int]) -> None:
-        """Put the counters into the row that the loop logs next."""
-        run = getattr(sys.modules.get("wandb"), "run", None)
-        if run is None or not values:
+    def join(self) -> None:
+        """Join the run that is open by now, if there is one. Called in every step."""
+        run = self._open_run()
+        if run is not None and run is not self._run and not self._failed:
+            self._safely(lambda: self._join(run))
+
+    def leave(self) -> None:
+        """Write plan, ledger and reconciliation into the summary: the ledger is at its end, or the run is."""
+        self.join()
+        mirror, self._mirror = self._mirror, None
+        if mirror is not None and self._open_run() is self._run:
+            self._safely(lambda: self._end(mirror))
+
+    def _join(self, run: Any) -> None:
+        """Replace the run's `log` and `finish` by functions that know the ledger, until it leaves."""
+        self._run, self._rows = run, 0
+        self._mirror = WandbMirror(run, self.planned or self._stated_plan())
+        log, finish = run.log, run.finish
+
+        def log_with_counters(data: Any, *rest: Any, **named: Any) -> Any:
+            return log({**self._row(), **data} if isinstance(data, Mapping) else data, *rest, **named)
+
+        def finish_with_summary(*rest: Any, **named: Any) -> Any:
+            if run is self._run:
+                self.leave()
+            return finish(*rest, **named)
+
+        run.log, run.finish = log_with_counters, finish_with_summary
+        wandb: Any = sys.modules.get("wandb")
+        if getattr(getattr(wandb, "log", None), "__self__", None) is run:  # `wandb.log` is the method of this run
+            wandb.log = log_with_counters
+
+    def _row(self) -> Counters:
+        """The counters of the moment, recorded and planned."""
+        row: Counters = {}
+
+        def make() -> None:
+            nonlocal row
+            row = self._mirror.row(self._counters()) if self._mirror is not None else {}
+
+        self._safely(make)
+        self._rows += 1
+        return row
+
+    def _end(self, mirror: WandbMirror) -> None:
+        values = self._counters()
+        if not self._rows:  # the loop logged nothing, so nothing can be in the way of one row
+            mirror.log(values)
+        mirror.summarize(read_run(self._out), values)
+
+    def _safely(self, action: Callable[[], None]) -> None:
+        """Do something with wandb; an error is said, and nothing more is done."""
+        if self._failed:
             return
-        if run is not self._run:
-            self._run = run
-            define_axes(run, ("ledger/*",))
-        run.log(dict(values), commit=False)
+        try:
+            action()
+        except Exception as error:  # wandb's service may be gone, or the disk full
+            self._failed = True
+            self._say(f"dist_epochs: the counters go to wandb no longer: {type(error).__name__}: {error}")
+
+    def _open_run(self) -> Any:
+        """The run that is open: the accelerator's, else wandb's own."""
+        trackers = [each for each in getattr(self._accelerator, "trackers", ()) if getattr(each, "name", "") == "wandb"]
+        run = getattr(trackers[0], "run", None) if trackers else getattr(sys.modules.get("wandb"), "run", None)
+        return None if getattr(run, "_is_finished", False) else run
+
+    def _stated_plan(self) -> Counters:
+        """What a `plan.json` in the run directory plans; nothing without one, or where it cannot be read."""
+        path = self._out / "plan.json"
+        try:
+            return planned_counters(read_plan(path)) if path.is_file() else {}
+        except InputError:  # `dist-epochs ledger` says what is wrong with it
+            return {}

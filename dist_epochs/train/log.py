@@ -127,9 +127,7 @@ class Log:
             out: The run directory.
         """
         result = read_run(out)
-        differences = [difference.to_json() for difference in result.differences]
-        verdict = {"agrees": result.agrees, "differences": differences}
-        self._tracker.summarize({"plan": self._plan, "ledger": result.to_json(), "reconciliation": verdict})
+        self._tracker.summarize(result, self._counters())
         applied = result.totals.applied
         trained = f"{applied.steps:,} steps, {applied.counts.tokens:,} tokens"
         if result.agrees:

@@ -6,14 +6,15 @@ import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from accelerate import Accelerator
 
 from dist_epochs.errors import InputError
-from dist_epochs.ledger.counters import define_axes
+from dist_epochs.ledger.counters import planned_counters
+from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.ledger.rows import note_mirrored
+from dist_epochs.ledger.wandb_mirror import WandbMirror
 from dist_epochs.ledger.writer import LEDGER_FILE
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
@@ -46,9 +47,6 @@ def prepare_wandb(say: Callable[[str], None]) -> None:
 class Tracker:
     """One wandb run on rank 0 for all segments; nothing on other ranks, or where the recipe names no project.
 
-    Never passes `step=`: wandb drops rows whose step goes back. The counters are logged as values and
-    declared as axes.
-
     Args:
         accelerator: Made with `log_with="wandb"` where the recipe names a project.
         recipe: The recipe, whose name the run gets.
@@ -72,7 +70,7 @@ class Tracker:
         say: Callable[[str], None],
     ) -> None:
         self._accelerator, self._folder = accelerator, folder
-        self._run: Any = None
+        self._mirror: WandbMirror | None = None
         self.run_id: str | None = None
         if recipe.tracking is None:
             return
@@ -93,27 +91,27 @@ class Tracker:
             say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
             accelerator.init_trackers(project, config=config, init_kwargs=settings)
         if accelerator.is_main_process:
-            self._run = accelerator.get_tracker("wandb", unwrap=True)
-            define_axes(self._run, ("train/*", "rate/*", "evaluation/*", "ledger/*"))
+            run = accelerator.get_tracker("wandb", unwrap=True)
+            self._mirror = WandbMirror(run, planned_counters(config["plan"]), ("train/*", "rate/*", "evaluation/*"))
 
     def log(self, values: Mapping[str, float | int]) -> None:
         """Log one row."""
-        if self._run is not None:
-            self._accelerator.log(dict(values))
+        if self._mirror is not None:
+            self._mirror.log(values)
 
     def log_again(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log rows of the ledger that wandb may have lost when a program was killed."""
         for _, values in rows:
             self.log(values)
 
-    def summarize(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary of the run."""
-        if self._run is not None:
-            self._run.summary.update(dict(summary))
+    def summarize(self, result: Reconciliation, values: Mapping[str, float | int]) -> None:
+        """Write plan, ledger and reconciliation, and the last counters, into the summary of the run."""
+        if self._mirror is not None:
+            self._mirror.summarize(result, values)
 
     def close(self) -> None:
         """End the run in wandb, and note in the ledger that wandb has every row. Every rank calls this."""
         self._accelerator.wait_for_everyone()
         self._accelerator.end_training()
-        if self._run is not None:
+        if self._mirror is not None:
             note_mirrored(self._folder / LEDGER_FILE)

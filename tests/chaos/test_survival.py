@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -16,6 +14,7 @@ from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.harness import bitwise_equal, cut, difference, flip_byte, kill_after, wait_for
 from tests.chaos.ranks import BOOKED, STEPPED
 from tests.conftest import tiny_model
+from tests.wandb_files import check_rows, counters_by_segment, offline_files
 
 pytestmark = pytest.mark.timeout(900)
 """Seconds for a machine that is busy with other things; an idle one needs a tenth."""
@@ -321,28 +320,34 @@ def test_a_new_plan_goes_on_from_the_recorded_cursors(chaos):
 
 
 def test_wandb_has_every_row_whatever_a_kill_took(chaos):
-    """One id; each segment's rows go up; their union has every step. The rows are read by wandb's own inspector."""
+    """One id; each segment's rows go up, each is the ledger's, value by value, and their union has every step."""
     run = chaos("a", "tracking={wandb: project}")
     for step in (7, 16):
         run.run(2, during=kill_after(step))
     run.run(2, during=kill_after(22, number=signal.SIGTERM))
     assert run.run(3).codes == [0, 0, 0], run.segments[-1].log
-    files = sorted(run.out.glob("wandb/offline-run-*/run-*.wandb"))
-    assert len(files) == 4
-    assert len({file.name for file in files}) == 1
-    shown: dict[int, float] = {}
-    for file in files:
-        inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-        lines = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.splitlines()
-        records = [json.loads(line) for line in lines if line.startswith("{")]
-        rows = [
-            r["history"]["item"] for r in records if r["type"] == "history" and "train/loss" in r["history"]["item"]
-        ]
-        steps = [int(row["ledger/steps"]) for row in rows]
+    names = {path.name for path in run.out.glob("wandb/offline-run-*/run-*.wandb")}
+    files, held = offline_files(run.out), counters_by_segment(run.out / "ledger.jsonl")
+    assert (len(names), len(files), len(held)) == (1, 4, 4)
+    plan = json.loads((run.out / "plan.json").read_text())
+    planned = {f"planned_{unit}": plan[unit] for unit in ("steps", "samples", "tokens")}
+    planned["planned_epoch"] = pytest.approx(plan["epochs"]["samples"])
+    logged = metrics_by_segment(run)
+    shown: set[int] = set()
+    for number, (file, counters) in enumerate(zip(files, held, strict=True)):
+        steps = check_rows(file.rows, counters, **planned)
         assert steps == sorted(set(steps))
-        shown |= {int(row["ledger/steps"]): float(row["train/loss"]) for row in rows}
-    assert set(shown) == set(range(1, 31))
-    assert shown == {m["step"]: pytest.approx(m["values"]["train/loss"]) for m in metrics(run)}
+        for step, row in zip(steps, file.rows, strict=True):
+            for name, value in logged[number][step].items():
+                assert row[name] == pytest.approx(value), (step, name)
+        shown |= set(steps)
+    assert shown == set(range(1, 31))
+    assert files[3].axes.items() >= {"ledger/steps": None, "ledger/tokens": None, "ledger/epoch": None}.items()
+    # what the kills took is logged again, from the first step on: no segment before had come to its end
+    assert check_rows(files[2].rows, held[2], **planned)[0] == 1
+    assert files[3].summary["ledger/steps"] == files[3].summary["ledger"]["steps"]["applied"] == 30
+    assert files[3].summary["reconciliation"]["agrees"] == run.result.agrees
+    assert files[3].summary["plan"]["fingerprint"] == plan["fingerprint"]
     final = [line["event"] for line in events(run)]
     assert final[-2:] == ["end", "mirrored"]
 
@@ -423,6 +428,18 @@ def test_a_checkpoint_of_another_run_is_refused(chaos):
 
 def events(run):
     return [json.loads(line) for line in (run.out / "ledger.jsonl").read_text().splitlines()]
+
+
+def metrics_by_segment(run):
+    """For each segment, the rows of the steps that count in it: its own, and those before it resumed."""
+    segments = []
+    for event in events(run):
+        if event["event"] == "segment":
+            before = segments[-1] if segments else {}
+            segments.append({step: values for step, values in before.items() if step <= event["from_step"]})
+        elif event["event"] == "metrics":
+            segments[-1][event["step"]] = event["values"]
+    return segments
 
 
 def metrics(run):

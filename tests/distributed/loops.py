@@ -139,6 +139,13 @@ def plain(job: dict, out: Path) -> None:
         loader = accelerator.prepare(loader)
     if job.get("prepare_scheduler"):
         scheduler = accelerator.prepare(scheduler)
+    tracked = None
+    if job.get("wandb"):  # a run on every rank, as for a group of runs
+        import wandb
+
+        folder = out / f"rank-{accelerator.process_index}"
+        folder.mkdir()
+        tracked = wandb.init(project="test", dir=folder)
     ledger = Ledger(out / "run", accelerator, samples=job.get("stated"), from_step=job.get("from_step"))
     taken = job.get("from_step") or 0
     for number in range(job.get("passes", 1)):
@@ -152,12 +159,16 @@ def plain(job: dict, out: Path) -> None:
                 scheduler.step()
                 optimizer.zero_grad()
                 ledger.step(optimizer, scheduler)
+            if tracked:
+                tracked.log({"loss": float(loss)})
             taken += accelerator.sync_gradients
             if taken == job.get("stop"):
                 break
         if taken == job.get("stop"):
             break
     accelerator.end_training()
+    if tracked:
+        tracked.finish()
     ledger._at_exit()  # what the interpreter does at its end, and forked ranks do not
 
 

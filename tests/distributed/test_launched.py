@@ -1,7 +1,6 @@
 """The real launcher: what works, and what is stopped."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import torch
 
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.reconcile import read_run
+from tests.wandb_files import check_rows, counters_by_segment, offline_files
 
 ROOT = Path(__file__).parent.parent.parent
 ACCELERATE = shutil.which("accelerate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -113,33 +113,20 @@ def test_model_and_tokenizer_load_in_transformers(launched):
 def test_the_offline_wandb_file_holds_the_true_counters(launched):
     """Read back by wandb's own inspector; the counters are recomputed from the step lines of the ledger."""
     run, _, _ = launched
-    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
-    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    shown = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
-    records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
-    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
-    applied = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines() if '"applied"' in line]
+    (file,) = offline_files(run)
+    rows = file.rows
     trained = [row for row in rows if "train/loss" in row]
     assert [row["ledger/steps"] for row in trained] == [5, 10, 15, 17]
-    for row in rows:
-        steps = applied[: int(row["ledger/steps"])]
-        drawn = [passes for line in steps for passes in line["drawn"]]
-        assert row["ledger/samples"] == sum(d[4] for d in drawn)
-        assert row["ledger/positions"] == sum(d[2] * d[4] for d in drawn)
-        assert row["ledger/tokens"] == sum(d[5] for d in drawn)
-        assert row["ledger/loss_tokens"] == sum(d[6] for d in drawn)
-        assert row["ledger/micro_steps"] == sum(line["micro_steps"] for line in steps)
+    plan = read_run(run).plan
+    planned = {f"planned_{unit}": plan[unit] for unit in ("steps", "samples", "tokens")}
+    assert len(check_rows(rows, counters_by_segment(run / "ledger.jsonl")[0], **planned)) == len(rows)
     assert any("evaluation/loss" in row for row in rows)
-    config, summary = ({}, {})
-    for record in records:
-        config |= record.get("config", {}).get("update", {})
-        summary |= record.get("summary", {}).get("update", {})
     result = read_run(run)
-    assert config["plan"]["tokens"] == summary["plan"]["tokens"] == result.totals.applied.counts.tokens
+    summary = file.summary
+    assert file.config["plan"]["tokens"] == summary["plan"]["tokens"] == result.totals.applied.counts.tokens
     assert summary["reconciliation"] == {"agrees": True, "differences": []}
     assert summary["ledger"]["sample_digest"] == result.plan["sample_digest"]
-    metrics = json.dumps([record["metric"] for record in records if record["type"] == "metric"])
-    assert all(axis in metrics for axis in ("ledger/steps", "ledger/tokens", "ledger/epoch", "train/"))
+    assert all(axis in file.axes for axis in ("ledger/steps", "ledger/tokens", "ledger/epoch", "train/*"))
 
 
 def wait_for_steps(ledger, steps, process):
