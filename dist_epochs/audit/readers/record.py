@@ -56,6 +56,7 @@ KINDS: Mapping[str, str] = {
     "wandb": "wandb",
     "megatron": "Megatron-LM log",
     "gpt-neox": "GPT-NeoX log",
+    "nemo": "NeMo 2 log",
     "olmo": "OLMo log",
     "dist-epochs": "our own ledger",
 }

@@ -143,7 +143,7 @@ def _samples(evidence: RunEvidence) -> None:
 
 def _begins_late(evidence: RunEvidence) -> bool:
     """A log that begins in the middle says nothing of the batches before it."""
-    first = evidence.run.segments[0].steps.first if evidence.run.segments else 1
+    first = evidence.first_step
     derived, how, _ = evidence.work_out("steps * global_batch")
     logged = evidence.run.numbers["samples"].value
     if first <= 1 or derived.holds(logged):

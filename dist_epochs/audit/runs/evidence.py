@@ -142,6 +142,11 @@ class RunEvidence:
         self.compare(name, derived, how, uses=names)
 
     @property
+    def first_step(self) -> int:
+        """The first step that the record tells of."""
+        return self.run.segments[0].steps.first if self.run.segments else 1
+
+    @property
     def used(self) -> frozenset[str]:
         """Names of all numbers that some check uses."""
         return frozenset().union(*(check.uses for check in self.checks))

@@ -43,6 +43,10 @@ NEEDS = {
 """What a claim needs to be compared with something."""
 
 
+FOR_MFU = ("mfu", "peak_tflops", "parameters")
+"""Claims that only a utilization uses."""
+
+
 def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     """Compare a run with what is claimed of it, and with itself.
 
@@ -145,10 +149,10 @@ def _missing(evidence: RunEvidence) -> str | None:
             told.append(f"{name.replace('_', ' ')} cannot be told without {evidence.undecided[name]}")
         elif name in compared:
             continue
-        elif name == "mfu":
+        elif name in FOR_MFU:
             told.append(f"MFU cannot be derived without {missing_for_mfu(evidence)}")
         elif name in NEEDS:
             told.append(f"{name.replace('_', ' ')} cannot be derived without {NEEDS[name]}")
         else:
             told.append(f"nothing was found that {label} could be compared with")
-    return "; ".join(told) or None
+    return "; ".join(dict.fromkeys(told)) or None
