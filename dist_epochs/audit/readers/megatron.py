@@ -9,9 +9,8 @@ Formats, as published:
   `gloabl batch size`.
 - GPT-NeoX (EleutherAI/gpt-neox, megatron/logging.py): ` samples/sec: 51.2 | iteration 10/ 320000 | … | approx flops
   per GPU: 150.3TFLOPS | …`, without batch and samples.
-- DeepSpeed's own arguments (deepspeed/runtime/config.py), which start no segment: `[2021-06-10 20:47:51,887] [INFO]
-  [config.py:904:print]   world_size ................... 1`, where world_size is the number of devices that see different
-  data.
+- DeepSpeed's own arguments (deepspeed/runtime/config.py): `[INFO] [config.py:904:print]   world_size ......... 1`. They
+  start no segment, and its world_size is the number of devices that see different data.
 - Arguments (NVIDIA/Megatron-LM issue 91, EleutherAI/gpt-neox issue 1248): `  seq_length ............ 2048`, in NeoX
   with `.......updated` or `.......default` behind.
 """

@@ -1,8 +1,8 @@
 """Lines of NeMo 2 logs (NVIDIA/NeMo, nemo/lightning/pytorch/callbacks/progress_printer.py).
 
-`Training epoch 0, iteration 527/999 | lr: 0.0001 | global_batch_size: 32 | global_step: 527 | … | train_step_timing in s:
-4.022 | consumed_samples: 16896`: iteration and global_step count from 0, so that 528 of 1,000 steps are made. Where not
-each step is logged, every value but global_step is a mean since the line before.
+`Training epoch 0, iteration 527/999 | lr: 0.0001 | global_batch_size: 32 | global_step: 527 | … | train_step_timing in
+s: 4.022 | consumed_samples: 16896`: iteration and global_step count from 0, so that 528 of 1,000 steps are made. Where
+not each step is logged, every value but global_step is a mean since the line before.
 """
 
 from __future__ import annotations

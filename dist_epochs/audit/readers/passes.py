@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
-from math import floor
+from math import floor, inf
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
@@ -38,18 +37,21 @@ def logged_epoch(value: object, where: str) -> Number | None:
 
 
 def steps_per_epoch(
-    rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None, where: str
+    rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None, where: str
 ) -> dict[str, Number]:
     """Steps ÷ passes at the last row inside the first pass, where nothing was flushed yet; else over whole passes.
 
     Args:
-        rows: Step and epoch of each logged row, in order.
+        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
         steps: Where the run stands in the end.
         epochs: Its epoch there.
         where: Where they were read.
     """
-    for step, epoch in reversed(rows):
-        if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1 and step:
+    for step, logged in reversed(rows):
+        if not step or not logged or (isinstance(logged, int | float) and logged >= 1):
+            continue
+        epoch = logged_epoch(logged, where)
+        if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1:
             text = f"{step} ÷ {epoch.text}"
             pace = Interval.exact(step) / epoch.interval
             return {"steps_per_epoch": Number(pace, f"{where}, step {step}", text)}
@@ -61,31 +63,53 @@ def steps_per_epoch(
     return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
 
 
-def changes_pace(rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None) -> bool:
+def changes_pace(rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None) -> bool:
     """Whether passes go by faster or slower later on: the batch is another one since a restart.
 
+    There may be millions of rows, so that they are compared as floats.
+
     Args:
-        rows: Step and epoch of each logged row, in order.
+        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
         steps: Where the run stands in the end.
         epochs: Its epoch there.
     """
-    paces = []
-    known = [(step, epoch) for step, epoch in rows if epoch is not None]
-    for (first, start), (last, end) in pairwise(known):
-        inside = floor(start.value) == floor(end.value)  # the end of a pass may take a shorter step
-        if last > first and inside and end.interval.low > start.interval.high:
-            paces.append((end.interval - start.interval) / Interval.exact(last - first))
-    if paces and max(pace.low for pace in paces) > LARGEST_CHANGE_OF_PACE * min(pace.high for pace in paces):
+    fastest, slowest = 0.0, inf
+    step_before, before, tolerance_before = 0, -1.0, 0.0
+    for step, logged in rows:
+        if isinstance(logged, float) and 0 <= logged < inf:
+            epoch = logged
+        elif (number := logged_epoch(logged, "")) is not None:
+            epoch = float(number.value)
+        else:
+            continue
+        tolerance = _tolerance(epoch)
+        grown, either = epoch - before, tolerance + tolerance_before
+        # the end of a pass may take a shorter step
+        if step > step_before and grown > either and before >= 0 and floor(before) == floor(epoch):
+            fastest = max(fastest, (grown - either) / (step - step_before))
+            slowest = min(slowest, (grown + either) / (step - step_before))
+        step_before, before, tolerance_before = step, epoch, tolerance
+    if fastest > LARGEST_CHANGE_OF_PACE * slowest:
         return True
     first_pass = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
     if first_pass is None or steps is None or epochs is None:
         return False
-    slowest = epochs.interval.high * (first_pass.interval.high + 1) * LARGEST_CHANGE_OF_PACE
+    slowest_pass = epochs.interval.high * (first_pass.interval.high + 1) * LARGEST_CHANGE_OF_PACE
     return (
         not epochs.interval.low * first_pass.interval.low
         <= steps.value * LARGEST_CHANGE_OF_PACE
-        <= slowest * LARGEST_CHANGE_OF_PACE
+        <= slowest_pass * LARGEST_CHANGE_OF_PACE
     )
+
+
+def _tolerance(epoch: float) -> float:
+    """What `logged_epoch` allows a float, without its fractions."""
+    text = repr(epoch)
+    at = text.find(".")
+    if at < 0 or "e" in text:
+        number = logged_epoch(epoch, "")
+        return float(number.interval.high - number.value) if number is not None else 0.0
+    return max(min(0.005, 0.5 * 10.0 ** (at + 1 - len(text))), epoch * 1e-9)
 
 
 def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:

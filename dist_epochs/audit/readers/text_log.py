@@ -1,5 +1,8 @@
-"""Text logs, read line by line: those of Megatron-LM, GPT-NeoX (`megatron.py`), NeMo 2 (`nemo.py`), OLMo (`olmo.py`)
-and the console of the Hugging Face Trainer (`hf_console.py`)."""
+"""Text logs, read line by line.
+
+Megatron-LM and GPT-NeoX are in `megatron.py`, NeMo 2 in `nemo.py`, OLMo in `olmo.py`, the console of the Hugging Face
+Trainer in `hf_console.py`.
+"""
 
 from __future__ import annotations
 
