@@ -116,7 +116,8 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
     """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
 
     Since 5.0 steps a second × seconds are the steps of that call; fewer than the run has mean that it was resumed.
-    Version 4 divides all steps by the seconds of the last call, which nothing shows.
+    Version 4 divides all steps by the seconds of the last call, which nothing shows. Until 4.6 the samples a second are
+    steps a second, and no steps a second stand beside them. A loss of 0.0 is that of a call that made no step.
 
     Args:
         logged: The summary.
@@ -125,7 +126,7 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
     """
     keys = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
     seconds, rate, pace = (Number.read(logged.get(key), f"{name}: {key}") for key in keys)
-    if seconds is None or seconds.interval.low <= 0:
+    if seconds is None or seconds.interval.low <= 0 or logged.get("train_loss") == 0:
         return
     steps = numbers.get("steps")
     timed = None
@@ -136,11 +137,10 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
     yield "seconds", seconds
     if "tokens" in numbers:
         yield "timed_tokens", numbers["tokens"]
-    if rate is not None and rate.value:
+    if rate is not None and rate.value and timed is not None:
         yield "samples_per_second", rate
         yield "timed_samples", Number(rate.interval * seconds.interval, name, f"{seconds.text} s × {rate.text}")
-        if timed is not None and steps is not None and steps.value:
-            # until 4.6 the rate was of steps, and no steps a second stood beside it
+        if steps is not None and steps.value:
             planned = numbers.get("planned_steps")
             most = planned.value if planned is not None and timed.holds(planned.value) else steps.value
             whole = Interval(steps.value, min(steps.value, most), max(steps.value, most))

@@ -15,6 +15,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.arithmetic.text import rounded
+from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError, Origin
@@ -124,8 +125,10 @@ def _load(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_STATE:
         rule = f"at most {LARGEST_STATE:,} are read"
         raise InputError(f"the file has {path.stat().st_size:,} bytes", rule=rule, origin=origin)
+    content = path.read_bytes()
+    refuse_unread_content(path, content[:HEAD_BYTES])
     try:
-        data = json.loads(path.read_bytes().decode("utf-8-sig"))
+        data = json.loads(content.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise InputError(
             f"not JSON: {error.msg} in column {error.colno}",

@@ -55,6 +55,8 @@ def _throughput(evidence: RunEvidence) -> None:
         evidence.compare_formula("tokens_per_second", "timed_tokens / seconds")
     elif evidence.has("timed_samples", "seconds", "sequence_length"):
         evidence.compare_formula("tokens_per_second", "timed_samples * sequence_length / seconds")
+    elif evidence.run.counts_passes and evidence.has("tokens", "seconds"):  # of its only call
+        evidence.compare_formula("tokens_per_second", "tokens / seconds")
     elif evidence.has("tokens", "hours"):
         evidence.compare_formula("tokens_per_second", "tokens / (hours * 3600)")
     if len(evidence.checks) > before:  # what was measured, not what is claimed, goes into the utilization

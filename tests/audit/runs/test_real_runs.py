@@ -1,0 +1,243 @@
+"""Records of real runs, or lines in their formats, each with the right answer."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from dist_epochs.audit.readers import record, trainer_state
+
+LINE = (
+    " iteration {0:8d}/  311541 | consumed samples: {1:12d} | elapsed time per iteration (ms): 1000.0 | "
+    "global batch size: {2:5d} | lm loss: 2.0E+00 | number of skipped iterations:   0 |\n"
+)
+
+
+def derived(found, name):
+    return found["by_name"][name]["derived"]
+
+
+def test_deepspeed_s_world_size_is_a_data_parallel_size(ask, logs):
+    found = ask(logs / "megatron_with_deepspeed_dump.log", "--devices", "64")
+    assert found["verdict"] == "consistent"
+    assert (found["read"]["devices"]["value"], found["read"]["data_parallel_size"]["value"]) == ("64", "1")
+    assert derived(found, "gradient_accumulation") == "256"
+    assert not found["notes"]
+
+
+def test_deepspeed_s_arguments_alone_make_no_start(ask, tmp_path):
+    dump = "".join(
+        f"[2024-01-01] [INFO] [config.py:1003:print]   {name}  {dots} {value}\n"
+        for name, dots, value in (
+            ("train_batch_size", "....", 64), ("train_micro_batch_size_per_gpu", "", 4), ("world_size", "......", 8)
+        )
+    )  # fmt: skip
+    path = tmp_path / "a.log"
+    path.write_text(LINE.format(1, 64, 64) + dump + LINE.format(2, 128, 64))
+    found = ask(path, "--gradient-accumulation", "2", "--devices", "8")
+    assert (found["verdict"], found["kind"], len(found["segments"])) == ("consistent", "megatron", 1)
+    assert found["read"]["per_device"]["value"] == "4"
+
+
+@pytest.mark.parametrize("claims", [(), ("--global-batch", "1024"), ("--samples", "153013584")])
+def test_one_line_of_a_ramp_contradicts_nothing(ask, logs, claims):
+    found = ask(logs / "one_line_of_a_ramp.log", *claims)
+    assert found["verdict"] == ("consistent" if claims else "underdetermined")
+    assert any("other batches came before it, such as a ramp" in note for note in found["notes"])
+
+
+def test_one_line_without_its_batch(ask, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text(re.sub(r"global batch size: +\d+ \| ", "", LINE.format(168_000, 153_013_584, 0)))
+    assert ask(path, "--global-batch", "1024")["verdict"] == "underdetermined"
+    path.write_text(LINE.format(100, 3200, 64))
+    assert ask(path)["verdict"] == "underdetermined"
+    path.write_text(LINE.format(1, 32, 64))
+    assert ask(path, code=1)["verdict"] == "inconsistent", "before the first step nothing ramped"
+
+
+def test_a_line_cut_before_its_batch_adds_no_time(ask, logs, tmp_path):
+    found = ask(logs / "line_cut_before_its_batch.log")
+    assert (found["verdict"], derived(found, "samples_per_second")) == ("consistent", "1024/53")
+    assert found["read"]["steps"]["value"] == "42,781"
+    path = tmp_path / "a.log"
+    path.write_text("".join(re.sub(r"global batch size: +\d+ \| ", "", LINE.format(s, 8 * s, 0)) for s in range(1, 11)))
+    assert ask(path)["read"]["timed_steps"]["value"] == "9", "where no line has a batch, all of them are timed"
+
+
+def test_a_peak_that_is_used_is_no_claim_without_an_answer(ask, logs):
+    flags = ("--devices", "64", "--parameters", "52B", "--precision", "fp16")
+    path = logs / "megatron_with_deepspeed_dump.log"
+    assert ask(path, *flags, "--peak-tflops", "125")["verdict"] == "consistent"
+    assert ask(path, *flags, "--peak-tflops", "125", "--mfu", "30.7%")["verdict"] == "consistent"
+    missing = ask(path, "--devices", "64", "--peak-tflops", "125")["missing"]
+    assert missing.startswith("MFU cannot be derived without --parameters or --model")
+
+
+@pytest.mark.parametrize("name", ["colours_inside_the_line.log", "carriage_returns_only.log"])
+def test_what_a_terminal_was_told(ask, logs, name):
+    found = ask(logs / name)
+    assert (found["verdict"], found["read"]["global_batch"]["value"]) == ("consistent", "1,024")
+    assert (found["read"]["steps"]["value"], derived(found, "samples_between_lines")) == ("2", "1024")
+
+
+def test_other_things_a_terminal_is_told(ask, tmp_path):
+    """Backspaces, a title, colours in numbers, a bar before the line, two lines that two processes wrote into one."""
+    first, second, third = (LINE.format(step, 8 * step, 8) for step in (1, 2, 3))
+    texts = (
+        first + " 50%|██   |\b\b\b\b" + second + third,
+        "\x1b]0;training\x07" + first + "[rank0]: " + second.replace("       16", "\x1b[1;32m       16\x1b[0m") + third,
+        "1%|#   |\r" + first.rstrip() + "\r\r\n" + second + third,
+        first + second.rstrip() + third,
+        ("x" * 70_000 + "\r") * 3 + "\r".join((first.strip(), second.strip(), third.strip())),
+    )
+    for text in texts:
+        path = tmp_path / "a.log"
+        path.write_bytes(text.encode())
+        found = ask(path)
+        assert (found["verdict"], found["read"]["samples"]["value"]) == ("consistent", "24"), text
+        assert derived(found, "samples_between_lines") == "16"
+
+
+def test_a_line_of_neox_behind_another(ask, tmp_path):
+    line = " samples/sec: {1} | iteration {0:8d}/ 100 | elapsed time per iteration (ms): {2} | lm loss: 1.0 |"
+    path = tmp_path / "a.log"
+    path.write_text(
+        "  train_batch_size ........ 8....updated\n  seq_length ....... 16....default\n"
+        + line.format(1, "8.000", "1000.0") + line.format(2, "16.000", "500.0") + "\n"
+    )  # fmt: skip
+    found = ask(path)
+    assert (found["kind"], found["by_name"]["samples_per_second"]["stated"]) == ("gpt-neox", "16")
+    assert found["verdict"] == "consistent"
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "planned", "batch", "samples"),
+    [("nemo_every_step.log", 8, 50_000_000, 8, 64), ("nemo_every_fourth_step.log", 12, 12, 512, 6144)],
+)
+def test_nemo_counts_from_0(ask, logs, name, steps, planned, batch, samples):
+    found = ask(logs / name, "--steps", steps, "--samples", samples)
+    assert (found["kind"], found["verdict"]) == ("nemo", "consistent")
+    assert found["read"]["planned_steps"]["value"] == f"{planned:,}"
+    assert (found["read"]["steps"]["value"], found["read"]["global_batch"]["value"]) == (f"{steps:,}", f"{batch:,}")
+    assert derived(found, "samples") == str(samples)
+    assert ask(logs / name, "--samples", samples - batch, code=1)["verdict"] == "inconsistent"
+
+
+def test_megatron_bridge_counts_from_1(ask, logs):
+    found = ask(logs / "megatron_bridge.log", "--steps", "100", "--samples", "3200")
+    assert (found["kind"], found["verdict"]) == ("megatron", "consistent")
+
+
+def test_a_line_of_nemo_that_was_cut(ask, logs, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text((logs / "nemo_every_step.log").read_text() + "Training epoch 0, iteration 8/49999999 | lr: 0.0")
+    assert ask(path)["read"]["steps"]["value"] == "8"
+
+
+def test_a_claim_that_is_the_plan_of_a_checkpoint(ask, logs, write_state):
+    path = logs / "checkpoint_before_its_plan.json"
+    found = ask(path, "--steps", "2315", "--epochs", "5")
+    assert found["verdict"] == "underdetermined"
+    assert "2315 is what it planned (2,315 steps), and what is here ends at step 2,200" in found["missing"]
+    assert ask(path, "--epochs", "4.999")["verdict"] == "underdetermined", "as many as the planned steps make"
+    assert ask(path, "--samples", "37040", "--global-batch", "16")["verdict"] == "underdetermined"
+    for claims in (("--steps", "2316"), ("--steps", "2250"), ("--epochs", "7.5")):
+        assert ask(path, *claims, code=1)["verdict"] == "inconsistent"
+    ended = write_state(global_step=2315, max_steps=2315, epoch=5.0, num_train_epochs=5)
+    assert ask(ended, "--steps", "2400", code=1)["verdict"] == "inconsistent"
+
+
+@pytest.mark.parametrize("corpus", ["175k", "174.5k", "174,508", "~175k"])
+def test_a_rounded_corpus_is_an_interval(ask, logs, corpus):
+    path = logs / "four_a_step.json"
+    assert ask(path, "--global-batch", "4", "--corpus", f"{corpus} samples")["verdict"].startswith("consistent")
+    assert ask(path, "--global-batch", "5", "--corpus", f"{corpus} samples", code=1)["verdict"] == "inconsistent"
+
+
+def test_rounded_totals_are_intervals(ask, write_state):
+    path = write_state(global_step=1000, max_steps=1000, epoch=1.0, num_train_epochs=1)
+    claims = ("--global-batch", "44", "--samples")
+    assert ask(path, *claims, "44k")["verdict"].startswith("consistent")
+    assert ask(path, *claims, "44.0k")["verdict"].startswith("consistent")
+    assert ask(path, *claims, "46k", code=1)["verdict"] == "inconsistent"
+    assert ask(path, *claims, "46000", code=1)["verdict"] == "inconsistent"
+
+
+def test_until_4_6_the_rate_is_of_steps(ask, logs):
+    claims = ("--global-batch", "64", "--corpus", "14732 samples", "--sequence-length", "1024", "--tokens-per-second")
+    found = ask(logs / "rate_of_steps.json", *claims, "124K")
+    assert found["verdict"].startswith("consistent")
+    assert found["by_name"]["tokens_per_second"]["value"] == pytest.approx(44_196 * 1024 / 363.7124)
+    assert "timed_samples" not in found["read"]
+    assert ask(logs / "rate_of_steps.json", *claims, "1951", code=1)["verdict"] == "inconsistent"
+
+
+def test_a_call_that_made_no_step_tells_no_rate(ask, write_state):
+    summary = {
+        "step": 6, "epoch": 1.8, "train_loss": 0.0, "train_runtime": 0.0011, "train_samples_per_second": 66647.734,
+        "train_steps_per_second": 5403.87,
+    }  # fmt: skip
+    path = write_state(global_step=6, max_steps=6, epoch=1.8, num_train_epochs=2, log_history=[summary])
+    assert not {"seconds", "samples_per_second"} & ask(path)["read"].keys()
+
+
+def test_a_summary_against_a_batch(ask, logs):
+    found = ask(logs / "batch_of_fifty.json", "--global-batch", "100", "--steps", "5000", code=1)
+    assert found["verdict"] == "inconsistent"
+    right = ask(logs / "batch_of_fifty.json", "--global-batch", "50", "--steps", "5000")
+    assert right["verdict"].startswith("consistent")
+
+
+def test_two_runs_in_one_folder(ask, logs):
+    found = ask(logs / "two_runs")
+    assert (found["overlaps"], found["read"]["steps"]["value"]) == ([], "1,000")
+    (note,) = [note for note in found["notes"] if note.startswith("Two runs are here")]
+    assert "max_steps 8,660 for 8,712, num_train_epochs 4 for 3, train_batch_size 1 for 8" in note
+
+
+def test_a_run_that_goes_on_with_other_settings_is_one_run(ask, write_state):
+    def rows(steps):
+        return [{"step": step, "epoch": step / 100, "loss": 1 / step} for step in range(10, steps + 1, 10)]
+
+    write_state("checkpoint-50", global_step=50, max_steps=100, train_batch_size=4, log_history=rows(50))
+    path = write_state("checkpoint-90", global_step=90, max_steps=200, train_batch_size=8, log_history=rows(90))
+    assert not any("Two runs" in note for note in ask(path.parent.parent)["notes"])
+    for settings, others in (((100, 4), 0), ((200, 4), 1)):
+        lost = [{**row, "loss": 9.0} for row in rows(50)]
+        max_steps, size = settings
+        write_state("checkpoint-50", global_step=50, max_steps=max_steps, train_batch_size=size, log_history=lost)
+        write_state("checkpoint-90", global_step=90, max_steps=100, train_batch_size=4, log_history=rows(90))
+        found = ask(path.parent.parent)
+        assert sum("Two runs" in note for note in found["notes"]) == others
+        assert len(found["overlaps"]) == 1 - others, "the same settings begun anew make steps twice"
+
+
+def test_a_pointer_in_a_folder(ask, logs, tmp_path):
+    (tmp_path / "checkpoint-500").mkdir()
+    shutil.copy(logs / "git_lfs_pointer.json", tmp_path / "checkpoint-500" / "trainer_state.json")
+    for path in (tmp_path, tmp_path / "checkpoint-500", logs / "git_lfs_pointer.json"):
+        error = ask(path, code=2)
+        assert (error["asked"], error["fixes"]) == ("this is a Git LFS pointer, not the file", ["git lfs pull"])
+    run = tmp_path / "offline-run-1"
+    run.mkdir()
+    shutil.copy(logs / "git_lfs_pointer.json", run / "run-1.wandb")
+    assert ask(run, code=2)["fixes"] == ["git lfs pull"]
+
+
+def test_rows_are_not_made_into_fractions_one_by_one(write_state, monkeypatch):
+    """A million of them cost little more than reading the JSON (docs/benchmarks.md)."""
+    rows = [{"step": step, "epoch": step / 999, "loss": 0.5, "train_runtime": 0.1 * step} for step in range(1, 5000)]
+    path = write_state(global_step=4999, max_steps=4999, epoch=4999 / 999, num_train_epochs=6, log_history=rows)
+    read, calls = record.Number.read.__func__, []
+
+    def counted(cls, *arguments):
+        calls.append(arguments)
+        return read(cls, *arguments)
+
+    monkeypatch.setattr(record.Number, "read", classmethod(counted))
+    run = trainer_state.read_trainer_state([path], "run")
+    assert run.numbers["steps_per_epoch"].interval.holds(999)
+    assert len(calls) < 50
+    json.dumps(run.to_json())
