@@ -16,7 +16,7 @@ from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
 from dist_epochs.audit.runs.trainer_passes import Passes
 from dist_epochs.errors import InputError
 
-__all__ = ["check_counts"]
+__all__ = ["check_counts", "known_passes"]
 
 LOGGED_AND_CLAIMED = (
     "global_batch", "per_device", "gradient_accumulation", "devices", "tensor_parallel", "pipeline_parallel",
@@ -59,7 +59,7 @@ def _of_data(evidence: RunEvidence, logged: Interval) -> Interval:
 
 def _planned_steps(evidence: RunEvidence) -> None:
     """Steps of the epochs that the Trainer was told, if it made them all."""
-    passes, epochs = _passes(evidence), _epochs_told(evidence)
+    passes, epochs = known_passes(evidence), _epochs_told(evidence)
     if passes is None or epochs is None or not evidence.run.counts_passes:
         return
     steps = passes.steps(epochs.point)
@@ -88,16 +88,19 @@ def _epochs_told(evidence: RunEvidence) -> Interval | None:
         return None
     if evidence.run.kind == "wandb" and planned is not None and steps is None and epochs.interval.high >= planned.value:
         return Interval.exact(planned.value)
+    is_trainer = evidence.run.kind in ("hf-trainer", "hf-console")
+    if evidence.ending in ("carry", "drop") and is_trainer and planned is not None and planned.value:
+        # their plan and their passes part, and of a run that was told its steps the epochs are rounded up
+        is_whole = planned.value == epochs.value
+        return Interval(planned.value, planned.value - (not is_whole), planned.value)
     if epochs.value.denominator != 1 or not epochs.value:
         return None
-    told = planned.value if evidence.run.kind == "hf-trainer" and planned is not None else epochs.value
+    told = planned.value if is_trainer and planned is not None else epochs.value
     tolerance = epochs.interval.high - epochs.value
-    if told != epochs.value and evidence.ending in ("carry", "drop"):  # until 4.48 its plan and its passes parted
-        return Interval(told, min(told, told - 1), told + tolerance)
     return Interval(told, told - tolerance, told + tolerance)
 
 
-def _passes(evidence: RunEvidence) -> Passes | None:
+def known_passes(evidence: RunEvidence) -> Passes | None:
     """Passes over the corpus, where it and the batch are whole."""
     corpus, batch = evidence.claims.numbers.get("corpus"), evidence.values.get("global_batch")
     if corpus is None or corpus.number.unit is not Unit.SAMPLE or batch is None or not batch.count:
@@ -111,6 +114,7 @@ def _passes(evidence: RunEvidence) -> Passes | None:
         accumulation=_accumulation(evidence),
         ending="stream" if evidence.run.streams else evidence.ending,
         per_device=per_device.count if per_device is not None else None,
+        logged=logged.interval if (logged := evidence.run.numbers.get("epochs")) is not None else None,
     )
 
 
@@ -160,7 +164,7 @@ def _samples_in_passes(evidence: RunEvidence) -> None:
 
     Nothing is derived of a stream without its corpus.
     """
-    passes, steps = _passes(evidence), evidence.values["steps"].count
+    passes, steps = known_passes(evidence), evidence.values["steps"].count
     if passes is None and not evidence.run.streams:
         _samples_at_most(evidence)
     if passes is None or not steps:
@@ -208,7 +212,7 @@ def _epochs(evidence: RunEvidence) -> None:
     if not evidence.has(drawn, "corpus"):
         return
     derived, how, names = evidence.work_out(f"{drawn} / corpus")
-    passes, steps = _passes(evidence), evidence.values.get("steps")
+    passes, steps = known_passes(evidence), evidence.values.get("steps")
     if drawn == "samples" and evidence.run.counts_passes and passes is not None and steps is not None and steps.count:
         with suppress(InputError):  # a corpus smaller than a window that is dropped
             whole = passes.epochs(steps.count)

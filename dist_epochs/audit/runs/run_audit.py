@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from dist_epochs.arithmetic.agreement import Agreement
@@ -11,6 +11,7 @@ from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.batch_layout import SPLITS
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import check_counts
+from dist_epochs.audit.runs.endings import ENDINGS, OTHER_ENDINGS, told_ending
 from dist_epochs.audit.runs.evidence import RunEvidence
 from dist_epochs.audit.runs.rate import BY_RATE, check_rate
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
@@ -18,15 +19,6 @@ from dist_epochs.audit.runs.trainer_passes import Ending
 from dist_epochs.audit.verdict import Audit, judge
 
 __all__ = ["audit_run"]
-
-ENDINGS: Mapping[Ending, str] = {
-    "flush": "the last, partial window of a pass is stepped",
-    "carry": "the last, partial window of a pass goes on into the next pass",
-    "drop": "the last, partial window of a pass is dropped",
-    "drop_last": "the last, partial micro-batch of a pass is not drawn (drop_last)",
-}
-"""The Trainer of Transformers 5 flushes; version 4.44 carried, and until 4.48 plans dropped. With
-drop_last all leave samples out."""
 
 NEEDS = {
     "devices": "the global batch, --per-device and --gradient-accumulation",
@@ -56,10 +48,15 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     Raises:
         InputError: If a device, model or precision is not known.
     """
-    literal, evidence = _reading(run, claims, "flush", LITERAL)
+    ending: Ending = "flush"
+    literal, evidence = _reading(run, claims, ending, LITERAL)
+    if (told := told_ending(evidence)) is not None:
+        ending, note = told
+        literal, evidence = _reading(run, claims, ending, LITERAL)
+        evidence.notes.append(note)
     readings = [literal]
     if literal.worst is Agreement.CONTRADICTS:
-        readings += _others(run, claims, literal)
+        readings += _others(run, claims, literal, ending)
     missing = _missing(evidence)
     if missing is None and literal.worst is None:
         missing = "nothing is claimed or logged that follows from its other numbers"
@@ -77,23 +74,24 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     )
 
 
-def _others(run: FinishedRun, claims: Claims, literal: Reading) -> Iterator[Reading]:
+def _others(run: FinishedRun, claims: Claims, literal: Reading, taken: Ending) -> Iterator[Reading]:
     """What else the files may mean: other ends of passes, a stream, one process that sees several devices."""
     if run.counts_passes and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
-        for ending in ("carry", "drop", "drop_last"):
-            yield _reading(run, claims, ending, ENDINGS[ending])[0]
+        for ending in OTHER_ENDINGS:
+            if ending != taken:
+                yield _reading(run, claims, ending, ENDINGS[ending])[0]
     if run.streams is None:
         yield _reading(as_stream(run), claims, "flush", "its data had no length, so its epoch counts none")[0]
     by_rate = any(check.name in BY_RATE for check in literal.contradictions)
     if by_rate and "paced_steps" in run.numbers:
         numbers = {**run.numbers, "rated_steps": run.numbers["paced_steps"]}
         title = "it was resumed after its first steps, and the logged rates are of the steps since (Transformers 5.19)"
-        yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
+        yield _reading(replace(run, numbers=numbers), claims, taken, title)[0]
     if run.kind == "hf-trainer" and (by_rate or _contradicts(literal, "per_device", by_log=False)):
-        yield from _several_devices(run, claims)
+        yield from _several_devices(run, claims, taken)
 
 
-def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[Reading]:
+def _several_devices(run: FinishedRun, claims: Claims, taken: Ending) -> Iterator[Reading]:
     """One process saw all devices, or as many as make the claimed share of what was logged."""
     logged, claims_of = run.numbers.get("per_device"), claims.numbers
     if logged is None:
@@ -108,7 +106,7 @@ def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[Reading]:
     if times.denominator == 1 and times > 1 and share.denominator == 1:
         numbers = {**run.numbers, "per_device": Number.exact(int(share), logged.where)}
         title = f"one process saw {times} devices (nn.DataParallel), and {logged.text} is their product"
-        yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
+        yield _reading(replace(run, numbers=numbers), claims, taken, title)[0]
 
 
 def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tuple[Reading, RunEvidence]:
