@@ -10,11 +10,14 @@ from typing import Any
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.record import FLOAT, Number
 
-__all__ = ["CHANGED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
+__all__ = ["CHANGED", "UNSIZED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
 
 HUNDREDTH = Fraction(1, 100)
 LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
 """Steps of passes differ by more than this only if the batch changed."""
+
+UNSIZED = 2**62
+"""From here on a number of epochs means that the data had no length (the Trainer writes 2⁶³ − 1)."""
 
 CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
 
@@ -26,6 +29,8 @@ def logged_epoch(value: object, where: str) -> Number | None:
         >>> logged_epoch(0.8, "here").interval.low
         Fraction(159, 200)
     """
+    if isinstance(value, Number):
+        return value
     number = Number.read(value, where)
     if number is None:
         return None
@@ -125,8 +130,10 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
         name: Where it was read.
     """
     keys = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
-    seconds, rate, pace = (Number.read(logged.get(key), f"{name}: {key}") for key in keys)
-    if seconds is None or seconds.interval.low <= 0 or logged.get("train_loss") == 0:
+    seconds, rate, pace = (
+        value if isinstance(value := logged.get(key), Number) else Number.read(value, f"{name}: {key}") for key in keys
+    )
+    if seconds is None or seconds.interval.low <= 0 or logged.get("train_loss") in (0, "0", "0.0"):
         return
     steps = numbers.get("steps")
     timed = None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dist_epochs.audit.readers import megatron, nemo, olmo
+from dist_epochs.audit.readers.hf_console import Console
 from dist_epochs.audit.readers.log_reading import LogReading
 from dist_epochs.audit.readers.record import FinishedRun, Number
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
@@ -36,7 +37,7 @@ def read_text_log(path: Path) -> FinishedRun | None:
     Raises:
         OSError: If it cannot be read.
     """
-    reading = LogReading(path.name)
+    reading, console = LogReading(path.name), Console(path.name)
     for at, line in _lines(path):
         if b"iteration" in line:
             if nemo.is_iteration(line):
@@ -47,8 +48,10 @@ def read_text_log(path: Path) -> FinishedRun | None:
             megatron.read_argument(reading, line, at)
         elif b"[step=" in line or b"throughput/total_tokens=" in line:
             olmo.read_step(reading, line, at)
+        else:
+            console.read(line, at)
     olmo.close_step(reading)
-    return _finished(reading, path)
+    return _finished(reading, path) or console.finished(path)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -16,7 +16,7 @@ from typing import Any
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
-from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.readers.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError, Origin
 
@@ -26,9 +26,6 @@ STATE = "trainer_state.json"
 
 MARKS = ("global_step", "log_history")
 """Keys that every version writes."""
-
-UNSIZED = 2**62
-"""From here on `num_train_epochs` means that the data had no length (the Trainer writes 2⁶³ − 1)."""
 
 LARGEST_STATE = 1 << 30
 """Bytes; a log of ten million rows is smaller."""

@@ -102,7 +102,7 @@ def _batch_by_epochs(evidence: RunEvidence) -> None:
     With x steps in a pass, its last micro-step or step may be short, or be left out: the batch is from N ÷ (x + 1) to
     N ÷ (x − 1). Inside a pass the Trainer counts micro-steps, so that 1 is one of them.
     """
-    corpus = evidence.claims.numbers.get("corpus")
+    corpus = evidence.corpus
     name = "steps_per_epoch" if evidence.has("steps_per_epoch") else "whole_steps_per_epoch"
     if corpus is None or corpus.number.unit is not Unit.SAMPLE or not evidence.has(name):
         return

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.text import number, rounded
 from dist_epochs.audit.check import Check, compare_with_stated
 from dist_epochs.audit.expression import evaluate, names_in, written
@@ -66,7 +66,17 @@ class RunEvidence:
     def __post_init__(self) -> None:
         claimed = {name: KnownNumber(fact.interval, "claimed") for name, fact in self.claims.numbers.items()}
         logged = {name: KnownNumber(number.interval, "logged") for name, number in self.run.numbers.items()}
+        if self.corpus is self.claims.numbers.get("corpus"):
+            logged.pop("corpus", None)
         self.values = claimed | logged
+
+    @property
+    def corpus(self) -> Fact | None:
+        """Size of the corpus: as it was logged, unless it is claimed in tokens."""
+        claimed, logged = self.claims.numbers.get("corpus"), self.run.numbers.get("corpus")
+        if logged is None or (claimed is not None and claimed.number.unit is not Unit.SAMPLE):
+            return claimed
+        return Fact(number=Quantity(logged.interval, (Unit.SAMPLE,), text=logged.text), exact=True)
 
     def has(self, *names: str) -> bool:
         """Whether all of these are known and above zero."""

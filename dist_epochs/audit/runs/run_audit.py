@@ -10,7 +10,7 @@ from dist_epochs.audit.check import LITERAL, Reading
 from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.batch_layout import SPLITS
 from dist_epochs.audit.runs.claims import Claims
-from dist_epochs.audit.runs.counts import check_counts
+from dist_epochs.audit.runs.counts import TRAINERS, check_counts
 from dist_epochs.audit.runs.endings import ENDINGS, OTHER_ENDINGS, told_ending
 from dist_epochs.audit.runs.evidence import RunEvidence
 from dist_epochs.audit.runs.rate import BY_RATE, check_rate
@@ -87,7 +87,7 @@ def _others(run: FinishedRun, claims: Claims, literal: Reading, taken: Ending) -
         numbers = {**run.numbers, "rated_steps": run.numbers["paced_steps"]}
         title = "it was resumed after its first steps, and the logged rates are of the steps since (Transformers 5.19)"
         yield _reading(replace(run, numbers=numbers), claims, taken, title)[0]
-    if run.kind == "hf-trainer" and (by_rate or _contradicts(literal, "per_device", by_log=False)):
+    if run.kind in TRAINERS and (by_rate or _contradicts(literal, "per_device", by_log=False)):
         yield from _several_devices(run, claims, taken)
 
 
