@@ -13,6 +13,7 @@ from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import TRAINERS, check_counts
 from dist_epochs.audit.runs.endings import ENDINGS, OTHER_ENDINGS, told_ending
 from dist_epochs.audit.runs.evidence import RunEvidence
+from dist_epochs.audit.runs.own_numbers import tell_own_numbers
 from dist_epochs.audit.runs.rate import BY_RATE, check_rate
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
 from dist_epochs.audit.runs.trainer_passes import Ending
@@ -76,10 +77,10 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
 
 def _others(run: FinishedRun, claims: Claims, literal: Reading, taken: Ending) -> Iterator[Reading]:
     """What else the files may mean: other ends of passes, a stream, one process that sees several devices."""
-    if run.counts_passes and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
+    is_open = run.counts_passes and taken == "flush"  # the run's own epoch tells no other one
+    if is_open and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
         for ending in OTHER_ENDINGS:
-            if ending != taken:
-                yield _reading(run, claims, ending, ENDINGS[ending])[0]
+            yield _reading(run, claims, ending, ENDINGS[ending])[0]
     if run.streams is None:
         yield _reading(as_stream(run), claims, "flush", "its data had no length, so its epoch counts none")[0]
     by_rate = any(check.name in BY_RATE for check in literal.contradictions)
@@ -114,6 +115,7 @@ def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tup
     check_counts(evidence)
     check_rate(evidence)
     check_speed(evidence)
+    tell_own_numbers(evidence)
     assumes = {}
     if run.counts_passes:
         assumes["last_window"] = ENDINGS[ending]

@@ -17,7 +17,7 @@ from dist_epochs.frameworks.run import Run
 from dist_epochs.frameworks.setting import Setting
 from dist_epochs.frameworks.transformers import TRANSFORMERS, TRANSFORMERS_STREAMING
 
-__all__ = ["Ending", "Passes"]
+__all__ = ["MOST_WINDOWS", "Ending", "Passes"]
 
 CARRYING, DROPPING, FLUSHING = (
     next(one for one in TRANSFORMERS.versions if one.name == name) for name in ("4.44", "4.48", "5")

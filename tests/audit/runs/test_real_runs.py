@@ -241,3 +241,165 @@ def test_rows_are_not_made_into_fractions_one_by_one(write_state, monkeypatch):
     assert run.numbers["steps_per_epoch"].interval.holds(999)
     assert len(calls) < 50
     json.dumps(run.to_json())
+
+
+def test_windows_that_the_logged_epoch_shows_to_be_carried(ask, logs):
+    """4 × ⌊313 ÷ 8⌋ = 156 steps of 8 micro-steps are 1,248 ÷ 313 passes, as logged."""
+    claims = ("--global-batch", "3072", "--corpus", "120139 samples")
+    for more in ((), ("--epochs", "4"), ("--samples", "479073"), ("--gradient-accumulation", "8", "--per-device", "8")):
+        found = ask(logs / "windows_carried.json", *claims, *more)
+        assert found["verdict"].startswith("consistent"), more
+        assert (derived(found, "samples"), derived(found, "steps")) == ("479073", "156")
+        assert found["readings"][0]["assumes"]["last_window"].endswith("goes on into the next pass")
+    assert any("1,248 micro-steps ÷ 313 a pass" in note for note in found["notes"])
+    assert ask(logs / "windows_carried.json", *claims, "--samples", "471009", code=1)["verdict"] == "inconsistent"
+
+
+def test_a_bare_state_tells_what_is_in_it(ask, logs):
+    found = ask(logs / "bare_state.json")
+    assert found["verdict"] == "underdetermined"
+    told = {name: check["derived"] for name, check in found["by_name"].items()}
+    assert told == {
+        "steps": "128", "planned_steps": "128", "epochs": "1", "planned_epochs": "1", "per_device": "1",
+        "steps a pass": "128", "samples": "512", "global_batch": "4", "devices × accumulation": "4", "corpus": "512",
+    }  # fmt: skip
+    assert found["by_name"]["corpus"]["how"] == "512 ÷ 1, if it was told its epochs; told its steps: 509 to 512"
+
+
+def test_a_bare_state_that_was_told_its_steps(ask, logs):
+    named = ask(logs / "batch_of_fifty.json")["by_name"]
+    assert (named["global_batch"]["derived"], named["steps a pass"]["derived"]) == ("50", "131")
+    assert (named["corpus"]["derived"], named["corpus"]["how"]) == ("6550", "50 × 131 steps a pass: 6,501 to 6,550")
+    low, high = (named["samples"][end] for end in ("low", "high"))
+    assert (low, high) == (pytest.approx(249_998 - 39, abs=1), pytest.approx(249_998 + 39, abs=1))
+
+
+def test_a_bare_state_whose_windows_went_on(ask, logs):
+    named = ask(logs / "windows_carried.json")["by_name"]
+    assert named["divisor of the accumulation"]["derived"] == "8"
+    assert named["global_batch"]["low"] <= 3072 <= named["global_batch"]["high"]
+    assert named["corpus"]["low"] <= 120_139 <= named["corpus"]["high"]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("corpus", [40, 97, 250, 1000])
+def test_bare_states_hold_the_truth(ask, write_state, corpus, accumulation):
+    """Batches, corpora and divisors of the accumulation of runs as Transformers 5 makes them."""
+    micro_steps = -(-corpus // 4)
+    per_pass = -(-micro_steps // accumulation)
+    for epochs, steps in ((3, 3 * per_pass), (3, 2 * per_pass + max(per_pass // 2, 1)), (1, max(per_pass // 2, 1))):
+        inside = steps % per_pass
+        epoch = steps // per_pass + min(inside * accumulation, micro_steps) / micro_steps
+        samples = corpus * epochs if steps % per_pass == 0 else steps * 4 * accumulation
+        summary = {
+            "step": steps, "epoch": epoch, "train_loss": 1.0, "train_runtime": 100.0,
+            "train_samples_per_second": round(samples / 100, 3), "train_steps_per_second": round(steps / 100, 3),
+        }  # fmt: skip
+        path = write_state(
+            global_step=steps, max_steps=steps, epoch=epoch, num_train_epochs=epochs, train_batch_size=4,
+            log_history=[summary],
+        )  # fmt: skip
+        named = ask(path)["by_name"]
+        if "global_batch" in named:
+            assert named["global_batch"]["low"] <= 4 * accumulation <= named["global_batch"]["high"]
+        if "corpus" in named:
+            assert named["corpus"]["low"] <= corpus <= named["corpus"]["high"]
+        if "divisor of the accumulation" in named:
+            assert accumulation % int(named["divisor of the accumulation"]["derived"]) == 0
+
+
+def test_the_head_of_a_console_tells_the_layout(ask, logs):
+    path = logs / "hf_console_of_two_calls.log"
+    found = ask(path)
+    assert (found["kind"], found["verdict"], derived(found, "devices")) == ("hf-console", "consistent", "16")
+    assert (derived(found, "planned_steps"), found["by_name"]["planned_steps"]["agreement"]) == ("16", "exact")
+    read = {name: number["value"] for name, number in found["read"].items()}
+    assert read == {
+        "corpus": "1,000", "planned_epochs": "1", "per_device": "4", "global_batch": "64",
+        "gradient_accumulation": "1", "planned_steps": "16",
+    }  # fmt: skip
+    assert any("is of 1,377 steps" in note for note in found["notes"])
+    assert ask(path, "--devices", "8", code=1)["by_name"]["devices"]["derived"] == "16"
+    assert ask(path, "--corpus", "2000 samples", code=1)["verdict"] == "inconsistent"
+    assert ask(path, "--corpus", "1k samples", "--devices", "16")["verdict"].startswith("consistent")
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "epochs", "samples"),
+    [
+        ("v4.44_accumulate3", 6, "1.8", 69),
+        ("v4.44_noop_resume", 6, "1.8", 69),
+        ("v4.51_floored_plan", 6, "1.6", 61),
+        ("v5.24_accumulate3", 8, "2", 74),
+    ],
+)
+def test_consoles_of_three_versions(ask, logs, name, steps, epochs, samples):
+    path = logs / f"hf_console_{name}.log"
+    found = ask(path, "--samples", samples, "--steps", steps, "--devices", "1")
+    assert found["verdict"].startswith("consistent")
+    read = {key: number["value"] for key, number in found["read"].items()}
+    assert (read["steps"], read["epochs"], read["corpus"]) == (str(steps), epochs, "37")
+    assert (read["per_device"], read["gradient_accumulation"], read["global_batch"]) == ("4", "3", "12")
+    assert (derived(found, "samples"), derived(found, "devices")) == (str(samples), "1")
+    assert ("samples_per_second" in read) == (name != "v4.44_noop_resume")
+    assert ask(path, "--samples", samples * 2, code=1)["verdict"] == "inconsistent"
+
+
+def test_the_console_of_a_stream_holds_no_corpus(ask, logs):
+    found = ask(logs / "hf_console_v5.24_stream_no_tqdm.log")
+    read = {key: number["value"] for key, number in found["read"].items()}
+    assert (read["steps"], read["stream_epoch"], read["global_batch"]) == ("12", "2.167", "4")
+    assert "corpus" not in read
+    assert derived(found, "samples") == "48"
+
+
+def console(*, steps, resumed=0, done=None, epoch="1.0", ends=True):
+    """A call of `train` on 100 samples, 10 a step."""
+    lines = [
+        "***** Running training *****", "  Num examples = 100", "  Num Epochs = 2",
+        "  Instantaneous batch size per device = 5",
+        "  Total train batch size (w. parallel, distributed & accumulation) = 10",
+        "  Gradient Accumulation steps = 1", f"  Total optimization steps = {steps}",
+    ]  # fmt: skip
+    if resumed:
+        lines.append(f"  Continuing training from global step {resumed}")
+    for step in range(resumed + 5, (done or steps) + 1, 5):
+        lines += [f"{{'loss': 1.25, 'epoch': {step / 10:.2f}}}", f" 50%|#### | {step}/{steps} [00:01<00:01, 5.0it/s]"]
+    lines += ["***** Running Evaluation *****", "  Num examples = 7", f" 99%|### | {steps}/{steps} [00:00<00:00]"]
+    lines += ["{'eval_loss': 1.0, 'eval_runtime': 1.0, 'epoch': 0.1}"]
+    if ends:
+        lines.append(
+            f"{{'train_runtime': 10.0, 'train_samples_per_second': 20.0, 'train_steps_per_second': {steps / 10}, "
+            f"'train_loss': 1.0, 'epoch': {epoch}}}"
+        )
+    return "\n".join(f"[INFO|trainer.py:1] 2024-01-01 >> {line}" if "*" in line else line for line in lines) + "\n"
+
+
+def test_consoles_that_were_killed_and_resumed(ask, tmp_path):
+    path = tmp_path / "train.log"
+    path.write_text(console(steps=20, done=15, ends=False))
+    found = ask(path, "--steps", "20")
+    assert (found["verdict"], found["read"]["steps"]["value"]) == ("underdetermined", "15")
+    assert ask(path, "--steps", "12", code=1)["verdict"] == "inconsistent"
+
+    path.write_text(console(steps=20, done=15, ends=False) + console(steps=20, resumed=10, epoch="2.0"))
+    found = ask(path, "--steps", "20", "--epochs", "2", "--samples", "200", "--devices", "2")
+    assert found["verdict"] == "consistent"
+    assert [(one["first_step"], one["last_step"]) for one in found["segments"]] == [(1, 15), (11, 20)]
+    assert found["overlaps"] == [{"first_step": 11, "last_step": 15}]
+    assert "seconds" not in found["read"], "its seconds are those of the last call"
+
+    path.write_text(console(steps=30, epoch="3.0") + console(steps=20, epoch="2.0"))
+    found = ask(path, "--steps", "20")
+    assert (found["verdict"], found["overlaps"], len(found["segments"])) == ("consistent", [], 1)
+    assert any(note.startswith("2 trainings begin at step 0") for note in found["notes"])
+
+
+def test_a_console_whose_process_sees_two_devices(ask, tmp_path):
+    path = tmp_path / "train.log"
+    text = console(steps=20, epoch="2.0").replace(
+        "device = 5\n", "device = 5\n  Training with DataParallel so batch size has been adjusted to: 10\n"
+    )
+    path.write_text(text)
+    found = ask(path, "--devices", "2", "--per-device", "5")
+    assert (found["verdict"], "nn.DataParallel" in found["only_if"]) == ("consistent-only-if", True)
