@@ -74,7 +74,7 @@ def _planned_steps(evidence: RunEvidence) -> None:
     steps = passes.steps(epochs.point)
     derived = Interval(
         Fraction(steps),
-        Fraction(min(steps, passes.steps(epochs.low))),
+        Fraction(min(steps, passes.least_steps(epochs.low))),
         Fraction(max(steps, floor(epochs.high * passes.per_pass))),
     )
     how = f"{rounded(epochs.point)} × {_steps_a_pass(passes)}"
@@ -86,7 +86,7 @@ def _plan_of_steps(evidence: RunEvidence, passes: Passes) -> None:
     told, planned = evidence.run.numbers.get("planned_epochs"), evidence.run.numbers.get("planned_steps")
     if told is None or planned is None or "corpus" not in evidence.run.numbers:
         return
-    steps, fewer = passes.steps(told.value), passes.steps(told.value - 1)
+    steps, fewer = passes.steps(told.value), passes.least_steps(told.value - 1)
     derived = Interval(Fraction(steps), Fraction(min(fewer + 1, steps)), Fraction(steps))
     how = f"{rounded(told.value)} × {_steps_a_pass(passes)}"
     evidence.compare_with_log("planned_steps", derived, how, uses=frozenset({"corpus", "global_batch"}))

@@ -24,10 +24,12 @@ ENDINGS: Mapping[Ending, str] = {
 steps in 4.48 and 4.51. With drop_last all leave samples out."""
 
 OTHER_ENDINGS: tuple[Ending, ...] = ("carry", "drop", "drop_last")
+TOLD_ENDINGS: tuple[Ending, ...] = ("drop_last", "carry", "drop")
+"""In the order in which they are taken where several log the same epoch: the newest version's first."""
 
 
 def told_ending(evidence: RunEvidence) -> tuple[Ending, str] | None:
-    """Another ending than the one that is taken, where only that one logs the run's epoch; with what to say of it.
+    """Another ending than flushing, where flushing does not log the run's epoch; what to say of it, if only one does.
 
     An epoch inside a pass is micro-steps ÷ micro-steps of a pass: to all the digits of a state it is logged by few
     layouts. At the end of a pass it tells nothing.
@@ -42,18 +44,21 @@ def told_ending(evidence: RunEvidence) -> tuple[Ending, str] | None:
     made = int(steps.value)
     if not made or _settings(evidence, passes, made):
         return None
-    for ending in OTHER_ENDINGS:
-        other = replace(passes, ending=ending)
-        if settings := _settings(evidence, other, made):
-            return ending, _note(other, settings[0], made, epochs.text)
-    return None
+    others = [replace(passes, ending=ending) for ending in TOLD_ENDINGS]
+    found = [(other, settings[0]) for other in others if (settings := _settings(evidence, other, made))]
+    if not found:
+        return None
+    other, setting = found[0]
+    return other.ending, _note(other, setting, made, epochs.text) if len(found) == 1 else ""
 
 
 def _settings(evidence: RunEvidence, passes: Passes, steps: int) -> list[Setting]:
     """Layouts that log the run's epoch, if the plan makes as many epochs as it was told; those are rounded up."""
     planned, told = (evidence.run.numbers.get(name) for name in ("planned_steps", "planned_epochs"))
-    if planned is not None and told is not None and -(-planned.value // passes.per_pass) != told.value:
-        return []
+    if planned is not None and told is not None:
+        most, least = (-(-planned.value // per_pass) for per_pass in (passes.least_per_pass, passes.per_pass))
+        if not least <= told.value <= most:
+            return []
     return passes.settings_that_log(steps)
 
 

@@ -54,7 +54,7 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     if (told := told_ending(evidence)) is not None:
         ending, note = told
         literal, evidence = _reading(run, claims, ending, LITERAL)
-        evidence.notes.append(note)
+        evidence.notes += [note] if note else []
     readings = [literal]
     if literal.worst is Agreement.CONTRADICTS:
         readings += _others(run, claims, literal, ending)

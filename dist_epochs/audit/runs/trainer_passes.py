@@ -70,9 +70,20 @@ class Passes:
             return max(self.corpus // self.batch, 1)
         return max(micro_steps // self._window if whole else -(-micro_steps // self._window), 1)
 
+    @property
+    def least_per_pass(self) -> int:
+        """The same, where whole windows may leave out a last round that is not full."""
+        if self.ending not in ("carry", "drop"):
+            return self.per_pass
+        return min(self.per_pass, max(self.corpus // self._round // self._window, 1))
+
     def steps(self, epochs: Fraction) -> int:
         """Steps of so many epochs; the Trainer multiplies floats."""
         return ceil(float_product(epochs, self.per_pass))
+
+    def least_steps(self, epochs: Fraction) -> int:
+        """The same with the fewest steps a pass."""
+        return ceil(float_product(epochs, self.least_per_pass))
 
     def samples(self, steps: int) -> Interval:
         """What so many steps drew: short of full batches where a pass ends, with duplicates at most full ones.
@@ -105,11 +116,14 @@ class Passes:
         more = Fraction(inside, self.per_pass - 1) if self.per_pass > 1 else part
         asked = Fraction(steps - 1, self.per_pass)
         logged = [passes + part, passes + min(more, Fraction(1))]
+        least = min(drawn.low, asked)
         if self.ending in ("carry", "drop"):
-            logged += [run.reported.epoch for run in self._runs(steps) if run.reported.epoch is not None]
+            reported = [run.reported.epoch for run in self._runs(steps) if run.reported.epoch is not None]
+            logged += reported
+            least = min(least, *reported)  # where ranks draw rows twice, fewer passes than samples ÷ corpus
         if self.corpus % self.batch and self.per_pass > 1:  # drop_last may make a step less of each pass
             logged.append(Fraction(steps, self.per_pass - 1))
-        return Interval(drawn.point, min(drawn.low, asked), max(drawn.high, *logged))
+        return Interval(drawn.point, least, max(drawn.high, *logged))
 
     def settings_that_log(self, steps: int) -> list[Setting]:
         """Layouts of the batch with which the Trainer logs the epoch that it logged, after so many steps."""
