@@ -72,9 +72,10 @@ def _planned_steps(evidence: RunEvidence) -> None:
         _plan_of_steps(evidence, passes)
         return
     steps = passes.steps(epochs.point)
+    fewest = steps if epochs.is_exact else passes.least_steps(epochs.low)
     derived = Interval(
         Fraction(steps),
-        Fraction(min(steps, passes.least_steps(epochs.low))),
+        Fraction(min(steps, fewest)),
         Fraction(max(steps, floor(epochs.high * passes.per_pass))),
     )
     how = f"{rounded(epochs.point)} × {_steps_a_pass(passes)}"
