@@ -60,7 +60,7 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
         readings += _others(run, claims, literal, ending)
     missing = _missing(evidence)
     if missing is None and literal.worst is None:
-        missing = "nothing is claimed or logged that follows from its other numbers"
+        missing = "nothing is claimed, and no number is logged that follows from the others"
     verdict, only_if = judge(readings, is_open=missing is not None)
     return Audit(
         id=run.path,
