@@ -64,13 +64,16 @@ class Console:
     summary: tuple[dict[str, object], str] | None = None
     calls: list[tuple[int, int, str]] = field(default_factory=list)
     _is_in_other_loop: bool = False
+    _has_moved: bool = False
     _epoch: object = None
 
     def read(self, line: bytes, at: int) -> None:
         """The next line."""
         if _TRAINING in line:
+            if self.calls and not self._has_moved:
+                self.calls.pop()  # several ranks print the same head, or nothing came of it
             self.calls.append((0, 0, f"{self.name}:{at}"))
-            self._is_in_other_loop, self._epoch, self.summary = False, None, None
+            self._is_in_other_loop, self._has_moved, self._epoch, self.summary = False, False, None, None
         elif not self.calls:
             return
         elif b"'" in line and (match := _ROW.search(line)):
@@ -96,6 +99,7 @@ class Console:
             return
         begun, before, where = self.calls[-1]
         self.calls[-1] = (begun, max(before, done), where)
+        self._has_moved |= done > begun
         if self._epoch is not None:
             self.rows.append((done, self._epoch))
             self._epoch = None
@@ -109,9 +113,9 @@ class Console:
         if any(key.startswith("eval_") for key in values):
             self._is_in_other_loop = False
         elif "train_runtime" in values and "loss" not in values:
-            self.summary = values, where
+            self.summary, self._has_moved = (values, where), True
         elif "loss" in values:
-            self._is_in_other_loop, self._epoch = False, values.get("epoch")
+            self._is_in_other_loop, self._has_moved, self._epoch = False, True, values.get("epoch")
 
     def finished(self, path: Path) -> FinishedRun | None:
         """What was found; None if no training began."""

@@ -395,6 +395,14 @@ def test_consoles_that_were_killed_and_resumed(ask, tmp_path):
     assert any(note.startswith("2 trainings begin at step 0") for note in found["notes"])
 
 
+def test_heads_that_two_ranks_print(ask, tmp_path):
+    head, _, rest = console(steps=20, epoch="2.0").partition("{")
+    path = tmp_path / "train.log"
+    path.write_text("".join(f"{line}\n{line}\n" for line in head.splitlines()) + "{" + rest)
+    found = ask(path, "--steps", "20", "--epochs", "2", "--devices", "2")
+    assert (found["verdict"], found["notes"], len(found["segments"])) == ("consistent", [], 1)
+
+
 def test_a_console_whose_process_sees_two_devices(ask, tmp_path):
     path = tmp_path / "train.log"
     text = console(steps=20, epoch="2.0").replace(
