@@ -52,7 +52,7 @@ class Console:
         name: Name of the file, for places.
         numbers: What its head says.
         trainings: Trainings that began at step 0.
-        rows: Step and epoch of each row behind which a bar tells the step.
+        rows: Step and epoch of each row with the same bar before and after it.
         summary: The row at the end, and where.
         calls: Of each call, the step it goes on from, the last one of its bar, and where it begins.
     """
@@ -77,9 +77,10 @@ class Console:
         elif not self.calls:
             return
         elif b"'" in line and (match := _ROW.search(line)):
+            self._bars(line[: match.start()])
             self._row(match[1], at)
-        elif b"/" in line and (match := _BAR.search(line)):
-            self._bar(int(match[1]), int(match[2]))
+        elif self._bars(line):
+            return
         elif _OTHER_LOOP.search(line):
             self._is_in_other_loop = True
         elif not self._is_in_other_loop and (match := _HEAD.search(line)):
@@ -92,17 +93,22 @@ class Console:
         if value:
             self.numbers[HEAD[key]] = Number.exact(value, f"{self.name}:{at}: {key.decode()}")
 
-    def _bar(self, done: int, total: int) -> None:
-        """A bar of steps; those of evaluations have other totals, or come behind their own first line."""
+    def _bars(self, line: bytes) -> bool:
+        """Bars of steps; those of evaluations have other totals, or come behind their own first line."""
+        found = [(int(done), int(total)) for done, total in _BAR.findall(line)] if b"/" in line else []
         planned = self.numbers.get("planned_steps")
-        if self._is_in_other_loop or planned is None or total != planned.value or done > total:
-            return
-        begun, before, where = self.calls[-1]
-        self.calls[-1] = (begun, max(before, done), where)
-        self._has_moved |= done > begun
-        if self._epoch is not None:
-            self.rows.append((done, self._epoch))
+        if self._is_in_other_loop or planned is None:
+            return bool(found)
+        for done, total in found:
+            if total != planned.value or done > total:
+                continue
+            begun, before, where = self.calls[-1]
+            if self._epoch is not None and done == before:  # the same bar before and after a row: it is of that step
+                self.rows.append((done, self._epoch))
             self._epoch = None
+            self.calls[-1] = (begun, max(before, done), where)
+            self._has_moved |= done > begun
+        return bool(found)
 
     def _row(self, text: bytes, at: int) -> None:
         where = f"{self.name}:{at}"

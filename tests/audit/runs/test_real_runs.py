@@ -364,7 +364,8 @@ def console(*, steps, resumed=0, done=None, epoch="1.0", ends=True):
     if resumed:
         lines.append(f"  Continuing training from global step {resumed}")
     for step in range(resumed + 5, (done or steps) + 1, 5):
-        lines += [f"{{'loss': 1.25, 'epoch': {step / 10:.2f}}}", f" 50%|#### | {step}/{steps} [00:01<00:01, 5.0it/s]"]
+        bar = f" 50%|#### | {step}/{steps} [00:01<00:01, 5.0it/s]"
+        lines += [bar, f"{{'loss': 1.25, 'epoch': {step / 10:.2f}}}", bar]
     lines += ["***** Running Evaluation *****", "  Num examples = 7", f" 99%|### | {steps}/{steps} [00:00<00:00]"]
     lines += ["{'eval_loss': 1.0, 'eval_runtime': 1.0, 'epoch': 0.1}"]
     if ends:
@@ -393,6 +394,18 @@ def test_consoles_that_were_killed_and_resumed(ask, tmp_path):
     found = ask(path, "--steps", "20")
     assert (found["verdict"], found["overlaps"], len(found["segments"])) == ("consistent", [], 1)
     assert any(note.startswith("2 trainings begin at step 0") for note in found["notes"])
+
+
+def test_bars_that_are_copied_from_a_terminal(ask, tmp_path):
+    """Bars behind each other in one line, and rows between bars of other steps, which tell no step of theirs."""
+    head, _, _ = console(steps=20, epoch="2.0").partition("{")
+    bars = "".join(f"#015 {step}%|# | {step}/20 [00:0{step}<00:10, 1.0it/s]" for step in range(8))
+    rows = "{'loss': 1.0, 'epoch': 0.5}\n 50%|## | 9/20 [00:09<00:10, 1.0it/s]\n"
+    path = tmp_path / "train.log"
+    path.write_text(head + bars + "[INFO|callbacks:143] >> {'loss': 1.0, 'epoch': 0.5, 'throughput': 1828.21}\n" + rows)
+    found = ask(path, "--steps", "9")
+    assert (found["read"]["steps"]["value"], "epochs" in found["read"]) == ("9", False)
+    assert "steps_per_epoch" not in found["read"]
 
 
 def test_heads_that_two_ranks_print(ask, tmp_path):
