@@ -133,15 +133,16 @@ class Console:
         summary = self._own_summary(notes)
         begun, done, _ = self.calls[-1]
         planned = numbers["planned_steps"].value
-        if summary is not None and not done:
-            done = int(planned)  # without a bar: a call that ends has made its steps
+        where = f"{self.name}: its bar"
+        if summary is not None and not done:  # without a bar: a call that ends has made its steps
+            done, where = int(planned), f"{self.name}: planned, and ended by its summary"
         if done:
-            numbers["steps"] = Number.exact(done, path.name)
+            numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
             if summary is not None and len(self.calls) == 1 and not begun:
                 numbers |= dict(last_call(summary, numbers, path.name))
             if "whole_steps_per_epoch" not in numbers:
-                numbers |= steps_per_epoch(self.rows, None, None, path.name)
+                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), path.name)
         is_stream = numbers["planned_epochs"].value >= UNSIZED if "planned_epochs" in numbers else False
         if is_stream:
             numbers.pop("corpus", None)

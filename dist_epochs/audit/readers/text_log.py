@@ -51,7 +51,9 @@ def read_text_log(path: Path) -> FinishedRun | None:
         else:
             console.read(line, at)
     olmo.close_step(reading)
-    return _finished(reading, path) or console.finished(path)
+    if reading.track.last is None and (run := console.finished(path)) is not None:
+        return run  # beside it there may be arguments of DeepSpeed
+    return _finished(reading, path)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

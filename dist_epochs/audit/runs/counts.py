@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor
 
@@ -83,10 +84,16 @@ def _planned_steps(evidence: RunEvidence) -> None:
 
 
 def _plan_of_steps(evidence: RunEvidence, passes: Passes) -> None:
-    """The planned steps beside the planned epochs, of a run that logged its corpus; its epochs are rounded up."""
+    """The planned steps beside the planned epochs, of a run that logged its corpus.
+
+    Some versions plan whole windows of a pass, others the partial one, too. Of a run that was told its steps, the
+    epochs are rounded up.
+    """
     told, planned = evidence.run.numbers.get("planned_epochs"), evidence.run.numbers.get("planned_steps")
     if told is None or planned is None or "corpus" not in evidence.run.numbers:
         return
+    plans = (passes, replace(passes, ending="drop"))
+    passes = next((one for one in plans if one.steps(told.value) == planned.value), passes)
     steps, fewer = passes.steps(told.value), passes.least_steps(told.value - 1)
     derived = Interval(Fraction(steps), Fraction(min(fewer + 1, steps)), Fraction(steps))
     how = f"{rounded(told.value)} × {_steps_a_pass(passes)}"

@@ -353,6 +353,30 @@ def test_the_console_of_a_stream_holds_no_corpus(ask, logs):
     assert derived(found, "samples") == "48"
 
 
+@pytest.mark.parametrize(
+    ("corpus", "epochs", "per_device", "batch", "accumulation", "steps", "devices"),
+    [
+        ("1895", 1, 8, 8, 1, "237", 1),
+        ("5,285", 1, 1, 128, 128, "41", 1),
+        ("7961583", 3, 24, 48, 2, "497598", 1),
+        ("566,747", 1, 4, 512, 16, "1,106", 8),
+        ("16,527,707", 3, 8, 8, 1, "6,197,892", 1),
+        ("481", 10, 2, 16, 8, "300", 1),
+    ],
+)
+def test_the_plans_of_public_consoles(ask, tmp_path, corpus, epochs, per_device, batch, accumulation, steps, devices):
+    """Heads of 2021 to 2025: versions until 4.51 leave the partial window out of the plan."""
+    path = tmp_path / "train.log"
+    path.write_text(
+        f"    ***** Running training *****\n  Num examples = {corpus}\n  Num Epochs = {epochs}\n"
+        f"  Instantaneous batch size per device = {per_device}\n"
+        f"  Total train batch size (w. parallel, distributed & accumulation) = {batch}\n"
+        f"  Gradient Accumulation steps = {accumulation}\n  Total optimization steps = {steps}\n"
+    )
+    found = ask(path, "--devices", devices)
+    assert (found["verdict"], found["by_name"]["planned_steps"]["agreement"]) == ("consistent", "exact")
+
+
 def console(*, steps, resumed=0, done=None, epoch="1.0", ends=True):
     """A call of `train` on 100 samples, 10 a step."""
     lines = [
@@ -414,6 +438,15 @@ def test_heads_that_two_ranks_print(ask, tmp_path):
     path.write_text("".join(f"{line}\n{line}\n" for line in head.splitlines()) + "{" + rest)
     found = ask(path, "--steps", "20", "--epochs", "2", "--devices", "2")
     assert (found["verdict"], found["notes"], len(found["segments"])) == ("consistent", [], 1)
+
+
+def test_a_console_with_deepspeed_s_arguments(ask, tmp_path):
+    path = tmp_path / "train.log"
+    dump = "[INFO] [config.py:988:print]   train_batch_size ............. 10\n"
+    dump += "[INFO] [config.py:988:print]   gradient_accumulation_steps .. 1\n"
+    dump += "[INFO] [config.py:988:print]   train_micro_batch_size_per_gpu  5\n"
+    path.write_text(dump + console(steps=20, epoch="2.0"))
+    assert ask(path, "--steps", "20")["kind"] == "hf-console"
 
 
 def test_a_console_whose_process_sees_two_devices(ask, tmp_path):
