@@ -53,8 +53,9 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
     """Recompute what a paper states, or what was claimed of a finished run.
 
     NAME is a claim that comes with the package (bert), FILE a claim file. RUN is what a trainer left behind: a
-    Hugging Face trainer_state.json or its folder, a wandb file or folder, wandb:ENTITY/PROJECT/ID, a text log of
-    Megatron-LM, GPT-NeoX or OLMo, or a run directory of ours. Flags are claims about the RUN.
+    Hugging Face trainer_state.json or its folder, or the Trainer's console; a wandb file or folder,
+    wandb:ENTITY/PROJECT/ID; a text log of Megatron-LM, GPT-NeoX, NeMo 2 or OLMo; or a run directory of ours. Flags
+    are claims about the RUN.
 
     Each number's arithmetic is shown. The verdict follows by rule from how the derived numbers agree with the
     stated ones. Exit code 1 means inconsistent; --all always ends with 0.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.own_run import read_own_run
 from dist_epochs.audit.readers.record import FinishedRun
 from dist_epochs.audit.readers.text_log import read_text_log
@@ -16,19 +17,14 @@ __all__ = ["read_finished_run", "unknown"]
 
 MARKS = (
     "global_step and log_history of a Trainer's state (trainer_state.json); :W&B at the start of wandb's "
-    "offline file; 'iteration N/ M |' of Megatron-LM and GPT-NeoX, '[step=N/M]' of OLMo, or their arguments "
-    "('seq_length ..... 2048') in a log; the events of our own ledger.jsonl"
+    "offline file; 'iteration N/ M |' of Megatron-LM, GPT-NeoX and NeMo 2, '[step=N/M]' of OLMo, or their arguments "
+    "('seq_length ..... 2048') in a log; '***** Running training *****' of a Trainer's console; the events of our own "
+    "ledger.jsonl"
 )
 """What each kind is told by."""
 
-PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
-"""How pickles begin, and the archives that torch puts them in."""
-
 LINE_OF_LEDGER = b'{"event":'
 """How each line of our ledger begins."""
-
-HEAD_BYTES = 4096
-"""Bytes that tell the kind."""
 
 
 def read_finished_run(path: Path) -> FinishedRun | None:
@@ -51,13 +47,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
         )
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if head.startswith(PICKLES):
-        raise InputError(
-            "this is a pickle, or an archive of one",
-            rule="loading it can run any code, so it is never opened",
-            fixes=[f"the {STATE} beside it", "a log of the run"],
-            origin=Origin(str(path)),
-        )
+    refuse_unread_content(path, head)
     if head.startswith(MAGIC):
         return read_wandb_files([path], str(path))
     if head.startswith(LINE_OF_LEDGER):

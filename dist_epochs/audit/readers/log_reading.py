@@ -16,7 +16,7 @@ class LogReading:
 
     Attributes:
         name: Name of the file, for places.
-        kind: The trainer that wrote it: `megatron`, `gpt-neox` or `olmo`; None while nothing tells.
+        kind: The trainer that wrote it: `megatron`, `gpt-neox`, `nemo` or `olmo`; None while nothing tells.
         track: The steps.
         numbers: Arguments that are known here, by our names.
         changed: Values of arguments that changed between starts, in order.

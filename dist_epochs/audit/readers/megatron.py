@@ -9,6 +9,8 @@ Formats, as published:
   `gloabl batch size`.
 - GPT-NeoX (EleutherAI/gpt-neox, megatron/logging.py): ` samples/sec: 51.2 | iteration 10/ 320000 | … | approx flops
   per GPU: 150.3TFLOPS | …`, without batch and samples.
+- DeepSpeed's own arguments (deepspeed/runtime/config.py): `[INFO] [config.py:904:print]   world_size ......... 1`. They
+  start no segment, and its world_size is the number of devices that see different data.
 - Arguments (NVIDIA/Megatron-LM issue 91, EleutherAI/gpt-neox issue 1248): `  seq_length ............ 2048`, in NeoX
   with `.......updated` or `.......default` behind.
 """
@@ -23,7 +25,7 @@ from dist_epochs.audit.readers.log_reading import LogReading
 from dist_epochs.audit.readers.record import whole
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Line
 
-__all__ = ["read_argument", "read_iteration"]
+__all__ = ["OF_DEEPSPEED", "read_argument", "read_iteration"]
 
 ARGUMENTS = {
     b"world_size": "devices",
@@ -44,6 +46,16 @@ ARGUMENTS = {
     b"train_samples": "planned_samples",
 }
 """Arguments that are read, and what they are here."""
+
+OF_DEEPSPEED = b":print]"
+"""What stands before each of DeepSpeed's arguments, behind the line of its own code."""
+
+ARGUMENTS_OF_DEEPSPEED = {
+    b"world_size": "data_parallel_size",
+    b"train_batch_size": "global_batch",
+    b"train_micro_batch_size_per_gpu": "per_device",
+    b"gradient_accumulation_steps": "gradient_accumulation",
+}
 
 FIELDS = {
     b"consumed samples": "samples",
@@ -66,11 +78,14 @@ FIELDS = {
 COUNTS = ("samples", "tokens", "batch", "length", "skipped", "nan")
 
 _ITERATION = re.compile(rb"\biteration\s+(\d{1,18})\s*/\s*(\d{1,18})\s*\|")
+_RECORD = re.compile(rb"(?:\bsamples/sec:[^|]*\|\s*)?\biteration\s+\d{1,18}\s*/\s*\d{1,18}\s*\|")
+"""Where a line begins, also behind another one that a second process wrote at the same moment."""
 _FIELD = re.compile(
     rb"(" + b"|".join(re.escape(key) for key in FIELDS) + rb"):\s*(\d{1,18}(?:\.\d{1,9})?(?:[eE][-+]?\d{1,2})?)"
     rb"\s*(?:TFLOPS)?(?:/[\d.]+)?\s*\|"
 )
 _ARGUMENT = re.compile(rb"(?:^|\s)([a-z][a-z0-9_]{2,60}) \.{2,}\s*(\S+?)(?:\.{3,}(?:default|updated))?\s*$")
+_ARGUMENT_OF_DEEPSPEED = re.compile(rb"\[config\.py:\d+:print\]\s+([a-z][a-z0-9_]{2,60})\s[\s.]*(\S+)\s*$")
 _LOADED = re.compile(rb"loaded checkpoint\b.{0,2000}?\bat iteration\s+(\d{1,18})\b")
 
 
@@ -80,6 +95,13 @@ def read_iteration(reading: LogReading, line: bytes, at: int) -> None:
         if match := _LOADED.search(line):
             reading.track.start(int(match[1]))
         return
+    begins = [match.start() for match in _RECORD.finditer(line)]
+    for start, end in zip([0, *begins[1:]], [*begins[1:], len(line)], strict=bool(begins)):
+        _read_record(reading, line[start:end], at)
+
+
+def _read_record(reading: LogReading, line: bytes, at: int) -> None:
+    """The fields of one iteration."""
     steps = _ITERATION.search(line)
     if steps is None:
         return
@@ -124,6 +146,10 @@ def _seconds(found: Mapping[str, str]) -> Decimal | None:
 
 def read_argument(reading: LogReading, line: bytes, at: int) -> None:
     """A line with one argument, its name and value far apart."""
+    if OF_DEEPSPEED in line:
+        if match := _ARGUMENT_OF_DEEPSPEED.search(line):
+            _set(reading, ARGUMENTS_OF_DEEPSPEED.get(match[1]), match[2], f"{reading.name}:{at}: {match[1].decode()}")
+        return
     match = _ARGUMENT.search(line)
     if match is None:
         return
@@ -136,11 +162,15 @@ def read_argument(reading: LogReading, line: bytes, at: int) -> None:
         reading.ramps = True
     if key in (b"global_num_gpus", b"train_micro_batch_size_per_gpu"):
         reading.kind = "gpt-neox"
-    name = ARGUMENTS.get(key)
+    _set(reading, ARGUMENTS.get(key), text, f"{reading.name}:{at}: {key.decode()}")
+
+
+def _set(reading: LogReading, name: str | None, text: bytes, where: str) -> None:
+    """An argument that is known here, if it is a count."""
     value = text.decode("ascii", errors="replace")
     if name in ("pipeline_parallel", "tensor_parallel") and value == "0":
         value = "1"  # NeoX writes 0 where layers are not shared
-    number = whole(value, f"{reading.name}:{at}: {key.decode()}") if name else None
+    number = whole(value, where) if name else None
     if name is None or number is None:
         return
     old = reading.numbers.get(name)

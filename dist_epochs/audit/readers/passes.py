@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
-from math import floor
+from math import floor, inf
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.record import FLOAT, Number
 
-__all__ = ["CHANGED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
+__all__ = ["CHANGED", "UNSIZED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
 
 HUNDREDTH = Fraction(1, 100)
 LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
 """Steps of passes differ by more than this only if the batch changed."""
+
+UNSIZED = 2**62
+"""From here on a number of epochs means that the data had no length (the Trainer writes 2⁶³ − 1)."""
 
 CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
 
@@ -27,6 +29,8 @@ def logged_epoch(value: object, where: str) -> Number | None:
         >>> logged_epoch(0.8, "here").interval.low
         Fraction(159, 200)
     """
+    if isinstance(value, Number):
+        return value
     number = Number.read(value, where)
     if number is None:
         return None
@@ -38,18 +42,21 @@ def logged_epoch(value: object, where: str) -> Number | None:
 
 
 def steps_per_epoch(
-    rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None, where: str
+    rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None, where: str
 ) -> dict[str, Number]:
     """Steps ÷ passes at the last row inside the first pass, where nothing was flushed yet; else over whole passes.
 
     Args:
-        rows: Step and epoch of each logged row, in order.
+        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
         steps: Where the run stands in the end.
         epochs: Its epoch there.
         where: Where they were read.
     """
-    for step, epoch in reversed(rows):
-        if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1 and step:
+    for step, logged in reversed(rows):
+        if not step or not logged or (isinstance(logged, int | float) and logged >= 1):
+            continue
+        epoch = logged_epoch(logged, where)
+        if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1:
             text = f"{step} ÷ {epoch.text}"
             pace = Interval.exact(step) / epoch.interval
             return {"steps_per_epoch": Number(pace, f"{where}, step {step}", text)}
@@ -61,38 +68,61 @@ def steps_per_epoch(
     return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
 
 
-def changes_pace(rows: Sequence[tuple[int, Number | None]], steps: Number | None, epochs: Number | None) -> bool:
+def changes_pace(rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None) -> bool:
     """Whether passes go by faster or slower later on: the batch is another one since a restart.
 
+    There may be millions of rows, so that they are compared as floats.
+
     Args:
-        rows: Step and epoch of each logged row, in order.
+        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
         steps: Where the run stands in the end.
         epochs: Its epoch there.
     """
-    paces = []
-    known = [(step, epoch) for step, epoch in rows if epoch is not None]
-    for (first, start), (last, end) in pairwise(known):
-        inside = floor(start.value) == floor(end.value)  # the end of a pass may take a shorter step
-        if last > first and inside and end.interval.low > start.interval.high:
-            paces.append((end.interval - start.interval) / Interval.exact(last - first))
-    if paces and max(pace.low for pace in paces) > LARGEST_CHANGE_OF_PACE * min(pace.high for pace in paces):
+    fastest, slowest = 0.0, inf
+    step_before, before, tolerance_before = 0, -1.0, 0.0
+    for step, logged in rows:
+        if isinstance(logged, float) and 0 <= logged < inf:
+            epoch = logged
+        elif (number := logged_epoch(logged, "")) is not None:
+            epoch = float(number.value)
+        else:
+            continue
+        tolerance = _tolerance(epoch)
+        grown, either = epoch - before, tolerance + tolerance_before
+        # the end of a pass may take a shorter step
+        if step > step_before and grown > either and before >= 0 and floor(before) == floor(epoch):
+            fastest = max(fastest, (grown - either) / (step - step_before))
+            slowest = min(slowest, (grown + either) / (step - step_before))
+        step_before, before, tolerance_before = step, epoch, tolerance
+    if fastest > LARGEST_CHANGE_OF_PACE * slowest:
         return True
     first_pass = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
     if first_pass is None or steps is None or epochs is None:
         return False
-    slowest = epochs.interval.high * (first_pass.interval.high + 1) * LARGEST_CHANGE_OF_PACE
+    slowest_pass = epochs.interval.high * (first_pass.interval.high + 1) * LARGEST_CHANGE_OF_PACE
     return (
         not epochs.interval.low * first_pass.interval.low
         <= steps.value * LARGEST_CHANGE_OF_PACE
-        <= slowest * LARGEST_CHANGE_OF_PACE
+        <= slowest_pass * LARGEST_CHANGE_OF_PACE
     )
+
+
+def _tolerance(epoch: float) -> float:
+    """What `logged_epoch` allows a float, without its fractions."""
+    text = repr(epoch)
+    at = text.find(".")
+    if at < 0 or "e" in text:
+        number = logged_epoch(epoch, "")
+        return float(number.interval.high - number.value) if number is not None else 0.0
+    return max(min(0.005, 0.5 * 10.0 ** (at + 1 - len(text))), epoch * 1e-9)
 
 
 def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:
     """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
 
     Since 5.0 steps a second × seconds are the steps of that call; fewer than the run has mean that it was resumed.
-    Version 4 divides all steps by the seconds of the last call, which nothing shows.
+    Version 4 divides all steps by the seconds of the last call, which nothing shows. Until 4.6 the samples a second are
+    steps a second, and no steps a second stand beside them. A loss of 0.0 is that of a call that made no step.
 
     Args:
         logged: The summary.
@@ -100,8 +130,10 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
         name: Where it was read.
     """
     keys = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
-    seconds, rate, pace = (Number.read(logged.get(key), f"{name}: {key}") for key in keys)
-    if seconds is None or seconds.interval.low <= 0:
+    seconds, rate, pace = (
+        value if isinstance(value := logged.get(key), Number) else Number.read(value, f"{name}: {key}") for key in keys
+    )
+    if seconds is None or seconds.interval.low <= 0 or logged.get("train_loss") in (0, "0", "0.0"):
         return
     steps = numbers.get("steps")
     timed = None
@@ -112,11 +144,10 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
     yield "seconds", seconds
     if "tokens" in numbers:
         yield "timed_tokens", numbers["tokens"]
-    if rate is not None and rate.value:
+    if rate is not None and rate.value and timed is not None:
         yield "samples_per_second", rate
         yield "timed_samples", Number(rate.interval * seconds.interval, name, f"{seconds.text} s × {rate.text}")
-        if timed is not None and steps is not None and steps.value:
-            # until 4.6 the rate was of steps, and no steps a second stood beside it
+        if steps is not None and steps.value:
             planned = numbers.get("planned_steps")
             most = planned.value if planned is not None and timed.holds(planned.value) else steps.value
             whole = Interval(steps.value, min(steps.value, most), max(steps.value, most))

@@ -21,6 +21,7 @@ NAMES: Mapping[str, str] = {
     "planned_epochs": "passes that were to be made",
     "stream_epoch": "the Trainer's own epoch of data without a length, which counts no data",
     "samples": "samples drawn, over all devices",
+    "corpus": "samples of the training set, as the run counted them",
     "planned_samples": "samples that were to be drawn, over all devices",
     "tokens": "tokens drawn, over all devices, as the run counted them",
     "global_batch": "samples of a step, over all devices",
@@ -53,9 +54,11 @@ NAMES: Mapping[str, str] = {
 
 KINDS: Mapping[str, str] = {
     "hf-trainer": "Hugging Face Trainer",
+    "hf-console": "console of the Hugging Face Trainer",
     "wandb": "wandb",
     "megatron": "Megatron-LM log",
     "gpt-neox": "GPT-NeoX log",
+    "nemo": "NeMo 2 log",
     "olmo": "OLMo log",
     "dist-epochs": "our own ledger",
 }

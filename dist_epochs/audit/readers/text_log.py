@@ -1,11 +1,17 @@
-"""Text logs, read line by line: those of Megatron-LM, GPT-NeoX (`megatron.py`) and OLMo (`olmo.py`)."""
+"""Text logs, read line by line.
+
+Megatron-LM and GPT-NeoX are in `megatron.py`, NeMo 2 in `nemo.py`, OLMo in `olmo.py`, the console of the Hugging Face
+Trainer in `hf_console.py`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dist_epochs.audit.readers import megatron, olmo
+from dist_epochs.audit.readers import megatron, nemo, olmo
+from dist_epochs.audit.readers.hf_console import Console
 from dist_epochs.audit.readers.log_reading import LogReading
 from dist_epochs.audit.readers.record import FinishedRun, Number
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
@@ -15,32 +21,60 @@ __all__ = ["read_text_log"]
 LONGEST_LINE = 1 << 16
 """Bytes read at once; a longer line is not a log line, and its rest counts as lines of its own."""
 
+_SPECIAL = re.compile(rb"[\0\x08\x1b]|\r(?!\n)")
+_NO_TEXT = re.compile(rb"\0|\x1b\[[0-9;:?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_ENDS = re.compile(rb"[\r\n\x08]+")
+"""What a terminal is told beside text, and where it goes back to write over what stands there."""
+
 
 def read_text_log(path: Path) -> FinishedRun | None:
     """Read a log; None if no line of it is one that is known.
 
-    The file is streamed: memory does not grow with it. NUL bytes and bytes of other encodings are passed over; a line
-    that ends in the middle counts as far as its last bar.
+    The file is streamed: memory does not grow with it. NUL bytes, colours and bytes of other encodings are passed over;
+    a line that ends in the middle counts as far as its last bar. What is written over itself, by carriage returns or
+    backspaces, is a line each time; its number is that of the line of the file it stands in.
 
     Raises:
         OSError: If it cannot be read.
     """
-    reading = LogReading(path.name)
-    for at, line in enumerate(_lines(path), start=1):
+    reading, console = LogReading(path.name), Console(path.name)
+    for at, line in _lines(path):
         if b"iteration" in line:
-            megatron.read_iteration(reading, line, at)
-        elif b" ..." in line or b" .. " in line:
+            if nemo.is_iteration(line):
+                nemo.read_iteration(reading, line, at)
+            else:
+                megatron.read_iteration(reading, line, at)
+        elif b" ..." in line or b" .. " in line or megatron.OF_DEEPSPEED in line:
             megatron.read_argument(reading, line, at)
         elif b"[step=" in line or b"throughput/total_tokens=" in line:
             olmo.read_step(reading, line, at)
+        else:
+            console.read(line, at)
     olmo.close_step(reading)
+    if reading.track.last is None and (run := console.finished(path)) is not None:
+        return run  # beside it there may be arguments of DeepSpeed
     return _finished(reading, path)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Each line with its number in the file."""
+    at, rest = 1, b""
     with path.open("rb") as file:
-        while line := file.readline(LONGEST_LINE):
-            yield line.replace(b"\0", b"") if b"\0" in line else line
+        while piece := file.readline(LONGEST_LINE):
+            ends = piece.endswith(b"\n")
+            if rest or _SPECIAL.search(piece):
+                *lines, rest = _ENDS.split(_NO_TEXT.sub(b"", rest + piece))
+                yield from ((at, line) for line in lines)
+                if len(rest) >= LONGEST_LINE:
+                    yield at, rest
+                    rest = b""
+            elif ends:
+                yield at, piece
+            else:
+                rest = piece
+            at += ends
+    if rest:
+        yield at, rest
 
 
 def _finished(reading: LogReading, path: Path) -> FinishedRun | None:

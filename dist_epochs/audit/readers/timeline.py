@@ -82,6 +82,8 @@ class Track:
     _timed_steps: int = 0
     _seconds: Decimal = Decimal(0)
     _timed_samples: int = 0
+    _steps_without_batch: int = 0
+    _seconds_without_batch: Decimal = Decimal(0)
     _tflops: Decimal = Decimal(0)
     _flops_steps: int = 0
     _rated_samples: int = 0
@@ -128,10 +130,13 @@ class Track:
             self._expected += stride * line.batch
             self._least += stride * min(other, line.batch)
             self._most += stride * max(other, line.batch)
-        if line.seconds:
+        if line.seconds and line.batch:
             self._timed_steps += stride
             self._seconds += stride * line.seconds
-            self._timed_samples += stride * (line.batch or 0)
+            self._timed_samples += stride * line.batch
+        elif line.seconds:
+            self._steps_without_batch += stride
+            self._seconds_without_batch += stride * line.seconds
         if line.tflops:
             self._flops_steps += stride
             self._tflops += stride * line.tflops
@@ -197,15 +202,18 @@ class Track:
             found["last_batch"] = Number.exact(self._last_batch, where)
         if len(self.batches) == 1:
             found["global_batch"] = Number.exact(next(iter(self.batches)), self.last.where)
-        if self._expected and self._drawn > 0:
-            found["segment_samples"] = Number.exact(self._drawn, where)
+        if self._expected:
+            found["segment_samples"] = Number.exact(max(self._drawn, 0), where)  # a counter may have gone back
             drawn = Interval(Fraction(self._expected), Fraction(self._least), Fraction(self._most))
             found["segment_batches"] = Number(drawn, where, f"{self._expected:,}")
-        if self._timed_steps:
-            found["timed_steps"] = Number.exact(self._timed_steps, where)
-            found["seconds"] = Number.exact(Fraction(self._seconds), where, f"{float(self._seconds):.6g}")
-            if self._timed_samples:
-                found["timed_samples"] = Number.exact(self._timed_samples, where)
+        timed, seconds = self._timed_steps, self._seconds
+        if timed:
+            found["timed_samples"] = Number.exact(self._timed_samples, where)
+        else:  # seconds of steps whose samples are not known tell of no samples a second
+            timed, seconds = self._steps_without_batch, self._seconds_without_batch
+        if timed:
+            found["timed_steps"] = Number.exact(timed, where)
+            found["seconds"] = Number.exact(Fraction(seconds), where, f"{float(seconds):.6g}")
         if self._flops_steps:
             mean = Fraction(self._tflops) / self._flops_steps
             found["tflops_per_device"] = Number.exact(mean, where, f"{float(mean):.6g}")

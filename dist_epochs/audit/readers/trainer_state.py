@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.arithmetic.quantity import LARGEST
+from dist_epochs.arithmetic.text import rounded
+from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.readers.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError, Origin
 
@@ -25,18 +27,29 @@ STATE = "trainer_state.json"
 MARKS = ("global_step", "log_history")
 """Keys that every version writes."""
 
-UNSIZED = 2**62
-"""From here on `num_train_epochs` means that the data had no length (the Trainer writes 2⁶³ − 1)."""
-
 LARGEST_STATE = 1 << 30
 """Bytes; a log of ten million rows is smaller."""
 
 
+SETTINGS = ("max_steps", "num_train_epochs", "train_batch_size")
+"""What a run is told; a run that goes on may be told more."""
+
+_Row = dict[str, Any]
+"""A row of the log as it was read: there may be millions, of which nothing is copied."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Row:
-    step: int
-    epoch: Number | None
-    values: Mapping[str, Any]
+class _State:
+    """A state, and its rows of training."""
+
+    path: Path
+    data: Mapping[str, Any]
+    rows: Sequence[_Row]
+
+    @property
+    def step(self) -> int:
+        """Steps made."""
+        return int(self.data["global_step"])
 
 
 def state_files(folder: Path) -> tuple[Path, ...]:
@@ -64,33 +77,42 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     states, refused = [], []
     for path in paths:
         try:
-            states.append((path, _load(path)))
+            data = _load(path)
         except InputError as error:
             if len(paths) == 1:
                 raise
             refused.append(error)
+        else:
+            states.append(_State(path, data, _rows(data)))
     if not states:
         raise InputError.together(refused)
-    notes = [f"Not read: {error}" for error in refused]
-    path, state = max(reversed(states), key=lambda pair: _step(pair[1]))
-    rows = _rows(state)
-    others = [(other, _rows(data)) for other, data in states if other != path]
-    numbers = dict(_numbers(state, path.name))
-    numbers |= dict(_speed(state, rows, numbers, path.name))
-    unsized = _is_unsized(state)
-    pairs = [(row.step, row.epoch) for row in rows]
+    mine = max(reversed(states), key=lambda state: state.step)
+    name, rows = mine.path.name, mine.rows
+    others = [other for other in states if other.path != mine.path]
+    strangers = [other for other in others if _is_of_another_run(other, mine)]
+    restarts = _restarts(rows)
+    numbers = dict(_numbers(mine, name))
+    if not restarts:
+        numbers |= dict(_speed(mine, numbers, name))
+    unsized = _is_unsized(mine.data)
+    pairs = [(row["step"], row.get("epoch")) for row in rows]
     changes = not unsized and changes_pace(pairs, numbers["steps"], numbers.get("epochs"))
     if not changes:
-        numbers |= steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), f"{path.name}: log_history")
+        numbers |= steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), f"{name}: log_history")
     run = FinishedRun(
         kind="hf-trainer",
         path=title,
         numbers=numbers,
         counts_passes=True,
         changes_batch=changes,
-        segments=tuple(_segments(rows, int(numbers["steps"].value), path.name)),
-        overlaps=tuple(_overlaps(rows, others)),
-        notes=(*notes, *([CHANGED] if changes else []), *_notes(state, rows, unsized, path)),
+        segments=tuple(_segments(mine, restarts, name)),
+        overlaps=tuple(_overlaps(rows, [other.rows for other in others if other not in strangers])),
+        notes=(
+            *(f"Not read: {error}" for error in refused),
+            *_notes_of_strangers(mine, strangers),
+            *([CHANGED] if changes else []),
+            *_notes(mine, restarts, unsized),
+        ),
     )
     return as_stream(run) if unsized else run
 
@@ -100,8 +122,10 @@ def _load(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_STATE:
         rule = f"at most {LARGEST_STATE:,} are read"
         raise InputError(f"the file has {path.stat().st_size:,} bytes", rule=rule, origin=origin)
+    content = path.read_bytes()
+    refuse_unread_content(path, content[:HEAD_BYTES])
     try:
-        data = json.loads(path.read_bytes().decode("utf-8-sig"))
+        data = json.loads(content.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise InputError(
             f"not JSON: {error.msg} in column {error.colno}",
@@ -122,99 +146,132 @@ def _load(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def _step(state: Mapping[str, Any]) -> int:
-    return int(state["global_step"])
-
-
 def _is_unsized(state: Mapping[str, Any]) -> bool:
     planned = Number.read(state.get("num_train_epochs"), "")
     return planned is not None and planned.value >= UNSIZED
 
 
-def _rows(state: Mapping[str, Any]) -> tuple[_Row, ...]:
+def _rows(data: Mapping[str, Any]) -> list[_Row]:
     """Rows of training, in order; evaluations and the summary at the end are others."""
     found = []
-    for values in state["log_history"]:
-        if isinstance(values, dict) and ("loss" in values or "learning_rate" in values):
-            step = whole(values.get("step"), "", least=0)
-            if step is not None:
-                found.append(_Row(int(step.value), logged_epoch(values.get("epoch"), "log_history"), values))
-    return tuple(found)
+    for row in data["log_history"]:
+        if isinstance(row, dict) and ("loss" in row or "learning_rate" in row):
+            step = row.get("step")
+            if type(step) is not int or not 0 <= step <= LARGEST:
+                read = whole(step, "", least=0)
+                if read is None:
+                    continue
+                row["step"] = int(read.value)
+            found.append(row)
+    return found
 
 
-def _numbers(state: Mapping[str, Any], name: str) -> Iterator[tuple[str, Number]]:
+def _numbers(state: _State, name: str) -> Iterator[tuple[str, Number]]:
     keys = {"max_steps": "planned_steps", "train_batch_size": "per_device", "num_input_tokens_seen": "tokens"}
-    yield "steps", Number.exact(_step(state), f"{name}: global_step")
+    data = state.data
+    yield "steps", Number.exact(state.step, f"{name}: global_step")
     for key, meaning in keys.items():
-        if number := whole(state.get(key), f"{name}: {key}"):
+        if number := whole(data.get(key), f"{name}: {key}"):
             yield meaning, number
-    if not _is_unsized(state) and (planned := Number.read(state.get("num_train_epochs"), f"{name}: num_train_epochs")):
+    if not _is_unsized(data) and (planned := Number.read(data.get("num_train_epochs"), f"{name}: num_train_epochs")):
         yield "planned_epochs", planned
-    if (epoch := logged_epoch(state.get("epoch"), f"{name}: epoch")) is not None:
+    if (epoch := logged_epoch(data.get("epoch"), f"{name}: epoch")) is not None:
         yield "epochs", epoch
-    if (flops := Number.read(state.get("total_flos"), f"{name}: total_flos")) and flops.value:
+    if (flops := Number.read(data.get("total_flos"), f"{name}: total_flos")) and flops.value:
         yield "total_flops", flops
 
 
-def _speed(
-    state: Mapping[str, Any], rows: Sequence[_Row], numbers: Mapping[str, Number], name: str
-) -> Iterator[tuple[str, Number]]:
-    summaries = [row for row in state["log_history"] if isinstance(row, dict) and "train_samples_per_second" in row]
-    if summaries and not _restarts(rows):
-        yield from last_call(summaries[-1], numbers, f"{name}: log_history")
+def _speed(state: _State, numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:
+    """The clock of the last call, whose summary is the last row but for evaluations."""
+    for row in reversed(state.data["log_history"]):
+        if isinstance(row, dict) and "train_samples_per_second" in row:
+            yield from last_call(row, numbers, f"{name}: log_history")
+            return
 
 
 def _restarts(rows: Sequence[_Row]) -> list[int]:
     """Places in the rows before which the clock of `train` began again (logged since 5.0 with token counts)."""
-    found, before = [], Fraction(0)
+    found, before = [], 0.0
     for at, row in enumerate(rows):
-        seconds = Number.read(row.values.get("train_runtime"), "")
-        if seconds is not None:
-            if seconds.value < before:
+        seconds = row.get("train_runtime")
+        if isinstance(seconds, int | float):
+            if seconds < before:
                 found.append(at)
-            before = seconds.value
+            before = seconds
     return found
 
 
-def _segments(rows: Sequence[_Row], last: int, name: str) -> Iterator[Segment]:
-    starts = [0, *_restarts(rows)]
-    ends = [*(rows[at - 1].step for at in starts[1:]), last]
+def _segments(state: _State, restarts: Sequence[int], name: str) -> Iterator[Segment]:
+    starts = [0, *restarts]
+    ends = [*(state.rows[at - 1]["step"] for at in restarts), state.step]
     first = 1
     for at, end in zip(starts, ends, strict=True):
         if end >= first:
-            where = f"{name}: log_history, row {at + 1}" if rows else name
+            where = f"{name}: log_history, row {at + 1}" if state.rows else name
             yield Segment(Span(first, end), where)
         first = end + 1
 
 
-def _overlaps(rows: Sequence[_Row], others: Sequence[tuple[Path, tuple[_Row, ...]]]) -> Iterator[Span]:
+def _overlaps(rows: Sequence[_Row], others: Sequence[Sequence[_Row]]) -> Iterator[Span]:
     """Steps that an older state tells otherwise: they were made again after it was written."""
-    mine = {row.step: row.values for row in rows}
+    mine = {row["step"]: row for row in rows} if others else {}
     spans = set()
-    for _, theirs in others:
+    for theirs in others:
         before, different = 0, []
         for row in theirs:
-            if row.step in mine and mine[row.step] != row.values:
-                different.append(Span(before + 1, row.step))  # a row tells of the steps since the one before it
-            before = row.step
+            step = row["step"]
+            if step in mine and mine[step] != row:
+                different.append(Span(before + 1, step))  # a row tells of the steps since the one before it
+            before = step
         if different:
             spans.add(Span(different[0].first, max(different[-1].last, different[0].first)))
     yield from sorted(spans, key=lambda span: (span.first, span.last))
 
 
-def _notes(state: Mapping[str, Any], rows: Sequence[_Row], unsized: bool, path: Path) -> Iterator[str]:
+def _is_of_another_run(other: _State, mine: _State) -> bool:
+    """Whether a state was told other settings, and shares no row with the log of the one that is audited.
+
+    A run that goes on keeps the rows of the state it goes on from, whatever else it is told.
+    """
+    if all(other.data.get(key) == mine.data.get(key) for key in SETTINGS) or not other.rows:
+        return False
+    first = other.rows[0]
+    return not any(row == first for row in mine.rows)
+
+
+def _notes_of_strangers(mine: _State, strangers: Sequence[_State]) -> Iterator[str]:
+    """Which other runs are in the folder, and by what they are told apart."""
+    for other in strangers:
+        told = ", ".join(
+            f"{key} {_told(other.data.get(key))} for {_told(mine.data.get(key))}"
+            for key in SETTINGS
+            if other.data.get(key) != mine.data.get(key)
+        )
+        yield (
+            f"Two runs are here: {other.path.parent.name} (step {other.step:,}) is of another one than "
+            f"{mine.path.parent.name} (step {mine.step:,}), which is audited: {told}, and no row in common. "
+            "Their steps are not compared."
+        )
+
+
+def _told(value: object) -> str:
+    read = Number.read(value, "")
+    return rounded(read.value) if read is not None else "none"
+
+
+def _notes(state: _State, restarts: Sequence[int], unsized: bool) -> Iterator[str]:
     if unsized:
         yield (
             "num_train_epochs is 2⁶³ − 1, so the data had no length: the Trainer's epoch is then (passes begun) plus a "
             "share of max_steps, and counts no data."
         )
-    planned, reached = whole(state.get("max_steps"), ""), _step(state)
+    planned, reached = whole(state.data.get("max_steps"), ""), state.step
     if planned and reached < planned.value:
         yield f"It stopped at step {reached:,} of {int(planned.value):,}, or this checkpoint is not its last."
-    if _restarts(rows):
+    if restarts:
         yield "It was resumed: train_runtime is that of the last start alone, so no throughput is derived."
     unopened = [
-        name for name in ("training_args.bin", "optimizer.pt", "rng_state.pth") if (path.parent / name).exists()
+        name for name in ("training_args.bin", "optimizer.pt", "rng_state.pth") if (state.path.parent / name).exists()
     ]
     if unopened:
         yield (

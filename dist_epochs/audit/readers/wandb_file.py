@@ -20,6 +20,7 @@ from sys import intern
 from typing import Any, BinaryIO
 from zlib import crc32
 
+from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["MAGIC", "WandbFile", "read_wandb_file"]
@@ -76,6 +77,7 @@ def read_wandb_file(path: Path, keys: frozenset[str] | None = None) -> WandbFile
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
         if len(head) < _HEADER.size or head[:4] != MAGIC:
+            refuse_unread_content(path, head + file.read(HEAD_BYTES))
             rule = f"it does not begin with {MAGIC.decode()} and a version"
             raise InputError("this is not a wandb file", rule=rule, origin=Origin(str(path)))
         if _HEADER.unpack(head)[1:] != (0xBEE1, 0):

@@ -209,18 +209,18 @@ def _is_total(rows: Sequence[Mapping[str, Any]], key: str | None, steps: str | N
 
 def _passes(
     rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], name: str
-) -> Iterator[tuple[int, Number | None]]:
-    """Step and epoch of each row that has both."""
+) -> Iterator[tuple[int, object]]:
+    """Step and epoch of each row that has both, the epoch as it was logged."""
     steps, epochs = keys["steps"], keys["epochs"]
     if steps is None or epochs is None:
         return
     for row in rows:
         step = whole(row.get(steps), name)
         if step is not None:
-            yield int(step.value), logged_epoch(row.get(epochs), name)
+            yield int(step.value), row.get(epochs)
 
 
-def _streams(pairs: Sequence[tuple[int, Number | None]], numbers: Mapping[str, Number]) -> bool | None:
+def _streams(pairs: Sequence[tuple[int, object]], numbers: Mapping[str, Number]) -> bool | None:
     """Whether a Trainer's data had no length: it then takes a pass for max_steps long, whatever it is."""
     planned, epochs = numbers.get("planned_steps"), numbers.get("epochs")
     if planned is None or epochs is None:

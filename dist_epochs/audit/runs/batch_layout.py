@@ -10,11 +10,13 @@ from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.check import Check
+from dist_epochs.audit.expression import names_in
+from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
 
 __all__ = ["COUNTS_POSITIONS", "SPLITS", "check_layout"]
 
-COUNTS_POSITIONS = ("megatron", "gpt-neox", "olmo")
+COUNTS_POSITIONS = ("megatron", "gpt-neox", "nemo", "olmo")
 """Trainers whose token counter is samples × length; the HF Trainer's may leave padding out."""
 
 SPLITS = ("tensor_parallel", "pipeline_parallel", "context_parallel")
@@ -77,11 +79,20 @@ def _mean_batch(evidence: RunEvidence) -> None:
 
 
 def _batch_by_counter(evidence: RunEvidence, formula: str) -> None:
-    """What the run itself counted goes before a claim, where it is a whole number of samples a step."""
-    before = len(evidence.checks)
-    evidence.compare_formula("global_batch", formula)
-    derived = evidence.checks[-1].derived if len(evidence.checks) > before else None
-    if derived is not None and derived.is_exact and derived.point.denominator == 1:
+    """What the run itself counted goes before a claim, where it is a whole number of samples a step.
+
+    A log that begins in the middle gives the mean since the run began, which contradicts no batch after a ramp.
+    """
+    if not evidence.has(*names_in(parse_expression(formula))):
+        return
+    derived, how, names = evidence.work_out(formula)
+    known = evidence.values.get("global_batch")
+    if evidence.first_step > 1 and not (derived.point.denominator == 1 and known is None):
+        if known is not None and derived.holds(known.interval.point):
+            evidence.compare("global_batch", derived, how, uses=names)
+        return
+    evidence.compare("global_batch", derived, how, uses=names)
+    if derived.is_exact and derived.point.denominator == 1:
         evidence.values["global_batch"] = KnownNumber(derived, "derived")
 
 
@@ -91,7 +102,7 @@ def _batch_by_epochs(evidence: RunEvidence) -> None:
     With x steps in a pass, its last micro-step or step may be short, or be left out: the batch is from N ÷ (x + 1) to
     N ÷ (x − 1). Inside a pass the Trainer counts micro-steps, so that 1 is one of them.
     """
-    corpus = evidence.claims.numbers.get("corpus")
+    corpus = evidence.corpus
     name = "steps_per_epoch" if evidence.has("steps_per_epoch") else "whole_steps_per_epoch"
     if corpus is None or corpus.number.unit is not Unit.SAMPLE or not evidence.has(name):
         return

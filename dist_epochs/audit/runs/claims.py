@@ -34,6 +34,7 @@ PER = {
 WITHOUT_UNIT = ("parameters", "peak_tflops", "tokens_per_second", "hours", "mfu")
 WIDTH_OF_EXACT_SIZE = 1
 """Width of the interval of a size that is written out to the last sample or token, `698 samples`: it is exact."""
+_TIMES = re.compile(r"(?<=[\d\s])[x×*/](?=\s*\d)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +76,7 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
         elif name == "sequence_length":
             numbers[name] = Fact(number=Quantity.exact(parse_length(text, what=what), Unit.POSITION))
         elif name in COUNTS:
-            numbers[name] = _count(text, UNITS.get(name), what, PER.get(name, ()))
+            numbers[name] = _count(text, UNITS.get(name), what, PER.get(name, ()), is_rounded=name == "samples")
         else:
             numbers[name] = _amount(name, text, what)
     stated = {name: fact.number for name, fact in numbers.items()}
@@ -97,8 +98,8 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
     return Claims(numbers=numbers, device=device, model=model, precision=precision)
 
 
-def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = ()) -> Fact:
-    """A whole number; written with `~`, it has a tolerance."""
+def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = (), *, is_rounded: bool = False) -> Fact:
+    """A whole number. What a run was told is exact, unless it is written with `~`; a total is as precise as written."""
     if re.fullmatch(r"0+(\.0*)?", text.strip()):
         raise InputError(
             f"{what} {text}: nothing is claimed of a run by zero",
@@ -108,6 +109,8 @@ def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = ()) 
     parse_count(text, unit=unit, per=per, what=what)
     quantity = parse(text, unit=unit, per=per, what=what)
     about = text.strip().startswith(("~", "about", "approx"))
+    if is_rounded and not about:
+        return Fact(number=quantity, exact=_is_in_full(text))
     return Fact(
         number=quantity if about else replace(quantity.exactly(), text=quantity.text.strip() or rounded(quantity.value))
     )
@@ -132,6 +135,12 @@ def _amount(name: str, text: str, what: str) -> Fact:
             rule="a device cannot make more FLOPs than its peak",
             fixes=["'45%'", "0.45"],
         )
-    whole = quantity.high - quantity.low <= WIDTH_OF_EXACT_SIZE and quantity.value.denominator == 1
-    is_count = name in ("corpus", "tokens") and whole
-    return Fact(number=quantity, exact=True if is_count and not text.strip().startswith("~") else None)
+    if name in ("corpus", "tokens") and not text.strip().startswith("~"):
+        return Fact(number=quantity, exact=_is_in_full(text))  # a corpus of 175k samples was no setting: it is rounded
+    return Fact(number=quantity)
+
+
+def _is_in_full(text: str) -> bool:
+    """Whether a size is written out to the last sample or token, in each of its factors: `698 samples`, `5498x8`."""
+    factors = [parse(factor, per=tuple(Unit)) for factor in _TIMES.split(text)]
+    return all(factor.high - factor.low <= WIDTH_OF_EXACT_SIZE and factor.value.denominator == 1 for factor in factors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor
 
@@ -16,12 +17,16 @@ from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
 from dist_epochs.audit.runs.trainer_passes import Passes
 from dist_epochs.errors import InputError
 
-__all__ = ["check_counts"]
+__all__ = ["TRAINERS", "check_counts", "known_passes"]
 
 LOGGED_AND_CLAIMED = (
     "global_batch", "per_device", "gradient_accumulation", "devices", "tensor_parallel", "pipeline_parallel",
-    "context_parallel", "sequence_length", "steps", "samples", "tokens", "epochs", "tokens_per_second",
+    "context_parallel", "sequence_length", "corpus", "steps", "samples", "tokens", "epochs", "tokens_per_second",
 )  # fmt: skip
+
+
+TRAINERS = ("hf-trainer", "hf-console")
+"""Records that hold what a Trainer was told."""
 
 
 def check_counts(evidence: RunEvidence) -> None:
@@ -41,6 +46,8 @@ def _claimed_and_logged(evidence: RunEvidence, name: str) -> None:
     number = evidence.run.numbers.get(name)
     if number is None or name not in evidence.claims.numbers or (name == "global_batch" and evidence.run.changes_batch):
         return
+    if name == "corpus" and evidence.corpus is evidence.claims.numbers["corpus"]:
+        return  # in tokens, which the run did not count
     derived = number.interval
     if name == "epochs" and evidence.run.counts_passes:
         derived = _of_data(evidence, derived)
@@ -59,17 +66,38 @@ def _of_data(evidence: RunEvidence, logged: Interval) -> Interval:
 
 def _planned_steps(evidence: RunEvidence) -> None:
     """Steps of the epochs that the Trainer was told, if it made them all."""
-    passes, epochs = _passes(evidence), _epochs_told(evidence)
-    if passes is None or epochs is None or not evidence.run.counts_passes:
+    passes, epochs = known_passes(evidence), _epochs_told(evidence)
+    if passes is None or not evidence.run.counts_passes:
+        return
+    if epochs is None:
+        _plan_of_steps(evidence, passes)
         return
     steps = passes.steps(epochs.point)
+    fewest = steps if epochs.is_exact else passes.least_steps(epochs.low)
     derived = Interval(
         Fraction(steps),
-        Fraction(min(steps, passes.steps(epochs.low))),
+        Fraction(min(steps, fewest)),
         Fraction(max(steps, floor(epochs.high * passes.per_pass))),
     )
     how = f"{rounded(epochs.point)} × {_steps_a_pass(passes)}"
     evidence.compare_with_log("steps", derived, how, uses=frozenset({"corpus", "global_batch"}))
+
+
+def _plan_of_steps(evidence: RunEvidence, passes: Passes) -> None:
+    """The planned steps beside the planned epochs, of a run that logged its corpus.
+
+    Some versions plan whole windows of a pass, others the partial one, too. Of a run that was told its steps, the
+    epochs are rounded up.
+    """
+    told, planned = evidence.run.numbers.get("planned_epochs"), evidence.run.numbers.get("planned_steps")
+    if told is None or planned is None or "corpus" not in evidence.run.numbers:
+        return
+    plans = (passes, replace(passes, ending="drop"))
+    passes = next((one for one in plans if one.steps(told.value) == planned.value), passes)
+    steps, fewer = passes.steps(told.value), passes.least_steps(told.value - 1)
+    derived = Interval(Fraction(steps), Fraction(min(fewer + 1, steps)), Fraction(steps))
+    how = f"{rounded(told.value)} × {_steps_a_pass(passes)}"
+    evidence.compare_with_log("planned_steps", derived, how, uses=frozenset({"corpus", "global_batch"}))
 
 
 def _steps_a_pass(passes: Passes) -> str:
@@ -88,18 +116,21 @@ def _epochs_told(evidence: RunEvidence) -> Interval | None:
         return None
     if evidence.run.kind == "wandb" and planned is not None and steps is None and epochs.interval.high >= planned.value:
         return Interval.exact(planned.value)
+    is_trainer = evidence.run.kind in TRAINERS
+    if evidence.ending in ("carry", "drop") and is_trainer and planned is not None and planned.value:
+        # their plan and their passes part, and of a run that was told its steps the epochs are rounded up
+        is_whole = planned.value == epochs.value
+        return Interval(planned.value, planned.value - (not is_whole), planned.value)
     if epochs.value.denominator != 1 or not epochs.value:
         return None
-    told = planned.value if evidence.run.kind == "hf-trainer" and planned is not None else epochs.value
+    told = planned.value if is_trainer and planned is not None else epochs.value
     tolerance = epochs.interval.high - epochs.value
-    if told != epochs.value and evidence.ending in ("carry", "drop"):  # until 4.48 its plan and its passes parted
-        return Interval(told, min(told, told - 1), told + tolerance)
     return Interval(told, told - tolerance, told + tolerance)
 
 
-def _passes(evidence: RunEvidence) -> Passes | None:
+def known_passes(evidence: RunEvidence) -> Passes | None:
     """Passes over the corpus, where it and the batch are whole."""
-    corpus, batch = evidence.claims.numbers.get("corpus"), evidence.values.get("global_batch")
+    corpus, batch = evidence.corpus, evidence.values.get("global_batch")
     if corpus is None or corpus.number.unit is not Unit.SAMPLE or batch is None or not batch.count:
         return None
     if corpus.number.value.denominator != 1 or not corpus.interval.is_exact:
@@ -111,6 +142,7 @@ def _passes(evidence: RunEvidence) -> Passes | None:
         accumulation=_accumulation(evidence),
         ending="stream" if evidence.run.streams else evidence.ending,
         per_device=per_device.count if per_device is not None else None,
+        logged=logged.interval if (logged := evidence.run.numbers.get("epochs")) is not None else None,
     )
 
 
@@ -135,7 +167,7 @@ def _samples(evidence: RunEvidence) -> None:
     if "samples" in numbers and (batch is None or batch.origin == "derived"):
         return  # the batch came from the samples, or changes
     steps = evidence.values.get("steps")
-    if evidence.run.streams or (evidence.run.kind in ("hf-trainer", "wandb") and steps is not None and steps.count):
+    if evidence.run.streams or (evidence.run.kind in (*TRAINERS, "wandb") and steps is not None and steps.count):
         _samples_in_passes(evidence)
     elif not ("samples" in numbers and _begins_late(evidence)):
         evidence.compare_formula("samples", "steps * global_batch")
@@ -143,7 +175,7 @@ def _samples(evidence: RunEvidence) -> None:
 
 def _begins_late(evidence: RunEvidence) -> bool:
     """A log that begins in the middle says nothing of the batches before it."""
-    first = evidence.run.segments[0].steps.first if evidence.run.segments else 1
+    first = evidence.first_step
     derived, how, _ = evidence.work_out("steps * global_batch")
     logged = evidence.run.numbers["samples"].value
     if first <= 1 or derived.holds(logged):
@@ -160,7 +192,7 @@ def _samples_in_passes(evidence: RunEvidence) -> None:
 
     Nothing is derived of a stream without its corpus.
     """
-    passes, steps = _passes(evidence), evidence.values["steps"].count
+    passes, steps = known_passes(evidence), evidence.values["steps"].count
     if passes is None and not evidence.run.streams:
         _samples_at_most(evidence)
     if passes is None or not steps:
@@ -201,14 +233,14 @@ def _tokens(evidence: RunEvidence) -> None:
 
 
 def _epochs(evidence: RunEvidence) -> None:
-    corpus = evidence.claims.numbers.get("corpus")
+    corpus = evidence.corpus
     if corpus is None:
         return
     drawn = "samples" if corpus.number.unit is Unit.SAMPLE else "tokens"
     if not evidence.has(drawn, "corpus"):
         return
     derived, how, names = evidence.work_out(f"{drawn} / corpus")
-    passes, steps = _passes(evidence), evidence.values.get("steps")
+    passes, steps = known_passes(evidence), evidence.values.get("steps")
     if drawn == "samples" and evidence.run.counts_passes and passes is not None and steps is not None and steps.count:
         with suppress(InputError):  # a corpus smaller than a window that is dropped
             whole = passes.epochs(steps.count)
@@ -224,7 +256,7 @@ def _epochs(evidence: RunEvidence) -> None:
 
 
 def _documents(evidence: RunEvidence) -> None:
-    corpus = evidence.claims.numbers.get("corpus")
+    corpus = evidence.corpus
     if corpus is not None and corpus.number.unit is Unit.SAMPLE and evidence.has("documents", "corpus"):
         derived, how, names = evidence.work_out("documents / corpus")
         evidence.inform("documents for a sample", derived, how, uses=names)

@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import Literal
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.arithmetic.quantity import Quantity
-from dist_epochs.arithmetic.text import number
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.arithmetic.text import number, rounded
 from dist_epochs.audit.check import Check, compare_with_stated
 from dist_epochs.audit.expression import evaluate, names_in, written
 from dist_epochs.audit.fact import Fact
@@ -66,7 +66,17 @@ class RunEvidence:
     def __post_init__(self) -> None:
         claimed = {name: KnownNumber(fact.interval, "claimed") for name, fact in self.claims.numbers.items()}
         logged = {name: KnownNumber(number.interval, "logged") for name, number in self.run.numbers.items()}
+        if self.corpus is self.claims.numbers.get("corpus"):
+            logged.pop("corpus", None)
         self.values = claimed | logged
+
+    @property
+    def corpus(self) -> Fact | None:
+        """Size of the corpus: as it was logged, unless it is claimed in tokens."""
+        claimed, logged = self.claims.numbers.get("corpus"), self.run.numbers.get("corpus")
+        if logged is None or (claimed is not None and claimed.number.unit is not Unit.SAMPLE):
+            return claimed
+        return Fact(number=Quantity(logged.interval, (Unit.SAMPLE,), text=logged.text), exact=True)
 
     def has(self, *names: str) -> bool:
         """Whether all of these are known and above zero."""
@@ -89,9 +99,9 @@ class RunEvidence:
         if fact is None:
             fact = _fact(number) if number is not None else None
         elif name in GROWING:
-            derived = self._to_the_end(derived)
-            if self.run.is_cut and fact.interval.low > derived.high:
-                self.undecided[name] = "the rest of the run: its file ends before it does"
+            reached, derived = derived, self._to_the_end(derived)
+            if fact.interval.low > derived.high and (rest := self._rest_of_the_run(name, reached, fact)):
+                self.undecided[name] = f"the rest of the run: {rest}"
                 fact = None
         self.checks.append(compare_with_stated(name, derived, how, fact, uses=uses | {name}, is_logged=is_logged))
         known = self.values.get(name)
@@ -114,6 +124,25 @@ class RunEvidence:
         if largest is not None and drawn is not None and drawn.value:
             growth = self.run.unlogged * largest.value / drawn.value
         return Interval(derived.point, derived.low, derived.high * (1 + growth))
+
+    def _rest_of_the_run(self, name: str, reached: Interval, claimed: Fact) -> str:
+        """Why more may have been made than the files tell; nothing where they tell all.
+
+        A Trainer's state is written at each checkpoint, the best one as well as the last.
+        """
+        if self.run.is_cut:
+            return "its file ends before it does"
+        steps, planned = self.run.numbers.get("steps"), self.run.numbers.get("planned_steps")
+        if self.run.kind != "hf-trainer" or steps is None or planned is None or not 0 < steps.value < planned.value:
+            return ""
+        plan = self.run.numbers.get(f"planned_{name}")
+        growth = Interval.exact(planned.value / steps.value)
+        if not claimed.interval.overlaps(reached * growth) and not (plan and claimed.interval.overlaps(plan.interval)):
+            return ""
+        return (
+            f"{claimed.printed} is what it planned ({rounded(planned.value)} steps), and what is here ends at step "
+            f"{rounded(steps.value)}: it stopped there, or went on after this was written"
+        )
 
     def inform(self, name: str, derived: Interval, how: str, *, uses: frozenset[str]) -> None:
         """A number that nobody states."""
@@ -140,6 +169,11 @@ class RunEvidence:
         except InputError:  # a divisor that rounds to zero
             return
         self.compare(name, derived, how, uses=names)
+
+    @property
+    def first_step(self) -> int:
+        """The first step that the record tells of."""
+        return self.run.segments[0].steps.first if self.run.segments else 1
 
     @property
     def used(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from dist_epochs.arithmetic.agreement import Agreement
@@ -10,23 +10,16 @@ from dist_epochs.audit.check import LITERAL, Reading
 from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.batch_layout import SPLITS
 from dist_epochs.audit.runs.claims import Claims
-from dist_epochs.audit.runs.counts import check_counts
+from dist_epochs.audit.runs.counts import TRAINERS, check_counts
+from dist_epochs.audit.runs.endings import ENDINGS, OTHER_ENDINGS, told_ending
 from dist_epochs.audit.runs.evidence import RunEvidence
+from dist_epochs.audit.runs.own_numbers import tell_own_numbers
 from dist_epochs.audit.runs.rate import BY_RATE, check_rate
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
 from dist_epochs.audit.runs.trainer_passes import Ending
 from dist_epochs.audit.verdict import Audit, judge
 
 __all__ = ["audit_run"]
-
-ENDINGS: Mapping[Ending, str] = {
-    "flush": "the last, partial window of a pass is stepped",
-    "carry": "the last, partial window of a pass goes on into the next pass",
-    "drop": "the last, partial window of a pass is dropped",
-    "drop_last": "the last, partial micro-batch of a pass is not drawn (drop_last)",
-}
-"""The Trainer of Transformers 5 flushes; version 4.44 carried, and until 4.48 plans dropped. With
-drop_last all leave samples out."""
 
 NEEDS = {
     "devices": "the global batch, --per-device and --gradient-accumulation",
@@ -43,6 +36,10 @@ NEEDS = {
 """What a claim needs to be compared with something."""
 
 
+FOR_MFU = ("mfu", "peak_tflops", "parameters")
+"""Claims that only a utilization uses."""
+
+
 def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     """Compare a run with what is claimed of it, and with itself.
 
@@ -52,13 +49,18 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     Raises:
         InputError: If a device, model or precision is not known.
     """
-    literal, evidence = _reading(run, claims, "flush", LITERAL)
+    ending: Ending = "flush"
+    literal, evidence = _reading(run, claims, ending, LITERAL)
+    if (told := told_ending(evidence)) is not None:
+        ending, note = told
+        literal, evidence = _reading(run, claims, ending, LITERAL)
+        evidence.notes += [note] if note else []
     readings = [literal]
     if literal.worst is Agreement.CONTRADICTS:
-        readings += _others(run, claims, literal)
+        readings += _others(run, claims, literal, ending)
     missing = _missing(evidence)
     if missing is None and literal.worst is None:
-        missing = "nothing is claimed or logged that follows from its other numbers"
+        missing = "nothing is claimed, and no number is logged that follows from the others"
     verdict, only_if = judge(readings, is_open=missing is not None)
     return Audit(
         id=run.path,
@@ -73,10 +75,11 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     )
 
 
-def _others(run: FinishedRun, claims: Claims, literal: Reading) -> Iterator[Reading]:
+def _others(run: FinishedRun, claims: Claims, literal: Reading, taken: Ending) -> Iterator[Reading]:
     """What else the files may mean: other ends of passes, a stream, one process that sees several devices."""
-    if run.counts_passes and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
-        for ending in ("carry", "drop", "drop_last"):
+    is_open = run.counts_passes and taken == "flush"  # the run's own epoch tells no other one
+    if is_open and (_contradicts(literal, "steps", by_log=True) or _contradicts_passes(literal)):
+        for ending in OTHER_ENDINGS:
             yield _reading(run, claims, ending, ENDINGS[ending])[0]
     if run.streams is None:
         yield _reading(as_stream(run), claims, "flush", "its data had no length, so its epoch counts none")[0]
@@ -84,12 +87,12 @@ def _others(run: FinishedRun, claims: Claims, literal: Reading) -> Iterator[Read
     if by_rate and "paced_steps" in run.numbers:
         numbers = {**run.numbers, "rated_steps": run.numbers["paced_steps"]}
         title = "it was resumed after its first steps, and the logged rates are of the steps since (Transformers 5.19)"
-        yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
-    if run.kind == "hf-trainer" and (by_rate or _contradicts(literal, "per_device", by_log=False)):
-        yield from _several_devices(run, claims)
+        yield _reading(replace(run, numbers=numbers), claims, taken, title)[0]
+    if run.kind in TRAINERS and (by_rate or _contradicts(literal, "per_device", by_log=False)):
+        yield from _several_devices(run, claims, taken)
 
 
-def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[Reading]:
+def _several_devices(run: FinishedRun, claims: Claims, taken: Ending) -> Iterator[Reading]:
     """One process saw all devices, or as many as make the claimed share of what was logged."""
     logged, claims_of = run.numbers.get("per_device"), claims.numbers
     if logged is None:
@@ -104,7 +107,7 @@ def _several_devices(run: FinishedRun, claims: Claims) -> Iterator[Reading]:
     if times.denominator == 1 and times > 1 and share.denominator == 1:
         numbers = {**run.numbers, "per_device": Number.exact(int(share), logged.where)}
         title = f"one process saw {times} devices (nn.DataParallel), and {logged.text} is their product"
-        yield _reading(replace(run, numbers=numbers), claims, "flush", title)[0]
+        yield _reading(replace(run, numbers=numbers), claims, taken, title)[0]
 
 
 def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tuple[Reading, RunEvidence]:
@@ -112,6 +115,7 @@ def _reading(run: FinishedRun, claims: Claims, ending: Ending, name: str) -> tup
     check_counts(evidence)
     check_rate(evidence)
     check_speed(evidence)
+    tell_own_numbers(evidence)
     assumes = {}
     if run.counts_passes:
         assumes["last_window"] = ENDINGS[ending]
@@ -145,10 +149,10 @@ def _missing(evidence: RunEvidence) -> str | None:
             told.append(f"{name.replace('_', ' ')} cannot be told without {evidence.undecided[name]}")
         elif name in compared:
             continue
-        elif name == "mfu":
+        elif name in FOR_MFU:
             told.append(f"MFU cannot be derived without {missing_for_mfu(evidence)}")
         elif name in NEEDS:
             told.append(f"{name.replace('_', ' ')} cannot be derived without {NEEDS[name]}")
         else:
             told.append(f"nothing was found that {label} could be compared with")
-    return "; ".join(told) or None
+    return "; ".join(dict.fromkeys(told)) or None

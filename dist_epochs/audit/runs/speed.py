@@ -9,6 +9,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.text import rounded
+from dist_epochs.audit.runs.batch_layout import COUNTS_POSITIONS
 from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import read_architecture
@@ -47,13 +48,15 @@ def _hours(evidence: RunEvidence) -> None:
 
 
 def _throughput(evidence: RunEvidence) -> None:
-    if evidence.run.kind in ("megatron", "gpt-neox") and evidence.has("timed_samples", "seconds"):
+    if evidence.run.kind in COUNTS_POSITIONS and evidence.has("timed_samples", "seconds"):
         evidence.compare_formula("samples_per_second", "timed_samples / seconds")
     before = len(evidence.checks)
     if evidence.has("timed_tokens", "seconds"):
         evidence.compare_formula("tokens_per_second", "timed_tokens / seconds")
     elif evidence.has("timed_samples", "seconds", "sequence_length"):
         evidence.compare_formula("tokens_per_second", "timed_samples * sequence_length / seconds")
+    elif evidence.run.counts_passes and evidence.has("tokens", "seconds"):  # of its only call
+        evidence.compare_formula("tokens_per_second", "tokens / seconds")
     elif evidence.has("tokens", "hours"):
         evidence.compare_formula("tokens_per_second", "tokens / (hours * 3600)")
     if len(evidence.checks) > before:  # what was measured, not what is claimed, goes into the utilization
@@ -75,14 +78,14 @@ def _utilization(evidence: RunEvidence) -> None:
         derived = evidence.values["tflops_per_device"].interval / Interval.exact(peak / TERA)
         rate = rounded(evidence.values["tflops_per_device"].interval.point)
         how = f"{rate} TFLOP/s of a device, as the log counts FLOPs ÷ {told}"
-        _hold_share(evidence, derived, how, frozenset({"mfu"}))
+        _hold_share(evidence, derived, how, frozenset({"peak_tflops"}))
     if next(_unknown_of_flops(evidence), None) is not None or (claimed and evidence.has("tflops_per_device")):
         return
     flops, formula = _flops_per_token(evidence)
     speed, devices = evidence.values["tokens_per_second"].interval, evidence.values["devices"].interval
     derived = flops * speed / (devices * Interval.exact(peak))
     how = f"{formula} FLOPs × {rounded(speed.point)} tokens/s ÷ ({rounded(devices.point)} × {told})"
-    _hold_share(evidence, derived, how, frozenset({"mfu", "devices", "tokens_per_second", "parameters"}))
+    _hold_share(evidence, derived, how, frozenset({"peak_tflops", "devices", "tokens_per_second", "parameters"}))
 
 
 def _hold_share(evidence: RunEvidence, derived: Interval, how: str, uses: frozenset[str]) -> None:

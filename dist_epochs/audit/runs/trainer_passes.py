@@ -17,10 +17,12 @@ from dist_epochs.frameworks.run import Run
 from dist_epochs.frameworks.setting import Setting
 from dist_epochs.frameworks.transformers import TRANSFORMERS, TRANSFORMERS_STREAMING
 
-__all__ = ["Ending", "Passes"]
+__all__ = ["MOST_WINDOWS", "Ending", "Passes"]
 
-CARRYING, DROPPING = (next(one for one in TRANSFORMERS.versions if one.name == name) for name in ("4.44", "4.48"))
-"""Versions of Transformers that carry a partial window into the next pass, and that drop it."""
+CARRYING, DROPPING, FLUSHING = (
+    next(one for one in TRANSFORMERS.versions if one.name == name) for name in ("4.44", "4.48", "5")
+)
+"""Versions of Transformers that carry a partial window into the next pass, that plan without it, and that step it."""
 
 LAST_ROUNDS: tuple[tuple[bool, Uneven], ...] = ((False, "pad"), (True, "pad"), (False, "drop"))
 """Whether several devices share the last round of a pass, and what becomes of it."""
@@ -43,6 +45,7 @@ class Passes:
         accumulation: Micro-steps of a step, where they are known.
         ending: What happens at the end of a pass.
         per_device: Samples of a micro-batch, where they are known.
+        logged: The Trainer's own epoch, where it is known: of the layouts that fit, those that log it count.
 
     Examples:
         >>> Passes(corpus=100, batch=40, accumulation=4).samples(3).point  # the third step of a pass has 20 samples
@@ -56,6 +59,7 @@ class Passes:
     accumulation: int | None = None
     ending: Ending = "flush"
     per_device: int | None = None
+    logged: Interval | None = None
 
     @property
     def per_pass(self) -> int:
@@ -66,9 +70,20 @@ class Passes:
             return max(self.corpus // self.batch, 1)
         return max(micro_steps // self._window if whole else -(-micro_steps // self._window), 1)
 
+    @property
+    def least_per_pass(self) -> int:
+        """The same, where whole windows may leave out a last round that is not full."""
+        if self.ending not in ("carry", "drop"):
+            return self.per_pass
+        return min(self.per_pass, max(self.corpus // self._round // self._window, 1))
+
     def steps(self, epochs: Fraction) -> int:
         """Steps of so many epochs; the Trainer multiplies floats."""
         return ceil(float_product(epochs, self.per_pass))
+
+    def least_steps(self, epochs: Fraction) -> int:
+        """The same with the fewest steps a pass."""
+        return ceil(float_product(epochs, self.least_per_pass))
 
     def samples(self, steps: int) -> Interval:
         """What so many steps drew: short of full batches where a pass ends, with duplicates at most full ones.
@@ -101,11 +116,25 @@ class Passes:
         more = Fraction(inside, self.per_pass - 1) if self.per_pass > 1 else part
         asked = Fraction(steps - 1, self.per_pass)
         logged = [passes + part, passes + min(more, Fraction(1))]
+        least = min(drawn.low, asked)
         if self.ending in ("carry", "drop"):
-            logged += [run.reported.epoch for run in self._runs(steps) if run.reported.epoch is not None]
+            reported = [run.reported.epoch for run in self._runs(steps) if run.reported.epoch is not None]
+            logged += reported
+            least = min(least, *reported)  # where ranks draw rows twice, fewer passes than samples ÷ corpus
         if self.corpus % self.batch and self.per_pass > 1:  # drop_last may make a step less of each pass
             logged.append(Fraction(steps, self.per_pass - 1))
-        return Interval(drawn.point, min(drawn.low, asked), max(drawn.high, *logged))
+        return Interval(drawn.point, least, max(drawn.high, *logged))
+
+    def settings_that_log(self, steps: int) -> list[Setting]:
+        """Layouts of the batch with which the Trainer logs the epoch that it logged, after so many steps."""
+        try:
+            return [run.setting for run in self._runs(steps) if self._is_logged_by(run)]
+        except InputError:  # no layout can run
+            return []
+
+    def _is_logged_by(self, run: Run) -> bool:
+        epoch = run.reported.epoch
+        return self.logged is not None and epoch is not None and self.logged.holds(epoch)
 
     def _runs(self, steps: int) -> list[Run]:
         """What the Trainer's loop makes of every layout of the batch that fits, those it refuses left out.
@@ -113,7 +142,13 @@ class Passes:
         Raises:
             InputError: If it refuses all of them.
         """
-        versions = {"carry": CARRYING, "drop": DROPPING, "stream": TRANSFORMERS_STREAMING.versions[-1]}
+        versions = {
+            "flush": FLUSHING,
+            "carry": CARRYING,
+            "drop": DROPPING,
+            "drop_last": FLUSHING,
+            "stream": TRANSFORMERS_STREAMING.versions[-1],
+        }
         found, refused = [], InputError(f"no layout of a batch of {self.batch:,} is known")
         for setting in self._stream_settings(steps) if self.ending == "stream" else self._settings(steps):
             try:
@@ -122,13 +157,14 @@ class Passes:
                 refused = error
         if not found:
             raise refused
-        return found
+        return [run for run in found if self._is_logged_by(run)] or found
 
     def _settings(self, steps: int) -> Iterator[Setting]:
         """Layouts of the batch, with the last round of a pass short, padded or dropped."""
         windows = [self._window] if self.accumulation is not None else range(1, MOST_WINDOWS + 1)
         for window, (shared, uneven) in product(windows, LAST_ROUNDS):
-            if self.batch % window == 0:
+            is_of_ending = self.ending in ("carry", "drop") or (uneven == "drop") == (self.ending == "drop_last")
+            if self.batch % window == 0 and is_of_ending:
                 devices = self.batch // window if shared else 1
                 yield self._setting(steps, window, self.batch // window // devices, devices, uneven)
 

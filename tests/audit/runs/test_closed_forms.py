@@ -103,5 +103,22 @@ def test_a_run_that_was_asked_for_a_fraction(write_state):
             assert audit.verdict != "inconsistent", (seed, setting)
 
 
+@pytest.mark.parametrize("framework", [TRANSFORMERS, *OLD], ids=["5", "4.44", "4.48"])
+def test_corpus_and_batch_alone_hold_the_samples(write_state, framework):
+    """The rest of the layout is not claimed: the logged epoch tells of it what it can, and never a wrong thing."""
+    for seed in range(80):
+        setting, run = made(seed, framework)
+        path = write_state(
+            global_step=run.reported.steps, max_steps=run.reported.steps, epoch=float(run.reported.epoch),
+            num_train_epochs=run.reported.num_epochs,
+        )  # fmt: skip
+        claims = read_claims({"corpus": f"{setting.samples} samples", "global_batch": str(setting.global_batch)})
+        audit = audit_run(read_trainer_state([path], "run"), claims)
+        assert audit.verdict != "inconsistent", (seed, setting)
+        agreeing = [reading for reading in audit.readings if not reading.is_contradicted]
+        drawn = [check.derived for reading in agreeing for check in reading.checks if check.name == "samples"]
+        assert any(one.holds(Fraction(run.truth.samples)) for one in drawn), (seed, setting)
+
+
 def test_a_number_s_play():
     assert Number.read(350 / 150, "here").interval.holds(Fraction(7, 3))

@@ -13,9 +13,12 @@ import pytest
         (b"hello\n", "rule", "'iteration N/ M |' of Megatron-LM"),
         (b'{"a": 1}', "rule", "global_step and log_history"),
         (random.Random(1).randbytes(5000), "rule", "none of these is in it"),
-        (b"\x1f\x8b\x08 a packed log", "fixes", "such a file, or the folder that holds it"),
+        (b"\x1f\x8b\x08 a packed log", "asked", "this file is compressed"),
+        (b"\xfd7zXZ\x00 a packed log", "fixes", "unxz run.txt, then the file that comes out"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "fixes", "git lfs pull"),
+        (b"/annex/objects/MD5E-s22--1.json\n", "asked", "this is a git-annex pointer, not the file"),
     ],
-    ids=["empty", "text", "json", "binary", "gzip"],
+    ids=["empty", "text", "json", "binary", "gzip", "xz", "git lfs", "git annex"],
 )
 def test_what_is_no_run(ask, tmp_path, content, field, message):
     path = tmp_path / "run.txt"

@@ -58,6 +58,25 @@ STATE = json.dumps(
         ],
     }
 ).encode()
+CONSOLE = """\x1b[32m[INFO|trainer.py:2134] >> ***** Running training *****\x1b[0m
+  Num examples = 37
+  Num Epochs = 2
+  Instantaneous batch size per device = 4
+  Total train batch size (w. parallel, distributed & accumulation) = 12
+  Gradient Accumulation steps = 3
+  Total optimization steps = 6
+  Continuing training from global step 2
+{'loss': '3.91', 'learning_rate': '2.5e-05', 'epoch': '1.2'}
+ 67%|██▋ | 4/6 [00:00<00:00, 84.50it/s]
+{'eval_loss': 4.1, 'eval_runtime': 0.1, 'epoch': 1.2}
+100%|███ | 6/6 [00:00<00:00, 84.50it/s]
+{'train_runtime': 0.1, 'train_samples_per_second': 740.0, 'train_steps_per_second': 60.0, 'epoch': 1.8}
+""".replace("\n 67", "\r 67").encode()
+NEMO = b"""Training epoch 0, iteration 0/49 | global_batch_size: 8 | global_step: 0 | train_step_timing in s: 4.022
+Training epoch 0, iteration 1/49 | global_batch_size: 8 | global_step: 1 | train_step_timing in s: 4.0 | \
+consumed_samples: 16
+Training epoch 0, iteration 5/49 | global_batch_size: 8.5 | global_step: 5 | consumed_samples: 40
+"""
 LEDGER = b"""{"event":"segment","from_step":0,"world_size":2}
 {"event":"begin","step":1}
 {"event":"applied","step":1,"micro_steps":2,"drawn":[[0,"web",10,0,4,30,5,"00000000000000000000000000000007"]]}
@@ -89,7 +108,14 @@ def wandb():
     return file
 
 
-FILES = {"megatron": LOG, "hf-trainer": STATE, "wandb": wandb(), "dist-epochs": LEDGER}
+FILES = {
+    "megatron": LOG,
+    "nemo": NEMO,
+    "hf-console": CONSOLE,
+    "hf-trainer": STATE,
+    "wandb": wandb(),
+    "dist-epochs": LEDGER,
+}
 
 
 @pytest.fixture(scope="module")
