@@ -21,8 +21,14 @@ __all__ = ["Fact", "FactReader"]
 MOST_DIGITS = 50
 """Significant digits; no number is printed with more."""
 
-SETTINGS = (Unit.STEP, Unit.SAMPLE, Unit.POSITION, Unit.DEVICE)
-"""What a run was told is exact, unless it is written with `~`: `1M steps`, `256 sequences`."""
+SETTINGS = (Unit.STEP, Unit.DEVICE)
+"""What a run was told is exact, unless it is written with `~`: `1M steps`, `64 GPUs`."""
+
+BATCHES_AND_LENGTHS = (Unit.SAMPLE, Unit.POSITION)
+"""What counts the batch and the length, which a run is told, and the data, whose size is known as it is printed."""
+
+_SETTING = re.compile(r"batch|length|context|accum|(^|_)(per|micro|ctx|seq|[gm]?bs?|l)(_|$)")
+"""Names of settings: batch, global_batch, micro_batch_size, per_device, gbs, length."""
 
 ABOUT = ("~", "≈", "about", "approx")
 _ABOUT = re.compile(r"^\s*(≈|approximately\b|approx\b\.?)\s*")
@@ -68,11 +74,12 @@ class Fact:
     """The number as printed: `1M steps`, `3.3B words`, `~40`, `128,000`, `60K hours`, `160GB`. Its name counts the
     same: `corpus_bytes: 160GB`; times are converted, so `3 days` for `hours` are 72."""
     exact: bool | None = key(FLAG, None)
-    """Whether it has no tolerance. Default: what a run was told (steps, samples, lengths, devices) is exact, the rest
-    has half a unit of the last digit written, or a whole one with `~`."""
+    """Whether it has no tolerance. Default: what a run was told (steps, batch, lengths, devices) is exact, and so is
+    what is written in Ki, Mi or Gi; the rest has half a unit of the last digit written, or, with `~` and more than one
+    digit, a whole one. What is stated to come out is rounded, whatever it counts."""
     digits: int | None = key(Value(_digits, ("integer",), least=1), None)
     """Significant digits it was printed with, where its spelling has others: `300B` that is rounded to one digit."""
-    rounded: Literal["nearest", "down"] = key(Choice(("nearest", "down")), "nearest")
+    rounded: Literal["nearest", "down", "up"] = key(Choice(("nearest", "down", "up")), "nearest")
     """How it was shortened when it was printed."""
     between: tuple[Quantity, Quantity] | None = key(EndsReader(), None)
     """The two ends of what it may be, where more than its digits is known: `[30%, 45%]`."""
@@ -99,9 +106,9 @@ class Fact:
         """What its precision is said to be twice, or cannot be."""
         said = {
             f"digits: {self.digits}": self.digits is not None,
-            "rounded: down": self.rounded == "down",
+            f"rounded: {self.rounded}": self.rounded != "nearest",
             "between": self.between is not None,
-            "~": self._is_about,
+            "~": self.is_about,
         }
         given = [name for name, is_given in said.items() if is_given]
         if self.exact and given:
@@ -123,7 +130,14 @@ class Fact:
 
     @property
     def printed(self) -> str:
-        """Its spelling, with the digits that it really has where the file says so."""
+        """Its spelling, with the digits that it really has where the file says so, or the ends of a range.
+
+        A number in the middle of its range was printed nowhere: the range was.
+        """
+        if self.between is not None:
+            low, high = (end.text for end in self.between)
+            is_middle = 2 * self.number.value == self.between[0].value + self.between[1].value
+            return f"between {low} and {high}" if is_middle else f"{self.number.text} (between {low} and {high})"
         if self.digits is None:
             return self.number.text
         return f"{self.number.text} ({self.digits} digit{'s' * (self.digits > 1)})"
@@ -144,41 +158,57 @@ class Fact:
         number = self.number
         if self.between is not None:
             return Interval(number.value, self.between[0].value, self.between[1].value)
-        if self.exact or (
-            self.exact is None and self.digits is None and number.unit in SETTINGS and not self._is_about
-        ):
+        if self._is_exact:
             return Interval.exact(number.value)
-        if self.rounded == "down":
-            return Interval(number.value, number.value, number.value + 2 * self._half)
-        tolerance = self._half * (2 if self._is_about else 1)
-        low = number.value - tolerance
+        if self.rounded != "nearest":
+            return self._printed_for
+        low = number.value - self.tolerance
         if low <= 0 < number.value:  # what is counted is above zero, however roughly it is written
             low = number.value / 2
-        return Interval(number.value, low, number.value + tolerance)
+        return Interval(number.value, low, number.value + self.tolerance)
 
     def is_printed_for(self, value: Fraction) -> bool:
         """Whether a value is printed as this number, with the digits it has; `~` makes no difference here."""
-        number = self.number
         if self.between is not None:
             return self.between[0].value <= value <= self.between[1].value
-        if self.exact:
-            return value == number.value
-        if self.rounded == "down":
-            return number.value <= value < number.value + 2 * self._half
-        return number.value - self._half <= value <= number.value + self._half
+        return value == self.number.value if self.exact else self._printed_for.holds(value)
 
     @property
-    def _is_about(self) -> bool:
+    def half(self) -> Fraction:
+        """Half a unit of the last digit that it was printed with."""
+        if self.digits is None:
+            return self.number.high - self.number.value if self.number.half is None else self.number.half
+        return power_of_ten(self.number.value) / Fraction(10) ** (self.digits - 1) / 2
+
+    @property
+    def tolerance(self) -> Fraction:
+        """How far the number may be from its spelling: half a unit of the last digit, or with `~` a whole one."""
+        if self.digits is None:
+            return self.number.high - self.number.value
+        return self.half * (2 if self.is_about and self.digits > 1 else 1)
+
+    @property
+    def is_about(self) -> bool:
+        """Whether it is written with `~`, or a word for it."""
         return self.number.text.startswith(ABOUT)
 
     @property
-    def _half(self) -> Fraction:
-        """Half a unit of the last digit."""
-        number = self.number
-        if self.digits is None:
-            return (number.high - number.value) / (2 if self._is_about else 1)
-        unit = power_of_ten(number.value)
-        return unit / Fraction(10) ** (self.digits - 1) / 2
+    def _is_exact(self) -> bool:
+        if self.exact is not None or self.digits is not None or self.is_about or self.rounded != "nearest":
+            return bool(self.exact)
+        unit = self.number.unit
+        return unit in SETTINGS or (unit in BATCHES_AND_LENGTHS and self.number.is_written_out)
+
+    @property
+    def _printed_for(self) -> Interval:
+        """What is printed as this number."""
+        value, unit = self.number.value, 2 * self.half
+        match self.rounded:
+            case "down":
+                return Interval(value, value, value + unit)
+            case "up":
+                return Interval(value, value - unit, value)
+        return Interval(value, value - self.half, value + self.half)
 
 
 class FactReader:
@@ -192,7 +222,8 @@ class FactReader:
         name = str(next((key for key in reversed(place) if key != "stated"), ""))
         try:
             ends = fact.between and (as_named(fact.between[0], name), as_named(fact.between[1], name))
-            return replace(fact, number=as_named(fact.number, name), between=ends)
+            exact = fact.exact if fact.exact is not None or ends else _is_setting(fact, name, _is_stated(place))
+            return replace(fact, number=as_named(fact.number, name), between=ends, exact=exact)
         except ValueError as error:
             problems.append(Problem.of(place, error))
             return None
@@ -200,3 +231,17 @@ class FactReader:
     def schema(self) -> dict[str, Any]:
         """JSON schema of either form."""
         return {"anyOf": [{"type": ["string", "number"]}, Part(Fact).schema()]}
+
+
+def _is_stated(place: Place) -> bool:
+    """Whether a place is that of a result, not of a fact."""
+    return place[:1] == ("stated",) or (place[-1:] == ("stated",) and "checks" in place)
+
+
+def _is_setting(fact: Fact, name: str, is_stated: bool) -> bool | None:
+    """Whether a number that says nothing of its precision is exact because of its name; None if its unit tells."""
+    if fact.digits is not None or fact.is_about or fact.rounded != "nearest":
+        return None
+    if fact.number.unit in BATCHES_AND_LENGTHS and _SETTING.search(re.sub(r"[^a-z]+", "_", name.lower())):
+        return True
+    return False if is_stated and fact.number.unit in SETTINGS else None

@@ -112,7 +112,8 @@ def _converted(number: Quantity, label: str, wanted: str) -> Quantity:
     converted = number * Quantity.exact(factor)
     value = converted.value
     days = " at 365.25 days a year" if "year" in (label, wanted) else ""
-    return replace(converted, factors=(value,), text=f"{number.text} = {rounded(value)} {wanted}s{days}")
+    half = None if number.half is None else number.half * factor
+    return replace(converted, factors=(value,), half=half, text=f"{number.text} = {rounded(value)} {wanted}s{days}")
 
 
 def _says_part(said: str, part: Unit) -> bool:

@@ -190,7 +190,7 @@ NEAR_USUAL_RATIO = Fraction(2, 100)
 
 def _times(fact: Fact, factor: Fraction) -> Fact:
     """The number times a factor, as precise in proportion."""
-    return _with(fact, fact.number.value * factor, (fact.number.high - fact.number.value) * factor)
+    return _with(fact, fact.number.value * factor, fact.tolerance * factor)
 
 
 def _rounded(fact: Fact, target: Fraction) -> Fact:
@@ -199,10 +199,14 @@ def _rounded(fact: Fact, target: Fraction) -> Fact:
     return _with(fact, value if not is_count(fact) or value.denominator == 1 else Fraction(round(target)), unit / 2)
 
 
-def _with(fact: Fact, value: Fraction, half: Fraction) -> Fact:
+def _with(fact: Fact, value: Fraction, tolerance: Fraction) -> Fact:
+    """The fact with another number, as precise as is said."""
     number, exact = fact.number, fact.interval.is_exact
     text = "" if exact else number.text  # a `~` in it would say that it is not exact
-    changed = replace(number, number=Interval(value, value - half, value + half), factors=(value,), text=text)
+    half = tolerance * (fact.half / fact.tolerance if fact.tolerance else 1)
+    changed = replace(
+        number, number=Interval(value, value - tolerance, value + tolerance), factors=(value,), text=text, half=half
+    )
     return replace(fact, number=changed, digits=None, between=None, exact=exact)
 
 
@@ -212,7 +216,7 @@ def _edits(fact: Fact) -> Iterator[Correction]:
     A rounded number's digits say how precise it is, so that one too many is an unlikely slip: whoever wrote it would
     have rounded to fewer.
     """
-    half = fact.number.high - fact.number.value
+    half = fact.tolerance
     unit = _last_digit(fact)
     if unit is None:
         return
@@ -239,7 +243,7 @@ def _edits(fact: Fact) -> Iterator[Correction]:
 
 def _last_digit(fact: Fact) -> Fraction | None:
     """What a number's last digit counts; None if its digits have no end."""
-    value, half = fact.number.value, fact.number.high - fact.number.value
+    value, half = fact.number.value, fact.tolerance
     whole = _digits(value)
     if whole is None:
         return None

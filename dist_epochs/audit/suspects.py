@@ -176,8 +176,7 @@ def _tried(
     if worst is Agreement.CONTRADICTS:
         return None
     before, after = fact.number.value, correction.fact.number.value
-    half = correction.fact.number.high - after
-    rougher = roughness(after, half) - roughness(before, fact.number.high - before)
+    rougher = roughness(after, correction.fact.tolerance) - roughness(before, fact.tolerance)
     return Suspect(name, correction.slip, before, after, correction.why, worst, len(mine), rougher)
 
 
