@@ -31,6 +31,8 @@ _SETTING = re.compile(r"batch|length|context|accum|(^|_)(per|micro|ctx|seq|[gm]?
 """Names of settings: batch, global_batch, micro_batch_size, per_device, gbs, length."""
 
 ABOUT = ("~", "≈", "about", "approx")
+_WHOLE = re.compile(r"([1-9][\d,_]*)(?![\d.,_]|e)")
+_PERCENT = re.compile(r"\s*(%|\bper ?cent\b)\s*$")
 _ABOUT = re.compile(r"^\s*(≈|approximately\b|approx\b\.?)\s*")
 
 
@@ -38,7 +40,7 @@ def _number(data: Any) -> Quantity:
     """A number in any spelling of papers; `labels.as_named` holds what it counts against the fact's name."""
     if not isinstance(data, str):
         return parse(data, what="the number")
-    text = _ABOUT.sub("~", split_label(data)[0])
+    text = _ABOUT.sub("~", split_label(_PERCENT.sub("%", data))[0])
     return replace(parse(text, per=tuple(Unit), what="the number"), text=data.strip())
 
 
@@ -174,6 +176,36 @@ class Fact:
         return value == self.number.value if self.exact else self._printed_for.holds(value)
 
     @property
+    def spelled(self) -> str:
+        """Its number as it is spelled, without `~` or what stands for it."""
+        return re.sub(rf"^({'|'.join(ABOUT)}[a-z.]*)\s*", "", self.number.text)
+
+    def with_fewer_digits(self) -> Iterator[Fact]:
+        """The same number, rounded to fewer digits than it is printed with, the most digits first.
+
+        Only zeros that stand for a place may be none of its digits: `640B` may have two, `4.0K` has two. Without `~`
+        two digits are the fewest. A number that says how precise it is, or is exact, has no others.
+        """
+        whole = _WHOLE.match(self.spelled)
+        says_more = self.exact or self.digits is not None or self.between is not None or self.rounded != "nearest"
+        if whole is None or says_more or self.interval.is_exact:
+            return
+        digits = re.sub(r"[,_]", "", whole[1])
+        fewest = max(len(digits.rstrip("0")), 1 if self.is_about else 2)
+        for count in range(len(digits) - 1, fewest - 1, -1):
+            yield replace(self, digits=count)
+
+    def in_percent(self) -> Fact:
+        """A share as the number before its `%`, for a formula that multiplies by 100."""
+        ends = self.between and (_times_hundred(self.between[0]), _times_hundred(self.between[1]))
+        return replace(self, number=_times_hundred(self.number), between=ends)
+
+    @property
+    def is_percent(self) -> bool:
+        """Whether it is written in per cent."""
+        return _PERCENT.search(self.number.text) is not None
+
+    @property
     def half(self) -> Fraction:
         """Half a unit of the last digit that it was printed with."""
         if self.digits is None:
@@ -209,6 +241,12 @@ class Fact:
             case "up":
                 return Interval(value, value - unit, value)
         return Interval(value, value - self.half, value + self.half)
+
+
+def _times_hundred(number: Quantity) -> Quantity:
+    half = None if number.half is None else 100 * number.half
+    value = 100 * number.value
+    return replace(number, number=number.number * Interval.exact(100), factors=(value,), half=half)
 
 
 class FactReader:
