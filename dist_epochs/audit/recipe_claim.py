@@ -9,7 +9,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.batch import BatchError
 from dist_epochs.arithmetic.quantity import Unit, parse
-from dist_epochs.audit.claim import CheckText, Claim, ClaimKeys, ReadingText
+from dist_epochs.audit.claim import CheckText, Claim, ClaimKeys, ReadingText, at_place
 from dist_epochs.audit.expression import Expression
 from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.plan_facts import plan_facts, plan_formulas
@@ -20,7 +20,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import make_recipe
 from dist_epochs.settings.document import Document, RecipeError
-from dist_epochs.settings.fields import Place, Table, dotted, key
+from dist_epochs.settings.fields import Place, Table, key
 
 __all__ = ["RECIPE_KEYS", "read_recipe_claim"]
 
@@ -100,9 +100,8 @@ def read_recipe_claim(document: Document, path: Path) -> Claim:
         "readings": readings or None,
         "notes": written.notes,
     }
-    for place, message in Claim.cross_field_errors(values):
-        said = f"{dotted(place)}: " if place else ""
-        errors.append(RecipeError(f"{said}{message}", origin=_origin(document, place)))
+    for place, said in Claim.cross_field_errors(values):
+        errors.append(RecipeError(**at_place(place, said).parts | {"origin": _origin(document, place)}))
     if errors:
         raise RecipeError.together(errors)
     return Claim(**values)

@@ -1,0 +1,245 @@
+"""Units of what formulas of claims compute: words, bytes and tokens are never taken for each other without a ratio."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+from dist_epochs.arithmetic.identity import USUAL_BYTES_PER_TOKEN, USUAL_TOKENS_PER_WORD
+from dist_epochs.arithmetic.quantity import Unit
+from dist_epochs.arithmetic.text import precise
+from dist_epochs.audit.expression import (
+    Binary,
+    Expression,
+    Name,
+    Number,
+    Power,
+    Rounded,
+    evaluate,
+    names_in,
+    numbers_in,
+    point_of,
+    written,
+)  # fmt: skip
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.labels import split_label
+from dist_epochs.errors import InputError
+
+__all__ = ["unit_problems"]
+
+Units = Counter[str]
+"""Powers of what data is counted in; steps, epochs and devices are left out, for batches are said without them."""
+
+WORDS = {
+    "token": "token", "piece": "token", "subword": "token", "position": "token",
+    "word": "word", "byte": "byte", "sample": "sample", "sequence": "sample", "image": "sample",
+    "step": "", "batch": "", "update": "", "iteration": "", "epoch": "", "device": "", "gpu": "",
+}  # fmt: skip
+"""What words of names count, singular; what is left out is empty."""
+
+OF_UNITS = {
+    Unit.TOKEN: "token", Unit.POSITION: "token", Unit.WORD: "word", Unit.SAMPLE: "sample", Unit.DOCUMENT: "document",
+}  # fmt: skip
+
+CONVERTED = {"word": ("tokens_per_word", USUAL_TOKENS_PER_WORD), "byte": ("bytes_per_token", USUAL_BYTES_PER_TOKEN)}
+"""What does not turn into tokens by itself: the name of the ratio, and the usual ones."""
+
+RATIOS = {"word": (Fraction(1, 2), Fraction(5, 2)), "byte": (Fraction(2), Fraction(8))}
+"""A number within a formula may be a ratio of tokens to words (or words to tokens), or of bytes to tokens."""
+
+FLOPS_PER_PARAMETER = (6, 8)
+LARGEST_FACTOR = 10**6
+"""A larger number within a formula is a size, of which nothing is said."""
+
+_KNOWN = "|".join(WORDS)
+_RATIO_NAME = re.compile(rf"(?P<one>{_KNOWN})s?_(?:per|an?|each)_(?:\w+_)?(?P<other>{_KNOWN})")
+_LENGTH_NAME = re.compile(r"length|(^|_)(seq|ctx|context)(_|$)")
+_LEFT_OUT_NAME = re.compile(r"accum|node|device|gpu|worker|rank|step|epoch|iteration|update")
+_BATCH_NAME = re.compile(r"batch|per_device|(^|_)[gm]?bs(_|$)")
+
+
+def unit_problems(
+    name: str, formula: Expression, stated: Fact | None, facts: Mapping[str, Fact], declared: Mapping[str, str]
+) -> Iterator[InputError]:
+    """Where a check takes words or bytes for tokens, with the answers at the usual ratios.
+
+    A fact or a number of which nothing is known may be a ratio; then nothing is said. Nor is it where the claim assumes
+    something called `words` or `bytes`, which says what one of them is taken for.
+
+    Args:
+        name: What the check is called.
+        formula: Its formula.
+        stated: What the work says it is.
+        facts: The facts, by the names in the formula.
+        declared: What the claim or the reading assumes, by name.
+    """
+    try:
+        found = _units(formula, facts)
+    except _Mixed as mixed:
+        one, other = sorted(mixed.units)
+        yield InputError(
+            f"the formula {written(formula)} adds {one}s and {other}s",
+            rule="numbers of different units are not added",
+            fixes="both in one unit",
+        )
+        return
+    wanted = _wanted(name, formula, stated, facts)
+    if found is None or wanted is None:
+        return
+    if not wanted and abs(found["sample"]) == 1 and found["token"] == -found["sample"] and not [*numbers_in(formula)]:
+        divided = "samples by tokens" if found["sample"] > 0 else "tokens by samples"
+        yield InputError(
+            f"the formula {written(formula)} divides {divided}",
+            rule="a sample has as many tokens as its length",
+            fixes="a fact length, multiplied into the formula or divided out of it",
+        )
+    for unit in CONVERTED:
+        power = found[unit] - wanted[unit]
+        if not power or f"{unit}s" in declared or _holds_ratio(formula, unit):
+            continue
+        yield (
+            _without_ratio(name, formula, facts, unit, power)
+            if abs(power) == 1
+            else InputError(
+                f"the formula {written(formula)} counts {unit}s more than once",
+                rule="tokens = words × tokens_per_word = bytes ÷ bytes_per_token",
+                fixes="the ratio on the other side of the fraction",
+            )
+        )
+
+
+def _without_ratio(name: str, formula: Expression, facts: Mapping[str, Fact], unit: str, power: int) -> InputError:
+    """The error for words or bytes that are taken for tokens."""
+    ratio_name, usual = CONVERTED[unit]
+    value = point_of(formula, {known: facts[known].number.value for known in names_in(formula)})
+    multiplied = (power > 0) is (unit == "word")
+    answers = "; ".join(
+        f"at {float(ratio):g} ({whose}) {name} = {precise(value * ratio if multiplied else value / ratio)}"
+        for ratio, whose in usual
+    )
+    verb = f"divides by {unit}s what is counted otherwise" if power < 0 else f"gives {unit}s where others are counted"
+    return InputError(
+        f"the formula {written(formula)} {verb}",
+        rule=f"{unit}s do not turn into tokens without a ratio: {answers}",
+        consequence=f"it would take a {unit} for a token",
+        fixes=(
+            f"a fact {ratio_name}, multiplied into the formula or divided out of it",
+            f"assumes: {{{unit}s: a {unit} is one token}}, where the work takes it so",
+        ),
+    )
+
+
+def _wanted(name: str, formula: Expression, stated: Fact | None, facts: Mapping[str, Fact]) -> Units | None:
+    """What a check counts: its stated number says so, or its name; None if neither does."""
+    said = re.sub(r"[^a-z]+", "_", name.lower()).strip("_")
+    ratio = _ratio(said)
+    if ratio is not None:
+        return ratio
+    if stated is not None:
+        if stated.number.unit in (Unit.EPOCH, Unit.STEP):
+            return Counter()
+        if stated.number.counts or split_label(stated.number.text)[1] == "byte":
+            return _of_number(stated)
+    first = said.partition("_")[0].removesuffix("s")
+    is_of = said in (first, f"{first}s") or said.startswith((f"{first}_of_", f"{first}s_of_", "epoch"))
+    if first in WORDS and is_of:
+        return _one(WORDS[first])
+    steps = any(facts[known].number.unit is Unit.STEP or "step" in known for known in names_in(formula))
+    return Counter() if steps and stated is not None else None
+
+
+def _units(formula: Expression, facts: Mapping[str, Fact]) -> Units | None:
+    """What a formula counts; None if a fact in it says nothing.
+
+    Raises:
+        _Mixed: If it adds words, bytes and tokens.
+    """
+    match formula:
+        case Number():
+            value = evaluate(formula, {}).point
+            return Counter() if value < LARGEST_FACTOR else None
+        case Name(name):
+            return _of_fact(name, facts[name])
+        case Power(base, exponent):
+            inner = _units(base, facts)
+            return None if inner is None else Counter({unit: power * exponent for unit, power in inner.items()})
+        case Rounded(_, inside):
+            return _units(inside, facts)
+        case Binary(sign, left, right):
+            one, two = _units(left, facts), _units(right, facts)
+            if one is None or two is None:
+                return None
+            if sign in "*/":
+                return Counter({unit: one[unit] + (1 if sign == "*" else -1) * two[unit] for unit in one | two})
+            return _added(one, two, isinstance(left, Number) or isinstance(right, Number))
+    raise AssertionError(formula)
+
+
+def _added(one: Units, two: Units, is_bare: bool) -> Units:
+    """What a sum counts."""
+    single = [next(iter(units)) for units in (one, two) if sum(map(abs, units.values())) == 1]
+    different = set(single)
+    if not is_bare and len(single) == len(different) == 2 and different & set(CONVERTED):
+        raise _Mixed(different)
+    return one or two
+
+
+class _Mixed(Exception):
+    """Words, bytes or tokens that are added."""
+
+    def __init__(self, units: set[str]) -> None:
+        super().__init__()
+        self.units = units
+
+
+def _of_fact(name: str, fact: Fact) -> Units | None:
+    """What a fact counts: its number says so, or its name; None if neither does."""
+    number, said = fact.number, re.sub(r"[^a-z]+", "_", name.lower()).strip("_")
+    label = split_label(number.text)[1]
+    if number.counts or label is not None:
+        return _of_number(fact)
+    ratio = _ratio(said)
+    if ratio is not None:
+        return ratio
+    if _LENGTH_NAME.search(said):
+        return Counter({"token": 1, "sample": -1})
+    if _BATCH_NAME.search(said):
+        return Counter({"drawn": 1})
+    for word in said.split("_"):
+        unit = WORDS.get(word.removesuffix("s"))
+        if unit:
+            return _one(unit)
+    return Counter() if _LEFT_OUT_NAME.search(said) else None
+
+
+def _of_number(fact: Fact) -> Units:
+    """What a number counts by its own words."""
+    label = split_label(fact.number.text)[1]
+    if label is not None:
+        return _one("sample" if label == "pair" else label)
+    counted = Counter(OF_UNITS[unit] for unit in fact.number.counts if unit in OF_UNITS)
+    counted.subtract(OF_UNITS[unit] for unit in fact.number.over if unit in OF_UNITS)
+    return counted
+
+
+def _ratio(said: str) -> Units | None:
+    """What a name such as `tokens_per_word` or `bytes a token` counts; None of other names."""
+    match = _RATIO_NAME.search(said)
+    if match is None:
+        return None
+    found = Counter(_one(WORDS[match["one"]]))
+    found.subtract(_one(WORDS[match["other"]]))
+    return found
+
+
+def _one(unit: str) -> Units:
+    return Counter({unit: 1} if unit else {})
+
+
+def _holds_ratio(formula: Expression, unit: str) -> bool:
+    """Whether a number within the formula may be the ratio."""
+    low, high = RATIOS[unit]
+    values = [evaluate(number, {}).point for number in numbers_in(formula)]
+    return any(low <= value <= high and value not in FLOPS_PER_PARAMETER for value in values)
