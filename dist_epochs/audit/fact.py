@@ -84,7 +84,8 @@ class Fact:
     rounded: Literal["nearest", "down", "up"] = key(Choice(("nearest", "down", "up")), "nearest")
     """How it was shortened when it was printed."""
     between: tuple[Quantity, Quantity] | None = key(EndsReader(), None)
-    """The two ends of what it may be, where more than its digits is known: `[30%, 45%]`."""
+    """The two ends of what it may be, where more than its digits is known: `[30%, 45%]`. Without a number, it is the
+    middle."""
     derived: bool = key(FLAG, False)
     """Whether it was computed here from others, and printed nowhere: then it cannot be a slip."""
     read_in: str | None = key(TEXT, None)
@@ -254,9 +255,17 @@ class FactReader:
 
     def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
         """Read either form."""
-        fact = Part(Fact).read(data if isinstance(data, Mapping) else {"number": data}, place, problems)
+        whole = data if isinstance(data, Mapping) else {"number": data}
+        is_range = "between" in whole and "number" not in whole
+        if is_range and isinstance(whole["between"], list | tuple) and whole["between"]:
+            whole = {"number": whole["between"][0], **whole}
+        fact = Part(Fact).read(whole, place, problems)
         if not isinstance(fact, Fact):
             return fact
+        if is_range and fact.between is not None:
+            low, high = fact.between
+            middle = Interval.between(low.value, high.value).exactly()
+            fact = replace(fact, number=replace(low, number=middle, factors=(middle.point,), half=None))
         name = str(next((key for key in reversed(place) if key != "stated"), ""))
         try:
             ends = fact.between and (as_named(fact.between[0], name), as_named(fact.between[1], name))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.audit.check import Check, Reading, agreement_of
-from dist_epochs.audit.expression import Rounded
+from dist_epochs.audit.expression import Rounded, evaluate
 from dist_epochs.audit.fact import Fact
 
 __all__ = ["counts_steps", "own_reading"]
@@ -54,15 +55,19 @@ def own_reading(literal: Reading) -> Reading | None:
     )
 
 
+_STEPS = re.compile(r"(?:(?:number of|total|optimizer|training)[ _])*(?:steps|updates|iterations)\b", re.IGNORECASE)
+
+
 def counts_steps(name: str, stated: Fact) -> bool:
     """Whether a check counts steps, which are whole: its number says so, or its name."""
-    return stated.number.unit is Unit.STEP or name.startswith("steps")
+    return stated.number.unit is Unit.STEP or _STEPS.match(name) is not None
 
 
 def _remedies(check: Check) -> Iterator[_Remedy]:
     """What would settle a check, the likeliest first."""
     yield from _one_step(check)
     yield from _fewer_digits(check)
+    yield from _fewer_digits_of_facts(check)
 
 
 def _one_step(check: Check) -> Iterator[_Remedy]:
@@ -91,8 +96,30 @@ def _fewer_digits(check: Check) -> Iterator[_Remedy]:
     agreeing = [(fact, agreement) for fact, agreement in tried if agreement is not Agreement.CONTRADICTS]
     if not agreeing:
         return
-    counts = sorted(fact.digits or 0 for fact, _ in agreeing)
-    digits = " or ".join(IN_WORDS[count] if count < len(IN_WORDS) else str(count) for count in counts)
-    said = f"{check.stated.spelled} is rounded to {digits} digit{'s' * (counts != [1])}"
+    said = _said(check.stated, [fact for fact, _ in agreeing])
     stated, agreement = agreeing[0]
     yield _Remedy(said, said, replace(check, stated=stated, agreement=agreement))
+
+
+def _fewer_digits_of_facts(check: Check) -> Iterator[_Remedy]:
+    """A fact that is written with `~`, with as many digits as agree."""
+    if check.stated is None or check.formula is None:
+        return
+    for name, fact in check.facts.items():
+        agreeing = []
+        for fewer in fact.with_fewer_digits() if fact.is_about else ():
+            facts = {**check.facts, name: fewer}
+            derived = evaluate(check.formula, {known: each.interval for known, each in facts.items()})
+            agreement = agreement_of(derived, check.stated)
+            if agreement is not Agreement.CONTRADICTS:
+                agreeing.append(replace(check, derived=derived, facts=facts, agreement=agreement))
+        if agreeing:
+            said = _said(fact, [taken.facts[name] for taken in agreeing])
+            yield _Remedy(said, said, agreeing[0])
+
+
+def _said(printed: Fact, agreeing: Sequence[Fact]) -> str:
+    """To how many digits a number is rounded, in words."""
+    counts = sorted(fact.digits or 0 for fact in agreeing)
+    digits = " or ".join(IN_WORDS[count] if count < len(IN_WORDS) else str(count) for count in counts)
+    return f"{printed.spelled} is rounded to {digits} digit{'s' * (counts != [1])}"

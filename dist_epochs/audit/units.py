@@ -1,4 +1,4 @@
-"""Units of what formulas of claims compute: words, bytes and tokens are never taken for each other without a ratio."""
+"""Units of what formulas of claims compute: words, bytes and tokens, days and hours are never taken for each other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
+from dist_epochs.arithmetic.duration import HOURS_IN
 from dist_epochs.arithmetic.identity import USUAL_BYTES_PER_TOKEN, USUAL_TOKENS_PER_WORD
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.arithmetic.text import precise
@@ -35,6 +36,7 @@ Units = Counter[str]
 WORDS = {
     "token": "token", "piece": "token", "subword": "token", "position": "token",
     "word": "word", "byte": "byte", "sample": "sample", "sequence": "sample", "image": "sample",
+    **{time: time for time in HOURS_IN},
     "step": "", "batch": "", "update": "", "iteration": "", "epoch": "", "device": "", "gpu": "",
 }  # fmt: skip
 """What words of names count, singular; what is left out is empty."""
@@ -48,6 +50,9 @@ CONVERTED = {"word": ("tokens_per_word", USUAL_TOKENS_PER_WORD), "byte": ("bytes
 
 RATIOS = {"word": (Fraction(1, 2), Fraction(5, 2)), "byte": (Fraction(2), Fraction(8))}
 """A number within a formula may be a ratio of tokens to words (or words to tokens), or of bytes to tokens."""
+
+CONVERSIONS = (7, 24, 60, 168, 365, Fraction(1461, 4), 1440, 3600, 8760, 8766, 86400)
+"""A number within a formula that may turn one unit of time into another."""
 
 FLOPS_PER_PARAMETER = (6, 8)
 LARGEST_FACTOR = 10**6
@@ -85,10 +90,19 @@ def unit_problems(
             fixes="both in one unit",
         )
         return
-    wanted = _wanted(name, formula, stated, facts)
-    if found is None or wanted is None:
+    if found is None:
         return
-    if not wanted and abs(found["sample"]) == 1 and found["token"] == -found["sample"] and not [*numbers_in(formula)]:
+    yield from _time_problems(name, formula, stated, facts, found)
+    wanted = _wanted(name, formula, stated, facts)
+    if wanted is None:
+        return
+    if (
+        not wanted
+        and not found["drawn"]
+        and abs(found["sample"]) == 1
+        and found["token"] == -found["sample"]
+        and not [*numbers_in(formula)]
+    ):
         divided = "samples by tokens" if found["sample"] > 0 else "tokens by samples"
         yield InputError(
             f"the formula {written(formula)} divides {divided}",
@@ -110,10 +124,36 @@ def unit_problems(
         )
 
 
+def _time_problems(
+    name: str, formula: Expression, stated: Fact | None, facts: Mapping[str, Fact], found: Units
+) -> Iterator[InputError]:
+    """Days where hours are stated, with no number in the formula that could turn them into hours."""
+    times = [unit for unit in HOURS_IN if found[unit]]
+    said = [word.removesuffix("s") for word in re.findall("[a-z]+", name.lower())]
+    label = split_label(stated.number.text)[1] if stated is not None and " = " not in stated.number.text else None
+    named = [word for word in said if word in HOURS_IN and not {"per", "a", "an"} & set(said)]
+    wanted = named[0] if len(named) == 1 else label if label in HOURS_IN else None
+    has_factor = any(evaluate(number, {}).point in CONVERSIONS for number in numbers_in(formula))
+    if stated is None or wanted is None or len(times) != 1 or found[times[0]] != 1 or times[0] == wanted or has_factor:
+        return
+    factor = HOURS_IN[times[0]] / HOURS_IN[wanted]
+    told = f"× {precise(factor)}" if factor > 1 else f"÷ {precise(1 / factor)}"
+    yield InputError(
+        f"the formula {written(formula)} gives {times[0]}s where {wanted}s are counted",
+        rule=f"then {name} = {precise(_point(formula, facts) * factor)}",
+        consequence=f"{times[0]}s would be taken for {wanted}s",
+        fixes=f"{told} in the formula",
+    )
+
+
+def _point(formula: Expression, facts: Mapping[str, Fact]) -> Fraction:
+    return point_of(formula, {known: facts[known].number.value for known in names_in(formula)})
+
+
 def _without_ratio(name: str, formula: Expression, facts: Mapping[str, Fact], unit: str, power: int) -> InputError:
     """The error for words or bytes that are taken for tokens."""
     ratio_name, usual = CONVERTED[unit]
-    value = point_of(formula, {known: facts[known].number.value for known in names_in(formula)})
+    value = _point(formula, facts)
     multiplied = (power > 0) is (unit == "word")
     answers = "; ".join(
         f"at {float(ratio):g} ({whose}) {name} = {precise(value * ratio if multiplied else value / ratio)}"
@@ -172,7 +212,8 @@ def _units(formula: Expression, facts: Mapping[str, Fact]) -> Units | None:
             if one is None or two is None:
                 return None
             if sign in "*/":
-                return Counter({unit: one[unit] + (1 if sign == "*" else -1) * two[unit] for unit in one | two})
+                powers = {unit: one[unit] + (1 if sign == "*" else -1) * two[unit] for unit in {*one, *two}}
+                return Counter({unit: power for unit, power in powers.items() if power})
             return _added(one, two, isinstance(left, Number) or isinstance(right, Number))
     raise AssertionError(formula)
 
