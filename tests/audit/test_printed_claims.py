@@ -334,13 +334,7 @@ def test_other_units_that_do_not_go_together(refused, facts, name, formula, aske
     ("facts", "name", "formula", "answer", "fix"),
     [
         ("gpus: 32 GPUs, days: 3 days", "GPU hours", "gpus * days", "GPU hours = 2,304", "× 24"),
-        ("t: 300B tokens, tokens_per_second: 1M", "hours", "t/tokens_per_second", "hours = 83.3333", "÷ 3,600"),
-            "t: 300B tokens, tokens_per_second: 1M",
-            "hours",
-            "t / tokens_per_second",
-            "hours = 83.3333",
-            "÷ 3,600 in the formula",
-        ),
+        ("t: 300B tokens, tokens_per_second: 1M", "hours", "t / tokens_per_second", "hours = 83.3333", "÷ 3,600"),
         ("hours: 36 hours", "days of it", "hours", "days of it = 1.5000", "÷ 24"),
     ],
 )
