@@ -16,7 +16,7 @@ from dist_epochs.arithmetic.quantity import PER, Quantity, Unit, parse
 from dist_epochs.arithmetic.text import rounded, short
 from dist_epochs.errors import InputError
 
-__all__ = ["as_named", "split_label"]
+__all__ = ["as_named", "rate_of", "split_label"]
 
 SAID_BY: Mapping[str, tuple[str, ...]] = {
     **{time: tuple(HOURS_IN) for time in HOURS_IN},
@@ -83,6 +83,12 @@ def split_label(text: str) -> tuple[str, str | None]:
     return scaled, "byte" if scaled != text else None
 
 
+def rate_of(text: str) -> str | None:
+    """What time a number is for: `24K tokens per second`, `$2 per GPU hour`; None if for none."""
+    match = _RATE.search(text)
+    return None if match is None or " = " in text else match["time"].lower()
+
+
 def _scaled(match: re.Match[str]) -> str:
     """GB are 10⁹ bytes, and GiB are 2³⁰; sizes in either are rounded, unlike counts in Gi."""
     scale = match["scale"]
@@ -115,9 +121,8 @@ def as_named(number: Quantity, name: str) -> Quantity:
             consequence="it would be read as a number of the whole run",
             fixes=[f"the name {said.strip('_')}_per_{number.per}", "multiplying it"],
         )
-    rate = _RATE.search(number.text)
-    if rate is not None and rate["time"].lower() not in said:
-        time = rate["time"].lower()
+    time = rate_of(number.text)
+    if time is not None and time not in said:
         raise InputError(
             f"{number.text!r} is for one {time}, and the name {name} does not say so",
             consequence="it would be read as a number of the whole run",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 
 from dist_epochs.arithmetic.duration import HOURS_IN
@@ -25,7 +25,7 @@ from dist_epochs.audit.expression import (
     written,
 )  # fmt: skip
 from dist_epochs.audit.fact import Fact
-from dist_epochs.audit.labels import split_label
+from dist_epochs.audit.labels import rate_of, split_label
 from dist_epochs.errors import InputError
 
 __all__ = ["unit_problems"]
@@ -60,6 +60,10 @@ LARGEST_FACTOR = 10**6
 
 _KNOWN = "|".join(WORDS)
 _RATIO_NAME = re.compile(rf"(?P<one>{_KNOWN})s?_(?:per|an?|each)_(?:\w+_)?(?P<other>{_KNOWN})")
+_RATIO_SAID = re.compile(r"[÷/]|\b(?:ratio|to|over|per|an?|each)\b", re.IGNORECASE)
+"""Checks that are called so compare two things."""
+_TOTAL = re.compile(r"(?:of|in|seen|read|drawn|trained|processed)(?:_|$)")
+"""What may follow `words` or `bytes` in the name of a check that counts them."""
 _LENGTH_NAME = re.compile(r"length|(^|_)(seq|ctx|context)(_|$)")
 _LEFT_OUT_NAME = re.compile(r"accum|node|device|gpu|worker|rank|step|epoch|iteration|update")
 _BATCH_NAME = re.compile(r"batch|per_device|(^|_)[gm]?bs(_|$)")
@@ -80,48 +84,53 @@ def unit_problems(
         facts: The facts, by the names in the formula.
         declared: What the claim or the reading assumes, by name.
     """
+    declared_units = {unit for unit in CONVERTED if f"{unit}s" in declared}
     try:
         found = _units(formula, facts)
     except _Mixed as mixed:
-        one, other = sorted(mixed.units)
-        yield InputError(
-            f"the formula {written(formula)} adds {one}s and {other}s",
-            rule="numbers of different units are not added",
-            fixes="both in one unit",
-        )
+        if not mixed.units & declared_units:
+            yield _added_units(formula, mixed.units)
         return
     if found is None:
         return
     yield from _time_problems(name, formula, stated, facts, found)
-    wanted = _wanted(name, formula, stated, facts)
-    if wanted is None:
+    wanted = _wanted(name, stated)
+    draws = any(facts[known].number.unit is Unit.STEP or "step" in known for known in names_in(formula))
+    if wanted is None and not (draws and stated is not None and not _RATIO_SAID.search(name)):
         return
-    if (
-        not wanted
-        and not found["drawn"]
-        and abs(found["sample"]) == 1
-        and found["token"] == -found["sample"]
-        and not [*numbers_in(formula)]
-    ):
+    if wanted == Counter() and _divides_samples(found) and not [*numbers_in(formula)]:
         divided = "samples by tokens" if found["sample"] > 0 else "tokens by samples"
         yield InputError(
             f"the formula {written(formula)} divides {divided}",
             rule="a sample has as many tokens as its length",
             fixes="a fact length, multiplied into the formula or divided out of it",
         )
-    for unit in CONVERTED:
-        power = found[unit] - wanted[unit]
-        if not power or f"{unit}s" in declared or _holds_ratio(formula, unit):
+    for unit in [unit for unit in CONVERTED if unit not in declared_units]:
+        power = found[unit] - (wanted or Counter())[unit]
+        if not power or _holds_ratio(formula, unit) or (wanted is None and power > 0):
             continue
-        yield (
-            _without_ratio(name, formula, facts, unit, power)
-            if abs(power) == 1
-            else InputError(
+        if abs(power) == 1:
+            yield _without_ratio(name, formula, facts, unit, power)
+        else:
+            yield InputError(
                 f"the formula {written(formula)} counts {unit}s more than once",
                 rule="tokens = words × tokens_per_word = bytes ÷ bytes_per_token",
                 fixes="the ratio on the other side of the fraction",
             )
-        )
+
+
+def _divides_samples(found: Units) -> bool:
+    """Whether a formula gives samples for each token, or tokens for each sample."""
+    return not found["drawn"] and abs(found["sample"]) == 1 and found["token"] == -found["sample"]
+
+
+def _added_units(formula: Expression, units: Collection[str]) -> InputError:
+    one, other = sorted(units)
+    return InputError(
+        f"the formula {written(formula)} adds {one}s and {other}s",
+        rule="numbers of different units are not added",
+        fixes="both in one unit",
+    )
 
 
 def _time_problems(
@@ -130,7 +139,7 @@ def _time_problems(
     """Days where hours are stated, with no number in the formula that could turn them into hours."""
     times = [unit for unit in HOURS_IN if found[unit]]
     said = [word.removesuffix("s") for word in re.findall("[a-z]+", name.lower())]
-    label = split_label(stated.number.text)[1] if stated is not None and " = " not in stated.number.text else None
+    label = _label(stated) if stated is not None else None
     named = [word for word in said if word in HOURS_IN and not {"per", "a", "an"} & set(said)]
     wanted = named[0] if len(named) == 1 else label if label in HOURS_IN else None
     has_factor = any(evaluate(number, {}).point in CONVERSIONS for number in numbers_in(formula))
@@ -171,7 +180,7 @@ def _without_ratio(name: str, formula: Expression, facts: Mapping[str, Fact], un
     )
 
 
-def _wanted(name: str, formula: Expression, stated: Fact | None, facts: Mapping[str, Fact]) -> Units | None:
+def _wanted(name: str, stated: Fact | None) -> Units | None:
     """What a check counts: its stated number says so, or its name; None if neither does."""
     said = re.sub(r"[^a-z]+", "_", name.lower()).strip("_")
     ratio = _ratio(said)
@@ -180,14 +189,13 @@ def _wanted(name: str, formula: Expression, stated: Fact | None, facts: Mapping[
     if stated is not None:
         if stated.number.unit in (Unit.EPOCH, Unit.STEP):
             return Counter()
-        if stated.number.counts or split_label(stated.number.text)[1] == "byte":
+        if stated.number.counts or _label(stated) == "byte":
             return _of_number(stated)
-    first = said.partition("_")[0].removesuffix("s")
-    is_of = said in (first, f"{first}s") or said.startswith((f"{first}_of_", f"{first}s_of_", "epoch"))
-    if first in WORDS and is_of:
-        return _one(WORDS[first])
-    steps = any(facts[known].number.unit is Unit.STEP or "step" in known for known in names_in(formula))
-    return Counter() if steps and stated is not None else None
+    first, _, rest = said.partition("_")
+    unit = WORDS.get(first.removesuffix("s"))
+    if unit is None or not first.endswith("s") or _RATIO_SAID.search(name):
+        return None
+    return _one(unit) if unit not in CONVERTED or not rest or _TOTAL.match(rest) else None
 
 
 def _units(formula: Expression, facts: Mapping[str, Fact]) -> Units | None:
@@ -238,8 +246,7 @@ class _Mixed(Exception):
 def _of_fact(name: str, fact: Fact) -> Units | None:
     """What a fact counts: its number says so, or its name; None if neither does."""
     number, said = fact.number, re.sub(r"[^a-z]+", "_", name.lower()).strip("_")
-    label = split_label(number.text)[1]
-    if number.counts or label is not None:
+    if number.counts or _label(fact) is not None:
         return _of_number(fact)
     ratio = _ratio(said)
     if ratio is not None:
@@ -250,19 +257,27 @@ def _of_fact(name: str, fact: Fact) -> Units | None:
         return Counter({"drawn": 1})
     for word in said.split("_"):
         unit = WORDS.get(word.removesuffix("s"))
-        if unit:
+        if unit and not (unit in HOURS_IN and word == unit):  # a second phase is no second, days are days
             return _one(unit)
     return Counter() if _LEFT_OUT_NAME.search(said) else None
 
 
 def _of_number(fact: Fact) -> Units:
     """What a number counts by its own words."""
-    label = split_label(fact.number.text)[1]
-    if label is not None:
-        return _one("sample" if label == "pair" else label)
+    label, rate = _label(fact), rate_of(fact.number.text)
     counted = Counter(OF_UNITS[unit] for unit in fact.number.counts if unit in OF_UNITS)
     counted.subtract(OF_UNITS[unit] for unit in fact.number.over if unit in OF_UNITS)
+    if label is not None:
+        counted["sample" if label == "pair" else label] += 1
+    if rate is not None:
+        counted[rate] -= 1
     return counted
+
+
+def _label(fact: Fact) -> str | None:
+    """What a number counts beside the project's units; of `3 days = 72 hours`, hours."""
+    _, is_converted, converted = fact.number.text.partition(" = ")
+    return split_label(converted.partition(" at ")[0] if is_converted else fact.number.text)[1]
 
 
 def _ratio(said: str) -> Units | None:

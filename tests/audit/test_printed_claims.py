@@ -308,6 +308,12 @@ def test_a_corpus_in_bytes_is_refused_with_its_tokens(refused):
         ("a: 1B words, b: 2B words", "words", "a + b"),
         ("read: 131B words, corpus: 3.3B words", "epochs", "read / corpus"),
         ("warmup: 10K steps, steps: 1M steps", "steps", "warmup + steps"),
+        # what is called so compares two things, or counts words and bytes itself
+        ("pieces: 3.87B tokens, corpus: 3.3B words", "tokens to words", "pieces / corpus"),
+        ("en: 2B words, all_words: 3.3B words", "share", "en / all_words"),
+        ("steps: 1K steps, bytes_per_step: 16 MB", "bytes read", "steps * bytes_per_step"),
+        ("steps: 1K steps, bytes_per_step: 16 MB", "traffic", "steps * bytes_per_step"),
+        ("parameters: 7B parameters, bytes_per_parameter: 2", "memory", "parameters * bytes_per_parameter"),
     ],
 )
 def test_units_that_go_together(audit, facts, name, formula):
@@ -335,6 +341,13 @@ def test_other_units_that_do_not_go_together(refused, facts, name, formula, aske
     [
         ("gpus: 32 GPUs, days: 3 days", "GPU hours", "gpus * days", "GPU hours = 2,304", "× 24"),
         ("t: 300B tokens, tokens_per_second: 1M", "hours", "t / tokens_per_second", "hours = 83.3333", "÷ 3,600"),
+        (
+            "t: 300B tokens, tokens_per_second: 1M tokens per second",
+            "hours",
+            "t/tokens_per_second",
+            "hours = 83.3333",
+            "÷ 3,600",
+        ),
         ("hours: 36 hours", "days of it", "hours", "days of it = 1.5000", "÷ 24"),
     ],
 )
@@ -350,6 +363,9 @@ def test_times_are_not_taken_for_each_other(refused, facts, name, formula, answe
         ("gpus: 32 GPUs, days: 3 days", "GPU days", "gpus * days"),
         ("t: 300B tokens, tokens_per_second: 1M", "days", "t / tokens_per_second / 86400"),
         ("days: 3 days, steps: 1M steps", "steps a day", "steps / days"),
+        ("first_days: 3, second_days: 4", "days", "second_days + first_days"),
+        ("gpu_hours: 2.1 GPU years, gpus: 8 GPUs", "hours", "gpu_hours / gpus"),
+        ("t: 300B tokens, tokens_per_second: 1M tokens per second", "seconds", "t / tokens_per_second"),
         ("hours: 3 hours, epochs: 4 epochs", "hours per epoch", "hours / epochs"),
     ],
 )
