@@ -267,6 +267,7 @@ TYPED = "steps: 1M steps, batch: 256 sequences, length: 512"
         (f"{TYPED}, corpus: 3.3B words", "epochs of it", "steps*batch*length/corpus", ("39.7188", "32.0313")),
         (f"{TYPED}, text: 3.3B words", "passes", "steps*batch*length/text", ("39.7188", "32.0313")),
         (f"{TYPED}, corpus: 3.3B words", "epochs", "steps * 256 * 512 / corpus", ("39.7188", "32.0313")),
+        (f"{TYPED}, text: 3.3B words", "epochs over it", "steps*batch*length/text", ("39.7188", "32.0313")),
         ("corpus: 3.3B words", "tokens", "corpus * 40", ("132,000,000,000", "163,680,000,000")),
         (f"{RUN}, corpus_bytes: 16GB", "epochs", "steps*batch*length/corpus_bytes", ("32.7680", "39.3216")),
         ("drawn: 131B tokens, web_bytes: 16GB", "epochs", "drawn/web_bytes", ("32.7500", "39.3000")),
