@@ -277,7 +277,8 @@ class FactReader:
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of either form."""
-        return {"anyOf": [{"type": ["string", "number"]}, Part(Fact).schema()]}
+        needed = {"required": [], "anyOf": [{"required": ["number"]}, {"required": ["between"]}]}
+        return {"anyOf": [{"type": ["string", "number"]}, Part(Fact).schema() | needed]}
 
 
 def _is_stated(place: Place) -> bool:

@@ -82,9 +82,9 @@ def units_of(formula: Expression, facts: Mapping[str, Fact]) -> Units | None:
 
 def _added(one: Units, two: Units, is_bare: bool) -> Units:
     """What a sum counts."""
-    single = [next(iter(units)) for units in (one, two) if sum(map(abs, units.values())) == 1]
-    different = set(single)
-    if not is_bare and len(single) == len(different) == 2 and different & set(CONVERTED):
+    counted = [[unit for unit, power in units.items() if power] for units in (one, two)]
+    different = {units[0] for units in counted if len(units) == 1}
+    if not is_bare and len(different) == 2 and different & set(CONVERTED):
         raise MixedUnits(different)
     return one or two
 

@@ -166,6 +166,7 @@ def _changed(
             changed.change(name, value, document.where((*place, name)))
         except InputError as error:
             errors.append(error)
+    errors += _write_sections_out(changed)
     if len(errors) > before or not known:
         return None
     plan = _plan(changed, path, document.where(place), errors)

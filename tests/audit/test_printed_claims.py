@@ -439,6 +439,12 @@ def test_sections_that_read_more_than_one_way(refused, corpus, batch, line, aske
     assert (error.asked, error.origin.line) == (asked, line)
 
 
+def test_a_reading_sets_a_section_of_one_number(audit):
+    text = "corpus: 13B tokens\nbatch: 512\nphases: [{steps: 100K, sequence_length: 2048}]\nstated: {epochs: ~16.1}"
+    found = audit(f"{text}\nreadings: {{twice: {{set: {{batch: 1Ki}}}}}}")
+    assert found.only_if == "twice"
+
+
 def test_an_assumption_of_a_reading_is_declared_at_the_top(refused):
     error = refused(of("x", "2") + "\nreadings: {r: {assumes: {flops: 6 a parameter}}}")
     assert error.fixes == ("assumes: {flops: what it is as printed} at the top, beside facts and readings",)
