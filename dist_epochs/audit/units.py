@@ -117,22 +117,35 @@ def _time_problems(
     name: str, formula: Expression, stated: Fact | None, facts: Mapping[str, Fact], found: Units
 ) -> Iterator[InputError]:
     """Days where hours are stated, with no number in the formula that could turn them into hours."""
-    times = [unit for unit in HOURS_IN if found[unit]]
-    said = [word.removesuffix("s") for word in re.findall("[a-z]+", name.lower())]
-    label = label_of(stated) if stated is not None else None
-    named = [word for word in said if word in HOURS_IN and not {"per", "a", "an"} & set(said)]
-    wanted = named[0] if len(named) == 1 else label if label in HOURS_IN else None
+    wanted = _wanted_times(name, stated)
+    powers = {unit: found[unit] - (wanted or found)[unit] for unit in HOURS_IN}
+    if wanted is None and len({found[unit] for unit in HOURS_IN} - {0}) > 1:  # minutes ÷ hours are neither
+        powers = {unit: found[unit] for unit in HOURS_IN}
+    more, less = [[unit for unit in HOURS_IN if powers[unit] == power] for power in (1, -1)]
     has_factor = any(evaluate(number, {}).point in CONVERSIONS for number in numbers_in(formula))
-    if stated is None or wanted is None or len(times) != 1 or found[times[0]] != 1 or times[0] == wanted or has_factor:
+    if stated is None or has_factor or len(more) != 1 or len(less) != 1:
         return
-    factor = HOURS_IN[times[0]] / HOURS_IN[wanted]
-    told = f"× {precise(factor)}" if factor > 1 else f"÷ {precise(1 / factor)}"
+    factor = HOURS_IN[more[0]] / HOURS_IN[less[0]]
+    taken, counted = (more[0], less[0]) if found[more[0]] > 0 else (less[0], more[0])
     yield InputError(
-        f"the formula {written(formula)} gives {times[0]}s where {wanted}s are counted",
+        f"the formula {written(formula)} takes {taken}s for {counted}s",
         rule=f"then {name} = {precise(_point(formula, facts) * factor)}",
-        consequence=f"{times[0]}s would be taken for {wanted}s",
-        fixes=f"{told} in the formula",
+        consequence=f"it would be {precise(max(factor, 1 / factor))} times too {'small' if factor > 1 else 'large'}",
+        fixes=f"{f'× {precise(factor)}' if factor > 1 else f'÷ {precise(1 / factor)}'} in the formula",
     )
+
+
+def _wanted_times(name: str, stated: Fact | None) -> Units | None:
+    """The units of time of a check: its name says so, or its stated number; None if neither does."""
+    said = re.sub(r"[^a-z]+", "_", name.lower()).strip("_")
+    ratio = ratio_in(said)
+    if ratio is not None:
+        return ratio
+    named = [word.removesuffix("s") for word in said.split("_") if word.removesuffix("s") in HOURS_IN]
+    if len(named) == 1 and not _RATIO_SAID.search(name):
+        return one_unit(named[0])
+    label = label_of(stated) if stated is not None else None
+    return one_unit(label) if label is not None and label in HOURS_IN else None
 
 
 def _point(formula: Expression, facts: Mapping[str, Fact]) -> Fraction:
