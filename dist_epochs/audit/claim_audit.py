@@ -75,7 +75,7 @@ def _check(name: str, text: CheckText, base: CheckText | None, facts: Mapping[st
     stated = text.stated or (base.stated if base else None)
     derived = evaluate(formula, {known: fact.interval for known, fact in facts.items()})
     used = {known: facts[known] for known in names_in(formula)}
-    if stated is not None and stated.is_percent and _is_in_percent(name, formula):
+    if stated is not None and stated.is_percent and (derived.point > 1 or _is_in_percent(name, formula)):
         stated = _nearer(derived, stated.in_percent(), stated)
     agreement = agreement_of(derived, stated) if stated is not None else None
     whole = _whole_steps(name, derived, stated) if agreement not in (None, Agreement.EXACT) else ""
@@ -92,8 +92,8 @@ def _check(name: str, text: CheckText, base: CheckText | None, facts: Mapping[st
 
 
 def _is_in_percent(name: str, formula: Expression) -> bool:
-    """Whether a formula may give the number before a `%`: it multiplies by 100, or is called so."""
-    return Number("100") in numbers_in(formula) or _PERCENT.search(name) is not None
+    """Whether a formula may give a number below one before a `%`: it multiplies by 100, or something is called so."""
+    return Number("100") in numbers_in(formula) or any(_PERCENT.search(each) for each in (name, *names_in(formula)))
 
 
 def _nearer(derived: Interval, one: Fact, other: Fact) -> Fact:

@@ -207,7 +207,11 @@ def test_steps_are_whole(audit, formula, stated, verdict):
         ("percent", "100 * x / 21", "71.4", "consistent"),
         ("share", "100 * x / 21", "72.4%", "inconsistent"),
         ("share", "x / 21 / 100", "71.4%", "inconsistent"),
-        ("share", "x / 21 * 10 * 10", "71.4%", "inconsistent"),
+        ("share", "x / 0.21", "71.4%", "consistent"),
+        ("growth", "x / 6", "250%", "consistent"),
+        ("share", "x / 30", "0.5%", "inconsistent"),
+        ("share", "100 * x / 3000", "0.5%", "consistent"),
+        ("share", "x / 2100 * 10 * 10", "0.714%", "inconsistent"),
     ],
 )
 def test_per_cent(audit, name, formula, stated, verdict):
