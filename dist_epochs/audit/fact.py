@@ -27,7 +27,10 @@ SETTINGS = (Unit.STEP, Unit.DEVICE)
 BATCHES_AND_LENGTHS = (Unit.SAMPLE, Unit.POSITION)
 """What counts the batch and the length, which a run is told, and the data, whose size is known as it is printed."""
 
-_SETTING = re.compile(r"batch|length|context|accum|(^|_)(per|micro|ctx|seq|[gm]?bs?|l)(_|$)")
+_SETTING = re.compile(
+    r"batch|length|context|accum|(^|_)(micro|ctx|seq|[gm]?bs?|l)(_|$)"
+    r"|(^|_)per_(device|gpu|tpu|core|chip|node|worker|rank|step|update|iteration)"
+)
 """Names of settings: batch, global_batch, micro_batch_size, per_device, gbs, length."""
 
 ABOUT = ("~", "≈", "about", "approx")
