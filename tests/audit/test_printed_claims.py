@@ -108,7 +108,8 @@ def test_how_precise_a_printed_number_is(audit, stated, low, high):
         # what a run is told
         ("batch: 2K sequences", True), ("global_batch: 1.5M positions", True), ("gbs: 4K samples", True),
         ("per_device: 8 images", True), ("steps: 1M steps", True), ("iterations: 150K iterations", True),
-        ("length: 4K positions", True), ("gpus: 2K GPUs", True), ("images_per_gpu: 1K images", True), ("images_per_shard: 1.5K images", False),
+        ("length: 4K positions", True), ("gpus: 2K GPUs", True), ("images_per_gpu: 1K images", True),
+        ("images_per_shard: 1.5K images", False),
         # the size of the data, as it is printed
         ("images: 2.4M images", False), ("corpus: 175K samples", False), ("frames: 200M frames", False),
         ("n: 1.28M rows", False), ("paper_images: 2K images", False), ("train: 0.25B pairs", None),
