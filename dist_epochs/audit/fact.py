@@ -34,7 +34,7 @@ _SETTING = re.compile(
 """Names of settings: batch, global_batch, micro_batch_size, per_device, gbs, length."""
 
 ABOUT = ("~", "≈", "about", "approx")
-_WHOLE = re.compile(r"([1-9][\d,_]*)(?![\d.,_]|e)")
+_WHOLE = re.compile(r"[^\d.]*([1-9][\d,_]*)(?![\d.,_]|e)")
 _PERCENT = re.compile(r"\s*(%|\bper ?cent\b)\s*$")
 _ABOUT = re.compile(r"^\s*(≈|approximately\b|approx\b\.?)\s*")
 

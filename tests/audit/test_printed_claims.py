@@ -153,6 +153,13 @@ def test_zeros_may_be_no_digits(audit, formula, stated, only_if):
     assert found.only_if == only_if
 
 
+def test_zeros_of_dollars_may_be_no_digits(audit):
+    assert (
+        audit(of("3,936".replace(",", ""), '"~$4,000"', name="cost")).only_if
+        == "$4,000 is rounded to one or two digits"
+    )
+
+
 def test_a_reading_of_the_claim_goes_before_rounding(audit):
     text = of("638.2B * x", "640B", facts="x: {number: 1, exact: true}").replace(
         "\nchecks", "\nreadings: {twice: {facts: {x: 1.003}}}\nchecks"
