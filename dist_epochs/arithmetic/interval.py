@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 
 from dist_epochs.errors import InputError
 
@@ -76,6 +77,12 @@ class Interval:
         for number in range(parts):
             low, high = self.low + number * width, self.low + (number + 1) * width
             yield Interval.between(low, high)
+
+    def __floor__(self) -> Interval:
+        return Interval(*(Fraction(floor(end)) for end in (self.point, self.low, self.high)))
+
+    def __ceil__(self) -> Interval:
+        return Interval(*(Fraction(ceil(end)) for end in (self.point, self.low, self.high)))
 
     def __add__(self, other: Interval) -> Interval:
         return Interval(self.point + other.point, self.low + other.low, self.high + other.high)

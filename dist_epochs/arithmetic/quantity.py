@@ -37,10 +37,12 @@ class Unit(StrEnum):
 SPELLINGS = {
     **{unit.value: unit for unit in Unit},
     "update": Unit.STEP,
+    "iteration": Unit.STEP,
     "sequence": Unit.SAMPLE,
     "row": Unit.SAMPLE,
     "example": Unit.SAMPLE,
     "image": Unit.SAMPLE,
+    "frame": Unit.SAMPLE,
     "gpu": Unit.DEVICE,
 }
 """Singular spellings accepted on input, lower case."""
@@ -54,6 +56,9 @@ SCALES = {
     "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
 }  # fmt: skip
 """What may follow a number. `T` is 10¹² and never means tokens."""
+
+BINARY = ("Ki", "Mi", "Gi", "Ti")
+"""Scales of whoever counts to the last unit: `1Mi tokens` are 1,048,576, and never some million."""
 
 LARGEST = 10**40
 """Beyond this a number is a typing error."""
@@ -91,6 +96,8 @@ class Quantity:
         over: Units that it is divided by: `STEP` in `4M tokens per step`.
         factors: The factors of a product such as `256x512`, else the point alone.
         text: The spelling, for messages.
+        half: Half a unit of the last digit of the spelling: what rounds to the point lies within it. None where it is
+            no spelling; with `~`, `number` may be wider.
 
     Examples:
         >>> parse("3.3B words")
@@ -106,6 +113,7 @@ class Quantity:
     over: tuple[Unit, ...] = ()
     factors: tuple[Fraction, ...] = field(default=(), compare=False)
     text: str = field(default="", compare=False)
+    half: Fraction | None = field(default=None, compare=False)
 
     @classmethod
     def exact(cls, value: Fraction | int, unit: Unit | None = None, *, per: Unit | None = None) -> Quantity:
@@ -147,9 +155,16 @@ class Quantity:
         """Whether it is written as factors, and nothing says what they count together."""
         return not self.counts and len(self.factors) > 1
 
+    @property
+    def is_written_out(self) -> bool:
+        """Whether it is whole and spelled to its last digit: `698`, `5498x8`, and neither `2.4M` nor `150K`."""
+        most = prod((factor + Fraction(1, 2) for factor in self.factors), start=Fraction(1))
+        is_whole = all(factor.denominator == 1 for factor in self.factors)
+        return is_whole and self.value + (self.half or 0) <= most
+
     def exactly(self) -> Quantity:
         """The same number without the tolerance of its spelling: settings are exact."""
-        return replace(self, number=self.number.exactly())
+        return replace(self, number=self.number.exactly(), half=None)
 
     def counted_in(self, unit: Unit | None, *, per: Unit | None = None) -> Quantity:
         """The same number in another unit: for a bare number that gets one, or where two units are taken as one."""
@@ -222,8 +237,9 @@ def parse(
 ) -> Quantity:
     """Read a number in any spelling the project accepts.
 
-    `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`. The tolerance
-    is half a unit of the last digit written; with `~` it is a whole one.
+    `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`. The tolerance is half a unit
+    of the last digit written, also with `~` and one digit; with `~` and more digits it is a whole one: `~40` is 39 to
+    41, `~2` is 1.5 to 2.5. Powers, and numbers in Ki, Mi, Gi or Ti without `~`, are exact.
 
     Args:
         text: The spelling, or a plain number (read as its shortest spelling).
@@ -261,28 +277,31 @@ def parse(
             rule=f"it must be {wanted}",
             fixes=_INSTEAD.get(part, "multiplying it yourself"),
         )
-    pieces = [_piece(piece, what) for piece in _PIECE.finditer(match["product"])]
-    halves = 2 if match["about"] else 1
-    number = Interval.exact(1)
-    for divides, point, half in pieces:
+    is_about = match["about"] is not None
+    pieces = [_piece(piece, is_about, what) for piece in _PIECE.finditer(match["product"])]
+    number = printed = Interval.exact(1)
+    for divides, point, half, tolerance in pieces:
         if divides and point == 0:
             raise QuantityError(f"{what} {spelling!r} divides by zero")
-        low = max(point - half * halves, Fraction(0))
-        factor = Interval(point, low, point + half * halves) if low or not divides else Interval.exact(point)
-        number = number / factor if divides else number * factor
-    if any(divides for divides, _, _ in pieces):  # 1/3 is a ratio of exact numbers
-        number = number.exactly()
+        if not divides:
+            printed *= Interval(point, point - half, point + half)
+            number *= Interval(point, max(point - tolerance, Fraction(0)), point + tolerance)
+        else:
+            number /= Interval.exact(point)
+    if any(divides for divides, *_ in pieces):  # 1/3 is a ratio of exact numbers
+        number = printed = number.exactly()
     value = number.point
     if value > LARGEST or 0 < value < Fraction(1, LARGEST):
         raise QuantityError(f"{what} {spelling!r} is beyond anything this tool counts")
-    factors = tuple(point for divides, point, _ in pieces if not divides)
+    factors = tuple(point for divides, point, *_ in pieces if not divides)
     if unit in _NO_PRODUCT and found is None and len(pieces) > 1:
         rule, fixes = _NO_PRODUCT[unit]
         raise QuantityError(
             f"{what} {spelling!r} is a product", rule=f"{precise(value)} is no number of {rule}", fixes=fixes
         )
     factors = factors if prod(factors) == value else (value,)
-    return Quantity(number, _units(found or unit), _units(part), factors, spelling)
+    half = printed.high - printed.point
+    return Quantity(number, _units(found or unit), _units(part), factors, spelling, half)
 
 
 def parse_count(
@@ -393,8 +412,8 @@ _NO_PRODUCT = {
 """Units in which a bare product is more likely something else, and what to write instead."""
 
 
-def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:
-    """One factor: whether it divides, its number, and half a unit of its last digit."""
+def _piece(match: re.Match[str], is_about: bool, what: str) -> tuple[bool, Fraction, Fraction, Fraction]:
+    """One factor: whether it divides, its number, half a unit of its last digit, and its tolerance."""
     digits = match["number"].replace("_", "").replace(",", "")
     mantissa, _, exponent = digits.lower().partition("e")
     power = int(match["power"] or 1)
@@ -403,8 +422,10 @@ def _piece(match: re.Match[str], what: str) -> tuple[bool, Fraction, Fraction]:
     decimals = len(mantissa.partition(".")[2])
     scale = Fraction(1, 100) if match["scale"] == "%" else Fraction(SCALES.get(match["scale"] or "", 1))
     number = Fraction(digits) ** power * scale
-    half = Fraction(0) if match["power"] else Fraction(10) ** (int(exponent or 0) - decimals) * scale / 2
-    return match["sign"] == "/", number, half
+    is_exact = match["power"] is not None or (match["scale"] in BINARY and not is_about)
+    half = Fraction(0) if is_exact else Fraction(10) ** (int(exponent or 0) - decimals) * scale / 2
+    is_wider = is_about and len(mantissa.replace(".", "").lstrip("0")) > 1
+    return match["sign"] == "/", number, half, half * (1 + is_wider)
 
 
 def _hint(spelling: str) -> str:

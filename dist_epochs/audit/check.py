@@ -80,7 +80,7 @@ class Check:
         return self.stated.printed if self.stated is not None else self.rule or None
 
     def to_json(self) -> dict[str, Any]:
-        """The check as the audit's JSON shows it; of a run, also `how` it follows and `by` whom it is stated."""
+        """The check as the audit's JSON shows it; of a run, also `by` whom it is stated."""
         found = {
             "name": self.name,
             "derived": str(self.derived.point),
@@ -90,10 +90,11 @@ class Check:
             "stated": self.printed,
             "agreement": str(self.agreement) if self.agreement else None,
             "ratio": self.ratio,
+            "how": self.how,
         }
         if self.formula is not None:
             return found
-        return found | {"by": ("log" if self.is_logged else "claim") if self.printed else None, "how": self.how}
+        return found | {"by": ("log" if self.is_logged else "claim") if self.printed else None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,12 @@ from dist_epochs.audit.check import LITERAL
 from dist_epochs.audit.expression import Expression, evaluate, names_in, written
 from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.grammar import parse_expression
+from dist_epochs.audit.units import unit_problems
 from dist_epochs.errors import InputError, nearest
 from dist_epochs.recipe.values import FLAG, TEXT
 from dist_epochs.settings.fields import Many, Part, Table, Value, key
 
-__all__ = ["UNITS", "CheckText", "Citation", "Claim", "ClaimKeys", "ReadingText"]
+__all__ = ["UNITS", "CheckText", "Citation", "Claim", "ClaimKeys", "ReadingText", "at_place"]
 
 UNITS: Mapping[str, tuple[Unit, ...]] = {
     "steps": (Unit.STEP,),
@@ -76,7 +77,7 @@ class CheckText:
     """Something that follows from the facts."""
 
     formula: Expression | None = key(Value(_formula), None)
-    """Numbers and names of facts with + - * / ** and brackets. In a reading, without it, that of the claim."""
+    """Numbers and names of facts with + - * / **, brackets, ceil and floor. In a reading, without it, the claim's."""
     stated: Fact | None = key(FactReader(), None, null=False)
     """What the work says it is; without it the check only informs."""
 
@@ -125,10 +126,7 @@ class Claim(ClaimKeys):
     """Numbers as printed, by names that formulas use."""
 
     def __post_init__(self) -> None:
-        found = [
-            InputError(f"{'.'.join(place)}: {message}" if place else message)
-            for place, message in self.cross_field_errors(vars(self))
-        ]
+        found = [at_place(place, said) for place, said in self.cross_field_errors(vars(self))]
         if found:
             raise InputError.together(found)
 
@@ -143,7 +141,7 @@ class Claim(ClaimKeys):
         return ", ".join(part for part in told if part)
 
     @staticmethod
-    def cross_field_errors(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    def cross_field_errors(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str | InputError]]:
         """What does not fit together of what was read, with its place; None stands for what could not be read."""
         facts, checks, assumes = (values.get(name) or {} for name in ("facts", "checks", "assumes"))
         if not checks and not values.get("unknown"):
@@ -152,34 +150,49 @@ class Claim(ClaimKeys):
             if not _NAME.fullmatch(name):
                 yield ("facts", name), "it cannot stand in a formula; use letters, digits and _"
         for name, check in checks.items():
-            for message in (*_formula_problems(check, facts, needed=True), *_unit_problems(name, check)):
-                yield ("checks", name), message
+            problems = (*_formula_problems(check, facts, needed=True), *_stated_unit_problems(name, check))
+            yield from ((("checks", name), message) for message in problems)
+            yield from ((("checks", name), error) for error in _unit_problems(name, check, None, facts, assumes))
         for title, reading in (values.get("readings") or {}).items():
             if title == LITERAL:
                 yield ("readings", title), "this is the name of the literal reading; choose another"
-            for place, message in (
-                _reading_cross_field_errors(reading, facts, checks, assumes) if reading is not None else ()
-            ):
-                yield ("readings", title, *place), message
+            if reading is not None:
+                for place, said in _reading_cross_field_errors(reading, facts, checks, assumes):
+                    yield ("readings", title, *place), said
+
+
+def at_place(place: Sequence[str], said: str | InputError) -> InputError:
+    """What is wrong, with the place of the claim that it is about."""
+    error = said if isinstance(said, InputError) else InputError(said)
+    return error.but(asked=f"{'.'.join(place)}: {error.asked}") if place else error
 
 
 def _reading_cross_field_errors(
     reading: ReadingText, facts: Mapping[str, Any], checks: Mapping[str, Any], assumes: Mapping[str, Any]
-) -> Iterator[tuple[tuple[str, ...], str]]:
+) -> Iterator[tuple[tuple[str, ...], str | InputError]]:
+    assumed = {**assumes, **(reading.assumes or {})}
     known = {**facts, **(reading.facts or {})}
     for name, check in (reading.checks or {}).items():
         base = checks.get(name)
-        for message in (*_formula_problems(check, known, name not in checks, base), *_unit_problems(name, check)):
-            yield ("checks", name), message
-    for name, check in checks.items() if reading.facts else ():
+        problems = (*_formula_problems(check, known, name not in checks, base), *_stated_unit_problems(name, check))
+        yield from ((("checks", name), message) for message in problems)
+        yield from ((("checks", name), error) for error in _unit_problems(name, check, base, known, assumed))
+    for name, check in checks.items() if reading.facts and not reading.only else ():
         if check is not None and name not in (reading.checks or {}):
             yield from (((), f"checks.{name}: {message}") for message in _value_problems(check.formula, known))
+            if not [*_unit_problems(name, check, None, facts, assumes)]:  # else it is told of the check itself
+                for error in _unit_problems(name, check, None, known, assumed):
+                    yield (), at_place(("checks", name), error)
     if reading.set is not None:  # a recipe's are written into facts before
         yield ("set",), "it changes settings of a recipe, and this claim is not a recipe; use facts and checks"
     for name in reading.assumes or {}:
         if name not in assumes:
-            message = f"the claim assumes nothing of that name, so it cannot be read otherwise{nearest(name, assumes)}"
-            yield ("assumes", name), message
+            error = InputError(
+                f"the claim assumes nothing of that name, so it cannot be read otherwise{nearest(name, assumes)}",
+                rule="what a reading takes otherwise is said at the top of the claim as the literal reading takes it",
+                fixes=f"assumes: {{{name}: what it is as printed}} at the top, beside facts and readings",
+            )
+            yield ("assumes", name), error
 
 
 def _formula_problems(
@@ -209,7 +222,26 @@ def _value_problems(formula: Expression | None, facts: Mapping[str, Fact | None]
         yield f"the formula {written(formula)}: {error}"
 
 
-def _unit_problems(name: str, check: CheckText | None) -> Iterator[str]:
+def _unit_problems(
+    name: str,
+    check: CheckText | None,
+    base: CheckText | None,
+    facts: Mapping[str, Fact | None],
+    assumes: Mapping[str, str],
+) -> Iterator[InputError]:
+    """Words and bytes that a formula takes for tokens, if it has a value."""
+    if check is None:
+        return
+    formula = check.formula or (base.formula if base is not None else None)
+    stated = check.stated or (base.stated if base is not None else None)
+    if formula is None or any(facts.get(known) is None for known in names_in(formula)):
+        return
+    if not [*_value_problems(formula, facts)]:
+        known = {known: fact for known, fact in facts.items() if fact is not None}
+        yield from unit_problems(name, formula, stated, known, assumes)
+
+
+def _stated_unit_problems(name: str, check: CheckText | None) -> Iterator[str]:
     """A check that is called tokens states tokens, if it says what it counts."""
     known = COUNTED.get(name.lower().replace(" ", "_"))
     unit = check.stated.number.unit if check is not None and check.stated is not None else None

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from math import ceil, floor
 
+from dist_epochs.arithmetic.agreement import Agreement
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.text import scaled
 from dist_epochs.audit.check import LITERAL, Check, Reading, Verdict, agreement_of
 from dist_epochs.audit.claim import CheckText, Claim
-from dist_epochs.audit.expression import Expression, Name, Number, evaluate, names_in, written
+from dist_epochs.audit.expression import Expression, Name, Number, evaluate, names_in, numbers_in, written
 from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.own_readings import counts_steps, own_reading
 from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
 from dist_epochs.audit.verdict import Audit, judge
 
 __all__ = ["audit_claim"]
 
+_PERCENT = re.compile(r"%|per ?cent|pct", re.IGNORECASE)
+"""Names of checks that count hundredths."""
+
 
 def audit_claim(name: str, claim: Claim) -> Audit:
     """Recompute a claim under each of its readings; the verdict follows by the rules of `judge`.
+
+    What is stated and cannot be derived is named beside the verdict of the rest. Where no reading settles a
+    contradiction, rounding is tried (`own_reading`).
 
     Args:
         name: What the audit is called by.
         claim: The claim.
     """
     readings = (_reading(claim, None), *(_reading(claim, title) for title in claim.readings or {}))
-    verdict, only_if = judge(readings, is_open=bool(claim.unknown))
+    verdict, only_if = judge(readings, is_open=False)
+    own = own_reading(readings[0]) if verdict is Verdict.INCONSISTENT else None
+    if own is not None:
+        readings = (*readings, own)
+        verdict, only_if = judge(readings, is_open=False)
     return Audit(
         id=name,
         title=claim.title,
@@ -60,16 +75,41 @@ def _check(name: str, text: CheckText, base: CheckText | None, facts: Mapping[st
     stated = text.stated or (base.stated if base else None)
     derived = evaluate(formula, {known: fact.interval for known, fact in facts.items()})
     used = {known: facts[known] for known in names_in(formula)}
+    if stated is not None and stated.is_percent and (derived.point > 1 or _is_in_percent(name, formula)):
+        stated = _nearer(derived, stated.in_percent(), stated)
+    agreement = agreement_of(derived, stated) if stated is not None else None
+    whole = _whole_steps(name, derived, stated) if agreement not in (None, Agreement.EXACT) else ""
     return Check(
         name=name,
         derived=derived,
-        how=_arithmetic(formula, used),
+        how=_arithmetic(formula, used) + whole,
         stated=stated,
-        agreement=agreement_of(derived, stated) if stated is not None else None,
+        agreement=Agreement.ROUNDS if whole else agreement,
         uses=frozenset(used),
         formula=formula,
         facts=used,
     )
+
+
+def _is_in_percent(name: str, formula: Expression) -> bool:
+    """Whether a formula may give a number below one before a `%`: it multiplies by 100, or something is called so."""
+    return Number("100") in numbers_in(formula) or any(_PERCENT.search(each) for each in (name, *names_in(formula)))
+
+
+def _nearer(derived: Interval, one: Fact, other: Fact) -> Fact:
+    """The stated number that a derived one is nearer to."""
+    points = (one.number.value, other.number.value)
+    return one if derived.point * derived.point > points[0] * points[1] else other
+
+
+def _whole_steps(name: str, derived: Interval, stated: Fact | None) -> str:
+    """A count of steps is whole: how the stated one follows from a derived one that is not, if it is next to it."""
+    if stated is None or not counts_steps(name, stated):
+        return ""
+    point, value = derived.point, stated.number.value
+    if point.denominator == 1 or not stated.number.is_written_out or value not in (floor(point), ceil(point)):
+        return ""
+    return f", {'up' if value > point else 'down'} to the next whole step"
 
 
 def _arithmetic(formula: Expression, facts: Mapping[str, Fact]) -> str:

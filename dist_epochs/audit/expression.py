@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product as combinations
-from typing import Literal, TypeVar, cast
+from math import ceil, floor
+from typing import Any, Literal, TypeVar, cast
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.errors import InputError, nearest
 
 __all__ = [
+    "FUNCTIONS",
     "Binary",
     "Expression",
     "Name",
     "Number",
     "Power",
+    "Rounded",
     "evaluate",
     "names_in",
     "numbers_in",
@@ -86,7 +89,18 @@ class Power(Operators):
     exponent: int
 
 
-Expression = Number | Name | Binary | Power
+@dataclass(frozen=True, slots=True)
+class Rounded(Operators):
+    """A part, to the next whole number up or down."""
+
+    function: Literal["ceil", "floor"]
+    inside: Expression
+
+
+Expression = Number | Name | Binary | Power | Rounded
+
+FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {"ceil": ceil, "floor": floor}
+"""Functions of formulas, by name."""
 
 
 def total(parts: Sequence[Expression]) -> Expression:
@@ -171,8 +185,8 @@ def _check_divisors(expression: Expression, facts: Mapping[str, Interval]) -> No
                 divisor = evaluate(right, facts)
                 if divisor.low <= 0 <= divisor.high:
                     raise InputError("a number cannot be divided by one that may be zero")
-        case Power(base, _):
-            _check_divisors(base, facts)
+        case Power(inner, _) | Rounded(_, inner):
+            _check_divisors(inner, facts)
 
 
 def _is_monotone(expression: Expression, name: str, facts: Mapping[str, Interval]) -> bool:
@@ -207,6 +221,9 @@ def _degrees(expression: Expression, name: str) -> tuple[int, int]:
                 case "/":
                     return above + other_below, below + other_above
             return max(above + other_below, other_above + below), below + other_below
+        case Rounded(_, inside):
+            above, below = _degrees(inside, name)
+            return 2 * above, 2 * below  # its steps are no straight line
     return 0, 0
 
 
@@ -234,6 +251,11 @@ class _Slope:
         above = self.slope * other.value - other.slope * self.value
         return _Slope(self.value / other.value, above / (other.value * other.value))
 
+    def __floor__(self) -> _Slope:
+        raise InputError("steps have no slope")
+
+    __ceil__ = __floor__
+
     def __pow__(self, exponent: int) -> _Slope:
         if exponent == 0:
             return _flat("1")
@@ -258,8 +280,8 @@ def numbers_in(expression: Expression) -> Iterator[Number]:
         case Binary(_, left, right):
             yield from numbers_in(left)
             yield from numbers_in(right)
-        case Power(base, _):
-            yield from numbers_in(base)
+        case Power(inner, _) | Rounded(_, inner):
+            yield from numbers_in(inner)
 
 
 def point_of(expression: Expression, values: Mapping[str, Fraction]) -> Fraction:
@@ -286,6 +308,8 @@ def written(expression: Expression, show: Callable[[Name], str] = lambda name: n
         case Power(base, exponent):
             inner = written(base, show)
             return f"({inner})**{exponent}" if isinstance(base, Binary) else f"{inner}**{exponent}"
+        case Rounded(function, inside):
+            return f"{function}({written(inside, show)})"
         case Binary(sign, left, right):
             one, two = written(left, show), written(right, show)
             if sign in "*/" and isinstance(left, Binary) and left.sign in "+-":
@@ -307,6 +331,8 @@ def _uses(expression: Expression) -> Iterator[str]:
         case Power(base, exponent):
             for name in _uses(base):
                 yield from (name,) * max(1, min(exponent, 2))
+        case Rounded(_, inside):
+            yield from _uses(inside)
 
 
 Field = TypeVar("Field", Fraction, Interval, _Slope)
@@ -326,6 +352,9 @@ def _value(expression: Expression, facts: Mapping[str, Field], number: Callable[
             ):
                 raise InputError("the formula's value is beyond anything that is counted")
             return whole**exponent
+        case Rounded(function, inside):
+            rounded = FUNCTIONS[function](_value(inside, facts, number))
+            return cast("Field", Fraction(rounded) if isinstance(rounded, int) else rounded)
         case Binary(sign, left, right):
             one, two = _value(left, facts, number), _value(right, facts, number)
             match sign:

@@ -3,7 +3,7 @@
     sum     = product (("+" | "-") product)*
     product = power (("*" | "×" | "/" | "÷") power)*
     power   = atom ("**" whole number)?
-    atom    = number | name | "(" sum ")"
+    atom    = number | name | ("ceil" | "floor")? "(" sum ")"
 
 Numbers are spelled as everywhere (`1M`, `3.3B`, `2**16`), without units; names are those of the claim's facts.
 """
@@ -15,13 +15,16 @@ from collections.abc import Mapping
 
 from dist_epochs.arithmetic.interval import LARGEST_POWER
 from dist_epochs.arithmetic.quantity import parse
-from dist_epochs.audit.expression import Binary, Expression, Name, Number, Power
+from dist_epochs.audit.expression import FUNCTIONS, Binary, Expression, Name, Number, Power, Rounded
 from dist_epochs.errors import InputError
 
 __all__ = ["parse_expression"]
 
 DEEPEST = 50
-LONGEST = 500
+LONGEST = 5_000
+"""Characters of a formula: enough for a mixture of a hundred sources, written out."""
+MOST_PARTS = 300
+"""Numbers and names in it."""
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[KMBTk]i?(?![A-Za-z0-9_]))?%?)"
@@ -42,7 +45,7 @@ def parse_expression(text: str) -> Expression:
         'steps × (batch + 1) ÷ corpus'
     """
     if len(text) > LONGEST:
-        raise InputError(f"the formula has {len(text)} characters", rule=f"at most {LONGEST} are read")
+        raise InputError(f"the formula has {len(text):,} characters", rule=f"at most {LONGEST:,} are read")
     return _Parser(text).whole()
 
 
@@ -50,7 +53,7 @@ class _Parser:
     """One formula, read from the left."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
+        self.text, self.at, self.depth, self.parts = text, 0, 0, 0
 
     def whole(self) -> Expression:
         """The formula, to its end."""
@@ -109,15 +112,24 @@ class _Parser:
         if match is None:
             self.refuse("a number or a name")
         assert match is not None
+        self.parts += 1
+        if self.parts > MOST_PARTS:
+            raise InputError("the formula has too many numbers and names", rule=f"at most {MOST_PARTS} are read")
         if match["number"]:
             self.at = match.end()
             parse(match["number"], what="the formula's number")
             return Number(match["number"])
         if match["name"]:
             self.at = match.end()
+            if match["name"] in FUNCTIONS and self.sign("("):
+                return Rounded(match["name"], self.inside())  # type: ignore[arg-type]
             return Name(match["name"])
         if self.sign("(") is None:
             self.refuse("a number or a name")
+        return self.inside()
+
+    def inside(self) -> Expression:
+        """What stands in brackets of which the first is read, with the last."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise InputError("the formula has too many nested brackets", rule=f"at most {DEEPEST} are read")

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dist_epochs.arithmetic.duration import HOURS_IN
+from dist_epochs.arithmetic.identity import USUAL_BYTES_PER_TOKEN
 from dist_epochs.arithmetic.quantity import PER, Quantity, Unit, parse
-from dist_epochs.arithmetic.text import rounded
+from dist_epochs.arithmetic.text import rounded, short
 from dist_epochs.errors import InputError
 
-__all__ = ["as_named", "split_label"]
+__all__ = ["as_named", "rate_of", "split_label"]
 
 SAID_BY: Mapping[str, tuple[str, ...]] = {
     **{time: tuple(HOURS_IN) for time in HOURS_IN},
@@ -25,8 +26,12 @@ SAID_BY: Mapping[str, tuple[str, ...]] = {
     "FLOP": ("flop", "compute"),
     "TPU": ("tpu", "device", "accelerator", "chip", "core"),
     "pair": ("pair", "sample", "example", "image", "corpus", "data", "batch"),
+    "dollar": ("dollar", "usd", "price", "cost", "money", "budget"),
 }
 """Labels, singular, and the words of a name that say what they count."""
+
+SHORT = {"h": "hour", "hr": "hour", "min": "minute", "sec": "second", "USD": "dollar"}
+"""Shorter spellings of labels."""
 
 PARTS: Mapping[Unit, tuple[str, ...]] = {
     Unit.STEP: ("batch",),
@@ -44,28 +49,50 @@ _WHOSE = (
 )
 """Whose time it is: `1.3M GPU hours`, `2.788M H800 GPU-hours`."""
 
-_LABEL = re.compile(rf"\s*{_WHOSE}(?P<label>{'|'.join(SAID_BY)})s?\s*$", re.IGNORECASE)
-_BYTES = re.compile(r"(?<=\d)\s*(?P<scale>[KMGT])B\s*$")
-_BYTE_SCALES = {"K": "K", "M": "M", "G": "B", "T": "T"}
+_LABEL = re.compile(
+    rf"\s*{_WHOSE}(?P<label>{'|'.join(SAID_BY)}|(?<=[\d\sKMB])(?:{'|'.join(SHORT)}))s?\s*$", re.IGNORECASE
+)
+_RATE = re.compile(rf"\s*(?:/|\bper\b|\ban?\b)\s*{_WHOSE}(?P<time>{'|'.join(HOURS_IN)})s?\s*$", re.IGNORECASE)
+_DOLLARS = re.compile(r"(?:US)?\$\s*(?=\d)")
+_BYTES = re.compile(r"(?<=\d)\s*(?P<scale>[KMGT]i?)B\s*$")
+_DEVICES = re.compile(
+    r"(?<=[\dKk])\s*[x×]?\s*(?:NVIDIA|Nvidia|AMD|Google|Intel)?\s*"
+    r"[A-Z][A-Za-z]*[ -]?v?\d+\w*(?:[ -](?:\d+\s?GB|SXM\w*|PCIe|NVL))*"
+    r"(?:\s+(?:GPU|TPU|device|accelerator|chip)s?)\s*$"
+)
+"""`256 A100 GPUs`, `64 TPU v4 chips`: the kind between the count and the word for devices."""
 
 
 def split_label(text: str) -> tuple[str, str | None]:
     """A number without its label, and the label.
 
     Examples:
-        >>> split_label("60K GPU hours"), split_label("160GB"), split_label("3.3B words")
-        (('60K', 'hour'), ('160B', 'byte'), ('3.3B words', None))
+        >>> split_label("60K GPU hours"), split_label("160GB"), split_label("3.3B words"), split_label("$4.6M")
+        (('60K', 'hour'), ('160B', 'byte'), ('3.3B words', None), ('4.6M', 'dollar'))
     """
+    text = _RATE.sub("", text)
+    if _DOLLARS.search(text):
+        return _DOLLARS.sub("", text), "dollar"
+    if _DEVICES.search(text):
+        return _DEVICES.sub(" devices", text), None
     if match := _LABEL.search(text):
-        known = {label.lower(): label for label in SAID_BY}
+        known = {label.lower(): label for label in SAID_BY} | {name.lower(): label for name, label in SHORT.items()}
         rest, label = text[: match.start()], known[match["label"].lower()]
         return (_BYTES.sub(_scaled, rest) if label == "byte" else rest), label
     scaled = _BYTES.sub(_scaled, text)
     return scaled, "byte" if scaled != text else None
 
 
+def rate_of(text: str) -> str | None:
+    """What time a number is for: `24K tokens per second`, `$2 per GPU hour`; None if for none."""
+    match = _RATE.search(text)
+    return None if match is None or " = " in text else match["time"].lower()
+
+
 def _scaled(match: re.Match[str]) -> str:
-    return _BYTE_SCALES[match["scale"]]
+    """GB are 10⁹ bytes, and GiB are 2³⁰; sizes in either are rounded, unlike counts in Gi."""
+    scale = match["scale"]
+    return f"x2**{10 * (1 + 'KMGT'.index(scale[0]))}" if scale.endswith("i") else scale.replace("G", "B")
 
 
 def as_named(number: Quantity, name: str) -> Quantity:
@@ -94,6 +121,13 @@ def as_named(number: Quantity, name: str) -> Quantity:
             consequence="it would be read as a number of the whole run",
             fixes=[f"the name {said.strip('_')}_per_{number.per}", "multiplying it"],
         )
+    time = rate_of(number.text)
+    if time is not None and time not in said:
+        raise InputError(
+            f"{number.text!r} is for one {time}, and the name {name} does not say so",
+            consequence="it would be read as a number of the whole run",
+            fixes=[f"the name {said.strip('_')}_per_{time}", f"a number for one of what the name says, not {time}s"],
+        )
     label = split_label(number.text)[1]
     if label is None:
         return number
@@ -101,10 +135,20 @@ def as_named(number: Quantity, name: str) -> Quantity:
     if found is None:
         raise InputError(
             f"{number.text!r} counts {label}s, and the name {name} does not say so",
+            rule=_as_tokens(number) if label == "byte" else "",
             consequence="formulas would take it for something else",
             fixes=[f"the name {said.strip('_')}_{label.lower()}s", "a number of what the name counts"],
         )
     return _converted(number, label, found) if label in HOURS_IN and found != label else number
+
+
+def _as_tokens(number: Quantity) -> str:
+    """What bytes come to in tokens, at the usual ratios."""
+    answers = "; ".join(
+        f"at {float(ratio):g} bytes a token ({whose}) {number.text} are {short(number.value / ratio)} tokens"
+        for ratio, whose in USUAL_BYTES_PER_TOKEN
+    )
+    return f"bytes do not turn into tokens without a ratio: {answers}"
 
 
 def _converted(number: Quantity, label: str, wanted: str) -> Quantity:
@@ -112,7 +156,8 @@ def _converted(number: Quantity, label: str, wanted: str) -> Quantity:
     converted = number * Quantity.exact(factor)
     value = converted.value
     days = " at 365.25 days a year" if "year" in (label, wanted) else ""
-    return replace(converted, factors=(value,), text=f"{number.text} = {rounded(value)} {wanted}s{days}")
+    half = None if number.half is None else number.half * factor
+    return replace(converted, factors=(value,), half=half, text=f"{number.text} = {rounded(value)} {wanted}s{days}")
 
 
 def _says_part(said: str, part: Unit) -> bool:

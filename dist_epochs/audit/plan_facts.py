@@ -220,7 +220,7 @@ def plan_formulas(plan: Plan) -> dict[str, Expression]:
         found["global_batch_positions"] = batch * Name("sequence_length")
     size = Name("words") * Name("tokens_per_word") if plan.recipe.corpus.words is not None else Name("corpus")
     if plan.corpus_size is not None:
-        found["epochs"] = (positions if plan.has_positions else samples) / size
+        found["epochs"] = (positions if plan.counts_tokens and plan.has_positions else samples) / size
     if plan.cost.parameters is not None:
         found["parameters"] = Name("parameters")
     priced = positions if plan.cost.positions == plan.positions else Name("positions_computed")

@@ -9,7 +9,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.batch import BatchError
 from dist_epochs.arithmetic.quantity import Unit, parse
-from dist_epochs.audit.claim import CheckText, Claim, ClaimKeys, ReadingText
+from dist_epochs.audit.claim import CheckText, Claim, ClaimKeys, ReadingText, at_place
 from dist_epochs.audit.expression import Expression
 from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.plan_facts import plan_facts, plan_formulas
@@ -20,7 +20,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import make_recipe
 from dist_epochs.settings.document import Document, RecipeError
-from dist_epochs.settings.fields import Place, Table, dotted, key
+from dist_epochs.settings.fields import Place, Table, key
 
 __all__ = ["RECIPE_KEYS", "read_recipe_claim"]
 
@@ -29,6 +29,13 @@ SECTIONS = ("corpus", "batch", "budget", "phases", "model", "hardware", "precisi
 
 RECIPE_KEYS = {*SECTIONS, "stated"}
 """Keys that make a claim file a recipe with stated results."""
+
+SHORT_SECTIONS: Mapping[str, Mapping[Unit | None, str]] = {
+    "corpus": {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"},
+    "batch": dict.fromkeys((None, Unit.SAMPLE, Unit.TOKEN, Unit.POSITION), "global_batch"),
+    "budget": {Unit.TOKEN: "tokens", Unit.SAMPLE: "samples", Unit.EPOCH: "epochs"},
+}
+"""Sections that may be one number, and the key that it stands for, by what it counts."""
 
 FACTS_AND_FORMULAS = (
     "a claim of facts and formulas, where the work prints a rounded number: steps: {formula: tokens / batch, …}"
@@ -67,7 +74,8 @@ def read_recipe_claim(document: Document, path: Path) -> Claim:
     Raises:
         InputError: With everything that is wrong with the recipe, what is stated of it, and its readings.
     """
-    errors: list[InputError] = [*_state_batch(document), *_unknown_sources(document), *_wrong_settings(document)]
+    errors: list[InputError] = [*_write_sections_out(document), *_state_batch(document)]
+    errors += [*_unknown_sources(document), *_wrong_settings(document)]
     recipe, rest = document.copy(), document.copy()
     recipe.data = {name: value for name, value in recipe.data.items() if name in SECTIONS}
     rest.data = {name: value for name, value in rest.data.items() if name not in SECTIONS}
@@ -100,9 +108,8 @@ def read_recipe_claim(document: Document, path: Path) -> Claim:
         "readings": readings or None,
         "notes": written.notes,
     }
-    for place, message in Claim.cross_field_errors(values):
-        said = f"{dotted(place)}: " if place else ""
-        errors.append(RecipeError(f"{said}{message}", origin=_origin(document, place)))
+    for place, said in Claim.cross_field_errors(values):
+        errors.append(RecipeError(**at_place(place, said).parts | {"origin": _origin(document, place)}))
     if errors:
         raise RecipeError.together(errors)
     return Claim(**values)
@@ -159,6 +166,7 @@ def _changed(
             changed.change(name, value, document.where((*place, name)))
         except InputError as error:
             errors.append(error)
+    errors += _write_sections_out(changed)
     if len(errors) > before or not known:
         return None
     plan = _plan(changed, path, document.where(place), errors)
@@ -203,6 +211,26 @@ def _stated_epochs(plan: Plan, stated: Stated) -> Iterator[tuple[str, Fact]]:
     for number, name in enumerate(plan.recipe.corpus.sources or {}):
         if name in stated.sources:
             yield f"epochs_{number}", stated.sources[name]
+
+
+def _write_sections_out(document: Document) -> Iterator[RecipeError]:
+    """Sections that are one number, where that reads one way only: `corpus: 13B tokens`, `batch: 512`."""
+    for section, keys in SHORT_SECTIONS.items():
+        value, where = document.data.get(section), document.where((section,))
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            continue
+        try:
+            unit = parse(value, what=section).unit
+        except InputError as error:
+            yield RecipeError(**error.parts | {"origin": where})
+            unit, keys = None, {None: ""}
+        if unit not in keys:
+            counted = f"counts {unit}s" if unit is not None else "does not say what it counts"
+            units = " or ".join(f"{each}s" for each in keys if each is not None)
+            yield RecipeError(f"{section} {value!r} {counted}", rule=f"it counts {units}", origin=where)
+        document.data[section] = {}
+        if keys.get(unit):
+            document.put((section, keys[unit]), value, where)
 
 
 def _state_batch(document: Document) -> Iterator[RecipeError]:

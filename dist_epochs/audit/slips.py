@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -90,6 +90,11 @@ class Correction:
     fact: Fact
     why: str = ""
 
+    def in_whole_units(self) -> Correction:
+        """The same with the nearest whole number."""
+        fact = self.fact
+        return replace(self, fact=_with(fact, Fraction(round(fact.number.value)), fact.tolerance))
+
 
 def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, is_size: bool) -> Iterator[Correction]:
     """Every slip that may have led to a number, and the number before it.
@@ -111,7 +116,7 @@ def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, 
         if not correction.fact.interval.holds(value):  # else nothing was lost but precision
             yield correction
     if wanted is not None:
-        yield from _towards(fact, wanted, is_size)
+        yield from _towards(fact, wanted, is_size, {factor.value for factor in factors})
 
 
 def _is_name(number: Quantity) -> bool:
@@ -165,8 +170,8 @@ def _binary(fact: Fact) -> Iterator[Fraction]:
             yield 1 / factor
 
 
-def _towards(fact: Fact, target: Fraction, is_size: bool) -> Iterator[Correction]:
-    """Slips with a factor of their own: the one that leads to what is wanted."""
+def _towards(fact: Fact, target: Fraction, is_size: bool, known: Collection[Fraction]) -> Iterator[Correction]:
+    """Slips with a factor of their own that leads to what is wanted, where no known one does."""
     number, factor = fact.number, target / fact.number.value
     if number.unit in (Unit.TOKEN, Unit.WORD):
         ratio = factor if number.unit is Unit.TOKEN else 1 / factor  # printed as tokens, and words in fact
@@ -180,7 +185,7 @@ def _towards(fact: Fact, target: Fraction, is_size: bool) -> Iterator[Correction
     if low <= factor <= high and is_size and _is_name(number):
         yield Correction(Slip.NAMED_SIZE, _rounded(fact, target))
     devices = round(factor / DEVICES_OF_NODE) * DEVICES_OF_NODE
-    if number.unit is Unit.SAMPLE and DEVICES_OF_NODE <= devices <= MOST_DEVICES:
+    if number.unit is Unit.SAMPLE and DEVICES_OF_NODE <= devices <= MOST_DEVICES and devices not in known:
         yield Correction(Slip.PER_DEVICE, _times(fact, Fraction(devices)), f"{devices} devices")
 
 
@@ -190,7 +195,7 @@ NEAR_USUAL_RATIO = Fraction(2, 100)
 
 def _times(fact: Fact, factor: Fraction) -> Fact:
     """The number times a factor, as precise in proportion."""
-    return _with(fact, fact.number.value * factor, (fact.number.high - fact.number.value) * factor)
+    return _with(fact, fact.number.value * factor, fact.tolerance * factor)
 
 
 def _rounded(fact: Fact, target: Fraction) -> Fact:
@@ -199,10 +204,14 @@ def _rounded(fact: Fact, target: Fraction) -> Fact:
     return _with(fact, value if not is_count(fact) or value.denominator == 1 else Fraction(round(target)), unit / 2)
 
 
-def _with(fact: Fact, value: Fraction, half: Fraction) -> Fact:
+def _with(fact: Fact, value: Fraction, tolerance: Fraction) -> Fact:
+    """The fact with another number, as precise as is said."""
     number, exact = fact.number, fact.interval.is_exact
     text = "" if exact else number.text  # a `~` in it would say that it is not exact
-    changed = replace(number, number=Interval(value, value - half, value + half), factors=(value,), text=text)
+    half = tolerance * (fact.half / fact.tolerance if fact.tolerance else 1)
+    changed = replace(
+        number, number=Interval(value, value - tolerance, value + tolerance), factors=(value,), text=text, half=half
+    )
     return replace(fact, number=changed, digits=None, between=None, exact=exact)
 
 
@@ -212,7 +221,7 @@ def _edits(fact: Fact) -> Iterator[Correction]:
     A rounded number's digits say how precise it is, so that one too many is an unlikely slip: whoever wrote it would
     have rounded to fewer.
     """
-    half = fact.number.high - fact.number.value
+    half = fact.tolerance
     unit = _last_digit(fact)
     if unit is None:
         return
@@ -239,7 +248,7 @@ def _edits(fact: Fact) -> Iterator[Correction]:
 
 def _last_digit(fact: Fact) -> Fraction | None:
     """What a number's last digit counts; None if its digits have no end."""
-    value, half = fact.number.value, fact.number.high - fact.number.value
+    value, half = fact.number.value, fact.tolerance
     whole = _digits(value)
     if whole is None:
         return None

@@ -34,6 +34,9 @@ _SIZE = re.compile(r"param|model[ _]?size", re.IGNORECASE)
 FLOPS_PER_PARAMETER = {Number("6"), Number("8")}
 """For each parameter and token: forward and backward, without and with recomputation."""
 
+MULTIPLIED = (Slip.PER_DEVICE, Slip.FACTOR)
+"""Slips after which a count need not divide: the 3.2B steps that are printed were samples, and rounded."""
+
 LEAST_SIZE = 10**6
 """Parameters of the smallest model that is named after them."""
 
@@ -133,14 +136,16 @@ def find_suspects(equations: Sequence[Equation], numbers: Mapping[str, Fact]) ->
 
 def _suspects(name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation]) -> Iterator[Suspect]:
     fact = numbers[name]
-    wanted = [_wanted(name, numbers, equation) for equation in mine]
+    # a printed 0.00 asks for no number: what makes it too large is found when the change is tried
+    asked = [_wanted(name, numbers, equation) for equation in mine]
+    wanted = [target if target is not None and target.point > 0 else None for target in asked]
     known = [target for target in wanted if target is not None]
-    if any(target.point <= 0 for target in known):
-        return
     limits = [_limit(numbers, equation) for equation in mine]
     reach = _reach(fact, [(t, limit) for t, limit in zip(wanted, limits, strict=True) if t is not None])
     factors = tuple(_factors(name, numbers, mine, reach))
     for correction in corrections(fact, factors, _middle(known), _is_size(name, fact, mine)):
+        if correction.slip in MULTIPLIED and is_count(fact):
+            correction = correction.in_whole_units()
         after = correction.fact.number.value
         if after <= 0 or (is_count(fact) and (after < 1 or after.denominator != 1)):
             continue
@@ -176,8 +181,7 @@ def _tried(
     if worst is Agreement.CONTRADICTS:
         return None
     before, after = fact.number.value, correction.fact.number.value
-    half = correction.fact.number.high - after
-    rougher = roughness(after, half) - roughness(before, fact.number.high - before)
+    rougher = roughness(after, correction.fact.tolerance) - roughness(before, fact.tolerance)
     return Suspect(name, correction.slip, before, after, correction.why, worst, len(mine), rougher)
 
 

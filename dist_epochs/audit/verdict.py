@@ -109,31 +109,31 @@ def _condition(readings: Sequence[Reading], best: Reading) -> str:
     """What the agreeing reading assumes and contradicting ones do not, by how much that changes.
 
     Readings that were tried and contradict tell how much each assumption matters: those that change one assumption
-    first, then those that change more, whose effect is shared by the assumptions not yet known.
+    first, then those that change more, whose effect is shared by the assumptions not yet known. Where the reading
+    assumes something that no contradicting one does, that is the condition; else it takes all that sets it apart from
+    one of them.
     """
     effects: dict[str, float] = {}
+    wrong = [other for other in readings if other.worst is Agreement.CONTRADICTS]
     tried = [
-        (other, [name for name in best.assumes if other.assumes.get(name) != best.assumes[name]]) for other in readings
+        (other, [name for name in best.assumes if other.assumes.get(name) != best.assumes[name]]) for other in wrong
     ]
     for other, different in sorted(tried, key=lambda pair: len(pair[1])):
         new = [name for name in different if name not in effects]
-        if new and other.worst is Agreement.CONTRADICTS:
+        if new:
             left = _effect(best, other) - sum(effects[name] for name in different if name in effects)
             effects |= {name: max(left, 0.0) / len(new) for name in new}
     printed = readings[0].assumes
     if all(best.assumes[name] == printed.get(name) for name in best.assumes):
         return best.name  # it changes facts and no assumption: its name says which
     ranked = sorted(effects, key=lambda name: -effects[name])
-    large = [name for name in ranked if effects[name] >= LARGE_EFFECT] or ranked
+    own = [name for name in ranked if all(name in different for _, different in tried)] or ranked
+    large = [name for name in own if effects[name] >= LARGE_EFFECT] or own
     return " and ".join(best.assumes[name] for name in large) or best.name
 
 
 def _effect(best: Reading, other: Reading) -> float:
-    """How far another reading moves the stated numbers, at most, as a logarithm."""
-    mine = {check.name: check for check in best.checks if check.stated is not None}
-    moves = [
-        abs(log(check.derived.point / mine[check.name].derived.point))
-        for check in other.checks
-        if check.name in mine and check.derived.point > 0 < mine[check.name].derived.point
-    ]
-    return max(moves, default=0.0)
+    """How far another reading moves derived numbers against what is stated, at most, as a logarithm."""
+    mine = {check.name: check.ratio for check in best.checks}
+    ratios = [(check.ratio, mine.get(check.name)) for check in other.checks]
+    return max((abs(log(one / two)) for one, two in ratios if one is not None and two and one > 0 < two), default=0.0)

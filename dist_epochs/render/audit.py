@@ -23,6 +23,8 @@ MOST_SUSPECTS = 6
 MOST_SEGMENTS = 8
 LARGEST_PERCENTAGE = 1.5
 """Numbers that are further apart are told as so many times more or fewer, nearer ones in percent."""
+LEAST_IN_TENTHS = 0.0005
+"""Smaller shares would be shown as 0.0 per cent."""
 LARGEST_IN_FULL = 10**18
 
 AGREEMENTS = {
@@ -96,7 +98,9 @@ def _strongest(audit: Audit) -> str:
     ratio = check.ratio
     assert ratio is not None
     if 1 / LARGEST_PERCENTAGE < ratio < LARGEST_PERCENTAGE:
-        times = f"{abs(ratio - 1):.1%} {'more' if ratio > 1 else 'fewer'}"
+        apart = abs(ratio - 1)
+        share = f"{apart:.1%}" if apart >= LEAST_IN_TENTHS else f"{100 * apart:.2g}%"
+        times = f"{share} {'more' if ratio > 1 else 'fewer'}"
     else:
         times = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
     return f"Read otherwise ({reading.name}), {check.name} come to {scaled(check.derived.point)}: {times}."

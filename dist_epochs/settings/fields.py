@@ -198,7 +198,7 @@ def read_part(
     """Read keys and values into a dataclass; None if anything was wrong.
 
     A class may have `cross_field_errors(values)`: it gets the values that could be read, and yields a place below the
-    class and a message for each contradiction between them.
+    class and a message, or an error with its parts, for each contradiction between them.
 
     Args:
         owner: The dataclass.
@@ -231,10 +231,11 @@ def read_part(
     for name, found in fields.items():
         if name == found.name and _is_required(found) and name not in data and found.metadata["also"] not in data:
             problems.append(Problem(place, f"missing key '{dotted((*place, name))}'", True))
-    check: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] | None
+    check: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str | InputError]]] | None
     check = getattr(owner, "cross_field_errors", None)
     if whole and check is not None:
-        problems.extend(Problem((*place, *inner), message) for inner, message in check(values))
+        for inner, said in check(values):
+            problems.append(Problem.of((*place, *inner), said if isinstance(said, InputError) else InputError(said)))
     if len(problems) > before or not whole:
         return None
     try:

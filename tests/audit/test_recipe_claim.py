@@ -49,9 +49,18 @@ def test_costs_may_be_stated(tmp_path):
     assert str(audit(tmp_path, text).verdict) == "consistent"
 
 
-def test_without_a_corpus_epochs_are_underdetermined(tmp_path):
-    found = audit(tmp_path, CLAIM.replace("corpus: {words: 3.3B words, tokens_per_word: 1}", "corpus: {}"))
-    assert str(found.verdict) == "underdetermined"
+@pytest.mark.parametrize(
+    ("stated", "verdict"),
+    [
+        ("{epochs: ~40}", "underdetermined"),
+        ("{epochs: ~40, tokens: 131B}", "consistent"),
+        ("{epochs: ~40, tokens: 13B}", "inconsistent"),
+    ],
+)
+def test_what_cannot_be_derived_is_told_beside_the_verdict_of_the_rest(tmp_path, stated, verdict):
+    text = CLAIM.replace("corpus: {words: 3.3B words, tokens_per_word: 1}", "corpus: {}")
+    found = audit(tmp_path, text.replace("{epochs: ~40, tokens: 131B}", stated))
+    assert str(found.verdict) == verdict
     assert found.missing == "epochs cannot be derived without the size of the corpus"
 
 
