@@ -28,20 +28,10 @@ def run_loop(kind, folder, from_step=0, kill_after=0):
 def plan_into(folder):
     """The plan of the loop, as `dist-epochs plan` writes it."""
     folder.mkdir()
-    flags = f"--corpus {SIZE}samples --epochs 4 --per-device 2 --gradient-accumulation 2 --last-window flush"
-    command = [
-        sys.executable,
-        "-m",
-        "dist_epochs",
-        "plan",
-        *flags.split(),
-        "--devices",
-        "1",
-        "--sequence-length",
-        "8",
-        "--json",
-    ]
-    (folder / "plan.json").write_text(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    batch = "--per-device 2 --gradient-accumulation 2 --devices 1 --sequence-length 8 --last-window flush"
+    command = [sys.executable, "-m", "dist_epochs", "plan", "--corpus", f"{SIZE} samples", "--epochs", "4"]
+    shown = subprocess.run([*command, *batch.split(), "--json"], capture_output=True, text=True, check=True).stdout
+    (folder / "plan.json").write_text(shown)
 
 
 @pytest.mark.parametrize("kind", ["plain", "accelerated", "trainer"])
