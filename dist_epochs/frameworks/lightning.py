@@ -22,7 +22,7 @@ LIGHTNING = Framework(
     versions=(
         Version(
             name="2",
-            basis="windows measured on 2.6.6, one process; its sampler as documented",
+            basis="windows and sampler measured on 2.6.6, one and two processes",
             measured="2.6",
             run=_run,
             causes=(sampler_padding, drop_last, loop_counter, flushed_window, tail_weight),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,26 +180,35 @@ class _Fit(TrainingLedger):
 
     def _announce(self, trainer: Trainer, ranks: int) -> None:
         """Print the steps and epochs of the run before it starts, as far as they are known."""
-        facts = loader_facts(self._loader, ranks)
-        with suppress(Exception):  # where accumulation changes during the run, Lightning cannot tell the steps
-            steps = trainer.estimated_stepping_batches
-            if not 0 < steps < float("inf") or not trainer.lightning_module.automatic_optimization:
-                return
-            self.mirror.planned = planned_counters({"steps": int(steps)})
-            if facts.per_device is None or _is_limited(trainer):
-                return
-            run = Announced(
-                steps=int(steps),
-                per_device=facts.per_device,
-                ranks=ranks,
-                accumulation=trainer.accumulate_grad_batches,
-                samples=self.opened.data.samples if self.opened.data else facts.samples,
-                loader=facts,
-                framework="lightning",
-            )
-            self.mirror.planned = run.planned
-            where = f"resuming after step {self.opened.from_step:,}; from the start it would be "
-            say(f"dist_epochs: {where if self.opened.from_step else ''}{run.line}")
+        steps, facts = _planned_steps(trainer), loader_facts(self._loader, ranks)
+        if steps is None:
+            return
+        self.mirror.planned = planned_counters({"steps": steps})
+        if facts.per_device is None or _is_limited(trainer):
+            return
+        run = Announced(
+            steps=steps,
+            per_device=facts.per_device,
+            ranks=ranks,
+            accumulation=trainer.accumulate_grad_batches,
+            samples=self.opened.data.samples if self.opened.data else facts.samples,
+            loader=facts,
+            framework="lightning",
+        )
+        self.mirror.planned = run.planned
+        where = f"resuming after step {self.opened.from_step:,}; from the start it would be "
+        say(f"dist_epochs: {where if self.opened.from_step else ''}{run.line}")
+
+
+def _planned_steps(trainer: Trainer) -> int | None:
+    """Steps of the whole run; None where Lightning does not know them, or the module steps by itself."""
+    if not trainer.lightning_module.automatic_optimization:
+        return None
+    try:
+        steps = trainer.estimated_stepping_batches
+    except Exception:  # the accumulation changes during the run
+        return None
+    return int(steps) if 0 < steps < float("inf") else None
 
 
 def _settings(trainer: Trainer) -> SimpleNamespace:

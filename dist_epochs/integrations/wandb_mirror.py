@@ -76,7 +76,7 @@ class LoopMirror:
 
         run.log, run.finish = log_with_counters, finish_with_summary
         wandb: Any = sys.modules.get("wandb")
-        if getattr(getattr(wandb, "log", None), "__self__", None) is run:  # `wandb.log` is the method of this run
+        if getattr(wandb, "log", None) == log:
             wandb.log = log_with_counters
 
     def _row(self) -> Counters:
