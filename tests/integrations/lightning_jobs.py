@@ -1,6 +1,6 @@
 """Runs of Lightning's Trainer with and without the callback; a hook in the model's forward counts a second time.
 
-`python lightning_jobs.py FOLDER` trains on two processes, which Lightning itself starts.
+`python lightning_jobs.py FOLDER [no-ledger]` trains on two processes, which Lightning itself starts.
 """
 
 import json
@@ -87,8 +87,13 @@ def fit(out, module=None, *, samples=22, per_device=4, ledger=True, ckpt_path=No
 
 def main():
     out = Path(sys.argv[1])
-    module, trainer = fit(out, samples=21, devices=2, strategy="ddp", max_epochs=2)
-    said = {"given": module.given, "epoch": trainer.current_epoch, "steps": trainer.global_step}
+    module, trainer = fit(out, samples=21, devices=2, strategy="ddp", max_epochs=2, ledger="no-ledger" not in sys.argv)
+    said = {
+        "given": module.given,
+        "losses": module.losses,
+        "epoch": trainer.current_epoch,
+        "steps": trainer.global_step,
+    }
     (out / f"{trainer.global_rank}.json").write_text(json.dumps(said))
 
 

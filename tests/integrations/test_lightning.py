@@ -198,18 +198,23 @@ def test_an_error_in_training_is_how_the_segment_ended(tmp_path):
     assert "a test" in result["segments"][0]["reason"]
 
 
+def two_processes(folder, *words):
+    """What each of two processes says that Lightning has started."""
+    folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "ACCELERATE"))}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(Path(jobs.__file__)), str(folder), *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
 @pytest.mark.timeout(600)
 def test_two_processes_that_lightning_starts(tmp_path):
     """Its DistributedSampler fills 21 samples up to 22: twice 22 were trained, and the Trainer says 2 epochs."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "ACCELERATE"))}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    program = Path(jobs.__file__)
-    done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    said = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
-    counts, result = recorded(tmp_path)
+    said, without = two_processes(tmp_path / "a"), two_processes(tmp_path / "b", "no-ledger")
+    assert said == without  # losses on each rank included
+    counts, result = recorded(tmp_path / "a")
     (micro_steps, *first), (_, *second) = (each["given"] for each in said)
     assert counts == (micro_steps, *(a + b for a, b in zip(first, second, strict=True)))
     assert (result["steps"]["applied"], said[0]["steps"], said[0]["epoch"]) == (2, 2, 2)
