@@ -32,9 +32,6 @@ PER = {
 }  # fmt: skip
 """What numbers may be for; those of the whole run are then multiplied."""
 WITHOUT_UNIT = ("parameters", "peak_tflops", "tokens_per_second", "hours", "mfu")
-WIDTH_OF_EXACT_SIZE = 1
-"""Width of the interval of a size that is written out to the last sample or token, `698 samples`: it is exact."""
-_TIMES = re.compile(r"(?<=[\d\s])[x×*/](?=\s*\d)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +107,7 @@ def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = (), 
     quantity = parse(text, unit=unit, per=per, what=what)
     about = text.strip().startswith(("~", "about", "approx"))
     if is_rounded and not about:
-        return Fact(number=quantity, exact=_is_in_full(text))
+        return Fact(number=quantity, exact=quantity.is_written_out)
     return Fact(
         number=quantity if about else replace(quantity.exactly(), text=quantity.text.strip() or rounded(quantity.value))
     )
@@ -136,11 +133,5 @@ def _amount(name: str, text: str, what: str) -> Fact:
             fixes=["'45%'", "0.45"],
         )
     if name in ("corpus", "tokens") and not text.strip().startswith("~"):
-        return Fact(number=quantity, exact=_is_in_full(text))  # a corpus of 175k samples was no setting: it is rounded
+        return Fact(number=quantity, exact=quantity.is_written_out)  # a corpus of 175k samples is a rounded number
     return Fact(number=quantity)
-
-
-def _is_in_full(text: str) -> bool:
-    """Whether a size is written out to the last sample or token, in each of its factors: `698 samples`, `5498x8`."""
-    factors = [parse(factor, per=tuple(Unit)) for factor in _TIMES.split(text)]
-    return all(factor.high - factor.low <= WIDTH_OF_EXACT_SIZE and factor.value.denominator == 1 for factor in factors)
