@@ -9,7 +9,7 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.audit.expression import Expression, Name, Number, total
 from dist_epochs.audit.fact import Fact
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.pricing import GUESSED_MFU, Speed
+from dist_epochs.plan.speed import GUESSED_MFU, Speed
 
 __all__ = ["derived", "drawn_formula", "exact", "plan_facts", "plan_formulas"]
 

@@ -10,7 +10,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import Architecture
 from dist_epochs.recipe.model_families import KeptTensors
 
-__all__ = ["Memory", "activation_bytes", "device_memory", "states_bytes"]
+__all__ = ["Memory", "Weights", "activation_bytes", "device_memory", "states_bytes"]
 
 STATES = {"fp32": (4, 4, 8), "tf32": (4, 4, 8), "bf16": (2, 2, 12), "fp16": (2, 2, 12)}
 """Bytes a parameter of weights, gradients and optimizer states: 16 in each precision."""
@@ -22,22 +22,70 @@ ELEMENT = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 """Bytes of a number that a matrix product keeps for its backward pass."""
 
 
+QUANTIZATION_CONSTANTS = Interval.between(Fraction(127, 1000), Fraction(1, 2))
+"""Bits a weight for the constants of its block of 64: quantized themselves, or one of 32 bits for each block
+(Dettmers et al., QLoRA, arXiv:2305.14314, section 3). 8-bit weights have one a row, which is next to nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """The parameters of a model by what is kept of them, over all devices.
+
+    Attributes:
+        trained: Those with a gradient and optimizer states.
+        frozen: Those without, in the precision of the forward pass: 2 bytes each in bf16.
+        quantized: Those without, in fewer bits.
+        bits: How many.
+    """
+
+    trained: int
+    frozen: int = 0
+    quantized: int = 0
+    bits: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.trained + self.frozen + self.quantized
+
+    def frozen_bytes(self, precision: str) -> Fraction:
+        """Bytes of the weights that are not trained, without the constants of quantized ones.
+
+        Raises:
+            InputError: If the precision is not known.
+        """
+        _check_precision(precision)
+        return Fraction(self.frozen * ELEMENT[precision]) + Fraction(self.quantized * self.bits, 8)
+
+    @property
+    def constant_bytes(self) -> Interval:
+        """Bytes of the constants that quantized weights are multiplied with."""
+        has_blocks = 0 < self.bits < 8
+        return QUANTIZATION_CONSTANTS * Interval.exact(Fraction(self.quantized * has_blocks, 8))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
     """Bytes of one device at the largest moment of a step, when the backward pass begins.
 
     Attributes:
         states: Weights, gradients and optimizer states.
-        activations: What the backward pass needs, estimated.
+        activations: What the backward pass needs, estimated; None where only the number of parameters is known.
     """
 
     states: Fraction
-    activations: Interval
+    activations: Interval | None
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether activations come on top of what is counted."""
+        return self.activations is None
 
     @property
     def total(self) -> Interval:
         """All of it; the device's context and fragmentation take another 1 to 2 GiB."""
-        return Interval.exact(self.states) + self.activations
+        states = Interval.exact(self.states)
+        return states if self.activations is None else states + self.activations
 
 
 def device_memory(
@@ -50,16 +98,22 @@ def device_memory(
     data_parallel_size: int = 1,
     model_parallel: int = 1,
     recompute: bool = False,
+    weights: Weights | None = None,
 ) -> Memory:
-    """What a device holds. Arguments as for `states_bytes` and `activation_bytes`.
+    """What a device holds. Arguments as for `states_bytes` and `activation_bytes`; `weights` where some are frozen.
 
     Not counted: communication buckets, the layer that stage 3 has gathered, and the device's context.
-    At stage 0 in mixed precision the high end has autocast's half-precision copies of the weights,
-    which the backward pass keeps: 2 bytes each.
+    At stage 0 in mixed precision the high end has autocast's half-precision copies of the trained weights,
+    which the backward pass keeps: 2 bytes each. The constants of quantized weights are part of the range.
 
     Raises:
         InputError: If a count is below 1, or stage or precision is not known.
     """
+    weights = weights or Weights(trained=architecture.parameters)
+    frozen_bytes = weights.frozen_bytes(precision)
+    states = states_bytes(
+        weights.trained, stage, data_parallel_size, precision, model_parallel, frozen_bytes=frozen_bytes
+    )
     activations = activation_bytes(
         architecture,
         samples=samples,
@@ -67,16 +121,22 @@ def device_memory(
         precision=precision,
         model_parallel=model_parallel,
         recompute=recompute,
+        has_frozen=weights.trained < weights.total,
     )
-    copies = 2 * architecture.matmul_parameters if stage == 0 and ELEMENT[precision] == 2 else 0
-    return Memory(
-        states=states_bytes(architecture.parameters, stage, data_parallel_size, precision, model_parallel),
-        activations=Interval.between(activations.low, activations.high + Fraction(copies, model_parallel)),
-    )
+    copied = min(weights.trained, architecture.matmul_parameters) if stage == 0 and ELEMENT[precision] == 2 else 0
+    copies, constants = Fraction(2 * copied, model_parallel), weights.constant_bytes / Interval.exact(model_parallel)
+    low, high = activations.low + constants.low, activations.high + constants.high + copies
+    return Memory(states=states, activations=Interval.between(low, high))
 
 
 def states_bytes(
-    parameters: int, stage: int, data_parallel_size: int, precision: str, model_parallel: int = 1
+    parameters: int,
+    stage: int,
+    data_parallel_size: int,
+    precision: str,
+    model_parallel: int = 1,
+    *,
+    frozen_bytes: Fraction = Fraction(0),
 ) -> Fraction:
     """Bytes per device of weights, gradients and Adam states.
 
@@ -84,14 +144,16 @@ def states_bytes(
     keeps, and 2 + 2 + 12 with half-precision weights and an fp32 master copy. They differ in what a
     stage of ZeRO can shard (Rajbhandari et al., arXiv:1910.02054, section 5): with n data-parallel
     devices and half-precision weights, stage 0 holds 16 N, stage 1 4 N + 12 N/n, stage 2 2 N + 14 N/n,
-    and stage 3 16 N/n. FSDP's full shard is stage 3.
+    and stage 3 16 N/n. FSDP's full shard is stage 3. Frozen weights have neither gradients nor Adam states,
+    and stage 3 shards them too.
 
     Args:
-        parameters: N, over all devices.
+        parameters: N, those that are trained, over all devices.
         stage: 0 (nothing sharded, as DDP) to 3 (all of it).
         data_parallel_size: Devices that see different data, n.
         precision: `fp32`, `tf32`, `bf16` or `fp16`.
         model_parallel: Devices that share one copy of the model: tensor × pipeline parallel.
+        frozen_bytes: Of the weights that are not trained, over all devices.
 
     Raises:
         InputError: If a count is below 1, or stage or precision is not known.
@@ -108,8 +170,9 @@ def states_bytes(
             rule="0 shards nothing (DDP), 1 optimizer states, 2 gradients too, 3 weights too (FSDP)",
         )
     parts = zip(STATES[precision], SHARDED_FROM_STAGE, strict=True)
-    each = sum(Fraction(size, data_parallel_size if stage >= first else 1) for size, first in parts)
-    return Fraction(parameters * each, model_parallel)
+    each = sum((Fraction(size, data_parallel_size if stage >= first else 1) for size, first in parts), Fraction(0))
+    frozen = frozen_bytes / (data_parallel_size if stage >= SHARDED_FROM_STAGE[0] else 1)
+    return (parameters * each + frozen) / model_parallel
 
 
 def activation_bytes(
@@ -120,6 +183,7 @@ def activation_bytes(
     precision: str,
     model_parallel: int = 1,
     recompute: bool = False,
+    has_frozen: bool = False,
 ) -> Interval:
     """Bytes per device of what one micro-step keeps for its backward pass, logits included.
 
@@ -137,6 +201,9 @@ def activation_bytes(
     mask that keeps packed documents apart; logits in fp32 with their log-softmax and their gradient.
     Neither end was measured on a GPU.
 
+    A frozen matrix needs no input for a gradient of its own, so where some are frozen the low end leaves out the inputs
+    of all; what trained ones beside them keep lies within the range.
+
     Recomputing all activations leaves the input of each layer, and one layer at work (section 5 of
     the paper). Tensor parallelism with sequence parallelism divides all (low end); without it only a
     part, and pipelines keep as many micro-batches as they have stages (high end: nothing divided).
@@ -148,6 +215,7 @@ def activation_bytes(
         precision: `fp32`, `tf32`, or `bf16` or `fp16` mixed with it.
         model_parallel: Devices that share one copy of the model.
         recompute: Whether activations are recomputed in the backward pass (gradient checkpointing).
+        has_frozen: Whether some matrices are not trained.
 
     Raises:
         InputError: If a count is below 1, or the precision is not known.
@@ -155,7 +223,8 @@ def activation_bytes(
     _check_counts(samples=samples, sequence_length=sequence_length, model_parallel=model_parallel)
     _check_precision(precision)
     positions = samples * sequence_length
-    low, high = _low(architecture, precision), _high(architecture, precision, sequence_length)
+    low = _low(architecture, precision, keeps_inputs=not has_frozen)
+    high = _high(architecture, precision, sequence_length)
     if recompute:
         low_layers = architecture.layers * ELEMENT[precision] * architecture.hidden_size + low.layer
         high_layers = architecture.layers * 4 * architecture.hidden_size + high.layer
@@ -180,12 +249,13 @@ def _kept(model: Architecture) -> KeptTensors:
     return model.family.kept
 
 
-def _low(model: Architecture, precision: str) -> _PerPosition:
+def _low(model: Architecture, precision: str, *, keeps_inputs: bool) -> _PerPosition:
     """Each input once, elements as small as the precision allows."""
     element, masks = ELEMENT[precision], _kept(model).dropout * model.hidden_size
-    attention = model.hidden_size + 2 * model.attention_size + 2 * model.key_value_size
-    mlp = model.hidden_size + (3 if model.gated else 2) * model.intermediate_size
-    layer = element * (attention + mlp + 2 * model.hidden_size) + masks
+    attention = 2 * model.attention_size + 2 * model.key_value_size
+    mlp = (2 if model.gated else 1) * model.intermediate_size
+    inputs = (2 * model.hidden_size + model.intermediate_size) * keeps_inputs  # of projections, and of the MLP's last
+    layer = element * (attention + mlp + 2 * model.hidden_size + inputs) + masks
     return _PerPosition(
         layer, element * _end_tensors(model) * model.hidden_size + masks // 2 + 4 * model.vocabulary_size
     )

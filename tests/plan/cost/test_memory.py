@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import read_architecture
+from dist_epochs.plan.cost.families import read_architecture
 from dist_epochs.plan.cost.memory import activation_bytes, device_memory, states_bytes
 from dist_epochs.recipe.model_sizes import named_config
 
