@@ -12,7 +12,7 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
-from dist_epochs.plan.cost.memory import Memory, device_memory, states_bytes
+from dist_epochs.plan.cost.memory import GIB, Memory, device_memory, fit, states_bytes
 from dist_epochs.plan.cost.trained_part import ModelCost, weights_of
 from dist_epochs.plan.drawn import DrawnSamples, Loop
 from dist_epochs.plan.fingerprint import fingerprint
@@ -24,7 +24,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import price, price_per_position
 from dist_epochs.plan.scheduling import layout_of
 from dist_epochs.plan.sources import CorpusCounter, coverage_of, mixture_of, sources_of
-from dist_epochs.plan.speed import speed_of
+from dist_epochs.plan.speed import Speed, speed_of
 from dist_epochs.recipe import Recipe
 
 __all__ = ["CorpusCounter", "make_plan"]
@@ -83,7 +83,9 @@ def make_plan(
         corpus_size=Quantity.exact(facts.tokens, Unit.TOKEN) if facts else recipe.corpus.size,
     )
     passes = {draw.key: counter.count(draw) for draw in of_each_pass} if of_each_pass and counter else None
-    cost = price(priced, model, speed, _memory(recipe, model, batches, layout.phases))
+    memory = _memory(recipe, model, batches, layout.phases)
+    _check_variants(memory, speed)
+    cost = price(priced, model, speed, memory)
     sources = sources_of(recipe.corpus, mixture, drawn, of_each_pass, passes)
     return Plan(
         recipe=recipe,
@@ -167,7 +169,7 @@ def _memory(
     if architecture is None:
         frozen = weights.frozen_bytes(recipe.arithmetic)
         states = states_bytes(weights.trained, stage, shards, recipe.arithmetic, model_parallel, frozen_bytes=frozen)
-        return Memory(states=states, activations=None)
+        return Memory(states=states, activations=None, frozen_bytes=frozen)
     if hardware is None or recipe.longest == 1:
         return None
     return device_memory(
@@ -181,6 +183,26 @@ def _memory(
         model_parallel=model_parallel,
         weights=weights,
     )
+
+
+def _check_variants(memory: Memory | None, speed: Speed | None) -> None:
+    """A device whose name does not say how much memory it has must not leave open whether the model fits.
+
+    Raises:
+        InputError: If it fits some of the variants and not others.
+    """
+    if memory is None or speed is None or speed.device is None:
+        return
+    sizes = {device.name: device.memory_gb for device in speed.device.variants}
+    fits = {name: fit(memory, size) for name, size in sizes.items() if size is not None}
+    if len(set(fits.values())) > 1:
+        total = memory.total
+        needed = " to ".join(f"{float(end / GIB):.3g}" for end in dict.fromkeys((total.low, total.high)))
+        least = "at least " * memory.is_floor
+        answers = {
+            name: f"{least}{needed} GiB of {float(sizes[name] or 0):g}: {found.value}" for name, found in fits.items()
+        }
+        raise speed.device.differ("memory, and it is asked whether the model fits", answers)
 
 
 def _own_positions(length: int, context_parallel: int) -> int:

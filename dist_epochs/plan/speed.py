@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.arithmetic.text import number, rounded, short
+from dist_epochs.arithmetic.text import number, percent, rounded, short
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.hardware import TERA, Device, find_device
 from dist_epochs.recipe import BatchRecipe, HardwareRecipe
@@ -80,12 +80,12 @@ class Speed:
         good = GUESSED_MFU.high
         possible = short(round(self.positions_per_second * good / utilization))
         return InputError(
-            f"{rate} tokens a second on {self.devices}{kind} are {float(utilization):.0%} of their dense peak",
+            f"{rate} tokens a second on {self.devices}{kind} are {percent(utilization)} of their dense peak",
             rule=f"{short(flops)} FLOPs a token × {rate} ÷ ({self.devices} × {each} in {self.precision}) = "
-            f"{float(utilization):.0%}, and no device computes more than its peak",
-            consequence=f"at {float(good):.0%}, hours and price would be {rounded(utilization / good)} times as many",
+            f"{percent(utilization)}, and no device computes more than its peak",
+            consequence=f"at {percent(good)}, hours and price would be {rounded(utilization / good)} times as many",
             fixes=(
-                f"tokens_per_second over all devices, which would be {possible} at {float(good):.0%}",
+                f"tokens_per_second over all devices, which would be {possible} at {percent(good)}",
                 "the number and kind of devices that it was measured on (--devices 64xH100)",
                 "the precision and the model that it was measured with, or peak_tflops",
             ),

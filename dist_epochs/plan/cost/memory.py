@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 
 from dist_epochs.arithmetic.interval import Interval
@@ -10,7 +11,10 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.architecture import Architecture
 from dist_epochs.recipe.model_families import KeptTensors
 
-__all__ = ["Memory", "Weights", "activation_bytes", "device_memory", "states_bytes"]
+__all__ = ["GIB", "Fit", "Memory", "Weights", "activation_bytes", "device_memory", "fit", "states_bytes"]
+
+GIB = 2**30
+TIGHT_MEMORY = Fraction(90, 100)
 
 STATES = {"fp32": (4, 4, 8), "tf32": (4, 4, 8), "bf16": (2, 2, 12), "fp16": (2, 2, 12)}
 """Bytes a parameter of weights, gradients and optimizer states: 16 in each precision."""
@@ -71,10 +75,12 @@ class Memory:
     Attributes:
         states: Weights, gradients and optimizer states.
         activations: What the backward pass needs, estimated; None where only the number of parameters is known.
+        frozen_bytes: Weights that are not trained, over all devices.
     """
 
     states: Fraction
     activations: Interval | None
+    frozen_bytes: Fraction = Fraction(0)
 
     @property
     def is_floor(self) -> bool:
@@ -126,7 +132,7 @@ def device_memory(
     copied = min(weights.trained, architecture.matmul_parameters) if stage == 0 and ELEMENT[precision] == 2 else 0
     copies, constants = Fraction(2 * copied, model_parallel), weights.constant_bytes / Interval.exact(model_parallel)
     low, high = activations.low + constants.low, activations.high + constants.high + copies
-    return Memory(states=states, activations=Interval.between(low, high))
+    return Memory(states=states, activations=Interval.between(low, high), frozen_bytes=frozen_bytes)
 
 
 def states_bytes(
@@ -234,6 +240,30 @@ def activation_bytes(
         Fraction(positions * (low_layers + low.ends), model_parallel),
         Fraction(positions * (high_layers + high.ends)),
     )
+
+
+class Fit(Enum):
+    """Whether a device can hold what it must."""
+
+    FITS = "fits"
+    TIGHT = "may not fit"
+    TOO_LARGE = "does not fit"
+    STATES_TOO_LARGE = "weights, gradients and Adam alone do not fit"
+
+
+def fit(memory: Memory, capacity_gb: Fraction) -> Fit:
+    """Whether a device holds it; above 90 % it is tight, since context and fragmentation take some too.
+
+    Args:
+        memory: What it must hold.
+        capacity_gb: Its memory as sold: named GB, built in GiB.
+    """
+    capacity, total = capacity_gb * GIB, memory.total
+    if memory.states > capacity:
+        return Fit.STATES_TOO_LARGE
+    if total.low > capacity:
+        return Fit.TOO_LARGE
+    return Fit.TIGHT if total.high > TIGHT_MEMORY * capacity else Fit.FITS
 
 
 @dataclass(frozen=True, slots=True)
