@@ -40,12 +40,14 @@ class Weights:
         frozen: Those without, in the precision of the forward pass: 2 bytes each in bf16.
         quantized: Those without, in fewer bits.
         bits: How many.
+        frozen_layers: Where those without are the lowest layers, how many they are; gradients do not reach them.
     """
 
     trained: int
     frozen: int = 0
     quantized: int = 0
     bits: int = 0
+    frozen_layers: int | None = None
 
     @property
     def total(self) -> int:
@@ -127,7 +129,8 @@ def device_memory(
         precision=precision,
         model_parallel=model_parallel,
         recompute=recompute,
-        has_frozen=weights.trained < weights.total,
+        frozen_layers=weights.frozen_layers or 0,
+        keeps_inputs=weights.trained == weights.total or weights.frozen_layers is not None,
     )
     copied = min(weights.trained, architecture.matmul_parameters) if stage == 0 and ELEMENT[precision] == 2 else 0
     copies, constants = Fraction(2 * copied, model_parallel), weights.constant_bytes / Interval.exact(model_parallel)
@@ -189,7 +192,8 @@ def activation_bytes(
     precision: str,
     model_parallel: int = 1,
     recompute: bool = False,
-    has_frozen: bool = False,
+    frozen_layers: int = 0,
+    keeps_inputs: bool = True,
 ) -> Interval:
     """Bytes per device of what one micro-step keeps for its backward pass, logits included.
 
@@ -207,8 +211,9 @@ def activation_bytes(
     mask that keeps packed documents apart; logits in fp32 with their log-softmax and their gradient.
     Neither end was measured on a GPU.
 
-    A frozen matrix needs no input for a gradient of its own, so where some are frozen the low end leaves out the inputs
-    of all; what trained ones beside them keep lies within the range.
+    The lowest layers, if they are frozen, keep nothing. A frozen matrix that gradients pass needs no input for a
+    gradient of its own: beside adapters the low end leaves out the inputs of all matrices, and what the adapters keep
+    lies within the range (dropout of adapters is not counted).
 
     Recomputing all activations leaves the input of each layer, and one layer at work (section 5 of
     the paper). Tensor parallelism with sequence parallelism divides all (low end); without it only a
@@ -221,7 +226,8 @@ def activation_bytes(
         precision: `fp32`, `tf32`, or `bf16` or `fp16` mixed with it.
         model_parallel: Devices that share one copy of the model.
         recompute: Whether activations are recomputed in the backward pass (gradient checkpointing).
-        has_frozen: Whether some matrices are not trained.
+        frozen_layers: How many of the lowest layers gradients do not reach.
+        keeps_inputs: Whether the matrices that gradients pass are trained.
 
     Raises:
         InputError: If a count is below 1, or the precision is not known.
@@ -229,13 +235,14 @@ def activation_bytes(
     _check_counts(samples=samples, sequence_length=sequence_length, model_parallel=model_parallel)
     _check_precision(precision)
     positions = samples * sequence_length
-    low = _low(architecture, precision, keeps_inputs=not has_frozen)
+    low = _low(architecture, precision, keeps_inputs=keeps_inputs)
     high = _high(architecture, precision, sequence_length)
+    layers = architecture.layers - frozen_layers
     if recompute:
-        low_layers = architecture.layers * ELEMENT[precision] * architecture.hidden_size + low.layer
-        high_layers = architecture.layers * 4 * architecture.hidden_size + high.layer
+        low_layers = layers * ELEMENT[precision] * architecture.hidden_size + low.layer
+        high_layers = layers * 4 * architecture.hidden_size + high.layer
     else:
-        low_layers, high_layers = architecture.layers * low.layer, architecture.layers * high.layer
+        low_layers, high_layers = layers * low.layer, layers * high.layer
     return Interval.between(
         Fraction(positions * (low_layers + low.ends), model_parallel),
         Fraction(positions * (high_layers + high.ends)),

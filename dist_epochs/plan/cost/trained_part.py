@@ -47,15 +47,13 @@ class PartlyTrained:
         base: The model, trained in full.
         weights: Its parameters and those of its adapters, by what is kept of them.
         product_flops: Training FLOPs per position in products with weights, those of adapters among them.
-        architecture: The sizes of the model, where its lowest layers are frozen.
-        frozen_layers: How many of them, which gradients do not reach.
+        architecture: The sizes of the model, where its lowest layers are frozen, which gradients then do not reach.
     """
 
     base: ModelCost
     weights: Weights
     product_flops: int
     architecture: Architecture | None = None
-    frozen_layers: int = 0
 
     @property
     def parameters(self) -> int:
@@ -69,8 +67,8 @@ class PartlyTrained:
         inputs of the first products, which need none: less than one layer's share.
         """
         attention = Fraction(self.base.flops_per_token(sequence_length)) - self.base.product_flops
-        if self.architecture is not None:
-            attention -= self.architecture.attention_flops_not_reached(self.frozen_layers, sequence_length)
+        if self.architecture is not None and self.weights.frozen_layers is not None:
+            attention -= self.architecture.attention_flops_not_reached(self.weights.frozen_layers, sequence_length)
         return whole(self.product_flops + attention)
 
 
@@ -206,8 +204,7 @@ def _frozen(frozen: FrozenRecipe, base: ModelCost, architecture: Architecture | 
     tied_head = architecture.weights_in("head") * architecture.has_tied_head
     return PartlyTrained(
         base=base,
-        weights=Weights(trained=base.parameters - below, frozen=below),
+        weights=Weights(trained=base.parameters - below, frozen=below, frozen_layers=frozen.layers),
         product_flops=base.product_flops - 4 * products - 2 * tied_head,  # frozen layers have the forward pass alone
         architecture=architecture,
-        frozen_layers=frozen.layers,
     )
