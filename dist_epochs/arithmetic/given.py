@@ -38,8 +38,8 @@ class SolveError(InputError):
 class Given:
     """What is known of a run. Settings are exact; corpus and epochs keep the tolerance of their spelling.
 
-    A corpus written out to the last unit (`100 examples`) is exact, and so are epochs that a run is to
-    reach; `3.3B words` and `40 epochs` that a run is said to have reached are not.
+    A corpus written out to the last unit (`100 examples`) is exact, and so are a whole number of epochs and what a run
+    is to reach (epochs, tokens, samples); `3.3B words` are not, nor `40 epochs` that other numbers are checked against.
 
     Attributes:
         steps: Optimizer steps.
