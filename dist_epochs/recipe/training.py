@@ -11,7 +11,7 @@ from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.adapters import AdapterRecipe, FrozenRecipe, QuantizationRecipe
-from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, SHARE, STEPS, TEXT, count, quantity
+from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, PART, STEPS, TEXT, count, quantity
 from dist_epochs.settings.fields import Choice, Many, Part, Value, key
 
 __all__ = ["CheckpointRecipe", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
@@ -56,7 +56,7 @@ class ModelRecipe:
     parameters: Quantity | None = key(quantity(), None)
     """To price a model that has no config yet, or whose family has no formula here: its parameters (of a mixture of
     experts, those active for one token), at 6 FLOPs each a token."""
-    mask_probability: Fraction = key(SHARE, Fraction(15, 100))
+    mask_probability: Fraction = key(PART, Fraction(15, 100))
     """Share of each sample's ordinary tokens that are predicted; a fixed count per sample, at least one."""
     adapter: AdapterRecipe | None = key(Part(AdapterRecipe), None)
     """To price a run that trains adapters (LoRA) beside a frozen model; planned, never trained here."""
