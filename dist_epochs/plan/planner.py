@@ -13,7 +13,7 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.cost.memory import GIB, Memory, device_memory, fit, states_bytes
-from dist_epochs.plan.cost.trained_part import ModelCost, weights_of
+from dist_epochs.plan.cost.trained_part import ModelCost, not_known_of, weights_of
 from dist_epochs.plan.drawn import DrawnSamples, Loop
 from dist_epochs.plan.fingerprint import fingerprint
 from dist_epochs.plan.foreign_loop import loop_of
@@ -62,7 +62,8 @@ def make_plan(
         facts = facts.only(mixture.names)
     model = model_cost(recipe.model, model)
     speed = speed_of(recipe.hardware, recipe.batch, recipe.arithmetic)
-    price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed)
+    not_known = not_known_of(recipe.model) if model is None else None
+    price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed, not_known)
     _check_one_source(recipe, mixture)
     size = data_parallel_size or data_parallel_size_of(recipe.batch, recipe.phases[0])
     loop = loop_of(recipe, facts, size, price_of_one)

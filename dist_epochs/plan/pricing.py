@@ -164,13 +164,27 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
 
 
 def price_per_position(
-    budget: BudgetRecipe | None, batch: BatchRecipe, model: ModelCost | None, speed: Speed | None
+    budget: BudgetRecipe | None,
+    batch: BatchRecipe,
+    model: ModelCost | None,
+    speed: Speed | None,
+    not_known: str | None = None,
 ) -> Callable[[str, int], Fraction]:
-    """What positions take of a budget in hours, FLOPs or money, where the recipe states enough."""
+    """What positions take of a budget in hours, FLOPs or money, where the recipe states enough.
+
+    Args:
+        budget: The budget.
+        batch: The devices that it is spent on.
+        model: The model's cost, if it is known.
+        speed: How fast the devices compute, if it is known.
+        not_known: Which parameters the cost is not known for, if some are not trained.
+    """
 
     def price_of_one(unit: str, length: int) -> Fraction:
         per_token = Fraction(model.flops_per_token(length)) if model else None
         if unit == "flops":
+            if per_token is None and not_known is not None:
+                raise _not_priced(unit, not_known)
             if per_token is None:
                 raise InputError(
                     "a budget in FLOPs needs the model that they are spent on",
@@ -185,6 +199,8 @@ def price_per_position(
             raise InputError(
                 f"a budget in {unit} needs batch.devices", rule="hours are counted from start to end on all of them"
             )
+        if speed is not None and device_hours is None and model is None and not_known is not None:
+            raise _not_priced(unit, not_known)
         if speed is None or device_hours is None:
             raise InputError(
                 f"a budget in {unit} needs to know how fast it goes",
@@ -194,6 +210,14 @@ def price_per_position(
         return device_hours.point / devices * per_hour / _share_that_computes(budget, speed, per_hour)
 
     return price_of_one
+
+
+def _not_priced(unit: str, part: str) -> InputError:
+    return InputError(
+        f"a budget in {unit} for a run whose FLOPs are not known for {part}",
+        rule="full training is not priced in its place",
+        fixes=("what the note partly-trained-not-counted names", "steps, samples, tokens or epochs as the budget"),
+    )
 
 
 def _share_that_computes(budget: BudgetRecipe | None, speed: Speed, per_hour: Fraction) -> Fraction:

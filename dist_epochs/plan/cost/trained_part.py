@@ -63,8 +63,8 @@ class PartlyTrained:
     def flops_per_token(self, sequence_length: int) -> int | Fraction:
         """Training FLOPs for one position: products with weights, and attention as in full training.
 
-        Gradients pass through the whole model, or down to the lowest layer that is trained. There torch leaves out the
-        inputs of the first products, which need none: less than one layer's share.
+        Gradients pass through the whole model, or down to the lowest layer that is trained. Beside adapters torch
+        leaves out what the inputs of the lowest layer would get, which need none: less than one layer's share.
         """
         attention = Fraction(self.base.flops_per_token(sequence_length)) - self.base.product_flops
         if self.architecture is not None and self.weights.frozen_layers is not None:
