@@ -8,7 +8,7 @@ import pytest
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.planner import make_plan
-from dist_epochs.recipe import make_recipe
+from dist_epochs.recipe import AdapterRecipe, FrozenRecipe, make_recipe
 from dist_epochs.recipe.flags import apply_flags
 from dist_epochs.settings.document import Document
 
@@ -114,6 +114,22 @@ def test_the_trainer_refuses_what_is_only_planned():
     }.items():
         with pytest.raises(ValueError, match=message):
             check_trainable(replace(recipe, batch=part), Path("r.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("part", "asked"),
+    [
+        ({"adapter": AdapterRecipe(rank=8)}, "model.adapter is planned and not done"),
+        ({"frozen": FrozenRecipe(layers=2)}, "model.frozen is planned and not done"),
+    ],
+)
+def test_the_trainer_refuses_to_train_a_part(part, asked):
+    from dist_epochs.train.setup import check_trainable
+
+    recipe = plan(steps=10, per_device=8).recipe
+    with pytest.raises(InputError) as caught:
+        check_trainable(replace(recipe, model=replace(recipe.model, **part)), Path("r.yaml"))
+    assert caught.value.asked == asked
 
 
 @pytest.mark.parametrize(
