@@ -76,10 +76,11 @@ def _memory(cost: Cost, memory: Memory, stage: int) -> str:
     """What the memory of a device is made of."""
     kept = "weights, gradients and Adam"
     if cost.trained != cost.parameters:
-        kept = "frozen weights, and weights, gradients and Adam of the trained"
+        kept = "all weights, and gradients and Adam of the trained"
+    elif memory.is_floor:
+        kept += " at 16 bytes a parameter"
     if memory.is_floor:
-        sixteen = "at 16 bytes a parameter" if cost.trained == cost.parameters else "at 16 bytes each"
-        return f"a device, {kept} {sixteen} (ZeRO stage {stage}); activations come on top"
+        return f"a device, {kept} (ZeRO stage {stage}); activations come on top"
     return f"a device, {float(memory.states / GIB):.3g} of it {kept} (ZeRO stage {stage}); activations are estimated"
 
 

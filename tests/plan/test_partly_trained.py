@@ -110,6 +110,7 @@ def test_the_states_of_a_quantized_model_of_65_billion_fit_on_one_device_of_48_g
         (QV, {"parameters": "7B"}, "adapters", "adapter.parameters are not stated"),
         (("adapter.kind=other", "adapter.parameters=1M"), {"parameters": "7B"}, "adapters", "kind is other"),
         (QV, {}, "adapters", "the model is not stated"),
+        (('config={"model_type": "qwen2"}', "adapter.parameters=1M"), {}, "adapters", "plan with --exact"),
         (("frozen={}",), {"model": "llama-7b"}, "frozen parameters", "frozen.trained is not stated"),
         (("frozen.layers=2",), {"parameters": "7B"}, "frozen parameters", "frozen.layers (with a model"),
     ],

@@ -9,6 +9,7 @@ from dist_epochs.arithmetic.text import number, percent, rounded
 from dist_epochs.plan.cost.hardware import sparse_twin
 from dist_epochs.plan.cost.memory import GIB, Fit, fit
 from dist_epochs.plan.cost.trained_part import not_known_of
+from dist_epochs.plan.models import architecture_of
 from dist_epochs.rules import rule
 
 if TYPE_CHECKING:
@@ -223,6 +224,8 @@ def _missing_of_the_trained(plan: Plan) -> str:
     assert model is not None
     if model.config is None and model.parameters is None:
         return "the model is not stated (--model or --parameters)"
+    if model.parameters is None and architecture_of(model) is None:
+        return "the sizes of this family are not known by formula; plan with --exact, or give model.parameters"
     if model.adapter is None:
         return "frozen.layers (with a model whose sizes are known) or frozen.trained is not stated"
     if model.adapter.kind == "other":
