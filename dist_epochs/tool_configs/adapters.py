@@ -8,13 +8,13 @@ the rows that it decides are then not known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from dist_epochs.recipe.adapters import ALL_LINEAR
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 
-__all__ = ["litgpt_adapter", "partly_trained_settings", "torchtune_adapter"]
+__all__ = ["TrainedPart", "litgpt_adapter", "partly_trained_settings", "torchtune_adapter"]
 
 METHODS = ("adapter", "finetuning_type", "peft_type")
 """Keys that name what is trained."""
@@ -61,7 +61,15 @@ Data = Mapping[str, Any]
 """Keys and values of a recipe's section."""
 
 
-def partly_trained_settings(top: Section) -> dict[str, Stated[Data]]:
+class TrainedPart(TypedDict, total=False):
+    """What is trained of a model: sections of a recipe's model, none where it is all of it."""
+
+    adapter: Stated[Data]
+    frozen: Stated[Data]
+    quantization: Stated[Data]
+
+
+def partly_trained_settings(top: Section) -> TrainedPart:
     """What a file trains of the model: `adapter`, `frozen` and `quantization` of a recipe's model, each as it is there.
 
     Empty where all parameters are trained.
@@ -72,33 +80,35 @@ def partly_trained_settings(top: Section) -> dict[str, Stated[Data]]:
     method = _method(top)
     if method is None:
         unfrozen = [key for key in ("unfrozen_parameters", "freeze_trainable_layers") if top.states(key)]
-        return {"frozen": Stated({}, top.where(unfrozen[0]))} if unfrozen else {}
+        return TrainedPart(frozen=Stated({}, top.where(unfrozen[0]))) if unfrozen else TrainedPart()
     if method.value == "freeze":
-        return {"frozen": Stated({}, method.where)}
-    found = {"adapter": Stated(_adapter(top, method), method.where)}
-    bits = _bits(top, method)
-    return found if bits is None else found | {"quantization": Stated({"bits": bits.value}, bits.where)}
+        return TrainedPart(frozen=Stated({}, method.where))
+    found, bits = TrainedPart(adapter=Stated(_adapter(top, method), method.where)), _bits(top, method)
+    if bits is not None:
+        found["quantization"] = Stated({"bits": bits.value}, bits.where)
+    return found
 
 
-def litgpt_adapter(top: Section) -> dict[str, Stated[Data]]:
+def litgpt_adapter(top: Section) -> TrainedPart:
     """The same of litgpt's `finetune_lora`, whose joint projection of queries, keys and values has an adapter for each.
 
     Raises:
         InputError: If a value cannot be used.
     """
-    if not top.states("lora_r"):
-        return {}
     rank, word = top.count("lora_r"), top.text("quantize")
-    data = {"kind": "lora", "targets": [name for key, names in LITGPT.items() if top.is_on(key) for name in names]}
-    found: dict[str, Stated[Data]] = {
-        "adapter": Stated(data | ({"rank": rank.value} if rank else {}), top.where("lora_r"))
-    }
+    if rank is None:
+        return TrainedPart()
+    data: dict[str, Any] = {"kind": "lora", "rank": rank.value}
+    targets = [name for key, names in LITGPT.items() if top.is_on(key) for name in names]
+    if targets and all(top.states(key) for key in LITGPT):
+        data["targets"] = targets
+    found = TrainedPart(adapter=Stated(data, rank.where))
     if word is not None and word.value.startswith("bnb."):
         found["quantization"] = Stated({"bits": 8 if "int8" in word.value else 4}, word.where)
     return found
 
 
-def torchtune_adapter(model: Section) -> dict[str, Stated[Data]]:
+def torchtune_adapter(model: Section) -> TrainedPart:
     """The same of torchtune, from its `model`: whether the builder is one with LoRA.
 
     Raises:
@@ -106,14 +116,19 @@ def torchtune_adapter(model: Section) -> dict[str, Stated[Data]]:
     """
     component = model.text("_component_")
     if component is None or "lora_" not in component.value:
-        return {}
+        return TrainedPart()
     listed = [word.value.replace("output_proj", "o_proj") for word in model.words("lora_attn_modules")]
     more = [name for key, names in TORCHTUNE.items() if model.is_on(key) for name in names]
     rank, is_quantized = model.count("lora_rank"), "qlora_" in component.value
     data: dict[str, Any] = {"kind": "qlora" if is_quantized else "lora"}
-    data |= ({"rank": rank.value} if rank else {}) | ({"targets": listed + more} if listed + more else {})
-    found: dict[str, Stated[Data]] = {"adapter": Stated(data, component.where)}
-    return found | ({"quantization": Stated({"bits": 4}, component.where)} if is_quantized else {})
+    if rank is not None:
+        data["rank"] = rank.value
+    if listed or more:
+        data["targets"] = listed + more
+    found = TrainedPart(adapter=Stated(data, component.where))
+    if is_quantized:
+        found["quantization"] = Stated({"bits": 4}, component.where)
+    return found
 
 
 def _method(top: Section) -> Stated[str] | None:

@@ -105,6 +105,8 @@ def test_litgpt(tmp_path):
         "adapter": {"kind": "lora", "rank": 32, "targets": targets},
         "quantization": {"bits": 4},
     }
+    path.write_text("lora_r: 32\n")  # which modules it adapts is then litgpt's default
+    assert litgpt_adapter(read_section(path))["adapter"].value == {"kind": "lora", "rank": 32}
     path.write_text("precision: bf16-true\n")
     assert litgpt_adapter(read_section(path)) == {}
 
