@@ -119,8 +119,8 @@ def torchtune_adapter(model: Section) -> TrainedPart:
         return TrainedPart()
     listed = [word.value.replace("output_proj", "o_proj") for word in model.words("lora_attn_modules")]
     more = [name for key, names in TORCHTUNE.items() if model.is_on(key) for name in names]
-    rank, is_quantized = model.count("lora_rank"), "qlora_" in component.value
-    data: dict[str, Any] = {"kind": "qlora" if is_quantized else "lora"}
+    rank, is_quantized = model.count("lora_rank"), "qlora_" in component.value or model.is_on("quantize_base")
+    data: dict[str, Any] = {"kind": "other" if model.is_on("use_dora") else "lora"}
     if rank is not None:
         data["rank"] = rank.value
     if listed or more:

@@ -117,9 +117,11 @@ def test_torchtune(tmp_path):
     targets = ["q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     found = torchtune_adapter(read_section(path).section("model"))
     assert {name: stated.value for name, stated in found.items()} == {
-        "adapter": {"kind": "qlora", "rank": 8, "targets": targets},
+        "adapter": {"kind": "lora", "rank": 8, "targets": targets},
         "quantization": {"bits": 4},
     }
+    path.write_text(TORCHTUNE.replace("qlora_", "lora_").replace("lora_rank: 8", "lora_rank: 8\n  use_dora: true"))
+    assert torchtune_adapter(read_section(path).section("model"))["adapter"].value["kind"] == "other"
     path.write_text(TORCHTUNE.replace("qlora_", "lora_"))
     assert "quantization" not in torchtune_adapter(read_section(path).section("model"))
     path.write_text(TORCHTUNE.replace("qlora_", ""))
