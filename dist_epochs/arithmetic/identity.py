@@ -20,8 +20,16 @@ from math import floor, prod
 
 from dist_epochs.arithmetic.agreement import Agreement, agreement
 from dist_epochs.arithmetic.batch import BatchError, cannot_be_built, nearest_batches
-from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, in_whole_run, known_numbers
-from dist_epochs.arithmetic.interval import power_of_ten
+from dist_epochs.arithmetic.given import (
+    DRAWN,
+    PARTS,
+    Given,
+    SolveError,
+    counts_tokens,
+    in_whole_run,
+    known_numbers,
+    meant_exactly,
+)
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.text import precise
 
@@ -96,7 +104,7 @@ def solve(given: Given) -> Solution:
     for contradiction in _contradictions(given, checked, known):
         raise SolveError(contradiction, fixes="leaving one of these numbers out")
     lines += _unused(given, products, derived, checked)
-    if exact := _meant_exactly(stated, unknown):
+    if exact := meant_exactly(stated, unknown):
         return solve(replace(stated, **exact))
     product, value = derived[unknown], known[unknown]
     for name in ("steps", *PARTS):
@@ -106,30 +114,6 @@ def solve(given: Given) -> Solution:
         unknown=unknown, value=value, formula=_formula(product, unknown, known), agreement=None,
         ratio=None, derivation=tuple(lines), numbers=known,
     )  # fmt: skip
-
-
-def _meant_exactly(given: Given, unknown: str) -> dict[str, Quantity]:
-    """Numbers with a tolerance that are none once it is known what is asked for.
-
-    Epochs in a whole number (`1`, `3.0`) are passes that a run makes, and so exact. Where steps or a part of the batch
-    are asked for, what the run is to reach is a setting: its epochs, tokens and samples. `~` keeps its tolerance, but
-    for epochs that are to be reached.
-    """
-    to_reach, exact = unknown in ("steps", "batch", *PARTS), {}
-    for name in ("epochs", *(DRAWN if to_reach else ())):
-        number: Quantity | None = getattr(given, name)
-        if number is None or number.number.is_exact:
-            continue
-        are_passes = name == "epochs" and number.value.denominator == 1
-        if (name == "epochs" and to_reach) or ((to_reach or are_passes) and _is_plain(number)):
-            exact[name] = number.exactly()
-    return exact
-
-
-def _is_plain(number: Quantity) -> bool:
-    """Whether a number is written without `~`: half a unit of its last digit on each side, and not a whole one."""
-    width = number.high - number.low
-    return width == power_of_ten(width)
 
 
 def _products(given: Given, in_tokens: bool) -> tuple[_Product, ...]:
@@ -185,8 +169,6 @@ def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
 
 
 MAIN = ("tokens_per_word", "steps", "epochs", "corpus")
-PARTS = ("devices", "gradient_accumulation", "per_device", "sequence_length", "global_batch")
-DRAWN = ("tokens", "samples")
 
 
 def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, _Product]) -> str | None:
