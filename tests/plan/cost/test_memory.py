@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dist_epochs.errors import InputError
+from dist_epochs.plan.cost.activations import activation_bytes
 from dist_epochs.plan.cost.families import read_architecture
-from dist_epochs.plan.cost.memory import activation_bytes, device_memory, states_bytes
+from dist_epochs.plan.cost.memory import device_memory, states_bytes
 from dist_epochs.recipe.model_sizes import named_config
 
 GIB = 2**30
