@@ -6,13 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dist_epochs.arithmetic.batch import cannot_be_built
+from dist_epochs.arithmetic.interval import power_of_ten
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
 
-__all__ = ["Given", "SolveError", "counts_tokens", "in_whole_run", "known_numbers"]
+__all__ = [
+    "DRAWN",
+    "PARTS",
+    "Given",
+    "SolveError",
+    "counts_tokens",
+    "in_whole_run",
+    "known_numbers",
+    "meant_exactly",
+]
 
 WHOLE = ("steps", "devices", "per_device", "gradient_accumulation", "global_batch", "sequence_length")
 """Settings that are counts."""
+
+PARTS = ("devices", "gradient_accumulation", "per_device", "sequence_length", "global_batch")
+"""What the batch is made of."""
+
+DRAWN = ("tokens", "samples")
+"""What is drawn in all."""
 
 
 UNITS: Mapping[str, tuple[Unit | None, Unit | None]] = {
@@ -38,8 +54,8 @@ class SolveError(InputError):
 class Given:
     """What is known of a run. Settings are exact; corpus and epochs keep the tolerance of their spelling.
 
-    A corpus written out to the last unit (`100 examples`) is exact, and so are epochs that a run is to
-    reach; `3.3B words` and `40 epochs` that a run is said to have reached are not.
+    A corpus written out to the last unit (`100 examples`) is exact, and so are a whole number of epochs and what a run
+    is to reach (epochs, tokens, samples); `3.3B words` are not, nor `40 epochs` that other numbers are checked against.
 
     Attributes:
         steps: Optimizer steps.
@@ -138,6 +154,30 @@ def in_whole_run(amount: Quantity, name: str, *, steps: Quantity | None, epochs:
         )
     whole = amount * times.exactly().counted_in(amount.per)
     return replace(whole, text=f"{amount.text} × {times.text} = {whole.in_words}")
+
+
+def meant_exactly(given: Given, unknown: str) -> dict[str, Quantity]:
+    """Numbers with a tolerance that are none once it is known what is asked for.
+
+    Epochs in a whole number (`1`, `3.0`) are passes that a run makes, and so exact. Where steps or a part of the batch
+    are asked for, what the run is to reach is a setting: its epochs, tokens and samples. `~` keeps its tolerance, but
+    for epochs that are to be reached.
+    """
+    to_reach, exact = unknown in ("steps", "batch", *PARTS), {}
+    for name in ("epochs", *(DRAWN if to_reach else ())):
+        number: Quantity | None = getattr(given, name)
+        if number is None or number.number.is_exact:
+            continue
+        are_passes = name == "epochs" and number.value.denominator == 1
+        if (name == "epochs" and to_reach) or ((to_reach or are_passes) and _is_plain(number)):
+            exact[name] = number.exactly()
+    return exact
+
+
+def _is_plain(number: Quantity) -> bool:
+    """Whether a number is written without `~`: half a unit of its last digit on each side, and not a whole one."""
+    width = number.high - number.low
+    return width == power_of_ten(width)
 
 
 def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:

@@ -20,7 +20,16 @@ from math import floor, prod
 
 from dist_epochs.arithmetic.agreement import Agreement, agreement
 from dist_epochs.arithmetic.batch import BatchError, cannot_be_built, nearest_batches
-from dist_epochs.arithmetic.given import Given, SolveError, counts_tokens, in_whole_run, known_numbers
+from dist_epochs.arithmetic.given import (
+    DRAWN,
+    PARTS,
+    Given,
+    SolveError,
+    counts_tokens,
+    in_whole_run,
+    known_numbers,
+    meant_exactly,
+)
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.text import precise
 
@@ -100,8 +109,8 @@ def solve(given: Given) -> Solution:
     for contradiction in _contradictions(given, checked, known):
         raise SolveError(contradiction, fixes="leaving one of these numbers out")
     lines += _unused(given, products, derived, checked)
-    if unknown in ("steps", "batch", *PARTS) and given.epochs and given.epochs != given.epochs.exactly():
-        return solve(replace(stated, epochs=given.epochs.exactly()))  # epochs to reach are a setting
+    if exact := meant_exactly(stated, unknown):
+        return solve(replace(stated, **exact))
     product, value = derived[unknown], known[unknown]
     for name in ("steps", *PARTS):
         if name == unknown or name in derived:
@@ -165,8 +174,6 @@ def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
 
 
 MAIN = ("tokens_per_word", "steps", "epochs", "corpus")
-PARTS = ("devices", "gradient_accumulation", "per_device", "sequence_length", "global_batch")
-DRAWN = ("tokens", "samples")
 
 
 def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, _Product]) -> str | None:

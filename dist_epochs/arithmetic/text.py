@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-__all__ = ["number", "precise", "rounded", "scaled", "short"]
+__all__ = ["number", "percent", "precise", "rounded", "scaled", "short"]
 
 LARGEST_SCALED = 10**15
 """From here on scales are no longer read as words."""
@@ -78,3 +78,14 @@ def rounded(value: Fraction | None) -> str:
     if value.denominator == 1:
         return f"{int(value):,}"
     return f"{float(value):,.1f}" if value >= 1000 else f"{float(value):.4g}"
+
+
+def percent(share: Fraction | float) -> str:
+    """A share as per cent, in three digits where it is below ten.
+
+    Examples:
+        >>> percent(Fraction(39, 10)), percent(Fraction(1, 3)), percent(0.0488)
+        ('390 %', '33 %', '4.88 %')
+    """
+    hundredths = float(share) * 100
+    return f"{hundredths:,.0f} %" if hundredths >= 10 else f"{hundredths:.3g} %"

@@ -9,7 +9,7 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.audit.expression import Expression, Name, Number, total
 from dist_epochs.audit.fact import Fact
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.pricing import GUESSED_MFU, Speed
+from dist_epochs.plan.speed import GUESSED_MFU, Speed
 
 __all__ = ["derived", "drawn_formula", "exact", "plan_facts", "plan_formulas"]
 
@@ -77,14 +77,20 @@ def _batch_facts(plan: Plan) -> Iterator[tuple[str, Fact]]:
 
 def _model_facts(plan: Plan) -> Iterator[tuple[str, Fact]]:
     model, cost = plan.recipe.model, plan.cost
-    if model is not None and model.parameters is not None:
+    if _is_sized(plan) and model is not None and model.parameters is not None:
         yield "parameters", Fact(number=model.parameters)
     elif cost.parameters is not None:
         yield "parameters", derived(cost.parameters, "the plan: the model's configuration")
     if cost.positions != plan.positions and cost.positions is not None:
         yield "positions_computed", derived(cost.positions, "the plan: what the loop computes, drops included")
-    if cost.flops is not None and cost.positions and (model is None or model.parameters is None):
+    if cost.flops is not None and cost.positions and not _is_sized(plan):
         yield "flops_per_token", derived(cost.flops / cost.positions, "the plan: the model's configuration")
+
+
+def _is_sized(plan: Plan) -> bool:
+    """Whether the model is its number of parameters, all of them trained: 6 FLOPs each."""
+    model = plan.recipe.model
+    return model is not None and model.parameters is not None and not model.is_partly_trained
 
 
 def _corpus_facts(plan: Plan) -> Iterator[tuple[str, Fact]]:
@@ -226,9 +232,7 @@ def plan_formulas(plan: Plan) -> dict[str, Expression]:
     priced = positions if plan.cost.positions == plan.positions else Name("positions_computed")
     flops = None
     if plan.cost.flops is not None:
-        model = plan.recipe.model
-        is_sized = model is not None and model.parameters is not None
-        per_token = Number("6") * Name("parameters") if is_sized else Name("flops_per_token")
+        per_token = Number("6") * Name("parameters") if _is_sized(plan) else Name("flops_per_token")
         flops = per_token * priced
         found |= {"flops_per_token": per_token, "flops": flops}
     return found | dict(_hours(plan, priced, flops))

@@ -14,9 +14,9 @@ from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 
 if TYPE_CHECKING:
+    from dist_epochs.plan.cost.trained_part import ModelCost
     from dist_epochs.plan.framework_reports import FrameworkReport
     from dist_epochs.plan.plan import Plan
-    from dist_epochs.plan.pricing import ModelCost
     from dist_epochs.recipe import Recipe
     from dist_epochs.settings.document import Document
     from dist_epochs.tool_configs.launch.report import LaunchReport
@@ -252,7 +252,7 @@ def _measured(recipe: Recipe) -> ModelCost:
 
     lengths = [phase.sequence_length for phase in recipe.phases if phase.sequence_length]
     found = exact_cost(config_of(model), model.objective, lengths)
-    return MeasuredModel(found.parameters, found.flops_per_token)
+    return MeasuredModel(found.parameters, found.matmul_parameters, found.flops_per_token)
 
 
 def _check_launch(

@@ -11,10 +11,10 @@ from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.plan.cost.trained_part import ModelCost
 from dist_epochs.plan.history import History
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan
-from dist_epochs.plan.pricing import ModelCost
 from dist_epochs.plan.scheduling import schedule_of
 from dist_epochs.plan.sources import mixture_of
 from dist_epochs.recipe import ModelRecipe, Recipe

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import Architecture, read_architecture
-from dist_epochs.plan.pricing import ModelCost, SixPerParameter
+from dist_epochs.plan.cost.architecture import Architecture
+from dist_epochs.plan.cost.families import read_architecture
+from dist_epochs.plan.cost.trained_part import ModelCost, partly_trained
+from dist_epochs.plan.pricing import SixPerParameter
 from dist_epochs.recipe import ModelRecipe, Recipe
 from dist_epochs.recipe.model_families import CLOSED_FORM
 from dist_epochs.recipe.reading import read_config
@@ -23,7 +25,13 @@ class MeasuredModel:
     """A model that was built and counted, at the lengths that the run uses."""
 
     parameters: int
+    matmul_parameters: int
     by_length: Mapping[int, int | Fraction]
+
+    @property
+    def product_flops(self) -> int:
+        """Training FLOPs for one position in products with weights."""
+        return 6 * self.matmul_parameters
 
     def flops_per_token(self, sequence_length: int) -> int | Fraction:
         """Training FLOPs for one position."""
@@ -55,12 +63,24 @@ def architecture_of(model: ModelRecipe | None) -> Architecture | None:
     return read_architecture(config, where=where)
 
 
-def model_cost(model: ModelRecipe | None) -> ModelCost | None:
-    """What a recipe's model costs per token; None if it is not stated, or cannot be told without torch.
+def model_cost(model: ModelRecipe | None, measured: ModelCost | None = None) -> ModelCost | None:
+    """What a recipe's model costs per token; None if too little is stated, or it cannot be told without torch.
+
+    Args:
+        model: The recipe's model.
+        measured: The whole model trained in full, where it was built and counted; default, by closed form.
 
     Raises:
-        InputError: If a configuration of a known family makes no sense, or parameters are no whole number.
+        InputError: If a configuration of a known family makes no sense, parameters are no whole number, or what is
+            trained does not fit the model.
     """
+    base = measured or _whole_model(model)
+    if model is None or base is None or not model.is_partly_trained:
+        return base
+    return partly_trained(model, base, architecture_of(model))
+
+
+def _whole_model(model: ModelRecipe | None) -> ModelCost | None:
     if model is not None and model.parameters is not None:
         if architecture_of(model) is not None:
             raise InputError(

@@ -12,7 +12,8 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
-from dist_epochs.plan.cost.memory import Memory, device_memory
+from dist_epochs.plan.cost.memory import GIB, Memory, device_memory, fit, states_bytes
+from dist_epochs.plan.cost.trained_part import ModelCost, not_known_of, weights_of
 from dist_epochs.plan.drawn import DrawnSamples, Loop
 from dist_epochs.plan.fingerprint import fingerprint
 from dist_epochs.plan.foreign_loop import loop_of
@@ -20,9 +21,10 @@ from dist_epochs.plan.global_batch import data_parallel_size_of, lay_over_device
 from dist_epochs.plan.history import BEFORE, History
 from dist_epochs.plan.models import architecture_of, check_positions, model_cost
 from dist_epochs.plan.plan import Plan
-from dist_epochs.plan.pricing import ModelCost, price, price_per_position, speed_of
+from dist_epochs.plan.pricing import price, price_per_position
 from dist_epochs.plan.scheduling import layout_of
 from dist_epochs.plan.sources import CorpusCounter, coverage_of, mixture_of, sources_of
+from dist_epochs.plan.speed import Speed, speed_of
 from dist_epochs.recipe import Recipe
 
 __all__ = ["CorpusCounter", "make_plan"]
@@ -47,7 +49,7 @@ def make_plan(
         counter: Counts stretches of a pass; without it, tokens and loss tokens are unknown.
         data_parallel_size: Devices that see different data, of a launch that runs already; default, what the recipe
             states, or one.
-        model: The model's cost, where it was measured; default, by closed form.
+        model: The cost of the whole model trained in full, where it was measured; default, by closed form.
         history: What the run did before its plan was changed; the recipe then decides from that step on.
 
     Raises:
@@ -58,9 +60,10 @@ def make_plan(
     mixture = mixture_of(recipe, facts)
     if facts is not None and mixture is not None:
         facts = facts.only(mixture.names)
-    model = model or model_cost(recipe.model)
+    model = model_cost(recipe.model, model)
     speed = speed_of(recipe.hardware, recipe.batch, recipe.arithmetic)
-    price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed)
+    not_known = not_known_of(recipe.model) if model is None else None
+    price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed, not_known)
     _check_one_source(recipe, mixture)
     size = data_parallel_size or data_parallel_size_of(recipe.batch, recipe.phases[0])
     loop = loop_of(recipe, facts, size, price_of_one)
@@ -81,7 +84,9 @@ def make_plan(
         corpus_size=Quantity.exact(facts.tokens, Unit.TOKEN) if facts else recipe.corpus.size,
     )
     passes = {draw.key: counter.count(draw) for draw in of_each_pass} if of_each_pass and counter else None
-    cost = price(priced, model, speed, _memory(recipe, batches, layout.phases))
+    memory = _memory(recipe, model, batches, layout.phases)
+    _check_variants(memory, speed)
+    cost = price(priced, model, speed, memory)
     sources = sources_of(recipe.corpus, mixture, drawn, of_each_pass, passes)
     return Plan(
         recipe=recipe,
@@ -149,23 +154,56 @@ def _laid(recipe: Recipe, layout: Layout, index: int, data_parallel_size: int) -
         raise
 
 
-def _memory(recipe: Recipe, batches: tuple[GlobalBatch, ...], phases: tuple[Phase, ...]) -> Memory | None:
-    architecture = architecture_of(recipe.model)
-    if architecture is None or recipe.hardware is None or recipe.longest == 1:
+def _memory(
+    recipe: Recipe, model: ModelCost | None, batches: tuple[GlobalBatch, ...], phases: tuple[Phase, ...]
+) -> Memory | None:
+    """What a device holds; of a model whose sizes are not known, its parameters alone."""
+    if model is None:
         return None
-    largest = max(
+    architecture, hardware, batch = architecture_of(recipe.model), recipe.hardware, recipe.batch
+    largest, phase = max(
         zip(batches, phases, strict=True), key=lambda pair: pair[0].largest_micro_batch * pair[1].sequence_length
     )
+    stage = hardware.zero_stage if hardware else 0
+    shards = largest.data_parallel_size * batch.context_parallel  # they shard states too
+    model_parallel, weights = batch.tensor_parallel * batch.pipeline_parallel, weights_of(model)
+    if architecture is None:
+        frozen = weights.frozen_bytes(recipe.arithmetic)
+        states = states_bytes(weights.trained, stage, shards, recipe.arithmetic, model_parallel, frozen_bytes=frozen)
+        return Memory(states=states, activations=None, frozen_bytes=frozen)
+    if hardware is None or recipe.longest == 1:
+        return None
     return device_memory(
         architecture,
-        samples=largest[0].largest_micro_batch,
-        sequence_length=_own_positions(largest[1].sequence_length, recipe.batch.context_parallel),
+        samples=largest.largest_micro_batch,
+        sequence_length=_own_positions(phase.sequence_length, batch.context_parallel),
         precision=recipe.arithmetic,
-        stage=recipe.hardware.zero_stage,
-        recompute=recipe.hardware.activation_checkpointing,
-        data_parallel_size=largest[0].data_parallel_size * recipe.batch.context_parallel,  # they shard states too
-        model_parallel=recipe.batch.tensor_parallel * recipe.batch.pipeline_parallel,
+        stage=stage,
+        recompute=hardware.activation_checkpointing,
+        data_parallel_size=shards,
+        model_parallel=model_parallel,
+        weights=weights,
     )
+
+
+def _check_variants(memory: Memory | None, speed: Speed | None) -> None:
+    """A device whose name does not say how much memory it has must not leave open whether the model fits.
+
+    Raises:
+        InputError: If it fits some of the variants and not others.
+    """
+    if memory is None or speed is None or speed.device is None:
+        return
+    sizes = {device.name: device.memory_gb for device in speed.device.variants}
+    fits = {name: fit(memory, size) for name, size in sizes.items() if size is not None}
+    if len(set(fits.values())) > 1:
+        total = memory.total
+        needed = " to ".join(f"{float(end / GIB):.3g}" for end in dict.fromkeys((total.low, total.high)))
+        least = "at least " * memory.is_floor
+        answers = {
+            name: f"{least}{needed} GiB of {float(sizes[name] or 0):g}: {found.value}" for name, found in fits.items()
+        }
+        raise speed.device.differ("memory, and it is asked whether the model fits", answers)
 
 
 def _own_positions(length: int, context_parallel: int) -> int:

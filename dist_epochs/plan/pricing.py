@@ -5,44 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.hardware import Device, find_device
 from dist_epochs.plan.cost.memory import Memory
-from dist_epochs.recipe import BatchRecipe, BudgetRecipe, HardwareRecipe
+from dist_epochs.plan.cost.trained_part import ModelCost, weights_of
+from dist_epochs.plan.speed import Speed
+from dist_epochs.recipe import BatchRecipe, BudgetRecipe
 
 __all__ = [
-    "GUESSED_MFU",
     "Cost",
-    "ModelCost",
     "SixPerParameter",
-    "Speed",
     "price",
     "price_per_position",
-    "speed_of",
 ]
 
-GUESSED_MFU = Interval.between(Fraction(30, 100), Fraction(45, 100))
-"""Model FLOPs utilization where none is stated: well-tuned runs on A100 and H100 measured by llm-foundry
-(scripts/train/benchmarking/README.md) lie mostly between 35 and 60 %, untuned ones below."""
-
-TERA = 10**12
-
-
-class ModelCost(Protocol):
-    """A model as far as its price goes."""
-
-    @property
-    def parameters(self) -> int:
-        """Trainable numbers, shared ones once."""
-
-    def flops_per_token(self, sequence_length: int) -> int | Fraction:
-        """Training FLOPs for one position: forward and backward."""
+HOURS_A_DAY = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,57 +37,14 @@ class SixPerParameter:
 
     parameters: int
 
+    @property
+    def product_flops(self) -> int:
+        """All of the FLOPs, since attention is left out."""
+        return 6 * self.parameters
+
     def flops_per_token(self, sequence_length: int) -> int:
         """Six times the parameters, whatever the length."""
         return 6 * self.parameters
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Speed:
-    """How fast the devices compute.
-
-    Attributes:
-        hardware: What the recipe says.
-        device: The device's row in the table, if it is named.
-        devices: All devices of the launch, those that see the same data included; None if not stated.
-        peak: Dense peak of one device in FLOP/s.
-        precision: What the peak holds for.
-        mfu: Share of it that the model's FLOPs reach.
-        positions_per_second: Measured, over all devices; then peak and MFU are not used.
-    """
-
-    hardware: HardwareRecipe
-    device: Device | None
-    devices: int | None
-    peak: Fraction | None
-    precision: str
-    mfu: Interval
-    positions_per_second: Fraction | None
-
-    @property
-    def is_guess(self) -> bool:
-        """Whether the utilization was assumed."""
-        return self.positions_per_second is None and self.hardware.mfu is None
-
-    @property
-    def lost_hours(self) -> Fraction:
-        """Hours that restarts cost: half a checkpoint interval of work each, and the time to start again."""
-        hardware = self.hardware
-        if not hardware.restarts or hardware.checkpoint_every is None:
-            return Fraction(0)
-        return hardware.restarts * (hardware.checkpoint_every / 2 + hardware.restart_time)
-
-    def device_hours(self, positions: int, flops: Fraction | None) -> Interval | None:
-        """Hours of computing, added over devices (of one, where a measured run has no number of them).
-
-        None if too little is known.
-        """
-        if self.positions_per_second is not None:
-            return Interval.exact((self.devices or 1) * positions / self.positions_per_second / 3600)
-        if self.peak is None or flops is None:
-            return None
-        at_full_peak = flops / (self.peak * 3600)
-        return Interval.between(at_full_peak / self.mfu.high, at_full_peak / self.mfu.low)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +52,8 @@ class Cost:
     """The price of a run. None means: too little is stated to say.
 
     Attributes:
-        parameters: Of the model, shared ones once.
+        parameters: Of the model, shared ones once, those of adapters included.
+        trained: Those of them that are trained.
         flops_per_token: Training FLOPs per position at each sequence length.
         flops: Training FLOPs of the run: full attention, no recomputation, as MFU counts them.
         positions: Positions they are spent on.
@@ -122,9 +62,11 @@ class Cost:
         device_hours: The same, added over devices.
         price: Device-hours times the price of one.
         memory: What one device holds.
+        utilization: Share of the devices' dense peak that a measured speed makes.
     """
 
     parameters: int | None = None
+    trained: int | None = None
     flops_per_token: Mapping[int, Fraction] | None = None
     flops: Fraction | None = None
     positions: int | None = None
@@ -133,21 +75,35 @@ class Cost:
     device_hours: Interval | None = None
     price: Interval | None = None
     memory: Memory | None = None
+    utilization: Fraction | None = None
+
+    @property
+    def wall_days(self) -> Interval | None:
+        """The hours from start to end in days."""
+        return self.wall_hours / Interval.exact(HOURS_A_DAY) if self.wall_hours else None
 
     def to_json(self) -> dict[str, Any]:
         """One number for each, and the ranges beside them."""
         per_token = self.flops_per_token or {}
         memory = self.memory.total if self.memory else None
-        points = {"wall_hours": self.wall_hours, "device_hours": self.device_hours, "price": self.price}
+        points = {
+            "wall_hours": self.wall_hours,
+            "wall_days": self.wall_days,
+            "device_hours": self.device_hours,
+            "price": self.price,
+        }
         ranges = points | {"memory_bytes": memory}
         speed = self.speed
         return {
             "parameters": self.parameters,
+            "trained_parameters": self.trained,
             "flops_per_token": json_number(self.flops / self.positions if self.flops and self.positions else None),
             "flops_per_token_at": {str(length): json_number(flops) for length, flops in per_token.items()},
             "flops": json_number(self.flops),
             **{name: json_number(found.point) if found else None for name, found in points.items()},
             "memory_bytes": json_number(memory.high) if memory else None,
+            "memory_is_floor": self.memory.is_floor if self.memory else None,
+            "utilization": json_number(self.utilization),
             "ranges": {
                 name: {"low": json_number(found.low), "high": json_number(found.high)}
                 for name, found in ranges.items()
@@ -166,40 +122,23 @@ class Cost:
         }
 
 
-def speed_of(hardware: HardwareRecipe | None, batch: BatchRecipe, precision: str) -> Speed | None:
-    """How fast a recipe's devices compute; None if it names no hardware.
+def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None, memory: Memory | None) -> Cost:
+    """What phases cost on some hardware, as far as model and hardware are stated.
 
     Raises:
-        InputError: If the device is not in the table, or has no such precision.
+        InputError: If a measured speed is beyond what the devices can compute.
     """
-    if hardware is None:
-        return None
-    device = find_device(hardware.device) if hardware.device else None
-    peak = hardware.peak_tflops * TERA if hardware.peak_tflops else None
-    if peak is None and device is not None:
-        peak = device.peak_flops(precision)
-    return Speed(
-        hardware=hardware,
-        device=device,
-        devices=batch.devices,
-        peak=peak,
-        precision=precision,
-        mfu=hardware.mfu or GUESSED_MFU,
-        positions_per_second=hardware.tokens_per_second,
-    )
-
-
-def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None, memory: Memory | None) -> Cost:
-    """What phases cost on some hardware, as far as model and hardware are stated."""
-    parameters = model.parameters if model else None
+    parameters, trained = (model.parameters, weights_of(model).trained) if model else (None, None)
     if any(phase.sequence_length == 1 for phase in phases):  # samples without a length have no tokens to price
-        return Cost(parameters=parameters, speed=speed)
-    per_token = flops = None
+        return Cost(parameters=parameters, trained=trained, speed=speed, memory=memory)
+    per_token = flops = utilization = None
     positions = sum(phase.positions for phase in phases)
     if model is not None:
         lengths = sorted({phase.sequence_length for phase in phases})
         per_token = {length: Fraction(model.flops_per_token(length)) for length in lengths}
         flops = sum((phase.positions * per_token[phase.sequence_length] for phase in phases), Fraction(0))
+        if speed is not None:
+            utilization = speed.measured_utilization(flops / positions, model.product_flops)
     computed = speed.device_hours(positions, flops) if speed else None
     wall = device = money = None
     if speed is not None and computed is not None:
@@ -211,6 +150,7 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
         money = device * Interval.exact(speed.hardware.price) if device and speed.hardware.price else None
     return Cost(
         parameters=parameters,
+        trained=trained,
         flops_per_token=per_token,
         flops=flops,
         positions=positions,
@@ -219,17 +159,32 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
         device_hours=device,
         price=money,
         memory=memory,
+        utilization=utilization,
     )
 
 
 def price_per_position(
-    budget: BudgetRecipe | None, batch: BatchRecipe, model: ModelCost | None, speed: Speed | None
+    budget: BudgetRecipe | None,
+    batch: BatchRecipe,
+    model: ModelCost | None,
+    speed: Speed | None,
+    not_known: str | None = None,
 ) -> Callable[[str, int], Fraction]:
-    """What positions take of a budget in hours, FLOPs or money, where the recipe states enough."""
+    """What positions take of a budget in hours, FLOPs or money, where the recipe states enough.
+
+    Args:
+        budget: The budget.
+        batch: The devices that it is spent on.
+        model: The model's cost, if it is known.
+        speed: How fast the devices compute, if it is known.
+        not_known: Which parameters the cost is not known for, if some are not trained.
+    """
 
     def price_of_one(unit: str, length: int) -> Fraction:
         per_token = Fraction(model.flops_per_token(length)) if model else None
         if unit == "flops":
+            if per_token is None and not_known is not None:
+                raise _not_priced(unit, not_known)
             if per_token is None:
                 raise InputError(
                     "a budget in FLOPs needs the model that they are spent on",
@@ -244,6 +199,8 @@ def price_per_position(
             raise InputError(
                 f"a budget in {unit} needs batch.devices", rule="hours are counted from start to end on all of them"
             )
+        if speed is not None and device_hours is None and model is None and not_known is not None:
+            raise _not_priced(unit, not_known)
         if speed is None or device_hours is None:
             raise InputError(
                 f"a budget in {unit} needs to know how fast it goes",
@@ -253,6 +210,14 @@ def price_per_position(
         return device_hours.point / devices * per_hour / _share_that_computes(budget, speed, per_hour)
 
     return price_of_one
+
+
+def _not_priced(unit: str, part: str) -> InputError:
+    return InputError(
+        f"a budget in {unit} for a run whose FLOPs are not known for {part}",
+        rule="full training is not priced in its place",
+        fixes=("what the note partly-trained-not-counted names", "steps, samples, tokens or epochs as the budget"),
+    )
 
 
 def _share_that_computes(budget: BudgetRecipe | None, speed: Speed, per_hour: Fraction) -> Fraction:

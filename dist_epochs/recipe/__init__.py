@@ -1,5 +1,6 @@
 """The recipe: one YAML file that says what to train on, in which batches, for how long, on what."""
 
+from dist_epochs.recipe.adapters import AdapterRecipe, FrozenRecipe, QuantizationRecipe
 from dist_epochs.recipe.batch import BatchRecipe, RampRecipe
 from dist_epochs.recipe.corpus import CorpusRecipe, SourceRecipe
 from dist_epochs.recipe.hardware import HardwareRecipe
@@ -9,14 +10,17 @@ from dist_epochs.recipe.recipe import Recipe
 from dist_epochs.recipe.training import EvaluationRecipe, ModelRecipe, OptimizerRecipe, TrackingRecipe
 
 __all__ = [
+    "AdapterRecipe",
     "BatchRecipe",
     "BudgetRecipe",
     "CorpusRecipe",
     "EvaluationRecipe",
+    "FrozenRecipe",
     "HardwareRecipe",
     "ModelRecipe",
     "OptimizerRecipe",
     "PhaseRecipe",
+    "QuantizationRecipe",
     "RampRecipe",
     "Recipe",
     "SourceRecipe",

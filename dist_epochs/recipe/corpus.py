@@ -27,8 +27,8 @@ class SourceRecipe:
     """Tokens for one word."""
     samples: Quantity | None = key(quantity(Unit.SAMPLE), None)
     """Samples of the source."""
-    weight: Fraction | None = key(POSITIVE, None)
-    """Share of the samples drawn from it, in any proportion."""
+    weight: Fraction | None = key(POSITIVE, None, also="share")
+    """Share of the samples drawn from it, in any proportion: `60%`, or 3 beside another source's 2."""
 
     def __post_init__(self) -> None:
         _one_of(self, "tokens", "words", "samples")

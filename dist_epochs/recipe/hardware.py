@@ -57,7 +57,7 @@ class HardwareRecipe:
     mfu: Interval | None = key(MfuReader(), None)
     """Model FLOPs utilization: share of the dense peak, or the two ends of a range. Default: a guess, 30 to 45 %."""
     tokens_per_second: Fraction | None = key(POSITIVE, None)
-    """Instead: measured tokens (positions) a second, over all devices."""
+    """Instead of `mfu`: measured tokens (positions) a second, over all devices together."""
     price: Fraction | None = key(MONEY, None)
     """Price of one device for one hour, in any currency."""
     zero_stage: int = key(Value(_stage, least=0), 0)
@@ -82,9 +82,8 @@ class HardwareRecipe:
             raise InputError(
                 "checkpoint_every and restart_time are counted for each restart", fixes="stating restarts too"
             )
-        for name in ("mfu", "peak_tflops"):
-            if self.tokens_per_second is not None and getattr(self, name) is not None:
-                raise InputError(
-                    f"tokens_per_second and {name} both say how fast it goes",
-                    fixes=f"one of them (--set hardware.{name}=null)",
-                )
+        if self.tokens_per_second is not None and self.mfu is not None:
+            raise InputError(
+                "tokens_per_second and mfu both say how fast it goes",
+                fixes="one of them (--set hardware.mfu=null)",
+            )

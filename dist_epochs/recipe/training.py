@@ -10,8 +10,9 @@ from typing import Any, Literal
 from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, SHARE, STEPS, TEXT, count, quantity
-from dist_epochs.settings.fields import Choice, Many, Value, key
+from dist_epochs.recipe.adapters import AdapterRecipe, FrozenRecipe, QuantizationRecipe
+from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, PART, STEPS, TEXT, count, quantity
+from dist_epochs.settings.fields import Choice, Many, Part, Value, key
 
 __all__ = ["CheckpointRecipe", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
 
@@ -55,15 +56,43 @@ class ModelRecipe:
     parameters: Quantity | None = key(quantity(), None)
     """To price a model that has no config yet, or whose family has no formula here: its parameters (of a mixture of
     experts, those active for one token), at 6 FLOPs each a token."""
-    mask_probability: Fraction = key(SHARE, Fraction(15, 100))
+    mask_probability: Fraction = key(PART, Fraction(15, 100))
     """Share of each sample's ordinary tokens that are predicted; a fixed count per sample, at least one."""
+    adapter: AdapterRecipe | None = key(Part(AdapterRecipe), None)
+    """To price a run that trains adapters (LoRA) beside a frozen model; planned, never trained here."""
+    frozen: FrozenRecipe | None = key(Part(FrozenRecipe), None)
+    """To price a run that trains a part of the model's own weights; planned, never trained here."""
+    quantization: QuantizationRecipe | None = key(Part(QuantizationRecipe), None)
+    """The frozen weights beside an adapter in fewer bits (QLoRA)."""
 
     def __post_init__(self) -> None:
-        if self.config is None and self.parameters is None:
+        if self.config is None and self.parameters is None and not self.is_partly_trained:
             raise InputError(
                 "what the model is is not stated",
                 fixes=("config: a size name, a config.json or its keys", "parameters: their number"),
             )
+        if self.adapter is not None and self.frozen is not None:
+            raise InputError(
+                "adapter and frozen are both stated",
+                rule="beside an adapter all of the model's own weights are frozen, but for adapter.modules_to_save",
+                fixes="one of them",
+            )
+        if self.quantization is not None and self.adapter is None:
+            raise InputError(
+                f"weights of {self.quantization.bits} bits and no adapter",
+                rule="quantized weights are not trained; an adapter beside them is (QLoRA, arXiv:2305.14314)",
+                fixes=("adapter: {rank: 16, targets: all-linear}", "leaving quantization out"),
+            )
+        if self.adapter is not None and self.adapter.kind == "qlora" and self.quantization is None:
+            raise InputError(
+                "kind: qlora, and the bits of the frozen weights are not stated",
+                fixes=("quantization: {bits: 4}", "kind: lora"),
+            )
+
+    @property
+    def is_partly_trained(self) -> bool:
+        """Whether some weights are frozen."""
+        return self.adapter is not None or self.frozen is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ __all__ = [
     "LENGTH",
     "MONEY",
     "NUMBER",
+    "PART",
     "PER_DEVICE",
     "POSITIVE",
     "RATIO",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 WHAT = "the value"
+PERCENT = re.compile(r"\s*(per\s?cent|pct)\s*$", re.IGNORECASE)
 
 
 def count(unit: Unit | None, least: int = 1, per: tuple[Unit, ...] = ()) -> Value:
@@ -78,14 +80,21 @@ def _flag(data: Any) -> bool:
 
 def _share(data: Any) -> Fraction:
     share = _plain(data)
-    if not 0 < share < 1:
-        percent = f"{data}%" if 1 < share < 100 and "%" not in str(data) else ()
-        raise InputError(f"it must lie between 0 and 1, not {data}", fixes=percent)
+    if not 0 < share <= 1:
+        percent = f"{data}%" if 1 < share <= 100 and "%" not in str(data) else ()
+        raise InputError(f"it must be above 0 and at most 1 (100%), not {data}", fixes=percent)
+    return share
+
+
+def _part(data: Any) -> Fraction:
+    share = _share(data)
+    if share == 1:
+        raise InputError(f"it must be a part, not all of it, and it is {data}", fixes="a share below 100%")
     return share
 
 
 def _plain(data: Any) -> Fraction:
-    number = parse(data, what=WHAT)
+    number = parse(PERCENT.sub("%", data) if isinstance(data, str) else data, what=WHAT)
     if number.unit is not None:
         raise InputError(f"{data!r} counts {number.unit}s", rule="it must be a plain number")
     return number.value
@@ -129,6 +138,7 @@ DEVICES = count(Unit.DEVICE)
 COUNT = count(None)
 LENGTH = Value(lambda data: parse_length(data, what=WHAT), least=2)
 SHARE = Value(_share, least=0)
+PART = Value(_part, least=0)
 RATIO = quantity()
 NUMBER = Value(lambda data: float(_plain(data)), least=0)
 POSITIVE = Value(_positive, least=0)

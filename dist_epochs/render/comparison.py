@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
+from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.text import number, scaled, short
-from dist_epochs.plan.cost.memory import Memory
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.sweep import Sweep, SweptPlan
-from dist_epochs.render.cost import GIB, span
+from dist_epochs.render.cost import memory_span, span
 from dist_epochs.render.text import table
 
 __all__ = ["comparison_json", "comparison_text", "sweep_json", "sweep_text"]
@@ -18,13 +19,12 @@ __all__ = ["comparison_json", "comparison_text", "sweep_json", "sweep_text"]
 Shown = TypeVar("Shown")
 
 
-def _gib(memory: Memory) -> str:
-    return span(memory.total / GIB)
-
-
 def _known(show: Callable[[Shown], str], value: Shown | None) -> str | None:
     return None if value is None else show(value)
 
+
+EPOCHS = "epochs"
+"""The row that those of the sources stand below."""
 
 ROWS: Sequence[tuple[str, Callable[[Plan], str | None]]] = (
     ("devices", lambda plan: number(plan.devices)),
@@ -35,12 +35,13 @@ ROWS: Sequence[tuple[str, Callable[[Plan], str | None]]] = (
     ("micro-steps", lambda plan: number(plan.micro_steps)),
     ("samples", lambda plan: short(plan.samples)),
     ("positions", lambda plan: _known(short, plan.positions)),
-    ("epochs", lambda plan: _known(scaled, plan.epochs["samples"])),
+    (EPOCHS, lambda plan: _known(scaled, plan.epochs["samples"])),
     ("FLOPs", lambda plan: f"{float(plan.cost.flops):.3g}" if plan.cost.flops else None),
     ("hours", lambda plan: _known(span, plan.cost.wall_hours)),
+    ("days", lambda plan: _known(span, plan.cost.wall_days)),
     ("device-hours", lambda plan: _known(span, plan.cost.device_hours)),
     ("price", lambda plan: _known(span, plan.cost.price)),
-    ("memory, GiB", lambda plan: _known(_gib, plan.cost.memory)),
+    ("memory, GiB", lambda plan: _known(memory_span, plan.cost.memory)),
 )
 """What is compared; a row that no plan knows is left out."""
 
@@ -58,8 +59,28 @@ def _warnings(title: str, plan: Plan) -> list[str]:
 
 
 def comparison_json(plans: Sequence[Plan]) -> dict[str, Any]:
-    """The plans, in the order they were given."""
-    return {"plans": [plan_json(plan) for plan in plans]}
+    """The plans, in the order they were given, and beside each other what is compared first."""
+    shown = [plan_json(plan) for plan in plans]
+    costs = [plan["cost"] for plan in shown]
+    sources = {name: [_json_epochs(plan, name) for plan in plans] for name in _source_names(plans)}
+    compared = {"epochs": [plan["epochs"]["samples"] for plan in shown], "source_epochs": sources}
+    compared |= {name: [cost["ranges"].get(name) for cost in costs] for name in ("wall_days", "price", "memory_bytes")}
+    return {"plans": shown, "compared": compared}
+
+
+def _json_epochs(plan: Plan, name: str) -> int | float | None:
+    found = _source_epochs(plan, name)
+    return None if found is None else json_number(found)
+
+
+def _source_names(plans: Sequence[Plan]) -> list[str]:
+    """The sources of mixtures, each once."""
+    return list(dict.fromkeys(source.name for plan in plans if len(plan.sources) > 1 for source in plan.sources))
+
+
+def _source_epochs(plan: Plan, name: str) -> Fraction | None:
+    """How often a source is drawn; None if the plan has none of this name."""
+    return next((source.epochs for source in plan.sources if source.name == name), None)
 
 
 def sweep_text(sweep: Sweep) -> str:
@@ -103,9 +124,12 @@ def _series(title: str, setting: str, series: Sequence[SweptPlan]) -> Iterator[s
 
 
 def _columns(titles: Sequence[str], plans: Sequence[Plan]) -> str:
-    rows = []
+    rows: list[tuple[str, list[str | None]]] = []
     for label, show in ROWS:
-        cells = [show(plan) for plan in plans]
-        if any(cell is not None for cell in cells):
-            rows.append([label, *(cell if cell is not None else "" for cell in cells)])
-    return table(["", *titles], rows)
+        rows.append((label, [show(plan) for plan in plans]))
+        if label == EPOCHS:
+            for name in _source_names(plans):
+                epochs = [_known(scaled, _source_epochs(plan, name)) for plan in plans]
+                rows.append((f"  of {name}", epochs))
+    known = [[label, *(cell or "" for cell in cells)] for label, cells in rows if any(cells)]
+    return table(["", *titles], known)

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from dist_epochs.errors import InputError, close_matches
-from dist_epochs.plan.cost.architecture import read_architecture, whole
+from dist_epochs.plan.cost.architecture import whole
+from dist_epochs.plan.cost.families import read_architecture
 from dist_epochs.recipe.model_families import FAMILIES
 from dist_epochs.train.model import CONFIG, known_config, run_on_zeros, untrained
 
@@ -29,10 +31,12 @@ class ExactCost:
 
     Attributes:
         parameters: All weights, tied ones once.
+        matmul_parameters: Weights of linear layers, the output head among them.
         flops_per_token: Training FLOPs per position, three times the forward pass, by sequence length.
     """
 
     parameters: int
+    matmul_parameters: int
     flops_per_token: Mapping[int, int | Fraction]
 
 
@@ -83,8 +87,13 @@ def exact_cost(
 
     return ExactCost(
         parameters=sum(weight.numel() for weight in model.parameters()),
+        matmul_parameters=_linear_weights(model),
         flops_per_token={length: whole(3 * _forward_flops(model, length) - saved(length)) for length in lengths},
     )
+
+
+def _linear_weights(model: PreTrainedModel) -> int:
+    return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear | Conv1D))
 
 
 def _forward_flops(model: PreTrainedModel, length: int) -> Fraction:
@@ -104,7 +113,7 @@ def _forward_flops(model: PreTrainedModel, length: int) -> Fraction:
             origin=CONFIG,
         ) from None
     flops = counter.get_total_flops()
-    linear = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    linear = _linear_weights(model)
     if flops < 2 * linear * length:  # every position passes through every linear layer, unless a kernel replaces it
         _refuse(
             model.config,

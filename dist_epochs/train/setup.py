@@ -145,6 +145,13 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
             fixes=("hardware.zero_stage: 0", "hardware.zero_stage: 3"),
             origin=origin,
         )
+    if model.is_partly_trained:
+        raise InputError(
+            f"model.{'adapter' if model.adapter else 'frozen'} is planned and not done",
+            rule="this loop trains all weights of the model, from random ones",
+            fixes="to leave it out",
+            origin=origin,
+        )
     if model.objective is None:
         raise InputError(
             "model.objective is missing",

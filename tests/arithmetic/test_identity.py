@@ -148,3 +148,40 @@ def test_a_broken_number_of_steps_is_not_the_batch_s_fault():
 def test_agreement_of_intervals():
     assert agreement(parse("39.72").exactly().number, parse("40").number) == "rounds"
     assert agreement(parse("41.2").number, parse("~40").number) == "contradicts"
+
+
+@pytest.mark.parametrize(
+    ("given", "unknown", "value"),
+    [
+        ({"steps": "15000", "batch": "256x2048", "epochs": "1"}, "corpus", 7_864_320_000),
+        ({"steps": "15000", "batch": "256x2048", "epochs": "3 epochs"}, "corpus", 2_621_440_000),
+        ({"steps": "15000", "batch": "256x2048", "epochs": "3.0"}, "corpus", 2_621_440_000),
+        ({"corpus": "1000 samples", "epochs": "4"}, "samples", 4000),
+        ({"steps": "20", "batch": "8x512", "epochs": "2", "corpus": "32768 words"}, "tokens_per_word", Fraction(5, 4)),
+        ({"tokens": "1T", "batch": "4Mi tokens", "sequence_length": "4096"}, "steps", Fraction(10**12, 2**22)),
+        ({"samples": "256M", "batch": "256 samples"}, "steps", 1_000_000),
+        ({"tokens": "1B", "steps": "1000", "sequence_length": "500", "devices": "8"}, "global_batch", 2000),
+    ],
+)
+def test_whole_epochs_and_what_is_to_be_reached_are_exact(given, unknown, value):
+    solution = ask(**given)
+    assert (solution.unknown, solution.value.value) == (unknown, value)
+    assert solution.value.number.is_exact
+
+
+@pytest.mark.parametrize(
+    ("given", "low", "high"),
+    [
+        ({"steps": "15000", "batch": "256x2048", "epochs": "~3"}, 1_966_080_000, 3_932_160_000),
+        ({"steps": "100", "batch": "8 samples", "epochs": "1.6"}, Fraction(16000, 33), Fraction(16000, 31)),
+        ({"steps": "1000", "batch": "1000 samples", "epochs": "~2.0"}, Fraction(10**7, 21), Fraction(10**7, 19)),
+        ({"tokens": "~1T", "batch": "1M tokens"}, 0, 2_000_000),
+    ],
+)
+def test_what_is_written_as_about_keeps_its_tolerance(given, low, high):
+    number = ask(**given).value.number
+    assert (number.low, number.high) == (low, high)
+
+
+def test_epochs_that_are_checked_keep_the_tolerance_of_their_digits():
+    assert ask(**BERT).agreement == "rounds"

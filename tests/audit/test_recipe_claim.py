@@ -212,6 +212,8 @@ def test_a_budget_that_rests_on_a_guess_contradicts_nothing(tmp_path):
         {"hardware": "{device: A100-80GB, mfu: 40%, price: 2, restarts: 3, checkpoint_every: 5}"},
         {"hardware": "{tokens_per_second: 2M, price: 2, restarts: 3, checkpoint_every: 5}"},
         {"model": "{config: bert-base}", "phases": "[{steps: 1000, sequence_length: 512}]"},
+        {"model": "{parameters: 13B, adapter: {parameters: 40M}, quantization: {bits: 4}}"},
+        {"model": "{config: llama-7b, frozen: {layers: 24}}"},
         {"phases": "[{steps: 900, sequence_length: 128}, {steps: 100, sequence_length: 512}]"},
         {"phases": "[{tokens: 30B, sequence_length: 2048}]"},
         {"budget": "{tokens: 30B}", "phases": "[{sequence_length: 2048}]"},

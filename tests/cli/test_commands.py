@@ -151,3 +151,11 @@ def test_ledger_says_what_is_wrong(tmp_path):
 
 def test_unknown_commands_are_corrected():
     assert "sovle" in call("sovle", code=2).stderr
+
+
+def test_solve_takes_a_whole_number_of_epochs_as_exact():
+    found = call("solve", "--steps", 15000, "--batch", "256x2048", "--epochs", 1)
+    assert found.stdout.endswith("corpus: 7,864,320,000 tokens\n")
+    exact = json.loads(call("solve", "--steps", 15000, "--batch", "256x2048", "--epochs", 1, "--json").stdout)
+    assert exact["low"] == exact["high"] == exact["value"] == 7_864_320_000
+    assert "from the digits" in call("solve", "--steps", 15000, "--batch", "256x2048", "--epochs", "~3").stdout

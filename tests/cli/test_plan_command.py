@@ -302,3 +302,39 @@ def test_what_goes_wrong_at_a_launch_has_pages():
     assert "two-cpu-processes.yaml" in call("explain", "one process").stdout
     assert "did you mean 'one-process'" in call("explain", "one-proces", code=2).stderr
     assert "fsdp-on-cpu" in call("explain").stdout
+
+
+MEASURED = ["plan", "--steps", 1000, "--per-device", 1, "--sequence-length", 2048, "--devices", "8xH100",
+            "--parameters", "6.7B", "--tokens-per-second"]  # fmt: skip
+
+
+def test_a_measured_speed_above_the_peak():
+    found = json.loads(call(*MEASURED, 768_000, "--strict", "--json", code=2).stderr)["errors"]
+    assert found[0]["asked"] == "768,000 tokens a second on 8 H100 SXM are 390 % of their dense peak"
+    assert all(found[0][part] for part in ("rule", "consequence", "fixes"))
+
+
+def test_a_measured_speed_of_one_device():
+    text = call(*MEASURED, 9_600, "--strict", code=1).stdout
+    assert "utilization           4.88 %  = 40.2B FLOPs × 9,600 ÷ (8 × 989.4 TFLOP/s)" in text
+    assert "warning rate-of-one-device: " in text
+    assert "over all devices together" in call("explain", "rate-of-one-device").stdout
+
+
+def test_a_kind_of_device_that_is_sold_in_several_sizes():
+    priced = ["plan", "--steps", 10, "--batch", "64x2048", "--precision", "bf16", "--price", 2]
+    several, one = (
+        json.loads(call(*priced, "--devices", kind, "--parameters", "7B", "--json").stdout)["cost"]
+        for kind in ("8xA100", "8xA100-80GB")
+    )
+    assert several.pop("device") == "A100"
+    assert one.pop("device") == "A100 SXM 80GB"
+    assert several == one
+    error = call(*priced, "--devices", "8xA100", "--parameters", "3B", code=2).stderr
+    assert "differ in memory" in error
+    assert "try --devices with its whole name, A100 PCIe 80GB" in error
+
+
+def test_a_source_that_is_all_of_a_mixture():
+    found = call("plan", "--steps", 10, "--batch", "64x2048", "--source", "web:20B tokens:100%", "--json").stdout
+    assert json.loads(found)["sources"][0]["share"] == 1

@@ -102,6 +102,9 @@ GOOD = {
     "hardware.mfu": ["40%", ["30%", "50%"]],
     "hardware.tokens_per_second": ["1M"], "precision": ["fp16", "bf16"],
     "model": [{"parameters": "1B"}, {"config": "modernbert-base"}],
+    "model.adapter": [{"rank": 8, "targets": "all-linear"}, {"parameters": "1M"}, {"kind": "other"}],
+    "model.frozen": [{"layers": 2}, {"trained": "10M"}, {}],
+    "model.quantization": [{"bits": 4}],
 }  # fmt: skip
 TREE = st.recursive(
     st.one_of(NUMBERS, SPELLED, st.none(), st.booleans(), st.integers(-5, 5000)),
@@ -118,7 +121,9 @@ KEYS = [
     "batch.last_window", "batch.replacement", "batch.tensor_parallel", "budget", "phases", "phases.0", "phases.0.steps",
     "phases.0.share", "phases.0.epochs", "phases.0.sequence_length", "phases.1.sequence_length", "model",
     "model.config", "model.objective", "hardware", "hardware.device", "hardware.mfu", "hardware.tokens_per_second",
-    "precision", "optimizer", "log_every", "tracking", "evaluation",
+    "precision", "optimizer", "log_every", "tracking", "evaluation", "model.adapter", "model.adapter.rank",
+    "model.adapter.targets", "model.adapter.parameters", "model.frozen", "model.frozen.layers", "model.frozen.trained",
+    "model.quantization.bits",
 ]  # fmt: skip
 CHANGE = st.one_of(
     st.sampled_from(sorted(GOOD)).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from(GOOD[name]))),

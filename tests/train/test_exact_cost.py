@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import read_architecture
+from dist_epochs.plan.cost.families import read_architecture
 from dist_epochs.recipe.model_families import CLOSED_FORM, FAMILIES
 from dist_epochs.recipe.model_sizes import named_config
 from dist_epochs.train.exact_cost import exact_cost

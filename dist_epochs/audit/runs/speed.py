@@ -12,7 +12,7 @@ from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.runs.batch_layout import COUNTS_POSITIONS
 from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import read_architecture
+from dist_epochs.plan.cost.families import read_architecture
 from dist_epochs.plan.cost.hardware import TERA, find_device
 from dist_epochs.recipe.model_sizes import named_config
 

@@ -1,17 +1,38 @@
-"""Parameters and training FLOPs of five model families, by closed form from a transformers configuration."""
+"""The sizes of a model, and the FLOPs that follow from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Literal
 
-from dist_epochs.errors import InputError, Origin, close_matches
-from dist_epochs.plan.cost.settings import EXACT, Settings
-from dist_epochs.recipe.model_families import CLOSED_FORM, ModelFamily
+from dist_epochs.errors import InputError
+from dist_epochs.recipe.model_families import ModelFamily
 
-__all__ = ["Architecture", "mean_keys", "read_architecture", "whole"]
+__all__ = ["Architecture", "Module", "mean_keys", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """Weights that an adapter may stand beside, by the name that transformers gives their module.
+
+    Attributes:
+        name: The end of its dotted name, without the number of the layer.
+        inputs: Width of what goes in; of a table its entries.
+        outputs: Width of what comes out.
+        role: `layer` for a product that every layer has, `linear` for another, `head` for the output head, or `table`
+            for one that is only looked up.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    role: Literal["layer", "linear", "head", "table"] = "layer"
+
+    @property
+    def weights(self) -> int:
+        """Weights of one of them, without biases."""
+        return self.inputs * self.outputs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +51,13 @@ class Architecture:
         parameters: All weights, tied ones once.
         matmul_parameters: Weights that enter a matrix product: all matrices, less the tables that are
             only looked up, with the output head (counted though it shares its weight with a table).
+        modules: Its matrices.
+        layer_parameters: All weights of each layer, the lowest first.
+        embedding_parameters: All weights below the layers.
+        has_tied_head: Whether the output head shares the weights of the embeddings.
         longest: The most positions of a sample, where the model has a learned table of them; None for
             rotary models, which take any length.
-        sliding_layers: How many of the layers look through a sliding window.
+        sliding: Whether each layer looks through a sliding window; empty where none does.
         window: Keys that these layers see on each side of a query, beside its own.
     """
 
@@ -46,9 +71,31 @@ class Architecture:
     vocabulary_size: int
     parameters: int
     matmul_parameters: int
+    modules: tuple[Module, ...]
+    layer_parameters: tuple[int, ...]
+    embedding_parameters: int
+    has_tied_head: bool
     longest: int | None = None
-    sliding_layers: int = 0
+    sliding: tuple[bool, ...] = ()
     window: int = 0
+
+    @property
+    def sliding_layers(self) -> int:
+        """How many of the layers look through a sliding window."""
+        return sum(self.sliding)
+
+    @property
+    def product_flops(self) -> int:
+        """Training FLOPs per position of products with weights: all but attention's."""
+        return 6 * self.matmul_parameters
+
+    def weights_in(self, *roles: str) -> int:
+        """Weights of all modules in some roles, without biases."""
+        return sum(module.weights * self.count_of(module) for module in self.modules if module.role in roles)
+
+    def count_of(self, module: Module) -> int:
+        """How many of a module the model has."""
+        return self.layers if module.role == "layer" else 1
 
     def flops_per_token(self, sequence_length: int) -> int | Fraction:
         """Training FLOPs per position: three times the forward pass, sliding windows honoured.
@@ -71,8 +118,7 @@ class Architecture:
         Raises:
             InputError: If the length is below 1.
         """
-        sliding = self.sliding_layers * mean_keys(sequence_length, self.window)
-        return self._training_flops((self.layers - self.sliding_layers) * sequence_length + sliding)
+        return self._training_flops(self._keys(sequence_length, self.layers))
 
     def full_attention_flops_per_token(self, sequence_length: int) -> int | Fraction:
         """The same with full attention in every layer, which is what torch's `FlopCounterMode` sees.
@@ -81,6 +127,21 @@ class Architecture:
             InputError: If the length is below 1.
         """
         return self._training_flops(self.layers * mean_keys(sequence_length, sequence_length))
+
+    def attention_flops_not_reached(self, layers: int, sequence_length: int) -> int | Fraction:
+        """FLOPs per position that attention's gradients take in the lowest layers, where none are needed.
+
+        Args:
+            layers: How many of the lowest layers.
+            sequence_length: Positions of a sample.
+        """
+        return whole(2 * 4 * self.attention_size * self._keys(sequence_length, layers))
+
+    def _keys(self, sequence_length: int, layers: int) -> Fraction:
+        """Keys that a query has in the lowest layers, added over them."""
+        full, window = (mean_keys(sequence_length, width) for width in (sequence_length, self.window))
+        sliding = sum(self.sliding[:layers])
+        return (layers - sliding) * full + sliding * window
 
     def _training_flops(self, keys: Fraction) -> int | Fraction:
         """FLOPs per position, where a query has `keys` keys, added over the layers."""
@@ -108,196 +169,3 @@ def mean_keys(sequence_length: int, window: int) -> Fraction:
 def whole(number: Fraction) -> int | Fraction:
     """An int where nothing is lost."""
     return int(number) if number.denominator == 1 else number
-
-
-def read_architecture(config: Mapping[str, Any], *, where: str) -> Architecture:
-    """The architecture that a transformers configuration describes.
-
-    Args:
-        config: The content of a `config.json`. Absent keys take transformers' defaults for its
-            `model_type`; keys that change no size are not looked at.
-        where: Where it comes from, for messages.
-
-    Raises:
-        InputError: If the family is not known here, a value is no size, sizes do not fit each other, a
-            key looks misspelled, or a setting changes the model in a way that the closed form lacks.
-
-    Examples:
-        >>> bert = read_architecture({"model_type": "bert"}, where="bert-base")
-        >>> bert.parameters, bert.flops_per_token(128)
-        (109514298, 667948032)
-    """
-    model_type = config.get("model_type")
-    if model_type is None:
-        raise InputError(
-            "model_type is missing",
-            rule="sizes mean nothing without it",
-            fixes=(f"one of {', '.join(CLOSED_FORM)}", EXACT),
-            origin=Origin(where),
-        )
-    if model_type not in CLOSED_FORM:
-        raise InputError(
-            f"model_type {model_type!r} has no closed form here",
-            rule=f"{', '.join(CLOSED_FORM)} have one",
-            fixes=(*close_matches(str(model_type), CLOSED_FORM), EXACT),
-            origin=Origin(where),
-        )
-    return _READERS[model_type](Settings.read(config, model_type, where))
-
-
-def _bert(settings: Settings, *, skips_padding_id: bool = False) -> Architecture:
-    """BERT (Devlin et al., arXiv:1810.04805) with its masked-LM head: a dense layer, a norm, and the logits."""
-    settings.divide("hidden_size", "num_attention_heads")
-    hidden, inner = settings.size("hidden_size"), settings.size("intermediate_size")
-    layers, vocabulary = settings.size("num_hidden_layers"), settings.size("vocab_size")
-    positions, tied = settings.size("max_position_embeddings"), settings.flag("tie_word_embeddings")
-    reserved = settings.size("pad_token_id", least=0) + 1 if skips_padding_id else 0
-    if positions <= reserved:
-        raise InputError(
-            f"max_position_embeddings {positions} leaves no position",
-            rule=f"RoBERTa's first is number pad_token_id + 1 = {reserved}",
-            fixes=f"the longest sample + {reserved}",
-            origin=Origin(settings.where),
-        )
-    tables = (vocabulary + positions + settings.size("type_vocab_size")) * hidden
-    layer = 4 * hidden**2 + 2 * hidden * inner
-    vectors = layers * (9 * hidden + inner) + 2 * hidden + 3 * hidden + vocabulary
-    untied = 0 if tied else (hidden + 1) * vocabulary  # transformers' head has a bias beside its layer's, tied with it
-    return Architecture(
-        family=settings.family,
-        layers=layers,
-        hidden_size=hidden,
-        attention_size=hidden,
-        key_value_size=hidden,
-        intermediate_size=inner,
-        gated=False,
-        vocabulary_size=vocabulary,
-        parameters=tables + layers * layer + hidden**2 + vectors + untied,
-        matmul_parameters=layers * layer + hidden**2 + vocabulary * hidden,
-        longest=positions - reserved,
-    )
-
-
-def _roberta(settings: Settings) -> Architecture:
-    """RoBERTa (Liu et al., arXiv:1907.11692): BERT, whose positions count from the padding id + 1."""
-    return _bert(settings, skips_padding_id=True)
-
-
-def _modernbert(settings: Settings) -> Architecture:
-    """ModernBERT (Warner et al., arXiv:2412.13663): rotary, gated, windows in most layers, no first norm."""
-    head_size = settings.divide("hidden_size", "num_attention_heads")
-    _check_rotary(settings, head_size, "hidden_size ÷ num_attention_heads")
-    hidden, inner = settings.size("hidden_size"), settings.size("intermediate_size")
-    layers, vocabulary = settings.size("num_hidden_layers"), settings.size("vocab_size")
-    layer = 4 * hidden**2 + 3 * hidden * inner
-    norms = (2 * layers + 2) * hidden * (2 if settings.flag("norm_bias") else 1)
-    biases = (
-        layers * 4 * hidden * settings.flag("attention_bias")
-        + layers * (2 * inner + hidden) * settings.flag("mlp_bias")
-        + hidden * settings.flag("classifier_bias")
-        + vocabulary * settings.flag("decoder_bias")
-    )
-    matmul = layers * layer + hidden**2 + vocabulary * hidden
-    return Architecture(
-        family=settings.family,
-        layers=layers,
-        hidden_size=hidden,
-        attention_size=hidden,
-        key_value_size=hidden,
-        intermediate_size=inner,
-        gated=True,
-        vocabulary_size=vocabulary,
-        parameters=matmul + norms + biases + (0 if settings.flag("tie_word_embeddings") else vocabulary * hidden),
-        matmul_parameters=matmul,
-        sliding_layers=_sliding_layers(settings, layers),
-        window=settings.size("local_attention") // 2,
-    )
-
-
-def _sliding_layers(settings: Settings, layers: int) -> int:
-    """How many layers have a window: those listed, or all but every n-th, starting with the first."""
-    kinds = settings.values["layer_types"]
-    if kinds is None:
-        return layers - len(range(0, layers, settings.size("global_attn_every_n_layers")))
-    if not isinstance(kinds, list | tuple) or any(
-        kind not in ("full_attention", "sliding_attention") for kind in kinds
-    ):
-        raise settings.refusal(f"layer_types must list full_attention and sliding_attention, not {kinds!r}")
-    if len(kinds) != layers:
-        raise InputError(
-            f"layer_types lists {len(kinds)} layers, and num_hidden_layers is {layers}", origin=Origin(settings.where)
-        )
-    return list(kinds).count("sliding_attention")
-
-
-def _gpt2(settings: Settings) -> Architecture:
-    """GPT-2 (Radford et al., 2019)."""
-    settings.divide("n_embd", "n_head")
-    hidden, layers = settings.size("n_embd"), settings.size("n_layer")
-    inner = 4 * hidden if settings.values["n_inner"] is None else settings.size("n_inner")
-    vocabulary, positions = settings.size("vocab_size"), settings.size("n_positions")
-    layer = 4 * hidden**2 + 2 * hidden * inner
-    vectors = layers * (9 * hidden + inner) + 2 * hidden
-    untied = 0 if settings.flag("tie_word_embeddings") else vocabulary * hidden
-    return Architecture(
-        family=settings.family,
-        layers=layers,
-        hidden_size=hidden,
-        attention_size=hidden,
-        key_value_size=hidden,
-        intermediate_size=inner,
-        gated=False,
-        vocabulary_size=vocabulary,
-        parameters=(vocabulary + positions) * hidden + layers * layer + vectors + untied,
-        matmul_parameters=layers * layer + vocabulary * hidden,
-        longest=positions,
-    )
-
-
-def _llama(settings: Settings) -> Architecture:
-    """Llama 1 to 3 (Touvron et al., arXiv:2302.13971 and 2307.09288; arXiv:2407.21783), grouped queries included."""
-    head_size = settings.divide("hidden_size", "num_attention_heads")
-    if settings.values["head_dim"] is not None:
-        head_size = settings.size("head_dim")
-    _check_rotary(settings, head_size, "head_dim")
-    hidden, inner = settings.size("hidden_size"), settings.size("intermediate_size")
-    layers, vocabulary = settings.size("num_hidden_layers"), settings.size("vocab_size")
-    queries = keys = settings.size("num_attention_heads") * head_size
-    if settings.values["num_key_value_heads"] is not None:
-        settings.divide("num_attention_heads", "num_key_value_heads")
-        keys = settings.size("num_key_value_heads") * head_size
-    layer = 2 * hidden * (queries + keys) + 3 * hidden * inner
-    biases = (queries + 2 * keys + hidden) * settings.flag("attention_bias")
-    biases += (2 * inner + hidden) * settings.flag("mlp_bias")
-    untied = 0 if settings.flag("tie_word_embeddings") else vocabulary * hidden
-    return Architecture(
-        family=settings.family,
-        layers=layers,
-        hidden_size=hidden,
-        attention_size=queries,
-        key_value_size=keys,
-        intermediate_size=inner,
-        gated=True,
-        vocabulary_size=vocabulary,
-        parameters=vocabulary * hidden + layers * (layer + 2 * hidden + biases) + hidden + untied,
-        matmul_parameters=layers * layer + vocabulary * hidden,
-    )
-
-
-def _check_rotary(settings: Settings, head_size: int, key: str) -> None:
-    if head_size % 2:
-        raise InputError(
-            f"{key} is {head_size}",
-            rule="rotary positions turn pairs, so it must be even",
-            fixes=str(head_size + 1),
-            origin=Origin(settings.where),
-        )
-
-
-_READERS: Mapping[str, Callable[[Settings], Architecture]] = {
-    "bert": _bert,
-    "roberta": _roberta,
-    "modernbert": _modernbert,
-    "gpt2": _gpt2,
-    "llama": _llama,
-}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from dist_epochs.errors import InputError, close_matches
 
 __all__ = ["Device", "devices", "find_device", "sparse_twin"]
+
+Shared = TypeVar("Shared")
 
 TERA = 10**12
 
@@ -40,18 +42,40 @@ class Device:
         date: When they were read.
         recalled: Numbers that no stored source confirmed.
         note: What to know before multiplying.
+        variants: The rows that a name may mean, where it does not tell them apart (`A100` is sold with 40 and 80 GB);
+            each number is then the one that all of them have, and None where they differ.
     """
 
     name: str
     aliases: tuple[str, ...]
     dense_tflops: Mapping[str, Fraction | None]
-    memory_gb: Fraction
-    bandwidth_tb_s: Fraction
+    memory_gb: Fraction | None
+    bandwidth_tb_s: Fraction | None
     watts: int | None
     source: tuple[str, ...]
     date: str
     recalled: tuple[str, ...] = ()
     note: str | None = None
+    variants: tuple[Device, ...] = ()
+
+    @property
+    def memories_gb(self) -> tuple[Fraction, Fraction]:
+        """The least and the most memory that it may have; the same where its name says which it is."""
+        sizes = [device.memory_gb for device in (self, *self.variants) if device.memory_gb is not None]
+        return min(sizes), max(sizes)
+
+    def differ(self, what: str, answers: Mapping[str, str]) -> InputError:
+        """The error for a question that its variants answer differently.
+
+        Args:
+            what: What is asked.
+            answers: The answer of each variant, by its name.
+        """
+        return InputError(
+            f"device {self.name!r} may be any of several, which differ in {what}",
+            rule="; ".join(f"{name}: {answer}" for name, answer in answers.items()),
+            fixes=(f"--devices with its whole name, {name}" for name in answers),
+        )
 
     def peak_flops(self, precision: str) -> Fraction:
         """Dense peak of one device in FLOP/s, the denominator of model FLOPs utilization.
@@ -68,13 +92,18 @@ class Device:
             precision: `fp32`, `tf32`, `bf16`, `fp16` or `fp8`.
 
         Raises:
-            InputError: If the device has no such peak, with those that it has.
+            InputError: If the device has no such peak, with those that it has, or its variants have different ones.
 
         Examples:
             >>> find_device("H100 SXM").peak_flops("bf16") / 10**12
             Fraction(4947, 5)
         """
-        peak = self.dense_tflops.get("tf32" if precision == "fp32" else precision)
+        mode = "tf32" if precision == "fp32" else precision
+        peak = self.dense_tflops.get(mode)
+        peaks = {device.name: device.dense_tflops.get(mode) for device in self.variants}
+        if peak is None and any(peaks.values()):
+            shown = {name: f"{float(each):g} TFLOP/s" if each else "not known" for name, each in peaks.items()}
+            raise self.differ(f"the dense {precision} peak", shown)
         if peak is None:
             has = ", ".join(f"{name} ({float(value):g} TFLOP/s)" for name, value in self.dense_tflops.items() if value)
             raise InputError(
@@ -96,16 +125,18 @@ def find_device(name: str) -> Device:
     """The device of a name, however its maker, a shop or `torch.cuda.get_device_name` writes it.
 
     Names match by whole words, in any order and case, or run together in their order (`RTX4090`): `L4` is not L40S,
-    and a word that no row has (`Ti`, `Laptop`, `NVL`, `MIG`) makes another device.
+    and a word that no row has (`Ti`, `Laptop`, `NVL`, `MIG`) makes another device. A name that several rows have is a
+    device with `variants`.
 
     Raises:
-        InputError: If no row has the name, with the nearest, or several do, with their names.
+        InputError: If no row has the name, with the nearest.
 
     Examples:
         >>> find_device("NVIDIA H100 80GB HBM3").name, find_device("a100-80gb pcie").name
         ('H100 SXM', 'A100 PCIe 80GB')
-        >>> find_device("RTX4090").name
-        'RTX 4090'
+        >>> a100 = find_device("A100")
+        >>> a100.name, len(a100.variants), float(a100.dense_tflops["bf16"]), a100.memory_gb
+        ('A100', 4, 312.0, None)
     """
     words = _words(name)
     run_together = "".join(_words_in_order(name))
@@ -116,18 +147,35 @@ def find_device(name: str) -> Device:
     )
     for is_it in ways:
         found = [device for device in devices() if any(map(is_it, _names(device)))]
-        if len(found) == 1:
-            return found[0]
         if found:
-            raise InputError(
-                f"device {name!r} may be any of several, which are not the same", fixes=[each.name for each in found]
-            )
+            return found[0] if len(found) == 1 else _of_variants(found)
     spelled = {" ".join(sorted(_words(known))): device.name for device in devices() for known in _names(device)}
     close = close_matches(" ".join(sorted(words - MAKERS)), spelled, most=4)
     nearest = dict.fromkeys(spelled[match] for match in close) or [", ".join(device.name for device in devices())]
     raise InputError(
         f"device {name!r} is not in the table, so no peak, memory or power is known for it",
         fixes=(*nearest, "hardware.peak_tflops, to state its dense peak yourself"),
+    )
+
+
+def _of_variants(found: Sequence[Device]) -> Device:
+    """One device for several, with what they have in common."""
+
+    def common(values: Iterable[Shared]) -> Shared | None:
+        first, *others = values
+        return first if all(other == first for other in others) else None
+
+    words = [device.name.split() for device in found]
+    return Device(
+        name=" ".join(word for word in words[0] if all(word in other for other in words)),
+        aliases=(),
+        dense_tflops={mode: common(each.dense_tflops[mode] for each in found) for mode in found[0].dense_tflops},
+        memory_gb=common(device.memory_gb for device in found),
+        bandwidth_tb_s=common(device.bandwidth_tb_s for device in found),
+        watts=common(device.watts for device in found),
+        source=tuple(dict.fromkeys(source for device in found for source in device.source)),
+        date=min(device.date for device in found),
+        variants=tuple(found),
     )
 
 

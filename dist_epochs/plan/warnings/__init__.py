@@ -29,6 +29,8 @@ from dist_epochs.plan.warnings.costs import (
     memory_too_small,
     not_priced,
     optimistic_mfu,
+    partly_trained_not_counted,
+    rate_of_one_device,
     six_per_parameter,
     sparse_peak,
     tokens_per_parameter,
@@ -72,6 +74,7 @@ WARNINGS: tuple[Rule, ...] = (
     over_the_cap,
     sparse_peak,
     optimistic_mfu,
+    rate_of_one_device,
     fp32_peak,
     memory_too_small,
     warmup_beyond_the_run,
@@ -99,6 +102,7 @@ NOTES: tuple[Rule, ...] = (
     assumed_precision,
     six_per_parameter,
     not_priced,
+    partly_trained_not_counted,
     tokens_per_parameter,
 )
 """Rules that only inform."""

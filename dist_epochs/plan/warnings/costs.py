@@ -5,9 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from dist_epochs.arithmetic.text import rounded
+from dist_epochs.arithmetic.text import number, percent, rounded
 from dist_epochs.plan.cost.hardware import sparse_twin
-from dist_epochs.plan.pricing import SixPerParameter
+from dist_epochs.plan.cost.memory import GIB, Fit, fit
+from dist_epochs.plan.cost.trained_part import not_known_of
+from dist_epochs.plan.models import architecture_of
 from dist_epochs.rules import rule
 
 if TYPE_CHECKING:
@@ -20,15 +22,17 @@ __all__ = [
     "memory_too_small",
     "not_priced",
     "optimistic_mfu",
+    "partly_trained_not_counted",
+    "rate_of_one_device",
     "six_per_parameter",
     "sparse_peak",
     "tokens_per_parameter",
 ]
 
 OPTIMISTIC_MFU = Fraction(60, 100)
-TIGHT_MEMORY = Fraction(90, 100)
+HIGHEST_MEASURED = Fraction(70, 100)
+SUSPICIOUS_UTILIZATION = Fraction(5, 100)
 TOKENS_PER_PARAMETER = 20
-GIB = 2**30
 
 
 @rule
@@ -53,18 +57,50 @@ def sparse_peak(plan: Plan) -> str | None:
 
 @rule
 def optimistic_mfu(plan: Plan) -> str | None:
-    """The stated utilization is beyond what well-tuned runs reach.
+    """The utilization, stated or of a measured speed, is beyond what well-tuned runs reach.
 
     Model FLOPs utilization (PaLM, arXiv:2204.02311, appendix B) compares the model's own FLOPs with the dense peak.
     llm-foundry measured 40 to 46 % on eight H100 and up to 64 % on A100 for models of 1 to 7 billion parameters.
     Megatron counts half of causal attention, others add recomputation: their numbers are not comparable.
 
-    What to do: measure tokens a second for a few minutes and state `hardware.tokens_per_second` instead.
+    Attention is counted in full here: causal models at great lengths, and documents that attend to themselves alone,
+    compute less, and a measured speed may then look like more than it is.
+
+    What to do: measure tokens a second for a few minutes and state `hardware.tokens_per_second` instead; of a measured
+    speed, check which devices, precision and model it was measured with.
     """
-    speed = plan.cost.speed
+    speed, measured = plan.cost.speed, plan.cost.utilization
+    if measured is not None and measured > HIGHEST_MEASURED:
+        return (
+            f"the measured speed is {percent(measured)} of the dense peak, more than measured runs reach (26 to 64 %)"
+        )
     if speed is None or speed.hardware.mfu is None or speed.mfu.high <= OPTIMISTIC_MFU:
         return None
     return f"{float(speed.mfu.high):.0%} of the dense peak is more than measured runs reach (26 to 64 %)"
+
+
+@rule
+def rate_of_one_device(plan: Plan) -> str | None:
+    """A measured speed is so low that it looks like one device's, taken for that of all devices.
+
+    `tokens_per_second` is counted over all devices together, and many logs print it for one. Below 5 % of the dense
+    peak something is usually misread: the rate times the devices is then a utilization as measured runs have it, 26 to
+    64 % (llm-foundry, scripts/train/benchmarking/README.md). Hours and price would be too many, as many times as there
+    are devices.
+
+    What to do: state the speed of all devices together. Small models do run below 5 %; then nothing is wrong.
+    """
+    utilization, speed = plan.cost.utilization, plan.cost.speed
+    if utilization is None or speed is None or not speed.devices or speed.devices == 1:
+        return None
+    together = utilization * speed.devices
+    if utilization >= SUSPICIOUS_UTILIZATION or together > 1 or speed.positions_per_second is None:
+        return None
+    rate = speed.positions_per_second
+    return (
+        f"{number(rate)} tokens a second on {speed.devices} devices are {percent(utilization)} of their dense peak. "
+        f"One device's rate? × {speed.devices} = {number(rate * speed.devices)}, {percent(together)}"
+    )
 
 
 @rule
@@ -72,26 +108,30 @@ def memory_too_small(plan: Plan) -> str | None:
     """The model's states and activations may not fit into one device.
 
     Adam in mixed precision keeps 16 bytes a parameter; ZeRO stages 1, 2, 3 (FSDP) spread optimizer states, gradients
-    and weights over the data-parallel devices. Activations depend on the samples a device takes at once and on
-    recomputation; their range is an estimate, and a gigabyte or two of context and fragmentation come on top.
+    and weights over the data-parallel devices. Where only the number of parameters is known, that is all that is
+    counted, a floor. Frozen weights keep only themselves. Activations depend on the samples a device takes at once and
+    on recomputation; their range is an estimate, and a gigabyte or two of context and fragmentation come on top.
 
     What to do: a smaller `per_device`, a higher `zero_stage`, `activation_checkpointing`, or tensor parallelism.
     """
     memory, speed = plan.cost.memory, plan.cost.speed
     if memory is None or speed is None or speed.device is None:
         return None
-    capacity = speed.device.memory_gb * GIB  # sold in GB, built in GiB
-    total = memory.total
-    if total.high <= TIGHT_MEMORY * capacity:
-        return None
-    low, high, whole = (float(size / GIB) for size in (total.low, total.high, capacity))
-    shown = f"{low:.3g} to {high:.3g} GiB of {whole:.3g} on one {speed.device.name}"
+    sizes = speed.device.memories_gb
     recomputed = speed.hardware.activation_checkpointing
-    without = "" if recomputed else " without activation checkpointing"
-    verdict = f"does not fit{without}" if total.low > capacity else "may not fit"
-    if memory.states > capacity:
-        verdict = "weights, gradients and Adam alone do not fit; a higher zero_stage or tensor_parallel spreads them"
-    return f"{shown}: {verdict}"
+    verdict = {
+        Fit.FITS: None,
+        Fit.TIGHT: "may not fit",
+        Fit.TOO_LARGE: f"does not fit{'' if recomputed else ' without activation checkpointing'}",
+        Fit.STATES_TOO_LARGE: "weights, gradients and Adam alone do not fit; a higher zero_stage or tensor_parallel "
+        "spreads them",
+    }[fit(memory, sizes[0])]
+    if verdict is None:
+        return None
+    low, high, whole, most = (float(size) for size in (memory.total.low / GIB, memory.total.high / GIB, *sizes))
+    needed = f"at least {low:.3g}" if memory.is_floor else f"{low:.3g} to {high:.3g}"
+    capacity = f"{whole:.3g}" if whole == most else f"{whole:.3g} or {most:.3g}"
+    return f"{needed} GiB of {capacity} on one {speed.device.name}: {verdict}"
 
 
 @rule
@@ -117,7 +157,7 @@ def guessed_mfu(plan: Plan) -> str | None:
 
 @rule
 def six_per_parameter(plan: Plan) -> str | None:
-    """FLOPs are 6 per parameter and token, since only the number of parameters is stated.
+    """FLOPs are 6 per parameter and token (4 of a frozen one), since only the number of parameters is stated.
 
     The rule leaves out attention, which is 6 % of a 7-billion model at length 2,048 and 20 % of smaller ones or longer
     sequences, and counts embedding tables that are only looked up.
@@ -127,7 +167,9 @@ def six_per_parameter(plan: Plan) -> str | None:
     model = plan.recipe.model
     if model is None or model.parameters is None:
         return None
-    flops = SixPerParameter(int(model.parameters.value)).flops_per_token(1)
+    if plan.cost.flops is None or not plan.cost.positions:
+        return None
+    flops = float(plan.cost.flops / plan.cost.positions)
     return f"{flops:.4g} FLOPs a token leave out attention: 6 to 20 % too few for usual models"
 
 
@@ -150,11 +192,45 @@ def not_priced(plan: Plan) -> str | None:
         missing = "batch.devices: device-hours are counted over all of them"
     elif model is None:
         missing = "a model (--model or --parameters), or tokens_per_second"
+    elif cost.flops is None and (part := not_known_of(model)) is not None:
+        missing = f"what is trained: the FLOPs are not known for {part}"
     elif cost.flops is None:
         missing = "the FLOPs of this family, which is not known by formula: plan with --exact, or give model.parameters"
     else:
         missing = "the device (--devices 8xH100), peak_tflops or tokens_per_second"
     return f"hours and price are not known without {missing}"
+
+
+@rule
+def partly_trained_not_counted(plan: Plan) -> str | None:
+    """The run trains a part of the parameters, and what it says of them is not enough to count FLOPs and memory.
+
+    Full training would have up to 6 FLOPs and 16 bytes for each parameter; beside frozen weights those are 4 and 2 (or
+    the bits of quantized weights), and adapters come on top. A LoRA adapter of rank r adds r × (in + out) parameters to
+    each target (Hu et al., arXiv:2106.09685). Full training is never priced in its place.
+
+    What to do: state `model.adapter.rank` and `targets` with a model whose sizes are known, or `adapter.parameters`,
+    the number that PEFT prints as trainable; of frozen weights `frozen.layers` or `frozen.trained`.
+    """
+    part = not_known_of(plan.recipe.model)
+    if part is None or plan.cost.trained is not None:
+        return None
+    return f"FLOPs and memory are not known for {part}: {_missing_of_the_trained(plan)}"
+
+
+def _missing_of_the_trained(plan: Plan) -> str:
+    """What a recipe would have to say of the parameters that it trains."""
+    model = plan.recipe.model
+    assert model is not None
+    if model.config is None and model.parameters is None:
+        return "the model is not stated (--model or --parameters)"
+    if model.parameters is None and architecture_of(model) is None:
+        return "the sizes of this family are not known by formula; plan with --exact, or give model.parameters"
+    if model.adapter is None:
+        return "frozen.layers (with a model whose sizes are known) or frozen.trained is not stated"
+    if model.adapter.kind == "other":
+        return "kind is other, which is none that is counted here"
+    return "adapter.rank and targets (with a model whose sizes are known) or adapter.parameters are not stated"
 
 
 @rule
@@ -164,10 +240,12 @@ def tokens_per_parameter(plan: Plan) -> str | None:
     About 20 tokens a parameter give the lowest loss for a given compute (Hoffmann et al. 2022, arXiv:2203.15556).
     Models that will be used a lot are trained on far more; far fewer means that a smaller model would do better.
 
+    A run that trains a part of the parameters is none that the rule is about.
+
     What to do: nothing, if it is meant.
     """
     parameters, positions = plan.cost.parameters, plan.positions
-    if not parameters or positions is None:
+    if not parameters or positions is None or plan.cost.trained != parameters:
         return None
     ratio = Fraction(positions, parameters)
     if TOKENS_PER_PARAMETER / 4 <= ratio <= TOKENS_PER_PARAMETER * 4:
@@ -186,9 +264,10 @@ def assumed_precision(plan: Plan) -> str | None:
     What to do: write `precision: bf16` into the recipe, or `--precision fp32`, tf32 or fp16.
     """
     cost = plan.cost
-    if plan.recipe.precision is not None or (cost.device_hours is None and cost.memory is None):
+    states_only = cost.memory is None or cost.memory.is_floor  # which are 16 bytes a parameter in each precision
+    if plan.recipe.precision is not None or (cost.device_hours is None and states_only):
         return None
-    if cost.memory is None and cost.speed is not None and cost.speed.positions_per_second is not None:
+    if states_only and cost.utilization is None and cost.speed and cost.speed.positions_per_second is not None:
         return None
     return f"the recipe states no precision, and {plan.recipe.arithmetic} is taken, as in training"
 

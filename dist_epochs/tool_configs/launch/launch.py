@@ -74,11 +74,13 @@ class Launch:
     def missing(self) -> tuple[str, ...]:
         """What the recipe lacks to be trained by this package; where it lacks any, another program is launched."""
         recipe = self.plan.recipe
+        is_partly_trained = recipe.model is not None and recipe.model.is_partly_trained
         needed = {
             "corpus.store": recipe.corpus.store,
             "batch.per_device": recipe.batch.per_device,
             "model.config": recipe.model and recipe.model.config,
             "optimizer": recipe.optimizer,
+            "a model that is trained in full": None if is_partly_trained else True,
         }
         return tuple(name for name, value in needed.items() if value is None)
 

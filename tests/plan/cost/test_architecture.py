@@ -9,7 +9,8 @@ from transformers import AutoConfig
 from transformers.masking_utils import sliding_window_bidirectional_overlay
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import mean_keys, read_architecture
+from dist_epochs.plan.cost.architecture import mean_keys
+from dist_epochs.plan.cost.families import read_architecture
 from dist_epochs.plan.cost.settings import PLAIN
 from dist_epochs.recipe.model_families import CLOSED_FORM, FAMILIES
 from dist_epochs.recipe.model_sizes import SIZES, named_config

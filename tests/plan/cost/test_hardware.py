@@ -73,19 +73,55 @@ def test_unknown_names_come_with_the_nearest():
 
 
 @pytest.mark.parametrize(
-    ("name", "those"),
+    ("name", "known_as", "those"),
     [
-        ("A100", "A100 SXM 40GB, A100 SXM 80GB"),
-        ("A100 PCIe", "A100 PCIe 40GB, A100 PCIe 80GB"),
-        ("Tesla V100", "V100 SXM2 16GB, V100 SXM2 32GB"),
-        ("MI250X", "MI250X GCD, MI250X module"),
-        ("TPU v3", "TPU v3 chip, TPU v3 core"),
+        ("A100", "A100", "A100 SXM 40GB, A100 SXM 80GB, A100 PCIe 40GB, A100 PCIe 80GB"),
+        ("A100 PCIe", "A100 PCIe", "A100 PCIe 40GB, A100 PCIe 80GB"),
+        ("Tesla V100", "V100 SXM2", "V100 SXM2 16GB, V100 SXM2 32GB"),
+        ("MI250X", "MI250X", "MI250X GCD, MI250X module"),
+        ("TPU v3", "TPU v3", "TPU v3 chip, TPU v3 core"),
     ],
 )
-def test_ambiguous_names(name, those):
-    with pytest.raises(InputError, match="may be any of several, which are not the same") as caught:
-        find_device(name)
-    assert ", ".join(caught.value.fixes) == those
+def test_a_name_that_several_devices_have(name, known_as, those):
+    device = find_device(name)
+    assert device.name == known_as
+    assert ", ".join(each.name for each in device.variants) == those
+
+
+def test_variants_have_the_numbers_that_they_agree_in():
+    a100, v100 = find_device("A100"), find_device("V100")
+    assert a100.peak_flops("bf16") == 312 * TERA
+    assert a100.peak_flops("fp32") == 156 * TERA
+    assert (a100.memory_gb, a100.memories_gb, a100.watts) == (None, (40, 80), None)
+    assert find_device("A100 SXM").watts == 400
+    assert (v100.peak_flops("fp16"), v100.watts) == (125 * TERA, 300)
+    assert find_device("H100").memories_gb == (80, 80)
+    assert sparse_twin(a100, "bf16", Fraction(624 * TERA))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "answers"),
+    [
+        ("MI250X", "bf16", "MI250X GCD: 191.5 TFLOP/s; MI250X module: 383 TFLOP/s"),
+        ("TPU v3", "bf16", "TPU v3 chip: 123 TFLOP/s; TPU v3 core: 61.5 TFLOP/s"),
+    ],
+)
+def test_variants_with_different_peaks_are_asked_for(name, precision, answers):
+    with pytest.raises(InputError) as caught:
+        find_device(name).peak_flops(precision)
+    assert (caught.value.asked, caught.value.rule) == (
+        f"device '{name}' may be any of several, which differ in the dense {precision} peak",
+        answers,
+    )
+    assert [fix.rpartition(", ")[2] for fix in caught.value.fixes] == [
+        answer.partition(":")[0] for answer in answers.split("; ")
+    ]
+
+
+def test_a_precision_that_no_variant_has():
+    with pytest.raises(InputError) as caught:
+        find_device("V100").peak_flops("bf16")
+    assert caught.value.rule == "it has fp16 (125 TFLOP/s)"
 
 
 @pytest.mark.parametrize(

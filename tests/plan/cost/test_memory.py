@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.cost.architecture import read_architecture
-from dist_epochs.plan.cost.memory import activation_bytes, device_memory, states_bytes
+from dist_epochs.plan.cost.activations import activation_bytes
+from dist_epochs.plan.cost.families import read_architecture
+from dist_epochs.plan.cost.memory import device_memory, states_bytes
 from dist_epochs.recipe.model_sizes import named_config
 
 GIB = 2**30
@@ -93,12 +94,12 @@ def fused(module, query, key, value, mask, dropout=0.0, scaling=None, **rest):
     return op(query, key, value, 0.0, False, scale=scaling)[0].transpose(1, 2).contiguous(), None
 
 
-def saved_bytes(kind, layers, samples, precision):
+def saved_bytes(kind, layers, samples, precision, change=lambda model: model):
     """Bytes that autograd keeps for the backward pass, weights aside."""
     AttentionInterface.register("fused_in_a_test", fused)
     family = AutoModelForCausalLM if kind.startswith(("gpt2", "llama")) else AutoModelForMaskedLM
     settings = {**SMALL, **MODELS[kind], "num_hidden_layers": layers}
-    model = family.from_config(AutoConfig.for_model(kind.split()[0], **settings))
+    model = change(family.from_config(AutoConfig.for_model(kind.split()[0], **settings)))
     model.config._attn_implementation = "fused_in_a_test"
     weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
     storages = {}
@@ -211,3 +212,57 @@ def test_what_is_refused(change, message):
     sizes = {"samples": 8, "sequence_length": 128, "precision": "bf16"}
     with pytest.raises(InputError, match=message):
         device_memory(named("bert-base"), **{**sizes, **change})
+
+
+class Adapter(torch.nn.Module):
+    """A linear layer with a LoRA adapter in fp32, as PEFT makes it."""
+
+    def __init__(self, inner):
+        super().__init__()
+        outputs, inputs = inner.weight.shape
+        self.inner = inner
+        self.down = torch.nn.Linear(inputs, 2, bias=False)
+        self.up = torch.nn.Linear(2, outputs, bias=False)
+
+    def forward(self, x):
+        return self.inner(x) + self.up(self.down(x.to(self.down.weight.dtype)))
+
+
+def with_adapters(model, targets):
+    model.requires_grad_(False)
+    for name, module in list(model.named_modules()):
+        if name.endswith(targets):
+            setattr(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], Adapter(module))
+    return model
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("targets", [("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
+                                                            "up_proj", "down_proj")])  # fmt: skip
+@pytest.mark.parametrize("kind", ["llama grouped"])
+def test_what_a_layer_keeps_beside_adapters(kind, targets, precision):
+    """One more layer of a frozen model with adapters, whose weights are loaded in the precision of the run."""
+
+    def change(model):
+        if precision == "bf16":
+            model.to(torch.bfloat16)
+        return with_adapters(model, targets)
+
+    grown = [
+        [saved_bytes(kind, layers, samples, precision, change) for layers in (1, 2)]
+        for samples in (SAMPLES, 2 * SAMPLES)
+    ]
+    layer = (grown[1][1] - grown[1][0]) - (grown[0][1] - grown[0][0])
+    sizes = {"model_type": kind.split()[0], **SMALL, **MODELS[kind]}
+    ranges = [
+        activation_bytes(
+            read_architecture({**sizes, "num_hidden_layers": layers}, where="x"),
+            samples=SAMPLES,
+            sequence_length=LENGTH,
+            precision=precision,
+            keeps_inputs=False,
+        )
+        for layers in (1, 2)
+    ]
+    rank = 2 * 4 * len(targets) * SAMPLES * LENGTH  # what the adapters keep between their matrices
+    assert ranges[1].low - ranges[0].low <= layer <= ranges[1].high - ranges[0].high + rank

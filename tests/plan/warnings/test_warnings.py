@@ -62,6 +62,7 @@ CASES = {
     "guessed-mfu": (PRICED, "30% to 45%"),
     "assumed-precision": (PRICED, "the recipe states no precision, and bf16 is taken"),
     "six-per-parameter": ({**PRICED, "model": None, "parameters": "1B"}, "6e+09"),
+    "rate-of-one-device": ({**PRICED, "tokens_per_second": "500k"}, "are 4.49 % of their dense peak. One device"),
     "tokens-per-parameter": ({**PRICED, "tokens": "300B"}, "2,739.4 tokens a parameter"),
 }  # fmt: skip
 
@@ -106,6 +107,7 @@ def test_every_rule_is_tested_and_has_a_page():
     elsewhere = {"sequence-phases", "mixture-average", "shares-of-the-budget"}
     on_stores = {"not-packed", "no-model", "warmup-beyond-the-run"}  # test_planner.py
     priced = {"not-priced", "temperature-rounded", "weights-beyond-one"}
+    priced |= {"partly-trained-not-counted"}  # test_partly_trained.py
     texts = {rule_name(rule): PAGES[rule_name(rule)] for rule in (*WARNINGS, *NOTES)}
     assert set(texts) == {*CASES, *elsewhere, *on_stores, *priced}
     for name, text in texts.items():

@@ -101,7 +101,7 @@ def does_not_fit_as_launched(launch: Launch) -> Iterator[Finding]:
     What to do: FSDP, more devices, a smaller `per_device`, or `activation_checkpointing`.
     """
     memory, speed = _memory(launch), launch.plan.cost.speed
-    if memory is None or speed is None or speed.device is None or memory.total.low <= speed.device.memory_gb * GIB:
+    if memory is None or speed is None or speed.device is None or memory.total.low <= speed.device.memories_gb[1] * GIB:
         return
     file, stage = launch.file, launch.zero_stage
     message = memory_too_small(replace(launch.plan, cost=replace(launch.plan.cost, memory=memory)))
@@ -113,14 +113,15 @@ def _memory(launch: Launch) -> Memory | None:
     """What a device holds when sharded as the file says."""
     file, plan, stage = launch.file, launch.plan, launch.zero_stage
     size, planned = file.data_parallel_size, plan.cost.memory
-    if planned is None or plan.cost.parameters is None or stage is None or size is None or file.on_cpu:
+    if planned is None or plan.cost.trained is None or stage is None or size is None or file.on_cpu:
         return None
     batch = plan.recipe.batch
     states = states_bytes(
-        plan.cost.parameters,
+        plan.cost.trained,
         stage,
         size * batch.context_parallel,  # they shard states too
         plan.recipe.arithmetic,
         batch.tensor_parallel * batch.pipeline_parallel,
+        frozen_bytes=planned.frozen_bytes,
     )
     return replace(planned, states=states)
