@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dist_epochs.arithmetic.batch import cannot_be_built
-from dist_epochs.arithmetic.interval import power_of_ten
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
 
@@ -169,15 +168,9 @@ def meant_exactly(given: Given, unknown: str) -> dict[str, Quantity]:
         if number is None or number.number.is_exact:
             continue
         are_passes = name == "epochs" and number.value.denominator == 1
-        if (name == "epochs" and to_reach) or ((to_reach or are_passes) and _is_plain(number)):
+        if (name == "epochs" and to_reach) or ((to_reach or are_passes) and not number.is_about):
             exact[name] = number.exactly()
     return exact
-
-
-def _is_plain(number: Quantity) -> bool:
-    """Whether a number is written without `~`: half a unit of its last digit on each side, and not a whole one."""
-    width = number.high - number.low
-    return width == power_of_ten(width)
 
 
 def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], list[str]]:

@@ -75,8 +75,9 @@ _NUMBER = rf"(?:(?:\d{{1,3}}(?:,\d{{3}})+(?![\d,])|{_DIGITS})(?:\.(?:{_DIGITS})?
 _SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
 _LITERAL = rf"{_NUMBER}(?:\*\*\d+)?\s*(?:(?:{_SCALE})(?![A-Za-z])|%)?"
 _PRODUCT = rf"{_LITERAL}(?:\s*[x×*/]\s*{_LITERAL})*"
+_ABOUT = re.compile(r"\s*(?:~|about\b|approximately\b)")
 _QUANTITY = re.compile(
-    rf"\s*(?P<about>~|about\b|approximately\b)?\s*(?P<product>{_PRODUCT})\s*(?P<unit>[A-Za-z ]*?)"
+    rf"(?P<about>{_ABOUT.pattern})?\s*(?P<product>{_PRODUCT})\s*(?P<unit>[A-Za-z ]*?)"
     r"\s*(?:(?:/|\bper\b|\ba\b|\ban\b)\s*(?P<per>[A-Za-z-]+))?\s*",
 )
 _HEXADECIMAL = re.compile(r"(?<![\d.,_])0[xX][0-9A-Fa-f]")
@@ -154,6 +155,11 @@ class Quantity:
     def is_product(self) -> bool:
         """Whether it is written as factors, and nothing says what they count together."""
         return not self.counts and len(self.factors) > 1
+
+    @property
+    def is_about(self) -> bool:
+        """Whether it is written as a rough number: `~40`, `about 40`."""
+        return _ABOUT.match(self.text) is not None
 
     @property
     def is_written_out(self) -> bool:

@@ -105,11 +105,12 @@ def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = (), 
         )
     parse_count(text, unit=unit, per=per, what=what)
     quantity = parse(text, unit=unit, per=per, what=what)
-    about = text.strip().startswith(("~", "about", "approx"))
-    if is_rounded and not about:
+    if is_rounded and not quantity.is_about:
         return Fact(number=quantity, exact=quantity.is_written_out)
     return Fact(
-        number=quantity if about else replace(quantity.exactly(), text=quantity.text.strip() or rounded(quantity.value))
+        number=quantity
+        if quantity.is_about
+        else replace(quantity.exactly(), text=quantity.text.strip() or rounded(quantity.value))
     )
 
 
@@ -132,6 +133,6 @@ def _amount(name: str, text: str, what: str) -> Fact:
             rule="a device cannot make more FLOPs than its peak",
             fixes=["'45%'", "0.45"],
         )
-    if name in ("corpus", "tokens") and not text.strip().startswith("~"):
+    if name in ("corpus", "tokens") and not quantity.is_about:
         return Fact(number=quantity, exact=quantity.is_written_out)  # a corpus of 175k samples is a rounded number
     return Fact(number=quantity)
