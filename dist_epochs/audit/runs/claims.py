@@ -107,11 +107,9 @@ def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = (), 
     quantity = parse(text, unit=unit, per=per, what=what)
     if is_rounded and not quantity.is_about:
         return Fact(number=quantity, exact=quantity.is_written_out)
-    return Fact(
-        number=quantity
-        if quantity.is_about
-        else replace(quantity.exactly(), text=quantity.text.strip() or rounded(quantity.value))
-    )
+    if quantity.is_about:
+        return Fact(number=quantity)
+    return Fact(number=replace(quantity.exactly(), text=quantity.text.strip() or rounded(quantity.value)))
 
 
 def _amount(name: str, text: str, what: str) -> Fact:
