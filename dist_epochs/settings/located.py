@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.settings.json_text import parse_json
-from dist_epochs.settings.value import Located, kind_of, printable
+from dist_epochs.settings.value import Located, OnRepeat, kind_of, printable, refuse_repeat
 from dist_epochs.settings.yaml_text import parse_yaml
 
 __all__ = ["keys_and_values", "parse_located", "read_located", "read_text"]
@@ -51,20 +51,20 @@ def read_text(path: Path) -> str:
         raise InputError("not UTF-8 text", fixes="saving it as UTF-8", origin=Origin(origin.name, line)) from None
 
 
-def read_located(path: Path) -> Located:
+def read_located(path: Path, on_repeat: OnRepeat = refuse_repeat) -> Located:
     """Read another tool's file: JSON where it starts like JSON and is not called YAML, else YAML.
 
     Raises:
-        InputError: If it cannot be read.
+        InputError: If it cannot be read; or by `on_repeat`, for a key that stands twice.
     """
-    return parse_located(read_text(path), printable(str(path)))
+    return parse_located(read_text(path), printable(str(path)), on_repeat)
 
 
-def parse_located(text: str, name: str) -> Located:
+def parse_located(text: str, name: str, on_repeat: OnRepeat = refuse_repeat) -> Located:
     """Parse the text of a file called `name`.
 
     Raises:
-        InputError: If it is neither JSON nor YAML.
+        InputError: If it is neither JSON nor YAML; or by `on_repeat`, for a key that stands twice.
 
     Examples:
         >>> parse_located('{"epochs": 0.1}', "ta.json").value["epochs"].value
@@ -72,7 +72,7 @@ def parse_located(text: str, name: str) -> Located:
     """
     text = text.removeprefix("\ufeff")
     is_json = text.lstrip().startswith(("{", "[")) and not name.lower().endswith((".yaml", ".yml"))
-    return parse_json(text, name) if is_json else parse_yaml(text, name)
+    return parse_json(text, name, on_repeat) if is_json else parse_yaml(text, name, on_repeat=on_repeat)
 
 
 def keys_and_values(top: Located) -> Mapping[str, Located]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dist_epochs.arithmetic.loader import Uneven
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.value import SettingValue, Stated
+from dist_epochs.settings.value import KeyOrigin, SettingValue, Stated
 
 __all__ = ["LaunchSettings", "Precision", "Uneven", "agree", "merge"]
 
@@ -40,6 +40,7 @@ class LaunchSettings:
         tools: The tools whose files these are.
         ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
         notes: What to know about the settings, each with its place.
+        quoted: Where numbers stand in quotes that the tool computes with as they are.
     """
 
     devices: Stated[int] | None = None
@@ -61,6 +62,7 @@ class LaunchSettings:
     tools: tuple[str, ...] = ()
     ignored: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
+    quoted: tuple[KeyOrigin, ...] = ()
 
     def stated(self) -> Mapping[str, Stated[Any]]:
         """The settings that are stated, by name."""
@@ -86,6 +88,7 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
     merged: dict[str, Stated[Any]] = {}
     notes = [note for given in settings for note in given.notes]
     ignored = [key for given in settings for key in given.ignored]
+    quoted = tuple(dict.fromkeys(key for given in settings for key in given.quoted))
     for given in settings:
         for name, stated in given.stated().items():
             known = merged.get(name, stated)
@@ -101,7 +104,11 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
         notes.append(f"{merged['steps'].where}: {merged['steps'].value} steps override the epochs of {epochs.where}")
     tools = tuple(tool for given in settings for tool in given.tools)
     return LaunchSettings(
-        **merged, tools=tools, notes=tuple(dict.fromkeys(notes)), ignored=tuple(dict.fromkeys(ignored))
+        **merged,
+        tools=tools,
+        notes=tuple(dict.fromkeys(notes)),
+        ignored=tuple(dict.fromkeys(ignored)),
+        quoted=quoted,
     )
 
 
