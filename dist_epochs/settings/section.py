@@ -46,12 +46,14 @@ class Remarks:
         notes: What to know about a key, after its place.
         repeats: Where keys stand a second time, with the value that they had.
         quoted: Where numbers stand in quotes.
+        read: Keys whose values were looked at, each as the file and the dotted name.
     """
 
     ignored: list[Origin] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     repeats: list[KeyOrigin] = field(default_factory=list)
     quoted: list[KeyOrigin] = field(default_factory=list)
+    read: set[tuple[str, str]] = field(default_factory=set)
 
     def on_repeat(self, key: str, first: Located, second: Located) -> None:
         """Remark a key that stands twice with one value; the tools take the last.
@@ -99,12 +101,17 @@ class Section:
         """Whether a key has a value, even one that `open_word` leaves open."""
         return key in self.values and self.values[key].value is not None
 
+    def was_read(self, key: str) -> bool:
+        """Whether the value of a key was looked at."""
+        return (self.origin.name, self.prefix + key) in self.remarks.read
+
     def note(self, key: str, remark: str) -> None:
         """Say something about a key."""
         self.remarks.notes.append(f"{self.where(key)}: {remark}")
 
     def ignore(self, key: str) -> None:
         """Remark that a key bears on the count and is not used, if it is there."""
+        self.remarks.read.add((self.origin.name, self.prefix + key))
         if self.states(key):
             self.remarks.ignored.append(self.where(key))
 
@@ -158,6 +165,14 @@ class Section:
         """Whether a flag is stated and true."""
         stated = self.flag(key)
         return stated is not None and stated.value
+
+    def is_true(self, key: str) -> bool:
+        """Whether a key holds true; it may hold anything else."""
+        return self._value(key) is True
+
+    def raw(self, key: str) -> RawValue:
+        """The value of a key as it stands; None if it is absent."""
+        return self._value(key)
 
     def text(self, key: str) -> Stated[str] | None:
         """Text; a flag or a number as it is written.
@@ -227,6 +242,7 @@ class Section:
         raise InputError(f"{where.key} must be {wanted}, not {_shown(self.values[key].value)}", origin=self.line(key))
 
     def _value(self, key: str) -> RawValue:
+        self.remarks.read.add((self.origin.name, self.prefix + key))
         value = self.values[key].value if key in self.values else None
         if self.open_word is not None and value == self.open_word:
             self.ignore(key)

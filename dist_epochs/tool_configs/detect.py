@@ -12,12 +12,21 @@ from pathlib import Path
 
 from dist_epochs.errors import InputError, close_matches
 from dist_epochs.settings.section import Section, read_section
-from dist_epochs.settings.value import Located, key_name
+from dist_epochs.settings.value import key_name, plain_value
 from dist_epochs.tool_configs.readers.accelerate_settings import accelerate_settings
+from dist_epochs.tool_configs.readers.axolotl import AXOLOTL
+from dist_epochs.tool_configs.readers.composer import COMPOSER
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
+from dist_epochs.tool_configs.readers.gpt_neox import GPT_NEOX
+from dist_epochs.tool_configs.readers.litgpt import LITGPT
+from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.other_tools import other_tool
+from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
+from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
+from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.stated import LaunchSettings
+from dist_epochs.tool_configs.tool import Given, Tool
 
 __all__ = ["read_settings"]
 
@@ -112,6 +121,9 @@ KINDS = (
 NUMBERS = ("gradient_accumulation_steps",)
 """Those of `flags` that hold a number instead."""
 
+TOOLS: tuple[Tool, ...] = (GPT_NEOX, LITGPT, COMPOSER, TORCHTUNE, TORCHTITAN, AXOLOTL, LLAMA_FACTORY, GRPO)
+"""Tools with rules of their own; the first whose file it is is taken, before the kinds above."""
+
 COUNTED = (
     "gradient_accumulation_steps",
     "max_steps",
@@ -124,10 +136,18 @@ COUNTED = (
 )
 """Keys that decide the count, so that a misspelled one is reported."""
 
-COUNTED_ELSEWHERE = (
-    "batch_size", "epochs", "global_batch_size", "max_epochs", "micro_batch_size", "num_epochs", "train_iters",
-)  # fmt: skip
-"""Keys that decide the count in other tools: in a file of a tool that is read, each is reported as not read."""
+COUNT = _keys(
+    "accumulate_grad_batches batch_size context_parallel_size dp_size epochs generation_batch_size global_batch_size "
+    "global_train_batch_size gradient_accumulation gradient_accumulation_steps limit_train_batches max_duration "
+    "max_epochs max_iters max_samples max_steps max_steps_per_epoch max_tokens max_train_samples max_train_steps "
+    "micro_batch_size mix_strategy n_epochs neat_packing num_epochs num_generations num_iterations num_processes "
+    "num_samples num_train_epochs packing per_device_batch_size per_device_train_batch_size "
+    "pipeline_parallel_size ramp rampup_batch_size sample_packing seq_parallel_size sequence_parallel_degree "
+    "sequence_parallel_size steps_per_epoch steps_per_generation stop_after stop_at streaming tensor_parallel_size "
+    "total_steps train_batch_size train_epochs train_iters train_samples train_subset_num_batches val_set_size "
+    "val_size world_size"
+)
+"""Keys that change the count in some tool: where one is not read, that is said."""
 
 REFUSED = (
     (
@@ -141,43 +161,57 @@ REFUSED = (
 )
 
 
-def read_settings(path: Path) -> LaunchSettings:
-    """Read a DeepSpeed or Accelerate configuration, or TrainingArguments, with the files it names.
+def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
+    """Read a configuration of another tool, with the files it names.
 
     Args:
-        path: A JSON or YAML file.
+        path: The file.
+        given: What flags and recipe state, which a tool's own rules need.
 
     Raises:
-        InputError: If it cannot be read, is none of the three, seems to be several of them, or holds a value that
+        InputError: If it cannot be read, belongs to no tool that is read, seems to be of several, or holds a value that
             cannot be used.
     """
     top = read_section(path)
     for keys, what, fix in REFUSED:
         if keys <= top.values.keys():
             raise InputError(f"this is {what}", fixes=fix, origin=top.origin)
-    values = _without_places(top.values)
-    if (tool := other_tool(values)) is not None:
-        raise InputError(
-            f"this is a file of {tool}, which is not read here",
-            rule="its batch and its length are counted by other rules",
-            fixes="flags, such as --devices, --per-device, --gradient-accumulation and --steps",
-            origin=top.origin,
-        )
+    values = plain_value(top.values)
+    tool = next((tool for tool in TOOLS if tool.is_its(values)), None)
+    if tool is not None:
+        settings = tool.read(top, given or Given())
+        notes = dict.fromkeys((*settings.notes, *_not_read(top, tool.name)))
+        return replace(settings, tools=(tool.name,), notes=tuple(notes))
+    if (other := other_tool(values)) is not None:
+        raise other.refusal(top)
+    kind, strays = _kind(top, values)
+    settings = kind.read(replace(top, open_word=kind.open_word))
+    notes = dict.fromkeys((*settings.notes, *strays, *_misspelled(top), *_not_read(top, kind.name)))
+    return replace(settings, tools=(kind.name,), notes=tuple(notes))
+
+
+def _kind(top: Section, values: Mapping[str, object]) -> tuple[_Kind, list[str]]:
+    """The kind that most marks of a file speak for, with notes on the others; one stray key decides nothing.
+
+    Raises:
+        InputError: If it is of no kind, or of several.
+    """
     found = [(kind, marks) for kind in KINDS if (marks := kind.marks(values))]
     found = found or [(kind, hints) for kind in KINDS if (hints := kind.hints(values))]
-    if len(found) > 1:
-        named = ", and ".join(f"{top.where(marks[0])} of {kind.name}" for kind, marks in found)
+    found.sort(key=lambda each: len(each[1]), reverse=True)
+    if not found or not found[0][0].is_sure(found[0][1]):
+        raise _unknown(top)
+    (kind, marks), *others = found
+    if others and len(marks) < 2 * sum(len(other) for _, other in others):
+        named = ", and ".join(f"{top.where(keys[0])} of {each.name}" for each, keys in found)
         raise InputError(
             f"keys of several tools stand in one file: {named}",
             rule="no tool reads both, so it is not known which of them count",
             fixes="a file of its own for each tool",
             origin=top.origin,
         )
-    if not found or not found[0][0].is_sure(found[0][1]):
-        raise _unknown(top)
-    kind = found[0][0]
-    settings = kind.read(replace(top, open_word=kind.open_word))
-    return replace(settings, tools=(kind.name,), notes=(*settings.notes, *_misspelled(top)))
+    why = f"not read: it is a key of {{}}, and {len(marks)} keys here are those of {kind.name}"
+    return kind, [f"{top.where(key)}: {why.format(other.name)}" for other, keys in others for key in keys]
 
 
 def _misspelled(top: Section) -> Iterator[str]:
@@ -187,15 +221,18 @@ def _misspelled(top: Section) -> Iterator[str]:
         close = close_matches(key, COUNTED, likeness=0.9)
         if close and key != close[0] and key not in known:
             yield f"{top.where(key)}: not read; did you mean {close[0]}?"
-        elif key in COUNTED_ELSEWHERE:
-            yield f"{top.where(key)}: not read: it is no key of this tool, and would change the count of another"
 
 
-def _without_places(values: Mapping[str, Located]) -> dict[str, object]:
-    return {
-        key: _without_places(item.value) if isinstance(item.value, Mapping) else item.value
-        for key, item in values.items()
-    }
+def _not_read(top: Section, name: str, section: Section | None = None) -> Iterator[str]:
+    """Notes on keys that change a number in some tool, and were not read here; in the sections that were read too."""
+    section = section or top
+    for key, item in section.values.items():
+        is_read = section.was_read(key)
+        if isinstance(item.value, Mapping):
+            if is_read:
+                yield from _not_read(top, name, section.section(key))
+        elif key in COUNT and not is_read and item.value not in (None, False, 0, ""):
+            yield f"{section.where(key)}: not read; it could change a number here: {name} is read by other keys"
 
 
 def _unknown(top: Section) -> InputError:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal
 
-from dist_epochs.arithmetic.loader import Uneven
+from dist_epochs.arithmetic.loader import LastWindow, Uneven
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import KeyOrigin, SettingValue, Stated
 
-__all__ = ["LaunchSettings", "Precision", "Uneven", "agree", "merge"]
+__all__ = ["LastWindow", "LaunchSettings", "Precision", "Uneven", "agree", "merge"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -34,8 +34,15 @@ class LaunchSettings:
         zero_stage: What data-parallel devices share, 0 to 3; FSDP's full shard is 3.
         steps: Optimizer steps of the run.
         epochs: Passes over the data, as the Trainer counts them.
+        counted_steps: Optimizer steps that the tool's own rule makes of its passes, whose rounding is no policy of a
+            plan.
         warmup_steps: Steps over which the learning rate rises.
         uneven: What happens where the devices do not divide the data.
+        last_window: What happens to a partial accumulation window at the end of a pass.
+        corpus_samples: Samples that a pass really has, where the tool draws others than the corpus has.
+        sequence_length: Positions of a sample.
+        activation_checkpointing: Whether activations are computed again in the backward pass.
+        ramp: A batch that grows, as Megatron-LM writes it.
         seed: Seed of the run.
         tools: The tools whose files these are.
         ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
@@ -56,8 +63,14 @@ class LaunchSettings:
     zero_stage: Stated[int] | None = None
     steps: Stated[int] | None = None
     epochs: Stated[Fraction] | None = None
+    counted_steps: Stated[int] | None = None
     warmup_steps: Stated[int] | None = None
     uneven: Stated[Uneven] | None = None
+    last_window: Stated[LastWindow] | None = None
+    corpus_samples: Stated[int] | None = None
+    sequence_length: Stated[int] | None = None
+    activation_checkpointing: Stated[bool] | None = None
+    ramp: Stated[str] | None = None
     seed: Stated[int] | None = None
     tools: tuple[str, ...] = ()
     ignored: tuple[Origin, ...] = ()

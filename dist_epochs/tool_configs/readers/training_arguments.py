@@ -31,7 +31,7 @@ def training_arguments_settings(top: Section) -> LaunchSettings:
         InputError: If a value cannot be used, or two keys contradict each other.
     """
     for key, remark in NOTES.items():
-        if key in top.values and top.values[key].value is True:
+        if top.is_true(key):
             top.note(key, remark)
     accelerator = top.section_or_file("accelerator_config")
     accumulation = _accumulation(top, accelerator)
