@@ -11,21 +11,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dist_epochs.errors import InputError, close_matches
+from dist_epochs.settings.located import read_text
 from dist_epochs.settings.section import Section, read_section
-from dist_epochs.settings.value import key_name, plain_value
+from dist_epochs.settings.value import key_name, plain_value, printable
 from dist_epochs.tool_configs.readers.accelerate_settings import accelerate_settings
 from dist_epochs.tool_configs.readers.axolotl import AXOLOTL
 from dist_epochs.tool_configs.readers.composer import COMPOSER
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.readers.gpt_neox import GPT_NEOX
+from dist_epochs.tool_configs.readers.launchers import launched
 from dist_epochs.tool_configs.readers.litgpt import LITGPT
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
-from dist_epochs.tool_configs.readers.other_tools import other_tool
+from dist_epochs.tool_configs.readers.megatron import MEGATRON
+from dist_epochs.tool_configs.readers.other_tools import FAIRSEQ, other_tool
+from dist_epochs.tool_configs.readers.script import UnknownText, looks_like_script, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE
-from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
+from dist_epochs.tool_configs.readers.training_arguments import read_flags, training_arguments_settings
 from dist_epochs.tool_configs.readers.trl import GRPO
-from dist_epochs.tool_configs.stated import LaunchSettings
+from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Given, Tool
 
 __all__ = ["read_settings"]
@@ -124,6 +128,9 @@ NUMBERS = ("gradient_accumulation_steps",)
 TOOLS: tuple[Tool, ...] = (GPT_NEOX, LITGPT, COMPOSER, TORCHTUNE, TORCHTITAN, AXOLOTL, LLAMA_FACTORY, GRPO)
 """Tools with rules of their own; the first whose file it is is taken, before the kinds above."""
 
+BY_FLAGS: tuple[Tool, ...] = (MEGATRON, TORCHTITAN, GRPO, LLAMA_FACTORY)
+"""Tools whose programs take flags, beside TrainingArguments."""
+
 COUNTED = (
     "gradient_accumulation_steps",
     "max_steps",
@@ -149,6 +156,12 @@ COUNT = _keys(
 )
 """Keys that change the count in some tool: where one is not read, that is said."""
 
+COUNTED_FLAGS = _keys(
+    "block_size context_parallel_size expert_model_parallel_size pipeline_model_parallel_size seq_length "
+    "tensor_model_parallel_size"
+)
+"""Flags of programs that change a number, and are no keys of `COUNT`."""
+
 REFUSED = (
     (
         {"log_history", "global_step"},
@@ -172,6 +185,8 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
         InputError: If it cannot be read, belongs to no tool that is read, seems to be of several, or holds a value that
             cannot be used.
     """
+    if looks_like_script(path, read_text(path)):
+        return _read_script(path, given or Given())
     top = read_section(path)
     for keys, what, fix in REFUSED:
         if keys <= top.values.keys():
@@ -188,6 +203,54 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     settings = kind.read(replace(top, open_word=kind.open_word))
     notes = dict.fromkeys((*settings.notes, *strays, *_misspelled(top), *_not_read(top, kind.name)))
     return replace(settings, tools=(kind.name,), notes=tuple(notes))
+
+
+def _read_script(path: Path, given: Given) -> LaunchSettings:
+    """The command of a script that trains: its launcher's devices, and its program's flags as keys and values."""
+    arguments = read_script(path)
+    flags = _without_unknown(arguments.flags)
+    launch = launched(arguments, read_settings)
+    if given.batch.devices is not None and arguments.launcher == "python":
+        launch = replace(launch, devices=None)  # what is given is known better than that nothing is launched
+    known = merge([given.batch, LaunchSettings(devices=launch.devices)])
+    values = plain_value(flags.values)
+    tool = next((tool for tool in BY_FLAGS if tool.is_its(values)), None)
+    if tool is None and arguments.program == "fairseq-train":
+        raise FAIRSEQ.refusal(flags)
+    if tool is None:
+        kind, _ = _kind(flags, values)
+        tool = Tool(kind.name, lambda _: True, read_flags) if kind.read is training_arguments_settings else None
+    if tool is None:
+        raise _unknown(flags)
+    settings = merge([tool.read(flags, replace(given, batch=known)), launch])
+    read = {key for section in (arguments.launching, flags) for _, key in section.remarks.read}
+    defaults = [note for key, note in arguments.defaults.items() if key in read]
+    own = (*arguments.launching.remarks.notes, *flags.remarks.notes)
+    notes = dict.fromkeys((*own, *settings.notes, *defaults, *_not_read(flags, tool.name)))
+    return replace(settings, tools=(tool.name,), notes=tuple(notes))
+
+
+def _without_unknown(flags: Section) -> Section:
+    """Flags without those whose values only the running shell knows, where they do not count.
+
+    Raises:
+        InputError: If one counts.
+    """
+    kept = dict(flags.values)
+    for key, found in flags.values.items():
+        if not isinstance(found.value, UnknownText):
+            continue
+        if key in COUNT or key in COUNTED_FLAGS:
+            raise InputError(
+                f"--{key} is {printable(found.value)}, which only the running shell knows",
+                rule="the script is read, and not run",
+                fixes=("writing the number there", "the value as a flag of plan, with the line removed"),
+                origin=found.origin,
+            )
+        if key in ("deepspeed", "fsdp", "fsdp_config"):
+            flags.note(key, f"{printable(found.value)} is known to the running shell only: --zero-stage")
+        del kept[key]
+    return replace(flags, values=kept)
 
 
 def _kind(top: Section, values: Mapping[str, object]) -> tuple[_Kind, list[str]]:

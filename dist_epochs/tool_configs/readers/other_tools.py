@@ -15,7 +15,7 @@ from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Located
 from dist_epochs.tool_configs.tool import Top, have
 
-__all__ = ["OtherTool", "other_tool"]
+__all__ = ["FAIRSEQ", "OtherTool", "other_tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class OtherTool:
         return InputError(
             f"this is a file of {self.name}, which is not read here",
             rule=self.rule,
-            fixes=f"{'the flags that say the same' if said else 'flags, such as'}: {flags}",
+            fixes=f"{'the flags that say the same:' if said else 'flags, such as'} {flags}",
             origin=top.origin,
         )
 
@@ -60,6 +60,28 @@ def _found(values: Mapping[str, Located], path: list[str]) -> Located | None:
 def _is_count(found: Located) -> bool:
     return isinstance(found.value, int) and not isinstance(found.value, bool) and found.value > 0
 
+
+FAIRSEQ = OtherTool(
+    "fairseq",
+    lambda top: have(
+        top,
+        2,
+        "optimization.update_freq",
+        "optimization.max_update",
+        "optimization.max_epoch",
+        "dataset.max_tokens",
+        "dataset.batch_size",
+        "task._name",
+    ),
+    {
+        "dataset.batch_size": "--per-device",
+        "distributed_training.distributed_world_size": "--devices",
+        "task.tokens_per_sample": "--sequence-length",
+        "optimization.max_update": "--steps",
+    },
+    "max_tokens bounds sentences × the longest of them, so the samples of a batch vary; update_freq is the "
+    "accumulation: --gradient-accumulation",
+)
 
 TOOLS: tuple[OtherTool, ...] = (
     OtherTool(
@@ -169,21 +191,7 @@ TOOLS: tuple[OtherTool, ...] = (
         },
         "a single source without epochs ends after one pass, whatever num_train_steps says",
     ),
-    OtherTool(
-        "fairseq",
-        lambda top: have(
-            top, 2, "optimization.update_freq", "optimization.max_update", "optimization.max_epoch",
-            "dataset.max_tokens", "dataset.batch_size", "task._name",
-        ),
-        {
-            "dataset.batch_size": "--per-device",
-            "distributed_training.distributed_world_size": "--devices",
-            "task.tokens_per_sample": "--sequence-length",
-            "optimization.max_update": "--steps",
-        },
-        "max_tokens bounds sentences × the longest of them, so the samples of a batch vary; update_freq is the "
-        "accumulation: --gradient-accumulation",
-    ),
+    FAIRSEQ,
 )  # fmt: skip
 """Tools that are not read; the first that fits is taken."""
 

@@ -52,7 +52,7 @@ def grpo_settings(top: Section, given: Given) -> LaunchSettings:
         gradient_accumulation=accumulation,
         epochs=None if arguments.steps else epochs,
         precision=arguments.precision or Stated("bf16", BY_DEFAULT),
-        activation_checkpointing=top.flag("gradient_checkpointing") or Stated(True, BY_DEFAULT),
+        activation_checkpointing=arguments.activation_checkpointing or Stated(True, BY_DEFAULT),
         uneven=None,
     )
     top.note(

@@ -154,6 +154,29 @@ EXPECTED = {
         {"global_batch": 32, "per_device": 2, "gradient_accumulation": 1, "data_parallel_size": 16, "steps": 3000,
          "positions": 786_432_000, "zero_stage": 3, "activation_checkpointing": True, "precision": "bf16"},
     ),
+    "script-trainer.sh": (
+        ["corpus=10000 samples"],
+        {"global_batch": 128, "per_device": 4, "gradient_accumulation": 8, "data_parallel_size": 4, "steps": 237},
+    ),
+    "script-torchrun.sh": (
+        ["corpus=52002 samples"],
+        {"global_batch": 256, "data_parallel_size": 16, "steps": 612, "precision": "bf16", "zero_stage": 3},
+    ),
+    "script-accelerate.sh": (
+        [],
+        {"global_batch": 64, "data_parallel_size": 4, "steps": 5000, "samples": 320_000, "positions": 327_680_000,
+         "precision": "bf16", "seed": 13, "activation_checkpointing": True},
+    ),
+    "script-megatron-arrays.sh": (
+        [],
+        {"global_batch": 1536, "per_device": 1, "gradient_accumulation": 384, "data_parallel_size": 4,
+         "steps": 100_000, "positions": 629_145_600_000, "precision": "bf16", "zero_stage": 1, "seed": 4321},
+    ),
+    "script-megatron-ramp.sh": (
+        [],
+        {"data_parallel_size": 32, "steps": 149_074, "samples": 146_484_000, "positions": 299_999_232_000,
+         "precision": "fp16", "ramp": "32 32 1953125"},
+    ),
     "deepspeed-stray-key.json": (
         ["devices=10", "steps=10"],
         {"global_batch": 20_000, "per_device": 20, "gradient_accumulation": 100},
@@ -198,7 +221,10 @@ def test_data_sets_are_cut_one_by_one():
     assert CliRunner().invoke(main, [*one, "--corpus", "53500 samples", "--steps", "5"]).exit_code == 0
 
 
-@pytest.mark.parametrize("path", sorted(SAMPLES.iterdir()), ids=lambda path: path.name)
+FILES = sorted(path for path in SAMPLES.iterdir() if path.suffix != ".sh")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_sample_is_of_two_tools(path):
     values = plain_value(read_section(path).values)
     found = [tool.name for tool in (*TOOLS, *NOT_READ) if tool.is_its(values)]
