@@ -14,6 +14,8 @@ from dist_epochs.settings.shell_sums import whole_sum
 
 __all__ = ["Command", "Word", "read_commands"]
 
+_FROM, _TO = "\ue000", "\ue001"
+"""Marks around what is unknown: characters that stand in no text."""
 _SPACE = re.compile(r"(?:[ \t\r]|\\\r?\n)+")
 _ARRAY_OF = re.compile(r"\$\{(?P<name>\w+)\[[@*]\]\}")
 _BRACED = re.compile(r"\$\{(?P<name>\w+)(?::?(?P<how>[-=])(?P<other>[^${}\"']*))?\}")
@@ -32,16 +34,29 @@ class Word:
     """A word of a command.
 
     Attributes:
-        text: Its text, with variables replaced; of what is unknown as it stands in the script.
+        marked: Its text, with variables replaced, and with marks around what is unknown.
         line: The line of the script on which it stands, from 1.
-        is_known: Whether all of it is known.
         defaults: Variables whose default (`${NAME:-4}`) was taken.
     """
 
-    text: str
+    marked: str
     line: int
-    is_known: bool = True
     defaults: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its text; of what is unknown as it stands in the script."""
+        return self.marked.replace(_FROM, "").replace(_TO, "")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all of it is known."""
+        return _FROM not in self.marked
+
+    @property
+    def may_be_several(self) -> bool:
+        """Whether it is one unknown value, which may be any number of words."""
+        return self.marked.startswith(_FROM) and self.marked.endswith(_TO) and self.marked.count(_FROM) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class _Reader:
     """A cursor over a script, and the variables so far."""
 
     def __init__(self, text: str, known: dict[str, tuple[Word, ...]]) -> None:
-        self.text, self.at, self.line = text, 0, 1
+        self.text, self.at, self.line = text.replace(_FROM, "").replace(_TO, ""), 0, 1
         self.known = known
         self.depth = 0
 
@@ -117,7 +132,7 @@ class _Reader:
         if adds:
             value = (*self.known.get(name, ()), *value)
         if self.depth:  # whether a branch is taken is not known
-            value = tuple(Word(f"${name}", word.line, is_known=False) for word in value[:1])
+            value = tuple(_unknown(f"${name}", word.line) for word in value[:1])
         self.known[name] = value
         if value:
             environment[name] = value[0]
@@ -167,13 +182,11 @@ class _Reader:
         made: list[list[Word]] = [[]]
         for piece in self._pieces():
             for index, word in enumerate(piece.words):
-                splits = not piece.is_quoted and word.is_known
-                texts = _split(word.text) if splits else [word.text]
-                for number, text in enumerate(texts):
-                    if (index and not number) or number:
+                for number, text in enumerate([word.marked] if piece.is_quoted else _split(word.marked)):
+                    if index or number:
                         made.append([])
-                    if text or not splits:
-                        made[-1].append(Word(text, word.line, word.is_known, word.defaults))
+                    if text or piece.is_quoted:
+                        made[-1].append(Word(text, word.line, word.defaults))
         return [_joined(parts, line) for parts in made if parts]
 
     def _pieces(self) -> list[_Piece]:
@@ -181,8 +194,11 @@ class _Reader:
         start = self.at
         while self.at < len(self.text):
             char = self.text[self.at]
-            if char in " \t\r\n;&|()<>" or self.text.startswith("\\\n", self.at):
+            if char in " \t\r\n;&|()<>":
                 break
+            if self.text.startswith("\\\n", self.at):  # the line goes on, and with it the word
+                self._take(self.at + 2)
+                continue
             if char == "'":
                 pieces.append(self._single())
             elif char == '"':
@@ -228,7 +244,7 @@ class _Reader:
                     continue
                 parts += found
                 continue
-            step = 2 if self.text[self.at] == "\\" else 1
+            step = 2 if self.text[self.at] == "\\" and self.text[self.at + 1 : self.at + 2] in '$`"\\\n' else 1
             piece = self.text[self.at : self.at + step]
             parts.append(Word("" if piece == "\\\n" else piece[-1:], self.line))
             self._take(self.at + step)
@@ -245,10 +261,10 @@ class _Reader:
         if found := _SUM.match(self.text, self.at):
             self._take(found.end())
             value = whole_sum(re.sub(r"\$?\{?([A-Za-z_]\w*)\}?", self._number, found["sum"]))
-            return (Word(found[0] if value is None else str(value), line, is_known=value is not None),)
+            return (_unknown(found[0], line) if value is None else Word(str(value), line),)
         start = self.at
         self._take(self._end_of_unknown())
-        return (Word(self.text[start : self.at], line, is_known=False),)
+        return (_unknown(self.text[start : self.at], line),)
 
     def _variable(self, found: re.Match[str], line: int) -> tuple[Word, ...]:
         value = self.known.get(found["name"])
@@ -256,8 +272,8 @@ class _Reader:
         if value is None and groups.get("how"):
             return (Word(groups["other"] or "", line, defaults=(found["name"],)),)
         if value is None:
-            return (Word(found[0], line, is_known=False),)
-        return tuple(Word(word.text, line, word.is_known, word.defaults) for word in value)
+            return (_unknown(found[0], line),)
+        return tuple(Word(word.marked, line, word.defaults) for word in value)
 
     def _number(self, found: re.Match[str]) -> str:
         value = self.known.get(found[1])
@@ -281,19 +297,19 @@ class _Reader:
 
 
 def _split(text: str) -> list[str]:
-    """A text at its spaces; a space at an end leaves an empty part there, as it ends the word that it stands in.
+    """A text at its spaces, not in what is unknown; one at an end leaves an empty part, as it ends the word before.
 
     Examples:
         >>> _split("a b "), _split("")
         (['a', 'b', ''], [''])
     """
-    return re.split(r"[ \t\n]+", text)
+    return re.split(rf"[ \t\n]+(?![^{_FROM}]*{_TO})", text)
+
+
+def _unknown(text: str, line: int) -> Word:
+    return Word(f"{_FROM}{text}{_TO}", line)
 
 
 def _joined(words: list[Word], line: int) -> Word:
-    return Word(
-        "".join(word.text for word in words),
-        line,
-        all(word.is_known for word in words),
-        tuple(name for word in words for name in word.defaults),
-    )
+    defaults = tuple(name for word in words for name in word.defaults)
+    return Word("".join(word.marked for word in words), line, defaults)

@@ -224,9 +224,11 @@ def _read_script(path: Path, given: Given) -> LaunchSettings:
         raise _unknown(flags)
     settings = merge([tool.read(flags, replace(given, batch=known)), launch])
     read = {key for section in (arguments.launching, flags) for _, key in section.remarks.read}
-    defaults = [note for key, note in arguments.defaults.items() if key in read]
+    shell = [note for key, note in arguments.defaults.items() if key in read]
+    for key in read & (arguments.flags.values.keys() - flags.values.keys()):
+        shell.append(f"{arguments.flags.where(key)}: its value is known to the running shell only, and is not used")
     own = (*arguments.launching.remarks.notes, *flags.remarks.notes)
-    notes = dict.fromkeys((*own, *settings.notes, *defaults, *_not_read(flags, tool.name)))
+    notes = dict.fromkeys((*own, *settings.notes, *sorted(shell), *_not_read(flags, tool.name)))
     return replace(settings, tools=(tool.name,), notes=tuple(notes))
 
 
@@ -247,8 +249,6 @@ def _without_unknown(flags: Section) -> Section:
                 fixes=("writing the number there", "the value as a flag of plan, with the line removed"),
                 origin=found.origin,
             )
-        if key in ("deepspeed", "fsdp", "fsdp_config"):
-            flags.note(key, f"{printable(found.value)} is known to the running shell only: --zero-stage")
         del kept[key]
     return replace(flags, values=kept)
 

@@ -46,6 +46,7 @@ def launched(arguments: Arguments, read: Callable[[Path], LaunchSettings]) -> La
             return LaunchSettings(devices=Stated(1, Origin(launching.origin.name, launching.origin.line)))
     count = arguments.environment.get("NGPU")
     if count is None or not count.text.isdigit():
+        launching.remarks.notes.append(f"{launching.origin}: how many processes start is not known: give --devices")
         return LaunchSettings()
     return LaunchSettings(devices=Stated(int(count.text), Origin(launching.origin.name, count.line)))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import read_text
 from dist_epochs.settings.scalars import PlainText, exact_scalar
-from dist_epochs.settings.section import Section
+from dist_epochs.settings.section import Remarks, Section
 from dist_epochs.settings.shell_words import Command, Word, read_commands
 from dist_epochs.settings.value import Located, RawValue, printable
 
@@ -29,8 +29,6 @@ TRAINS = re.compile(
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.\-]*)(=(?P<value>.*))?", re.DOTALL)
 _SBATCH = re.compile(r"^#SBATCH\s+--(?P<name>[\w-]+)[=\s]\s*(?P<value>\S+)", re.MULTILINE)
 _PROGRAM = re.compile(r".+\.py|.+\.sh|(llamafactory-cli|fairseq-train|trl|swift|torchtitan)")
-SWITCHES = {"--standalone", "--multi_gpu", "--use_deepspeed", "--use_fsdp", "--cpu", "--no_python", "--module", "-m"}
-"""Flags of launchers without a value; after the last two a module's name stands."""
 
 
 class UnknownText(PlainText):
@@ -156,27 +154,27 @@ def _launcher(words: Sequence[Word]) -> tuple[str, int]:
 
 
 def _program(words: Sequence[Word], start: int) -> int:
-    """The index of the program's name among the words after the launcher."""
-    for index in range(start, len(words)):
-        is_value = index > start and _takes_value(words[index - 1].text)
+    """The index of the program's name among the words after the launcher: a script, a module, a known command.
+
+    Else it is the first word that is neither a flag nor may be the value of one.
+    """
+    following = range(start, len(words))
+    for index in following:
         if words[index].text in ("-m", "--module") and index + 1 < len(words):
             return index + 1
-        if (
-            not is_value
-            and not words[index].text.startswith("-")
-            and (_PROGRAM.fullmatch(Path(words[index].text).name) or words[index].is_known)
-        ):
+        if _PROGRAM.fullmatch(Path(words[index].text).name):
+            return index
+    for index in following:
+        is_value = index > start and words[index - 1].text.startswith("-") and "=" not in words[index - 1].text
+        if not (is_value or words[index].text.startswith("-")):
             return index
     return len(words)
-
-
-def _takes_value(text: str) -> bool:
-    return text.startswith("-") and "=" not in text and text not in SWITCHES
 
 
 def _section(path: Path, origin: Origin, words: Sequence[Word], defaults: dict[str, str]) -> Section:
     """Flags as keys and values: without a value true, with several a text of them all."""
     values: dict[str, Located] = {}
+    remarks = Remarks()
     index = 0
     while index < len(words):
         found = _FLAG.fullmatch(words[index].text)
@@ -186,8 +184,12 @@ def _section(path: Path, origin: Origin, words: Sequence[Word], defaults: dict[s
         stated = [found["value"]] if found["value"] is not None else []
         parts = [words[index - 1]]
         while index < len(words) and not _FLAG.fullmatch(words[index].text):
-            stated.append(words[index].text)
-            parts.append(words[index])
+            if stated and words[index].may_be_several:
+                note = f"{words[index].text} is known to the running shell only: flags in it are not read"
+                remarks.notes.append(f"{origin.name}:{words[index].line} {printable(note)}")
+            else:
+                stated.append(words[index].text)
+                parts.append(words[index])
             index += 1
         where = Origin(origin.name, parts[0].line)
         name = found["name"].replace("-", "_")
@@ -196,7 +198,7 @@ def _section(path: Path, origin: Origin, words: Sequence[Word], defaults: dict[s
         for variable in dict.fromkeys(variable for part in parts for variable in part.defaults):
             defaults[name] = f"{where} {name}: ${variable} is taken as its default, {' '.join(stated)}"
         _put(values, name.split("."), Located(_value(stated, parts), where))
-    return Section(file=path, origin=origin, values=values)
+    return Section(file=path, origin=origin, values=values, remarks=remarks)
 
 
 def _value(stated: Sequence[str], parts: Sequence[Word]) -> RawValue:
