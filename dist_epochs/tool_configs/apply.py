@@ -62,7 +62,7 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
 
     Args:
         document: The recipe, flags included; it is changed.
-        files: DeepSpeed JSON, Accelerate YAML, TrainingArguments.
+        files: Configurations and launch scripts of other tools.
 
     Returns:
         What was read, with its notes.
