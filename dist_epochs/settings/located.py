@@ -1,7 +1,7 @@
 """Settings files as values that know their line.
 
-JSON is read by JSON's rules, TOML by its own, everything else is YAML. Messages name keys and lines, and never repeat
-the value of an unknown key: a settings file may hold a secret.
+JSON is read by JSON's rules, TOML by its own, a Python file as simple assignments, everything else is YAML. Messages
+name keys and lines, and never repeat the value of an unknown key: a settings file may hold a secret.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.settings.json_text import parse_json
+from dist_epochs.settings.python_text import parse_assignments
 from dist_epochs.settings.toml_text import looks_like_toml, parse_toml
 from dist_epochs.settings.value import Located, OnRepeat, kind_of, printable, refuse_repeat
 from dist_epochs.settings.yaml_text import parse_yaml
@@ -53,7 +54,7 @@ def read_text(path: Path) -> str:
 
 
 def read_located(path: Path, on_repeat: OnRepeat = refuse_repeat) -> Located:
-    """Read another tool's file: JSON where it starts like JSON and is not called YAML, TOML, else YAML.
+    """Read another tool's file: by its name or its first lines JSON, TOML, Python, else YAML.
 
     Raises:
         InputError: If it cannot be read; or by `on_repeat`, for a key that stands twice.
@@ -65,13 +66,15 @@ def parse_located(text: str, name: str, on_repeat: OnRepeat = refuse_repeat) -> 
     """Parse the text of a file called `name`.
 
     Raises:
-        InputError: If it is neither JSON, TOML nor YAML; or by `on_repeat`, for a key that stands twice.
+        InputError: If it is none of JSON, TOML, Python and YAML; or by `on_repeat`, for a key that stands twice.
 
     Examples:
         >>> parse_located('{"epochs": 0.1}', "ta.json").value["epochs"].value
         Fraction(1, 10)
     """
     text = text.removeprefix("\ufeff")
+    if name.lower().endswith(".py"):
+        return parse_assignments(text, name)
     if name.lower().endswith(".toml") or looks_like_toml(text):
         return parse_toml(text, name)
     is_json = text.lstrip().startswith(("{", "[")) and not name.lower().endswith((".yaml", ".yml"))

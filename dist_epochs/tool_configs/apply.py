@@ -16,6 +16,7 @@ from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
+from dist_epochs.tool_configs.readers.trl_sft import TRL
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Given
 
@@ -34,7 +35,7 @@ BATCH = (
 """Factors of the batch."""
 
 TRAINER = "TrainingArguments"
-WITH_TRAINER = {TRAINER, LLAMA_FACTORY.name}
+WITH_TRAINER = {TRAINER, LLAMA_FACTORY.name, TRL.name}
 """Tools whose passes the HF Trainer cuts, and nothing else does."""
 BY_DEEPSPEED_S_RULE = {*WITH_TRAINER, "a DeepSpeed configuration", "an Accelerate configuration"}
 """Tools whose accumulation is 1 where only the batch or the micro-batch is stated."""
@@ -48,6 +49,7 @@ PLACES: Mapping[str, Place] = {
     "uneven": ("batch", "uneven"),
     "last_window": ("batch", "last_window"),
     "ramp": ("batch", "ramp"),
+    "replacement": ("batch", "replacement"),
     "sequence_length": ("phases", 0, "sequence_length"),
     "warmup_steps": ("optimizer", "warmup_steps"),
 }

@@ -23,12 +23,14 @@ from dist_epochs.tool_configs.readers.launchers import launched
 from dist_epochs.tool_configs.readers.litgpt import LITGPT
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.megatron import MEGATRON
+from dist_epochs.tool_configs.readers.nanogpt import NANOGPT
 from dist_epochs.tool_configs.readers.other_tools import FAIRSEQ, other_tool
 from dist_epochs.tool_configs.readers.script import UnknownText, looks_like_script, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE
 from dist_epochs.tool_configs.readers.training_arguments import read_flags, training_arguments_settings
 from dist_epochs.tool_configs.readers.trl import GRPO
+from dist_epochs.tool_configs.readers.trl_sft import TRL
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Given, Tool
 
@@ -125,7 +127,7 @@ KINDS = (
 NUMBERS = ("gradient_accumulation_steps",)
 """Those of `flags` that hold a number instead."""
 
-TOOLS: tuple[Tool, ...] = (GPT_NEOX, LITGPT, COMPOSER, TORCHTUNE, TORCHTITAN, AXOLOTL, LLAMA_FACTORY, GRPO)
+TOOLS: tuple[Tool, ...] = (GPT_NEOX, LITGPT, COMPOSER, TORCHTUNE, TORCHTITAN, AXOLOTL, LLAMA_FACTORY, GRPO, TRL)
 """Tools with rules of their own; the first whose file it is is taken, before the kinds above."""
 
 BY_FLAGS: tuple[Tool, ...] = (MEGATRON, TORCHTITAN, GRPO, LLAMA_FACTORY)
@@ -192,7 +194,8 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
         if keys <= top.values.keys():
             raise InputError(f"this is {what}", fixes=fix, origin=top.origin)
     values = plain_value(top.values)
-    tool = next((tool for tool in TOOLS if tool.is_its(values)), None)
+    tools = (NANOGPT,) if path.suffix.lower() == ".py" else TOOLS
+    tool = next((tool for tool in tools if tool.is_its(values)), None)
     if tool is not None:
         settings = tool.read(top, given or Given())
         notes = dict.fromkeys((*settings.notes, *_not_read(top, tool.name)))

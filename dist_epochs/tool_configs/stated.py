@@ -43,6 +43,7 @@ class LaunchSettings:
         sequence_length: Positions of a sample.
         activation_checkpointing: Whether activations are computed again in the backward pass.
         ramp: A batch that grows, as Megatron-LM writes it.
+        replacement: Whether samples are drawn with replacement, so that there are no passes.
         seed: Seed of the run.
         tools: The tools whose files these are.
         ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
@@ -71,6 +72,7 @@ class LaunchSettings:
     sequence_length: Stated[int] | None = None
     activation_checkpointing: Stated[bool] | None = None
     ramp: Stated[str] | None = None
+    replacement: Stated[bool] | None = None
     seed: Stated[int] | None = None
     tools: tuple[str, ...] = ()
     ignored: tuple[Origin, ...] = ()

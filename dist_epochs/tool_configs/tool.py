@@ -12,7 +12,10 @@ from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.stated import LaunchSettings
 
-__all__ = ["Given", "Tool", "Top", "counted", "default", "factor", "have", "note_overridden"]
+__all__ = ["ADAPTERS", "Given", "Tool", "Top", "counted", "default", "factor", "have", "note_overridden"]
+
+ADAPTERS = "adapters are trained: what is said of cost and memory is of all parameters"
+"""A note on keys that say so."""
 
 Top = Mapping[str, Any]
 """The keys and values of a file, without their lines."""
@@ -84,7 +87,7 @@ def _find(section: Any, path: list[str]) -> bool:
 
 def default(top: Section, key: str, value: int, tool: str) -> Stated[int]:
     """A tool's own value of a key that is not there, which a note tells."""
-    top.note(key, f"{key} is not stated: {value:,}, as {tool} takes it")
+    top.note(key, f"not stated: {value:,}, as {tool} takes it")
     return Stated(value, Origin(f"{tool}, by default"))
 
 

@@ -18,7 +18,7 @@ from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.sharding import fsdp_stage
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import Given, Tool, Top, counted, factor, have, note_overridden
+from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, counted, factor, have, note_overridden
 
 __all__ = ["AXOLOTL"]
 
@@ -44,6 +44,7 @@ def axolotl_settings(top: Section, given: Given) -> LaunchSettings:
             rule="a step takes per-device batch × accumulation × devices ÷ trl.num_generations prompts",
             fixes="flags: --corpus 'N samples', with N completions, and --per-device, --devices, --steps",
         )
+    _check_batch_size(top)
     steps = _steps(top)
     epochs = top.number("num_epochs", "a number above zero") or Stated(Fraction(1), Origin(f"{NAME}, by default"))
     note_overridden(top, "num_epochs", steps)
@@ -113,14 +114,23 @@ def _note_switches(top: Section, *, is_packed: bool) -> None:
     for key in ("streaming", "pretraining_dataset"):
         if top.is_true(key) or (key == "pretraining_dataset" and top.states(key)):
             top.note(key, "a stream has no number of rows: max_steps says how long the run is")
-    if top.count("batch_size") is not None:
-        top.note(
-            "batch_size",
-            f"{NAME} counts its steps with it, and accumulates gradient_accumulation_steps: state that instead",
-        )
     adapter = top.text("adapter")
     if adapter is not None and adapter.value != "none":
-        top.note("adapter", f"{adapter.value} trains adapters: rows on cost and memory are of all parameters")
+        top.note("adapter", ADAPTERS)
+
+
+def _check_batch_size(top: Section) -> None:
+    """`batch_size` counts the steps and does not set the accumulation, so that the two may part."""
+    whole, each = top.count("batch_size"), top.count("micro_batch_size")
+    if whole is None:
+        return
+    count = "" if each is None or whole.value % each.value else f" {whole.value // each.value}"
+    raise InputError(
+        f"batch_size {whole.value} is not read",
+        rule=f"{NAME} counts its steps with it, and accumulates gradient_accumulation_steps, 1 by default",
+        fixes=f"gradient_accumulation_steps:{count} in its place",
+        origin=whole.where,
+    )
 
 
 def _precision(top: Section) -> Stated[Precision] | None:

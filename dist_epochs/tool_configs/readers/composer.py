@@ -154,7 +154,11 @@ def _passes(top: Section, own: LaunchSettings, given: Given, epochs: Stated[Frac
         a_pass = min(a_pass, subset.value)
     kind = "full batches" if is_dropped else "batches, the last of which may be smaller,"
     rule = f"{a_pass:,} {kind} of {batch.value:,} a pass of {given.samples:,}, × {float(epochs.value):g}"
-    return LaunchSettings(epochs=epochs, counted_steps=counted(ceil(epochs.value * a_pass), rule, epochs, NAME))
+    made = LaunchSettings(epochs=epochs, counted_steps=counted(ceil(epochs.value * a_pass), rule, epochs, NAME))
+    if is_dropped or subset is not None or own.per_device is None:
+        return made  # full batches alone, or no micro-steps that are known
+    loop = Origin(f"{NAME}'s loader")
+    return replace(made, uneven=Stated("pad", loop), last_window=Stated("flush", loop))
 
 
 COMPOSER = Tool(NAME, _is_its, composer_settings)

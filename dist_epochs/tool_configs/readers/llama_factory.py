@@ -14,7 +14,7 @@ from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool, Top, have
+from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, have
 
 __all__ = ["LLAMA_FACTORY"]
 
@@ -63,7 +63,10 @@ def _note_word(top: Section, key: str) -> None:
     if key == "mix_strategy" and word is not None and word.value.startswith("interleave"):
         top.note(key, "sources are interleaved, so that a pass has another number of samples than they have")
     if key == "finetuning_type" and word is not None and word.value != "full":
-        top.note(key, f"{word.value} trains a part of the parameters: rows on cost and memory are of all of them")
+        top.note(
+            key,
+            ADAPTERS if word.value != "freeze" else "a part of the parameters is trained: cost and memory are of all",
+        )
 
 
 def _left_for_training(top: Section, given: Given, *, needs_it: bool) -> int | None:

@@ -17,7 +17,7 @@ from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
 from dist_epochs.tool_configs.references import resolved
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import Given, Tool, Top, counted, factor, have
+from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, counted, factor, have
 
 __all__ = ["TORCHTUNE"]
 
@@ -53,6 +53,9 @@ def torchtune_settings(top: Section, given: Given) -> LaunchSettings:
     is_packed = dataset is not None and dataset.is_on("packed")
     if is_packed and dataset is not None:
         dataset.note("packed", "a sample is a pack of tokenizer.max_seq_len tokens: N is packs, not rows")
+    model = top.section("model")
+    if "lora" in str(model.raw("_component_")):
+        model.note("_component_", ADAPTERS)
     reshards = top.flag("fsdp_reshard_after_forward")
     devices = given.batch.devices
     batch = LaunchSettings(

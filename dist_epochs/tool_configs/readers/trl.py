@@ -27,7 +27,7 @@ BY_DEFAULT = Origin("TRL, by default")
 
 
 def _is_its(top: Top) -> bool:
-    return have(top, 1, "num_generations", "generation_batch_size", "steps_per_generation") and have(
+    return have(top, 1, "num_generations", "generation_batch_size", "steps_per_generation", "reward_funcs") and have(
         top, 1, "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "output_dir",
         "max_completion_length",
     )  # fmt: skip

@@ -52,6 +52,7 @@ FILES = {
     },
     "LLaMA-Factory's version 1": {"train_dataset": "d", "micro_batch_size": 2, "cutoff_len": 2048, "output_dir": "o",
                                   "bf16": True},
+    "TRL": {"output_dir": "o", "dataset_name": "d", "max_length": 512, "num_train_epochs": 1},
     "TRL's GRPO or RLOO": {
         "output_dir": "o", "bf16": True, "gradient_accumulation_steps": 4, "per_device_train_batch_size": 8,
         "num_generations": 8, "num_train_epochs": 1,
