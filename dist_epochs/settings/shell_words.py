@@ -16,7 +16,7 @@ __all__ = ["Command", "Word", "read_commands"]
 
 _FROM, _TO = "\ue000", "\ue001"
 """Marks around what is unknown: characters that stand in no text."""
-_SPACE = re.compile(r"(?:[ \t\r]|\\\r?\n)+")
+_SPACE = re.compile(r"(?:[ \t\r]|\\\n)+")
 _ARRAY_OF = re.compile(r"\$\{(?P<name>\w+)\[[@*]\]\}")
 _BRACED = re.compile(r"\$\{(?P<name>\w+)(?::?(?P<how>[-=])(?P<other>[^${}\"']*))?\}")
 _NAMED = re.compile(r"\$(?P<name>[A-Za-z_]\w*)")
@@ -95,7 +95,8 @@ class _Reader:
     """A cursor over a script, and the variables so far."""
 
     def __init__(self, text: str, known: dict[str, tuple[Word, ...]]) -> None:
-        self.text, self.at, self.line = text.replace(_FROM, "").replace(_TO, ""), 0, 1
+        text = text.replace(_FROM, "").replace(_TO, "").replace("\r\n", "\n")
+        self.text, self.at, self.line = text, 0, 1
         self.known = known
         self.depth = 0
 

@@ -1,19 +1,26 @@
 """Each tool's files give the batch, the steps and the samples that the tool itself would make of them."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dist_epochs.cli.main import main
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.flags import apply_flags
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.section import read_section
-from dist_epochs.settings.value import plain_value
+from dist_epochs.settings.value import Stated, plain_value
 from dist_epochs.tool_configs.apply import apply_files
-from dist_epochs.tool_configs.detect import TOOLS
+from dist_epochs.tool_configs.complete import complete
+from dist_epochs.tool_configs.detect import TOOLS, read_settings
 from dist_epochs.tool_configs.readers.other_tools import TOOLS as NOT_READ
+from dist_epochs.tool_configs.stated import LaunchSettings, merge
+from dist_epochs.tool_configs.tool import Given
 
 SAMPLES = Path(__file__).parent / "samples"
 PLACES = {
@@ -256,3 +263,40 @@ def test_flags_contradict_a_file_by_name():
     assert result.exit_code == 2
     assert "8B_full" not in result.stderr
     assert "batch_size, and 3 in --per-device" in result.stderr.replace("\n", " ")
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 100), st.floats(allow_nan=False), st.text(max_size=4),
+    st.sampled_from(["auto", "8", "bf16", "2ep", "1e9tok", "${a}", "0.1", "no", "1:4"]), st.just({}), st.just([1]),
+)  # fmt: skip
+
+
+def changed(values, choose):
+    """Keys and values with some of the values replaced."""
+    return {
+        key: changed(value, choose) if isinstance(value, dict) and choose(st.booleans()) else
+        (choose(VALUES) if choose(st.integers(0, 4)) == 0 else value)
+        for key, value in values.items()
+    }  # fmt: skip
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    path=st.sampled_from(FILES), devices=st.none() | st.integers(1, 64), samples=st.none() | st.integers(1, 10**5),
+    data=st.data(),
+)  # fmt: skip
+def test_any_values_give_a_result_or_an_input_error(tmp_path_factory, path, devices, samples, data):
+    def simple(value):
+        return float(value) if isinstance(value, Fraction) else str(value)
+
+    values = json.loads(json.dumps(plain_value(read_section(path).values), default=simple))
+    made = tmp_path_factory.getbasetemp() / "changed"
+    made.write_text(json.dumps(changed(values, data.draw)), encoding="utf-8")
+    batch = LaunchSettings(devices=None if devices is None else Stated(devices, Origin("--devices")))
+    try:
+        found = read_settings(made, Given(batch=batch, samples=samples))
+        complete(merge([found, batch]), accumulates_once=False)
+    except InputError as error:
+        str(error).encode()
+    else:
+        "".join(found.notes).encode()
