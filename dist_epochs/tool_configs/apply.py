@@ -12,7 +12,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.flags import BUDGET_FLAGS
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
-from dist_epochs.settings.value import Stated
+from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
@@ -33,6 +33,9 @@ BATCH = (
     "expert_parallel",
 )
 """Factors of the batch."""
+
+ENDS = ("uneven", "last_window")
+"""What happens at the ends of passes."""
 
 TRAINER = "TrainingArguments"
 WITH_TRAINER = {TRAINER, LLAMA_FACTORY.name, TRL.name}
@@ -80,7 +83,8 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     settings = _without_unusable(settings, document)
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:
-            document.put(PLACES[name], stated.value, stated.where)
+            is_of_loop = name in ENDS and not isinstance(stated.where, KeyOrigin)
+            document.put(PLACES[name], stated.value, stated.where, is_default=is_of_loop)
     if settings.corpus_samples is not None:
         size = f"{settings.corpus_samples.value} samples"
         document.put(("corpus",), {"samples": size}, settings.corpus_samples.where)
@@ -200,9 +204,11 @@ def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSet
     notes = list(settings.notes)
     left_out: dict[str, Any] = {}
     has_samples = settings.corpus_samples is not None or document.get(("corpus", "samples")) is not None
-    for name, stated in (("uneven", settings.uneven), ("last_window", settings.last_window)):
+    for name in ENDS:
+        stated = settings.stated().get(name)
         if stated is not None and not has_samples:
-            notes.append(f"{stated.where}: {stated.value} at the ends of passes is planned for a corpus in samples")
+            what = f"{stated.value} at the ends of passes is" if isinstance(stated.where, KeyOrigin) else "its ends are"
+            notes.append(f"{stated.where}: {what} planned for a corpus in samples")
             left_out[name] = None
     if settings.activation_checkpointing is not None and not settings.activation_checkpointing.value:
         left_out["activation_checkpointing"] = None  # which is the default
@@ -216,4 +222,4 @@ def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSet
     if settings.warmup_steps is not None and document.get(("optimizer",)) is None:
         notes.append(f"{settings.warmup_steps.where}: a warm-up is planned with an optimizer, and the recipe has none")
         left_out["warmup_steps"] = None
-    return replace(settings, notes=tuple(notes), **left_out)
+    return replace(settings, notes=tuple(dict.fromkeys(notes)), **left_out)

@@ -10,9 +10,20 @@ from typing import Any
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.stated import LaunchSettings
+from dist_epochs.tool_configs.stated import LaunchSettings, Precision
 
-__all__ = ["ADAPTERS", "Given", "Tool", "Top", "counted", "default", "factor", "have", "note_overridden"]
+__all__ = [
+    "ADAPTERS",
+    "Given",
+    "Tool",
+    "Top",
+    "counted",
+    "default",
+    "factor",
+    "have",
+    "note_overridden",
+    "precision_word",
+]
 
 ADAPTERS = "adapters are trained: what is said of cost and memory is of all parameters"
 """A note on keys that say so."""
@@ -99,6 +110,24 @@ def factor(top: Section, key: str, given: Stated[int] | None, value: int | None,
     """
     stated = top.count(key) or given
     return stated if stated is not None or value is None else default(top, key, value, tool)
+
+
+def precision_word(top: Section, key: str, words: Mapping[str, Precision], tool: str = "") -> Stated[Precision] | None:
+    """The precision that a tool's word stands for; where it has no such word, that is noted.
+
+    Args:
+        top: The file.
+        key: The key that holds the word.
+        words: Precisions by word.
+        tool: The tool, if it takes the first of `words` where none is stated.
+    """
+    word = top.text(key)
+    if word is None:
+        return Stated(next(iter(words.values())), Origin(f"{tool}, by default")) if tool else None
+    if word.value not in words:
+        top.note(key, "no precision that is planned here: --precision")
+        return None
+    return Stated(words[word.value], word.where)
 
 
 def note_overridden(top: Section, key: str, steps: Stated[int] | None) -> None:

@@ -19,7 +19,7 @@ from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.references import resolved
 from dist_epochs.tool_configs.sharding import fsdp_stage_of
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import Given, Tool, Top, counted, have
+from dist_epochs.tool_configs.tool import Given, Tool, Top, counted, have, precision_word
 
 __all__ = ["COMPOSER"]
 
@@ -49,7 +49,7 @@ def composer_settings(top: Section, given: Given) -> LaunchSettings:
         global_batch=batch,
         per_device=_micro_batch(top, batch, devices),
         sequence_length=top.count("max_seq_len"),
-        precision=_precision(top),
+        precision=precision_word(top, "precision", PRECISIONS, NAME),
         seed=top.count("seed", least=0),
         activation_checkpointing=top.section("fsdp_config").flag("activation_checkpointing"),
         zero_stage=_sharding(top, devices),
@@ -74,16 +74,6 @@ def _micro_batch(top: Section, batch: Stated[int] | None, devices: Stated[int] |
         top.note(key, f"{of_device} samples of a device in {count} micro-steps, of which the last is smaller")
         return None
     return Stated(min(stated.value, of_device), stated.where)
-
-
-def _precision(top: Section) -> Stated[Precision] | None:
-    word = top.text("precision")
-    if word is None:
-        return Stated("bf16", Origin(f"{NAME}, by default"))
-    if word.value not in PRECISIONS:
-        top.note("precision", "no precision that is planned here: --precision")
-        return None
-    return Stated(PRECISIONS[word.value], word.where)
 
 
 def _sharding(top: Section, devices: Stated[int] | None) -> Stated[int] | None:

@@ -15,13 +15,24 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, default, factor, have, note_overridden
+from dist_epochs.tool_configs.tool import (
+    ADAPTERS,
+    Given,
+    Tool,
+    Top,
+    default,
+    factor,
+    have,
+    note_overridden,
+    precision_word,
+)
 
 __all__ = ["LITGPT"]
 
 NAME = "litgpt"
-PRECISIONS: dict[str, Precision] = {"bf16": "bf16", "16": "fp16", "32": "fp32"}
-"""By the part before `-true` or `-mixed`."""
+PRECISIONS: dict[str, Precision] = {
+    "bf16-true": "bf16", "bf16-mixed": "bf16", "16-true": "fp16", "16-mixed": "fp16", "32-true": "fp32",
+}  # fmt: skip
 
 
 def _is_its(top: Top) -> bool:
@@ -51,7 +62,7 @@ def litgpt_settings(top: Section, given: Given) -> LaunchSettings:
         top.note("lora_r", ADAPTERS)
     own = replace(
         batch,
-        precision=_precision(top),
+        precision=precision_word(top, "precision", PRECISIONS),
         sequence_length=train.count("max_seq_length"),
         zero_stage=Stated(3, Origin(f"{NAME}, on several devices")) if devices and devices.value > 1 else None,
         activation_checkpointing=Stated(True, Origin(f"{NAME}, in finetuning")) if finetunes else None,
@@ -93,17 +104,6 @@ def _real_batch(train: Section, devices: Stated[int], stated: Stated[int], each:
         )
     follows = Origin(f"÷ of {stated.where}, {devices.where}, {each.where}")
     return LaunchSettings(devices=devices, per_device=each, gradient_accumulation=Stated(accumulation, follows))
-
-
-def _precision(top: Section) -> Stated[Precision] | None:
-    word = top.text("precision")
-    if word is None:
-        return None
-    name = word.value.partition("-")[0]
-    if name not in PRECISIONS:
-        top.note("precision", "no precision that is planned here: --precision")
-        return None
-    return Stated(PRECISIONS[name], word.where)
 
 
 def _finetuning(train: Section, own: LaunchSettings, given: Given) -> LaunchSettings:

@@ -12,7 +12,7 @@ from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import Given, Tool, Top, default, factor, have
+from dist_epochs.tool_configs.tool import Given, Tool, Top, default, factor, have, precision_word
 
 __all__ = ["NANOGPT"]
 
@@ -43,21 +43,11 @@ def nanogpt_settings(top: Section, given: Given) -> LaunchSettings:
         per_device=each,
         global_batch=Stated(micro_steps.value * each.value, micro_steps.where),
         sequence_length=top.count("block_size") or Stated(1024, Origin(f"{NAME}, by default")),
-        precision=_precision(top),
+        precision=precision_word(top, "dtype", PRECISIONS, NAME),
         replacement=Stated(True, Origin(f"{NAME}'s loop")),
         steps=Stated(iterations.value + 1, iterations.where),
     )
     return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
-
-
-def _precision(top: Section) -> Stated[Precision] | None:
-    """bf16 where the device has it, else fp16, unless it is stated."""
-    word = top.text("dtype")
-    if word is None:
-        return Stated("bf16", Origin(f"{NAME}, by default"))
-    if word.value not in PRECISIONS:
-        top.refuse("dtype", "bfloat16, float16 or float32")
-    return Stated(PRECISIONS[word.value], word.where)
 
 
 NANOGPT = Tool(NAME, _is_its, nanogpt_settings)

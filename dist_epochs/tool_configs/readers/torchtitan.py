@@ -15,7 +15,7 @@ from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import Given, Tool, Top, default, have
+from dist_epochs.tool_configs.tool import Given, Tool, Top, default, have, precision_word
 
 __all__ = ["TORCHTITAN"]
 
@@ -55,7 +55,7 @@ def torchtitan_settings(top: Section, given: Given) -> LaunchSettings:
     own = replace(
         own,
         sequence_length=_length(training),
-        precision=_precision(training),
+        precision=precision_word(training, "mixed_precision_param", PRECISIONS, NAME),
         zero_stage=_zero_stage(top, own, replicas, shards),
         activation_checkpointing=_checkpointing(top),
         seed=training.count("seed", least=0) or top.section("debug").count("seed", least=0),
@@ -108,15 +108,6 @@ def _batch_in_tokens(training: Section, parallelism: Section, tokens: Stated[int
 
 def _length(training: Section) -> Stated[int]:
     return training.count("seq_len") or training.count("max_context_length") or Stated(2048, BY_DEFAULT)
-
-
-def _precision(training: Section) -> Stated[Precision] | None:
-    word = training.text("mixed_precision_param")
-    if word is None:
-        return Stated("bf16", BY_DEFAULT)
-    if word.value not in PRECISIONS:
-        training.refuse("mixed_precision_param", "bfloat16 or float32")
-    return Stated(PRECISIONS[word.value], word.where)
 
 
 def _zero_stage(

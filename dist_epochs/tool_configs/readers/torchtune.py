@@ -17,7 +17,7 @@ from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
 from dist_epochs.tool_configs.references import resolved
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, counted, factor, have
+from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, counted, factor, have, precision_word
 
 __all__ = ["TORCHTUNE"]
 
@@ -70,7 +70,7 @@ def torchtune_settings(top: Section, given: Given) -> LaunchSettings:
         stage = Stated(2, reshards.where)
     own = replace(
         batch,
-        precision=_precision(top),
+        precision=precision_word(top, "dtype", PRECISIONS),
         sequence_length=top.section("tokenizer").count("max_seq_len") if is_packed else None,
         zero_stage=stage if devices is not None and devices.value > 1 else None,
         activation_checkpointing=top.flag("enable_activation_checkpointing"),
@@ -79,15 +79,6 @@ def torchtune_settings(top: Section, given: Given) -> LaunchSettings:
     )
     own = merge([own, _ends(top, batch, given, given.passes(epochs, None))])
     return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
-
-
-def _precision(top: Section) -> Stated[Precision] | None:
-    word = top.text("dtype")
-    if word is None:
-        return None
-    if word.value not in PRECISIONS:
-        top.refuse("dtype", "bf16, fp16 or fp32")
-    return Stated(PRECISIONS[word.value], word.where)
 
 
 def _ends(top: Section, batch: LaunchSettings, given: Given, epochs: Stated[Fraction] | None) -> LaunchSettings:
