@@ -23,10 +23,28 @@ _NAMED = re.compile(r"\$(?P<name>[A-Za-z_]\w*)")
 _SUM = re.compile(r"\$\(\((?P<sum>[^()]*(?:\([^()]*\)[^()]*)*)\)\)")
 _ASSIGNS = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<more>\+?)=")
 _SEPARATES = re.compile(r"&&|\|\||[;&|()\n{}]")
-_OPENS = {"if", "for", "while", "until", "case"}
-_CLOSES = {"fi", "done", "esac"}
-_BEFORE = {"then", "do", "else", "elif", "export", "local", "declare", "readonly", "exec", "time", "nohup", "set", "!"}
-_REDIRECTS = re.compile(r"[0-9]*(>>?|<<?<?)(&[0-9-])?|&>>?")
+_OPENS = {"if", "case"}
+_CLOSES = {"fi", "esac"}
+_BEFORE = {
+    "for",
+    "while",
+    "until",
+    "done",
+    "then",
+    "do",
+    "else",
+    "elif",
+    "export",
+    "local",
+    "declare",
+    "readonly",
+    "exec",
+    "time",
+    "nohup",
+    "set",
+    "!",
+}
+_REDIRECTS = re.compile(r"[0-9]*(>>?|<<<|<<-?|<)(&[0-9-])?|&>>?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,7 @@ class _Reader:
         self.text, self.at, self.line = text, 0, 1
         self.known = known
         self.depth = 0
+        self.text_ends = ""
 
     def commands(self) -> Iterator[Command]:
         while self.at < len(self.text):
@@ -117,7 +136,9 @@ class _Reader:
                 self._take(found.end())
                 self._space()
                 if not found[2] and not self._ends():
-                    self._word()
+                    names = self._word()
+                    if found[1] in ("<<", "<<-") and names:
+                        self.text_ends = names[0].text
             else:
                 made = self._word()
                 if not words and len(made) == 1 and made[0].text in _OPENS | _CLOSES | _BEFORE:
@@ -161,8 +182,16 @@ class _Reader:
             return True
         if found := _SEPARATES.match(self.text, self.at):
             self._take(found.end())
+            if found[0] == "\n" and self.text_ends:
+                self._skip_text()
             return True
         return False
+
+    def _skip_text(self) -> None:
+        """Step over the lines that are given to a command (`<<END`)."""
+        end = re.compile(rf"^\t*{re.escape(self.text_ends)}[ \t]*$", re.MULTILINE).search(self.text, self.at)
+        self._take(len(self.text) if end is None else end.end())
+        self.text_ends = ""
 
     def _space(self) -> bool:
         start = self.at

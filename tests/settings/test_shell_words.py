@@ -39,6 +39,12 @@ def words(text):
         ("run --a 1 > log.txt 2>&1", ["run", "--a", "1"]),
         ("cd x && run --a 1 | tee log", ["tee", "log"]),
         ("N=4 run --n 1", ["run", "--n", "1"]),
+        ("cat <<EOF > ds.json\n{\"a\": \"b}\nEOF\nrun --n 1", ["run", "--n", "1"]),
+        ("cat <<- 'EOT'\n\trun '\n\tEOT\nrun --n 1", ["run", "--n", "1"]),
+        ("A=(--x 1)\nif [[ -n $K ]]; then\n  A+=(--y 2)\nfi\nrun \"${A[@]}\"", ["run", "?$A"]),
+        ("case $1 in\n  a) N=1 ;;\n  *) N=2 ;;\nesac\nM=3\nrun $N $M", ["run", "?$N", "3"]),
+        ("for x in 1 2; do\n  N=4\n  run --n $N --x $x\ndone", ["run", "--n", "4", "--x", "?$x"]),
+        ("go() {\n  run --n 1\n}\r\n", ["run", "--n", "1"]),
     ],
 )  # fmt: skip
 def test_words(text, expected):
