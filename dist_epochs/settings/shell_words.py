@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dist_epochs.settings.shell_sums import whole_sum
+from dist_epochs.settings.shell_word import MARKS, Word, joined_words, split_word, unknown_word
 
 __all__ = ["Command", "Word", "read_commands"]
 
-_FROM, _TO = "\ue000", "\ue001"
-"""Marks around what is unknown: characters that stand in no text."""
 _SPACE = re.compile(r"(?:[ \t\r]|\\\n)+")
 _ARRAY_OF = re.compile(r"\$\{(?P<name>\w+)\[[@*]\]\}")
 _BRACED = re.compile(r"\$\{(?P<name>\w+)(?::?(?P<how>[-=])(?P<other>[^${}\"']*))?\}")
@@ -26,55 +25,11 @@ _SEPARATES = re.compile(r"&&|\|\||[;&|()\n{}]")
 _OPENS = {"if", "case"}
 _CLOSES = {"fi", "esac"}
 _BEFORE = {
-    "for",
-    "while",
-    "until",
-    "done",
-    "then",
-    "do",
-    "else",
-    "elif",
-    "export",
-    "local",
-    "declare",
-    "readonly",
-    "exec",
-    "time",
-    "nohup",
-    "set",
-    "!",
-}
+    "for", "while", "until", "done", "then", "do", "else", "elif", "export", "local", "declare", "readonly", "exec",
+    "time", "nohup", "set", "!",
+}  # fmt: skip
+"""Words that stand in front of a command."""
 _REDIRECTS = re.compile(r"[0-9]*(>>?|<<<|<<-?|<)(&[0-9-])?|&>>?")
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of a command.
-
-    Attributes:
-        marked: Its text, with variables replaced, and with marks around what is unknown.
-        line: The line of the script on which it stands, from 1.
-        defaults: Variables whose default (`${NAME:-4}`) was taken.
-    """
-
-    marked: str
-    line: int
-    defaults: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Its text; of what is unknown as it stands in the script."""
-        return self.marked.replace(_FROM, "").replace(_TO, "")
-
-    @property
-    def is_known(self) -> bool:
-        """Whether all of it is known."""
-        return _FROM not in self.marked
-
-    @property
-    def may_be_several(self) -> bool:
-        """Whether it is one unknown value, which may be any number of words."""
-        return self.marked.startswith(_FROM) and self.marked.endswith(_TO) and self.marked.count(_FROM) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +68,7 @@ class _Reader:
     """A cursor over a script, and the variables so far."""
 
     def __init__(self, text: str, known: dict[str, tuple[Word, ...]]) -> None:
-        text = text.replace(_FROM, "").replace(_TO, "").replace("\r\n", "\n")
+        text = text.replace(MARKS[0], "").replace(MARKS[1], "").replace("\r\n", "\n")
         self.text, self.at, self.line = text, 0, 1
         self.known = known
         self.depth = 0
@@ -154,7 +109,7 @@ class _Reader:
         if adds:
             value = (*self.known.get(name, ()), *value)
         if self.depth:  # whether a branch is taken is not known
-            value = tuple(_unknown(f"${name}", word.line) for word in value[:1])
+            value = tuple(unknown_word(f"${name}", word.line) for word in value[:1])
         self.known[name] = value
         if value:
             environment[name] = value[0]
@@ -164,7 +119,7 @@ class _Reader:
         if self.text[self.at : self.at + 1] != "(":
             pieces = self._pieces()
             words = [word for piece in pieces for word in piece.words]
-            return (_joined(words, self.line),) if words else (Word("", self.line),)
+            return (joined_words(words, self.line),) if words else (Word("", self.line),)
         self._take(self.at + 1)
         items: list[Word] = []
         while self.at < len(self.text) and self.text[self.at] != ")":
@@ -212,12 +167,12 @@ class _Reader:
         made: list[list[Word]] = [[]]
         for piece in self._pieces():
             for index, word in enumerate(piece.words):
-                for number, text in enumerate([word.marked] if piece.is_quoted else _split(word.marked)):
+                for number, text in enumerate([word.marked] if piece.is_quoted else split_word(word.marked)):
                     if index or number:
                         made.append([])
                     if text or piece.is_quoted:
                         made[-1].append(Word(text, word.line, word.defaults))
-        return [_joined(parts, line) for parts in made if parts]
+        return [joined_words(parts, line) for parts in made if parts]
 
     def _pieces(self) -> list[_Piece]:
         pieces: list[_Piece] = []
@@ -279,7 +234,7 @@ class _Reader:
             parts.append(Word("" if piece == "\\\n" else piece[-1:], self.line))
             self._take(self.at + step)
         self._take(self.at + 1)
-        return _Piece(array if array is not None else (_joined(parts, self.line),), is_quoted=True)
+        return _Piece(array if array is not None else (joined_words(parts, self.line),), is_quoted=True)
 
     def _expanded(self) -> tuple[Word, ...]:
         """What a `$…` stands for; as it stands where that is not known."""
@@ -291,10 +246,10 @@ class _Reader:
         if found := _SUM.match(self.text, self.at):
             self._take(found.end())
             value = whole_sum(re.sub(r"\$?\{?([A-Za-z_]\w*)\}?", self._number, found["sum"]))
-            return (_unknown(found[0], line) if value is None else Word(str(value), line),)
+            return (unknown_word(found[0], line) if value is None else Word(str(value), line),)
         start = self.at
-        self._take(self._end_of_unknown())
-        return (_unknown(self.text[start : self.at], line),)
+        self._take(self._end_ofunknown_word())
+        return (unknown_word(self.text[start : self.at], line),)
 
     def _variable(self, found: re.Match[str], line: int) -> tuple[Word, ...]:
         value = self.known.get(found["name"])
@@ -302,14 +257,14 @@ class _Reader:
         if value is None and groups.get("how"):
             return (Word(groups["other"] or "", line, defaults=(found["name"],)),)
         if value is None:
-            return (_unknown(found[0], line),)
+            return (unknown_word(found[0], line),)
         return tuple(Word(word.marked, line, word.defaults) for word in value)
 
     def _number(self, found: re.Match[str]) -> str:
         value = self.known.get(found[1])
         return value[0].text if value and value[0].is_known else "?"
 
-    def _end_of_unknown(self) -> int:
+    def _end_ofunknown_word(self) -> int:
         """The end of `$(…)`, of a `…` in backquotes, of `${…}` with more in it, or of `$1` and the like."""
         text, at = self.text, self.at
         if text[at] == "`":
@@ -324,22 +279,3 @@ class _Reader:
             if not depth:
                 return end + 1
         return len(text)
-
-
-def _split(text: str) -> list[str]:
-    """A text at its spaces, not in what is unknown; one at an end leaves an empty part, as it ends the word before.
-
-    Examples:
-        >>> _split("a b "), _split("")
-        (['a', 'b', ''], [''])
-    """
-    return re.split(rf"[ \t\n]+(?![^{_FROM}]*{_TO})", text)
-
-
-def _unknown(text: str, line: int) -> Word:
-    return Word(f"{_FROM}{text}{_TO}", line)
-
-
-def _joined(words: list[Word], line: int) -> Word:
-    defaults = tuple(name for word in words for name in word.defaults)
-    return Word("".join(word.marked for word in words), line, defaults)
