@@ -16,6 +16,7 @@ from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
+from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.readers.trl_sft import TRL
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Given
@@ -90,7 +91,24 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
         document.put(("corpus",), {"samples": size}, settings.corpus_samples.where)
     if WITH_TRAINER & set(settings.tools):
         settings = _with_trainer_loop(document, settings)
-    return _with_length(document, settings)
+    return _with_length(document, _with_passes(document, settings, given))
+
+
+def _with_passes(document: Document, settings: LaunchSettings, given: Given) -> LaunchSettings:
+    """A note, or an error, where a tool cuts its passes of samples, and the corpus is not stated in samples."""
+    tools, passes = set(settings.tools) - BY_DEEPSPEED_S_RULE, settings.epochs or given.epochs
+    if not tools or passes is None or settings.steps is not None or given.samples is not None:
+        return settings
+    if GRPO.name in tools:
+        raise InputError(
+            f"{passes.where}: passes over prompts, and how many prompts there are is not stated",
+            rule="a pass has as many steps as it has generations",
+            fixes=("--corpus 'N samples', with N prompts", "--steps"),
+        )
+    if document.get(("corpus",)) is None:
+        return settings
+    note = f"{passes.where}: {', '.join(sorted(tools))} cuts passes of samples; a share of the corpus is planned"
+    return replace(settings, notes=(*settings.notes, note))
 
 
 def _with_length(document: Document, settings: LaunchSettings) -> LaunchSettings:

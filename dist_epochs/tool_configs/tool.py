@@ -28,6 +28,9 @@ __all__ = [
 ADAPTERS = "adapters are trained: what is said of cost and memory is of all parameters"
 """A note on keys that say so."""
 
+NOT_TAKEN_OFF = "not taken off: it needs a corpus that is stated in samples"
+"""A note on keys that leave out a part of the samples."""
+
 Top = Mapping[str, Any]
 """The keys and values of a file, without their lines."""
 

@@ -18,7 +18,17 @@ from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.sharding import fsdp_stage
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, counted, factor, have, note_overridden
+from dist_epochs.tool_configs.tool import (
+    ADAPTERS,
+    NOT_TAKEN_OFF,
+    Given,
+    Tool,
+    Top,
+    counted,
+    factor,
+    have,
+    note_overridden,
+)
 
 __all__ = ["AXOLOTL"]
 
@@ -99,8 +109,11 @@ def _counted(
 def _left_for_training(top: Section, samples: int | None) -> int | None:
     """The samples without those that `val_set_size` holds out: a share up to 1, else rows."""
     held_out = top.number("val_set_size", "a share, or a number of rows")
-    if held_out is None or not held_out.value or samples is None:
+    if held_out is None or not held_out.value:
         return samples
+    if samples is None:
+        top.note("val_set_size", NOT_TAKEN_OFF)
+        return None
     rows = ceil(held_out.value * samples) if held_out.value <= 1 else int(held_out.value)
     if rows >= samples:
         top.refuse("val_set_size", f"less than the {samples:,} samples of the corpus")

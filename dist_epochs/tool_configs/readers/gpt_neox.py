@@ -86,6 +86,9 @@ def _precision(top: Section) -> Stated[Precision] | None:
             top.refuse("precision", "one of fp16, bfloat16, fp32")
         return Stated(PRECISIONS[word.value], word.where)
     fp16, bf16 = (top.section(key).flag("enabled") for key in ("fp16", "bf16"))
+    kind = top.section("fp16").text("type")
+    if fp16 is not None and fp16.value and kind is not None and kind.value == "bfloat16":  # as older files write it
+        return Stated("bf16", kind.where)
     found = precision_of(fp16, bf16, f"{NAME} trains in one of them")
     return found or Stated("fp32", Origin(f"{NAME}, by default"))
 

@@ -52,6 +52,8 @@ def litgpt_settings(top: Section, given: Given) -> LaunchSettings:
     train = top.section("train")
     finetunes = top.states("checkpoint_dir") or (train.states("epochs") and not train.states("max_tokens"))
     devices = _devices(top) or given.batch.devices
+    if devices is None and finetunes and not top.states("devices"):
+        devices = default(top, "devices", 1, NAME)
     stated = train.count("global_batch_size") or default(train, "global_batch_size", 16 if finetunes else 512, NAME)
     each = factor(train, "micro_batch_size", given.batch.per_device, 1 if finetunes else 4, NAME)
     assert each is not None

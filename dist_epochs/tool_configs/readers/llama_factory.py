@@ -14,7 +14,7 @@ from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, have
+from dist_epochs.tool_configs.tool import ADAPTERS, NOT_TAKEN_OFF, Given, Tool, Top, have
 
 __all__ = ["LLAMA_FACTORY"]
 
@@ -46,6 +46,8 @@ def llama_factory_settings(top: Section, given: Given) -> LaunchSettings:
             top.note("packing", "on by default here: a sample is a pack of cutoff_len tokens, and N is packs")
     for key in ("finetuning_type", "mix_strategy"):
         _note_word(top, key)
+    if top.text("tokenized_path") is not None:
+        top.note("tokenized_path", "where it exists already, max_samples and val_size are those that it was made with")
     passes = given.passes(arguments.epochs, arguments.steps)
     samples = None if is_packed else _left_for_training(top, given, needs_it=passes is not None)
     if top.is_on("streaming"):
@@ -77,7 +79,10 @@ def _left_for_training(top: Section, given: Given, *, needs_it: bool) -> int | N
     """
     most, names = top.count("max_samples"), top.text("dataset")
     if given.samples is None:
-        _ = top.number("val_size", "a share, or a number of rows")
+        for key in ("max_samples", "val_size"):
+            stated = top.number(key, "a share, or a number of rows")
+            if stated is not None and stated.value:
+                top.note(key, NOT_TAKEN_OFF)
         return None
     rows = given.samples
     if most is not None:

@@ -15,6 +15,7 @@ from dist_epochs.arithmetic.ramp import Ramp
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.readers.deepspeed import precision_of
 from dist_epochs.tool_configs.stated import LaunchSettings
 from dist_epochs.tool_configs.tool import Given, Tool, Top, have
@@ -71,8 +72,11 @@ def megatron_settings(top: Section, given: Given) -> LaunchSettings:
         steps=steps,
         ramp=ramp,
     )
-    if batch is not None and samples is not None:
-        own = replace(own, steps=_steps(top, samples, batch, ramp))
+    whole = batch or complete(replace(own, devices=given.batch.devices)).global_batch
+    if samples is not None and whole is not None:
+        own = replace(own, steps=_steps(top, samples, whole, ramp))
+    elif samples is not None:
+        top.note("train_samples", "they make steps once the devices are known: --devices")
     for key in ("rampup_batch_size", "decrease_batch_size_if_needed"):
         if top.states(key):
             top.note(key, f"as {NAME} read it before 2026-04" if ramp and key in str(ramp.where) else "may change it")

@@ -145,6 +145,10 @@ def test_flags_of_megatron(folder):
                             "--global-batch-size 10 --sequence-parallel --use-torch-fsdp2")  # fmt: skip
     assert (settings.steps.value, settings.context_parallel, settings.zero_stage.value) == (10, None, 3)
     assert any("1 samples are left over" in note for note in settings.notes)
+    settings = read(
+        folder, f"torchrun --nproc_per_node 4 {MEGATRON.replace('--train-iters 10', '--train-samples 100')}"
+    )
+    assert settings.steps.value == 12  # of 2 × 4, since no global batch is stated
     for more, asked in (
         ("--train-samples 5", "are both stated"),
         ("--step-batch-size-schedule '0:768 250B:1536'", "--step-batch-size-schedule is not read"),

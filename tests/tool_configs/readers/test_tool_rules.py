@@ -38,6 +38,7 @@ NEOX = "num_layers: 2\npos_emb: rotary\ntrain_iters: 10\n"
          {"per_device": 16, "pipeline_parallel": 1, "tensor_parallel": 2}),
         ("train_batch_size: 64\nfp16: {enabled: true}\n", {"precision": "fp16"}),
         ("train_batch_size: 64\nprecision: bfloat16\n", {"precision": "bf16"}),
+        ("train_batch_size: 64\nfp16: {enabled: true, type: bfloat16}\n", {"precision": "bf16"}),
         ("train_batch_size: 64\n", {"precision": "fp32", "steps": 10}),
         ("train_batch_size: 64\ncontext_parallel_size: 2\n", {"per_device": 16}),
     ],
@@ -200,6 +201,7 @@ LIT = "checkpoint_dir: c\ntrain:\n  micro_batch_size: 4\n  global_batch_size: 50
         ("devices: auto\n", {"devices": 2, "global_batch": 48}),
         ("devices: 12\nprecision: 16-mixed\n", {"global_batch": 48, "precision": "fp16"}),
         ("devices: 1\n", {"global_batch": 48, "gradient_accumulation": 12}),
+        ("seed: 1\n", {"devices": 1, "global_batch": 48, "seed": 1}),
     ],
 )
 def test_litgpt(folder, text, values):
