@@ -56,6 +56,9 @@ PLACES: Mapping[str, Place] = {
     "replacement": ("batch", "replacement"),
     "sequence_length": ("phases", 0, "sequence_length"),
     "warmup_steps": ("optimizer", "warmup_steps"),
+    "adapter": ("model", "adapter"),
+    "frozen": ("model", "frozen"),
+    "quantization": ("model", "quantization"),
 }
 """Where a recipe holds what files state; the length of the run is a flag."""
 

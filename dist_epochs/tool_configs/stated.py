@@ -45,6 +45,9 @@ class LaunchSettings:
         ramp: A batch that grows, as Megatron-LM writes it.
         replacement: Whether samples are drawn with replacement, so that there are no passes.
         seed: Seed of the run.
+        adapter: Adapters that are trained beside the model, as `model.adapter` of a recipe says it.
+        frozen: Weights that are not trained, as `model.frozen` says it.
+        quantization: The bits of the frozen weights, as `model.quantization` says it.
         tools: The tools whose files these are.
         ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
         notes: What to know about the settings, each with its place.
@@ -74,6 +77,9 @@ class LaunchSettings:
     ramp: Stated[str] | None = None
     replacement: Stated[bool] | None = None
     seed: Stated[int] | None = None
+    adapter: Stated[Mapping[str, Any]] | None = None
+    frozen: Stated[Mapping[str, Any]] | None = None
+    quantization: Stated[Mapping[str, Any]] | None = None
     tools: tuple[str, ...] = ()
     ignored: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()

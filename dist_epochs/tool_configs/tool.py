@@ -13,7 +13,6 @@ from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
 
 __all__ = [
-    "ADAPTERS",
     "Given",
     "Tool",
     "Top",
@@ -24,9 +23,6 @@ __all__ = [
     "note_overridden",
     "precision_word",
 ]
-
-ADAPTERS = "adapters are trained: what is said of cost and memory is of all parameters"
-"""A note on keys that say so."""
 
 NOT_TAKEN_OFF = "not taken off: it needs a corpus that is stated in samples"
 """A note on keys that leave out a part of the samples."""

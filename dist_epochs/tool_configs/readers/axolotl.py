@@ -14,12 +14,12 @@ from math import ceil
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.adapters import partly_trained_settings
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.sharding import fsdp_stage
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
 from dist_epochs.tool_configs.tool import (
-    ADAPTERS,
     NOT_TAKEN_OFF,
     Given,
     Tool,
@@ -81,6 +81,7 @@ def axolotl_settings(top: Section, given: Given) -> LaunchSettings:
         last_window=None if is_packed else Stated("flush", Origin(f"{NAME}'s Trainer")),
         corpus_samples=None if samples in (None, given.samples) else Stated(samples, top.where("val_set_size")),
         counted_steps=_counted(batch, samples, given.passes(epochs, steps), is_packed=is_packed),
+        **partly_trained_settings(top),
     )
     engine = _deepspeed(top)
     remarks = LaunchSettings(ignored=tuple(top.remarks.ignored), notes=tuple(top.remarks.notes))
@@ -127,9 +128,6 @@ def _note_switches(top: Section, *, is_packed: bool) -> None:
     for key in ("streaming", "pretraining_dataset"):
         if top.is_true(key) or (key == "pretraining_dataset" and top.states(key)):
             top.note(key, "a stream has no number of rows: max_steps says how long the run is")
-    adapter = top.text("adapter")
-    if adapter is not None and adapter.value != "none":
-        top.note("adapter", ADAPTERS)
 
 
 def _check_batch_size(top: Section) -> None:

@@ -14,9 +14,9 @@ from math import ceil
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.adapters import litgpt_adapter
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
 from dist_epochs.tool_configs.tool import (
-    ADAPTERS,
     Given,
     Tool,
     Top,
@@ -60,8 +60,6 @@ def litgpt_settings(top: Section, given: Given) -> LaunchSettings:
     batch = LaunchSettings(devices=devices, global_batch=stated, per_device=each)
     if devices is not None:
         batch = _real_batch(train, devices, stated, each)
-    if top.states("lora_r"):
-        top.note("lora_r", ADAPTERS)
     own = replace(
         batch,
         precision=precision_word(top, "precision", PRECISIONS),
@@ -69,6 +67,7 @@ def litgpt_settings(top: Section, given: Given) -> LaunchSettings:
         zero_stage=Stated(3, Origin(f"{NAME}, on several devices")) if devices and devices.value > 1 else None,
         activation_checkpointing=Stated(True, Origin(f"{NAME}, in finetuning")) if finetunes else None,
         seed=top.count("seed", least=0),
+        **litgpt_adapter(top),
     )
     own = _finetuning(train, own, given) if finetunes else _pretraining(train, own, given)
     return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))

@@ -14,7 +14,7 @@ from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import ADAPTERS, NOT_TAKEN_OFF, Given, Tool, Top, have
+from dist_epochs.tool_configs.tool import NOT_TAKEN_OFF, Given, Tool, Top, have
 
 __all__ = ["LLAMA_FACTORY"]
 
@@ -44,8 +44,9 @@ def llama_factory_settings(top: Section, given: Given) -> LaunchSettings:
         length = top.count("cutoff_len") or Stated(LENGTH, Origin(f"{NAME}, by default"))
         if packs is None:
             top.note("packing", "on by default here: a sample is a pack of cutoff_len tokens, and N is packs")
-    for key in ("finetuning_type", "mix_strategy"):
-        _note_word(top, key)
+    mix = top.text("mix_strategy")
+    if mix is not None and mix.value.startswith("interleave"):
+        top.note("mix_strategy", "sources are interleaved, so that a pass has another number of samples than they have")
     if top.text("tokenized_path") is not None:
         top.note("tokenized_path", "where it exists already, max_samples and val_size are those that it was made with")
     passes = given.passes(arguments.epochs, arguments.steps)
@@ -58,17 +59,6 @@ def llama_factory_settings(top: Section, given: Given) -> LaunchSettings:
         where = top.where("max_samples" if top.states("max_samples") else "val_size")
         own = replace(own, corpus_samples=Stated(samples, where))
     return replace(own, notes=tuple(dict.fromkeys(top.remarks.notes)), ignored=tuple(top.remarks.ignored))
-
-
-def _note_word(top: Section, key: str) -> None:
-    word = top.text(key)
-    if key == "mix_strategy" and word is not None and word.value.startswith("interleave"):
-        top.note(key, "sources are interleaved, so that a pass has another number of samples than they have")
-    if key == "finetuning_type" and word is not None and word.value != "full":
-        top.note(
-            key,
-            ADAPTERS if word.value != "freeze" else "a part of the parameters is trained: cost and memory are of all",
-        )
 
 
 def _left_for_training(top: Section, given: Given, *, needs_it: bool) -> int | None:

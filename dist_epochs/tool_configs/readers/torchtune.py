@@ -14,10 +14,11 @@ from fractions import Fraction
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.adapters import torchtune_adapter
 from dist_epochs.tool_configs.complete import data_parallel_size
 from dist_epochs.tool_configs.references import resolved
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import ADAPTERS, Given, Tool, Top, counted, factor, have, precision_word
+from dist_epochs.tool_configs.tool import Given, Tool, Top, counted, factor, have, precision_word
 
 __all__ = ["TORCHTUNE"]
 
@@ -53,9 +54,6 @@ def torchtune_settings(top: Section, given: Given) -> LaunchSettings:
     is_packed = dataset is not None and dataset.is_on("packed")
     if is_packed and dataset is not None:
         dataset.note("packed", "a sample is a pack of tokenizer.max_seq_len tokens: N is packs, not rows")
-    model = top.section("model")
-    if "lora" in str(model.raw("_component_")):
-        model.note("_component_", ADAPTERS)
     reshards = top.flag("fsdp_reshard_after_forward")
     devices = given.batch.devices
     batch = LaunchSettings(
@@ -76,6 +74,7 @@ def torchtune_settings(top: Section, given: Given) -> LaunchSettings:
         activation_checkpointing=top.flag("enable_activation_checkpointing"),
         seed=top.count("seed", least=0),
         epochs=epochs,
+        **torchtune_adapter(top.section("model")),
     )
     own = merge([own, _ends(top, batch, given, given.passes(epochs, None))])
     return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))

@@ -12,17 +12,17 @@ from fractions import Fraction
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.adapters import partly_trained_settings
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, precision_of
 from dist_epochs.tool_configs.sharding import fsdp_stage, fsdp_stage_of, parallel_settings
 from dist_epochs.tool_configs.stated import LaunchSettings, Uneven, agree, merge
-from dist_epochs.tool_configs.tool import ADAPTERS, Given, default
+from dist_epochs.tool_configs.tool import Given, default
 
 __all__ = ["read_flags", "training_arguments_settings"]
 
 NOTES = {
     "auto_find_batch_size": "per_device_train_batch_size is halved until it fits: the batch may change at the start",
     "packing": "several documents make one sample: N is the number of packed samples, not of rows",
-    "use_peft": ADAPTERS,
 }
 """Notes on switches that bear on the count, where they are on."""
 
@@ -48,6 +48,7 @@ def training_arguments_settings(top: Section) -> LaunchSettings:
         warmup_steps=_warmup(top),
         uneven=_uneven(top, accelerator),
         seed=top.count("seed", least=0),
+        **partly_trained_settings(top),
     )
     parts = [
         own,
