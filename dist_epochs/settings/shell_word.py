@@ -49,7 +49,8 @@ def split_word(text: str) -> list[str]:
         >>> split_word("a b "), split_word("")
         (['a', 'b', ''], [''])
     """
-    return re.split(rf"[ \t\n]+(?![^{_FROM}]*{_TO})", text)
+    outside = rf"(?![^{_FROM}]*{_TO})" if _FROM in text else ""
+    return re.split(rf"[ \t\n]+{outside}", text)
 
 
 def unknown_word(text: str, line: int) -> Word:

@@ -15,7 +15,7 @@ __all__ = ["looks_like_toml", "parse_toml"]
 
 _HEADER = re.compile(r"\s*\[\[?\s*(?P<name>[^\[\]]+?)\s*\]\]?\s*(#.*)?")
 _KEY = re.compile(r"\s*(?P<name>[\w.\-\"' ]+?)\s*=")
-_STARTS = re.compile(r"\A(\s*(#.*)?\n)*\s*\[[A-Za-z_][\w.\-]*\]\s*(#.*)?\n")
+_STARTS = re.compile(r"\A(?:[ \t\r]*(?:#[^\n]*)?\n)*[ \t]*\[[A-Za-z_][\w.\-]*\][ \t]*(?:#[^\n]*)?\r?\n")
 _ASSIGNS = re.compile(r"^\s*[A-Za-z_][\w.\-]*\s*=", re.MULTILINE)
 
 

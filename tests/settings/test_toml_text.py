@@ -44,6 +44,11 @@ def test_it_is_told_by_its_name_or_its_form(name):
     assert parse_located("[a]\nb = 1\n", name).value["a"].value["b"].value == 1
 
 
+def test_a_long_file_with_comments_is_no_toml_at_once():
+    text = "# a comment\n\n" * 5000 + "a: 1\n"
+    assert parse_located(text, "x").value["a"].value == 1
+
+
 def test_an_error_has_its_place():
     with pytest.raises(InputError) as caught:
         parse_located("[a]\nb = \n", "x.toml")

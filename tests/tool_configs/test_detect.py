@@ -161,6 +161,7 @@ def test_the_value_of_an_unknown_key_is_never_repeated(tmp_path_factory, data, a
         ({"num_processes": 8, "learning_rate": 1e-3}, None),
         ({"train_batch_size": 8, "gradient_accumulation_steps": 2, "amp": {}}, "a DeepSpeed configuration"),
         ({"train_batch_size": 8, "optimizer": {"type": "Adam"}, "_comment": "x"}, "a DeepSpeed configuration"),
+        ({"stage": 5, "template": 6, "dataset": 7}, None),  # words of a vocabulary
         ({"num_processes": 8, "machine_rank": 0}, "an Accelerate configuration"),
     ],
 )

@@ -50,9 +50,10 @@ def axolotl_settings(top: Section, given: Given) -> LaunchSettings:
     method = top.text("rl")
     if method is not None and method.value in ("grpo", "gdpo"):
         raise InputError(
-            f"{method.where} is {method.value}: its batch counts completions, and is not read",
+            f"rl: {method.value}: its batch counts completions, and is not read",
             rule="a step takes per-device batch × accumulation × devices ÷ trl.num_generations prompts",
             fixes="flags: --corpus 'N samples', with N completions, and --per-device, --devices, --steps",
+            origin=method.where,
         )
     _check_batch_size(top)
     steps = _steps(top)

@@ -24,9 +24,15 @@ LENGTH = 2048
 
 
 def _is_its(top: Top) -> bool:
-    return not have(top, 1, "train_dataset") and have(
-        top, 2, "stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "max_samples", "val_size",
-        "neat_packing", "mix_strategy",
+    return (
+        have(
+            top, 2, "stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "max_samples", "val_size",
+            "neat_packing", "mix_strategy",
+        )
+        and have(
+            top, 1, "output_dir", "model_name_or_path", "per_device_train_batch_size", "num_train_epochs", "max_steps",
+        )
+        and not have(top, 1, "train_dataset")
     )  # fmt: skip
 
 
