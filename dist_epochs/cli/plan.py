@@ -91,7 +91,7 @@ class ExtraOutput:
 @click.option("--replacement", is_flag=True, help="Samples are drawn with replacement.")
 @click.option("--activation-checkpointing", is_flag=True, help="Activations are computed again: less memory.")
 @click.option("--from", "files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
-              help="Batch settings of a DeepSpeed JSON, an Accelerate YAML or TrainingArguments.")  # fmt: skip
+              help="Another tool's configuration or launch script: batch, devices and length.")  # fmt: skip
 @click.option("--launch", "launch_file", metavar="FILE", type=click.Path(path_type=Path),
               help="What will go wrong at a launch with this Accelerate YAML.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. batch.devices=4.")

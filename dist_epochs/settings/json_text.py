@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import exact_number
-from dist_epochs.settings.value import DEEPEST, Located, RawValue, repeated_key, too_deep
+from dist_epochs.settings.value import DEEPEST, Located, OnRepeat, RawValue, refuse_repeat, too_deep
 
 __all__ = ["parse_json"]
 
@@ -23,29 +23,31 @@ _WORDS: dict[str, RawValue] = {
 }  # fmt: skip
 
 
-def parse_json(text: str, name: str) -> Located:
+def parse_json(text: str, name: str, on_repeat: OnRepeat = refuse_repeat) -> Located:
     r"""Parse JSON.
 
     Args:
         text: The text.
         name: The file, for messages.
+        on_repeat: What to do about a key that stands twice in one object.
 
     Raises:
-        InputError: If it is not JSON, a key stands twice in one object, or it is nested too deeply.
+        InputError: If it is not JSON, or nested too deeply; or by `on_repeat`.
 
     Examples:
         >>> parse_json('{"a":\n [1, true]}', "x.json").value["a"].value[1].origin.line
         2
     """
-    return _Parser(text, name).document()
+    return _Parser(text, name, on_repeat).document()
 
 
 class _Parser:
     """A cursor over the text."""
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, on_repeat: OnRepeat) -> None:
         self.text = text
         self.name = name
+        self.on_repeat = on_repeat
         self.at = 0
         self.depth = 0
         self.starts = [0, *(found.end() for found in re.finditer("\n", text))]
@@ -88,11 +90,12 @@ class _Parser:
             if self.text[self.at : self.at + 1] != '"':
                 self._fail("a key in double quotes is missing")
             key = self._string()
-            if key in result:
-                raise repeated_key(key, result[key].origin, origin)
             self._skip()
             self._expect(":")
-            result[key] = Located(self._value(), origin)
+            found = Located(self._value(), origin)
+            if key in result:
+                self.on_repeat(key, result[key], found)
+            result[key] = found
         return result
 
     def _array(self) -> RawValue:

@@ -1,7 +1,7 @@
 """Settings files as values that know their line.
 
-JSON is read by JSON's rules, everything else is YAML. Messages name keys and lines, and never repeat the value of an
-unknown key: a settings file may hold a secret.
+JSON is read by JSON's rules, TOML by its own, a Python file as simple assignments, everything else is YAML. Messages
+name keys and lines, and never repeat the value of an unknown key: a settings file may hold a secret.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from pathlib import Path
 
 from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.settings.json_text import parse_json
-from dist_epochs.settings.value import Located, kind_of, printable
+from dist_epochs.settings.python_text import parse_assignments
+from dist_epochs.settings.toml_text import looks_like_toml, parse_toml
+from dist_epochs.settings.value import Located, OnRepeat, kind_of, printable, refuse_repeat
 from dist_epochs.settings.yaml_text import parse_yaml
 
 __all__ = ["keys_and_values", "parse_located", "read_located", "read_text"]
@@ -51,28 +53,32 @@ def read_text(path: Path) -> str:
         raise InputError("not UTF-8 text", fixes="saving it as UTF-8", origin=Origin(origin.name, line)) from None
 
 
-def read_located(path: Path) -> Located:
-    """Read another tool's file: JSON where it starts like JSON and is not called YAML, else YAML.
+def read_located(path: Path, on_repeat: OnRepeat = refuse_repeat) -> Located:
+    """Read another tool's file: by its name or its first lines JSON, TOML, Python, else YAML.
 
     Raises:
-        InputError: If it cannot be read.
+        InputError: If it cannot be read; or by `on_repeat`, for a key that stands twice.
     """
-    return parse_located(read_text(path), printable(str(path)))
+    return parse_located(read_text(path), printable(str(path)), on_repeat)
 
 
-def parse_located(text: str, name: str) -> Located:
+def parse_located(text: str, name: str, on_repeat: OnRepeat = refuse_repeat) -> Located:
     """Parse the text of a file called `name`.
 
     Raises:
-        InputError: If it is neither JSON nor YAML.
+        InputError: If it is none of JSON, TOML, Python and YAML; or by `on_repeat`, for a key that stands twice.
 
     Examples:
         >>> parse_located('{"epochs": 0.1}', "ta.json").value["epochs"].value
         Fraction(1, 10)
     """
     text = text.removeprefix("\ufeff")
+    if name.lower().endswith(".py"):
+        return parse_assignments(text, name)
+    if name.lower().endswith(".toml") or looks_like_toml(text):
+        return parse_toml(text, name)
     is_json = text.lstrip().startswith(("{", "[")) and not name.lower().endswith((".yaml", ".yml"))
-    return parse_json(text, name) if is_json else parse_yaml(text, name)
+    return parse_json(text, name, on_repeat) if is_json else parse_yaml(text, name, on_repeat=on_repeat)
 
 
 def keys_and_values(top: Located) -> Mapping[str, Located]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -11,11 +12,23 @@ from typing import NoReturn
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import keys_and_values, read_located
 from dist_epochs.settings.scalars import PlainText
-from dist_epochs.settings.value import KeyOrigin, Located, RawValue, Stated, key_name, kind_of, printable
+from dist_epochs.settings.value import (
+    KeyOrigin,
+    Located,
+    RawValue,
+    Stated,
+    key_name,
+    kind_of,
+    plain_value,
+    printable,
+    refuse_repeat,
+)
 
 __all__ = ["Remarks", "Section", "read_section"]
 
 YAML_1_1_FLAGS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+_QUOTED_NUMBER = re.compile("0|[1-9][0-9]{0,18}")
+"""A number in quotes that is read: "8", not "012"."""
 LARGEST_NUMBER = 10**15
 """More than any count of a run."""
 LONGEST_ECHO = 60
@@ -31,10 +44,28 @@ class Remarks:
     Attributes:
         ignored: Where keys stand that bear on the count and are not used.
         notes: What to know about a key, after its place.
+        repeats: Where keys stand a second time, with the value that they had.
+        quoted: Where numbers stand in quotes.
+        read: Keys whose values were looked at, each as the file and the dotted name.
     """
 
     ignored: list[Origin] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    repeats: list[KeyOrigin] = field(default_factory=list)
+    quoted: list[KeyOrigin] = field(default_factory=list)
+    read: set[tuple[str, str]] = field(default_factory=set)
+
+    def on_repeat(self, key: str, first: Located, second: Located) -> None:
+        """Remark a key that stands twice with one value; the tools take the last.
+
+        Raises:
+            InputError: If the values differ.
+        """
+        if plain_value(first.value) != plain_value(second.value):
+            refuse_repeat(key, first, second)
+        where = KeyOrigin(second.origin.name, second.origin.line, key=key_name(key))
+        self.repeats.append(where)
+        self.notes.append(f"{where}: it stands twice, with one value; the first is at {first.origin}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +101,17 @@ class Section:
         """Whether a key has a value, even one that `open_word` leaves open."""
         return key in self.values and self.values[key].value is not None
 
+    def was_read(self, key: str) -> bool:
+        """Whether the value of a key was looked at."""
+        return (self.origin.name, self.prefix + key) in self.remarks.read
+
     def note(self, key: str, remark: str) -> None:
         """Say something about a key."""
         self.remarks.notes.append(f"{self.where(key)}: {remark}")
 
     def ignore(self, key: str) -> None:
         """Remark that a key bears on the count and is not used, if it is there."""
+        self.remarks.read.add((self.origin.name, self.prefix + key))
         if self.states(key):
             self.remarks.ignored.append(self.where(key))
 
@@ -103,8 +139,9 @@ class Section:
             return None
         if isinstance(value, int | Fraction) and value > LARGEST_NUMBER:
             self.refuse(key, f"at most {LARGEST_NUMBER:,}")
-        if isinstance(value, str) and not isinstance(value, PlainText) and value.isascii() and value.isdigit():
-            value = int(value) if len(value) < 20 and (value == "0" or value[0] != "0") else value  # "8", not "012"
+        if isinstance(value, str) and not isinstance(value, PlainText) and _QUOTED_NUMBER.fullmatch(value):
+            value = int(value)
+            self.remarks.quoted.append(self.where(key))
         if isinstance(value, bool) or not isinstance(value, int | Fraction) or value < least:
             self.refuse(key, wanted)
         return Stated(Fraction(value), self.where(key))
@@ -128,6 +165,14 @@ class Section:
         """Whether a flag is stated and true."""
         stated = self.flag(key)
         return stated is not None and stated.value
+
+    def is_true(self, key: str) -> bool:
+        """Whether a key holds true; it may hold anything else."""
+        return self._value(key) is True
+
+    def raw(self, key: str) -> RawValue:
+        """The value of a key as it stands; None if it is absent."""
+        return self._value(key)
 
     def text(self, key: str) -> Stated[str] | None:
         """Text; a flag or a number as it is written.
@@ -197,6 +242,7 @@ class Section:
         raise InputError(f"{where.key} must be {wanted}, not {_shown(self.values[key].value)}", origin=self.line(key))
 
     def _value(self, key: str) -> RawValue:
+        self.remarks.read.add((self.origin.name, self.prefix + key))
         value = self.values[key].value if key in self.values else None
         if self.open_word is not None and value == self.open_word:
             self.ignore(key)
@@ -235,6 +281,6 @@ def read_section(path: Path, *, open_word: str | None = None, remarks: Remarks |
     Raises:
         InputError: If it cannot be read, or holds something else.
     """
-    top = read_located(path)
-    values, remarks = keys_and_values(top), remarks or Remarks()
-    return Section(file=path, origin=top.origin, values=values, open_word=open_word, remarks=remarks)
+    remarks = remarks or Remarks()
+    top = read_located(path, remarks.on_repeat)
+    return Section(file=path, origin=top.origin, values=keys_and_values(top), open_word=open_word, remarks=remarks)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import Scalar
 
 __all__ = [
-    "DEEPEST", "KeyOrigin", "Located", "RawValue", "SettingValue", "Stated", "key_name", "kind_of", "printable",
-    "repeated_key", "too_deep",
+    "DEEPEST", "KeyOrigin", "Located", "OnRepeat", "RawValue", "SettingValue", "Stated", "key_name", "kind_of",
+    "plain_value", "printable", "refuse_repeat", "too_deep",
 ]  # fmt: skip
 
 SettingValue = TypeVar("SettingValue", covariant=True)
@@ -75,10 +75,25 @@ class Stated(Generic[SettingValue]):
         return Origin(self.where.name, self.where.line, self.where.column)
 
 
-def repeated_key(key: str, first: Origin, origin: Origin) -> InputError:
-    """The error of a key that a mapping has twice."""
-    rule, fix = f"the first is at {first}", "keeping one of the two"
-    return InputError(f"{key_name(key)} stands twice", rule=rule, fixes=fix, origin=origin)
+OnRepeat: TypeAlias = "Callable[[str, Located, Located], None]"
+"""What to do about a key that a mapping has twice: the key, its first value, and the one that is kept if it returns."""
+
+
+def refuse_repeat(key: str, first: Located, second: Located) -> None:
+    """Refuse a key that a mapping has twice.
+
+    Raises:
+        InputError: Always.
+    """
+    rule, fix = f"the first is at {first.origin}", "keeping one of the two"
+    raise InputError(f"{key_name(key)} stands twice", rule=rule, fixes=fix, origin=second.origin)
+
+
+def plain_value(value: RawValue) -> Any:
+    """A value without the places of its parts, to compare."""
+    if isinstance(value, Mapping):
+        return {key: plain_value(item.value) for key, item in value.items()}
+    return [plain_value(item.value) for item in value] if isinstance(value, tuple) else value
 
 
 def too_deep(origin: Origin) -> InputError:

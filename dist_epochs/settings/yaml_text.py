@@ -13,7 +13,7 @@ import yaml
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import ScalarReader, exact_scalar
-from dist_epochs.settings.value import DEEPEST, Located, RawValue, key_name, repeated_key, too_deep
+from dist_epochs.settings.value import DEEPEST, Located, OnRepeat, RawValue, key_name, refuse_repeat, too_deep
 
 __all__ = ["parse_yaml"]
 
@@ -30,27 +30,30 @@ _END_OF_NUMBER = re.compile(r"[0-9]{3}(?![0-9])")
 """The digits after a comma of a number: in `{a: 1,022}` YAML takes them for a key."""
 
 
-def parse_yaml(text: str, name: str, plain: ScalarReader = exact_scalar) -> Located:
+def parse_yaml(
+    text: str, name: str, plain: ScalarReader = exact_scalar, on_repeat: OnRepeat = refuse_repeat
+) -> Located:
     r"""Parse YAML.
 
     Args:
         text: The text.
         name: The file, for messages.
         plain: Reads an unquoted scalar.
+        on_repeat: What to do about a key that stands twice in one mapping.
 
     Returns:
         The value; None for a file that holds nothing.
 
     Raises:
         InputError: If it is not one document of YAML, or says something that only another program understands: a tag,
-            a merge key, an alias of itself; if a key stands twice, or it is nested too deeply or too large.
+            a merge key, an alias of itself; if it is nested too deeply or too large; or by `on_repeat`.
 
     Examples:
         >>> parse_yaml("a: 1\nb: no", "x.yaml").value["b"]
         Located(value='no', origin=Origin(name='x.yaml', line=2, column=None))
     """
     try:
-        return _Composer(text, name, plain).document()
+        return _Composer(text, name, plain, on_repeat).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         origin = Origin(name, mark.line + 1, mark.column + 1) if mark else Origin(name)
@@ -74,10 +77,11 @@ class _Composed:
 class _Composer:
     """Turns the parser's events into values; an anchor's value is made once, however often it is repeated."""
 
-    def __init__(self, text: str, name: str, plain: ScalarReader) -> None:
+    def __init__(self, text: str, name: str, plain: ScalarReader, on_repeat: OnRepeat) -> None:
         self.events = yaml.parse(text, Loader=yaml.SafeLoader)
         self.name = name
         self.plain = plain
+        self.on_repeat = on_repeat
         self.anchors: dict[str, _Composed | None] = {}
 
     def document(self) -> Located:
@@ -144,8 +148,6 @@ class _Composer:
             key = event.value
             if key == "<<" and event.style is None:
                 raise InputError("merge keys (<<) are not read", fixes="writing the merged keys out", origin=origin)
-            if key in result:
-                raise repeated_key(key, result[key].origin, origin)
             self._new(event, depth)
             inner.append(self._compose(next(self.events), depth + 1))
             if start.flow_style and result and inner[-1].value is None and _END_OF_NUMBER.match(key):
@@ -155,7 +157,10 @@ class _Composer:
                     fixes='quotes around the number, as in "1,022,362"',
                     origin=origin,
                 )
-            result[key] = Located(inner[-1].value, origin)
+            found = Located(inner[-1].value, origin)
+            if key in result:
+                self.on_repeat(key, result[key], found)
+            result[key] = found
         return self._collection(start, result, inner)
 
     def _collection(self, start: Any, value: RawValue, inner: list[_Composed]) -> _Composed:

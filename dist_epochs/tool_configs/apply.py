@@ -12,10 +12,14 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.flags import BUDGET_FLAGS
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
-from dist_epochs.settings.value import Stated
+from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
+from dist_epochs.tool_configs.readers.trl import GRPO
+from dist_epochs.tool_configs.readers.trl_sft import TRL
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
+from dist_epochs.tool_configs.tool import Given
 
 __all__ = ["apply_files"]
 
@@ -31,15 +35,30 @@ BATCH = (
 )
 """Factors of the batch."""
 
+ENDS = ("uneven", "last_window")
+"""What happens at the ends of passes."""
+
 TRAINER = "TrainingArguments"
+WITH_TRAINER = {TRAINER, LLAMA_FACTORY.name, TRL.name}
+"""Tools whose passes the HF Trainer cuts, and nothing else does."""
+BY_DEEPSPEED_S_RULE = {*WITH_TRAINER, "a DeepSpeed configuration", "an Accelerate configuration"}
+"""Tools whose accumulation is 1 where only the batch or the micro-batch is stated."""
 
 PLACES: Mapping[str, Place] = {
     **{name: ("batch", name) for name in BATCH},
     "precision": ("precision",),
     "zero_stage": ("hardware", "zero_stage"),
+    "activation_checkpointing": ("hardware", "activation_checkpointing"),
     "seed": ("seed",),
     "uneven": ("batch", "uneven"),
+    "last_window": ("batch", "last_window"),
+    "ramp": ("batch", "ramp"),
+    "replacement": ("batch", "replacement"),
+    "sequence_length": ("phases", 0, "sequence_length"),
     "warmup_steps": ("optimizer", "warmup_steps"),
+    "adapter": ("model", "adapter"),
+    "frozen": ("model", "frozen"),
+    "quantization": ("model", "quantization"),
 }
 """Where a recipe holds what files state; the length of the run is a flag."""
 
@@ -52,7 +71,7 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
 
     Args:
         document: The recipe, flags included; it is changed.
-        files: DeepSpeed JSON, Accelerate YAML, TrainingArguments.
+        files: Configurations and launch scripts of other tools.
 
     Returns:
         What was read, with its notes.
@@ -60,14 +79,47 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     Raises:
         InputError: If files and document contradict each other.
     """
-    read = [_without_its_length(settings, document) for settings in map(read_settings, files)]
-    settings = complete(merge([*read, _own(document)]))
+    own = _own(document)
+    given = _given(document, own)
+    read = [_without_its_length(read_settings(path, given), document) for path in files]
+    merged = merge([*read, own])
+    settings = complete(merged, accumulates_once=set(merged.tools) <= BY_DEEPSPEED_S_RULE)
     settings = _without_unusable(settings, document)
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:
-            document.put(PLACES[name], stated.value, stated.where)
-    if TRAINER in settings.tools:
+            is_of_loop = name in ENDS and not isinstance(stated.where, KeyOrigin)
+            document.put(PLACES[name], stated.value, stated.where, is_default=is_of_loop)
+    if settings.corpus_samples is not None:
+        size = f"{settings.corpus_samples.value} samples"
+        document.put(("corpus",), {"samples": size}, settings.corpus_samples.where)
+    if WITH_TRAINER & set(settings.tools):
         settings = _with_trainer_loop(document, settings)
+    return _with_length(document, _with_passes(document, settings, given))
+
+
+def _with_passes(document: Document, settings: LaunchSettings, given: Given) -> LaunchSettings:
+    """A note, or an error, where a tool cuts its passes of samples, and the corpus is not stated in samples."""
+    tools, passes = set(settings.tools) - BY_DEEPSPEED_S_RULE, settings.epochs or given.epochs
+    if not tools or passes is None or settings.steps is not None or given.samples is not None:
+        return settings
+    if GRPO.name in tools:
+        raise InputError(
+            f"{passes.where}: passes over prompts, and how many prompts there are is not stated",
+            rule="a pass has as many steps as it has generations",
+            fixes=("--corpus 'N samples', with N prompts", "--steps"),
+        )
+    if document.get(("corpus",)) is None:
+        return settings
+    note = f"{passes.where}: {', '.join(sorted(tools))} cuts passes of samples; a share of the corpus is planned"
+    return replace(settings, notes=(*settings.notes, note))
+
+
+def _with_length(document: Document, settings: LaunchSettings) -> LaunchSettings:
+    """Plan what decides the length of the run: the tool's own count, or what a file states where nothing else does."""
+    counted = settings.counted_steps
+    if counted is not None:
+        document.put(("budget",), {"steps": str(counted.value)}, counted.where)
+        return replace(settings, notes=(*settings.notes, str(counted.where)))
     length = settings.steps or settings.epochs
     if length is not None and not _has_length(document):
         name = "steps" if settings.steps else "epochs"
@@ -75,8 +127,38 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     return settings
 
 
+def _given(document: Document, batch: LaunchSettings) -> Given:
+    """What a tool's own rules need of the document."""
+    passes = document.get(("budget", "epochs"))
+    epochs = None if passes is None else Stated(parse(passes).value, document.where(("budget", "epochs")))
+    lengths = {parse_length(phase["sequence_length"]) for phase in _phases(document) if phase.get("sequence_length")}
+    sources = document.get(("corpus", "sources"))
+    each = {name: _size(entry) for name, entry in sources.items()} if isinstance(sources, dict) else {}
+    by_source = {name: size for name, size in each.items() if size is not None}
+    of_all = _size(document.get(("corpus",)))
+    if each:
+        of_all = sum(by_source.values()) if len(by_source) == len(each) else None
+    return Given(
+        batch=batch,
+        samples=of_all,
+        sources=by_source,
+        sequence_length=lengths.pop() if len(lengths) == 1 else None,
+        epochs=epochs,
+        has_length=_has_length(document),
+    )
+
+
+def _size(corpus: Any) -> int | None:
+    """The samples that a corpus, or a source of it, is stated to have."""
+    stated = corpus.get("samples") if isinstance(corpus, dict) else None
+    return None if stated is None else parse_count(stated, unit=Unit.SAMPLE, what="samples of the corpus")
+
+
 def _without_its_length(settings: LaunchSettings, document: Document) -> LaunchSettings:
-    """Settings of a file; without its steps and epochs, where the document states the length of the run."""
+    """Settings of a file; without its steps and epochs, where the document states the length of the run.
+
+    What the tool counts of passes stays: they are the document's.
+    """
     if not _has_length(document):
         return settings
     left = [found.where for found in (settings.steps, settings.epochs) if found is not None]
@@ -142,11 +224,23 @@ def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSet
     """Settings without those that the plan cannot use, each with a note."""
     notes = list(settings.notes)
     left_out: dict[str, Any] = {}
-    if settings.uneven is not None and document.get(("corpus", "samples")) is None:
-        note = f"{settings.uneven.value} at the ends of passes is planned for a corpus in samples"
-        notes.append(f"{settings.uneven.where}: {note}")
-        left_out["uneven"] = None
+    has_samples = settings.corpus_samples is not None or document.get(("corpus", "samples")) is not None
+    for name in ENDS:
+        stated = settings.stated().get(name)
+        if stated is not None and not has_samples:
+            what = f"{stated.value} at the ends of passes is" if isinstance(stated.where, KeyOrigin) else "its ends are"
+            notes.append(f"{stated.where}: {what} planned for a corpus in samples")
+            left_out[name] = None
+    if settings.activation_checkpointing is not None and not settings.activation_checkpointing.value:
+        left_out["activation_checkpointing"] = None  # which is the default
+    known = document.get(PLACES["sequence_length"])
+    if settings.sequence_length is not None:
+        if len(_phases(document)) != 1:
+            left_out["sequence_length"] = None
+        elif known is not None and parse_length(known) != settings.sequence_length.value:
+            where = settings.sequence_length.where
+            notes.append(f"{where}: {settings.sequence_length.value:,} there, and {known} is planned")
     if settings.warmup_steps is not None and document.get(("optimizer",)) is None:
         notes.append(f"{settings.warmup_steps.where}: a warm-up is planned with an optimizer, and the recipe has none")
         left_out["warmup_steps"] = None
-    return replace(settings, notes=tuple(notes), **left_out)
+    return replace(settings, notes=tuple(dict.fromkeys(notes)), **left_out)

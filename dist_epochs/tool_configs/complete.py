@@ -46,8 +46,12 @@ def data_parallel_size(settings: LaunchSettings) -> int | None:
     return devices // shared
 
 
-def complete(settings: LaunchSettings) -> LaunchSettings:
+def complete(settings: LaunchSettings, *, accumulates_once: bool = True) -> LaunchSettings:
     """Compute what follows from the rest; what does not follow stays None.
+
+    Args:
+        settings: What is stated.
+        accumulates_once: Whether the accumulation is 1 where only one other factor of the batch is stated.
 
     Raises:
         InputError: If the numbers contradict each other, or do not divide, with the places and the nearest fits.
@@ -64,7 +68,7 @@ def complete(settings: LaunchSettings) -> LaunchSettings:
     if batch and each and accumulation:
         _check(settings, batch, each, accumulation, size)
         return settings
-    if accumulation is None and (batch is None) != (each is None):
+    if accumulates_once and accumulation is None and (batch is None) != (each is None):
         accumulation = Stated(1, Origin("the default of DeepSpeed, Accelerate and the Trainer"))
         note = "gradient_accumulation is stated nowhere: 1, as the tools take it; a script may set another"
         settings = replace(settings, gradient_accumulation=accumulation, notes=(*settings.notes, note))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal
 
-from dist_epochs.arithmetic.loader import Uneven
+from dist_epochs.arithmetic.loader import LastWindow, Uneven
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.value import SettingValue, Stated
+from dist_epochs.settings.value import KeyOrigin, SettingValue, Stated
 
-__all__ = ["LaunchSettings", "Precision", "Uneven", "agree", "merge"]
+__all__ = ["LastWindow", "LaunchSettings", "Precision", "Uneven", "agree", "merge"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -34,12 +34,24 @@ class LaunchSettings:
         zero_stage: What data-parallel devices share, 0 to 3; FSDP's full shard is 3.
         steps: Optimizer steps of the run.
         epochs: Passes over the data, as the Trainer counts them.
+        counted_steps: Optimizer steps that the tool's own rule makes of its passes, whose rounding is no policy of a
+            plan.
         warmup_steps: Steps over which the learning rate rises.
         uneven: What happens where the devices do not divide the data.
+        last_window: What happens to a partial accumulation window at the end of a pass.
+        corpus_samples: Samples that a pass really has, where the tool draws others than the corpus has.
+        sequence_length: Positions of a sample.
+        activation_checkpointing: Whether activations are computed again in the backward pass.
+        ramp: A batch that grows, as Megatron-LM writes it.
+        replacement: Whether samples are drawn with replacement, so that there are no passes.
         seed: Seed of the run.
+        adapter: Adapters that are trained beside the model, as `model.adapter` of a recipe says it.
+        frozen: Weights that are not trained, as `model.frozen` says it.
+        quantization: The bits of the frozen weights, as `model.quantization` says it.
         tools: The tools whose files these are.
         ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
         notes: What to know about the settings, each with its place.
+        quoted: Where numbers stand in quotes that the tool computes with as they are.
     """
 
     devices: Stated[int] | None = None
@@ -55,12 +67,23 @@ class LaunchSettings:
     zero_stage: Stated[int] | None = None
     steps: Stated[int] | None = None
     epochs: Stated[Fraction] | None = None
+    counted_steps: Stated[int] | None = None
     warmup_steps: Stated[int] | None = None
     uneven: Stated[Uneven] | None = None
+    last_window: Stated[LastWindow] | None = None
+    corpus_samples: Stated[int] | None = None
+    sequence_length: Stated[int] | None = None
+    activation_checkpointing: Stated[bool] | None = None
+    ramp: Stated[str] | None = None
+    replacement: Stated[bool] | None = None
     seed: Stated[int] | None = None
+    adapter: Stated[Mapping[str, Any]] | None = None
+    frozen: Stated[Mapping[str, Any]] | None = None
+    quantization: Stated[Mapping[str, Any]] | None = None
     tools: tuple[str, ...] = ()
     ignored: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
+    quoted: tuple[KeyOrigin, ...] = ()
 
     def stated(self) -> Mapping[str, Stated[Any]]:
         """The settings that are stated, by name."""
@@ -86,6 +109,7 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
     merged: dict[str, Stated[Any]] = {}
     notes = [note for given in settings for note in given.notes]
     ignored = [key for given in settings for key in given.ignored]
+    quoted = tuple(dict.fromkeys(key for given in settings for key in given.quoted))
     for given in settings:
         for name, stated in given.stated().items():
             known = merged.get(name, stated)
@@ -101,7 +125,11 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
         notes.append(f"{merged['steps'].where}: {merged['steps'].value} steps override the epochs of {epochs.where}")
     tools = tuple(tool for given in settings for tool in given.tools)
     return LaunchSettings(
-        **merged, tools=tools, notes=tuple(dict.fromkeys(notes)), ignored=tuple(dict.fromkeys(ignored))
+        **merged,
+        tools=tools,
+        notes=tuple(dict.fromkeys(notes)),
+        ignored=tuple(dict.fromkeys(ignored)),
+        quoted=quoted,
     )
 
 

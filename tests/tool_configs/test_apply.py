@@ -132,3 +132,53 @@ def test_a_misspelled_key_is_told(tmp_path):
     path.write_text('{"per_device_train_batch_sise": 8, "per_gpu_train_batch_size": 4, "num_train_epochs": 2}')
     note = call("--from", path, "--corpus", "100 samples", "--devices", 1).stderr
     assert f"{path}:1 per_device_train_batch_sise: not read; did you mean per_device_train_batch_size?" in note
+
+
+SAMPLES = Path(__file__).parent / "readers" / "samples"
+
+
+def test_flags_decide_how_long_and_the_tool_how_its_passes_are_counted():
+    run = ["--from", SAMPLES / "axolotl-lora.yml", "--devices", 4, "--corpus", "20000 samples"]
+    assert plan(*run)["steps"] == 919
+    assert plan(*run, "--epochs", 1)["steps"] == 307  # ⌈19,600 ÷ 64⌉
+    assert plan(*run, "--steps", 5)["steps"] == 5
+    assert plan(*run, "--epochs", "1/2")["steps"] == 154
+    assert "num_epochs: not used" not in call(*run).stderr
+
+
+def test_without_a_corpus_passes_stay_passes():
+    error = call("--from", SAMPLES / "axolotl-lora.yml", "--devices", 4, code=2).stderr
+    assert "corpus" in error
+    told = call("--from", SAMPLES / "axolotl-context-parallel.yaml", "--devices", 8).stderr
+    assert "num_epochs: not used: the 1,500 steps" in told
+
+
+def test_a_length_that_differs_from_the_file_s_is_told():
+    run = ["--from", SAMPLES / "gpt-neox-like-20b.yml", "--devices", 96]
+    assert "2,048 there, and 1024 is planned" in call(*run, "--sequence-length", 1024).stderr
+    assert "there, and" not in call(*run, "--sequence-length", 2048).stderr
+    assert plan(*run)["positions"] == 150_000 * 1536 * 2048
+
+
+def test_a_tool_s_ends_of_passes_are_left_to_like():
+    run = ["--from", SAMPLES / "litgpt-uneven.yaml", "--corpus", "1900 samples"]
+    assert plan(*run, "--like", "hf")["like"]
+
+
+def test_the_command_s_flags_win_over_a_tool_s_default(tmp_path):
+    path = tmp_path / "neox.yml"
+    path.write_text("num_layers: 2\npos_emb: rotary\ntrain_iters: 10\ntrain_micro_batch_size_per_gpu: 4\n")
+    run = ["--from", path, "--devices", 8]
+    assert plan(*run)["global_batch"]["samples"] == 32
+    assert plan(*run, "--gradient-accumulation", 4)["global_batch"]["samples"] == 128
+
+
+def test_a_corpus_that_is_not_counted_in_samples_is_told():
+    tokens = ["--corpus", "10M tokens", "--sequence-length", 512, "--devices", 8]
+    told = call("--from", SAMPLES / "axolotl-lora.yml", *tokens).stderr
+    assert "val_set_size: not taken off" in told
+    assert "Axolotl cuts passes of samples; a share of the corpus is planned" in told
+    assert "max_samples: not taken off" in call("--from", SAMPLES / "llama-factory-cut.yaml", *tokens).stderr
+    for corpus in (tokens, ["--devices", 8]):
+        assert "how many prompts there are" in call("--from", SAMPLES / "grpo.yaml", *corpus, code=2).stderr
+    assert plan("--from", SAMPLES / "grpo.yaml", "--devices", 8, "--steps", 5)["global_batch"]["samples"] == 256

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dist_epochs.errors import InputError
 from dist_epochs.tool_configs.complete import complete
-from dist_epochs.tool_configs.detect import KINDS, read_settings
+from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.kinds import KINDS
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 
 
@@ -150,3 +151,22 @@ def test_the_value_of_an_unknown_key_is_never_repeated(tmp_path_factory, data, a
     except InputError as error:
         said = str(error)
     assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "tool"),
+    [
+        ({"train_batch_size": 8, "learning_rate": 1e-3, "hidden_size": 8}, None),
+        ({"optimizer": {"type": "AdamW"}, "learning_rate": 1e-3}, None),
+        ({"num_processes": 8, "learning_rate": 1e-3}, None),
+        ({"train_batch_size": 8, "gradient_accumulation_steps": 2, "amp": {}}, "a DeepSpeed configuration"),
+        ({"train_batch_size": 8, "optimizer": {"type": "Adam"}, "_comment": "x"}, "a DeepSpeed configuration"),
+        ({"num_processes": 8, "machine_rank": 0}, "an Accelerate configuration"),
+    ],
+)
+def test_one_key_that_many_tools_have_needs_another(folder, keys, tool):
+    folder.write("x.json", keys)
+    if tool is None:
+        assert "none of the files that are read here" in folder.error("x.json")
+    else:
+        assert folder.read("x.json").tools == (tool,)

@@ -14,7 +14,7 @@ from pathlib import Path
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import PlainText
 from dist_epochs.settings.section import Section, read_section
-from dist_epochs.settings.value import Located, RawValue, Stated
+from dist_epochs.settings.value import KeyOrigin, Located, RawValue, Stated
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, zero_stage
 from dist_epochs.tool_configs.sharding import SIZES, fsdp_stage
 from dist_epochs.tool_configs.stated import LaunchSettings
@@ -47,6 +47,12 @@ KNOWN_KEYS = frozenset(_KNOWN.split())
 """Keys at the top; the launcher refuses a file with others."""
 DEEPSPEED_ONLY = ("gradient_accumulation_steps", "zero_stage", "gradient_clipping")
 """Keys of `deepspeed_config` that are often written at the top."""
+BESIDE_A_FILE = (
+    "gradient_accumulation_steps", "gradient_clipping", "zero_stage", "offload_optimizer_device",
+    "offload_param_device", "offload_optimizer_nvme_path", "offload_param_nvme_path", "zero3_save_16bit_model",
+)  # fmt: skip
+"""Keys of `deepspeed_config` that Accelerate refuses beside a `deepspeed_config_file`, and `mixed_precision` with them
+(`DeepSpeedPlugin._deepspeed_config_checks`)."""
 YAML_1_1_FALSE = ("no", "off", "false")
 SHARING_SIZES = {"tensor_parallel": ("tp_size",), "context_parallel": ("cp_size", "sp_size")}
 """Sizes of `parallelism_config` whose processes see the same samples, by the setting of a recipe."""
@@ -70,6 +76,7 @@ class AccelerateFile:
         sizes: Stated sizes of `parallelism_config` by name (`tp_size`), where it is read.
         engine: What the sections of DeepSpeed or Megatron-LM state, and before them the file that they name; empty
             for other kinds. They may contradict each other.
+        deepspeed_file: The file that `deepspeed_config_file` names; None where it names none, or is not read.
     """
 
     path: Path
@@ -84,6 +91,7 @@ class AccelerateFile:
     fsdp_version: int
     sizes: Mapping[str, Stated[int]]
     engine: tuple[LaunchSettings, ...]
+    deepspeed_file: Section | None
 
     def line(self, *keys: str) -> Origin:
         """Where a key stands, or a key inside a section; if it is absent, where the section does."""
@@ -143,6 +151,26 @@ class AccelerateFile:
         return stated or (None if default is None else Stated(default, self.top.where("distributed_type")))
 
     @property
+    def refused_beside_a_file(self) -> tuple[KeyOrigin, ...]:
+        """Keys for which Accelerate stops, since a DeepSpeed file is named; without a value they count too."""
+        if self.deepspeed_file is None:
+            return ()
+        section = self.top.section("deepspeed_config")
+        own = [section.where(key) for key in BESIDE_A_FILE if key in section.values]
+        return (*([self.top.where("mixed_precision")] if self.top.states("mixed_precision") else []), *own)
+
+    @property
+    def has_file_without_zero(self) -> bool:
+        """Whether the DeepSpeed file has no `zero_optimization`, for which Accelerate stops too."""
+        return self.deepspeed_file is not None and "zero_optimization" not in self.deepspeed_file.values
+
+    @property
+    def asks_for_two_context_parallel(self) -> bool:
+        """Whether Megatron-LM is left to Accelerate's default for context parallelism, which is 2 in version 1.15."""
+        section = self.top.section("megatron_lm_config")
+        return self.kind == "MEGATRON_LM" and not section.states("megatron_lm_context_parallel_size")
+
+    @property
     def shared(self) -> int:
         """Processes that see the same samples: tensor × pipeline × context parallel."""
         sizes = map(self.sharing, ("tensor_parallel", "pipeline_parallel", "context_parallel"))
@@ -189,6 +217,7 @@ def read_accelerate(top: Section) -> AccelerateFile:
     version = fsdp.count("fsdp_version" if fsdp.states("fsdp_version") else "version")
     parallelism = top.section("parallelism_config")
     sizes = {name: parallelism.count(f"parallelism_config_{name}") for name in SIZES}
+    file = _deepspeed_file(top) if kind == "DEEPSPEED" else None
     return AccelerateFile(
         path=top.file,
         top=top,
@@ -201,7 +230,8 @@ def read_accelerate(top: Section) -> AccelerateFile:
         gpu_ids=_gpu_ids(top),
         fsdp_version=version.value if version else 1,
         sizes={name: size for name, size in sizes.items() if size is not None and kind in BY_TORCHRUN},
-        engine=_deepspeed(top) if kind == "DEEPSPEED" else _megatron(top) if kind == "MEGATRON_LM" else (),
+        engine=_deepspeed(top, file) if kind == "DEEPSPEED" else _megatron(top) if kind == "MEGATRON_LM" else (),
+        deepspeed_file=file,
     )
 
 
@@ -261,7 +291,13 @@ def _gpu_ids(top: Section) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in stated.value.split(","))
 
 
-def _deepspeed(top: Section) -> tuple[LaunchSettings, ...]:
+def _deepspeed_file(top: Section) -> Section | None:
+    section = top.opened("deepspeed_config", OPEN)
+    name = section.text("deepspeed_config_file")
+    return None if name is None or name.value == "none" else section.section_or_file("deepspeed_config_file")
+
+
+def _deepspeed(top: Section, file: Section | None) -> tuple[LaunchSettings, ...]:
     """What DeepSpeed's file states, and what the section that names it does."""
     section = top.opened("deepspeed_config", OPEN)
     own = LaunchSettings(
@@ -269,10 +305,8 @@ def _deepspeed(top: Section) -> tuple[LaunchSettings, ...]:
         zero_stage=zero_stage(section, "zero_stage"),
         ignored=tuple(top.remarks.ignored),
     )
-    name = section.text("deepspeed_config_file")
-    if name is None or name.value == "none":
+    if file is None:
         return (own,)
-    file = section.section_or_file("deepspeed_config_file")
     read = deepspeed_settings(file)
     if file.states("gradient_accumulation_steps"):
         return read, own

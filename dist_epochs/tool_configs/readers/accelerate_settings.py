@@ -46,9 +46,9 @@ def accelerate_settings(top: Section) -> LaunchSettings:
         if file.kind != owner and top.states(key):
             _ignore_all(top.section(key))
     if file.kind == "DEEPSPEED":
-        _note_what_deepspeed_refuses(top)
+        _note_what_accelerate_refuses(file)
     elif file.kind == "MEGATRON_LM":
-        _note_context_parallel(top)
+        _note_context_parallel(file)
     parts = [
         LaunchSettings(devices=devices, machines=machines, precision=_precision(file)),
         *file.engine,
@@ -145,25 +145,24 @@ def _ignore_all(section: Section) -> None:
         section.ignore(key)
 
 
-def _note_what_deepspeed_refuses(top: Section) -> None:
-    section = top.section("deepspeed_config")
-    name = section.text("deepspeed_config_file")
-    if name is None or name.value == "none":
-        return
-    for outside, key in ((top, "mixed_precision"), *((section, key) for key in DEEPSPEED_ONLY)):
-        if outside.states(key):
-            outside.note(key, "Accelerate refuses this beside a deepspeed_config_file: state it there only")
+def _note_what_accelerate_refuses(file: AccelerateFile) -> None:
+    remarks = file.top.remarks.notes
+    for key in file.refused_beside_a_file:
+        remarks.append(f"{key}: Accelerate refuses this beside a deepspeed_config_file: state it there only")
+    if file.has_file_without_zero and file.deepspeed_file is not None:
+        remarks.append(f"{file.deepspeed_file.origin}: Accelerate refuses a DeepSpeed file without zero_optimization")
 
 
-def _note_context_parallel(top: Section) -> None:
+def _note_context_parallel(file: AccelerateFile) -> None:
+    top = file.top
     section, key = top.section("megatron_lm_config"), "megatron_lm_context_parallel_size"
     _note_unread(section, "megatron_lm_", MEGATRON_COUNTS)
     context = section.count(key)
-    if context is None:
+    if file.asks_for_two_context_parallel:
         top.note(
             "megatron_lm_config", "no context_parallel_size: Accelerate 1.15 then asks Megatron-LM for 2; state it"
         )
-    elif context.value > 1:
+    elif context is not None and context.value > 1:
         section.note(key, f"Accelerate's own global batch leaves it out and is {context.value} times this one")
 
 

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import Stated
+from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
 
 __all__ = ["OPEN", "deepspeed_settings", "precision_of", "zero_stage"]
@@ -49,7 +51,7 @@ def deepspeed_settings(top: Section) -> LaunchSettings:
         top.note(BATCH[0], "DeepSpeed checks it against all devices, those that share a layer included")
     sequence = top.count("sequence_parallel_size")
     expert = top.section("expert_parallel")
-    return LaunchSettings(
+    settings = LaunchSettings(
         global_batch=batch,
         per_device=per_device,
         gradient_accumulation=accumulation,
@@ -61,9 +63,17 @@ def deepspeed_settings(top: Section) -> LaunchSettings:
         zero_stage=zero_stage(top.section("zero_optimization"), "stage"),
         warmup_steps=top.section("scheduler").section("params").count("warmup_num_steps", least=0),
         uneven=Stated("drop", drops.where) if (drops := top.flag("dataloader_drop_last")) and drops.value else None,
-        ignored=tuple(top.remarks.ignored),
-        notes=tuple(top.remarks.notes),
     )
+    quoted = tuple(dict.fromkeys(key for key in top.remarks.quoted if _is_in(key, top)))
+    for where in quoted:
+        top.remarks.notes.append(f"{where}: a number in quotes is text, with which DeepSpeed cannot compute")
+    return replace(
+        settings, quoted=quoted, ignored=tuple(top.remarks.ignored), notes=tuple(dict.fromkeys(top.remarks.notes))
+    )
+
+
+def _is_in(key: KeyOrigin, top: Section) -> bool:
+    return key.name == top.origin.name and key.key.startswith(top.prefix)
 
 
 def _note_if_enabled(top: Section, path: list[str], remark: str) -> None:

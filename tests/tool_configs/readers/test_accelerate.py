@@ -1,3 +1,6 @@
+import inspect
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import parse_located
 from dist_epochs.settings.section import Section
-from dist_epochs.tool_configs.readers.accelerate import KNOWN_KEYS
+from dist_epochs.tool_configs.readers.accelerate import BESIDE_A_FILE, KNOWN_KEYS
 from dist_epochs.tool_configs.sharding import FSDP_STRATEGIES, SIZES, parallel_settings
 
 # As `accelerate config` writes them.
@@ -326,7 +329,20 @@ def test_what_accelerate_refuses_beside_a_deepspeed_file_is_noted(folder):
         "acc.yaml:5 deepspeed_config.gradient_accumulation_steps: Accelerate refuses this beside a "
         "deepspeed_config_file: "
         "state it there only",
+        "ds.json:1: Accelerate refuses a DeepSpeed file without zero_optimization",
     ]
+    folder.write("ds.json", {"gradient_accumulation_steps": 4, "zero_optimization": {"stage": 2}})
+    assert len(folder.notes("acc.yaml")) == 2
+    folder.write("acc.yaml", f"{CONFIG_FILE}  zero3_init_flag: false\n")  # which Accelerate takes beside a file
+    assert folder.notes("acc.yaml") == []
+
+
+def test_the_nine_keys_are_those_of_the_installed_accelerate():
+    dataclasses = pytest.importorskip("accelerate.utils.dataclasses")
+    source = inspect.getsource(dataclasses.DeepSpeedPlugin._deepspeed_config_checks)
+    for key in (*BESIDE_A_FILE, "mixed_precision"):
+        assert re.search(f'"ACCELERATE_(DEEPSPEED_)?{key.upper()}"', source)
+    assert len(re.findall(r"\"ACCELERATE_[A-Z0-9_]+\",\n", source)) == len(BESIDE_A_FILE) + 1
 
 
 def test_an_open_accumulation_is_taken_from_the_others(folder):

@@ -1,4 +1,4 @@
-"""Files of tools that are not read here are refused by name, and no key of one word makes a file a tool's."""
+"""Each tool's files are taken for its own, those that are not read are refused by name, and no key decides alone."""
 
 import json
 
@@ -6,6 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
+from dist_epochs.errors import InputError
+from dist_epochs.tool_configs.detect import TOOLS as READ
+from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.readers.other_tools import TOOLS
 
 FILES = {
@@ -44,6 +47,12 @@ FILES = {
         "micro_batch_size": 1,
         "num_epochs": 1, "warmup_ratio": 0.1, "logging_steps": 1,
     },
+    "LLaMA-Factory": {
+        "stage": "sft", "finetuning_type": "full", "output_dir": "o", "per_device_train_batch_size": 1,
+    },
+    "LLaMA-Factory's version 1": {"train_dataset": "d", "micro_batch_size": 2, "cutoff_len": 2048, "output_dir": "o",
+                                  "bf16": True},
+    "TRL": {"output_dir": "o", "dataset_name": "d", "max_length": 512, "num_train_epochs": 1},
     "TRL's GRPO or RLOO": {
         "output_dir": "o", "bf16": True, "gradient_accumulation_steps": 4, "per_device_train_batch_size": 8,
         "num_generations": 8, "num_train_epochs": 1,
@@ -56,17 +65,39 @@ def plan(path):
     return CliRunner().invoke(main, ["plan", "--from", str(path), *FLAGS])
 
 
+NOT_READ = [tool.name for tool in TOOLS]
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_a_tool_that_is_not_read_is_named(tmp_path, name):
+def test_a_file_is_its_tool_s(tmp_path, name):
     path = tmp_path / "settings"
     path.write_text(json.dumps(FILES[name]))
-    result = plan(path)
-    assert result.exit_code == 2
-    assert f"{path}:1: this is a file of {name}" in result.stderr
+    if name in NOT_READ:
+        result = plan(path)
+        assert result.exit_code == 2
+        assert f"{path}:1: this is a file of {name}" in result.stderr
+    else:
+        assert read_settings(path).tools == (name,)
 
 
 def test_every_tool_has_an_example():
-    assert [name.partition(" (whose")[0] for name, _ in TOOLS] == list(FILES)
+    assert sorted([*NOT_READ, *(tool.name for tool in READ)]) == sorted(FILES)
+
+
+def test_a_refusal_shows_the_flags_that_say_the_same(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text(
+        "parallelism: {dp: 8, tp: 2, pp: 1}\ntokens:\n  micro_batch_size: 4\n  batch_accumulation_per_replica: 16\n"
+        "  sequence_length: 2048\n  train_steps: 1000\n"
+    )
+    with pytest.raises(InputError) as caught:
+        read_settings(path)
+    (fix,) = caught.value.fixes
+    assert fix.endswith(
+        "--per-device 4 --gradient-accumulation 16 --tensor-parallel 2 --pipeline-parallel 1 --sequence-length 2048 "
+        "--steps 1000"
+    )
+    assert "--devices" in caught.value.rule
 
 
 @pytest.mark.parametrize(
@@ -94,3 +125,41 @@ def test_keys_that_count_elsewhere_are_named(tmp_path):
     assert result.exit_code == 0
     for line, key in ((2, "batch_size"), (3, "num_epochs")):
         assert f"{path}:{line} {key}: not read" in result.output
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("max_samples", 1000), ("val_size", 0.1), ("micro_batch_size", 2), ("epochs", 3), ("train_iters", 100),
+     ("streaming", True), ("tensor_parallel_size", 2)],
+)  # fmt: skip
+def test_a_key_that_could_change_a_number_is_named_once(tmp_path, key, value):
+    path = tmp_path / "args.yaml"
+    path.write_text(f"per_device_train_batch_size: 4\nmax_steps: 10\n{key}: {value}\n")
+    notes = [note for note in read_settings(path).notes if f" {key}: " in note]
+    assert len(notes) == 1
+    assert f"{path}:3 {key}: not read" in notes[0]
+    path.write_text(f"per_device_train_batch_size: 4\nmax_steps: 10\n{key}: null\n")
+    assert not any(key in note for note in read_settings(path).notes)
+
+
+def test_a_key_in_a_section_that_was_read_is_named_too(tmp_path):
+    path = tmp_path / "lit.yaml"
+    path.write_text(
+        "checkpoint_dir: c\ntrain:\n  global_batch_size: 8\n  micro_batch_size: 2\n  max_iters: 5\n"
+        "eval:\n  max_iters: 7\n"
+    )
+    notes = [note for note in read_settings(path).notes if "not read" in note]
+    assert [note.partition(": not read")[0] for note in notes] == [f"{path}:5 train.max_iters"]
+
+
+def test_one_stray_key_does_not_make_a_file_another_tool_s(tmp_path):
+    path = tmp_path / "file.json"
+    keys = {"train_batch_size": 8, "steps_per_print": 1, "zero_optimization": {"stage": 1}}
+    path.write_text(json.dumps({**keys, "num_train_epochs": 3}))
+    settings = read_settings(path)
+    assert settings.tools == ("a DeepSpeed configuration",)
+    assert settings.epochs is None
+    assert any("num_train_epochs: not read: it is a key of TrainingArguments" in note for note in settings.notes)
+    path.write_text(json.dumps({**keys, "num_train_epochs": 3, "logging_steps": 1, "per_device_train_batch_size": 4}))
+    with pytest.raises(InputError, match="keys of several tools"):
+        read_settings(path)

@@ -16,12 +16,15 @@ from dist_epochs.tool_configs.launch.rules.deepspeed import (
     accumulation_from_the_launch,
     deepspeed_auto,
     deepspeed_batch,
+    deepspeed_file_beside_keys,
+    deepspeed_quoted_number,
 )
 from dist_epochs.tool_configs.launch.rules.gpus import gpu_ids_repeated, gpus_idle, one_gpu_id, too_few_gpu_ids
 from dist_epochs.tool_configs.launch.rules.keys import (
     dynamo_backend_unknown,
     launch_type_unknown,
     launch_value_type,
+    repeated_launch_key,
     unknown_launch_keys,
     unread_sections,
 )
@@ -32,7 +35,12 @@ from dist_epochs.tool_configs.launch.rules.machines import (
     processes_not_divisible,
     total_processes,
 )
-from dist_epochs.tool_configs.launch.rules.parallel import nothing_to_shard, only_data_parallel, parallel_sizes
+from dist_epochs.tool_configs.launch.rules.parallel import (
+    megatron_context_parallel,
+    nothing_to_shard,
+    only_data_parallel,
+    parallel_sizes,
+)
 from dist_epochs.tool_configs.launch.rules.precision import (
     bf16_not_there,
     fp16_on_cpu,
@@ -89,11 +97,15 @@ FINDINGS: tuple[Rule, ...] = (
     does_not_fit_as_launched,
     accumulation_from_the_launch,
     deepspeed_batch,
+    deepspeed_file_beside_keys,
+    deepspeed_quoted_number,
     unread_sections,
 )
 """Rules for what goes wrong."""
 
 NOTES: tuple[Rule, ...] = (
+    repeated_launch_key,
+    megatron_context_parallel,
     cpu_by_environment,
     total_processes,
     gpus_idle,

@@ -9,7 +9,10 @@ from dist_epochs.rules import rule
 from dist_epochs.settings.value import KeyOrigin
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
-__all__ = ["accumulation_from_the_launch", "deepspeed_auto", "deepspeed_batch"]
+__all__ = [
+    "accumulation_from_the_launch", "deepspeed_auto", "deepspeed_batch", "deepspeed_file_beside_keys",
+    "deepspeed_quoted_number",
+]  # fmt: skip
 
 ACCUMULATION = "gradient_accumulation_steps"
 
@@ -73,3 +76,40 @@ def deepspeed_auto(launch: Launch) -> Iterator[Finding]:
         name = key.key if isinstance(key, KeyOrigin) else "a value"
         message = f'{name} is "auto": filled in by the program'
         yield Finding(Origin(key.name, key.line), message, "state the number, to have it checked")
+
+
+@rule
+def deepspeed_file_beside_keys(launch: Launch) -> Iterator[Finding]:
+    """A DeepSpeed file is named, and Accelerate stops for what stands beside it, or for what the file lacks.
+
+    With `deepspeed_config_file`, Accelerate 1.15 raises when the program makes its `Accelerator`, if the configuration
+    also states `mixed_precision`, or one of eight keys in `deepspeed_config`: the accumulation, the clipping, the
+    stage, devices and paths to offload to, and whether to save 16-bit weights. It says that they "will be ignored",
+    and raises. It also raises where the file has no `zero_optimization`.
+
+    What to do: state them in the DeepSpeed file alone.
+    """
+    file = launch.file
+    if file.deepspeed_file is None:
+        return
+    for key in file.refused_beside_a_file:
+        message = f"{key.key} beside deepspeed_config_file: Accelerate raises when the program makes its Accelerator"
+        yield Finding(Origin(key.name, key.line), message, f"remove the line: {file.deepspeed_file.file} states it")
+    if file.has_file_without_zero:
+        message = "no zero_optimization: Accelerate raises when the program makes its Accelerator"
+        yield Finding(file.deepspeed_file.origin, message, '"zero_optimization": {"stage": 0}, or the stage you want')
+
+
+@rule
+def deepspeed_quoted_number(launch: Launch) -> Iterator[Finding]:
+    """A number stands in quotes in DeepSpeed's file, where DeepSpeed computes with it.
+
+    In JSON `"8"` is text. Transformers compares it with its own 8 and stops, since text is no number; DeepSpeed itself
+    fails where it multiplies or divides.
+
+    What to do: remove the quotes. Only "auto" is text.
+    """
+    for stated in launch.file.engine:
+        for key in stated.quoted:
+            message = f"{key.key} is a number in quotes, which is text: the program stops when it sets DeepSpeed up"
+            yield Finding(Origin(key.name, key.line), message, "remove the quotes")

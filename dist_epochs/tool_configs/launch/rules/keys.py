@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from dist_epochs.errors import close_matches
+from dist_epochs.errors import Origin, close_matches
 from dist_epochs.rules import rule
 from dist_epochs.settings.value import key_name
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
@@ -26,6 +26,7 @@ __all__ = [
     "dynamo_backend_unknown",
     "launch_type_unknown",
     "launch_value_type",
+    "repeated_launch_key",
     "unknown_launch_keys",
     "unread_sections",
 ]
@@ -83,6 +84,19 @@ def launch_type_unknown(launch: Launch) -> Iterator[Finding]:
     usual = "MULTI_GPU" if file.processes != 1 else "'NO'"
     fix = f"distributed_type: {RENAMED_KINDS.get(file.kind, usual)}"
     yield Finding(file.line("distributed_type"), f"{message}: the launcher stops", fix)
+
+
+@rule
+def repeated_launch_key(launch: Launch) -> Iterator[Finding]:
+    """A key stands twice in the launch file, or in a file that it names, with one value.
+
+    The launcher takes the last one, so nothing is wrong yet. Two different values are an error.
+
+    What to do: remove one of the two, before they differ.
+    """
+    for where in launch.file.top.remarks.repeats:
+        message = f"{where.key} stands twice, with one value"
+        yield Finding(Origin(where.name, where.line), message, "remove one of the two")
 
 
 @rule

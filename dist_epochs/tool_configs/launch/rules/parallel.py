@@ -11,7 +11,7 @@ from dist_epochs.tool_configs.launch.launch import Finding, Launch
 from dist_epochs.tool_configs.readers.accelerate import AccelerateFile
 from dist_epochs.tool_configs.sharding import SIZES
 
-__all__ = ["nothing_to_shard", "only_data_parallel", "parallel_sizes"]
+__all__ = ["megatron_context_parallel", "nothing_to_shard", "only_data_parallel", "parallel_sizes"]
 
 
 def _is_read(file: AccelerateFile) -> bool:
@@ -97,3 +97,18 @@ def nothing_to_shard(launch: Launch) -> Iterator[Finding]:
     if file.processes is not None:
         fix += f", or parallelism_config_dp_shard_size: {file.processes}"
     yield Finding(file.line("parallelism_config"), message, fix)
+
+
+@rule
+def megatron_context_parallel(launch: Launch) -> Iterator[Finding]:
+    """Megatron-LM is launched without `megatron_lm_context_parallel_size`, and Accelerate then asks for 2.
+
+    Accelerate 1.15 takes 2 where it finds none in the environment, beside the tensor and pipeline sizes that the file
+    states. The plan takes 1, as Megatron-LM itself does.
+
+    What to do: `megatron_lm_context_parallel_size: 1`, which is then what both have.
+    """
+    if launch.file.asks_for_two_context_parallel:
+        message = "no megatron_lm_context_parallel_size: Accelerate 1.15 then asks Megatron-LM for 2; 1 is planned"
+        where = launch.file.line("megatron_lm_config")
+        yield Finding(where, message, "megatron_lm_context_parallel_size: 1, below megatron_lm_config")

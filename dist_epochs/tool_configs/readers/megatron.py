@@ -1,0 +1,129 @@
+"""Megatron-LM, by the flags of its training programs.
+
+Read in its code of 2026 (`megatron/training/arguments.py`, `training.py`). The accumulation follows from the global
+batch, which must divide. `--train-samples` are whole steps, and what is left is not drawn. Until 2026-04 a batch could
+grow by `--rampup-batch-size`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from dist_epochs.arithmetic.quantity import Unit
+from dist_epochs.arithmetic.ramp import Ramp
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.section import Section
+from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.complete import complete
+from dist_epochs.tool_configs.readers.deepspeed import precision_of
+from dist_epochs.tool_configs.stated import LaunchSettings
+from dist_epochs.tool_configs.tool import Given, Tool, Top, have
+
+__all__ = ["MEGATRON"]
+
+NAME = "Megatron-LM"
+BY_DEFAULT = Origin(f"{NAME}, by default")
+SHARDING = {"no_shard": 0, "optim": 1, "optim_grads": 2, "optim_grads_params": 3}
+
+
+def _is_its(top: Top) -> bool:
+    return have(top, 1, "micro_batch_size") and have(
+        top, 1, "tensor_model_parallel_size", "train_iters", "train_samples", "num_layers"
+    )
+
+
+def megatron_settings(top: Section, given: Given) -> LaunchSettings:
+    """What flags of Megatron-LM state.
+
+    Raises:
+        InputError: If a value cannot be used, or both steps and samples are stated.
+    """
+    steps, samples = top.count("train_iters"), top.count("train_samples")
+    if steps is not None and samples is not None:
+        raise InputError(
+            f"{steps.where} and {samples.where} are both stated",
+            rule=f"{NAME} takes one of them, and stops at its start",
+            fixes="removing one",
+        )
+    if top.states("step_batch_size_schedule"):
+        raise InputError(
+            "--step-batch-size-schedule is not read",
+            rule="its thresholds are tokens, from which the batch changes",
+            fixes="a recipe with batch: {ramp: {stages: {…}}}",
+            origin=top.line("step_batch_size_schedule"),
+        )
+    batch, ramp = top.count("global_batch_size"), top.text("rampup_batch_size")
+    own = LaunchSettings(
+        per_device=top.count("micro_batch_size"),
+        global_batch=batch,
+        gradient_accumulation=Stated(1, BY_DEFAULT) if batch is None else None,
+        tensor_parallel=top.count("tensor_model_parallel_size"),
+        pipeline_parallel=top.count("pipeline_model_parallel_size"),
+        context_parallel=top.count("context_parallel_size"),
+        expert_parallel=top.count("expert_model_parallel_size"),
+        sequence_length=top.count("seq_length") or top.count("encoder_seq_length"),
+        precision=precision_of(top.flag("fp16"), top.flag("bf16"), f"{NAME} takes one of them")
+        or Stated("fp32", BY_DEFAULT),
+        zero_stage=_zero_stage(top),
+        activation_checkpointing=_checkpointing(top),
+        seed=top.count("seed", least=0) or Stated(1234, BY_DEFAULT),
+        warmup_steps=top.count("lr_warmup_iters", least=0),
+        steps=steps,
+        ramp=ramp,
+    )
+    whole = batch or complete(replace(own, devices=given.batch.devices)).global_batch
+    if samples is not None and whole is not None:
+        own = replace(own, steps=_steps(top, samples, whole, ramp))
+    elif samples is not None:
+        top.note("train_samples", "they make steps once the devices are known: --devices")
+    for key in ("rampup_batch_size", "decrease_batch_size_if_needed"):
+        if top.states(key):
+            top.note(key, f"as {NAME} read it before 2026-04" if ramp and key in str(ramp.where) else "may change it")
+    return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
+
+
+def _steps(top: Section, samples: Stated[int], batch: Stated[int], ramp: Stated[str] | None) -> Stated[int] | None:
+    """Steps of the ramp, and whole batches of what is left."""
+    if ramp is None:
+        rest = samples.value % batch.value
+        if rest:
+            top.note("train_samples", f"whole steps: {rest:,} samples are left over and not drawn")
+        return Stated(samples.value // batch.value, samples.where)
+    numbers = ramp.value.split()
+    if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        top.refuse("rampup_batch_size", "three numbers: start, increment, samples")
+    start, increment, over = map(int, numbers)
+    levels = Ramp.increments(
+        start=start, increment=max(increment, 1), over=Fraction(over), unit=Unit.SAMPLE, global_batch=batch.value
+    )
+    steps, drawn = 0, 0
+    for size, ends in zip(levels.batches, levels.starts[1:], strict=False):
+        count = max(-((drawn - ends) // size), 0) if drawn < ends else 0
+        steps, drawn = steps + int(count), drawn + int(count) * size
+    return Stated(steps + max(samples.value - drawn, 0) // batch.value, samples.where)
+
+
+def _zero_stage(top: Section) -> Stated[int] | None:
+    if top.is_on("use_torch_fsdp2"):
+        return Stated(3, top.where("use_torch_fsdp2"))
+    if top.is_on("use_megatron_fsdp"):
+        word = top.text("data_parallel_sharding_strategy")
+        stage = SHARDING.get(word.value if word else "optim_grads_params")
+        return None if stage is None else Stated(stage, top.where("use_megatron_fsdp"))
+    shards = top.flag("use_distributed_optimizer")
+    return Stated(1 if shards and shards.value else 0, shards.where if shards else BY_DEFAULT)
+
+
+def _checkpointing(top: Section) -> Stated[bool] | None:
+    """All activations with `--recompute-granularity full`; a part of them otherwise."""
+    word = top.text("recompute_granularity")
+    if word is not None and word.value == "full":
+        return Stated(True, word.where)
+    for key in ("recompute_activations", "recompute_granularity"):
+        if top.states(key):
+            top.note(key, "some activations are computed again; memory is planned with all of them kept")
+    return None
+
+
+MEGATRON = Tool(NAME, _is_its, megatron_settings)
