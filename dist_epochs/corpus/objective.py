@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,16 @@ Ids = NDArray[np.int64]
 
 
 class Objective(Protocol):
-    """How many tokens of a sample the loss counts, and which."""
+    """How many tokens of a sample the loss counts, and which.
+
+    Attributes:
+        is_causal: Whether a position attends only to those before it.
+    """
+
+    is_causal: ClassVar[bool]
+
+    def most_loss_tokens(self, length: int) -> int:
+        """The most tokens of a sample of this length that the loss can count."""
 
     def loss_tokens(self, tokens: Ids, pieces: Ids, ordinary: Ids) -> Ids:
         """Loss tokens of each sample, from its tokens, pieces and ordinary (not special) tokens."""
@@ -41,6 +50,12 @@ class Objective(Protocol):
 @dataclass(frozen=True, slots=True)
 class Causal:
     """Predict the next token of the same piece; the last token of a piece predicts nothing."""
+
+    is_causal: ClassVar[bool] = True
+
+    def most_loss_tokens(self, length: int) -> int:
+        """All but the last of one piece."""
+        return length - 1
 
     def loss_tokens(self, tokens: Ids, pieces: Ids, ordinary: Ids) -> Ids:
         """All tokens but the first of each piece."""
@@ -72,6 +87,12 @@ class Masked:
     mask_id: int
     special_ids: Ids
     ordinary_ids: Ids
+    is_causal: ClassVar[bool] = False
+
+    def most_loss_tokens(self, length: int) -> int:
+        """The fixed count of a sample without special tokens."""
+        most = np.array([length])
+        return int(self.loss_tokens(most, most, most)[0])
 
     def loss_tokens(self, tokens: Ids, pieces: Ids, ordinary: Ids) -> Ids:
         """The fixed count, none where a sample has only special tokens."""

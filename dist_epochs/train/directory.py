@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 from accelerate import Accelerator
-from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
@@ -73,20 +72,19 @@ def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as
     }
 
 
-def save_model(accelerator: Accelerator, model: nn.Module, setup: Setup, out: Path) -> None:
+def save_model(accelerator: Accelerator, model: PreTrainedModel, setup: Setup, out: Path) -> None:
     """Model and tokenizer in transformers' format; the folder appears when it is complete. Every rank calls this.
 
     Raises:
         InputError: If it could not be written.
     """
-    state = accelerator.get_state_dict(model)
+    state = accelerator.get_state_dict(model, unwrap=False)
     if not accelerator.is_main_process:
         return
     disable_progress_bar()  # the run has a progress bar of its own
-    unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
     try:
         with new_folder(out / "model") as folder:
-            unwrapped.save_pretrained(folder, state_dict=state)
+            model.save_pretrained(folder, state_dict=state)
             transformers_tokenizer(setup.tokenizer, setup.recipe.longest).save_pretrained(folder)
     except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
         raise InputError(f"the trained model could not be saved: {error}", origin=Origin(str(out / "model"))) from None

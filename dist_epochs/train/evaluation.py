@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from dist_epochs.corpus.objective import IGNORED, Objective
 from dist_epochs.corpus.stream import MicroBatch
 from dist_epochs.train.loss import loss_sum, to_device
 
@@ -22,12 +23,12 @@ class Evaluation:
     Attributes:
         batches: The micro-batches of this rank; every rank has the same number.
         every: Steps between evaluations.
-        causal: Whether a position attends only to those before it.
+        objective: Which tokens the loss counts.
     """
 
     batches: Sequence[MicroBatch]
     every: int
-    causal: bool
+    objective: Objective
 
     def due(self, step: int, steps: int) -> bool:
         """Whether to evaluate after step `step` of `steps`."""
@@ -41,9 +42,9 @@ class Evaluation:
         with torch.no_grad():
             for batch in self.batches:
                 alive()
-                inputs = to_device(batch, accelerator.device, causal=self.causal)
+                inputs = to_device(batch, accelerator.device, self.objective)
                 total[0] += loss_sum(model, inputs)
-                total[1] += len(inputs.targets)
+                total[1] += int((batch.labels != IGNORED).sum())
         model.train()
         loss, tokens = (float(value) for value in accelerator.reduce(total, "sum").tolist())
         return loss / tokens

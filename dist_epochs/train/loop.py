@@ -128,7 +128,7 @@ def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | Non
     scale = loss_scale(drawn.counts.loss_tokens, accelerator.num_processes)
     total = torch.zeros((), device=accelerator.device)
     for index, micro_batch in enumerate(window.micro_batches, 1):
-        batch = to_device(micro_batch, accelerator.device, causal=run.setup.model.objective == "causal")
+        batch = to_device(micro_batch, accelerator.device, run.setup.objective)
         run.alive(drawn.step)  # forward and backward may wait for other ranks
         with nullcontext() if index == drawn.micro_steps else accelerator.no_sync(model):
             loss = loss_sum(model, batch)

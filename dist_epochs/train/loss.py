@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dist_epochs.corpus.objective import IGNORED
+from dist_epochs.corpus.objective import IGNORED, Objective
 from dist_epochs.corpus.stream import MicroBatch
 
 __all__ = ["DeviceBatch", "loss_scale", "loss_sum", "to_device"]
@@ -20,39 +20,50 @@ class DeviceBatch:
 
     Attributes:
         input_ids: Shape (samples, length).
-        attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length).
-        positions: Flat indices of the outputs that the loss counts, computed on the host.
-        targets: The ids that these outputs must predict, same shape as `positions`.
+        attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length); None where every
+            sample is one document without padding.
+        positions: Flat indices of the outputs that the loss counts, computed on the host; then zeros, so that there are
+            as many for every micro-batch of this shape.
+        targets: The ids that these outputs must predict, same shape as `positions`; then −100.
     """
 
     input_ids: Tensor
-    attention_mask: Tensor
+    attention_mask: Tensor | None
     positions: Tensor
     targets: Tensor
 
 
-def to_device(batch: MicroBatch, device: torch.device, *, causal: bool) -> DeviceBatch:
+def to_device(batch: MicroBatch, device: torch.device, objective: Objective) -> DeviceBatch:
     """Copy a micro-batch to the device without waiting for it.
 
     Pieces of different documents do not attend to each other. Padding attends to padding, so that no row of the
     attention is empty.
     """
-    labels = batch.labels.reshape(-1)
-    positions = np.flatnonzero(labels != IGNORED)
-    arrays = (batch.input_ids, batch.segments, positions, labels[positions])
+    labels, samples = batch.labels.reshape(-1), len(batch.input_ids)
+    counted = np.flatnonzero(labels != IGNORED)
+    positions = np.zeros(samples * objective.most_loss_tokens(batch.input_ids.shape[1]), np.int64)
+    targets = np.full_like(positions, IGNORED)
+    positions[: len(counted)], targets[: len(counted)] = counted, labels[counted]
+    arrays = (batch.input_ids, batch.segments, positions, targets)
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
     if device.type == "cuda":
         tensors = [tensor.pin_memory() for tensor in tensors]
-    ids, segments, where, targets = (tensor.to(device, non_blocking=True) for tensor in tensors)
+    ids, segments, where, wanted = (tensor.to(device, non_blocking=True) for tensor in tensors)
+    if batch.segments.min() > 0 and (batch.segments == batch.segments[:, :1]).all():
+        return DeviceBatch(ids, None, where, wanted)
     mask = segments[:, None, :, None] == segments[:, None, None, :]
-    return DeviceBatch(ids, mask.tril() if causal else mask, where, targets)
+    return DeviceBatch(ids, mask.tril() if objective.is_causal else mask, where, wanted)
 
 
 def loss_sum(model: nn.Module, batch: DeviceBatch) -> Tensor:
-    """Cross entropy summed over the loss tokens of one micro-batch of this rank, in float32."""
-    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
-    chosen = logits.flatten(0, 1).index_select(0, batch.positions)
-    return nn.functional.cross_entropy(chosen.float(), batch.targets, reduction="sum")
+    """Cross entropy summed over the loss tokens of one micro-batch of this rank, in float32.
+
+    Args:
+        model: A `LossModel`, prepared or not.
+        batch: The micro-batch.
+    """
+    loss: Tensor = model(batch.input_ids, batch.attention_mask, batch.positions, batch.targets)
+    return loss
 
 
 def loss_scale(loss_tokens: int, processes: int) -> float:

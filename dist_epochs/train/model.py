@@ -179,7 +179,9 @@ def settle_buckets(model: nn.Module) -> None:
     """
     if not isinstance(model, DistributedDataParallel):
         return
-    (run_on_zeros(model, 2).logits.float().sum() * 0).backward()
+    device = next(model.parameters()).device
+    ids, mask = torch.zeros(1, 2, dtype=torch.int64, device=device), torch.ones(1, 1, 2, 2, device=device).bool()
+    (model(ids, mask, ids[0], ids[0]) * 0).backward()
     model.zero_grad()
 
 

@@ -28,7 +28,7 @@ class Saver:
         recipe: When checkpoints are saved, and how many are kept.
         checkpoints: The checkpoints of the run directory.
         accelerator: Has fp16's loss scale.
-        model: The model, prepared by the accelerator.
+        model: The model whose weights are saved, without a wrapper.
         optimizer: The optimizer, prepared by the accelerator.
         ledger: Made durable before each checkpoint, so that it has every step of the checkpoint.
         plan: Fingerprint of the plan.
@@ -57,7 +57,7 @@ class Saver:
         self._checkpoints = checkpoints
         self._ranks = checkpoints.ranks
         self._accelerator = accelerator
-        self._model: nn.Module = accelerator.unwrap_model(model)
+        self._model = model
         self._optimizer = optimizer
         self._ledger = ledger
         self._plan, self._run = plan, run

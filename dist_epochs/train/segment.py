@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from torch import nn
+from transformers import PreTrainedModel
 
 from dist_epochs.corpus.stream import Window
 from dist_epochs.ledger.reconcile import read_plan
@@ -18,6 +18,7 @@ from dist_epochs.train.directory import save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.log import Log
 from dist_epochs.train.loop import Training, train
+from dist_epochs.train.loss_model import LossModel
 from dist_epochs.train.model import settle_buckets
 from dist_epochs.train.resume import Start, find_start
 from dist_epochs.train.saving import NotFinite, Saver
@@ -42,7 +43,7 @@ def train_segment(
     plan: Plan,
     windows: Iterable[Window],
     checkpoints: Checkpoints,
-    model: nn.Module,
+    model: PreTrainedModel,
     evaluation: Evaluation | None,
     again: str,
 ) -> None:
@@ -67,8 +68,8 @@ def train_segment(
     """
     recipe, accelerator = setup.recipe, world.accelerator
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    model, optimizer = accelerator.prepare(model, adamw(model, setup.optimizer))
-    settle_buckets(model)
+    prepared, optimizer = accelerator.prepare(LossModel(model), adamw(model, setup.optimizer))
+    settle_buckets(prepared)
     tracker = Tracker(accelerator, recipe, plan, folder=out, run_id=start.tracked_as, say=world.say)
     world.say(
         f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × "
@@ -98,7 +99,7 @@ def train_segment(
     with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog:
         log = Log(ledger, tracker, plan_json(plan), shown=world.is_first)
         run = Training(
-            accelerator=accelerator, model=model, optimizer=optimizer, setup=setup, steps=plan.steps, ledger=ledger,
+            accelerator=accelerator, model=prepared, optimizer=optimizer, setup=setup, steps=plan.steps, ledger=ledger,
             log=log, saver=saver, evaluation=evaluation, stop=signals.stop, alive=watchdog.mark,
         )  # fmt: skip
         if start.found is not None:

@@ -227,7 +227,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
         per_device=setup.per_device,
         pad=setup.tokenizer.pad_id,
     )
-    return Evaluation(tuple(batches), recipe.evaluation.every, setup.model.objective == "causal")
+    return Evaluation(tuple(batches), recipe.evaluation.every, setup.objective)
 
 
 def adamw(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:

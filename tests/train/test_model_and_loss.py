@@ -1,18 +1,25 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
-from dist_epochs.corpus.objective import IGNORED, Causal
+from dist_epochs.corpus.objective import IGNORED, Causal, Masked
 from dist_epochs.corpus.stream import MicroBatch
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.recipe import ModelRecipe
 from dist_epochs.train.loss import loss_sum, to_device
+from dist_epochs.train.loss_model import LossModel
 from dist_epochs.train.model import build_model, check_fit, model_config, transformers_tokenizer
 from tests.conftest import tiny_model
 
 CPU = torch.device("cpu")
 TOKENIZER = TextTokenizer(EMBEDDED)
+OBJECTIVES = {
+    "causal": Causal(),
+    "masked": Masked(Fraction(1), mask_id=4, special_ids=np.arange(4), ordinary_ids=np.arange(5, 2000)),
+}
 KINDS = [("bert", "masked"), ("gpt2", "causal"), ("llama", "causal")]
 
 
@@ -37,7 +44,7 @@ def test_packed_documents_do_not_see_each_other(kind, objective):
     other[:, :6], other[:, 13:] = 7, 8  # another first document, another padding
 
     def logits(inputs):
-        batch = to_device(MicroBatch(inputs, labels, segments), CPU, causal=objective == "causal")
+        batch = to_device(MicroBatch(inputs, labels, segments), CPU, OBJECTIVES[objective])
         with torch.no_grad():
             return model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
 
@@ -49,7 +56,7 @@ def test_packed_documents_do_not_see_each_other(kind, objective):
 def test_a_packed_document_of_a_rotary_model_is_the_document_alone():
     model = make("llama", "causal").eval()
     ids, labels, segments = packed()
-    batch = to_device(MicroBatch(ids, labels, segments), CPU, causal=True)
+    batch = to_device(MicroBatch(ids, labels, segments), CPU, OBJECTIVES["causal"])
     with torch.no_grad():
         together = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
         alone = model(input_ids=torch.from_numpy(ids[:, 6:13]), use_cache=False).logits
@@ -61,7 +68,7 @@ def test_causal_positions_do_not_see_the_future():
     ids, labels, segments = packed()
     later = ids.copy()
     later[:, 4] = 9
-    batches = [to_device(MicroBatch(x, labels, segments), CPU, causal=True) for x in (ids, later)]
+    batches = [to_device(MicroBatch(x, labels, segments), CPU, OBJECTIVES["causal"]) for x in (ids, later)]
     with torch.no_grad():
         first, second = (
             model(input_ids=b.input_ids, attention_mask=b.attention_mask, use_cache=False).logits for b in batches
@@ -78,7 +85,9 @@ def test_the_loss_against_transformers_own(kind, objective):
     segments = np.ones_like(ids)
     if objective == "causal":
         _, labels = Causal().inputs_and_labels(ids, segments, np.zeros(2, np.uint64))
-    ours = loss_sum(model, to_device(MicroBatch(ids, labels, segments), CPU, causal=objective == "causal"))
+    batch = to_device(MicroBatch(ids, labels, segments), CPU, OBJECTIVES[objective])
+    ours = loss_sum(LossModel(model), batch)
+    del model.get_output_embeddings().forward
     theirs = model(
         input_ids=torch.from_numpy(ids), labels=torch.from_numpy(ids if objective == "causal" else labels)
     ).loss
@@ -88,7 +97,8 @@ def test_the_loss_against_transformers_own(kind, objective):
 def test_a_micro_batch_without_loss_tokens_has_gradients_of_zero():
     model = make("bert", "masked")
     ids, labels, segments = packed()
-    loss = loss_sum(model, to_device(MicroBatch(ids, np.full_like(labels, IGNORED), segments), CPU, causal=False))
+    nothing = MicroBatch(ids, np.full_like(labels, IGNORED), segments)
+    loss = loss_sum(LossModel(model), to_device(nothing, CPU, OBJECTIVES["masked"]))
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
