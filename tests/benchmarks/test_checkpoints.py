@@ -55,12 +55,13 @@ def test_a_checkpoint_beside_torch_save(tmp_path):
     step = iter(range(1, 1000))
 
     def theirs(*, durable):
-        plain.unlink(missing_ok=True)
-        with plain.open("wb") as file:
+        new = plain.with_suffix(".new")  # like ours, it leaves the one before until it is complete
+        with new.open("wb") as file:
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
+        new.replace(plain)
 
     def ours():
         number = next(step)

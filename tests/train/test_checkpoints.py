@@ -182,6 +182,10 @@ def test_the_first_tensor_that_is_not_finite():
     large = torch.full((100,), 3e38)  # their sum is infinite, and they are not
     tensors = {"a": large, "b": torch.zeros(3), "c": torch.zeros(0), "d": torch.ones(3, dtype=torch.int64)}
     assert not_finite(tensors) == ""
+    tensors["e"] = torch.full((100,), 6e4, dtype=torch.float16)
+    tensors["f"] = torch.full((100,), 3e38, dtype=torch.bfloat16)
+    assert not_finite(tensors) == ""
+    assert not_finite({"half": torch.tensor([math.inf, 1.0], dtype=torch.bfloat16)}) == "half"
     for bad in (math.nan, math.inf, -math.inf):
         tensors["b"][1] = bad
         assert not_finite(tensors) == "b"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,8 +50,12 @@ def own_part(model: nn.Module, optimizer: torch.optim.Optimizer, rank: int, worl
 def not_finite(tensors: Mapping[str, Tensor]) -> str:
     """The name of the first tensor that holds NaN or infinite values; empty if there is none."""
     for name, tensor in tensors.items():
-        # a sum is not finite if any of its terms is not; as it can overflow too, only then each term is looked at
-        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+        # A sum is not finite if any of its terms is not; as it can overflow too, only then each term is looked at.
+        # NumPy's takes one core, whose memory it saturates; torch's threads wait for each other on a busy host.
+        whole = tensor.float() if tensor.dtype is torch.bfloat16 else tensor
+        with np.errstate(all="ignore"):
+            total = np.add.reduce(whole.reshape(-1).numpy())
+        if not np.isfinite(total) and not torch.isfinite(tensor).all():
             return name
     return ""
 

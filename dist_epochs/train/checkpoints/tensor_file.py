@@ -100,7 +100,6 @@ class TensorFile:
             raise self._not_as_written() from None
         except OSError as error:
             raise Damaged(error.strerror or str(error), origin=Origin(str(path))) from None
-        self._bytes.madvise(mmap.MADV_SEQUENTIAL)
 
     def check(self, digest: str) -> None:
         """Compare all bytes of the file with a digest.
