@@ -12,7 +12,7 @@ from torch import nn
 
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.recipe.training import CheckpointRecipe
-from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, own_part, restore
+from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, not_finite, own_part, restore
 
 __all__ = ["NotFinite", "Saver"]
 
@@ -89,8 +89,7 @@ class Saver:
         if totals.last_step == self.saved:
             return
         part = own_part(self._model, self._optimizer, self._ranks.rank, self._ranks.size)
-        bad = next((name for name, tensor in part.items() if not torch.isfinite(tensor).all()), "")
-        if found := [name for name in self._ranks.share(bad) if name]:
+        if found := [name for name in self._ranks.share(not_finite(part)) if name]:
             raise NotFinite(f"{found[0]} is not finite after step {totals.last_step}")
         self._ledger.make_durable()
         scaler = self._accelerator.scaler
@@ -108,8 +107,9 @@ class Saver:
         self._ledger.checkpoint(totals.last_step, self.newest.name)
 
     def restore(self, found: Found) -> None:
-        """Restore weights, optimizer and loss scale from a checkpoint; every rank calls this."""
+        """Restore weights, optimizer and loss scale from a checkpoint, and close it; every rank calls this."""
         restore(self._model, self._optimizer, found.files)
+        found.close()
         if found.manifest.scaler is not None and self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(dict(found.manifest.scaler))
         self.newest, self.saved = found.folder, found.manifest.step

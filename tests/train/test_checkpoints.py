@@ -1,16 +1,22 @@
+import hashlib
 import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import xxhash
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.peers import Alone, RanksDiffer
-from dist_epochs.train.checkpoints import Checkpoints, Damaged, Manifest, own_part, restore
+from dist_epochs.train.checkpoints import Checkpoints, Damaged, Manifest, not_finite, own_part, restore
 from dist_epochs.train.checkpoints.manifest import read_manifest
+from dist_epochs.train.checkpoints.tensor_file import TYPES, TensorFile, write_tensors
 
 
 class Model(nn.Module):
@@ -65,6 +71,7 @@ def test_training_goes_on_as_if_it_had_never_stopped(checkpoints):
     found, refused = checkpoints.newest(lambda manifest: None)
     assert refused == []
     restore(other, fresh, found.files)
+    found.close()
     for each in ((model, optimizer), (other, fresh)):
         more(*each, 5)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
@@ -83,12 +90,20 @@ def test_the_parts_of_all_ranks_are_the_whole(world):
     assert not any("cache" in name or "head" in name for name in names)
 
 
-def test_a_snapshot_does_not_change_with_the_model():
-    model, optimizer = trained(2)
-    part = own_part(model, optimizer, 0, 1)
-    before = {name: tensor.clone() for name, tensor in part.items()}
-    more(model, optimizer, 2)
-    assert all(torch.equal(part[name], before[name]) for name in part)
+def test_the_library_of_the_format_reads_the_same(tmp_path):
+    shapes = [(), (3,), (2, 5), (0, 4)]
+    tensors = {f"{name}/{shape}": torch.ones(shape).to(kind) for name, kind in TYPES.items() for shape in shapes}
+    path = tmp_path / "part"
+    digest = write_tensors(path, tensors)
+    assert digest == "xxh3-128:" + xxhash.xxh3_128(path.read_bytes()).hexdigest()
+    file = TensorFile(path)
+    file.check(digest)
+    for read in (dict(file.tensors()), load_file(path)):
+        assert read.keys() == tensors.keys()
+        assert all(read[name].dtype == tensor.dtype for name, tensor in tensors.items())
+        assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+    save_file(tensors, path)
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in TensorFile(path).tensors())
 
 
 def test_every_flipped_bit_is_found(checkpoints):
@@ -103,6 +118,80 @@ def test_every_flipped_bit_is_found(checkpoints):
     read_manifest(folder).check_files(folder)
 
 
+def other_digest(folder):
+    """Rewrite a checkpoint's manifest as the first format had it."""
+    kept = read_manifest(folder)
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in kept.files}
+    content = json.loads(replace(kept, files=files).to_text()) | {"format": 1}
+    del content["digest"]
+    content["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "not those that were written"),
+        (lambda path: path.write_bytes(path.read_bytes() + b" "), "not those that were written"),
+        (lambda path: path.write_bytes(b""), "not those that were written"),
+        (lambda path: path.write_bytes((path.parent.parent / "step-000000010" / path.name).read_bytes()), "not those"),
+        (lambda path: path.unlink(), "No such file"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name_and_the_one_before_is_used(checkpoints, damage, reason, earlier):
+    folders = [save(checkpoints, 10), save(checkpoints, 20)]
+    if earlier:
+        for folder in folders:
+            other_digest(folder)
+    found, refused = checkpoints.newest(lambda manifest: None)
+    assert (found.manifest.step, refused) == (20, [])
+    name = "part-00000-of-00001.safetensors"
+    damage(folders[1] / name)
+    found, (refused,) = checkpoints.newest(lambda manifest: None)
+    assert found.manifest.step == 10
+    assert reason in refused
+    assert name in refused
+
+
+def test_what_was_compared_is_loaded(checkpoints):
+    """A file that takes the name of a compared one is not read; the checkpoint may be pruned, too."""
+    model, optimizer = trained(10)
+    save(checkpoints, model=(model, optimizer))
+    found, _ = checkpoints.newest(lambda manifest: None)
+    path = found.files[0].path
+    (path.parent / "other").write_bytes(bytes(path.stat().st_size))
+    (path.parent / "other").replace(path)
+    other, fresh = trained(3, seed=5)
+    restore(other, fresh, found.files)
+    found.close()
+    assert torch.equal(other.embed.weight, model.embed.weight)
+    assert torch.equal(fresh.state[other.scale]["exp_avg"], optimizer.state[model.scale]["exp_avg"])
+
+
+def test_a_file_with_the_right_digest_that_holds_no_tensors(tmp_path):
+    for content in (b"12345", bytes(8), (2**60).to_bytes(8, "little"), (2).to_bytes(8, "little") + b"[]"):
+        (tmp_path / "part").write_bytes(content)
+        file = TensorFile(tmp_path / "part")
+        file.check("xxh3-128:" + xxhash.xxh3_128(content).hexdigest())
+        with pytest.raises(Damaged, match="not a file of tensors"):
+            list(file.tensors())
+
+
+def test_the_first_tensor_that_is_not_finite():
+    large = torch.full((100,), 3e38)  # their sum is infinite, and they are not
+    tensors = {"a": large, "b": torch.zeros(3), "c": torch.zeros(0), "d": torch.ones(3, dtype=torch.int64)}
+    assert not_finite(tensors) == ""
+    tensors["e"] = torch.full((100,), 6e4, dtype=torch.float16)
+    tensors["f"] = torch.full((100,), 3e38, dtype=torch.bfloat16)
+    assert not_finite(tensors) == ""
+    assert not_finite({"half": torch.tensor([math.inf, 1.0], dtype=torch.bfloat16)}) == "half"
+    for bad in (math.nan, math.inf, -math.inf):
+        tensors["b"][1] = bad
+        assert not_finite(tensors) == "b"
+    assert not_finite({"both": torch.tensor([math.inf, -math.inf])}) == "both"
+
+
 def test_older_ones_go_when_the_new_one_is_safe(checkpoints):
     for step in (10, 20, 30):
         save(checkpoints, step)
@@ -111,7 +200,7 @@ def test_older_ones_go_when_the_new_one_is_safe(checkpoints):
 
 def test_a_failed_save_leaves_the_ones_before(checkpoints, monkeypatch):
     save(checkpoints, 10)
-    monkeypatch.setattr("dist_epochs.train.checkpoints.folder.digest_of", lambda path: 1 / 0)
+    monkeypatch.setattr("dist_epochs.train.checkpoints.folder.write_tensors", lambda path, part: 1 / 0)
     with pytest.raises(RanksDiffer, match="division by zero"):
         save(checkpoints, 20)
     assert [folder.name for folder in checkpoints.folder.iterdir()] == ["step-000000010"]
@@ -138,8 +227,8 @@ def test_a_checkpoint_of_another_model(checkpoints):
 
 def test_another_format_is_refused(checkpoints):
     folder = save(checkpoints)
-    assert json.loads((folder / "manifest.json").read_text())["format"] == 1
-    text = manifest().to_text().replace('"format": 1', '"format": 2')
+    assert json.loads((folder / "manifest.json").read_text())["format"] == 2
+    text = manifest().to_text().replace('"format": 2', '"format": 3')
     (folder / "manifest.json").write_text(text)
     with pytest.raises(Damaged, match="does not match its digest"):
         read_manifest(folder)
@@ -163,6 +252,7 @@ def main(rank, world, folder, step):
     found, _ = checkpoints.newest(lambda manifest: None)
     if found:
         restore(model, optimizer, found.files)
+        found.close()
     more(model, optimizer, 4)
     checkpoints.save(manifest(step), own_part(model, optimizer, rank, world))
     dist.barrier()

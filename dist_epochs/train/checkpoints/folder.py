@@ -11,19 +11,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
-from dist_epochs.runtime.files import digest_of, make_durable, move, write_text
+from dist_epochs.runtime.files import move, write_text
 from dist_epochs.runtime.peers import Peers, on_first, together
-from dist_epochs.train.checkpoints.manifest import MANIFEST, Damaged, Manifest, read_manifest
+from dist_epochs.train.checkpoints.manifest import MANIFEST, Manifest, read_manifest
+from dist_epochs.train.checkpoints.tensor_file import Damaged, TensorFile, write_tensors
 
 __all__ = ["Checkpoints", "Found"]
 
 NEW, REFUSED, GONE = ".new", ".refused", ".gone"
+
+READERS = 4
+"""Files that a rank reads at once: a disk of many machines answers several faster than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,17 @@ class Found:
     Attributes:
         folder: Its folder.
         manifest: Its manifest.
+        files: The files of its tensors, open, so that the compared bytes are those that are loaded.
     """
 
     folder: Path
     manifest: Manifest
+    files: tuple[TensorFile, ...]
 
-    @property
-    def files(self) -> list[Path]:
-        """The files of its tensors."""
-        return [self.folder / name for name in self.manifest.files]
+    def close(self) -> None:
+        """Let go of the files, which otherwise stay on the disk when the checkpoint is pruned."""
+        for file in self.files:
+            file.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,7 @@ class Checkpoints:
         file = unnamed / f"part-{self.ranks.rank:05d}-of-{size:05d}.safetensors"
 
         def write() -> str:
-            save_file(part, file)
-            make_durable(file)
-            return json.dumps([file.name, digest_of(file)])
+            return json.dumps([file.name, write_tensors(file, part)])
 
         try:
             on_first(self.ranks, lambda: _make_empty(unnamed))
@@ -104,9 +108,10 @@ class Checkpoints:
         names = on_first(self.ranks, lambda: json.dumps([folder.name for folder in self._newest_first()]))
         for name in json.loads(names):
             folder = self.folder / name
-            reasons = [reason for reason in self.ranks.share(self._problem(folder, usable)) if reason]
-            if not reasons:
-                return Found(folder, read_manifest(folder)), refused
+            found, problem = self._checked(folder, usable)
+            reasons = [reason for reason in self.ranks.share(problem) if reason]
+            if found and not reasons:
+                return found, refused
             refused.append(f"{name}: {reasons[0]}")
         return None, refused
 
@@ -121,15 +126,18 @@ class Checkpoints:
 
         on_first(self.ranks, rename)
 
-    def _problem(self, folder: Path, usable: Callable[[Manifest], str | None]) -> str:
-        """Why this rank refuses a checkpoint, by its share of the files; empty if it can be used."""
+    def _checked(self, folder: Path, usable: Callable[[Manifest], str | None]) -> tuple[Found | None, str]:
+        """A checkpoint, if this rank can use it and its share of the files is undamaged; else None, and why."""
         try:
             manifest = read_manifest(folder)
-            mine = sorted(manifest.files)[self.ranks.rank :: self.ranks.size]
-            replace(manifest, files={name: manifest.files[name] for name in mine}).check_files(folder)
+            found = Found(folder, manifest, tuple(TensorFile(folder / name) for name in sorted(manifest.files)))
+            mine = found.files[self.ranks.rank :: self.ranks.size]
+            with ThreadPoolExecutor(READERS) as readers:
+                list(readers.map(lambda file: file.check(manifest.files[file.path.name]), mine))
         except Damaged as error:
-            return str(error)
-        return usable(manifest) or ""
+            return None, str(error)
+        problem = usable(manifest)
+        return (None, problem) if problem else (found, "")
 
     def _newest_first(self) -> list[Path]:
         names = [entry for entry in _entries(self.folder) if not entry.suffix and entry.name.startswith("step-")]

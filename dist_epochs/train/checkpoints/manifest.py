@@ -8,17 +8,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.errors import InputError, Origin
-from dist_epochs.runtime.files import digest_of, digest_of_json
+from dist_epochs.errors import Origin
+from dist_epochs.runtime.files import digest_of_json
+from dist_epochs.train.checkpoints.tensor_file import Damaged, TensorFile
 
-__all__ = ["MANIFEST", "Damaged", "Manifest", "read_manifest"]
+__all__ = ["MANIFEST", "Manifest", "read_manifest"]
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
-
-
-class Damaged(InputError):
-    """A checkpoint is not as it was written."""
+FORMAT_VERSION = 2
+READABLE = (1, FORMAT_VERSION)
+"""Formats that can be read. The first had SHA-256 digests only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +31,7 @@ class Manifest:
         run: Id of the run.
         world_size: Ranks that wrote it; any number of ranks can read it.
         scaler: State of fp16's loss scale, if there is one.
-        files: SHA-256 of each file of tensors.
+        files: Digest of each file of tensors, as `TensorFile.check` takes it.
     """
 
     step: int
@@ -54,13 +53,10 @@ class Manifest:
         Raises:
             Damaged: With the first file that differs.
         """
-        for name, expected in self.files.items():
-            try:
-                found = digest_of(folder / name)
-            except OSError as error:
-                raise Damaged(error.strerror or str(error), origin=Origin(str(folder / name))) from None
-            if found != expected:
-                raise Damaged("its bytes are not those that were written", origin=Origin(str(folder / name)))
+        for name, digest in self.files.items():
+            file = TensorFile(folder / name)
+            file.check(digest)
+            file.close()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -75,7 +71,7 @@ def read_manifest(folder: Path) -> Manifest:
         digest = content.pop("digest")
         if digest != digest_of_json(content):
             raise ValueError("its content does not match its digest")
-        if content.pop("format") != FORMAT_VERSION:
+        if content.pop("format") not in READABLE:
             raise ValueError("it has the format of another version")
         return Manifest(**content)
     except OSError as error:
