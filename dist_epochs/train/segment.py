@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -13,16 +14,19 @@ from dist_epochs.ledger.reconcile import read_plan
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.train.ahead import Ahead
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.log import Log
 from dist_epochs.train.loop import Training, train
+from dist_epochs.train.loss import to_device
 from dist_epochs.train.model import settle_buckets
 from dist_epochs.train.resume import Start, find_start
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup, adamw
 from dist_epochs.train.signals import StopSignals
+from dist_epochs.train.times import StepTimes
 from dist_epochs.train.tracking import Tracker
 from dist_epochs.train.watchdog import Watchdog
 from dist_epochs.train.world import World
@@ -95,17 +99,21 @@ def train_segment(
         ledger.close("stopped", reason)
         world.say(f"{reason}. {_where(saver, again)}")
 
-    with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog:
+    copy = partial(to_device, device=accelerator.device, causal=setup.model.objective == "causal")
+    ahead = Ahead(windows, copy, accelerator.device)
+    with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
         log = Log(ledger, tracker, plan_json(plan), shown=world.is_first)
+        waits = {"data": lambda: ahead.waited, "communication": lambda: ledger.waited}
         run = Training(
-            accelerator=accelerator, model=model, optimizer=optimizer, setup=setup, steps=plan.steps, ledger=ledger,
-            log=log, saver=saver, evaluation=evaluation, stop=signals.stop, alive=watchdog.mark,
+            accelerator=accelerator, model=model, optimizer=optimizer, setup=setup, steps=plan.steps, ahead=ahead,
+            times=StepTimes(accelerator.device, waits), ledger=ledger, log=log, saver=saver, evaluation=evaluation,
+            stop=signals.stop, alive=watchdog.mark,
         )  # fmt: skip
         if start.found is not None:
             saver.restore(start.found)
         tracker.log_again(start.rows)
         try:
-            losses = train(run, windows)
+            losses = train(run)
         except NotFinite as error:
             back = find_start(out, checkpoints)
             if back.found is None:

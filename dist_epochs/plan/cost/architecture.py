@@ -30,6 +30,7 @@ class Architecture:
         parameters: All weights, tied ones once.
         matmul_parameters: Weights that enter a matrix product: all matrices, less the tables that are
             only looked up, with the output head (counted though it shares its weight with a table).
+        head_parameters: Those of them that are the output head's, which a position needs only where it is predicted.
         longest: The most positions of a sample, where the model has a learned table of them; None for
             rotary models, which take any length.
         sliding_layers: How many of the layers look through a sliding window.
@@ -46,6 +47,7 @@ class Architecture:
     vocabulary_size: int
     parameters: int
     matmul_parameters: int
+    head_parameters: int
     longest: int | None = None
     sliding_layers: int = 0
     window: int = 0
@@ -73,6 +75,25 @@ class Architecture:
         """
         sliding = self.sliding_layers * mean_keys(sequence_length, self.window)
         return self._training_flops((self.layers - self.sliding_layers) * sequence_length + sliding)
+
+    def needed_flops(self, sequence_length: int, *, positions: int, predicted: int) -> int | Fraction:
+        """Training FLOPs of so many positions, of which only some pass through the output head.
+
+        Args:
+            sequence_length: Positions of a sample.
+            positions: All of them, padding included.
+            predicted: Those that the loss counts.
+
+        Raises:
+            InputError: If the length is below 1.
+
+        Examples:
+            >>> bert = read_architecture({"model_type": "bert"}, where="bert-base")
+            >>> bert.needed_flops(128, positions=1, predicted=1) == bert.flops_per_token(128)
+            True
+        """
+        spared = 6 * self.head_parameters * (positions - predicted)
+        return whole(Fraction(positions * self.flops_per_token(sequence_length) - spared))
 
     def full_attention_flops_per_token(self, sequence_length: int) -> int | Fraction:
         """The same with full attention in every layer, which is what torch's `FlopCounterMode` sees.
@@ -174,6 +195,7 @@ def _bert(settings: Settings, *, skips_padding_id: bool = False) -> Architecture
         vocabulary_size=vocabulary,
         parameters=tables + layers * layer + hidden**2 + vectors + untied,
         matmul_parameters=layers * layer + hidden**2 + vocabulary * hidden,
+        head_parameters=hidden**2 + vocabulary * hidden,
         longest=positions - reserved,
     )
 
@@ -209,6 +231,7 @@ def _modernbert(settings: Settings) -> Architecture:
         vocabulary_size=vocabulary,
         parameters=matmul + norms + biases + (0 if settings.flag("tie_word_embeddings") else vocabulary * hidden),
         matmul_parameters=matmul,
+        head_parameters=hidden**2 + vocabulary * hidden,
         sliding_layers=_sliding_layers(settings, layers),
         window=settings.size("local_attention") // 2,
     )
@@ -250,6 +273,7 @@ def _gpt2(settings: Settings) -> Architecture:
         vocabulary_size=vocabulary,
         parameters=(vocabulary + positions) * hidden + layers * layer + vectors + untied,
         matmul_parameters=layers * layer + vocabulary * hidden,
+        head_parameters=vocabulary * hidden,
         longest=positions,
     )
 
@@ -281,6 +305,7 @@ def _llama(settings: Settings) -> Architecture:
         vocabulary_size=vocabulary,
         parameters=vocabulary * hidden + layers * (layer + 2 * hidden + biases) + hidden + untied,
         matmul_parameters=layers * layer + vocabulary * hidden,
+        head_parameters=vocabulary * hidden,
     )
 
 
