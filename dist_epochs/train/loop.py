@@ -22,6 +22,7 @@ from dist_epochs.train.log import Log
 from dist_epochs.train.loss import loss_scale, loss_sum
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
+from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import StepTimes
 
 __all__ = ["Training", "train"]
@@ -39,6 +40,7 @@ class Training:
         steps: Steps of the whole run.
         ahead: This rank's batches, made ahead of the steps.
         times: Where the time of a step goes.
+        throughput: Counts every step.
         ledger: Records every step.
         log: Writes losses and counters, and shows the progress bar.
         saver: Saves the state of the run.
@@ -54,6 +56,7 @@ class Training:
     steps: int
     ahead: Ahead
     times: StepTimes
+    throughput: Throughput
     ledger: RunLedger
     log: Log
     saver: Saver
@@ -96,6 +99,7 @@ def train(run: Training) -> str:
         times.lap("optimizer")
         ledger.book(drawn, applied=applied, data_wait=ahead.waited - waited)
         waited = ahead.waited
+        run.throughput.count(drawn.passes, applied=applied)
 
         log.settle()  # the row of the step before
         skipped = 0 if applied else skipped + 1

@@ -12,6 +12,7 @@ from torch import nn
 from dist_epochs.corpus.stream import Window
 from dist_epochs.ledger.reconcile import read_plan
 from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.plan.models import architecture_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.train.ahead import Ahead
@@ -22,10 +23,12 @@ from dist_epochs.train.log import Log
 from dist_epochs.train.loop import Training, train
 from dist_epochs.train.loss import to_device
 from dist_epochs.train.model import settle_buckets
+from dist_epochs.train.peak import device_name, peak_of
 from dist_epochs.train.resume import Start, find_start
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup, adamw
 from dist_epochs.train.signals import StopSignals
+from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import StepTimes
 from dist_epochs.train.tracking import Tracker
 from dist_epochs.train.watchdog import Watchdog
@@ -87,7 +90,9 @@ def train_segment(
     for line in start.lines():
         world.say(line)
 
-    facts = segment_facts(accelerator, plan, start, tracker.run_id)
+    device, devices = accelerator.device, accelerator.num_processes
+    peak = peak_of(device_name(device), recipe.hardware, precision=recipe.arithmetic, devices=devices)
+    facts = segment_facts(accelerator, plan, start, tracker.run_id, peak)
     ledger = RunLedger(out, world.ranks, totals=start.totals, segment=facts)
     saver = Saver(
         recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=optimizer, ledger=ledger,
@@ -99,14 +104,14 @@ def train_segment(
         ledger.close("stopped", reason)
         world.say(f"{reason}. {_where(saver, again)}")
 
-    copy = partial(to_device, device=accelerator.device, causal=setup.model.objective == "causal")
-    ahead = Ahead(windows, copy, accelerator.device)
+    ahead = Ahead(windows, partial(to_device, device=device, causal=setup.model.objective == "causal"), device)
+    times = StepTimes(device, {"data": lambda: ahead.waited, "communication": lambda: ledger.waited})
+    throughput = Throughput(times, plan, architecture=architecture_of(setup.model), peak=peak, device=device)
     with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
-        log = Log(ledger, tracker, plan_json(plan), shown=world.is_first)
-        waits = {"data": lambda: ahead.waited, "communication": lambda: ledger.waited}
+        log = Log(ledger, tracker, plan_json(plan), throughput, shown=world.is_first)
         run = Training(
             accelerator=accelerator, model=model, optimizer=optimizer, setup=setup, steps=plan.steps, ahead=ahead,
-            times=StepTimes(accelerator.device, waits), ledger=ledger, log=log, saver=saver, evaluation=evaluation,
+            times=times, throughput=throughput, ledger=ledger, log=log, saver=saver, evaluation=evaluation,
             stop=signals.stop, alive=watchdog.mark,
         )  # fmt: skip
         if start.found is not None:
@@ -125,6 +130,8 @@ def train_segment(
         save_model(accelerator, model, setup, out)
     if world.is_first:
         world.say(losses)
+        for line in throughput.lines():
+            world.say(line)
         world.say(log.balance(out))
         if ledger.totals.last_step < plan.steps:
             world.say(f"stopped after step {ledger.totals.last_step:,} ({signals.reason}). {_where(saver, again)}")
