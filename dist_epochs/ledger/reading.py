@@ -94,7 +94,8 @@ def _add_steps(
             opened.discard(step)
             replaced = replaced_after is not None and step > replaced_after
             tally: Tally = getattr(totals, "replayed" if replaced else entry["event"])
-            tally.add(entry["micro_steps"], dict(drawn_from_json(entry["drawn"])), entry.get("positions"))
+            drawn = dict(drawn_from_json(entry["drawn"]))
+            tally.add(entry["micro_steps"], drawn, entry.get("positions"), entry.get("data_wait_us"))
     totals.unfinished += len(opened)
 
 

@@ -122,6 +122,7 @@ class Reconciliation:
             ],
             "status": totals.segments[-1].status,
             "goodput": self.goodput,
+            "time": self.time(),
             "sample_digest": f"{counts.digest:032x}",
             "planned": self.plan and {name: self.plan[name] for name in (*UNITS, "sample_digest")},
             "differences": [difference.to_json() for difference in self.differences],
@@ -132,6 +133,16 @@ class Reconciliation:
             "warnings": self.loop_notes.warnings,
             "reported": self.loop_notes.reported,
         }
+
+    def time(self) -> dict[str, Any]:
+        """Seconds of rank 0 by cause, over all steps that were taken, those that did not count included.
+
+        `data` is what it waited for batches, and None where no step recorded that; `data_steps` are those that did.
+        """
+        tallies = (self.totals.applied, self.totals.skipped, self.totals.replayed)
+        steps = sum(tally.data_wait_steps for tally in tallies)
+        seconds = sum(tally.data_wait_us for tally in tallies) / 10**6 if steps else None
+        return {"causes": {"data": seconds}, "data_steps": steps}
 
     def recorded(self) -> dict[str, int | None]:
         """What was applied, by unit; None for units that the batches did not show, or not all of them."""

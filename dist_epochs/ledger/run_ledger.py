@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,9 @@ class RunLedger:
         totals: What earlier segments recorded, from `read_totals(path, up_to=…)`.
         segment: Topology and versions of the segment that begins.
 
+    Attributes:
+        waited: Seconds that this rank has waited so far for the counts of the others.
+
     Examples:
         >>> from tempfile import mkdtemp
         >>> from types import SimpleNamespace
@@ -100,6 +104,7 @@ class RunLedger:
         self._writer = LedgerWriter(run, totals or Totals(), writes=self._ranks.rank == 0)
         self._writer.segment(segment or {})
         self._under_way: int | None = None
+        self.waited = 0.0
 
     @property
     def totals(self) -> Totals:
@@ -134,16 +139,18 @@ class RunLedger:
         if summed is not None and not (drawn := summed()).stop_votes:
             yield from self._begun(drawn)
 
-    def book(self, drawn: Drawn[Any], *, applied: bool) -> None:
+    def book(self, drawn: Drawn[Any], *, applied: bool, data_wait: float | None = None) -> None:
         """Record that a step was taken.
 
         Args:
             drawn: The step under way.
             applied: Whether the optimizer updated.
+            data_wait: Seconds that this rank waited for data since the step before; None if that is not known. The
+                ledger keeps those of rank 0.
         """
         if drawn.step != self._under_way:
             raise RuntimeError(f"step {drawn.step} is not under way; book each step once, inside `watch`")
-        self._writer.book(drawn.step, drawn.micro_steps, drawn.passes, applied=applied)
+        self._writer.book(drawn.step, drawn.micro_steps, drawn.passes, applied=applied, data_wait=data_wait)
         self._under_way = None
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
@@ -193,7 +200,9 @@ class RunLedger:
         sums = self._ranks.sum(values)
 
         def finish() -> Drawn[Window]:
+            began = time.perf_counter()
             stop_votes, checkpoint_votes, micro_steps, *rest = sums()
+            self.waited += time.perf_counter() - began
             assert micro_steps == len(window.micro_batches) * self._ranks.size, "ranks differ in micro-steps"
             passes = {key: _counts(rest[5 * at : 5 * at + 5]) for at, key in enumerate(window.counts)}
             return Drawn(window.step + 1, window, passes, stop_votes, checkpoint_votes)

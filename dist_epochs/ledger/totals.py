@@ -22,6 +22,8 @@ class Tally:
         passes: Counts by pass, over all ranks.
         counts: Their sum.
         positions: Samples × sequence length, summed; as stated, where lengths vary within a step.
+        data_wait_us: Microseconds that rank 0 waited for data, as far as its steps recorded them.
+        data_wait_steps: Steps that recorded them.
     """
 
     steps: int = 0
@@ -29,10 +31,21 @@ class Tally:
     passes: dict[PassKey, Counts] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     positions: int = 0
+    data_wait_us: int = 0
+    data_wait_steps: int = 0
 
-    def add(self, micro_steps: int, drawn: Mapping[PassKey, Counts], positions: int | None = None) -> None:
+    def add(
+        self,
+        micro_steps: int,
+        drawn: Mapping[PassKey, Counts],
+        positions: int | None = None,
+        data_wait_us: int | None = None,
+    ) -> None:
         """Add one step; its positions follow from the lengths, unless they are stated."""
         self.steps += 1
+        if data_wait_us is not None:
+            self.data_wait_us += data_wait_us
+            self.data_wait_steps += 1
         self.micro_steps += micro_steps
         self.positions += positions or 0
         for key, counts in drawn.items():
@@ -46,6 +59,8 @@ class Tally:
             "steps": self.steps,
             "micro_steps": self.micro_steps,
             "positions": self.positions,
+            "data_wait_us": self.data_wait_us,
+            "data_wait_steps": self.data_wait_steps,
             "drawn": drawn_to_json(self.passes),
         }
 
@@ -55,6 +70,7 @@ class Tally:
         tally = cls()
         tally.add(data["micro_steps"], dict(drawn_from_json(data["drawn"])), data.get("positions"))
         tally.steps = data["steps"]
+        tally.data_wait_us, tally.data_wait_steps = data.get("data_wait_us", 0), data.get("data_wait_steps", 0)
         return tally
 
 

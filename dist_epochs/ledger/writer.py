@@ -65,6 +65,7 @@ class LedgerWriter:
         *,
         applied: bool,
         positions: int | None = None,
+        data_wait: float | None = None,
     ) -> None:
         """Record a step that was taken.
 
@@ -74,12 +75,15 @@ class LedgerWriter:
             passes: What was drawn from each pass, over all ranks.
             applied: Whether the optimizer updated.
             positions: Positions over all ranks, where the lengths of the samples vary.
+            data_wait: Seconds that the writing rank waited for data since the step before; None if it is not known.
         """
         kind = "applied" if applied else "skipped"
         tally = self.totals.applied if applied else self.totals.skipped
-        tally.add(micro_steps, passes, positions)
-        length = {} if positions is None else {"positions": positions}
-        self.write(kind, step=step, micro_steps=micro_steps, **length, drawn=drawn_to_json(passes), time=now())
+        microseconds = None if data_wait is None else round(data_wait * 10**6)
+        tally.add(micro_steps, passes, positions, microseconds)
+        known = {"positions": positions, "data_wait_us": microseconds}
+        known = {name: value for name, value in known.items() if value is not None}
+        self.write(kind, step=step, micro_steps=micro_steps, **known, drawn=drawn_to_json(passes), time=now())
         self._since_totals += 1
         if self._since_totals >= max(TOTALS_EVERY, len(self.totals.applied.passes)):
             self._since_totals = 0

@@ -19,6 +19,7 @@ from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe.writing import recipe_to_yaml
 from dist_epochs.runtime.files import new_folder, write_json, write_text
 from dist_epochs.train.model import transformers_tokenizer
+from dist_epochs.train.peak import Peak
 from dist_epochs.train.resume import Start, begun
 from dist_epochs.train.same_run import MODEL
 from dist_epochs.train.setup import Setup
@@ -56,14 +57,17 @@ def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
         raise InputError(error.strerror or str(error), origin=Origin(str(error.filename or out))) from None
 
 
-def segment_facts(accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None) -> dict[str, Any]:
-    """Topology and versions of a segment, the checkpoint it resumes from, and its run in wandb."""
+def segment_facts(
+    accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None, peak: Peak | None
+) -> dict[str, Any]:
+    """Topology, peak and versions of a segment, the checkpoint it resumes from, and its run in wandb."""
     return {
         "world_size": accelerator.num_processes,
         "data_parallel_size": plan.batches[0].data_parallel_size,
         "per_device": plan.batches[0].per_device,
         "device": accelerator.device.type,
         "precision": accelerator.mixed_precision,
+        **({"peak": peak.to_json()} if peak else {}),
         "plan": plan.fingerprint,
         "versions": versions(("torch", "accelerate", "transformers")),
         **({"checkpoint": start.found.folder.name} if start.found else {}),

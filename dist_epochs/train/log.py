@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +19,7 @@ from dist_epochs.runtime.host_copy import HostCopy
 from dist_epochs.train.checkpoints import whole_tensor
 from dist_epochs.train.progress import ProgressBar
 from dist_epochs.train.saving import NotFinite
+from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.tracking import Tracker
 
 __all__ = ["Log"]
@@ -36,12 +36,14 @@ class _Row:
         step: The step.
         values: The values that the host has.
         arriving: Names and values of those that are being copied.
+        speed: Gives throughput and times since the row before, once the values have arrived.
         applied: Whether the step was applied.
     """
 
     step: int
     values: Mapping[str, float | int]
     arriving: tuple[tuple[str, ...], HostCopy]
+    speed: Callable[[], dict[str, float | int]]
     applied: bool
 
 
@@ -55,14 +57,16 @@ class Log:
         ledger: Records the rows; its totals are the counters.
         tracker: Copies the rows to wandb.
         plan: The content of `plan.json`: the size of the corpus, and the steps of the run.
+        throughput: Has counted every step that was taken.
         shown: Whether this rank shows the bar.
     """
 
-    def __init__(self, ledger: RunLedger, tracker: Tracker, plan: Mapping[str, Any], *, shown: bool) -> None:
-        self._ledger, self._tracker, self._plan = ledger, tracker, plan
+    def __init__(
+        self, ledger: RunLedger, tracker: Tracker, plan: Mapping[str, Any], throughput: Throughput, *, shown: bool
+    ) -> None:
+        self._ledger, self._tracker, self._plan, self._throughput = ledger, tracker, plan, throughput
         self._bar = ProgressBar(plan["steps"], done=ledger.totals.last_step, shown=shown)
         self._waiting: _Row | None = None
-        self._before = (time.perf_counter(), self._counters())
         self._losses: dict[str, tuple[float, float]] = {}
 
     def row(self, step: int, *, loss: Tensor, norm: Tensor | None, rate: float, applied: bool) -> None:
@@ -75,9 +79,10 @@ class Log:
             rate: The learning rate.
             applied: Whether the step was applied.
         """
+        speed = self._throughput.take()  # before the copy, so that its events have passed once the copy has arrived
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
         arriving = (tuple(tensors), HostCopy(torch.stack([whole_tensor(each).float() for each in tensors.values()])))
-        self._waiting = _Row(step, {"train/learning_rate": rate, **self._counters()}, arriving, applied)
+        self._waiting = _Row(step, {"train/learning_rate": rate, **self._counters()}, arriving, speed, applied)
 
     def settle(self) -> None:
         """Write the row that waits, if there is one: after the next step, and before anything that relies on its loss.
@@ -89,12 +94,7 @@ class Log:
         if row is None:
             return
         names, copy = row.arriving
-        values = {**row.values, **dict(zip(names, copy.read(), strict=True))}
-        now = time.perf_counter()
-        seconds, before = now - self._before[0], self._before[1]
-        self._before = (now, values)
-        for unit in ("steps", "samples", "tokens"):  # since the row before
-            values[f"rate/{unit}_per_second"] = (values[f"ledger/{unit}"] - before[f"ledger/{unit}"]) / seconds
+        values = {**row.values, **dict(zip(names, copy.read(), strict=True)), **row.speed()}
         self._write(row.step, values)
         if row.applied and not math.isfinite(values["train/loss"]):
             raise NotFinite(f"the loss is {values['train/loss']} at step {row.step}")

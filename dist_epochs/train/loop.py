@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +15,15 @@ from torch import Tensor, nn
 from dist_epochs.corpus.hashing import key
 from dist_epochs.corpus.stream import Window
 from dist_epochs.ledger.run_ledger import Drawn, RunLedger
+from dist_epochs.train.ahead import Ahead
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
 from dist_epochs.train.log import Log
-from dist_epochs.train.loss import loss_scale, loss_sum, to_device
+from dist_epochs.train.loss import loss_scale, loss_sum
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
+from dist_epochs.train.throughput import Throughput
+from dist_epochs.train.times import StepTimes
 
 __all__ = ["Training", "train"]
 
@@ -35,6 +38,9 @@ class Training:
         optimizer: The optimizer, prepared by the accelerator.
         setup: The recipe that is trained.
         steps: Steps of the whole run.
+        ahead: This rank's batches, made ahead of the steps.
+        times: Where the time of a step goes.
+        throughput: Counts every step.
         ledger: Records every step.
         log: Writes losses and counters, and shows the progress bar.
         saver: Saves the state of the run.
@@ -48,6 +54,9 @@ class Training:
     optimizer: torch.optim.Optimizer
     setup: Setup
     steps: int
+    ahead: Ahead
+    times: StepTimes
+    throughput: Throughput
     ledger: RunLedger
     log: Log
     saver: Saver
@@ -56,7 +65,7 @@ class Training:
     alive: Callable[[int], None]
 
 
-def train(run: Training, windows: Iterable[Window]) -> str:
+def train(run: Training) -> str:
     """Take every step of a run, or those until a rank asks to stop, and save it at the end.
 
     Nothing in a step waits for the device, except with fp16, whose scaler must know whether gradients overflowed,
@@ -64,7 +73,6 @@ def train(run: Training, windows: Iterable[Window]) -> str:
 
     Args:
         run: What the loop works with.
-        windows: This rank's samples of each step.
 
     Returns:
         The first and the last loss logged, in words.
@@ -73,9 +81,13 @@ def train(run: Training, windows: Iterable[Window]) -> str:
         NotFinite: If a logged loss is NaN or infinite, or too many steps in a row were skipped.
     """
     recipe, settings, ledger, log, saver = run.setup.recipe, run.setup.optimizer, run.ledger, run.log, run.saver
+    ahead, times = run.ahead, run.times
     run.model.train()
     skipped = 0  # steps in a row
-    for drawn in ledger.watch(windows, stop=run.stop, checkpoint=saver.due):
+    waited = ahead.waited
+    times.begin()
+    for drawn in ledger.watch(ahead.windows(), stop=run.stop, checkpoint=saver.due):
+        times.lap("logging")
         step = drawn.step
         run.alive(step)
 
@@ -84,7 +96,10 @@ def train(run: Training, windows: Iterable[Window]) -> str:
         for group in run.optimizer.param_groups:
             group["lr"] = rate
         loss, norm, applied = take_step(run, drawn)
-        ledger.book(drawn, applied=applied)
+        times.lap("optimizer")
+        ledger.book(drawn, applied=applied, data_wait=ahead.waited - waited)
+        waited = ahead.waited
+        run.throughput.count(drawn.passes, applied=applied)
 
         log.settle()  # the row of the step before
         skipped = 0 if applied else skipped + 1
@@ -93,16 +108,21 @@ def train(run: Training, windows: Iterable[Window]) -> str:
                 f"{skipped} steps in a row were skipped, up to step {step}; max_skipped is {recipe.max_skipped}"
             )
         if step % recipe.log_every == 0 or step == run.steps:
+            times.lap("logging")
             mean = run.accelerator.reduce(loss, "sum") / max(1, drawn.counts.loss_tokens)
+            times.lap("communication")
             log.row(step, loss=mean, norm=norm, rate=rate, applied=applied)
 
         evaluates, saves = run.evaluation and run.evaluation.due(step, run.steps), drawn.checkpoint_votes > 0
         if evaluates or saves:
             log.settle()  # both wait for the device anyway, and a run whose loss is not finite must not be saved
+            times.lap("logging")
         if run.evaluation and evaluates:
             log.evaluated(step, run.evaluation.loss(run.accelerator, run.model, alive=partial(run.alive, step)))
+            times.lap("evaluation")
         if saves:
             saver.save()
+            times.lap("checkpoint")
         log.advance()
     losses = log.close()
     saver.save()
@@ -127,14 +147,14 @@ def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | Non
     torch.manual_seed(key(recipe.seed, "dropout", window.step, accelerator.process_index) >> 1)
     scale = loss_scale(drawn.counts.loss_tokens, accelerator.num_processes)
     total = torch.zeros((), device=accelerator.device)
-    for index, micro_batch in enumerate(window.micro_batches, 1):
-        batch = to_device(micro_batch, accelerator.device, run.setup.objective)
+    for index, batch in enumerate(run.ahead.batches(window), 1):
         run.alive(drawn.step)  # forward and backward may wait for other ranks
         with nullcontext() if index == drawn.micro_steps else accelerator.no_sync(model):
             loss = loss_sum(model, batch)
             run.alive(drawn.step)
             accelerator.backward(loss * scale)
         total += loss.detach()
+    run.times.lap("compute")
     norm, skips_nan = None, recipe.on_nan == "skip"
     if run.setup.optimizer.max_grad_norm is not None or skips_nan:
         norm = accelerator.clip_grad_norm_(model.parameters(), run.setup.optimizer.max_grad_norm or math.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -11,19 +12,25 @@ from transformers import PreTrainedModel
 from dist_epochs.corpus.stream import Window
 from dist_epochs.ledger.reconcile import read_plan
 from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.plan.models import architecture_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.train.ahead import Ahead
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.log import Log
 from dist_epochs.train.loop import Training, train
+from dist_epochs.train.loss import to_device
 from dist_epochs.train.loss_model import LossModel
 from dist_epochs.train.model import settle_buckets
+from dist_epochs.train.peak import device_name, peak_of
 from dist_epochs.train.resume import Start, find_start
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup, adamw
 from dist_epochs.train.signals import StopSignals
+from dist_epochs.train.throughput import Throughput
+from dist_epochs.train.times import StepTimes
 from dist_epochs.train.tracking import Tracker
 from dist_epochs.train.watchdog import Watchdog
 from dist_epochs.train.world import World
@@ -84,7 +91,9 @@ def train_segment(
     for line in start.lines():
         world.say(line)
 
-    facts = segment_facts(accelerator, plan, start, tracker.run_id)
+    device, devices = accelerator.device, accelerator.num_processes
+    peak = peak_of(device_name(device), recipe.hardware, precision=recipe.arithmetic, devices=devices)
+    facts = segment_facts(accelerator, plan, start, tracker.run_id, peak)
     ledger = RunLedger(out, world.ranks, totals=start.totals, segment=facts)
     saver = Saver(
         recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=optimizer, ledger=ledger,
@@ -96,17 +105,21 @@ def train_segment(
         ledger.close("stopped", reason)
         world.say(f"{reason}. {_where(saver, again)}")
 
-    with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog:
-        log = Log(ledger, tracker, plan_json(plan), shown=world.is_first)
+    ahead = Ahead(windows, partial(to_device, device=device, objective=setup.objective), device)
+    times = StepTimes(device, {"data": lambda: ahead.waited, "communication": lambda: ledger.waited})
+    throughput = Throughput(times, plan, architecture=architecture_of(setup.model), peak=peak, device=device)
+    with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
+        log = Log(ledger, tracker, plan_json(plan), throughput, shown=world.is_first)
         run = Training(
-            accelerator=accelerator, model=prepared, optimizer=optimizer, setup=setup, steps=plan.steps, ledger=ledger,
-            log=log, saver=saver, evaluation=evaluation, stop=signals.stop, alive=watchdog.mark,
+            accelerator=accelerator, model=prepared, optimizer=optimizer, setup=setup, steps=plan.steps, ahead=ahead,
+            times=times, throughput=throughput, ledger=ledger, log=log, saver=saver, evaluation=evaluation,
+            stop=signals.stop, alive=watchdog.mark,
         )  # fmt: skip
         if start.found is not None:
             saver.restore(start.found)
         tracker.log_again(start.rows)
         try:
-            losses = train(run, windows)
+            losses = train(run)
         except NotFinite as error:
             back = find_start(out, checkpoints)
             if back.found is None:
@@ -118,6 +131,8 @@ def train_segment(
         save_model(accelerator, model, setup, out)
     if world.is_first:
         world.say(losses)
+        for line in throughput.lines():
+            world.say(line)
         world.say(log.balance(out))
         if ledger.totals.last_step < plan.steps:
             world.say(f"stopped after step {ledger.totals.last_step:,} ({signals.reason}). {_where(saver, again)}")

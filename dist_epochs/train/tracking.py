@@ -24,6 +24,9 @@ from dist_epochs.runtime.wandb_login import logged_in
 
 __all__ = ["Tracker", "prepare_wandb"]
 
+GROUPS = ("train/*", "rate/*", "time/*", "memory/*", "evaluation/*")
+"""What is logged beside the counters of the ledger."""
+
 
 def prepare_wandb(say: Callable[[str], None]) -> None:
     """Make wandb start without asking: offline where nobody is logged in.
@@ -92,7 +95,7 @@ class Tracker:
             accelerator.init_trackers(project, config=config, init_kwargs=settings)
         if accelerator.is_main_process:
             run = accelerator.get_tracker("wandb", unwrap=True)
-            self._mirror = WandbMirror(run, planned_counters(config["plan"]), ("train/*", "rate/*", "evaluation/*"))
+            self._mirror = WandbMirror(run, planned_counters(config["plan"]), GROUPS)
 
     def log(self, values: Mapping[str, float | int]) -> None:
         """Log one row."""

@@ -1,4 +1,5 @@
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger import writer as module
 from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.ledger.run_ledger import RunLedger
 
 KEY, NEXT = PassKey(0, "web", 128, 0), PassKey(0, "web", 128, 1)
@@ -236,3 +238,51 @@ def test_totals_lines_change_the_time_not_the_answer(tmp_path, monkeypatch):
     a, b = read_totals(plain), read_totals(fast)
     assert (a.applied, a.replayed) == (b.applied, b.replayed)
     assert (a.applied.steps, a.replayed.steps) == (31, 4 + 1)
+
+
+def taken_with_waits(run, waits, totals=None):
+    """Steps that each waited for data that long, in seconds; None is what older versions wrote."""
+    ledger = RunLedger(run, totals=totals)
+    first = ledger.totals.last_step
+    for drawn in ledger.watch(window(step) for step in range(first, first + len(waits))):
+        ledger.book(drawn, applied=drawn.step != 2, data_wait=waits[drawn.step - 1 - first])
+    return ledger
+
+
+@pytest.mark.parametrize("totals_every", [1000, 2])
+def test_the_wait_for_data_is_recorded_and_added_up(tmp_path, monkeypatch, totals_every):
+    monkeypatch.setattr(module, "TOTALS_EVERY", totals_every)
+    path = tmp_path / "ledger.jsonl"
+    taken_with_waits(tmp_path, [0.25, 0.5, 0.000001, 0.0])
+    written = [line for line in lines(path) if line["event"] in ("applied", "skipped")]
+    assert [line["data_wait_us"] for line in written] == [250_000, 500_000, 1, 0]
+    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": 0.750001}, "data_steps": 4}
+    taken_with_waits(tmp_path, [1.0, 1.0], totals=read_totals(path, up_to=3))
+    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": 2.750001}, "data_steps": 6}
+
+
+def test_ledgers_without_waits_still_read(tmp_path):
+    """As older versions wrote them: no field in the lines of the steps, nor in those of the totals."""
+    path = tmp_path / "ledger.jsonl"
+    taken_with_waits(tmp_path, [None, None, None])
+    assert b"data_wait" not in path.read_bytes()
+    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": None}, "data_steps": 0}
+    old = read_totals(path).to_json()
+    for tally in (old["applied"], old["skipped"], old["replayed"]):
+        del tally["data_wait_us"], tally["data_wait_steps"]
+    with path.open("a") as file:
+        file.write(json.dumps({"event": "totals", "step": 3, **old}, separators=(",", ":")) + "\n")
+    taken_with_waits(tmp_path, [0.5], totals=read_totals(path, up_to=3))
+    assert read_totals(path).applied.steps == 3
+    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": 0.5}, "data_steps": 1}
+
+
+def test_a_wait_for_other_ranks_is_measured(tmp_path):
+    class Slow(TwoRanks):
+        def sum(self, values):
+            finish = super().sum(values)
+            return lambda: time.sleep(0.02) or finish()
+
+    ledger = RunLedger(tmp_path, Slow())
+    take(ledger, map(window, range(3)))
+    assert 0.06 <= ledger.waited < 10

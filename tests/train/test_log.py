@@ -13,6 +13,8 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.train.log import Log
 from dist_epochs.train.saving import NotFinite
+from dist_epochs.train.throughput import Throughput
+from dist_epochs.train.times import StepTimes
 
 PLAN = {"steps": 4, "corpus": {"samples": {"web": {"16": 20}}, "tokens": 300}}
 
@@ -25,11 +27,15 @@ class Tracker:
         self.rows.append(dict(values))
 
 
+UNPRICED = SimpleNamespace(cost=SimpleNamespace(speed=None, flops_per_token=None, memory=None))
+
+
 @pytest.fixture
 def begin(tmp_path):
     def made():
-        ledger, tracker = RunLedger(tmp_path), Tracker()
-        return ledger, tracker, Log(ledger, tracker, PLAN, shown=False)
+        ledger, tracker, cpu = RunLedger(tmp_path), Tracker(), torch.device("cpu")
+        throughput = Throughput(StepTimes(cpu, {}), UNPRICED, architecture=None, peak=None, device=cpu)
+        return ledger, tracker, Log(ledger, tracker, PLAN, throughput, shown=False)
 
     return made
 
@@ -40,6 +46,7 @@ def steps(ledger, log, losses, applied=lambda step: True):
     windows = (SimpleNamespace(step=step, micro_batches=[None], counts=counts) for step in range(len(losses)))
     for drawn in ledger.watch(windows):
         ledger.book(drawn, applied=applied(drawn.step))
+        log._throughput.count(drawn.passes, applied=applied(drawn.step))
         log.settle()
         loss = torch.tensor(losses[drawn.step - 1])
         log.row(drawn.step, loss=loss, norm=None, rate=0.5, applied=applied(drawn.step))

@@ -89,6 +89,11 @@ class Architecture:
         """Training FLOPs per position of products with weights: all but attention's."""
         return 6 * self.matmul_parameters
 
+    @property
+    def head_parameters(self) -> int:
+        """Weights of the products above the layers, which a position needs only where it is predicted."""
+        return self.weights_in("linear", "head")
+
     def weights_in(self, *roles: str) -> int:
         """Weights of all modules in some roles, without biases."""
         return sum(module.weights * self.count_of(module) for module in self.modules if module.role in roles)
@@ -119,6 +124,23 @@ class Architecture:
             InputError: If the length is below 1.
         """
         return self._training_flops(self._keys(sequence_length, self.layers))
+
+    def executed_flops_per_token(self, sequence_length: int, counted: Fraction) -> int | Fraction:
+        """The same where only the positions that the loss counts pass through the output head.
+
+        This is what a trainer must execute (but for attention between documents, which it may leave out), and less
+        than model FLOPs by their convention: utilization with these FLOPs is lower at the same speed.
+
+        Args:
+            sequence_length: Positions of a sample.
+            counted: Tokens that the loss counts ÷ positions.
+
+        Raises:
+            InputError: If the length is below 1, or the share is not between 0 and 1.
+        """
+        if not 0 <= counted <= 1:
+            raise InputError(f"counted tokens ÷ positions must be between 0 and 1, not {float(counted):g}")
+        return whole(Fraction(self.flops_per_token(sequence_length)) - 6 * self.head_parameters * (1 - counted))
 
     def full_attention_flops_per_token(self, sequence_length: int) -> int | Fraction:
         """The same with full attention in every layer, which is what torch's `FlopCounterMode` sees.
