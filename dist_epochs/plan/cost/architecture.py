@@ -30,6 +30,7 @@ class Architecture:
         parameters: All weights, tied ones once.
         matmul_parameters: Weights that enter a matrix product: all matrices, less the tables that are
             only looked up, with the output head (counted though it shares its weight with a table).
+        head_parameters: Those of them that are in the output head.
         longest: The most positions of a sample, where the model has a learned table of them; None for
             rotary models, which take any length.
         sliding_layers: How many of the layers look through a sliding window.
@@ -46,6 +47,7 @@ class Architecture:
     vocabulary_size: int
     parameters: int
     matmul_parameters: int
+    head_parameters: int
     longest: int | None = None
     sliding_layers: int = 0
     window: int = 0
@@ -73,6 +75,28 @@ class Architecture:
         """
         sliding = self.sliding_layers * mean_keys(sequence_length, self.window)
         return self._training_flops((self.layers - self.sliding_layers) * sequence_length + sliding)
+
+    def executed_flops_per_token(self, sequence_length: int, counted: Fraction) -> int | Fraction:
+        """The same where only the positions that the loss counts pass through the output head.
+
+        This is what a trainer must execute (but for attention between documents, which it may leave out), and less
+        than model FLOPs by their convention: utilization with these FLOPs is lower at the same speed.
+
+        Args:
+            sequence_length: Positions of a sample.
+            counted: Tokens that the loss counts ÷ positions.
+
+        Raises:
+            InputError: If the length is below 1, or the share is not between 0 and 1.
+
+        Examples:
+            >>> bert = read_architecture({"model_type": "bert"}, where="bert-base")
+            >>> bert.executed_flops_per_token(128, Fraction(20, 128))
+            546292512
+        """
+        if not 0 <= counted <= 1:
+            raise InputError(f"counted tokens ÷ positions must be between 0 and 1, not {float(counted):g}")
+        return whole(Fraction(self.flops_per_token(sequence_length)) - 6 * self.head_parameters * (1 - counted))
 
     def full_attention_flops_per_token(self, sequence_length: int) -> int | Fraction:
         """The same with full attention in every layer, which is what torch's `FlopCounterMode` sees.
@@ -174,6 +198,7 @@ def _bert(settings: Settings, *, skips_padding_id: bool = False) -> Architecture
         vocabulary_size=vocabulary,
         parameters=tables + layers * layer + hidden**2 + vectors + untied,
         matmul_parameters=layers * layer + hidden**2 + vocabulary * hidden,
+        head_parameters=hidden**2 + vocabulary * hidden,
         longest=positions - reserved,
     )
 
@@ -209,6 +234,7 @@ def _modernbert(settings: Settings) -> Architecture:
         vocabulary_size=vocabulary,
         parameters=matmul + norms + biases + (0 if settings.flag("tie_word_embeddings") else vocabulary * hidden),
         matmul_parameters=matmul,
+        head_parameters=hidden**2 + vocabulary * hidden,
         sliding_layers=_sliding_layers(settings, layers),
         window=settings.size("local_attention") // 2,
     )
@@ -250,6 +276,7 @@ def _gpt2(settings: Settings) -> Architecture:
         vocabulary_size=vocabulary,
         parameters=(vocabulary + positions) * hidden + layers * layer + vectors + untied,
         matmul_parameters=layers * layer + vocabulary * hidden,
+        head_parameters=vocabulary * hidden,
         longest=positions,
     )
 
@@ -281,6 +308,7 @@ def _llama(settings: Settings) -> Architecture:
         vocabulary_size=vocabulary,
         parameters=vocabulary * hidden + layers * (layer + 2 * hidden + biases) + hidden + untied,
         matmul_parameters=layers * layer + vocabulary * hidden,
+        head_parameters=vocabulary * hidden,
     )
 
 
