@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from io import StringIO
 from itertools import chain
@@ -29,9 +29,10 @@ from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.recipe import Recipe
 from dist_epochs.train.run import run_recipe
 
-__all__ = ["DROPOUT", "WAYS", "Case", "Mark", "Text", "make_text", "train"]
+__all__ = ["DROPOUT", "WAYS", "Case", "Mark", "Text", "can_compile", "make_text", "train"]
 
 DROPOUT: Mapping[str, tuple[str, ...]] = {
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
@@ -97,13 +98,31 @@ class Text:
     tokenizer: Path
 
 
-def make_text(folder: Path, lengths: set[int], *, text: str = EMBEDDED, tokenizer: str = EMBEDDED) -> Text:
-    """Tokenize a text: the embedded one, or a file with a document a line."""
-    found = find_sources((text,))
+def make_text(
+    folder: Path, lengths: set[int], *, text: str = EMBEDDED, tokenizer: str = EMBEDDED, copies: int = 1
+) -> Text:
+    """Tokenize a text.
+
+    Args:
+        folder: Where the store is made.
+        lengths: Positions of a sample, of all that will be trained.
+        text: A file with a document a line, or the embedded text.
+        tokenizer: A tokenizer file, or the embedded one.
+        copies: How often every document is in the corpus, each time after another number.
+    """
+    (source,) = find_sources((text,))
+    read = [part for unit in source.units for part in source.read(unit) if isinstance(part, str)]
+    documents = [" ".join(f"{copy} {part}".split()) for copy in range(copies) for part in read]
+    (folder / "text.txt").write_text("\n".join(documents), encoding="utf-8")
     used = TextTokenizer(tokenizer)
-    tokenize(found, used, Settings(sequence_lengths=tuple(sorted(lengths))), out=folder / "store")
-    documents = [part for source in found for unit in source.units for part in source.read(unit)]
-    return Text(folder / "store", [part for part in documents if isinstance(part, str)], used.path)
+    settings = Settings(sequence_lengths=tuple(sorted(lengths)))
+    tokenize(find_sources((str(folder / "text.txt"),)), used, settings, out=folder / "store")
+    return Text(folder / "store", documents, used.path)
+
+
+def can_compile() -> bool:
+    """Whether a recipe can ask for a compiled model."""
+    return "compile" in {field.name for field in fields(Recipe)}
 
 
 def train(way: str, case: Case, text: Text, folder: Path, mark: Mark) -> None:
@@ -174,7 +193,11 @@ def _encoded(case: Case, text: Text) -> list[list[int]]:
 
 
 def _trainer(case: Case, text: Text, samples: list[list[int]], folder: Path, mark: Mark) -> None:
-    """The Trainer with its defaults, but that it neither logs nor saves; its samples are lists that memory holds."""
+    """The Trainer with its defaults, but that it neither logs nor saves.
+
+    Its samples are lists that memory holds already, which costs less than reading them from a dataset; beside a GPU,
+    four workers make its batches.
+    """
     used = TextTokenizer(text.tokenizer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(text.tokenizer), **used.roles)
     if tokenizer.pad_token is None:
@@ -189,7 +212,8 @@ def _trainer(case: Case, text: Text, samples: list[list[int]], folder: Path, mar
     arguments = TrainingArguments(
         output_dir=str(folder), max_steps=case.steps, per_device_train_batch_size=case.per_device,
         gradient_accumulation_steps=case.accumulation, learning_rate=1e-4, report_to=[], save_strategy="no",
-        logging_strategy="no", disable_tqdm=True, use_cpu=on_cpu, torch_compile=case.compiles,
+        logging_strategy="no", disable_tqdm=True, use_cpu=on_cpu,
+        dataloader_num_workers=0 if on_cpu else 4, dataloader_drop_last=True, torch_compile=case.compiles,
         bf16=case.precision == "bf16", fp16=case.precision == "fp16",
     )  # fmt: skip
     rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in samples]
