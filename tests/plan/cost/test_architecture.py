@@ -1,6 +1,7 @@
 """Golden numbers: model cards and papers; FLOPs counted with torch's FlopCounterMode on meta (see tests/train)."""
 
 import json
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -65,6 +66,19 @@ def test_parameters_of_the_named_sizes():
 def test_training_flops_per_position(name, length, flops):
     assert named(name).flops_per_token(length) == named(name).full_attention_flops_per_token(length) == flops
     assert isinstance(named(name).flops_per_token(length), int)
+
+
+@pytest.mark.parametrize(("length", "counted", "flops"), [(512, 76, 587_633_400), (128, 20, 546_292_512)])
+def test_flops_with_the_head_on_counted_positions_only(length, counted, flops):
+    base = named("bert-base")
+    assert base.executed_flops_per_token(length, Fraction(counted, length)) == flops
+    assert base.executed_flops_per_token(length, Fraction(1)) == base.flops_per_token(length)
+
+
+@pytest.mark.parametrize("counted", [Fraction(-1, 128), Fraction(129, 128)])
+def test_a_share_of_counted_positions_beyond_all_is_refused(counted):
+    with pytest.raises(InputError):
+        named("gpt2").executed_flops_per_token(128, counted)
 
 
 def test_windows_of_modernbert():
@@ -188,6 +202,9 @@ def test_flops_from_the_text_book(name, length):
     full = 6 * model.matmul_parameters + 12 * model.layers * model.attention_size * length
     assert model.full_attention_flops_per_token(length) == full
     assert model.flops_per_token(length) <= full
+    without_head = model.executed_flops_per_token(length, Fraction(0))
+    assert model.flops_per_token(length) - without_head == 6 * model.head_parameters
+    assert model.head_parameters >= model.vocabulary_size * model.hidden_size
     assert (model.flops_per_token(length) == full) == (model.sliding_layers == 0 or length <= model.window + 1)
 
 
