@@ -23,7 +23,7 @@ from accelerate.state import AcceleratorState
 
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.reading import read_totals
-from dist_epochs.plan.cost.architecture import read_architecture
+from dist_epochs.plan.cost.families import read_architecture
 from dist_epochs.plan.cost.hardware import find_device
 from tests.benchmarks.trainers import Case, Text, can_compile, make_text, train
 
