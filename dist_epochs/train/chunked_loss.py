@@ -46,7 +46,7 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
             if of_rows is not None:
                 of_rows[start : start + chunk] = (gradient @ weight.to(kind)).float() / up
             if of_weight is not None and kind == of_weight.dtype:
-                of_weight.addmm_(gradient.T, part)
+                torch.addmm(of_weight, gradient.T, part, out=of_weight)
             elif of_weight is not None:
                 of_weight.add_(gradient.T @ part.to(kind), alpha=1 / up)
         ctx.save_for_backward(of_rows, of_weight, of_bias)
