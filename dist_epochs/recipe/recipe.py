@@ -19,7 +19,7 @@ from dist_epochs.recipe.training import (
     OptimizerRecipe,
     TrackingRecipe,
 )
-from dist_epochs.recipe.values import COUNT, DURATION, STEPS, TEXT
+from dist_epochs.recipe.values import COUNT, DURATION, FLAG, STEPS, TEXT
 from dist_epochs.settings.fields import Choice, Many, Part, Value, key
 
 __all__ = ["DEFAULT_PRECISION", "Recipe"]
@@ -62,6 +62,11 @@ class Recipe:
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = key(Choice(("fp32", "tf32", "bf16", "fp16")), None)
     """Arithmetic of the forward and backward passes; tf32 is fp32 whose matrix products take TF32 on NVIDIA GPUs.
     Default: bf16, in pricing and in training."""
+    attention: Literal["auto", "mask", "varlen"] = key(Choice(("auto", "mask", "varlen")), "auto")
+    """What keeps packed documents apart in training: a dense `mask`, or `varlen`, a kernel for documents of different
+    lengths, on CUDA in bf16 or fp16 and without dropout in the attention. `auto`: the kernel where it can be had."""
+    compile: bool = key(FLAG, False)
+    """Whether the model is compiled by `torch.compile` for training, once for each sequence length."""
     evaluation: EvaluationRecipe | None = key(Part(EvaluationRecipe), None)
     """Evaluate on held-out documents; needs a store made with `--held-out`."""
     tracking: TrackingRecipe | None = key(Part(TrackingRecipe), None)

@@ -13,13 +13,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dist_epochs.corpus.hashing import key
-from dist_epochs.corpus.stream import Window
+from dist_epochs.corpus.stream import MicroBatch, Window
 from dist_epochs.ledger.run_ledger import Drawn, RunLedger
 from dist_epochs.train.ahead import Ahead
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
 from dist_epochs.train.log import Log
-from dist_epochs.train.loss import loss_scale, loss_sum
+from dist_epochs.train.loss import DeviceBatch, loss_scale, loss_sum
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.throughput import Throughput
@@ -39,6 +39,7 @@ class Training:
         setup: The recipe that is trained.
         steps: Steps of the whole run.
         ahead: This rank's batches, made ahead of the steps.
+        to_device: Copies a micro-batch of an evaluation, as `ahead` does those of training.
         times: Where the time of a step goes.
         throughput: Counts every step.
         ledger: Records every step.
@@ -55,6 +56,7 @@ class Training:
     setup: Setup
     steps: int
     ahead: Ahead
+    to_device: Callable[[MicroBatch], DeviceBatch]
     times: StepTimes
     throughput: Throughput
     ledger: RunLedger
@@ -118,7 +120,12 @@ def train(run: Training) -> str:
             log.settle()  # both wait for the device anyway, and a run whose loss is not finite must not be saved
             times.lap("logging")
         if run.evaluation and evaluates:
-            log.evaluated(step, run.evaluation.loss(run.accelerator, run.model, alive=partial(run.alive, step)))
+            log.evaluated(
+                step,
+                run.evaluation.loss(
+                    run.accelerator, run.model, to_device=run.to_device, alive=partial(run.alive, step)
+                ),
+            )
             times.lap("evaluation")
         if saves:
             saver.save()

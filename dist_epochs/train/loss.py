@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dist_epochs.corpus.objective import IGNORED, Objective
 from dist_epochs.corpus.stream import MicroBatch
 
 __all__ = ["DeviceBatch", "loss_scale", "loss_sum", "to_device"]
+
+BORDERS_STEP = 64
+"""Borders of documents are so many, or twice as many, and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,38 +25,71 @@ class DeviceBatch:
     Attributes:
         input_ids: Shape (samples, length).
         attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length); None where every
-            sample is one document without padding.
+            sample is one document without padding, or `ends` keep documents apart.
         positions: Flat indices of the outputs that the loss counts, computed on the host; then zeros, so that there are
             as many for every micro-batch of this shape.
         targets: The ids that these outputs must predict, same shape as `positions`; then −100.
+        ends: First positions of documents in the flattened batch and its length, int32, the last one repeated; None
+            where a mask keeps them apart.
     """
 
     input_ids: Tensor
     attention_mask: Tensor | None
     positions: Tensor
     targets: Tensor
+    ends: Tensor | None = None
 
 
-def to_device(batch: MicroBatch, device: torch.device, objective: Objective) -> DeviceBatch:
+def to_device(
+    batch: MicroBatch,
+    device: torch.device,
+    objective: Objective,
+    *,
+    by_ends: bool = False,
+    always_masks: bool = False,
+) -> DeviceBatch:
     """Copy a micro-batch to the device without waiting for it.
 
     Pieces of different documents do not attend to each other. Padding attends to padding, so that no row of the
     attention is empty.
+
+    Args:
+        batch: The micro-batch, on the host.
+        device: Where to.
+        objective: Which tokens the loss counts.
+        by_ends: Whether the ends of the documents keep them apart, and no mask.
+        always_masks: Whether to make a mask where none is needed, too: a compiled model is one for each kind of input.
     """
     labels, samples = batch.labels.reshape(-1), len(batch.input_ids)
     counted = np.flatnonzero(labels != IGNORED)
     positions = np.zeros(samples * objective.most_loss_tokens(batch.input_ids.shape[1]), np.int64)
     targets = np.full_like(positions, IGNORED)
     positions[: len(counted)], targets[: len(counted)] = counted, labels[counted]
-    arrays = (batch.input_ids, batch.segments, positions, targets)
+    borders = _borders(batch.segments) if by_ends else batch.segments
+    arrays = (batch.input_ids, borders, positions, targets)
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
     if device.type == "cuda":
         tensors = [tensor.pin_memory() for tensor in tensors]
-    ids, segments, where, wanted = (tensor.to(device, non_blocking=True) for tensor in tensors)
-    if batch.segments.min() > 0 and (batch.segments == batch.segments[:, :1]).all():
+    ids, apart, where, wanted = (tensor.to(device, non_blocking=True) for tensor in tensors)
+    if by_ends:
+        return DeviceBatch(ids, None, where, wanted, apart)
+    if not always_masks and batch.segments.min() > 0 and (batch.segments == batch.segments[:, :1]).all():
         return DeviceBatch(ids, None, where, wanted)
-    mask = segments[:, None, :, None] == segments[:, None, None, :]
+    mask = apart[:, None, :, None] == apart[:, None, None, :]
     return DeviceBatch(ids, mask.tril() if objective.is_causal else mask, where, wanted)
+
+
+def _borders(segments: NDArray[np.int64]) -> NDArray[np.int32]:
+    """First positions of all pieces in the flattened batch, padding being one, and then its length.
+
+    The length is repeated up to a multiple of 64 numbers, so that few shapes occur; such a piece is empty.
+    """
+    begins = np.ones_like(segments, bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    starts = np.flatnonzero(begins)
+    ends = np.full(-(-(len(starts) + 1) // BORDERS_STEP) * BORDERS_STEP, segments.size, np.int32)
+    ends[: len(starts)] = starts
+    return ends
 
 
 def loss_sum(model: nn.Module, batch: DeviceBatch) -> Tensor:
@@ -62,7 +99,7 @@ def loss_sum(model: nn.Module, batch: DeviceBatch) -> Tensor:
         model: A `LossModel`, prepared or not.
         batch: The micro-batch.
     """
-    loss: Tensor = model(batch.input_ids, batch.attention_mask, batch.positions, batch.targets)
+    loss: Tensor = model(batch.input_ids, batch.attention_mask, batch.positions, batch.targets, batch.ends)
     return loss
 
 

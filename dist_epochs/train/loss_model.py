@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from dist_epochs.train.attention import Documents
 from dist_epochs.train.chunked_loss import linear_cross_entropy
 
 __all__ = ["LossModel"]
@@ -34,11 +35,13 @@ class LossModel(nn.Module):  # type: ignore[misc]
         model: The model; its weights keep their names.
         gathers: Whether the head sees only the positions that count.
         is_chunked: Whether its last product is computed with the loss.
+        documents: What the layers attend by, where it is not a mask.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        self.documents: Documents | None = None
         self.gathers, self.is_chunked = False, False
         self._positions: Tensor | None = None
         base = model.base_model
@@ -46,7 +49,14 @@ class LossModel(nn.Module):  # type: ignore[misc]
             base.register_forward_hook(self._gather)
             self._find_out()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None, positions: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        targets: Tensor,
+        ends: Tensor | None = None,
+    ) -> Tensor:
         """The loss of one micro-batch of this rank, summed, in float32.
 
         Args:
@@ -54,7 +64,10 @@ class LossModel(nn.Module):  # type: ignore[misc]
             attention_mask: Which position attends to which, shape (samples, 1, length, length); None if all may.
             positions: Flat indices of the outputs that the loss counts; any index where the target is −100.
             targets: The id that each of them must predict, or −100.
+            ends: Where documents begin, and the length of the batch, where they keep documents apart.
         """
+        if self.documents is not None:
+            self.documents.ends = ends
         self._positions = positions if self.gathers else None
         try:
             outputs = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel
 
 from dist_epochs.corpus.stream import Window
@@ -16,6 +17,7 @@ from dist_epochs.plan.models import architecture_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.train.ahead import Ahead
+from dist_epochs.train.attention import choose_attention
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
@@ -75,12 +77,24 @@ def train_segment(
     """
     recipe, accelerator = setup.recipe, world.accelerator
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    prepared, optimizer = accelerator.prepare(LossModel(model), adamw(model, setup.optimizer))
+    wrapped = LossModel(model)
+    prepared, optimizer = accelerator.prepare(wrapped, adamw(model, setup.optimizer))
     settle_buckets(prepared)
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.arithmetic)
+    attention = choose_attention(recipe.attention, model, causal=setup.objective.is_causal, kind=kind)
+    wrapped.documents = attention.documents
+    if recipe.hardware is not None and recipe.hardware.activation_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if recipe.compile:
+        model.compile(dynamic=False)
+    copy = partial(
+        to_device, device=accelerator.device, objective=setup.objective, by_ends=attention.documents is not None,
+        always_masks=recipe.compile,
+    )  # fmt: skip
     tracker = Tracker(accelerator, recipe, plan, folder=out, run_id=start.tracked_as, say=world.say)
     world.say(
         f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × "
-        f"{accelerator.device.type}"
+        f"{accelerator.device.type}; attention by {attention.why}{'; compiled' if recipe.compile else ''}"
     )
     phases = list(zip(plan.phases, plan.batches, strict=True))
     for phase, batch in phases if len(phases) <= PHASES_SHOWN else (phases[0], phases[-1]):
@@ -105,14 +119,15 @@ def train_segment(
         ledger.close("stopped", reason)
         world.say(f"{reason}. {_where(saver, again)}")
 
-    ahead = Ahead(windows, partial(to_device, device=device, objective=setup.objective), device)
+    ahead = Ahead(windows, copy, device)
     times = StepTimes(device, {"data": lambda: ahead.waited, "communication": lambda: ledger.waited})
     throughput = Throughput(times, plan, architecture=architecture_of(setup.model), peak=peak, device=device)
     with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
         log = Log(ledger, tracker, plan_json(plan), throughput, shown=world.is_first)
         run = Training(
             accelerator=accelerator, model=prepared, optimizer=optimizer, setup=setup, steps=plan.steps, ahead=ahead,
-            times=times, throughput=throughput, ledger=ledger, log=log, saver=saver, evaluation=evaluation,
+            to_device=copy, times=times, throughput=throughput, ledger=ledger, log=log, saver=saver,
+            evaluation=evaluation,
             stop=signals.stop, alive=watchdog.mark,
         )  # fmt: skip
         if start.found is not None:

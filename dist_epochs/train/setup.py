@@ -130,13 +130,6 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
                 fixes="to leave it out",
                 origin=origin,
             )
-    if hardware is not None and hardware.activation_checkpointing:
-        raise InputError(
-            "hardware.activation_checkpointing is planned and not done",
-            rule="this loop keeps all activations, so it would take more memory than planned",
-            fixes="hardware.activation_checkpointing: false",
-            origin=origin,
-        )
     if hardware is not None and hardware.zero_stage in (1, 2):
         raise InputError(
             f"hardware.zero_stage {hardware.zero_stage} is planned and not done",
@@ -227,7 +220,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
         per_device=setup.per_device,
         pad=setup.tokenizer.pad_id,
     )
-    return Evaluation(tuple(batches), recipe.evaluation.every, setup.objective)
+    return Evaluation(tuple(batches), recipe.evaluation.every)
 
 
 def adamw(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:

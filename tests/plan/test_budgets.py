@@ -135,7 +135,6 @@ def test_the_trainer_refuses_to_train_a_part(part, asked):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"activation_checkpointing": True}, "activation_checkpointing is planned and not done"),
         ({"zero_stage": 1}, "zero_stage 1 is planned and not done"),
         ({"zero_stage": 2}, "shards nothing"),
     ],

@@ -1,0 +1,57 @@
+"""A compiled model, and one that computes its activations again: the same losses, by other means."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from torch import nn
+from transformers import PreTrainedModel
+
+from dist_epochs.train.run import run_recipe
+
+
+def losses(recipe, folder):
+    """The loss of each step, as it was logged."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    run_recipe(recipe, folder, say=lambda _: None)
+    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    return [line["values"]["train/loss"] for line in lines if line["event"] == "metrics"]
+
+
+@pytest.fixture
+def plain(store, write_recipe, tmp_path):
+    return losses(write_recipe(store.path), tmp_path / "plain")
+
+
+def test_one_graph_for_each_length(plain, store, write_recipe, tmp_path, monkeypatch):
+    """Six steps at 16 and three at 32; what is counted differs in each, and so do the documents in a sample."""
+    graphs, compile_in_place = [], nn.Module.compile
+
+    def note(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    def compile_with(module, **options):
+        compile_in_place(module, backend=note, **options)
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(nn.Module, "compile", compile_with)
+    assert losses(write_recipe(store.path, compile=True), tmp_path / "compiled") == pytest.approx(plain, rel=1e-5)
+    assert len(graphs) == 2
+
+
+def test_activations_are_computed_again(plain, store, write_recipe, tmp_path, monkeypatch):
+    asked = []
+    enable = PreTrainedModel.gradient_checkpointing_enable
+
+    def note(model, *arguments):
+        enable(model, *arguments)
+        asked.append(model)
+
+    monkeypatch.setattr(PreTrainedModel, "gradient_checkpointing_enable", note)
+    recipe = write_recipe(store.path, hardware={"activation_checkpointing": True})
+    assert losses(recipe, tmp_path / "again") == plain, "the same numbers, computed twice"
+    assert [model.is_gradient_checkpointing for model in asked] == [True]
