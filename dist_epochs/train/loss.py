@@ -20,8 +20,8 @@ class DeviceBatch:
 
     Attributes:
         input_ids: Shape (samples, length).
-        attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length); None where every
-            sample is one document without padding.
+        attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length); None for
+            models that are not causal, where every sample is one document without padding.
         positions: Flat indices of the outputs that the loss counts, computed on the host; then zeros, so that there are
             as many for every micro-batch of this shape.
         targets: The ids that these outputs must predict, same shape as `positions`; then −100.
@@ -49,7 +49,8 @@ def to_device(batch: MicroBatch, device: torch.device, objective: Objective) -> 
     if device.type == "cuda":
         tensors = [tensor.pin_memory() for tensor in tensors]
     ids, segments, where, wanted = (tensor.to(device, non_blocking=True) for tensor in tensors)
-    if batch.segments.min() > 0 and (batch.segments == batch.segments[:, :1]).all():
+    # a causal model without a mask looks for packed documents itself, and waits for the device until it knows
+    if not objective.is_causal and batch.segments.min() > 0 and (batch.segments == batch.segments[:, :1]).all():
         return DeviceBatch(ids, None, where, wanted)
     mask = segments[:, None, :, None] == segments[:, None, None, :]
     return DeviceBatch(ids, mask.tril() if objective.is_causal else mask, where, wanted)
