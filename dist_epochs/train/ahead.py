@@ -53,7 +53,9 @@ class Ahead:
         self._source, self._to_device = windows, to_device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._made: SimpleQueue[Window | Ready | BaseException | None] = SimpleQueue()
-        self._room = threading.Semaphore(ITEMS_AHEAD)
+        self._room: SimpleQueue[None] = SimpleQueue()  # has an entry for each item that may be made
+        for _ in range(ITEMS_AHEAD):
+            self._room.put(None)
         self._closed = False
         self._windows: deque[Window | None] = deque()
         self._batches: deque[Ready] = deque()
@@ -68,7 +70,7 @@ class Ahead:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
-        self._room.release()
+        self._room.put(None)
         self._thread.join()  # a thread that still uses torch while Python ends would abort the process
 
     def windows(self) -> Iterator[Window]:
@@ -97,26 +99,25 @@ class Ahead:
 
     def _next(self, ready: deque[Item]) -> Item:
         """The next item of one kind; those of the other kind that come before it are kept."""
-        if not ready:
+        while not ready:
             began = time.perf_counter()
-            while not ready:
-                item = self._made.get()
-                self._room.release()
-                if isinstance(item, BaseException):
-                    self._made.put(item)  # nothing follows it, however often the loop asks
-                    raise item
-                if isinstance(item, tuple):
-                    self._batches.append(item)
-                else:
-                    self._windows.append(item)
+            item = self._made.get()
             self.waited += time.perf_counter() - began
+            self._room.put(None)
+            if isinstance(item, BaseException):
+                self._made.put(item)  # nothing follows it, however often the loop asks
+                raise item
+            if isinstance(item, tuple):
+                self._batches.append(item)
+            else:
+                self._windows.append(item)
         return ready.popleft()
 
     def _work(self) -> None:
         try:
             with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
                 for item in self._items():
-                    self._room.acquire()
+                    self._room.get()
                     if self._closed:
                         return
                     self._made.put(item)

@@ -24,8 +24,9 @@ class DeviceBatch:
 
     Attributes:
         input_ids: Shape (samples, length).
-        attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length); None where every
-            sample is one document without padding, or `ends` keep documents apart.
+        attention_mask: Which position attends to which, boolean, shape (samples, 1, length, length); None where `ends`
+            keep documents apart, and, for models that are not causal, where every sample is one document without
+            padding.
         positions: Flat indices of the outputs that the loss counts, computed on the host; then zeros, so that there are
             as many for every micro-batch of this shape.
         targets: The ids that these outputs must predict, same shape as `positions`; then −100.
@@ -73,7 +74,9 @@ def to_device(
     ids, apart, where, wanted = (tensor.to(device, non_blocking=True) for tensor in tensors)
     if by_ends:
         return DeviceBatch(ids, None, where, wanted, apart)
-    if not always_masks and batch.segments.min() > 0 and (batch.segments == batch.segments[:, :1]).all():
+    # a causal model without a mask looks for packed documents itself, and waits for the device until it knows
+    can_do_without = not (always_masks or objective.is_causal) and batch.segments.min() > 0
+    if can_do_without and (batch.segments == batch.segments[:, :1]).all():
         return DeviceBatch(ids, None, where, wanted)
     mask = apart[:, None, :, None] == apart[:, None, None, :]
     return DeviceBatch(ids, mask.tril() if objective.is_causal else mask, where, wanted)

@@ -177,8 +177,9 @@ class Throughput:
 def _planned_step_seconds(plan: Plan) -> tuple[float, ...]:
     """Seconds that a step of each phase was planned to take, restarts not included; empty if that is not known."""
     speed, per_token = plan.cost.speed, plan.cost.flops_per_token
-    if speed is None or speed.devices is None:
+    if speed is None:
         return ()
+    devices = speed.devices or (plan.devices if speed.positions_per_second is None else 1)
     planned = []
     for phase in plan.phases:
         positions = phase.global_batch * phase.sequence_length
@@ -186,7 +187,7 @@ def _planned_step_seconds(plan: Plan) -> tuple[float, ...]:
         hours = speed.device_hours(positions, flops)
         if hours is None:
             return ()
-        planned.append(float(hours.point) * 3600 / speed.devices)
+        planned.append(float(hours.point) * 3600 / devices)
     return tuple(planned)
 
 

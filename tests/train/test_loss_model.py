@@ -115,7 +115,7 @@ def test_one_document_a_sample_needs_no_mask(name):
     batch = MicroBatch(inputs, labels, ones)
     expected = all_logits(copy.deepcopy(model), batch, objective)
     on_device = to_device(batch, CPU, objective)
-    assert on_device.attention_mask is None
+    assert (on_device.attention_mask is None) == (not objective.is_causal)
     assert float(loss_sum(LossModel(model), on_device)) == pytest.approx(float(expected), rel=1e-6)
 
 
