@@ -67,7 +67,7 @@ def train_segment(
     """
     recipe, accelerator = setup.recipe, world.accelerator
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    model, optimizer = accelerator.prepare(model, adamw(model, setup.optimizer))
+    model, optimizer = accelerator.prepare(model, adamw(model, setup.optimizer, accelerator))
     settle_buckets(model)
     tracker = Tracker(accelerator, recipe, plan, folder=out, run_id=start.tracked_as, say=world.say)
     world.say(
