@@ -35,5 +35,5 @@ def test_a_ramp_goes_on_bit_by_bit(chaos):
     assert killed.run(2).codes == [0, 0]
     for run in (whole, killed):
         run.check_finished()
-        assert [batch.gradient_accumulation for batch in run.plan.batches] == [1, 1, 2, 2]
+        assert [batch.gradient_accumulation for batch in run.plan.batches] == [1, 2, 4, 4]  # on one device
     assert bitwise_equal(killed.weights(), whole.weights())

@@ -34,10 +34,10 @@ class Model(nn.Module):
         return self.head(self.embed(ids)) * self.scale
 
 
-def trained(steps, width=4, seed=0):
+def trained(steps, width=4, seed=0, fused=None):
     torch.manual_seed(seed)
     model = Model(width)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused)
     more(model, optimizer, steps)
     return model, optimizer
 
@@ -64,10 +64,11 @@ def save(checkpoints, step=10, model=None):
     return checkpoints.save(manifest(step), own_part(model, optimizer, 0, 1))
 
 
-def test_training_goes_on_as_if_it_had_never_stopped(checkpoints):
-    model, optimizer = trained(10)
+@pytest.mark.parametrize("fused", [False, True])
+def test_training_goes_on_as_if_it_had_never_stopped(checkpoints, fused):
+    model, optimizer = trained(10, fused=fused)
     save(checkpoints, model=(model, optimizer))
-    other, fresh = trained(3, seed=5)
+    other, fresh = trained(3, seed=5, fused=fused)
     found, refused = checkpoints.newest(lambda manifest: None)
     assert refused == []
     restore(other, fresh, found.files)
