@@ -3,6 +3,7 @@
 import pytest
 
 from tests.chaos.harness import bitwise_equal, kill_after
+from tests.chaos.ranks import BOOKED
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -37,3 +38,21 @@ def test_a_ramp_goes_on_bit_by_bit(chaos):
         run.check_finished()
         assert [batch.gradient_accumulation for batch in run.plan.batches] == [1, 2, 4, 4]  # on one device
     assert bitwise_equal(killed.weights(), whole.weights())
+
+
+def test_a_ramp_that_begins_with_a_new_plan(chaos):
+    """`--replan` to a ramp at step 10, killed inside it; the ramp is counted from the beginning of the run."""
+    run = chaos(batch={"per_device": 4, "global_batch": 4})
+    run.run(2, during=kill_after(12, leash=0))
+    run.overrides += ["batch={per_device: 4, global_batch: 16, ramp: {stages: {0: 4, 14 steps: 8, 18 steps: 16}}}"]
+    run.expect(after=10)
+    run.run(2, replan=True, during=kill_after(16, leash=0))
+    phases = [(phase["steps"], phase["global_batch"]) for phase in run.result.plan["phases"]]
+    assert run.run(4).codes == [0] * 4, run.segments[-1].log
+    result = run.result
+    assert result.adds_up
+    assert f"{result.totals.applied.counts.digest:032x}" == result.plan["sample_digest"]
+    assert result.totals.applied.counts.samples == sum(steps * batch for steps, batch in phases)
+    taken = {step: s.samples(step) for s in run.segments for step in sorted(s.steps(BOOKED))}
+    assert taken == run.expected
+    assert phases == [(10, 4), (4, 4), (4, 8), (2, 16), (10, 16)]

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -105,6 +106,22 @@ def test_the_library_of_the_format_reads_the_same(tmp_path):
         assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
     save_file(tensors, path)
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in TensorFile(path).tensors())
+
+
+def test_an_error_of_the_disk_while_more_is_written_is_told(tmp_path, monkeypatch):
+    """The disk takes the first half while the second is written, and tells its error only once."""
+    monkeypatch.setattr("dist_epochs.train.checkpoints.tensor_file.FLUSH", 2)
+    flushed, fsync = [], os.fsync
+
+    def first_fails(handle):
+        flushed.append(handle)
+        if len(flushed) == 1:
+            raise OSError(5, "Input/output error")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", first_fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_tensors(tmp_path / "part", {str(number): torch.zeros(3) for number in range(9)})
 
 
 def test_every_flipped_bit_is_found(checkpoints):
