@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey, draws
 from dist_epochs.arithmetic.mixture import Mixture
-from dist_epochs.arithmetic.schedule import Schedule
+from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.corpus.counter import PassCounter, StoreCounter, digests
 from dist_epochs.corpus.hashing import hash_each, key
 from dist_epochs.corpus.objective import IGNORED, Objective
 from dist_epochs.corpus.order import Order
 from dist_epochs.corpus.store import Packing, Store
 
-__all__ = ["Corpus", "MicroBatch", "Window", "held_out_batches"]
+__all__ = ["Corpus", "MicroBatch", "Window", "held_out_batches", "largest_micro_batches"]
 
 Integers = NDArray[np.int64]
 
@@ -37,6 +37,14 @@ class MicroBatch:
     labels: Integers
     segments: Integers
 
+    def filled(self, samples: int) -> MicroBatch:
+        """The micro-batch with as many samples: its first is repeated without labels, and counts nowhere."""
+        more = samples - len(self.input_ids)
+        if more <= 0:
+            return self
+        ids, segments = (np.concatenate([all_, all_[:1].repeat(more, 0)]) for all_ in (self.input_ids, self.segments))
+        return MicroBatch(ids, np.pad(self.labels, ((0, more), (0, 0)), constant_values=IGNORED), segments)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
@@ -51,6 +59,25 @@ class Window:
     step: int
     micro_batches: tuple[MicroBatch, ...]
     counts: Mapping[PassKey, Counts]
+
+    def filled(self, samples: Mapping[int, int]) -> Window:
+        """The same step in micro-batches of one size for each sequence length, as a compiled model wants them.
+
+        Args:
+            samples: Samples of a micro-batch by sequence length: `largest_micro_batches`.
+        """
+        return replace(
+            self, micro_batches=tuple(batch.filled(samples[batch.input_ids.shape[1]]) for batch in self.micro_batches)
+        )
+
+
+def largest_micro_batches(phases: Sequence[Phase], batches: Sequence[GlobalBatch]) -> dict[int, int]:
+    """The most samples of a micro-batch at each sequence length, on any rank and in any phase."""
+    found: dict[int, int] = {}
+    for phase, batch in zip(phases, batches, strict=True):
+        length = phase.sequence_length
+        found[length] = max(found.get(length, 1), batch.largest_micro_batch)
+    return found
 
 
 class Corpus:

@@ -78,7 +78,7 @@ def train_segment(
     recipe, accelerator = setup.recipe, world.accelerator
     parameters = sum(parameter.numel() for parameter in model.parameters())
     wrapped = LossModel(model)
-    prepared, optimizer = accelerator.prepare(wrapped, adamw(model, setup.optimizer))
+    prepared, optimizer = accelerator.prepare(wrapped, adamw(model, setup.optimizer, accelerator))
     settle_buckets(prepared)
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.arithmetic)
     attention = choose_attention(recipe.attention, model, causal=setup.objective.is_causal, kind=kind)

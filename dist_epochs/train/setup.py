@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 from transformers import PretrainedConfig
 
@@ -29,6 +30,9 @@ from dist_epochs.train.model import check_fit, model_config
 from dist_epochs.train.world import World
 
 __all__ = ["Setup", "adamw", "check_trainable", "evaluation_of", "set_up", "verify_together"]
+
+FUSED_DEVICES = ("cpu", "cuda")
+"""Devices whose AdamW is one kernel in every torch that is supported."""
 
 MEET_SECONDS = 10.0
 """Seconds between the times that ranks meet while a store is read: far less than the timeout of a collective."""
@@ -223,11 +227,20 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
     return Evaluation(tuple(batches), recipe.evaluation.every)
 
 
-def adamw(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
-    """AdamW with weight decay for matrices, and none for biases and norms."""
+def adamw(model: nn.Module, recipe: OptimizerRecipe, accelerator: Accelerator) -> torch.optim.Optimizer:
+    """AdamW with weight decay for matrices, and none for biases and norms; its update is one kernel where there is one.
+
+    Not with fp16: its loss scale would skip an update inside the kernel, where nobody sees that it was skipped.
+
+    Args:
+        model: The model, before or after it was prepared.
+        recipe: The settings.
+        accelerator: Has the device that the model is trained on, and fp16's loss scale.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)
+    fused = True if accelerator.device.type in FUSED_DEVICES and accelerator.scaler is None else None
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon, fused=fused)

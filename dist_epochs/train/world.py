@@ -71,8 +71,8 @@ def join(recipe: Recipe, say: Callable[[str], None]) -> World:
     stage = recipe.hardware.zero_stage if recipe.hardware else 0
     check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ, zero_stage=stage)
     _check_precision(recipe, accelerator)
-    if recipe.arithmetic == "tf32":
-        torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high" if recipe.arithmetic == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = recipe.arithmetic == "tf32"  # convolutions would take it by default
     if recipe.precision is None and accelerator.is_main_process:
         say(f"assumed-precision: the recipe states no precision, and {recipe.arithmetic} is taken, as in planning")
     return World(accelerator, connect(patience), say if accelerator.is_main_process else lambda _: None)

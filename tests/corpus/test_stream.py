@@ -14,7 +14,7 @@ from dist_epochs.corpus.objective import IGNORED, Causal, Masked
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus, held_out_batches
+from dist_epochs.corpus.stream import Corpus, held_out_batches, largest_micro_batches
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.recipe import ModelRecipe, read_recipe
@@ -203,6 +203,35 @@ def test_a_rank_without_samples_gets_a_real_row_without_labels(store):
     assert (filler.segments > 0).any()
     assert (filler.labels == IGNORED).all()
     assert sum((c for window in ranks for c in window.counts.values()), Counts()).samples == 3
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3])
+def test_micro_batches_of_a_ramp_in_one_shape_for_each_length(store, write_recipe, devices):
+    """The batch grows by accumulation; what is smaller than a full micro-batch is filled, and nothing else changes."""
+    batch = {"per_device": 3, "global_batch": 14, "uneven": "allow",
+             "ramp": {"start": 2, "increment": 3, "over": "6 steps"}}  # fmt: skip
+    recipe = read_recipe(write_recipe(store.path, batch=batch))
+    corpus, plan = exact_plan(recipe, store, objective(store), devices)
+    assert [phase.global_batch for phase in plan.phases] == [2, 5, 8, 11, 14]
+    accumulation = [batch.gradient_accumulation for batch in plan.batches]
+    assert accumulation == sorted(accumulation)
+    samples = largest_micro_batches(plan.phases, plan.batches)
+    assert samples == {16: 3, 32: 3}
+    shapes, plain = set(), set()
+    for rank in range(devices):
+        for window in corpus.windows(plan.batches, rank):
+            filled = window.filled(samples)
+            assert (filled.step, filled.counts) == (window.step, window.counts)
+            for before, now in zip(window.micro_batches, filled.micro_batches, strict=True):
+                size = len(before.labels)
+                plain.add(before.labels.shape)
+                shapes |= {array.shape for array in (now.input_ids, now.labels, now.segments)}
+                for name in ("input_ids", "labels", "segments"):
+                    assert (getattr(now, name)[:size] == getattr(before, name)).all()
+                assert (now.labels[size:] == IGNORED).all()
+                assert (now.input_ids[size:] == before.input_ids[0]).all()
+    assert shapes == {(3, 16), (3, 32)}
+    assert len(plain) > len(shapes)
 
 
 def test_held_out_samples_are_each_seen_once(store):

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -34,10 +35,10 @@ class Model(nn.Module):
         return self.head(self.embed(ids)) * self.scale
 
 
-def trained(steps, width=4, seed=0):
+def trained(steps, width=4, seed=0, fused=None):
     torch.manual_seed(seed)
     model = Model(width)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused)
     more(model, optimizer, steps)
     return model, optimizer
 
@@ -64,10 +65,11 @@ def save(checkpoints, step=10, model=None):
     return checkpoints.save(manifest(step), own_part(model, optimizer, 0, 1))
 
 
-def test_training_goes_on_as_if_it_had_never_stopped(checkpoints):
-    model, optimizer = trained(10)
+@pytest.mark.parametrize("fused", [False, True])
+def test_training_goes_on_as_if_it_had_never_stopped(checkpoints, fused):
+    model, optimizer = trained(10, fused=fused)
     save(checkpoints, model=(model, optimizer))
-    other, fresh = trained(3, seed=5)
+    other, fresh = trained(3, seed=5, fused=fused)
     found, refused = checkpoints.newest(lambda manifest: None)
     assert refused == []
     restore(other, fresh, found.files)
@@ -104,6 +106,22 @@ def test_the_library_of_the_format_reads_the_same(tmp_path):
         assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
     save_file(tensors, path)
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in TensorFile(path).tensors())
+
+
+def test_an_error_of_the_disk_while_more_is_written_is_told(tmp_path, monkeypatch):
+    """The disk takes the first half while the second is written, and tells its error only once."""
+    monkeypatch.setattr("dist_epochs.train.checkpoints.tensor_file.FLUSH", 2)
+    flushed, fsync = [], os.fsync
+
+    def first_fails(handle):
+        flushed.append(handle)
+        if len(flushed) == 1:
+            raise OSError(5, "Input/output error")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", first_fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_tensors(tmp_path / "part", {str(number): torch.zeros(3) for number in range(9)})
 
 
 def test_every_flipped_bit_is_found(checkpoints):

@@ -11,7 +11,8 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -35,6 +36,9 @@ FAST = "xxh3-128:"
 
 PIECE = 2**22
 """Bytes that are digested and written at once, so that a processor's cache holds them in between."""
+
+FLUSH = 32
+"""Pieces after which the disk begins to take what was written, while more is written."""
 
 SMALL = 2**16
 """Bytes below which tensors are collected before they are written: biases and norms are many."""
@@ -66,18 +70,28 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % LENGTH_BYTES)
     digest = xxhash.xxh3_128()
-    with path.open("wb", buffering=SMALL) as file:
-        for piece in (len(header).to_bytes(LENGTH_BYTES, "little"), header):
+    flushes: list[Future[None]] = []
+    with path.open("wb", buffering=SMALL) as file, ThreadPoolExecutor(1) as flusher:
+        for number, piece in enumerate(_pieces(header, [tensor for _, tensor in ordered])):
             digest.update(piece)
             file.write(piece)
-        for _, tensor in ordered:
-            content = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
-            for start in range(0, len(content), PIECE):
-                digest.update(content[start : start + PIECE])
-                file.write(content[start : start + PIECE])
+            if number % FLUSH == FLUSH - 1 and all(flush.done() for flush in flushes):
+                flushes.append(flusher.submit(os.fsync, file.fileno()))
+        for flush in flushes:
+            flush.result()  # an error of the disk is told once, perhaps to this one
         file.flush()
         os.fsync(file.fileno())
     return FAST + digest.hexdigest()
+
+
+def _pieces(header: bytes, tensors: Sequence[Tensor]) -> Iterator[bytes | memoryview]:
+    """What a file consists of, in pieces."""
+    yield len(header).to_bytes(LENGTH_BYTES, "little")
+    yield header
+    for tensor in tensors:
+        content = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+        for start in range(0, len(content), PIECE):
+            yield content[start : start + PIECE]
 
 
 class TensorFile:
