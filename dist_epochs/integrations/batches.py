@@ -274,14 +274,15 @@ class BatchCounter:
 
 def _text(named: Mapping[str, Any], ids: Tensor) -> _Parts:
     """A batch of token ids."""
+    samples = ids.shape[0]  # `len` of a tensor is a Python function of torch's
     if not _is_text(ids):
-        return _Parts(len(ids), content=ids)
+        return _Parts(samples, content=ids)
     mask, labels = named.get("attention_mask"), named.get("shift_labels", named.get("labels"))
     mask = mask if isinstance(mask, Tensor) and mask.shape == ids.shape else None
-    labels = labels if isinstance(labels, Tensor) and _is_text(labels) and len(labels) == len(ids) else None
+    labels = labels if isinstance(labels, Tensor) and _is_text(labels) and labels.shape[0] == samples else None
     places = named.get("position_ids")
-    one_row = mask is None and len(ids) == 1 and isinstance(places, Tensor) and places.shape == ids.shape
-    return _Parts(len(ids), content=ids, ids=ids, mask=mask, labels=labels, restarts=places if one_row else None)
+    one_row = mask is None and samples == 1 and isinstance(places, Tensor) and places.shape == ids.shape
+    return _Parts(samples, content=ids, ids=ids, mask=mask, labels=labels, restarts=places if one_row else None)
 
 
 def _tensors(batch: object) -> Iterator[Tensor]:
@@ -372,6 +373,8 @@ def _mix(values: Array) -> Array:
 
 def _array(values: Tensor) -> Array:
     """A tensor on the host as a numpy array, whose small operations take less time; one on a device as it is."""
-    if values.device.type != "cpu":
-        return values.detach()
-    return values.detach().numpy() if values.dtype != torch.bfloat16 else values.detach().float().numpy()
+    if values.requires_grad or not values.is_cpu:
+        values = values.detach()
+    if not values.is_cpu:
+        return values
+    return values.numpy() if values.dtype != torch.bfloat16 else values.float().numpy()
