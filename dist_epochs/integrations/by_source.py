@@ -30,4 +30,4 @@ class BySource(dict[str, tuple[int, ...]]):
 
 def added(totals: Sequence[int], more: Sequence[int]) -> tuple[int, ...]:
     """Sums of the numbers of two messages, as signed 64-bit integers that wrap."""
-    return tuple((a + b + 2**63) % 2**64 - 2**63 for a, b in zip(totals, more, strict=False))
+    return tuple([(a + b + 2**63) % 2**64 - 2**63 for a, b in zip(totals, more, strict=False)])

@@ -270,7 +270,7 @@ class LoopCounter:
         """Process what has arrived, in order."""
         while self._arriving:
             item = self._arriving[0]
-            if isinstance(item, _Step | _PassEnd):
+            if isinstance(item, (_Step, _PassEnd)):
                 self._send(item)
             elif item.arrived:
                 self._pass_samples += item.numbers()[2]

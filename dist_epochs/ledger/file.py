@@ -39,6 +39,10 @@ from dist_epochs.errors import InputError, Origin
 __all__ = ["LedgerFile", "drawn_from_json", "drawn_to_json", "parse_line", "read_lines"]
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+"""An object as one line; `json.dumps` would make an encoder in every step."""
+
+
 class LedgerFile:
     """Appends whole lines to a ledger.
 
@@ -53,7 +57,7 @@ class LedgerFile:
 
     def append(self, event: str, **fields: Any) -> None:
         """Add one line, which survives a kill of this process."""
-        line = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
+        line = _encode({"event": event, **fields}).encode() + b"\n"
         try:
             written = os.write(self._handle, line)
         except OSError as error:

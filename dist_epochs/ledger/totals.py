@@ -49,7 +49,8 @@ class Tally:
         self.micro_steps += micro_steps
         self.positions += positions or 0
         for key, counts in drawn.items():
-            self.passes[key] = self.passes.get(key, Counts()) + counts
+            before = self.passes.get(key)
+            self.passes[key] = counts if before is None else before + counts
             self.counts += counts
             self.positions += key.sequence_length * counts.samples if positions is None else 0
 

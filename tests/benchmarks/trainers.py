@@ -111,8 +111,9 @@ def make_text(
         copies: How often every document is in the corpus, each time after another number.
     """
     (source,) = find_sources((text,))
-    read = [part for unit in source.units for part in source.read(unit) if isinstance(part, str)]
-    documents = [" ".join(f"{copy} {part}".split()) for copy in range(copies) for part in read]
+    read = [part for unit in source.units for part in source.read(unit) if isinstance(part, str) and part.strip()]
+    numbers = [f"{copy} " for copy in range(copies)] if copies > 1 else [""]
+    documents = [" ".join((number + part).split()) for number in numbers for part in read]
     (folder / "text.txt").write_text("\n".join(documents), encoding="utf-8")
     used = TextTokenizer(tokenizer)
     settings = Settings(sequence_lengths=tuple(sorted(lengths)))
