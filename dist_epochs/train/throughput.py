@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import torch
@@ -21,27 +22,36 @@ from dist_epochs.train.times import PARTS, PAUSES, Interval, StepTimes
 __all__ = ["Throughput"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _Work:
     """What some steps trained, over all devices.
 
     Attributes:
         steps: Steps taken, skipped ones included.
+        planned_seconds: What was planned for them.
         applied: Those that were applied; the rest counts them alone.
         samples: Samples.
         tokens: Tokens, without padding.
-        needed_flops: Training FLOPs, of which the output head's are those of the predicted positions.
-        model_flops: Training FLOPs with every position through the output head, as MFU counts them.
-        planned_seconds: What was planned for all steps taken.
+        positions: Positions by sequence length.
+        predicted: Those that the loss counts, by sequence length.
     """
 
     steps: int = 0
+    planned_seconds: float = 0.0
     applied: int = 0
     samples: int = 0
     tokens: int = 0
-    needed_flops: int | Fraction = 0
-    model_flops: int | Fraction = 0
-    planned_seconds: float = 0.0
+    positions: Counter[int] = field(default_factory=Counter)
+    predicted: Counter[int] = field(default_factory=Counter)
+
+    def add(self, passes: Mapping[PassKey, Counts]) -> None:
+        """Add a step that was applied."""
+        self.applied += 1
+        for key, counts in passes.items():
+            self.samples += counts.samples
+            self.tokens += counts.tokens
+            self.positions[key.sequence_length] += key.sequence_length * counts.samples
+            self.predicted[key.sequence_length] += counts.loss_tokens
 
     def __add__(self, other: _Work) -> _Work:
         return _Work(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
@@ -79,16 +89,12 @@ class Throughput:
             passes: What it drew from each pass, over all ranks.
             applied: Whether it was applied.
         """
-        phase = next(iter(passes)).phase
-        planned = self._planned_seconds[phase] if self._planned_seconds else 0.0
-        step = _Work(steps=1, planned_seconds=planned)
+        work = self._work
+        work.steps += 1
+        if self._planned_seconds:
+            work.planned_seconds += self._planned_seconds[next(iter(passes)).phase]
         if applied:
-            counts = sum(passes.values(), Counts())
-            needed, model = self._flops(passes)
-            step += _Work(
-                applied=1, samples=counts.samples, tokens=counts.tokens, needed_flops=needed, model_flops=model
-            )
-        self._work += step
+            work.add(passes)
 
     def take(self) -> Callable[[], dict[str, float | int]]:
         """End an interval here, and begin the next.
@@ -132,16 +138,14 @@ class Throughput:
         speed = self._plan.cost.speed
         return None if speed is None or speed.positions_per_second is not None else speed.mfu
 
-    def _flops(self, passes: Mapping[PassKey, Counts]) -> tuple[int | Fraction, int | Fraction]:
-        """What these samples needed, and the model FLOPs of all their positions; 0 where that is not known."""
-        needed: int | Fraction = 0
-        model: int | Fraction = 0
-        if (architecture := self._architecture) is not None:
-            for key, counts in passes.items():
-                length, positions = key.sequence_length, key.sequence_length * counts.samples
-                counted = Fraction(counts.loss_tokens, positions)
-                needed += positions * architecture.executed_flops_per_token(length, counted)
-                model += positions * architecture.flops_per_token(length)
+    def _flops(self, work: _Work) -> tuple[float, float]:
+        """What the counts needed, and the model FLOPs of all their positions; 0 where that is not known."""
+        needed = model = 0.0
+        if self._architecture is not None:
+            for length, positions in work.positions.items():
+                counted = Fraction(work.predicted[length], positions)
+                needed += float(positions * self._architecture.executed_flops_per_token(length, counted))
+                model += float(positions * self._architecture.flops_per_token(length))
         return needed, model
 
     def _rates(self, work: _Work, interval: Interval) -> dict[str, float | int]:
@@ -154,12 +158,10 @@ class Throughput:
             **{f"time/{part}_seconds": interval.seconds.get(part, 0.0) / work.steps for part in PARTS},
             **{f"time/{part}_seconds": interval.seconds[part] for part in PAUSES if part in interval.seconds},
         }
-        if self._peak is not None and work.model_flops:
+        needed, model = self._flops(work)
+        if self._peak is not None and model:
             whole = float(self._peak.flops) * seconds
-            values |= {
-                "rate/utilization": float(work.needed_flops) / whole,
-                "rate/mfu": float(work.model_flops) / whole,
-            }
+            values |= {"rate/utilization": needed / whole, "rate/mfu": model / whole}
         if self._planned_seconds:
             values["time/planned_step_seconds"] = work.planned_seconds / work.steps
         return values
