@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +13,7 @@ import torch
 
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.train.ahead import ITEMS_AHEAD, Ahead
+from dist_epochs.train.loss import DeviceBatch
 
 CPU = torch.device("cpu")
 
@@ -117,6 +118,38 @@ def test_an_error_of_a_copy_reaches_the_loop():
         first, _ = next(windows), next(windows)
         with pytest.raises(RuntimeError, match=r"no room for 0\.0"):
             list(ahead.batches(first))
+
+
+def test_on_a_gpu_the_stream_of_the_loop_waits_and_the_host_does_not(monkeypatch):
+    """Copies run on a stream of the thread; their memory stays until the loop's stream is done with it."""
+    done = []
+
+    class Stream:
+        def __init__(self, device=None):
+            self.name = "of the thread" if device else "of the loop"
+
+        def record_event(self):
+            return f"copied {self.name}"
+
+        def wait_event(self, event):
+            done.append((self.name, "waits", event))
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream())
+
+    def keep(tensor, stream):
+        done.append((stream.name, "keeps", len(tensor)))
+
+    monkeypatch.setattr(torch.Tensor, "record_stream", keep)
+    batch = DeviceBatch(torch.zeros(1), None, torch.zeros(2), torch.zeros(3))
+    with Ahead([window(0, 1)], lambda _: batch, torch.device("cuda")) as ahead:
+        (only,) = ahead.windows()
+        assert list(ahead.batches(only)) == [batch]
+    assert done == [
+        ("of the loop", "waits", "copied of the thread"),
+        *(("of the loop", "keeps", size) for size in (1, 2, 3)),
+    ]
 
 
 def test_what_the_loop_waits_is_measured():

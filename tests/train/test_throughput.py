@@ -66,6 +66,33 @@ def test_the_parts_of_a_step_add_up_to_it(clock):
     assert (first + first).of_steps == 2 * first.of_steps
 
 
+def test_on_a_gpu_the_device_is_timed_and_its_events_are_read_late(clock, monkeypatch):
+    """The host is a second ahead of a device that takes ten times as long for each part."""
+    ready = SimpleNamespace(read=False)
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            self.at = 10 * clock.seconds
+
+        def elapsed_time(self, later):
+            assert ready.read, "this would wait for the device"
+            return 1000 * (later.at - self.at)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    times = StepTimes(torch.device("cuda"), {"data": lambda: clock.seconds / 4})
+    times.begin()
+    for part, seconds in (("compute", 4), ("optimizer", 1), ("evaluation", 20)):
+        clock.seconds += seconds
+        times.lap(part)
+    read, ready.read = times.take(), True
+    interval = read()
+    assert interval.seconds == {"compute": 40, "optimizer": 10, "evaluation": 200, "logging": 0, "data": 6.25}
+    assert (interval.total, interval.of_steps) == (250, 50)
+
+
 def throughput(peak=None, plan=UNPRICED, architecture=BERT):
     return Throughput(StepTimes(CPU, {}), plan, architecture=architecture, peak=peak, device=CPU)
 
