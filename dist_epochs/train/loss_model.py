@@ -44,6 +44,9 @@ class LossModel(nn.Module):  # type: ignore[misc]
         self.documents: Documents | None = None
         self.gathers, self.is_chunked = False, False
         self._positions: Tensor | None = None
+        for module in model.modules():
+            if isinstance(module, PreTrainedModel):  # without a mask GPT-2 looks for padding, and waits for the device
+                module.warn_if_padding_and_no_attention_mask = _no_warning
         base = model.base_model
         if base is not model:
             base.register_forward_hook(self._gather)
@@ -114,6 +117,10 @@ class LossModel(nn.Module):  # type: ignore[misc]
             mask = torch.ones(1, 1, PROBED_LENGTH, PROBED_LENGTH, dtype=torch.bool, device=weight.device)
             return self(ids, mask, torch.tensor([1, 5, 0], device=weight.device), ids[0, 1:4])
         return None
+
+
+def _no_warning(input_ids: Tensor, attention_mask: Tensor | None) -> None:
+    """In place of transformers' warning: there is no mask only where none is needed."""
 
 
 def _as_it_is(rows: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from dist_epochs.corpus.objective import Causal, Masked
 from dist_epochs.corpus.stream import MicroBatch
 from dist_epochs.runtime.host_copy import HostCopy
 from dist_epochs.train import loop
+from dist_epochs.train.attention import attend_within_documents
 from dist_epochs.train.loss import loss_sum, to_device
 from dist_epochs.train.loss_model import LossModel
 from dist_epochs.train.model import untrained
@@ -164,9 +165,9 @@ def test_no_step_asks_for_a_value(recipe, tmp_path, monkeypatch):
     assert copies == [1, 1, 1, 1, 0]  # the last row has no step after it
 
 
-@pytest.mark.parametrize("is_packed", [True, False])
+@pytest.mark.parametrize("documents", ["by a mask", "by their ends", "alone"])
 @pytest.mark.parametrize("kind", ["bert", "roberta", "electra", "modernbert", "gpt2", "llama", "gpt_neox"])
-def test_no_model_asks_for_a_value(kind, is_packed):
+def test_no_model_asks_for_a_value(kind, documents):
     """Some models of transformers look for padding or for packed documents where they are given no mask."""
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     config = AutoConfig.for_model(
@@ -176,10 +177,17 @@ def test_no_model_asks_for_a_value(kind, is_packed):
     if kind not in ("gpt2", "llama", "gpt_neox"):
         objective = Masked(Fraction(3, 10), mask_id=4, special_ids=np.arange(4), ordinary_ids=np.arange(5, 2000))
     ids = np.random.default_rng(0).integers(5, 2000, (2, 16))
-    segments = np.array([[1] * 7 + [2] * 6 + [0] * 3] * 2) if is_packed else np.ones_like(ids)
+    segments = np.array([[1] * 7 + [2] * 6 + [0] * 3] * 2) if documents != "alone" else np.ones_like(ids)
     inputs, labels = objective.inputs_and_labels(ids, segments, np.arange(2, dtype=np.uint64))
-    model = LossModel(untrained(config, "causal" if objective.is_causal else "masked"))
-    batch, watch = to_device(MicroBatch(inputs, labels, segments), torch.device("cpu"), objective), Watch()
+    for name in ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop"):
+        setattr(config, name, 0.0)
+    model, watch = LossModel(untrained(config, "causal" if objective.is_causal else "masked")), Watch()
+    if documents == "by their ends":
+        model.documents, why = attend_within_documents(model.model, causal=objective.is_causal)
+        assert model.documents is not None, why
+    micro_batch = MicroBatch(inputs, labels, segments)
+    batch = to_device(micro_batch, torch.device("cpu"), objective, by_ends=model.documents is not None)
+    watch.known.add(id(batch.ends))  # the loop over documents that stands in for the kernel reads them
     with watch.on():
         loss_sum(model, batch).backward()
     assert not watch.asked, "\n".join(watch.asked)
