@@ -22,7 +22,7 @@ pytestmark = pytest.mark.benchmark
 LAYERS = int(os.environ.get("CHECKPOINT_LAYERS", "240"))
 """Layers of a million parameters: 0.9 GiB of parameters, 2.7 GiB with Adam."""
 
-PAIRS = 5
+PAIRS = 7
 
 
 def timed(action):

@@ -265,7 +265,7 @@ def main(rank, world, folder, step):
     dist.init_process_group("gloo", rank=rank, world_size=world, init_method=f"file://{folder}/meet-{world}")
     model, _ = trained(0, seed=step)
     fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
     checkpoints = Checkpoints(Path(folder) / "checkpoints", GlooPeers(30), keep=3)
     found, _ = checkpoints.newest(lambda manifest: None)
     if found:
