@@ -156,8 +156,8 @@ def _ours(case: Case, text: Text, folder: Path, mark: Mark) -> None:
     path.write_text(json.dumps(recipe), encoding="utf-8")
     books = RunLedger.book
 
-    def book(ledger: RunLedger, drawn, *, applied: bool) -> None:  # the one place that every step passes when it ends
-        books(ledger, drawn, applied=applied)
+    def book(ledger: RunLedger, drawn, **how) -> None:  # the one place that every step passes when it ends
+        books(ledger, drawn, **how)
         totals = ledger.totals
         mark(drawn.step, lambda: totals.applied.counts.tokens + totals.skipped.counts.tokens)
 
