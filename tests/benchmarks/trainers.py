@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from io import StringIO
 from itertools import chain
 from pathlib import Path
@@ -83,7 +83,7 @@ class Case:
         return {**positions, **none, **self.model}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Text:
     """A corpus: a token store of it, and its documents as they are.
 
@@ -156,8 +156,8 @@ def _ours(case: Case, text: Text, folder: Path, mark: Mark) -> None:
     path.write_text(json.dumps(recipe), encoding="utf-8")
     books = RunLedger.book
 
-    def book(ledger: RunLedger, drawn, *, applied: bool) -> None:  # the one place that every step passes when it ends
-        books(ledger, drawn, applied=applied)
+    def book(ledger: RunLedger, drawn, **how) -> None:  # the one place that every step passes when it ends
+        books(ledger, drawn, **how)
         totals = ledger.totals
         mark(drawn.step, lambda: totals.applied.counts.tokens + totals.skipped.counts.tokens)
 
@@ -171,14 +171,14 @@ def _ours(case: Case, text: Text, folder: Path, mark: Mark) -> None:
 
 def _grouped(case: Case, text: Text, folder: Path, mark: Mark) -> None:
     """What `run_mlm.py` and `run_clm.py` do: all ids in a row (`group_texts`), cut into samples without padding."""
-    ids = list(chain.from_iterable(_encoded(case, text)))
+    ids = list(chain.from_iterable(_encoded(text)))
     whole = len(ids) // case.length * case.length
     _trainer(case, text, [ids[at : at + case.length] for at in range(0, whole, case.length)], folder, mark)
 
 
 def _line_by_line(case: Case, text: Text, folder: Path, mark: Mark) -> None:
     """What `run_mlm.py --line_by_line` does: documents cut at the length, and padded to the batch's longest."""
-    _trainer(case, text, [ids[: case.length] for ids in _encoded(case, text)], folder, mark)
+    _trainer(case, text, [ids[: case.length] for ids in _encoded(text)], folder, mark)
 
 
 WAYS: Mapping[str, Callable[[Case, Text, Path, Mark], None]] = {
@@ -189,7 +189,8 @@ WAYS: Mapping[str, Callable[[Case, Text, Path, Mark], None]] = {
 """The ways to train: this package's, and two of the Hugging Face Trainer."""
 
 
-def _encoded(case: Case, text: Text) -> list[list[int]]:
+@cache
+def _encoded(text: Text) -> list[list[int]]:
     return [ids.tolist() for ids in TextTokenizer(text.tokenizer).encode(text.documents, special_tokens=True)]
 
 
