@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from dist_epochs.corpus.stream import Window
+from dist_epochs.corpus.stream import Window, largest_micro_batches
 from dist_epochs.ledger.reconcile import read_plan
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.models import architecture_of
@@ -87,6 +87,8 @@ def train_segment(
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if recipe.compile:
         model.compile(dynamic=False)
+        samples = largest_micro_batches(plan.phases, plan.batches)  # one shape, and so one graph, for each length
+        windows = (window.filled(samples) for window in windows)
     copy = partial(
         to_device, device=accelerator.device, objective=setup.objective, by_ends=attention.documents is not None,
         always_masks=recipe.compile,

@@ -21,13 +21,13 @@ def losses(recipe, folder):
     return [line["values"]["train/loss"] for line in lines if line["event"] == "metrics"]
 
 
-@pytest.fixture
-def plain(store, write_recipe, tmp_path):
-    return losses(write_recipe(store.path), tmp_path / "plain")
+@pytest.mark.parametrize("batch", [{"global_batch": 12, "per_device": 3}, {"global_batch": 10, "per_device": 4}])
+def test_one_graph_for_each_length(batch, store, write_recipe, tmp_path, monkeypatch):
+    """Six steps at 16 and three at 32; what is counted differs in each, and so do the documents in a sample.
 
-
-def test_one_graph_for_each_length(plain, store, write_recipe, tmp_path, monkeypatch):
-    """Six steps at 16 and three at 32; what is counted differs in each, and so do the documents in a sample."""
+    Ten samples are micro-batches of 4, 3 and 3: the smaller ones are filled with samples that do not count.
+    """
+    plain = losses(write_recipe(store.path, batch=batch), tmp_path / "plain")
     graphs, compile_in_place = [], nn.Module.compile
 
     def note(graph, inputs):
@@ -39,12 +39,13 @@ def test_one_graph_for_each_length(plain, store, write_recipe, tmp_path, monkeyp
 
     torch._dynamo.reset()
     monkeypatch.setattr(nn.Module, "compile", compile_with)
-    assert losses(write_recipe(store.path, compile=True), tmp_path / "compiled") == pytest.approx(plain, rel=1e-5)
+    recipe = write_recipe(store.path, batch=batch, compile=True)
+    assert losses(recipe, tmp_path / "compiled") == pytest.approx(plain, rel=1e-5)
     assert len(graphs) == 2
 
 
-def test_activations_are_computed_again(plain, store, write_recipe, tmp_path, monkeypatch):
-    asked = []
+def test_activations_are_computed_again(store, write_recipe, tmp_path, monkeypatch):
+    asked, plain = [], losses(write_recipe(store.path), tmp_path / "plain")
     enable = PreTrainedModel.gradient_checkpointing_enable
 
     def note(model, *arguments):
