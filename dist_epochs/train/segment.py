@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
-import torch
 from transformers import PreTrainedModel
 
 from dist_epochs.corpus.stream import Window, largest_micro_batches
@@ -17,19 +15,16 @@ from dist_epochs.plan.models import architecture_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.train.ahead import Ahead
-from dist_epochs.train.attention import choose_attention
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import save_model, segment_facts
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.log import Log
 from dist_epochs.train.loop import Training, train
-from dist_epochs.train.loss import to_device
-from dist_epochs.train.loss_model import LossModel
-from dist_epochs.train.model import settle_buckets
 from dist_epochs.train.peak import device_name, peak_of
+from dist_epochs.train.preparation import prepare
 from dist_epochs.train.resume import Start, find_start
 from dist_epochs.train.saving import NotFinite, Saver
-from dist_epochs.train.setup import Setup, adamw
+from dist_epochs.train.setup import Setup
 from dist_epochs.train.signals import StopSignals
 from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import StepTimes
@@ -77,26 +72,14 @@ def train_segment(
     """
     recipe, accelerator = setup.recipe, world.accelerator
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    wrapped = LossModel(model)
-    prepared, optimizer = accelerator.prepare(wrapped, adamw(model, setup.optimizer, accelerator))
-    settle_buckets(prepared)
-    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.arithmetic)
-    attention = choose_attention(recipe.attention, model, causal=setup.objective.is_causal, kind=kind)
-    wrapped.documents = attention.documents
-    if recipe.hardware is not None and recipe.hardware.activation_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    if recipe.compile:
-        model.compile(dynamic=False)
-        samples = largest_micro_batches(plan.phases, plan.batches)  # one shape, and so one graph, for each length
+    prepared = prepare(model, setup, accelerator)
+    if recipe.compile:  # one shape, and so one graph, for each length
+        samples = largest_micro_batches(plan.phases, plan.batches)
         windows = (window.filled(samples) for window in windows)
-    copy = partial(
-        to_device, device=accelerator.device, objective=setup.objective, by_ends=attention.documents is not None,
-        always_masks=recipe.compile,
-    )  # fmt: skip
     tracker = Tracker(accelerator, recipe, plan, folder=out, run_id=start.tracked_as, say=world.say)
     world.say(
         f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × "
-        f"{accelerator.device.type}; attention by {attention.why}{'; compiled' if recipe.compile else ''}"
+        f"{accelerator.device.type}; {prepared.how}"
     )
     phases = list(zip(plan.phases, plan.batches, strict=True))
     for phase, batch in phases if len(phases) <= PHASES_SHOWN else (phases[0], phases[-1]):
@@ -112,8 +95,8 @@ def train_segment(
     facts = segment_facts(accelerator, plan, start, tracker.run_id, peak)
     ledger = RunLedger(out, world.ranks, totals=start.totals, segment=facts)
     saver = Saver(
-        recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=optimizer, ledger=ledger,
-        plan=plan.fingerprint, run=read_plan(out / "plan.json").get("run"),
+        recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=prepared.optimizer,
+        ledger=ledger, plan=plan.fingerprint, run=read_plan(out / "plan.json").get("run"),
     )  # fmt: skip
     watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
 
@@ -121,15 +104,15 @@ def train_segment(
         ledger.close("stopped", reason)
         world.say(f"{reason}. {_where(saver, again)}")
 
-    ahead = Ahead(windows, copy, device)
+    ahead = Ahead(windows, prepared.to_device, device)
     times = StepTimes(device, {"data": lambda: ahead.waited, "communication": lambda: ledger.waited})
     throughput = Throughput(times, plan, architecture=architecture_of(setup.model), peak=peak, device=device)
     with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
         log = Log(ledger, tracker, plan_json(plan), throughput, shown=world.is_first)
         run = Training(
-            accelerator=accelerator, model=prepared, optimizer=optimizer, setup=setup, steps=plan.steps, ahead=ahead,
-            to_device=copy, times=times, throughput=throughput, ledger=ledger, log=log, saver=saver,
-            evaluation=evaluation,
+            accelerator=accelerator, model=prepared.model, optimizer=prepared.optimizer, setup=setup, steps=plan.steps,
+            ahead=ahead, to_device=prepared.to_device, times=times, throughput=throughput, ledger=ledger, log=log,
+            saver=saver, evaluation=evaluation,
             stop=signals.stop, alive=watchdog.mark,
         )  # fmt: skip
         if start.found is not None:

@@ -1,4 +1,4 @@
-"""Other people's loops on forked gloo ranks: `python loops.py FOLDER`, one JSON job a line on standard input.
+"""Other people's loops on forked gloo ranks: `python -m tests.distributed.loops FOLDER`, one JSON job a line on standard input.
 
 Each rank writes down by itself what its model was given: the first token of a sample is its number in the data. Those
 notes are the second way of counting.
@@ -19,11 +19,11 @@ import transformers
 from accelerate import Accelerator, DataLoaderConfiguration, debug_launcher, skip_first_batches
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from datasets.distributed import split_dataset_by_node
-from real_loops import SCRIPTS
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
 from dist_epochs import Ledger
 from dist_epochs.integrations.transformers import LedgerCallback
+from tests.distributed.real_loops import SCRIPTS
 
 LENGTH = 6
 

@@ -36,10 +36,11 @@ class Loops:
             "OMP_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "WANDB_MODE": "offline",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         self.errors = (folder / "errors").open("w+")
         self.program = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("loops.py")), str(folder)], env=environment, text=True,
+            [sys.executable, "-m", "tests.distributed.loops", str(folder)], env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, cwd=folder,
         )  # fmt: skip
 
