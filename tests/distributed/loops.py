@@ -1,4 +1,4 @@
-"""Other people's loops on forked gloo ranks: `python -m tests.distributed.loops FOLDER`, a JSON job in each line of input.
+"""Other people's loops on forked gloo ranks: `python -m tests.distributed.loops FOLDER`, a job in each line of input.
 
 Each rank writes down by itself what its model was given: the first token of a sample is its number in the data. Those
 notes are the second way of counting.
