@@ -30,7 +30,7 @@ def resolved(top: Section) -> Section:
         >>> from pathlib import Path
         >>> from dist_epochs.errors import Origin
         >>> from dist_epochs.settings.located import parse_located
-        >>> values = parse_located("length: 512\\nmodel: {max: '${length}'}", "x.yaml").value
+        >>> values = parse_located("length: 512\nmodel: {max: '${length}'}", "x.yaml").value
         >>> section = Section(file=Path("x.yaml"), origin=Origin("x.yaml"), values=values)
         >>> resolved(section).section("model").count("max").value
         512

@@ -55,7 +55,8 @@ def prepare(model: PreTrainedModel, setup: Setup, accelerator: Accelerator) -> P
     )
     with_loss.documents = attention.documents
     if recipe.hardware is not None and recipe.hardware.activation_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})  # older releases have the second name alone
     if recipe.compile:
         model.compile(dynamic=False)
     return Prepared(

@@ -13,6 +13,9 @@ from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.launch.report import check_launch_file
 from dist_epochs.tool_configs.stated import merge
 
+collect_ignore_glob = ["readers/samples/*"]
+"""Other people's configurations, some in Python: they are read, and never executed."""
+
 
 class Folder:
     """A folder of settings files, read as one launch; messages without the folder."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from torch import nn
-from transformers import PreTrainedModel
+from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from dist_epochs.train.run import run_recipe
 
@@ -45,14 +45,16 @@ def test_one_graph_for_each_length(batch, store, write_recipe, tmp_path, monkeyp
 
 
 def test_activations_are_computed_again(store, write_recipe, tmp_path, monkeypatch):
-    asked, plain = [], losses(write_recipe(store.path), tmp_path / "plain")
-    enable = PreTrainedModel.gradient_checkpointing_enable
+    computed, plain = [], losses(write_recipe(store.path), tmp_path / "plain")
+    forward = BertSelfAttention.forward
 
-    def note(model, *arguments):
-        enable(model, *arguments)
-        asked.append(model)
+    def note(layer, *inputs, **named):
+        computed.append(torch.is_grad_enabled())
+        return forward(layer, *inputs, **named)
 
-    monkeypatch.setattr(PreTrainedModel, "gradient_checkpointing_enable", note)
-    recipe = write_recipe(store.path, hardware={"activation_checkpointing": True})
+    monkeypatch.setattr(BertSelfAttention, "forward", note)
+    losses(write_recipe(store.path), tmp_path / "counted")
+    once, recipe = len(computed), write_recipe(store.path, hardware={"activation_checkpointing": True})
     assert losses(recipe, tmp_path / "again") == plain, "the same numbers, computed twice"
-    assert [model.is_gradient_checkpointing for model in asked] == [True]
+    micro_steps = 9 * 4
+    assert len(computed) - once == once + micro_steps, "one layer, once more in every backward pass"

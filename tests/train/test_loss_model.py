@@ -86,7 +86,7 @@ def test_loss_and_gradients_are_those_of_all_logits(name, rows_in_a_chunk, monke
     (ours * 3).backward()
     assert wrapped.gathers
     assert wrapped.is_chunked == (name != "gemma3_text"), "a model that caps its logits computes them itself"
-    assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
     expected = {name: parameter.grad for name, parameter in plain.named_parameters()}
     whole = [torch.cat([p.grad.flatten() for p in m.parameters()]) for m in (model, plain)]
     assert difference(*whole) < 1e-6

@@ -243,7 +243,7 @@ def test_data_sets_are_cut_one_by_one():
     assert CliRunner().invoke(main, [*one, "--corpus", "53500 samples", "--steps", "5"]).exit_code == 0
 
 
-FILES = sorted(path for path in SAMPLES.iterdir() if path.suffix not in (".sh", ".py"))
+FILES = sorted(path for path in SAMPLES.iterdir() if path.is_file() and path.suffix not in (".sh", ".py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
