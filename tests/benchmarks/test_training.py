@@ -24,6 +24,7 @@ def test_training_beside_the_trainer_s(row, tmp_path):
     show(row, measure(row, text, tmp_path, pairs=7))
 
 
+@pytest.mark.campaign  # half a minute, mostly of imports in processes of their own
 def test_every_way_takes_its_rounds(tmp_path, capsys):
     case = replace(ROWS[0].case, name="tiny", model=TINY, length=32)
     row = Row(case=case, steps=2)

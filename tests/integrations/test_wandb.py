@@ -34,7 +34,7 @@ def plan_into(folder):
     (folder / "plan.json").write_text(shown)
 
 
-@pytest.mark.parametrize("kind", ["plain", "accelerated", "trainer"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("accelerated", marks=pytest.mark.campaign), "trainer"])
 def test_every_row_has_the_counters_of_its_moment_after_a_kill_too(kind, tmp_path):
     """Killed after step 9 and started again from step 7: the rows of both files, one by one, and the summary."""
     planned = {"planned_steps": STEPS, "planned_samples": 4 * SIZE, "planned_epoch": 4}
