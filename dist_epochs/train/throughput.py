@@ -12,12 +12,12 @@ from fractions import Fraction
 import torch
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.arithmetic.interval import Interval as Range
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.text import scaled
 from dist_epochs.plan.cost.architecture import Architecture
 from dist_epochs.plan.plan import Plan
 from dist_epochs.train.peak import Peak
-from dist_epochs.train.times import PARTS, PAUSES, Interval, StepTimes
+from dist_epochs.train.times import PARTS, PAUSES, Elapsed, StepTimes
 
 __all__ = ["Throughput"]
 
@@ -80,7 +80,7 @@ class Throughput:
         self._times, self._plan, self._architecture, self._peak = times, plan, architecture, peak
         self._device = device
         self._planned_seconds = _planned_step_seconds(plan)
-        self._work, self._whole = _Work(), (_Work(), Interval())
+        self._work, self._whole = _Work(), (_Work(), Elapsed())
 
     def count(self, passes: Mapping[PassKey, Counts], *, applied: bool) -> None:
         """Count one step.
@@ -134,7 +134,7 @@ class Throughput:
         yield f"peak memory {what} of rank 0: {_gib(_peak_memory(self._device))} GiB{planned}"
 
     @property
-    def _mfu(self) -> Range | None:
+    def _mfu(self) -> Interval | None:
         speed = self._plan.cost.speed
         return None if speed is None or speed.positions_per_second is not None else speed.mfu
 
@@ -148,7 +148,7 @@ class Throughput:
                 model += float(positions * self._architecture.flops_per_token(length))
         return needed, model
 
-    def _rates(self, work: _Work, interval: Interval) -> dict[str, float | int]:
+    def _rates(self, work: _Work, interval: Elapsed) -> dict[str, float | int]:
         seconds = interval.of_steps
         values: dict[str, float | int] = {
             "rate/steps_per_second": work.applied / seconds,
@@ -205,5 +205,5 @@ def _gib(size: float | Fraction) -> str:
     return f"{float(size) / 2**30:.3g}"
 
 
-def _percent(share: Range) -> str:
+def _percent(share: Interval) -> str:
     return f"{float(share.low):.0%}" if share.is_exact else f"{float(share.low):.0%} to {float(share.high):.0%}"

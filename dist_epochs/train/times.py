@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["PARTS", "PAUSES", "Interval", "StepTimes"]
+__all__ = ["PARTS", "PAUSES", "Elapsed", "StepTimes"]
 
 PARTS = ("data", "compute", "optimizer", "communication", "logging")
 """What the time between two steps is spent on."""
@@ -20,7 +20,7 @@ PAUSES = ("evaluation", "checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Elapsed:
     """The time between two moments of a run.
 
     Attributes:
@@ -36,10 +36,10 @@ class Interval:
         """Seconds without the pauses."""
         return self.total - sum(self.seconds.get(pause, 0.0) for pause in PAUSES)
 
-    def __add__(self, other: Interval) -> Interval:
+    def __add__(self, other: Elapsed) -> Elapsed:
         names = {*self.seconds, *other.seconds}
         added = {name: self.seconds.get(name, 0.0) + other.seconds.get(name, 0.0) for name in names}
-        return Interval(self.total + other.total, added)
+        return Elapsed(self.total + other.total, added)
 
 
 class StepTimes:
@@ -79,7 +79,7 @@ class StepTimes:
                 if not self._on_device:
                     self._add(part, -seconds)
 
-    def take(self) -> Callable[[], Interval]:
+    def take(self) -> Callable[[], Elapsed]:
         """End an interval here, and begin the next.
 
         Returns:
@@ -89,10 +89,10 @@ class StepTimes:
         laps, seconds = self._laps, self._seconds
         self._laps, self._seconds = laps[-1:], {}
 
-        def read() -> Interval:
+        def read() -> Elapsed:
             for (_, before), (part, mark) in pairwise(laps):
                 seconds[part] = seconds.get(part, 0.0) + self._between(before, mark)
-            return Interval(self._between(laps[0][1], laps[-1][1]), seconds)
+            return Elapsed(self._between(laps[0][1], laps[-1][1]), seconds)
 
         return read
 
