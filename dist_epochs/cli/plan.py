@@ -50,7 +50,7 @@ FLAGS = {
         "context-parallel": ("2", "Devices that share each sequence."),
         "expert-parallel": ("2", "Devices that share the experts."),
     },
-    "Somebody else's loop": {
+    "Another trainer's loop": {
         "last-window": ("flush|carry|drop", "What happens to a partial window at the end of a pass."),
         "uneven": ("pad|drop|keep", "What happens where devices do not divide a pass."),
     },

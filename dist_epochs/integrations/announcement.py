@@ -20,7 +20,7 @@ __all__ = ["Announced"]
 
 @dataclass(frozen=True, kw_only=True)
 class Announced:
-    """A run of somebody else's trainer before its first step.
+    """A run of another trainer before its first step.
 
     Attributes:
         steps: Optimizer steps of the run.

@@ -1,4 +1,4 @@
-"""The ledger of one training by somebody else's trainer: opened when it begins, closed when it ends."""
+"""The ledger of one training by another trainer: opened when it begins, closed when it ends."""
 
 from __future__ import annotations
 

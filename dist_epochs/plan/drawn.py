@@ -16,7 +16,7 @@ __all__ = ["DrawnSamples", "Loop"]
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Somebody else's loop: how it ends its passes, and what it has done at the end."""
+    """Another trainer's loop: how it ends its passes, and what it has done at the end."""
 
     loader: Loader
     counts: LoaderCounts
@@ -29,7 +29,7 @@ class DrawnSamples:
     Attributes:
         phases: Steps, length and global batch of each stretch of equal steps.
         batches: How each one's batch lies over the devices.
-        loop: Somebody else's loop, where one is planned; it then holds steps, micro-steps and samples.
+        loop: Another trainer's loop, where one is planned; it then holds steps, micro-steps and samples.
         facts: The counted corpus, if there is one.
         corpus_size: One pass, counted or stated, in tokens or samples; None if it is not known.
     """

@@ -1,4 +1,4 @@
-"""Somebody else's loop: passes by a sampler, windows that end with them."""
+"""Another trainer's loop: passes by a sampler, windows that end with them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _no_step() -> InputError:
 
 
 def foreign_uneven(policy: str) -> Uneven | None:
-    """What a recipe says of the last round of somebody else's pass; None for the policies of this package."""
+    """What a recipe says of the last round of another trainer's pass; None for the policies of this package."""
     return _UNEVEN.get(policy)
 
 

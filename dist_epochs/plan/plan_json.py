@@ -109,7 +109,7 @@ def _phases(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _drawn(plan: Plan) -> dict[str, Any] | None:
-    """What somebody else's loop draws, which may be more than it trains."""
+    """What another trainer's loop draws, which may be more than it trains."""
     if plan.loop is None:
         return None
     counts, loader = plan.loop.counts, plan.loop.loader

@@ -109,7 +109,7 @@ def make_plan(
 
 
 def _check_one_source(recipe: Recipe, mixture: Mixture | None) -> None:
-    """Somebody else's loop passes over one corpus."""
+    """Another trainer's loop passes over one corpus."""
     if recipe.batch.is_foreign and mixture is not None and len(mixture.names) > 1:
         raise InputError(
             f"batch: last_window and uneven: pad, drop, keep with a mixture of {', '.join(mixture.names)}",
@@ -119,7 +119,7 @@ def _check_one_source(recipe: Recipe, mixture: Mixture | None) -> None:
 
 
 def _loop_layout(loop: Loop, recipe: Recipe) -> tuple[Layout, tuple[GlobalBatch, ...]]:
-    """Somebody else's loop as one phase of full windows; its own counts stand beside it."""
+    """Another trainer's loop as one phase of full windows; its own counts stand beside it."""
     loader = loop.loader
     batch = GlobalBatch(
         samples=loader.samples_per_round * loader.gradient_accumulation,

@@ -119,10 +119,10 @@ class BatchRecipe:
     uneven: Literal["error", "allow", "pad", "drop", "keep"] = key(
         Choice(("error", "allow", "pad", "drop", "keep")), "error"
     )
-    """Where the devices do not divide the batch: `error`, or `allow` them to differ by one sample. For somebody else's
-    loop, where they do not divide the data: `pad` with duplicates, `drop` the rest, or `keep` it."""
+    """Where the devices do not divide the batch: `error`, or `allow` them to differ by one sample. For another
+    trainer's loop, where they do not divide the data: `pad` with duplicates, `drop` the rest, or `keep` it."""
     last_window: Literal["flush", "carry", "drop"] | None = key(Choice(("flush", "carry", "drop")), None)
-    """For somebody else's loop: what happens to a partial accumulation window at the end of a pass. This package's
+    """For another trainer's loop: what happens to a partial accumulation window at the end of a pass. This package's
     own batches run on across passes, so it has none."""
     replacement: bool = key(FLAG, False)
     """Whether samples are drawn with replacement; planned, never trained here."""
@@ -211,7 +211,7 @@ class BatchRecipe:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether somebody else's loop is planned: passes by a sampler, windows that end with them."""
+        """Whether another trainer's loop is planned: passes by a sampler, windows that end with them."""
         return self.last_window is not None or self.uneven in ("pad", "drop", "keep")
 
 

@@ -88,7 +88,7 @@ class Recipe:
         if self.batch.is_foreign and (len(self.phases) > 1 or any(phase.global_batch for phase in self.phases)):
             raise InputError(
                 "batch: last_window and uneven: pad, drop, keep with several phases or batches",
-                rule="they plan somebody else's loop, which has one phase with one batch",
+                rule="they plan another trainer's loop, which has one phase with one batch",
                 fixes=("leaving them out", "one phase"),
             )
         if self.batch.ramp is not None and any(phase.global_batch for phase in self.phases):

@@ -169,7 +169,7 @@ def _loop_rows(plan: Plan) -> Iterator[Row]:
 
 
 def _passes(plan: Plan) -> str:
-    """How the steps of somebody else's loop follow from its passes, where those are asked for."""
+    """How the steps of another trainer's loop follow from its passes, where those are asked for."""
     assert plan.loop is not None
     ((name, amount), *_) = plan.amounts
     if name != "epochs":

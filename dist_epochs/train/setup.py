@@ -121,7 +121,7 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
         )
     if batch.is_foreign or batch.replacement:
         raise InputError(
-            "batch.last_window, replacement and uneven: pad, drop, keep describe somebody else's loop",
+            "batch.last_window, replacement and uneven: pad, drop, keep describe another trainer's loop",
             rule="this one draws every sample of a pass once, and its batches continue across passes",
             fixes="to leave them out",
             origin=origin,

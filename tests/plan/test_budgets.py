@@ -109,7 +109,7 @@ def test_the_trainer_refuses_what_is_only_planned():
     assert check_trainable(recipe, Path("r.yaml")) == 8
     for part, message in {
         replace(recipe.batch, per_device=None): "per_device is missing",
-        replace(recipe.batch, last_window="flush"): "somebody else's loop",
+        replace(recipe.batch, last_window="flush"): "another trainer's loop",
         replace(recipe.batch, tensor_parallel=2): "tensor_parallel is 2",
     }.items():
         with pytest.raises(ValueError, match=message):
