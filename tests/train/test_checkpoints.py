@@ -16,7 +16,7 @@ from torch import nn
 
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.peers import Alone, RanksDiffer
-from dist_epochs.train.checkpoints import Checkpoints, Damaged, Manifest, NotFinite, restore, tensors_of
+from dist_epochs.train.checkpoints import Checkpoints, Damaged, Manifest, restore, tensors_of
 from dist_epochs.train.checkpoints.finite import first_not_finite
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from dist_epochs.train.checkpoints.tensor_file import TYPES, Piece, TensorFile, write_tensors
@@ -101,8 +101,7 @@ def test_the_library_of_the_format_reads_the_same(tmp_path):
     assert digest == "xxh3-128:" + xxhash.xxh3_128(path.read_bytes()).hexdigest()
     file = TensorFile(path)
     file.check(digest)
-    read = {piece.name: piece.tensor for piece in file.pieces()}
-    for read in (read, load_file(path)):
+    for read in ({piece.name: piece.tensor for piece in file.pieces()}, load_file(path)):
         assert read.keys() == tensors.keys()
         assert all(read[name].dtype == tensor.dtype for name, tensor in tensors.items())
         assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())

@@ -1,6 +1,6 @@
 """The tensors of a run by name: the weights, and the state of the optimizer for each.
 
-Tensors are saved by name, and sharded ones with the place of each shard, so a run can be resumed on any number of ranks.
+Tensors are saved by name, sharded ones with the place of each shard, so a run can be resumed on any number of ranks.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class Stored(dcp.StorageReader):  # type: ignore[misc]
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         """Which tensors there are, and in which parts."""
-        return Metadata(self.tensors)  # type: ignore[arg-type]
+        return Metadata(self.tensors)
 
     def read_data(self, plan: dcp.LoadPlan, planner: dcp.LoadPlanner) -> Future[None]:
         """Copy what the plan asks for."""

@@ -165,7 +165,11 @@ class TensorFile:
             for name, entry in entries.items():
                 kind, shape, start = TYPES[entry["dtype"]], entry["shape"], begin + entry["data_offsets"][0]
                 count = math.prod(shape)
-                tensor = torch.frombuffer(self._bytes, dtype=kind, count=count, offset=start) if count else torch.empty(0, dtype=kind)
+                tensor = (
+                    torch.frombuffer(self._bytes, dtype=kind, count=count, offset=start)
+                    if count
+                    else torch.empty(0, dtype=kind)
+                )
                 offsets = places[name][OFFSETS] if places else [0] * len(shape)
                 yield Piece(name, tuple(offsets), tensor.reshape(shape))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
