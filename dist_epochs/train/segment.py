@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,6 +50,7 @@ def train_segment(
     model: PreTrainedModel,
     evaluation: Evaluation | None,
     again: str,
+    ready: Callable[[], None],
 ) -> None:
     """Train a run from its start to its end, or to a stop signal; every rank calls this.
 
@@ -64,6 +65,7 @@ def train_segment(
         model: The model with its initial weights.
         evaluation: Evaluation on held-out documents, if the recipe asks for it.
         again: The command that resumes this run, printed where it stops.
+        ready: Called once the watchdog watches the ranks.
 
     Raises:
         NotFinite: If the loss became NaN or infinite; the run is set back to its last checkpoint.
@@ -108,6 +110,7 @@ def train_segment(
     times = StepTimes(device, {"data": lambda: ahead.waited, "communication": lambda: ledger.waited})
     throughput = Throughput(times, plan, architecture=architecture_of(setup.model), peak=peak, device=device)
     with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
+        ready()
         log = Log(ledger, tracker, plan_json(plan), throughput, shown=world.is_first)
         run = Training(
             accelerator=accelerator, model=prepared.model, optimizer=prepared.optimizer, setup=setup, steps=plan.steps,
