@@ -54,6 +54,9 @@ SAME_TROUBLE = 1.0
 LISTENING_TIME = 5.0
 """Seconds that rank 0 stays after a verdict, until all have read it: the store may end with it."""
 
+LASTING = ("troubles", "ended", "informed")
+"""What belongs to no round."""
+
 Said = tuple[Place, str]
 """What a rank said."""
 
@@ -168,8 +171,8 @@ class Meeting:
             verdict = error_to_text(error)
         self._store.set(self._key("verdict"), verdict)
         if not verdict.startswith("+"):
-            others = {place.rank for place, _ in self._read("said")} - {0}
-            self._until(lambda: self._store.add(self._key("read"), 0) >= len(others), LISTENING_TIME)
+            others = len(self._read("said")) - 1
+            self._until(lambda: self._store.add(self._key("read"), 0) >= others, LISTENING_TIME)
         return verdict
 
     def _all_said(self) -> list[Said]:
@@ -212,19 +215,26 @@ class Meeting:
 
     def _tell(self, error: Exception) -> Exception:
         """Tell the other ranks an error that this one has; the error of all that have one."""
-        self._say("troubles", error_to_text(error))
+        text = error_to_text(error)
+        self._say("troubles", text)
         if self._place.rank == 0:
             return self._gathered()
-        if not self._until(lambda: self._store.check([self._key("ended")]), PATIENCE):
-            return self._unheard("rank 0 does not answer", error)
-        return error
+        return error_from_text(text) if self._answered() else self._unheard("rank 0 does not answer", error)
 
     def _gathered(self) -> Exception:
-        """Rank 0: the troubles of all ranks that have one, as one error."""
+        """Rank 0: the troubles of all ranks that have one, as one error; the other ranks know that it is told."""
         time.sleep(SAME_TROUBLE)
         told = told_once(sorted(self._read("troubles")), self.size)
         self._store.set(self._key("ended"), "")
+        self._until(lambda: self._store.add(self._key("informed"), 0) >= self.size - 1, LISTENING_TIME)
         return told
+
+    def _answered(self) -> bool:
+        """Another rank: whether rank 0 tells the troubles of all."""
+        if not self._until(lambda: self._store.check([self._key("ended")]), PATIENCE):
+            return False
+        self._store.add(self._key("informed"), 1)
+        return True
 
     def _watch(self) -> None:
         while not self._released.wait(WATCHED_EVERY):
@@ -246,7 +256,7 @@ class Meeting:
             told = self._gathered()
             print(error_text(told) if isinstance(told, InputError) else f"error: {told}", file=sys.stderr, flush=True)
         else:
-            self._until(lambda: self._store.check([self._key("ended")]), PATIENCE)
+            self._answered()
             time.sleep(SAME_TROUBLE)  # a launcher ends all ranks when the first exits, and rank 0 must speak first
         sys.stdout.flush()
         os._exit(code)
@@ -263,7 +273,7 @@ class Meeting:
         return made
 
     def _key(self, name: str) -> str:
-        return f"{self._session}/{name if name in ('troubles', 'ended') else f'{self._rounds}/{name}'}"
+        return f"{self._session}/{name if name in LASTING else f'{self._rounds}/{name}'}"
 
     def _say(self, what: str, text: str) -> None:
         """Add what this rank says to what others said; texts that are the same are kept once."""

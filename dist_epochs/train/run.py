@@ -81,6 +81,7 @@ def run_recipe(
             start, (corpus, plan) = Start(), exact_plan(recipe, setup.store, setup.objective, world.size)
         model, evaluation = build_model(setup.model, setup.config, recipe.seed), evaluation_of(setup, world)
         if not resumes:  # a model that cannot be built must not leave a directory behind
+            world.ranks.share("")  # nor one that a single rank cannot build
             on_first(world.ranks, lambda: make_run_directory(out, plan, setup))
             on_first(world.ranks, lambda: stack.enter_context(run_lock(out)))
         windows = corpus.windows(plan.batches, world.ranks.rank, start.step)
