@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from dist_epochs.corpus.planning import exact_plan
+from dist_epochs.ledger.saves import read_saves
+from dist_epochs.ledger.writer import LEDGER_FILE
 from dist_epochs.recipe import read_recipe
 from dist_epochs.recipe.shipped import find_recipe
 from dist_epochs.runtime.files import run_lock
@@ -19,6 +22,7 @@ from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.command import SAME_COMMAND
 from dist_epochs.train.directory import make_run_directory
 from dist_epochs.train.model import build_model
+from dist_epochs.train.restarts import this_attempt, time_limit_error
 from dist_epochs.train.resume import Start, begun, go_on, is_finished
 from dist_epochs.train.same_run import same_recipe
 from dist_epochs.train.segment import train_segment
@@ -76,6 +80,7 @@ def run_recipe(
             if not changes and is_finished(out):
                 world.say(f"{out}: finished already; nothing was done")
                 return
+            on_first(world.ranks, lambda: _check_time_limit(out))
             start, corpus, plan = go_on(setup, world, out, checkpoints, given if changes else None)
         else:
             start, (corpus, plan) = Start(), exact_plan(recipe, setup.store, setup.objective, world.size)
@@ -98,3 +103,9 @@ def _prepare(path: Path, overrides: Sequence[str]) -> Setup | Exception:
         return set_up(read_recipe(found, overrides), found)
     except Exception as error:
         return error
+
+
+def _check_time_limit(out: Path) -> None:
+    ledger = out / LEDGER_FILE
+    if ledger.is_file() and (error := time_limit_error(read_saves(ledger), this_attempt(), time.time(), out)):
+        raise error

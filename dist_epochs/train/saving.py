@@ -33,6 +33,7 @@ class Saver:
         ledger: Made durable before each checkpoint, so that it has every step of the checkpoint.
         plan: Fingerprint of the plan.
         run: Unique id of the run.
+        timed: Called after each checkpoint with the seconds it took.
         clock: Monotonic time in seconds.
 
     Attributes:
@@ -51,6 +52,7 @@ class Saver:
         ledger: RunLedger,
         plan: str,
         run: str | None,
+        timed: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipe = recipe
@@ -61,7 +63,7 @@ class Saver:
         self._optimizer = optimizer
         self._ledger = ledger
         self._plan, self._run = plan, run
-        self._clock = clock
+        self._timed, self._clock = timed, clock
         self._asked = clock()
         self.newest: Path | None = None
         self.saved = ledger.totals.last_step
@@ -91,6 +93,7 @@ class Saver:
         part = own_part(self._model, self._optimizer, self._ranks.rank, self._ranks.size)
         if found := [name for name in self._ranks.share(not_finite(part)) if name]:
             raise NotFinite(f"{found[0]} is not finite after step {totals.last_step}")
+        began = self._clock()
         self._ledger.make_durable()
         scaler = self._accelerator.scaler
         manifest = Manifest(
@@ -104,7 +107,8 @@ class Saver:
         self.newest = self._checkpoints.save(manifest, part)
         self.saved = totals.last_step
         self._asked = self._clock()
-        self._ledger.checkpoint(totals.last_step, self.newest.name)
+        self._ledger.checkpoint(totals.last_step, self.newest.name, self._asked - began)
+        self._timed(self._asked - began)
 
     def restore(self, found: Found) -> None:
         """Restore weights, optimizer and loss scale from a checkpoint, and close it; every rank calls this."""
