@@ -21,6 +21,7 @@ from dist_epochs.runtime.files import new_folder, write_json, write_text
 from dist_epochs.train.checkpoints import weights
 from dist_epochs.train.model import transformers_tokenizer
 from dist_epochs.train.peak import Peak
+from dist_epochs.train.restarts import this_attempt
 from dist_epochs.train.resume import Start, begun
 from dist_epochs.train.same_run import MODEL
 from dist_epochs.train.setup import Setup
@@ -62,7 +63,7 @@ def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
 def segment_facts(
     accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None, peak: Peak | None
 ) -> dict[str, Any]:
-    """Topology, peak and versions of a segment, the checkpoint it resumes from, and its run in wandb."""
+    """Topology, peak and versions of a segment, the checkpoint it resumes from, its run in wandb, and its restarts."""
     return {
         "world_size": accelerator.num_processes,
         "data_parallel_size": plan.batches[0].data_parallel_size,
@@ -75,6 +76,7 @@ def segment_facts(
         **({"checkpoint": start.found.folder.name} if start.found else {}),
         **({"refused": list(start.refused)} if start.refused else {}),
         **({"wandb": tracked_as} if tracked_as else {}),
+        **this_attempt().facts(),
     }
 
 
