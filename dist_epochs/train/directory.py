@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,7 +26,13 @@ from dist_epochs.train.resume import Start, begun
 from dist_epochs.train.same_run import MODEL
 from dist_epochs.train.setup import Setup
 
-__all__ = ["make_run_directory", "save_model", "segment_facts"]
+__all__ = ["make_run_directory", "restarts", "save_model", "segment_facts"]
+
+RESTART_VARIABLES = {
+    "torchrun_restarts": "TORCHELASTIC_RESTART_COUNT",
+    "slurm_restarts": "SLURM_RESTART_COUNT",
+}
+"""Facts of a segment, and the variables that launchers count in."""
 
 
 def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
@@ -60,7 +68,7 @@ def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
 def segment_facts(
     accelerator: Accelerator, plan: Plan, start: Start, tracked_as: str | None, peak: Peak | None
 ) -> dict[str, Any]:
-    """Topology, peak and versions of a segment, the checkpoint it resumes from, and its run in wandb."""
+    """Topology, peak and versions of a segment, the checkpoint it resumes from, its run in wandb, and its restarts."""
     return {
         "world_size": accelerator.num_processes,
         "data_parallel_size": plan.batches[0].data_parallel_size,
@@ -73,7 +81,19 @@ def segment_facts(
         **({"checkpoint": start.found.folder.name} if start.found else {}),
         **({"refused": list(start.refused)} if start.refused else {}),
         **({"wandb": tracked_as} if tracked_as else {}),
+        **restarts(os.environ),
     }
+
+
+def restarts(environment: Mapping[str, str]) -> dict[str, int]:
+    """How often torchrun (in this launch) and Slurm (this job) have started the program again; only what they say.
+
+    Examples:
+        >>> restarts({"TORCHELASTIC_RESTART_COUNT": "0", "SLURM_RESTART_COUNT": "2"})
+        {'torchrun_restarts': 0, 'slurm_restarts': 2}
+    """
+    stated = {name: environment.get(variable, "") for name, variable in RESTART_VARIABLES.items()}
+    return {name: int(count) for name, count in stated.items() if count.isdigit()}
 
 
 def save_model(accelerator: Accelerator, model: PreTrainedModel, setup: Setup, out: Path) -> None:
