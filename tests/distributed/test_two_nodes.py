@@ -94,6 +94,7 @@ def test_a_node_is_lost_and_brought_back(nodes, tmp_path, store, write_recipe):
             f"--rdzv-conf=is_host={str(node is nodes[0]).lower()}",
             "-m", "dist_epochs.train", recipe, "--out", run, "--resume",
             ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="eth0", OMP_NUM_THREADS="1",
+            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # else the node that comes back is not told the address of rank 0
         )  # fmt: skip
 
     first, second = map(start, nodes)
