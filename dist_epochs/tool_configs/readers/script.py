@@ -167,11 +167,12 @@ def _arguments(path: Path, origin: Origin, command: Command, batch_system: dict[
     words = list(command.words)
     launcher, at = _launcher(words)
     end = _program(words, at)
+    flags_end = end - 1 if end > at and words[end - 1].text == "-m" else end  # it is no value of the flag before it
     line = Origin(origin.name, words[0].line)
     defaults: dict[str, str] = {}
     return Arguments(
         launcher=launcher,
-        launching=_section(path, line, words[at:end], defaults),
+        launching=_section(path, line, words[at:flags_end], defaults),
         program=words[end].text if end < len(words) else launcher,
         flags=_section(path, line, words[end + 1 :], defaults),
         environment=command.environment,
