@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -84,6 +85,26 @@ def test_a_recipe_written_back_is_the_same_recipe(tmp_path):
     recipe = read(tmp_path, text.replace("name: x", "name: '1e3'"), "batch.devices=4")
     assert read(tmp_path, recipe_to_yaml(recipe)) == recipe
     assert recipe.optimizer.max_grad_norm is None
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        {},
+        {"zero_stage": 3, "shard_size": 4},
+        {"device": "H100", "mfu": "30%-45%", "price": 2.5, "restarts": 3, "checkpoint_every": "20 minutes"},
+        {"device": "H100", "restarts": 3, "checkpoint_every": "20 minutes", "restart_time": "10 minutes"},
+        {"peak_tflops": "989/3", "tokens_per_second": "1.5M"},
+    ],
+)
+def test_hardware_written_back_is_the_same(tmp_path, hardware):
+    recipe = read(tmp_path, MINIMAL + f"hardware: {json.dumps(hardware)}\n")
+    assert read(tmp_path, recipe_to_yaml(recipe)) == recipe
+
+
+def test_what_shares_nothing_has_no_size(tmp_path):
+    with pytest.raises(RecipeError, match="shard_size is 4 and zero_stage 0, which shards nothing"):
+        read(tmp_path, MINIMAL + "hardware: {shard_size: 4}\n")
 
 
 def test_numbers_of_a_model_s_configuration_are_plain(tmp_path):
