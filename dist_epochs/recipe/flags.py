@@ -47,7 +47,7 @@ FLAG_PLACES: Mapping[str, Place] = {**_SINGLE, **_SEVERAL}
 SIZES = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
 """The setting that a corpus of each unit is."""
 
-_HARDWARE = re.compile(r"\s*(?P<count>.+?)\s*[x×*]\s*(?P<device>[A-Za-z].*?)\s*")
+_HARDWARE = re.compile(r"\s*(?P<count>.+?)\s*[xX×*]\s*(?P<device>[A-Za-z].*?)\s*")
 _SOURCE = re.compile(r"(?P<name>[^:]+):(?P<size>[^:]+)(:(?P<weight>[^:]+))?")
 
 Settings = dict[Place, tuple[Any, Origin]]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dist_epochs.arithmetic.duration import refuse_minutes_or_millions
 from dist_epochs.arithmetic.given import in_whole_run
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
 from dist_epochs.arithmetic.text import rounded
@@ -113,6 +114,8 @@ def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = (), 
 
 
 def _amount(name: str, text: str, what: str) -> Fact:
+    if name == "hours":
+        refuse_minutes_or_millions(text)
     quantity = parse(text, unit=UNITS.get(name), per=PER.get(name, ()), what=what)
     if name in WITHOUT_UNIT and quantity.unit is not None:
         raise InputError(f"{what} {text!r} counts {quantity.unit}s", rule="it is a plain number")
