@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
+from dist_epochs.arithmetic.text import number
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.batch import BatchRecipe
 from dist_epochs.recipe.hardware import HardwareRecipe
@@ -200,9 +201,9 @@ def _stated(text: str) -> dict[str, str]:
             origin=Origin("--corpus"),
         )
     raise InputError(
-        f"{text!r} has no unit",
+        f"{text!r} {'has no unit' if size.unit is None else f'counts {size.unit}s'}",
         rule="a corpus is counted in tokens, words or samples",
-        fixes=f"'{size.text} tokens'",
+        fixes=[f"'{number(size.value) if size.unit else text} {unit}'" for unit in ("tokens", "samples")],
         origin=Origin("--corpus"),
     )
 
