@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from dist_epochs.render.words import Numbers
 
 
 @click.command(short_help="What a word or a warning means, with numbers.")
@@ -35,7 +38,7 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
         from dist_epochs.render.words import term_json, term_text
 
         given = _numbers(numbers)
-        print_json(term_json(term, **given)) if as_json else click.echo(term_text(term, **given))
+        print_json(term_json(term, given)) if as_json else click.echo(term_text(term, given))
         return
     topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
     pages = _pages()
@@ -45,19 +48,24 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
     print_json({"topic": topic, "text": text}) if as_json else click.echo(text)
 
 
-def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
-    """All three numbers, or none of them."""
+def _numbers(texts: Mapping[str, str | None]) -> Numbers | None:
+    """Examples and epochs, with the mini-batch if it is stated; None if there are no numbers."""
     from dist_epochs.arithmetic.quantity import Unit, parse_count
+    from dist_epochs.render.words import Numbers
 
-    units = {"examples": Unit.SAMPLE, "epochs": Unit.EPOCH, "batch_size": Unit.SAMPLE}
-    missing = [f"--{name.replace('_', '-')}" for name, text in texts.items() if text is None]
-    if missing and len(missing) < len(texts):
+    if not any(texts.values()):
+        return None
+    missing = [f"--{name}" for name in ("examples", "epochs") if texts[name] is None]
+    if missing:
         fix = f"{' and '.join(missing)} too"
-        raise InputError("the numbers of a run are examples, epochs and batch size", fixes=fix)
-    return {
-        name: None if text is None else parse_count(text, unit=units[name], what=f"--{name.replace('_', '-')}")
+        raise InputError("the numbers of a run are its examples and its epochs", fixes=fix)
+    units = {"examples": Unit.SAMPLE, "epochs": Unit.EPOCH, "batch_size": Unit.SAMPLE}
+    counts = {
+        name: parse_count(text, unit=units[name], what=f"--{name.replace('_', '-')}")
         for name, text in texts.items()
+        if text is not None
     }
+    return Numbers(counts["examples"], counts["epochs"], counts.get("batch_size"))
 
 
 def _pages() -> Mapping[str, str]:
