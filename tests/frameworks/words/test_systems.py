@@ -95,8 +95,8 @@ def test_iterations_times_batch_and_a_last_batch_that_is_smaller():
 
 
 def test_scikit_learn_counts_passes():
-    # measured on 1.9.1 with tol=0: MLPClassifier(max_iter=500, batch_size=8) on 100 examples: n_iter_ 500, 6,500 updates;
-    # SGDClassifier: n_iter_ 500, t_ 50,001
+    # measured on 1.9.1 with tol=0 on 100 examples, max_iter=500: MLPClassifier(batch_size=8) has n_iter_ 500 and 6,500
+    # updates of its optimizer; SGDClassifier has n_iter_ 500 and t_ 50,001
     run = {"examples": 100, "epochs": 500, "batch_size": 8}
     found = shown("scikit-learn", **run)
     assert (found.iterations, found.updates, found.mean) == (500, 6500, 500)
