@@ -13,9 +13,10 @@ COMPUTE: tuple[Entry, ...] = (
         """
         tokens a second × FLOPs a token ÷ (devices × peak). A model of 7B parameters takes about 6 × 7B =
         42 GFLOPs a token; 80,000 tokens a second on 8 H100 of 989 TFLOP/s are 3.36 ÷ 7.91 PFLOP/s = 42 %.
-        Recomputed activations do not count (with them it is hfu, which is never lower). Runs that are
-        well tuned reach 35 to 55 %. Half of what is expected often has the peak for sparse matrices below
-        it, an eighth the speed of one device of eight; above 100 % the speed or the peak is wrong.
+        Recomputed activations do not count (with them it is hfu, which is never lower). llm-foundry
+        measured 40 to 46 % on eight H100 and up to 64 % on A100 (dist-epochs explain optimistic-mfu).
+        Half of what is expected often has the peak for sparse matrices below it, an eighth the speed of
+        one device of eight; above 100 % the speed or the peak is wrong.
         """,
         ("model flops utilization", "utilization", "算力利用率", "모델 연산 효율", "計算効率"),
     ),
@@ -45,9 +46,9 @@ COMPUTE: tuple[Entry, ...] = (
         From its source: for each micro-batch of each process 6 × input_ids.numel() × the model's
         parameters without embeddings, added up over processes. Padding counts, attention does not, and
         neither does a head that is tied to the embeddings: measured against exact counts it is 0.60 of
-        GPT-2's, 0.72 of BERT-base's and 0.93 of Llama-7B's FLOPs. It is 0 for a model that cannot say its
-        parameters. 1,000 steps of 32 × 512 with 85M parameters beside the embeddings: 6 × 16.4M × 85M =
-        8.4e15. It is no measure of time.
+        GPT-2's, 0.72 of BERT-base's and 0.925 of Llama-7B's FLOPs. It is 0 for a model that cannot say
+        its parameters. 1,000 steps of 32 × 512 with 85M parameters beside the embeddings: 6 × 16.4M × 85M
+        = 8.4e15. It is no measure of time.
         """,
         ("total flos", "total_flops", "floating_point_ops"),
     ),
@@ -69,8 +70,8 @@ COMPUTE: tuple[Entry, ...] = (
         "what is drawn in a second: samples, positions or tokens, on one device or on all",
         """
         A speed is worth nothing without its unit and its scope. 80,000 tokens a second over 8 devices are
-        10,000 on each and, at a length of 2,048, 39 samples a second. Padding counts in most logs. Hours
-        = tokens ÷ speed: 300B ÷ 80,000 = 1,042 hours.
+        10,000 on each; in samples of 2,048 they are 39 a second in all. Padding counts in most logs.
+        Hours = tokens ÷ speed: 300B ÷ 80,000 = 1,042 hours.
         """,
         ("tokens per second", "tokens/s", "samples per second", "speed", "吞吐量", "처리량", "スループット"),
     ),
@@ -110,8 +111,9 @@ COMPUTE: tuple[Entry, ...] = (
         """
         They cost computing and teach nothing. 1,000 samples of 512 positions with 300 tokens on average
         are 512,000 positions and 300,000 tokens: whoever counts positions as tokens counts 1.7 times as
-        many. They never count as tokens here. Duplicates that fill up the last batch are something else
-        (dist-epochs explain padded-duplicates).
+        many. Counted from a store they are no tokens; where only positions are known, solve and plan take
+        them for tokens and say so. Duplicates that fill up the last batch are something else (dist-epochs
+        explain padded-duplicates).
         """,
         ("pad", "pad token", "填充", "패딩", "パディング"),
     ),
