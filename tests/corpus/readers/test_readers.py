@@ -1,4 +1,5 @@
 import gzip
+from pathlib import Path
 
 import pytest
 
@@ -101,7 +102,10 @@ def test_a_folder(tmp_path):
         (tmp_path / name).write_text('{"text": "json"}' if name == "a.jsonl" else name)
     (source,) = find_sources((str(tmp_path),))
     assert [document for unit in source.units for document in source.read(unit)] == ["json", "b.txt", "deep/c.txt"]
-    assert source.ignored == (str(tmp_path / "readme.md"),)
+    assert {Path(each.path).name: each.reason for each in source.not_read} == {
+        ".hidden.txt": "hidden",
+        "readme.md": "not text, JSON lines or Parquet",
+    }
 
 
 def test_names(tmp_path):
