@@ -104,8 +104,13 @@ def command(
             on_error=cast(Literal["stop", "skip"], on_error),
             sequence_lengths=lengths,
         )
-        with _bar(found) as progress:
-            counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
+        try:
+            with _bar(found) as progress:
+                counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
+        except KeyboardInterrupt as stop:
+            for note in getattr(stop, "__notes__", ()):
+                click.echo(f"interrupted: {note}", err=True)
+            raise
     if as_json:
         print_json({**counts, "not_read": [asdict(each) for each in not_read]})
     else:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, Literal
 
 import numpy as np
@@ -32,7 +31,7 @@ from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
 from dist_epochs.corpus.store import SourceStore, Store, pack_source
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
-from dist_epochs.corpus.workplace import workplace
+from dist_epochs.corpus.workplace import remove, workplace
 from dist_epochs.corpus.writer import Draft, SourceWriter
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import move, write_json
@@ -115,7 +114,7 @@ def tokenize(
     partial = out.with_name(out.name + ".partial")
     with workplace(partial, command):
         if (counts := _counts_before(out, command, settings)) is not None:  # another process was faster
-            rmtree(partial)
+            remove(partial)
             return counts
         manifest, _ = _count(tokenizer, settings, command, partial, progress)
         tokenizer.save(partial / "tokenizer")

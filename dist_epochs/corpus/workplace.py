@@ -11,7 +11,7 @@ from dist_epochs.corpus.made_from import RECORD, Command, Reached, differences, 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock
 
-__all__ = ["workplace"]
+__all__ = ["remove", "workplace"]
 
 
 @contextmanager
@@ -44,19 +44,30 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
         except BaseException as error:
             keeps = has_record(partial) and any(draft.shards for draft in recall(partial).drafts)
             if not keeps:
-                shutil.rmtree(partial, ignore_errors=True)
-                with suppress(OSError):  # it may not be empty any more
+                with suppress(OSError):  # the folders above may not be empty any more
+                    remove(partial)
                     for folder in new_parents:
                         folder.rmdir()
+            kept = f"what was complete is kept in {partial}: the same command goes on from there" if keeps else ""
             if isinstance(error, InputError | OSError):
-                raise _with_consequence(error, partial, keeps) from None
+                raise _with_consequence(error, partial, kept) from None
+            error.add_note(kept or "nothing was written")
             raise
 
 
-def _with_consequence(error: InputError | OSError, partial: Path, keeps: bool) -> InputError:
+def remove(partial: Path) -> None:
+    """Remove an unfinished store: its record last, so that the rest is known for one until then."""
+    for path in partial.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != RECORD:
+            path.unlink()
+    shutil.rmtree(partial)
+
+
+def _with_consequence(error: InputError | OSError, partial: Path, kept: str) -> InputError:
     """An error that says what became of the work until then."""
     if isinstance(error, OSError):
         error = InputError(error.strerror or str(error), origin=Origin(str(error.filename or partial)))
-    kept = f"what was complete is kept in {partial}: the same command goes on from there" if keeps else ""
     consequence = "; ".join(part for part in (error.consequence, kept) if part) or "nothing was written"
     return error.but(consequence=consequence)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -23,9 +24,11 @@ from dist_epochs.corpus.made_from import RECORD
 from dist_epochs.corpus.readers import text
 from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.sources import Source, find_sources
+from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
+from dist_epochs.runtime import files
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 """Events of the interpreter before it changes a folder. (It tells of no `fsync`.)"""
@@ -100,21 +103,144 @@ def killed_before_change(number, action):
     return os.WIFSIGNALED(status)
 
 
-def test_a_kill_at_every_change_of_the_disk(corpus, tmp_path):
+@pytest.mark.parametrize("sources", [1, pytest.param(2, marks=pytest.mark.campaign)])
+def test_a_kill_at_every_change_of_the_disk(corpus, tmp_path, sources):
+    corpus = corpus[:sources]
     expected = run(tmp_path / "whole", *corpus, **SETTINGS)
     whole = listing(tmp_path / "whole")
     shards = [name for name in whole if name.endswith(".tokens")]
-    assert len(shards) > 8
-    kills = 0
+    assert len(shards) > 4
     out = tmp_path / "out"
-    while killed_before_change(kills + 1, lambda: run(out, *corpus, **SETTINGS)):
-        kills += 1
+
+    def goes_on(kills):
         counts = run(out, *corpus, **SETTINGS)
         assert counts | {"written_before": False} == expected, kills
         assert listing(out) == whole, kills
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "out", "whole"]
+
+    kills = 0
+    while killed_before_change(kills + 1, lambda: run(out, *corpus, **SETTINGS)):
+        kills += 1
+        goes_on(kills)
         shutil.rmtree(out)
     assert kills > 60
+    if sources == 2:  # killed again and again, each time a little later
+        while killed_before_change(7, lambda: run(out, *corpus, **SETTINGS)):
+            pass
+        goes_on("several")
+
+
+def test_a_kill_while_an_error_is_handled(corpus, tmp_path):
+    """The command leaves nothing behind where nothing is complete, and may be killed while it removes that."""
+    path, out = tmp_path / "c.jsonl", tmp_path / "out"
+    good = b'{"text": "one two"}\n'
+    kills = 0
+
+    def fails():
+        with suppress(InputError):
+            run(out, path)
+
+    path.write_bytes(good + b"{")
+    while killed_before_change(kills + 1, fails):
+        kills += 1
+        path.write_bytes(good)
+        assert run(out, path)["documents"] == 1
+        path.write_bytes(good + b"{")
+        shutil.rmtree(out)
+    assert kills > 5
+    assert [each.name for each in tmp_path.iterdir() if "out" in each.name] == []
+
+
+def test_a_kill_while_a_store_is_packed_further(corpus, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run(whole, corpus[0], sequence_lengths=(8, 16))
+    run(tmp_path / "first", corpus[0], sequence_lengths=(8,))
+    kills = 0
+    while True:
+        shutil.copytree(tmp_path / "first", out)
+        if not killed_before_change(kills + 1, lambda: module.pack(Store(out), (16,))):
+            break
+        kills += 1
+        module.pack(Store(out), (16,))
+        assert listing(out) == listing(whole)
+        shutil.rmtree(out)
+    assert kills > 5
+
+
+def test_two_commands_at_once(corpus, tmp_path):
+    run(tmp_path / "whole", *corpus, **SETTINGS)
+    out = tmp_path / "out"
+    for _ in range(8):
+        children = [in_a_fork(lambda: run(out, *corpus, **SETTINGS)) for _ in range(3)]
+        codes = {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+        assert codes <= {0, 2}, "each has written the store, or found it, or said that another is writing it"
+        assert 0 in codes
+        assert listing(out) == listing(tmp_path / "whole")
+        assert not (tmp_path / "out.partial").exists()
+        shutil.rmtree(out)
+
+
+def in_a_fork(action):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            action()
+            code = 0
+        except InputError as error:
+            code = 2 if "another process" in error.asked else 3
+        finally:
+            os._exit(code)
+    return child
+
+
+def test_another_command_finishes_just_before(corpus, tmp_path, monkeypatch):
+    out, original = tmp_path / "out", module.workplace
+
+    def late(*arguments):
+        monkeypatch.setattr(module, "workplace", original)
+        assert not run(out, *corpus)["written_before"]
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "workplace", late)
+    assert run(out, *corpus)["written_before"]
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_folder_that_was_moved_before_it_is_locked(tmp_path, monkeypatch):
+    taken = InputError("taken")
+    with pytest.raises(InputError) as caught, files.lock(tmp_path / "gone", taken):
+        pass
+    assert caught.value is taken
+    (tmp_path / "store.partial").mkdir()
+    flock = files.fcntl.flock
+
+    def slow(*arguments):
+        (tmp_path / "store.partial").rename(tmp_path / "store")
+        flock(*arguments)
+
+    monkeypatch.setattr(files.fcntl, "flock", slow)
+    with pytest.raises(InputError) as caught, files.lock(tmp_path / "store.partial", taken):
+        pass
+    assert caught.value is taken
+
+
+@pytest.mark.parametrize(("after", "said"), [(0, "nothing was written"), (3, "kept in")])
+def test_an_interrupted_command_says_what_it_keeps(corpus, tmp_path, monkeypatch, after, said):
+    original, read = Source.read, []
+
+    def interrupted(source, unit):
+        read.append(unit)
+        if len(read) > after:
+            raise KeyboardInterrupt
+        return original(source, unit)
+
+    monkeypatch.setattr(Source, "read", interrupted)
+    arguments = ["tokenize", *map(str, corpus), "--tokenizer", EMBEDDED, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 130
+    assert said in result.stderr
+    assert (tmp_path / "out.partial").exists() is (said == "kept in")
 
 
 @pytest.mark.parametrize("left", [[], [f"{RECORD}.new"]], ids=["nothing", "an empty record"])
