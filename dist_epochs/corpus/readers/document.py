@@ -19,9 +19,10 @@ class BadDocument(InputError):
     """A document that cannot be read; `--on-error skip` counts it and continues."""
 
 
-def too_large(origin: Origin, largest: int = LARGEST_DOCUMENT) -> BadDocument:
-    """The error for a document of more than `largest` bytes."""
-    return BadDocument(f"a document of more than {largest // 2**20} MiB", fixes="shorter documents", origin=origin)
+def too_large(origin: Origin, most: str = f"{LARGEST_DOCUMENT // 2**20} MiB") -> BadDocument:
+    """The error for a document of more than there may be."""
+    fixes = "shorter documents, such as lines or paragraphs"
+    return BadDocument(f"a document of more than {most}", fixes=fixes, origin=origin)
 
 
 def text_of(row: dict[str, Any], column: str, origin: Origin) -> str | BadDocument:
