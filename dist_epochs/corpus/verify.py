@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dist_epochs.corpus.damage import damaged, damaged_packing, read_object
+from dist_epochs.corpus.made_from import RECORD, has_record, read_record
 from dist_epochs.corpus.manifest import content_fingerprint
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.store import SourceStore, Store
@@ -66,6 +67,8 @@ def verify_store(store: Store, again: bool = False) -> bool:
         InputError: If a file is not as it was written. Nothing is noted then.
     """
     parts = [_manifest_part(store)]
+    if has_record(store.path):  # older stores have none
+        parts.append(_record_part(store))
     for source in (*store.sources(), *store.sources(held_out=True)):
         parts += [_shard_part(store, source, number) for number in range(len(source.entry["shards"]))]
         parts += [_packing_part(store, source, length) for length in source.packed_lengths()]
@@ -105,6 +108,13 @@ def _manifest_part(store: Store) -> _Part:
             )
 
     return _Part((path, tokenizer), check)
+
+
+def _record_part(store: Store) -> _Part:
+    def check(_: Progress) -> None:
+        read_record(store.path)
+
+    return _Part((store.path / RECORD,), check)
 
 
 def _shard_part(store: Store, source: SourceStore, number: int) -> _Part:
