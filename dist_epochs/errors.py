@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,14 +17,8 @@ __all__ = [
     "close_matches",
     "error_json",
     "error_text",
-    "exit_on_input_error",
     "nearest",
 ]
-
-TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "tqdm", "transformers", "wandb")
-
-PATIENCE = 15.0
-"""Seconds that silent ranks stay: a launcher ends all ranks when the first exits, and rank 0 must speak first."""
 
 EXIT_DISAGREES = 1
 """Exit code when the numbers do not add up."""
@@ -191,35 +182,6 @@ def error_json(error: InputError) -> dict[str, Any]:
             for each in error.errors
         ]
     }
-
-
-@contextmanager
-def exit_on_input_error(*, speaks: bool = True, as_json: bool = False) -> Iterator[None]:
-    """Turn an `InputError` (or an operating-system error, such as a full disk) into exit code 2.
-
-    Args:
-        speaks: Whether this process prints the message; in a multi-rank run only rank 0 does.
-        as_json: Whether it is printed as an object.
-    """
-    try:
-        yield
-    except InputError as error:
-        found = error
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in TRAIN_EXTRA:
-            raise
-        found = InputError(f"this needs {error.name}, which is not installed", fixes="pip install 'dist-epochs[train]'")
-    except OSError as error:
-        origin = Origin(str(error.filename)) if error.filename else None
-        found = InputError(error.strerror or str(error), origin=origin)
-    else:
-        return
-    if speaks:
-        text = json.dumps(error_json(found), ensure_ascii=False, indent=1) if as_json else error_text(found)
-        print(text, file=sys.stderr, flush=True)
-    else:
-        time.sleep(PATIENCE)
-    raise SystemExit(EXIT_INPUT)
 
 
 def close_matches(word: str, words: Iterable[str], most: int = 1, likeness: float = 0.6) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from typing import Any, NoReturn
 
 import click
 
-from dist_epochs.errors import EXIT_INPUT, InputError, close_matches, exit_on_input_error
+from dist_epochs.errors import EXIT_INPUT, InputError, close_matches
+from dist_epochs.terminal import exit_on_input_error, forget_output, show
 
 __all__ = ["Command", "Group"]
 
@@ -55,7 +55,7 @@ class _Spoken(click.Command):
             try:
                 code = super().main(words, prog_name, **{**extra, "standalone_mode": False})
             except click.exceptions.NoArgsIsHelpError as error:
-                click.echo(error.format_message(), err=True)
+                show(error.format_message(), err=True)
                 raise SystemExit(EXIT_INPUT) from None
             except click.UsageError as error:
                 of = " ".join([self.name or "", *words[:1]])  # of a group's command, whose parser knows no context
@@ -89,9 +89,8 @@ def _quiet_when_nobody_listens() -> Iterator[None]:
     """A reader that closed the pipe (`| head`) has seen enough."""
     try:
         yield
-        sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output(sys.stdout)
         raise SystemExit(0) from None
 
 

@@ -9,6 +9,7 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, nearest
+from dist_epochs.terminal import show
 
 
 @click.command(short_help="What a word or a warning means, with numbers.")
@@ -35,14 +36,14 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
         from dist_epochs.render.words import term_json, term_text
 
         given = _numbers(numbers)
-        print_json(term_json(term, **given)) if as_json else click.echo(term_text(term, **given))
+        print_json(term_json(term, **given)) if as_json else show(term_text(term, **given))
         return
     topic = topic.strip().lower().replace(" ", "-").replace("_", "-")
     pages = _pages()
     if topic not in pages:
         raise InputError(f"there is no page {topic!r}{nearest(topic, (*(term.name for term in TERMS), *pages))}")
     text = pages[topic]
-    print_json({"topic": topic, "text": text}) if as_json else click.echo(text)
+    print_json({"topic": topic, "text": text}) if as_json else show(text)
 
 
 def _numbers(texts: dict[str, str | None]) -> dict[str, Any]:
@@ -80,4 +81,4 @@ def _list_topics(as_json: bool) -> None:
         print_json({"topics": headings})
         return
     width = max(map(len, headings))
-    click.echo("\n".join(f"{name:<{width}}  {heading}" for name, heading in headings.items()))
+    show("\n".join(f"{name:<{width}}  {heading}" for name, heading in headings.items()))

@@ -12,6 +12,7 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.readers.text import DocumentMode
@@ -102,13 +103,13 @@ def command(
         with _bar(found) as progress:
             counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
     for file in ignored:
-        click.echo(f"not text, JSON lines or Parquet, so not read: {file}", err=True)
+        show(f"not text, JSON lines or Parquet, so not read: {file}", err=True)
     if as_json:
         print_json(counts)
     else:
-        click.echo(_text(counts, out))
+        show(_text(counts, out))
         if verify:
-            click.echo(f"{sources[0]}: every digest agrees")
+            show(f"{sources[0]}: every digest agrees")
 
 
 def _share(text: str) -> Any:

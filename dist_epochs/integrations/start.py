@@ -22,6 +22,7 @@ from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LEDGER_FILE, LedgerWriter, versions
 from dist_epochs.runtime.files import run_lock
 from dist_epochs.runtime.peers import Alone, Peers, on_first
+from dist_epochs.terminal import show
 
 __all__ = ["WAIT_BRIEFLY", "WAIT_FOR_RANKS", "Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
 
@@ -313,4 +314,4 @@ def _has_no_labels(batch: object) -> bool:
 
 def say(line: str) -> None:
     """Print a line to standard error, where progress bars are."""
-    print(line, file=sys.stderr, flush=True)
+    show(line, err=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dist_epochs.arithmetic.text import number, scaled
-from dist_epochs.ledger.reconcile import UNITS, Reconciliation
+from dist_epochs.ledger.plan_file import UNITS
+from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.render.text import table
 
 __all__ = ["ledger_text"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from dist_epochs.errors import exit_on_input_error
+from dist_epochs.terminal import exit_on_input_error
 from dist_epochs.train.command import resume_command
 from dist_epochs.usage import Command
 
