@@ -144,7 +144,7 @@ def error_text(error: InputError, width: int | None = None) -> str:
     """
     if width is None:
         columns = shutil.get_terminal_size().columns
-        width = min(max(columns, NARROWEST), WIDEST) if sys.stderr.isatty() else UNBOUNDED
+        width = min(max(columns, NARROWEST), WIDEST) if sys.stderr is not None and sys.stderr.isatty() else UNBOUNDED
     lines = []
     for each in error.errors:
         place = f"{each.origin}: " if each.origin else ""

@@ -19,7 +19,7 @@ from typing import TextIO
 
 from dist_epochs.errors import EXIT_INPUT, InputError, Origin, error_json, error_text
 
-__all__ = ["exit_on_input_error", "forget_output", "show", "visible", "visible_json"]
+__all__ = ["exit_on_input_error", "forget_output", "replace_unknown_characters", "show", "visible", "visible_json"]
 
 TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "tqdm", "transformers", "wandb")
 
@@ -68,8 +68,7 @@ def show(text: str, *, err: bool = False, as_json: bool = False) -> None:
     stream: TextIO | None = sys.stderr if err else sys.stdout
     if stream is None:
         return
-    if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":
-        stream.reconfigure(errors="replace")
+    replace_unknown_characters(stream)
     try:
         stream.write((visible_json if as_json else visible)(text) + "\n")
         stream.flush()
@@ -77,6 +76,12 @@ def show(text: str, *, err: bool = False, as_json: bool = False) -> None:
         if not err:
             raise
         forget_output(stream)
+
+
+def replace_unknown_characters(stream: TextIO | None) -> None:
+    """Let a stream write a replacement character for what its encoding lacks, as in a C locale or on cp949."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":
+        stream.reconfigure(errors="replace")
 
 
 def forget_output(stream: TextIO) -> None:

@@ -19,6 +19,9 @@ UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens"
 MOST_BYTES = 1 << 26
 """Bytes; the plan of a hundred thousand passes is smaller."""
 
+MARKS = {"fingerprint", "global_batch", "passes", "phases", "sample_digest"}
+"""Keys of a plan, of which a damaged one may lack some."""
+
 COUNT, SIZE, MAYBE = whole(), whole(1), maybe(whole())
 _LENGTH = matching("[0-9]{1,18}", "a number of positions")
 
@@ -62,5 +65,8 @@ def read_plan(path: Path) -> dict[str, Any]:
         plan: dict[str, Any] = load_json(text, Origin(str(path), 1))
     except InputError as error:
         raise error.but(asked=f"damaged: {error.asked}") from None
+    if not isinstance(plan, dict) or not MARKS & plan.keys():
+        rule = f"one has {', '.join(sorted(MARKS))}"
+        raise InputError("not a plan of this program", rule=rule, origin=Origin(str(path), 1))
     refuse_damage(plan, PLAN, text, str(path))
     return plan

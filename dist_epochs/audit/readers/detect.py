@@ -7,7 +7,7 @@ from pathlib import Path
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.own_run import read_own_run
 from dist_epochs.audit.readers.record import FinishedRun
-from dist_epochs.audit.readers.text_log import read_text_log
+from dist_epochs.audit.readers.text_log import MOST_UNKNOWN, read_text_log
 from dist_epochs.audit.readers.trainer_state import LARGEST_STATE, STATE, read_trainer_state, state_files
 from dist_epochs.audit.readers.wandb_file import MAGIC
 from dist_epochs.audit.readers.wandb_run import read_wandb_files
@@ -62,7 +62,8 @@ def unknown(path: Path) -> InputError:
     """The error for a file that is neither a run nor a claim."""
     return InputError(
         "this is neither a finished run nor a claim",
-        rule=f"none of these is in it: {MARKS}; title and facts of a claim",
+        rule=f"none of these is in it (of a log, in its first {MOST_UNKNOWN / 10**6:.0f} MB): {MARKS}; title and facts "
+        "of a claim",
         fixes="such a file, or the folder that holds it",
         origin=Origin(str(path)),
     )

@@ -19,14 +19,14 @@ from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.files import open_file
 
-__all__ = ["read_text_log"]
+__all__ = ["MOST_UNKNOWN", "read_text_log"]
 
 LONGEST_LINE = 1 << 16
 """Bytes read at once; a longer line is not a log line, and its rest counts as lines of its own."""
 
-MOST_UNENDED = 1 << 26
+MOST_UNENDED = 1 << 24
 """Bytes without the end of a line, NUL bytes that a crash left included, after which a file is no log."""
-MOST_UNKNOWN = 1 << 28
+MOST_UNKNOWN = 1 << 25
 """Bytes within which a line that is known must come."""
 
 _SPECIAL = re.compile(rb"[\0\x08\x1b]|\r(?!\n)")

@@ -139,7 +139,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not is_trainer_state(data):
         rule = f"it has no {' and '.join(MARKS)}"
         raise InputError("this is not the state of a Trainer", rule=rule, fixes=f"a {STATE}", origin=origin)
-    step = whole(data["global_step"], "", least=0)
+    step = None if isinstance(data["global_step"], str) else whole(data["global_step"], "", least=0)
     if step is None or not isinstance(data["log_history"], list):
         rule = "global_step must be a whole number from 0 on, and log_history a list of rows"
         raise InputError("this is not the state of a Trainer", rule=rule, origin=origin)
