@@ -288,7 +288,7 @@ def _stated_data(samples: int | Mapping[str, int] | None, store: str | Path | No
             rule="a store has a manifest.json, which `dist-epochs tokenize` writes",
             origin=Origin(str(path)),
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"no manifest of a store: {type(error).__name__} {error}", origin=Origin(str(path))) from None
     return Data(samples or documents, tokens, "store", sources)
 
