@@ -85,8 +85,8 @@ def test_a_damaged_plan(run, place, value):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "[]", "null", "\0", '{"steps": ' + "9" * 5000 + "}", "[" * 100_000, '{"steps": ' + "[" * 60 + "]" * 60 + "}",
-        "\ud800",
+        "", "{", "[]", "null", "\0", '{"steps": ' + "9" * 5000 + "}", "[" * 100_000,
+        '{"steps": ' + "[" * 60 + "]" * 60 + "}", "\ud800",
     ],
     ids=["empty", "cut", "list", "null", "nul", "digits", "deep", "deeper than any", "half of a character"],
 )  # fmt: skip

@@ -53,7 +53,7 @@ def test_the_line_of_what_is_no_text(tmp_path):
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800"])
 def test_no_names(tmp_path, name):
-    with pytest.raises(InputError, match="no name|not a name"):
+    with pytest.raises(InputError, match=r"no name|not a name"):
         refuse_name(name)
     assert refused(tmp_path / name).asked == "no name of a file"
     refuse_name("\udcff")  # how Python spells the byte 255 in a name
