@@ -57,13 +57,8 @@ def test_what_does_not_end(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text("batch: {global_batch: 8}\nphases: [{steps: 5, sequence_length: 64}]\nmodel: {config: /dev/zero}\n")
     assert refused("plan", path)["place"] == "/dev/zero"
-    for words in (
-        ["plan", "/dev/zero"],
-        ["audit", "/dev/zero"],
-        ["ledger", "/dev/zero"],
-        ["plan", "--from", "/dev/zero"],
-    ):
-        assert refused(*words)["place"] == "/dev/zero"
+    for words in (["plan"], ["audit"], ["ledger"], ["plan", "--from"]):
+        assert refused(*words, "/dev/zero")["place"] == "/dev/zero"
     huge = tmp_path / "huge.yaml"
     with huge.open("wb") as file:
         file.truncate(3 << 30)  # takes no space
