@@ -57,6 +57,9 @@ def _starts(path: Path, lines: Sequence[bytes]) -> list[tuple[int, int]]:
             starts.append((at, parse_line(path, at + 1, line)["from_step"]))
     if not starts:
         raise InputError("no segment line: this is not a ledger, or its run never began", origin=Origin(str(path)))
+    for at in range(starts[0][0]):  # a loop that goes on without its ledger begins with what it has done
+        if not lines[at].startswith(TOTALS):
+            raise InputError("damaged: a ledger begins with a segment", origin=Origin(str(path), at + 1))
     return starts
 
 

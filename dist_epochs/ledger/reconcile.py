@@ -103,7 +103,7 @@ class Reconciliation:
             },
             **self.recorded(),
             "epochs": {basis: json_number(value) for basis, value in self.epochs().items()},
-            "epochs_exact": {basis: value and str(value) for basis, value in self.epochs().items()},
+            "epochs_exact": {basis: None if value is None else str(value) for basis, value in self.epochs().items()},
             "coverage": self.coverage(),
             "sources": self.sources(),
             "segments": [

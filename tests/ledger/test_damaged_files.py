@@ -147,16 +147,46 @@ def test_a_damaged_line(loop, at, place, value):
         '{"event":"begin","step":' + "9" * 5000 + "}",
         '{"event":"applled","step":15}',
         '{ "event":"segment","from_step":14}',
+        '{"event": "begin","step":15}',
         '{"event":"begin","event":"metrics","step":15}',
         '"event"',
         "\0" * 40,
     ],
-    ids=["epoch", "nan", "no rule", "units", "totals", "deep", "digits", "event", "blank", "twice", "text", "nul"],
+    ids=[
+        "epoch",
+        "nan",
+        "no rule",
+        "units",
+        "totals",
+        "deep",
+        "digits",
+        "event",
+        "blank",
+        "blanks",
+        "twice",
+        "text",
+        "nul",
+    ],
 )
 def test_another_line(loop, line):
     before = loop.read_text().splitlines()
     loop.write_text("\n".join([*before, line, ""]))
     assert refusal(loop).origin.line == len(before) + 1
+
+
+def test_what_stands_before_the_first_segment(loop):
+    first, *lines = loop.read_text().splitlines(keepends=True)
+    loop.write_text("".join([first[1:], *lines, '{"event":"segment","from_step":14}\n']))
+    assert refusal(loop).origin.line == 1
+
+
+def test_a_run_before_its_first_step(tmp_path):
+    """Zero epochs are a number."""
+    (tmp_path / "ledger.jsonl").write_text(
+        '{"event":"segment","from_step":0}\n{"event":"corpus","samples":5,"tokens":9,"known":"stated"}\n'
+    )
+    result = CliRunner().invoke(main, ["ledger", str(tmp_path), "--json"])
+    assert json.loads(result.stdout)["epochs_exact"] == {"samples": "0", "positions": "0", "tokens": "0"}
 
 
 def test_damage_is_wrong_input_on_the_command_line(run):

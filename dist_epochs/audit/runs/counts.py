@@ -196,7 +196,8 @@ def _samples_in_passes(evidence: RunEvidence) -> None:
 
     Nothing is derived of a stream without its corpus.
     """
-    passes, steps = known_passes(evidence), evidence.values["steps"].count
+    passes, known = known_passes(evidence), evidence.values.get("steps")
+    steps = known.count if known is not None else None
     if passes is None and not evidence.run.streams:
         _samples_at_most(evidence)
     if passes is None or not steps:
