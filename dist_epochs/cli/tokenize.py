@@ -13,6 +13,7 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.folder import NotRead
@@ -109,16 +110,16 @@ def command(
                 counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
         except KeyboardInterrupt as stop:
             for note in getattr(stop, "__notes__", ()):
-                click.echo(f"interrupted: {note}", err=True)
+                show(f"interrupted: {note}", err=True)
             raise
     if as_json:
         print_json({**counts, "not_read": [asdict(each) for each in not_read]})
     else:
         for line in _not_read_lines(not_read):
-            click.echo(line, err=True)
-        click.echo(_text(counts, out))
+            show(line, err=True)
+        show(_text(counts, out))
         if verify:
-            click.echo(f"{sources[0]}: every digest agrees")
+            show(f"{sources[0]}: every digest agrees")
 
 
 def _not_read_lines(not_read: Sequence[NotRead]) -> Iterator[str]:

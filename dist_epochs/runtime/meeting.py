@@ -33,6 +33,7 @@ from dist_epochs.runtime.troubles import (
     told_once,
     twice_error,
 )  # fmt: skip
+from dist_epochs.terminal import show
 
 __all__ = ["Meeting", "NoMeeting", "Said", "Unheard", "open_meeting"]
 
@@ -254,7 +255,7 @@ class Meeting:
         code = EXIT_INPUT if any(is_wrong_input(text) for _, text in said) else 1
         if self._place.rank == 0:
             told = self._gathered()
-            print(error_text(told) if isinstance(told, InputError) else f"error: {told}", file=sys.stderr, flush=True)
+            show(error_text(told) if isinstance(told, InputError) else f"error: {told}", err=True)
         else:
             self._answered()
             time.sleep(SAME_TROUBLE)  # a launcher ends all ranks when the first exits, and rank 0 must speak first
