@@ -45,6 +45,9 @@ FORKED = "ACCELERATE_DEBUG_RDV_FILE"
 SHORTEST, LONGEST = 0.01, 0.5
 """Seconds between two looks at the store, at first and after a while."""
 
+AT_ONCE = 2000
+"""Ranks that look at the store in one second, at most."""
+
 WATCHED_EVERY = 1.0
 """Seconds between two looks at whether another rank is in trouble."""
 
@@ -182,7 +185,9 @@ class Meeting:
         if double := twice_error([place for place, _ in said], self.size):
             raise double
         if not everyone:
-            raise missing_error([place for place, _ in said], self.size, self._patience, os.environ)
+            missing = missing_error([place for place, _ in said], self.size, self._patience, os.environ)
+            wrong = told_once(said, self.size) if any(is_wrong_input(text) for _, text in said) else None
+            raise InputError.together([missing, wrong]) if isinstance(wrong, InputError) else missing
         return sorted(said)
 
     def _heard(self, text: str) -> str:
@@ -237,7 +242,7 @@ class Meeting:
         return True
 
     def _watch(self) -> None:
-        while not self._released.wait(WATCHED_EVERY):
+        while not self._released.wait(max(WATCHED_EVERY, self.size / AT_ONCE)):
             try:
                 if not self._store.check([self._key("troubles")]):
                     continue
@@ -300,7 +305,7 @@ class Meeting:
             if (left := deadline - time.monotonic()) <= 0:
                 return False
             time.sleep(min(pause, left))
-            pause = min(2 * pause, LONGEST)
+            pause = min(2 * pause, max(LONGEST, self.size / AT_ONCE))
         return True
 
 

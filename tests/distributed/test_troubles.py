@@ -150,7 +150,7 @@ def test_a_run_directory_that_is_not_shared(launch, tmp_path):
     check_told_once(
         ended,
         f"error: {tmp_path}/run: rank 1 (node-b) of 2 cannot see what rank 0 writes there",
-        "  all ranks write their parts of a checkpoint into one folder",
+        "  All ranks write their parts of a checkpoint into one folder",
         "  nothing was written",
         "  try an --out on a file system that all machines share",
     )

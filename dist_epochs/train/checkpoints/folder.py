@@ -21,6 +21,7 @@ from dist_epochs.runtime.files import move, write_text
 from dist_epochs.runtime.peers import Peers, on_first, together
 from dist_epochs.train.checkpoints.manifest import MANIFEST, Manifest, read_manifest
 from dist_epochs.train.checkpoints.tensor_file import Damaged, TensorFile, write_tensors
+from dist_epochs.train.shared_folder import SHARED, WRITE_TOGETHER
 
 __all__ = ["Checkpoints", "Found"]
 
@@ -162,8 +163,7 @@ def _commit(unnamed: Path, place: Path, manifest: Manifest) -> None:
     for name in manifest.files:
         if not (unnamed / name).is_file():
             raise FileNotFoundError(
-                f"{unnamed / name}: another rank wrote it, and it is not here. Checkpoints need a folder that all "
-                "ranks see; choose an --out on a shared file system."
+                f"{unnamed / name}: another rank wrote it, and rank 0 cannot see it. {WRITE_TOGETHER}. Try {SHARED}."
             )
     write_text(unnamed / MANIFEST, manifest.to_text())
     move(unnamed, place)
