@@ -111,7 +111,9 @@ class Meeting:
         self._store, self._place, self._patience, self._speaks = store, place, patience, speaks
         self._session = uuid4().hex if place.rank == 0 else ""
         self._rounds = 0
+        self._everyone: list[Place] = []
         self._told: BaseException | None = None
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="troubles")
         self._released = threading.Event()
         self._ending = threading.Lock()
         if place.rank == 0:  # ranks of an attempt before this one may have used the same store
@@ -141,12 +143,14 @@ class Meeting:
 
     def watch(self) -> None:
         """From now on, end this process if another rank is in trouble while this one waits for it."""
-        threading.Thread(target=self._watch, daemon=True, name="troubles").start()
+        self._watcher.start()
 
     def release(self) -> None:
         """The ranks go on by themselves; from now on their errors are told elsewhere."""
         with self._ending:
             self._released.set()
+        if self._watcher.is_alive():
+            self._watcher.join()  # it may be looking at the store
 
     def __enter__(self) -> Self:
         return self
@@ -188,6 +192,7 @@ class Meeting:
             missing = missing_error([place for place, _ in said], self.size, self._patience, os.environ)
             wrong = told_once(said, self.size) if any(is_wrong_input(text) for _, text in said) else None
             raise InputError.together([missing, wrong]) if isinstance(wrong, InputError) else missing
+        self._everyone = sorted(place for place, _ in said)
         return sorted(said)
 
     def _heard(self, text: str) -> str:
@@ -229,16 +234,20 @@ class Meeting:
     def _gathered(self) -> Exception:
         """Rank 0: the troubles of all ranks that have one, as one error; the other ranks know that it is told."""
         time.sleep(SAME_TROUBLE)
-        told = told_once(sorted(self._read("troubles")), self.size)
+        said = sorted(self._read("troubles"))
+        told = told_once(said, self.size)
         self._store.set(self._key("ended"), "")
-        self._until(lambda: self._store.add(self._key("informed"), 0) >= self.size - 1, LISTENING_TIME)
+        self._until(lambda: len(self._read("informed")) >= self.size - 1, LISTENING_TIME)
+        heard = {place for place, _ in [*said, *self._read("informed")]} | {self._place}
+        if isinstance(told, RankFailed) and (gone := set(self._everyone) - heard):
+            return RankFailed(f"{places(gone)} of {self.size} {'is' if len(gone) == 1 else 'are'} gone; {told}")
         return told
 
     def _answered(self) -> bool:
         """Another rank: whether rank 0 tells the troubles of all."""
         if not self._until(lambda: self._store.check([self._key("ended")]), PATIENCE):
             return False
-        self._store.add(self._key("informed"), 1)
+        self._say("informed", "")
         return True
 
     def _watch(self) -> None:
@@ -267,14 +276,14 @@ class Meeting:
         os._exit(code)
 
     def _unheard(self, what: str, error: Exception | None = None) -> Unheard:
-        """An error that this rank must tell itself."""
-        where = places([self._place])
-        if error is None:
-            made = Unheard(what, rule=f"waiting for it: {where} of {self.size}", fixes=("the messages of rank 0",))
+        """An error that this rank must tell itself: its own, or that rank 0 is not there."""
+        where = f"{places([self._place])} of {self.size}"
+        if isinstance(error, InputError):
+            made = Unheard(str(error), rule=f"on {where}", consequence=what)
         else:
-            inner = error if isinstance(error, InputError) else RankFailed(error_to_text(error)[1:])
-            made = Unheard(str(inner), rule=f"on {where} of {self.size}", consequence=what)
-        made.speaks = self._speaks if error is None else True
+            reason = f"; {type(error).__name__}: {error}" if error else ""
+            made = Unheard(what, rule=f"waiting for it: {where}{reason}", fixes=("the messages of rank 0",))
+            made.speaks = self._speaks
         return made
 
     def _key(self, name: str) -> str:
@@ -291,7 +300,8 @@ class Meeting:
         """What was said up to now."""
         texts: dict[str, str] = {}
         said = []
-        for line in self._store.get(self._key(what)).decode().splitlines():
+        lines = self._store.get(self._key(what)).decode().splitlines() if self._store.check([self._key(what)]) else ()
+        for line in lines:
             rank, digest, host = line.split(" ", 2)
             if digest not in texts:
                 texts[digest] = self._store.get(f"text/{digest}").decode()
