@@ -211,9 +211,11 @@ def test_a_rank_that_is_killed_before_training(launch, gone):
 def test_torchrun_ends_with_the_error_of_one_rank(store, write_recipe, tmp_path):
     """The ranks meet in the store of torchrun's agent. Only rank 0 finds its recipe."""
     write_recipe(store.path).rename(tmp_path / "recipe-0.yaml")
-    command = shlex.join([*PROGRAM, f"{tmp_path}/recipe-RANK.yaml", "--out", str(tmp_path / "run")])
+    command = shlex.join([*PROGRAM, f"{tmp_path}/recipe-RANK.yaml", "--out", str(tmp_path / "run")]).replace(
+        "RANK", "$RANK"
+    )
     result = subprocess.run(
-        [*TORCHRUN, "--standalone", "--nproc_per_node", "2", "--no-python", "bash", "-c", command.replace("RANK", "$RANK")],
+        [*TORCHRUN, "--standalone", "--nproc_per_node", "2", "--no-python", "bash", "-c", command],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
         env=CLEAN | {"HOME": str(tmp_path), "ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
