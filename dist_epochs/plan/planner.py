@@ -25,7 +25,7 @@ from dist_epochs.plan.pricing import price, price_per_position
 from dist_epochs.plan.scheduling import layout_of
 from dist_epochs.plan.sources import CorpusCounter, coverage_of, mixture_of, sources_of
 from dist_epochs.plan.speed import Speed, speed_of
-from dist_epochs.recipe import Recipe
+from dist_epochs.recipe import HardwareRecipe, Recipe
 
 __all__ = ["CorpusCounter", "make_plan"]
 
@@ -157,7 +157,12 @@ def _laid(recipe: Recipe, layout: Layout, index: int, data_parallel_size: int) -
 def _memory(
     recipe: Recipe, model: ModelCost | None, batches: tuple[GlobalBatch, ...], phases: tuple[Phase, ...]
 ) -> Memory | None:
-    """What a device holds; of a model whose sizes are not known, its parameters alone."""
+    """What a device holds; of a model whose sizes are not known, its parameters alone.
+
+    Raises:
+        InputError: If the devices cannot share copies of the model as the recipe says.
+    """
+    sharing = _sharing_devices(recipe.hardware, batches[0].data_parallel_size)
     if model is None:
         return None
     architecture, hardware, batch = architecture_of(recipe.model), recipe.hardware, recipe.batch
@@ -165,7 +170,7 @@ def _memory(
         zip(batches, phases, strict=True), key=lambda pair: pair[0].largest_micro_batch * pair[1].sequence_length
     )
     stage = hardware.zero_stage if hardware else 0
-    shards = largest.data_parallel_size * batch.context_parallel  # they shard states too
+    shards = sharing * batch.context_parallel  # they shard states too
     model_parallel, weights = batch.tensor_parallel * batch.pipeline_parallel, weights_of(model)
     if architecture is None:
         frozen = weights.frozen_bytes(recipe.arithmetic)
@@ -184,6 +189,24 @@ def _memory(
         model_parallel=model_parallel,
         weights=weights,
     )
+
+
+def _sharing_devices(hardware: HardwareRecipe | None, size: int) -> int:
+    """Of so many data-parallel devices, those that share one copy of the model.
+
+    Raises:
+        InputError: If they cannot be divided as the recipe says.
+    """
+    if hardware is None or hardware.shard_size is None:
+        return size
+    if size % hardware.shard_size:
+        fitting = [each for each in range(hardware.shard_size, 1, -1) if not size % each]
+        raise InputError(
+            f"hardware.shard_size is {hardware.shard_size}, and there are {size} data-parallel devices",
+            rule="as many devices share each copy of the model",
+            fixes=(*(f"hardware.shard_size: {each}" for each in fitting[:1]), "to leave it out: all share one copy"),
+        )
+    return hardware.shard_size
 
 
 def _check_variants(memory: Memory | None, speed: Speed | None) -> None:

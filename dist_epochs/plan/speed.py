@@ -97,7 +97,7 @@ class Speed:
         hardware = self.hardware
         if not hardware.restarts or hardware.checkpoint_every is None:
             return Fraction(0)
-        return hardware.restarts * (hardware.checkpoint_every / 2 + hardware.restart_time)
+        return hardware.restarts * (hardware.checkpoint_every / 2 + (hardware.restart_time or 0))
 
     def device_hours(self, positions: int, flops: Fraction | None) -> Interval | None:
         """Hours of computing, added over devices (of one, where a measured run has no number of them).

@@ -62,23 +62,35 @@ class HardwareRecipe:
     """Price of one device for one hour, in any currency."""
     zero_stage: int = key(Value(_stage, least=0), 0)
     """What the data-parallel devices share: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too (FSDP)."""
+    shard_size: int | None = key(count(None, least=2), None)
+    """Devices that share one copy of the model, where there are several (hybrid sharding). Default: all of them."""
     activation_checkpointing: bool = key(FLAG, False)
     """Whether activations are computed again in the backward pass: much less memory, and a lower utilization."""
     restarts: int = key(count(None, least=0), 0)
     """Restarts expected in the run."""
     checkpoint_every: Fraction | None = key(HOURS, None)
     """Hours between checkpoints; a restart loses half of that on average."""
-    restart_time: Fraction = key(HOURS, Fraction(0))
+    restart_time: Fraction | None = key(HOURS, None)
     """Hours from a failure to the next step."""
 
+    @property
+    def is_fully_sharded(self) -> bool:
+        """Whether devices share weights too, which the trainer does by FSDP2."""
+        return self.zero_stage == 3
+
     def __post_init__(self) -> None:
+        if self.shard_size is not None and not self.zero_stage:
+            raise InputError(
+                f"shard_size is {self.shard_size} and zero_stage 0, which shards nothing",
+                fixes=("zero_stage: 3", "to leave shard_size out"),
+            )
         if self.peak_tflops is not None and self.peak_tflops > LARGEST_TFLOPS:
             raise InputError(
                 f"peak_tflops is {rounded(self.peak_tflops)}", rule="it is in TFLOP/s, as in 989 for an H100"
             )
         if self.restarts and self.checkpoint_every is None:
             raise InputError("restarts lose half a checkpoint interval each", fixes="checkpoint_every, in hours")
-        if not self.restarts and (self.checkpoint_every is not None or self.restart_time):
+        if not self.restarts and (self.checkpoint_every is not None or self.restart_time is not None):
             raise InputError(
                 "checkpoint_every and restart_time are counted for each restart", fixes="stating restarts too"
             )

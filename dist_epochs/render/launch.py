@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dist_epochs.tool_configs.launch.command import is_batch_script
 from dist_epochs.tool_configs.launch.report import LaunchReport
 
 __all__ = ["launch_text"]
@@ -28,8 +29,9 @@ def _how_to_launch(report: LaunchReport) -> str:
     """How to launch; mpirun reaches the other machines from the first one, torchrun is started on each."""
     file = report.launch.file
     when = "Once that is settled, launch" if report.goes_wrong else "Launch"
-    if file.machines == 1:
+    if file.machines == 1 or is_batch_script(file.path):
         return f"{when} with"
     if file.is_by_mpirun:
         return f"{when} once, on the first of {file.machines} machines, with"
-    return f"{when} on each of {file.machines} machines, with its own --machine_rank"
+    own = ", with its own --machine_rank" if not file.is_script else ", with"
+    return f"{when} on each of {file.machines} machines{own}"

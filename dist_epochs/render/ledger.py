@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dist_epochs.arithmetic.text import number, scaled
 from dist_epochs.ledger.reconcile import UNITS, Reconciliation
@@ -37,11 +38,19 @@ def _segments(result: Reconciliation) -> Iterator[str]:
         where = f", {facts['world_size']} × {facts.get('device', 'device')}" if "world_size" in facts else ""
         why = f" ({segment.reason})" if segment.reason else ""
         status = "no end recorded: still running, or killed" if segment.status == "no end" else segment.status
-        yield f"segment {index}: steps {segment.first_step:,} to {segment.last_step:,}{where}, {status}{why}"
+        restart = "".join(f", {text}" for text in _restarts(facts))
+        yield f"segment {index}: steps {segment.first_step:,} to {segment.last_step:,}{where}{restart}, {status}{why}"
         for reason in facts.get("refused", ()):
             yield f"  checkpoint not used: {reason}"
     for change in (result.plan or {}).get("replanned", ()):
         yield f"plan changed after step {change['step']:,}"
+
+
+def _restarts(facts: Mapping[str, Any]) -> Iterator[str]:
+    """By whom a segment was started again, and for which time."""
+    for launcher in ("torchrun", "slurm"):
+        if count := facts.get(f"{launcher}_restarts"):
+            yield f"restart {count} by {launcher.replace('slurm', 'Slurm')}"
 
 
 def _units(result: Reconciliation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from socket import gethostname
-from typing import Protocol
+from typing import Any, Protocol
 
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.troubles import Place, error_from_text, error_to_text, is_wrong_input, told_once
@@ -40,10 +40,12 @@ class Peers(Protocol):
     Attributes:
         rank: Index of this process.
         size: Processes in all.
+        group: Their process group on the host, as torch takes it; None for one process.
     """
 
     rank: int
     size: int
+    group: Any
 
     def sum(self, values: Sequence[int]) -> Sums:
         """Begin to add 64-bit integers over all ranks, wrapping."""
@@ -57,6 +59,7 @@ class Alone:
 
     rank = 0
     size = 1
+    group = None
 
     def sum(self, values: Sequence[int]) -> Sums:
         """The values themselves."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.train.sharding import drop_gathered
+
+if TYPE_CHECKING:
+    from dist_epochs.train.loss_model import LossModel
 
 __all__ = ["AttentionPath", "Documents", "attend_within_documents", "choose_attention"]
 
@@ -56,13 +60,13 @@ class AttentionPath:
 
 
 def choose_attention(
-    asked: Literal["auto", "mask", "varlen"], model: PreTrainedModel, *, causal: bool, kind: torch.dtype | None
+    asked: Literal["auto", "mask", "varlen"], model: LossModel, *, causal: bool, kind: torch.dtype | None
 ) -> AttentionPath:
     """Decide how a model attends, and set it up.
 
     Args:
         asked: What the recipe asks for.
-        model: On the device it is trained on.
+        model: On the device it is trained on, and sharded if it is to be; every rank calls this.
         causal: Whether a position attends only to those before it.
         kind: What products are computed in, where that is half precision; None in fp32 and tf32.
 
@@ -90,21 +94,22 @@ def choose_attention(
     return AttentionPath(None, f"a dense mask: {missing}")
 
 
-def attend_within_documents(model: PreTrainedModel, *, causal: bool) -> tuple[Documents | None, str]:
+def attend_within_documents(whole: LossModel, *, causal: bool) -> tuple[Documents | None, str]:
     """Make every layer of a model attend within documents, and prove that it does; else leave the model as it was.
 
     A model may accept the name of an attention and not call it (DeBERTa-v2 does, and attends across documents). So all
     layers must have called it, and a packed sample must give what it gives with a mask.
 
     Args:
-        model: On any device; on a CPU documents are computed one by one, as a reference.
+        whole: The model, on any device; on a CPU documents are computed one by one, as a reference.
         causal: Whether a position attends only to those before it.
 
     Returns:
         The object that says where documents end, to be set before each forward pass; None and the reason if the model
         cannot attend so.
     """
-    documents, before, was_training = Documents(causal), model.config._attn_implementation, model.training
+    model, documents, was_training = whole.model, Documents(causal), whole.training
+    before = model.config._attn_implementation
     device = next(model.parameters()).device
     segments = torch.repeat_interleave(torch.arange(len(PROBED), device=device), torch.tensor(PROBED, device=device))
     mask = segments[:, None] == segments
@@ -116,11 +121,11 @@ def attend_within_documents(model: PreTrainedModel, *, causal: bool) -> tuple[Do
     why = ""
     try:
         with torch.no_grad():
-            expected = model.eval().base_model(input_ids=ids, attention_mask=mask)[0]
+            expected = _hidden_states(whole.eval(), ids, mask)
             model.set_attn_implementation(NAME)
             documents.ends = torch.tensor([0, *torch.tensor(PROBED).cumsum(0)], dtype=torch.int32, device=device)
-            found = model.base_model(input_ids=ids, attention_mask=None)[0]
-            model.train().base_model(input_ids=ids, attention_mask=None)  # dropout is asked for in training alone
+            found = _hidden_states(whole, ids, None)
+            _hidden_states(whole.train(), ids, None)  # dropout is asked for in training alone
         layers = model.config.get_text_config().num_hidden_layers
         if len(documents.called_by) != layers:
             why = f"{len(documents.called_by)} of {layers} layers of {model.config.model_type} call it"
@@ -131,11 +136,23 @@ def attend_within_documents(model: PreTrainedModel, *, causal: bool) -> tuple[Do
     except Exception as error:  # every kind of model, and every device, has its own
         why = f"{model.config.model_type} does not run with it ({str(error).splitlines()[0][:200]})"
     finally:
-        model.train(was_training)
+        whole.train(was_training)
+        drop_gathered(whole)
     if why:
         model.set_attn_implementation(before)
         return None, why
     return documents, ""
+
+
+def _hidden_states(whole: LossModel, ids: Tensor, mask: Tensor | None) -> Tensor:
+    """What the layers of a model give, seen from the whole: a sharded one has its weights only inside a pass of it."""
+    found: list[Tensor] = []
+    hook = whole.model.base_model.register_forward_hook(lambda *call: found.append(call[2][0]), prepend=True)
+    try:
+        whole(ids, mask, ids[0, :1], ids[0, :1])
+    finally:
+        hook.remove()
+    return found[0]
 
 
 def _attention(

@@ -24,8 +24,8 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         chunk = max(1, CHUNK_NUMBERS // weight.shape[0])
         total = rows.new_zeros((), dtype=torch.float32)
         of_rows = torch.empty_like(rows, dtype=torch.float32) if needs_rows else None
-        of_weight = torch.zeros_like(weight) if needs_weight else None
-        of_bias = torch.zeros_like(bias) if needs_bias and bias is not None else None
+        of_weight = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
+        of_bias = torch.zeros_like(bias, dtype=torch.float32) if needs_bias and bias is not None else None
         for start in range(0, len(rows), chunk):
             part, wanted = rows[start : start + chunk], targets[start : start + chunk]
             logits = torch.nn.functional.linear(part, weight, bias).float()
@@ -50,14 +50,14 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
             elif of_weight is not None:
                 of_weight.add_(gradient.T @ part.to(kind), alpha=1 / up)
         ctx.save_for_backward(of_rows, of_weight, of_bias)
-        ctx.kind = rows.dtype
+        ctx.kinds = [None if each is None else each.dtype for each in (rows, weight, bias)]
         return total
 
     @staticmethod
     def backward(ctx: Any, *outputs: Any) -> Any:
         (scale,) = outputs
-        of_rows, of_weight, of_bias = (None if each is None else each.mul_(scale) for each in ctx.saved_tensors)
-        return None if of_rows is None else of_rows.to(ctx.kind), of_weight, of_bias, None
+        gradients = zip(ctx.saved_tensors, ctx.kinds, strict=True)
+        return *(None if each is None else each.mul_(scale).to(kind) for each, kind in gradients), None
 
 
 def linear_cross_entropy(rows: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:

@@ -18,12 +18,14 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe.writing import recipe_to_yaml
 from dist_epochs.runtime.files import new_folder, write_json, write_text
+from dist_epochs.train.checkpoints import weights
 from dist_epochs.train.model import transformers_tokenizer
 from dist_epochs.train.peak import Peak
 from dist_epochs.train.restarts import this_attempt
 from dist_epochs.train.resume import Start, begun
 from dist_epochs.train.same_run import MODEL
 from dist_epochs.train.setup import Setup
+from dist_epochs.train.sharding import whole
 
 __all__ = ["make_run_directory", "save_model", "segment_facts"]
 
@@ -84,7 +86,11 @@ def save_model(accelerator: Accelerator, model: PreTrainedModel, setup: Setup, o
     Raises:
         InputError: If it could not be written.
     """
-    state = accelerator.get_state_dict(model, unwrap=False)
+    state = {}
+    for name, tensor in weights(model):
+        gathered = whole(tensor)  # every rank takes part, and one keeps it
+        if accelerator.is_main_process:
+            state[name] = gathered.detach().to("cpu")
     if not accelerator.is_main_process:
         return
     disable_progress_bar()  # the run has a progress bar of its own

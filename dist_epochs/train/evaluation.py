@@ -12,6 +12,7 @@ from torch import nn
 from dist_epochs.corpus.objective import IGNORED
 from dist_epochs.corpus.stream import MicroBatch
 from dist_epochs.train.loss import DeviceBatch, loss_sum
+from dist_epochs.train.sharding import drop_gathered
 
 __all__ = ["Evaluation"]
 
@@ -57,5 +58,6 @@ class Evaluation:
                 total[0] += loss_sum(model, to_device(batch))
                 total[1] += int((batch.labels != IGNORED).sum())
         model.train()
+        drop_gathered(model)
         loss, tokens = (float(value) for value in accelerator.reduce(total, "sum").tolist())
         return loss / tokens

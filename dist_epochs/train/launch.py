@@ -12,7 +12,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.tool_configs.launch.command import asked_processes, is_accelerate_launch, processes_command
 from dist_epochs.train.command import launcher_texts
 
-__all__ = ["LaunchError", "check_environment", "check_launch", "data_parallel_size"]
+__all__ = ["LaunchError", "check_environment", "check_launch"]
 
 
 class LaunchError(InputError):
@@ -27,7 +27,7 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
         precision: The precision of the recipe: `fp32`, `bf16` or `fp16`.
 
     Raises:
-        LaunchError: If the environment sets gradient accumulation or another precision.
+        LaunchError: If the environment sets gradient accumulation, compiling or another precision.
     """
     asked = environment.get("ACCELERATE_MIXED_PRECISION", "no")
     if asked not in ("no", "fp32", precision):
@@ -35,6 +35,13 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
             f"the launch asks for mixed precision {asked}, and the recipe for {precision}",
             rule="the recipe decides",
             fixes=("launching with --mixed_precision no", f"precision: {asked} in the recipe"),
+        )
+    compiler = environment.get("ACCELERATE_DYNAMO_BACKEND", "no")
+    if compiler.lower() != "no":
+        raise LaunchError(
+            f"the launch asks to compile the model with {compiler}",
+            rule="the recipe decides",
+            fixes=("launching with --dynamo_backend no", "compile: true in the recipe"),
         )
     name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
     if name in environment:
@@ -45,20 +52,16 @@ def check_environment(environment: Mapping[str, str], *, precision: str) -> None
         )
 
 
-def check_launch(
-    accelerator: Accelerator, *, planned: int | None, environment: Mapping[str, str], zero_stage: int = 0
-) -> None:
+def check_launch(accelerator: Accelerator, *, planned: int | None, environment: Mapping[str, str]) -> None:
     """Compare the processes that run with those that were asked for.
 
     Args:
         accelerator: The accelerator, after it has connected the processes.
         planned: Data-parallel devices of the recipe, if it states them.
         environment: The process environment.
-        zero_stage: The sharding that the recipe plans: 0 or 3.
 
     Raises:
-        LaunchError: If ranks are missing or not connected, the planned sharding is off, or the number of devices is
-            not the recipe's.
+        LaunchError: If ranks are missing or not connected, or the number of devices is not the recipe's.
     """
     found, on_cpu = accelerator.num_processes, accelerator.device.type == "cpu"
     world = int(environment.get("WORLD_SIZE", "1"))
@@ -77,40 +80,12 @@ def check_launch(
             rule="with --cpu, or a MULTI_CPU file, it starts a single process",
             fixes=processes_command(asked, on_cpu=True),
         )
-    if environment.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true") and not accelerator.is_fsdp2:
+    if planned is not None and planned != found:
         raise LaunchError(
-            "FSDP was asked for and is not there",
-            rule="Accelerate falls back to plain DDP on the CPU, and FSDP version 1 is not supported",
-            fixes=("launching on GPUs with fsdp_version: 2", "launching without FSDP"),
-        )
-    if zero_stage == 3 and not accelerator.is_fsdp2:
-        raise LaunchError(
-            "the recipe plans hardware.zero_stage 3 and this launch shards nothing",
-            consequence="each device would hold all weights, gradients and optimizer states",
-            fixes=(
-                "launching with FSDP (distributed_type: FSDP, fsdp_version: 2)",
-                "--set hardware.zero_stage=0, which plans for this launch",
-            ),
-        )
-    size = data_parallel_size(accelerator)
-    if size != found:
-        raise LaunchError(
-            f"{found} processes form {size} data-parallel ranks: tensor, context or sequence parallelism is on",
-            rule="this trainer only runs data-parallel (DDP or FSDP2)",
-            fixes="removing the parallelism_config",
-        )
-    if planned is not None and planned != size:
-        raise LaunchError(
-            f"the recipe plans {planned} devices and this launch has {size}",
+            f"the recipe plans {planned} devices and this launch has {found}",
             consequence="micro-steps, time and memory would not be the planned ones",
             fixes=(
                 processes_command(planned, on_cpu=on_cpu),
-                f"--set batch.devices={size}, which plans for this launch",
+                f"--set batch.devices={found}, which plans for this launch",
             ),
         )
-
-
-def data_parallel_size(accelerator: Accelerator) -> int:
-    """Ranks that see different data."""
-    parallelism = getattr(accelerator, "parallelism_config", None)
-    return int(parallelism.data_parallel_size if parallelism else accelerator.num_processes)

@@ -16,7 +16,6 @@ from dist_epochs.ledger.counters import counters
 from dist_epochs.ledger.reconcile import epochs_of, read_run
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.runtime.host_copy import HostCopy
-from dist_epochs.train.checkpoints import whole_tensor
 from dist_epochs.train.progress import ProgressBar
 from dist_epochs.train.saving import NotFinite
 from dist_epochs.train.throughput import Throughput
@@ -81,7 +80,7 @@ class Log:
         """
         speed = self._throughput.take()  # before the copy, so that its events have passed once the copy has arrived
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
-        arriving = (tuple(tensors), HostCopy(torch.stack([whole_tensor(each).float() for each in tensors.values()])))
+        arriving = (tuple(tensors), HostCopy(torch.stack([each.float() for each in tensors.values()])))
         self._waiting = _Row(step, {"train/learning_rate": rate, **self._counters()}, arriving, speed, applied)
 
     def settle(self) -> None:

@@ -22,6 +22,7 @@ from dist_epochs.train.log import Log
 from dist_epochs.train.loss import DeviceBatch, loss_scale, loss_sum
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
+from dist_epochs.train.sharding import whole
 from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import StepTimes
 
@@ -164,7 +165,7 @@ def take_step(run: Training, drawn: Drawn[Window]) -> tuple[Tensor, Tensor | Non
     run.times.lap("compute")
     norm, skips_nan = None, recipe.on_nan == "skip"
     if run.setup.optimizer.max_grad_norm is not None or skips_nan:
-        norm = accelerator.clip_grad_norm_(model.parameters(), run.setup.optimizer.max_grad_norm or math.inf)
+        norm = whole(accelerator.clip_grad_norm_(model.parameters(), run.setup.optimizer.max_grad_norm or math.inf))
     # fp16's scaler finds overflows itself; the norm covers the gradients of all ranks, so all ranks decide the same
     skips = skips_nan and accelerator.scaler is None and norm is not None and not math.isfinite(float(norm))
     if not skips:

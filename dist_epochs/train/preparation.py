@@ -17,6 +17,7 @@ from dist_epochs.train.loss import DeviceBatch, to_device
 from dist_epochs.train.loss_model import LossModel
 from dist_epochs.train.model import settle_buckets
 from dist_epochs.train.setup import Setup, adamw
+from dist_epochs.train.sharding import layers_of, shard
 
 __all__ = ["Prepared", "prepare"]
 
@@ -46,19 +47,24 @@ def prepare(model: PreTrainedModel, setup: Setup, accelerator: Accelerator) -> P
     Raises:
         InputError: If the recipe asks for an attention that cannot be had here.
     """
-    recipe = setup.recipe
+    recipe, hardware, half = setup.recipe, setup.recipe.hardware, HALF.get(setup.recipe.arithmetic)
     with_loss = LossModel(model)
-    prepared, optimizer = accelerator.prepare(with_loss, adamw(model, setup.optimizer, accelerator))
-    settle_buckets(prepared)
-    attention = choose_attention(
-        recipe.attention, model, causal=setup.objective.is_causal, kind=HALF.get(recipe.arithmetic)
-    )
+    ranks = accelerator.num_processes
+    shards = hardware is not None and hardware.is_fully_sharded and ranks > 1
+    if hardware is not None and shards:
+        shard(with_loss, accelerator.device, ranks=ranks, shard_size=hardware.shard_size, half=half)
+        prepared, optimizer = with_loss, accelerator.prepare(adamw(model, setup.optimizer, accelerator))
+    else:
+        prepared, optimizer = accelerator.prepare(with_loss, adamw(model, setup.optimizer, accelerator))
+        settle_buckets(prepared)
+    attention = choose_attention(recipe.attention, with_loss, causal=setup.objective.is_causal, kind=half)
     with_loss.documents = attention.documents
-    if recipe.hardware is not None and recipe.hardware.activation_checkpointing:
+    if hardware is not None and hardware.activation_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})  # older releases have the second name alone
     if recipe.compile:
-        model.compile(dynamic=False)
+        for part in layers_of(model) if shards else (model,):  # weights are gathered between sharded layers
+            part.compile(dynamic=False)
     return Prepared(
         model=prepared,
         optimizer=optimizer,
@@ -69,5 +75,5 @@ def prepare(model: PreTrainedModel, setup: Setup, accelerator: Accelerator) -> P
             by_ends=attention.documents is not None,
             always_masks=recipe.compile,
         ),
-        how=f"attention by {attention.why}{'; compiled' if recipe.compile else ''}",
+        how="; ".join([f"attention by {attention.why}", *["sharded (FSDP2)"] * shards, *["compiled"] * recipe.compile]),
     )

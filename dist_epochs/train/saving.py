@@ -12,13 +12,9 @@ from torch import nn
 
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.recipe.training import CheckpointRecipe
-from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, not_finite, own_part, restore
+from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, NotFinite, restore, tensors_of
 
 __all__ = ["NotFinite", "Saver"]
-
-
-class NotFinite(ArithmeticError):
-    """The loss, the gradient or the weights became NaN or infinite."""
 
 
 class Saver:
@@ -90,9 +86,6 @@ class Saver:
         totals = self._ledger.totals
         if totals.last_step == self.saved:
             return
-        part = own_part(self._model, self._optimizer, self._ranks.rank, self._ranks.size)
-        if found := [name for name in self._ranks.share(not_finite(part)) if name]:
-            raise NotFinite(f"{found[0]} is not finite after step {totals.last_step}")
         began = self._clock()
         self._ledger.make_durable()
         scaler = self._accelerator.scaler
@@ -104,7 +97,7 @@ class Saver:
             world_size=self._ranks.size,
             scaler=None if scaler is None else dict(scaler.state_dict()),
         )
-        self.newest = self._checkpoints.save(manifest, part)
+        self.newest = self._checkpoints.save(manifest, tensors_of(self._model, self._optimizer))
         self.saved = totals.last_step
         self._asked = self._clock()
         self._ledger.checkpoint(totals.last_step, self.newest.name, self._asked - began)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -72,7 +73,7 @@ class Tracker:
         run_id: str | None,
         say: Callable[[str], None],
     ) -> None:
-        self._accelerator, self._folder = accelerator, folder
+        self._accelerator, self._folder, self._say = accelerator, folder, say
         self._mirror: WandbMirror | None = None
         self.run_id: str | None = None
         if recipe.tracking is None:
@@ -99,8 +100,9 @@ class Tracker:
 
     def log(self, values: Mapping[str, float | int]) -> None:
         """Log one row."""
-        if self._mirror is not None:
-            self._mirror.log(values)
+        with self._or_without_it():
+            if self._mirror is not None:
+                self._mirror.log(values)
 
     def log_again(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log rows of the ledger that wandb may have lost when a program was killed."""
@@ -109,12 +111,25 @@ class Tracker:
 
     def summarize(self, result: Reconciliation, values: Mapping[str, float | int]) -> None:
         """Write plan, ledger and reconciliation, and the last counters, into the summary of the run."""
-        if self._mirror is not None:
-            self._mirror.summarize(result, values)
+        with self._or_without_it():
+            if self._mirror is not None:
+                self._mirror.summarize(result, values)
 
     def close(self) -> None:
         """End the run in wandb, and note in the ledger that wandb has every row. Every rank calls this."""
         self._accelerator.wait_for_everyone()
-        self._accelerator.end_training()
+        with self._or_without_it():
+            self._accelerator.end_training()
         if self._mirror is not None:
             note_mirrored(self._folder / LEDGER_FILE)
+
+    @contextmanager
+    def _or_without_it(self) -> Iterator[None]:
+        """Continue without wandb where its own process is gone: batch systems may send SIGTERM to that one too."""
+        try:
+            yield
+        except Exception as error:
+            if self._mirror is not None:
+                reason = str(error) or type(error).__name__
+                self._say(f"wandb: {reason}; the next start of this run logs the missing rows from the ledger")
+            self._mirror = None

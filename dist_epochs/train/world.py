@@ -9,13 +9,14 @@ from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe import Recipe
 from dist_epochs.runtime.gloo import connect
 from dist_epochs.runtime.peers import Peers
-from dist_epochs.train.launch import check_environment, check_launch, data_parallel_size
+from dist_epochs.train.launch import check_environment, check_launch
+from dist_epochs.train.launch_sharding import check_sharding, take_over
 from dist_epochs.train.tracking import prepare_wandb
 
 __all__ = ["World", "join"]
@@ -44,8 +45,8 @@ class World:
 
     @property
     def size(self) -> int:
-        """Data-parallel size: ranks that see different data."""
-        return data_parallel_size(self.accelerator)
+        """Data-parallel size: ranks that see different data, which here are all."""
+        return self.ranks.size
 
 
 def join(recipe: Recipe, say: Callable[[str], None]) -> World:
@@ -58,6 +59,8 @@ def join(recipe: Recipe, say: Callable[[str], None]) -> World:
         InputError: If the device does not support the recipe's precision.
     """
     check_environment(os.environ, precision=recipe.arithmetic)
+    check_sharding(os.environ, recipe.hardware)
+    take_over(os.environ)
     speaks = os.environ.get("RANK", "0") == "0"
     if recipe.tracking:
         prepare_wandb(say if speaks else lambda _: None)
@@ -66,10 +69,12 @@ def join(recipe: Recipe, say: Callable[[str], None]) -> World:
         gradient_accumulation_steps=1,
         mixed_precision=PRECISIONS[recipe.arithmetic],
         log_with="wandb" if recipe.tracking else None,
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=patience))],
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=timedelta(seconds=patience)),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # else DDP holds all gradients twice
+        ],
     )
-    stage = recipe.hardware.zero_stage if recipe.hardware else 0
-    check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ, zero_stage=stage)
+    check_launch(accelerator, planned=recipe.batch.devices, environment=os.environ)
     _check_precision(recipe, accelerator)
     torch.set_float32_matmul_precision("high" if recipe.arithmetic == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = recipe.arithmetic == "tf32"  # convolutions would take it by default

@@ -15,7 +15,7 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.runtime.peers import Alone
-from dist_epochs.train.checkpoints import Checkpoints, Manifest, not_finite, own_part, restore
+from dist_epochs.train.checkpoints import Checkpoints, Manifest, restore, tensors_of
 
 pytestmark = pytest.mark.benchmark
 
@@ -65,9 +65,8 @@ def test_a_checkpoint_beside_torch_save(tmp_path):
 
     def ours():
         number = next(step)
-        part = own_part(model, optimizer, 0, 1)
-        assert not not_finite(part)
-        checkpoints.save(Manifest(step=number, applied=number, plan="", world_size=1), part)
+        manifest = Manifest(step=number, applied=number, plan="", world_size=1)
+        checkpoints.save(manifest, tensors_of(model, optimizer))
 
     def go_on():
         found, _ = checkpoints.newest(lambda manifest: None)

@@ -49,7 +49,19 @@ def test_a_hundred_kills(chaos, undisturbed, number):
     worlds = [4, 2, 3, 1] if number == 0 else [draw.randint(1, 4) for _ in range(4)]
     if number % 5 == 4:
         worlds = [draw.randint(1, 4)]  # one world throughout: bit by bit
-    run = chaos("a", "timeout=20 seconds", pause=0.01, **SECTIONS)
+    check(draw, chaos, undisturbed, number, worlds, SECTIONS)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("worlds", [[4, 2, 3, 1], [3]], ids=str)
+def test_twenty_kills_of_sharded_runs(chaos, undisturbed, worlds):
+    number = RUNS + len(worlds)
+    check(random.Random(number), chaos, undisturbed, number, worlds, SECTIONS | {"hardware": {"zero_stage": 3}})
+
+
+def check(draw, chaos, undisturbed, number, worlds, sections):
+    run = chaos("a", "timeout=20 seconds", pause=0.01, **sections)
     kills, flips = 0, 0
     while kills < KILLS:
         segment = disturb(draw, run, worlds[kills % len(worlds)])
@@ -59,7 +71,7 @@ def test_a_hundred_kills(chaos, undisturbed, number):
     segment = run.run(worlds[0])
     assert set(segment.codes) == {0}, segment.log
     run.check_finished()
-    result, reference = run.result, undisturbed(worlds[0], **SECTIONS)
+    result, reference = run.result, undisturbed(worlds[0], **sections)
     away = difference(run.weights(), reference)
     print(
         f"\nrun {number}: {kills} kills, {flips} flipped bytes, worlds {' '.join(str(s.world) for s in run.segments)}, "

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from dist_epochs.recipe import read_recipe
 from dist_epochs.recipe.writing import recipe_to_yaml
 from dist_epochs.settings.document import RecipeError
+from dist_epochs.settings.fields import Choice
 
 MINIMAL = """
 name: x
@@ -86,6 +88,26 @@ def test_a_recipe_written_back_is_the_same_recipe(tmp_path):
     assert recipe.optimizer.max_grad_norm is None
 
 
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        {},
+        {"zero_stage": 3, "shard_size": 4},
+        {"device": "H100", "mfu": "30%-45%", "price": 2.5, "restarts": 3, "checkpoint_every": "20 minutes"},
+        {"device": "H100", "restarts": 3, "checkpoint_every": "20 minutes", "restart_time": "10 minutes"},
+        {"peak_tflops": "989/3", "tokens_per_second": "1.5M"},
+    ],
+)
+def test_hardware_written_back_is_the_same(tmp_path, hardware):
+    recipe = read(tmp_path, MINIMAL + f"hardware: {json.dumps(hardware)}\n")
+    assert read(tmp_path, recipe_to_yaml(recipe)) == recipe
+
+
+def test_what_shares_nothing_has_no_size(tmp_path):
+    with pytest.raises(RecipeError, match="shard_size is 4 and zero_stage 0, which shards nothing"):
+        read(tmp_path, MINIMAL + "hardware: {shard_size: 4}\n")
+
+
 def test_numbers_of_a_model_s_configuration_are_plain(tmp_path):
     text = (
         MINIMAL
@@ -128,3 +150,12 @@ def test_when_a_run_is_saved(tmp_path, text, steps, seconds, keep):
 def test_times_need_their_unit(tmp_path, text, message):
     with pytest.raises(RecipeError, match=re.escape(message)):
         read(tmp_path, f"{MINIMAL}\n{text}\n")
+
+
+@pytest.mark.parametrize(("given", "read"), [("BF16", "bf16"), ("Fp32", "fp32")])
+def test_words_are_read_in_any_case(given, read):
+    problems = []
+    assert Choice(("fp32", "bf16")).read(given, ("precision",), problems) == read
+    assert problems == []
+    assert Choice(("fp32", "bf16")).read("BF15", ("precision",), problems) is None
+    assert "did you mean 'bf16'?" in problems[0].message

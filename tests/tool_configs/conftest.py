@@ -75,7 +75,10 @@ class Launches:
         return path
 
     def report(self, text, settings=(), **flags):
-        return report(self.write(text), settings, **flags)
+        return self.report_of(self.write(text), settings, **flags)
+
+    def report_of(self, path, settings=(), **flags):
+        return report(path, settings, **flags)
 
     def found(self, text, settings=(), **flags):
         """Findings by rule, as `where: message → fix`."""

@@ -34,7 +34,7 @@ def test_loss_and_gradients_are_those_of_a_mask(name):
     theirs = all_logits(plain, batch, objective)
     theirs.backward()
     wrapped = LossModel(model)
-    wrapped.documents, why = attend_within_documents(model, causal=objective.is_causal)
+    wrapped.documents, why = attend_within_documents(wrapped, causal=objective.is_causal)
     assert wrapped.documents is not None, why
     inputs = to_device(batch, CPU, objective, by_ends=True)
     assert inputs.attention_mask is None
@@ -60,7 +60,7 @@ def test_a_model_that_ignores_the_registered_attention_is_caught():
     )
     model = AutoModelForMaskedLM.from_config(config)
     before = model.config._attn_implementation
-    documents, why = attend_within_documents(model, causal=False)
+    documents, why = attend_within_documents(LossModel(model), causal=False)
     assert documents is None
     assert "deberta-v2" in why
     assert model.config._attn_implementation == before
@@ -71,7 +71,7 @@ def test_dropout_in_the_attention_keeps_the_mask():
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.1
-    documents, why = attend_within_documents(model, causal=True)
+    documents, why = attend_within_documents(LossModel(model), causal=True)
     assert documents is None
     assert "0.1 in its attention" in why
 
@@ -79,7 +79,7 @@ def test_dropout_in_the_attention_keeps_the_mask():
 @pytest.mark.parametrize("asked", ["auto", "mask"])
 def test_a_cpu_takes_the_mask(asked):
     model, _ = make("llama")
-    path = choose_attention(asked, model, causal=True, kind=torch.bfloat16)
+    path = choose_attention(asked, LossModel(model), causal=True, kind=torch.bfloat16)
     assert path.documents is None
     assert path.why.startswith("a dense mask")
     assert model.config._attn_implementation == "sdpa"
@@ -88,7 +88,7 @@ def test_a_cpu_takes_the_mask(asked):
 def test_the_kernel_is_not_had_everywhere():
     model, _ = make("llama")
     with pytest.raises(InputError) as refused:
-        choose_attention("varlen", model, causal=True, kind=torch.bfloat16)
+        choose_attention("varlen", LossModel(model), causal=True, kind=torch.bfloat16)
     assert "needs CUDA" in refused.value.asked
     assert refused.value.origin.name == "attention"
 
@@ -101,7 +101,7 @@ def test_the_kernel_against_the_mask(name):
     model.cuda()
     plain, batch = copy.deepcopy(model), packed(objective)
     device, wrapped = torch.device("cuda"), LossModel(model)
-    path = choose_attention("varlen", model, causal=objective.is_causal, kind=torch.bfloat16)
+    path = choose_attention("varlen", wrapped, causal=objective.is_causal, kind=torch.bfloat16)
     wrapped.documents = path.documents
     with torch.autocast("cuda", dtype=torch.bfloat16):
         ours = loss_sum(wrapped, to_device(batch, device, objective, by_ends=True))

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 import xxhash
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.peers import Alone, RanksDiffer
-from dist_epochs.train.checkpoints import Checkpoints, Damaged, Manifest, not_finite, own_part, restore
+from dist_epochs.train.checkpoints import Checkpoints, Damaged, Manifest, restore, tensors_of
+from dist_epochs.train.checkpoints.finite import first_not_finite
 from dist_epochs.train.checkpoints.manifest import read_manifest
-from dist_epochs.train.checkpoints.tensor_file import TYPES, TensorFile, write_tensors
+from dist_epochs.train.checkpoints.tensor_file import TYPES, Piece, TensorFile, write_tensors
 
 
 class Model(nn.Module):
@@ -62,7 +64,7 @@ def checkpoints(tmp_path):
 
 def save(checkpoints, step=10, model=None):
     model, optimizer = model or trained(step)
-    return checkpoints.save(manifest(step), own_part(model, optimizer, 0, 1))
+    return checkpoints.save(manifest(step), tensors_of(model, optimizer))
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -81,14 +83,13 @@ def test_training_goes_on_as_if_it_had_never_stopped(checkpoints, fused):
     assert found.manifest.scaler == {"scale": 8.0}
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 50])
-def test_the_parts_of_all_ranks_are_the_whole(world):
-    model, optimizer = trained(2)
-    parts = [own_part(model, optimizer, rank, world) for rank in range(world)]
-    names = [name for part in parts for name in part]
-    assert len(names) == len(set(names))
-    assert set(names) == set(own_part(model, optimizer, 0, 1))
-    assert "model/seen" in names
+def pieces_of(tensors):
+    return [Piece(name, (0,) * tensor.ndim, tensor) for name, tensor in tensors.items()]
+
+
+def test_tied_weights_are_saved_once_and_passing_buffers_not(checkpoints):
+    names = set(tensors_of(*trained(2)))
+    assert {"model/seen", "optimizer/exp_avg/embed.weight", "optimizer/step/scale"} < names
     assert not any("cache" in name or "head" in name for name in names)
 
 
@@ -96,16 +97,16 @@ def test_the_library_of_the_format_reads_the_same(tmp_path):
     shapes = [(), (3,), (2, 5), (0, 4)]
     tensors = {f"{name}/{shape}": torch.ones(shape).to(kind) for name, kind in TYPES.items() for shape in shapes}
     path = tmp_path / "part"
-    digest = write_tensors(path, tensors)
+    digest = write_tensors(path, pieces_of(tensors))
     assert digest == "xxh3-128:" + xxhash.xxh3_128(path.read_bytes()).hexdigest()
     file = TensorFile(path)
     file.check(digest)
-    for read in (dict(file.tensors()), load_file(path)):
+    for read in ({piece.name: piece.tensor for piece in file.pieces()}, load_file(path)):
         assert read.keys() == tensors.keys()
         assert all(read[name].dtype == tensor.dtype for name, tensor in tensors.items())
         assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
     save_file(tensors, path)
-    assert all(torch.equal(tensor, tensors[name]) for name, tensor in TensorFile(path).tensors())
+    assert all(torch.equal(piece.tensor, tensors[piece.name]) for piece in TensorFile(path).pieces())
 
 
 def test_an_error_of_the_disk_while_more_is_written_is_told(tmp_path, monkeypatch):
@@ -121,7 +122,7 @@ def test_an_error_of_the_disk_while_more_is_written_is_told(tmp_path, monkeypatc
 
     monkeypatch.setattr(os, "fsync", first_fails)
     with pytest.raises(OSError, match="Input/output error"):
-        write_tensors(tmp_path / "part", {str(number): torch.zeros(3) for number in range(9)})
+        write_tensors(tmp_path / "part", pieces_of({str(number): torch.zeros(3) for number in range(9)}))
 
 
 def test_every_flipped_bit_is_found(checkpoints):
@@ -193,21 +194,21 @@ def test_a_file_with_the_right_digest_that_holds_no_tensors(tmp_path):
         file = TensorFile(tmp_path / "part")
         file.check("xxh3-128:" + xxhash.xxh3_128(content).hexdigest())
         with pytest.raises(Damaged, match="not a file of tensors"):
-            list(file.tensors())
+            list(file.pieces())
 
 
 def test_the_first_tensor_that_is_not_finite():
     large = torch.full((100,), 3e38)  # their sum is infinite, and they are not
     tensors = {"a": large, "b": torch.zeros(3), "c": torch.zeros(0), "d": torch.ones(3, dtype=torch.int64)}
-    assert not_finite(tensors) == ""
+    assert first_not_finite(pieces_of(tensors)) == ""
     tensors["e"] = torch.full((100,), 6e4, dtype=torch.float16)
     tensors["f"] = torch.full((100,), 3e38, dtype=torch.bfloat16)
-    assert not_finite(tensors) == ""
-    assert not_finite({"half": torch.tensor([math.inf, 1.0], dtype=torch.bfloat16)}) == "half"
+    assert first_not_finite(pieces_of(tensors)) == ""
+    assert first_not_finite(pieces_of({"half": torch.tensor([math.inf, 1.0], dtype=torch.bfloat16)})) == "half"
     for bad in (math.nan, math.inf, -math.inf):
         tensors["b"][1] = bad
-        assert not_finite(tensors) == "b"
-    assert not_finite({"both": torch.tensor([math.inf, -math.inf])}) == "both"
+        assert first_not_finite(pieces_of(tensors)) == "b"
+    assert first_not_finite(pieces_of({"both": torch.tensor([math.inf, -math.inf])})) == "both"
 
 
 def test_older_ones_go_when_the_new_one_is_safe(checkpoints):
@@ -218,7 +219,7 @@ def test_older_ones_go_when_the_new_one_is_safe(checkpoints):
 
 def test_a_failed_save_leaves_the_ones_before(checkpoints, monkeypatch):
     save(checkpoints, 10)
-    monkeypatch.setattr("dist_epochs.train.checkpoints.folder.write_tensors", lambda path, part: 1 / 0)
+    monkeypatch.setattr("dist_epochs.train.checkpoints.storage.write_tensors", lambda path, part: 1 / 0)
     with pytest.raises(RanksDiffer, match="division by zero"):
         save(checkpoints, 20)
     assert [folder.name for folder in checkpoints.folder.iterdir()] == ["step-000000010"]
@@ -245,8 +246,8 @@ def test_a_checkpoint_of_another_model(checkpoints):
 
 def test_another_format_is_refused(checkpoints):
     folder = save(checkpoints)
-    assert json.loads((folder / "manifest.json").read_text())["format"] == 2
-    text = manifest().to_text().replace('"format": 2', '"format": 3')
+    assert json.loads((folder / "manifest.json").read_text())["format"] == 3
+    text = manifest().to_text().replace('"format": 3', '"format": 4')
     (folder / "manifest.json").write_text(text)
     with pytest.raises(Damaged, match="does not match its digest"):
         read_manifest(folder)
@@ -257,7 +258,7 @@ import sys, torch, torch.distributed as dist
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.device_mesh import init_device_mesh
 from pathlib import Path
-from dist_epochs.train.checkpoints import Checkpoints, Manifest, own_part, restore
+from dist_epochs.train.checkpoints import Checkpoints, restore, tensors_of
 from dist_epochs.runtime.gloo import GlooPeers
 from tests.train.test_checkpoints import manifest, more, trained
 
@@ -272,7 +273,7 @@ def main(rank, world, folder, step):
         restore(model, optimizer, found.files)
         found.close()
     more(model, optimizer, 4)
-    checkpoints.save(manifest(step), own_part(model, optimizer, rank, world))
+    checkpoints.save(manifest(step), tensors_of(model, optimizer))
     dist.barrier()
     dist.destroy_process_group()
 
@@ -296,10 +297,14 @@ def test_sharded_parameters_go_on_with_another_number_of_shards(tmp_path):
     model, optimizer = trained(0, seed=4)
     more(model, optimizer, 4)
     more(model, optimizer, 4)
-    expected = own_part(model, optimizer, 0, 1)
+    expected = tensors_of(model, optimizer)
     found, _ = Checkpoints(tmp_path / "checkpoints", Alone(), keep=2).newest(lambda manifest: None)
     assert found.manifest.world_size == 3
+    by_torch = {f"model/{name}": torch.empty_like(tensor) for name, tensor in trained(1)[0].named_parameters()}
+    dcp.load(by_torch, storage_reader=dcp.HuggingFaceStorageReader(str(found.folder)), no_dist=True)
+    for name, tensor in by_torch.items():
+        assert torch.allclose(tensor, expected[name], atol=1e-6), f"torch's own reader: {name}"
     other, fresh = trained(1, seed=9)
     restore(other, fresh, found.files)
-    for name, tensor in own_part(other, fresh, 0, 1).items():
+    for name, tensor in tensors_of(other, fresh).items():
         assert torch.allclose(tensor, expected[name], atol=1e-6), name

@@ -6,10 +6,11 @@ from accelerate.state import AcceleratorState
 from click.testing import CliRunner
 
 from dist_epochs.ledger.reconcile import read_run
-from dist_epochs.recipe import read_recipe
+from dist_epochs.recipe import HardwareRecipe, read_recipe
 from dist_epochs.tool_configs.launch.command import processes_command
 from dist_epochs.train.__main__ import main
 from dist_epochs.train.launch import LaunchError, check_environment, check_launch
+from dist_epochs.train.launch_sharding import check_sharding
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +21,8 @@ def _fresh_accelerate():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def accelerator(processes=2, fsdp2=False, parallelism=None):
-    return SimpleNamespace(
-        num_processes=processes, is_fsdp2=fsdp2, parallelism_config=parallelism, device=torch.device("cpu")
-    )
+def accelerator(processes=2):
+    return SimpleNamespace(num_processes=processes, device=torch.device("cpu"))
 
 
 def test_accumulation_from_outside_is_refused():
@@ -48,11 +47,6 @@ def test_what_was_asked_for_is_there():
     [
         (accelerator(1), 2, {"WORLD_SIZE": "2"}, "each of them is alone"),
         (accelerator(1), 2, {}, "the recipe plans 2 devices and this launch has 1"),
-        (accelerator(), 2, {"WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": "true"}, "FSDP was asked for and is not there"),
-        (
-            accelerator(4, parallelism=SimpleNamespace(data_parallel_size=2)), None, {"WORLD_SIZE": "4"},
-            "form 2 data-parallel ranks",
-        ),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_said_with_the_command_that_works(found, planned, environment, part):
@@ -60,15 +54,50 @@ def test_what_is_not_there_is_said_with_the_command_that_works(found, planned, e
         check_launch(found, planned=planned, environment=environment)
     assert part in str(caught.value)
     if planned:
-        assert "FSDP" in part or processes_command(2, on_cpu=True) in caught.value.fixes
+        assert processes_command(2, on_cpu=True) in caught.value.fixes
 
 
-def test_a_planned_sharding_is_there_or_nothing_starts():
-    with pytest.raises(LaunchError, match=r"plans hardware\.zero_stage 3 and this launch shards nothing"):
-        check_launch(accelerator(2), planned=2, environment={"WORLD_SIZE": "2"}, zero_stage=3)
-    sharded = accelerator(2)
-    sharded.is_fsdp2 = True
-    check_launch(sharded, planned=2, environment={"WORLD_SIZE": "2"}, zero_stage=3)
+def test_compiling_from_outside_is_refused():
+    check_environment({"ACCELERATE_DYNAMO_BACKEND": "NO"}, precision="bf16")
+    with pytest.raises(LaunchError, match="asks to compile the model with INDUCTOR"):
+        check_environment({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, precision="fp32")
+
+
+FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_RESHARD_AFTER_FORWARD": "true"}
+MESH = {"ACCELERATE_USE_PARALLELISM_CONFIG": "true"}
+HYBRID = MESH | {"PARALLELISM_CONFIG_DP_REPLICATE_SIZE": "2", "PARALLELISM_CONFIG_DP_SHARD_SIZE": "4"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "planned", "part"),
+    [
+        (FSDP2, {"zero_stage": 3}, None),
+        (FSDP2 | HYBRID, {"zero_stage": 3, "shard_size": 4}, None),
+        ({}, {"zero_stage": 3}, None),
+        ({}, None, None),
+        (FSDP2, {}, "asks for FSDP, and the recipe does not plan it"),
+        (FSDP2, None, "asks for FSDP, and the recipe does not plan it"),
+        (FSDP2 | {"FSDP_VERSION": "1"}, {"zero_stage": 3}, "asks for FSDP version 1"),
+        ({"ACCELERATE_USE_FSDP": "true"}, {"zero_stage": 3}, "asks for FSDP version 1"),
+        (FSDP2 | {"FSDP_RESHARD_AFTER_FORWARD": "false"}, {"zero_stage": 3}, "keep gathered weights"),
+        (FSDP2 | {"FSDP_OFFLOAD_PARAMS": "true"}, {"zero_stage": 3}, "fsdp_offload_params"),
+        (FSDP2 | {"FSDP_ACTIVATION_CHECKPOINTING": "true"}, {"zero_stage": 3}, "activation checkpointing"),
+        (FSDP2 | HYBRID, {"zero_stage": 3}, "2 copies of the model, each on 4 devices"),
+        (FSDP2 | HYBRID, {"zero_stage": 3, "shard_size": 2}, "2 copies of the model, each on 4 devices"),
+        (MESH | {"PARALLELISM_CONFIG_TP_SIZE": "2"}, {}, "tensor parallelism of 2 ranks"),
+        (MESH | {"PARALLELISM_CONFIG_CP_SIZE": "4"}, {}, "context parallelism of 4 ranks"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, {}, "DeepSpeed"),
+    ],
+)
+def test_a_launch_that_shards_otherwise_than_the_recipe(environment, planned, part):
+    hardware = None if planned is None else HardwareRecipe(**planned)
+    if part is None:
+        check_sharding(environment, hardware)
+        return
+    with pytest.raises(LaunchError) as caught:
+        check_sharding(environment, hardware)
+    assert part in caught.value.asked
+    assert caught.value.fixes
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dist_epochs.errors import InputError
+from dist_epochs.settings.located import read_text
 from dist_epochs.tool_configs.launch.launch import Launch
 from dist_epochs.tool_configs.readers.accelerate import read_accelerate_file
 
-__all__ = ["asked_processes", "is_accelerate_launch", "launch_command", "processes_command"]
+__all__ = ["asked_processes", "is_accelerate_launch", "is_batch_script", "launch_command", "processes_command"]
 
 
 def launch_command(launch: Launch, recipe: Path | None) -> str:
@@ -21,6 +22,8 @@ def launch_command(launch: Launch, recipe: Path | None) -> str:
         recipe: The recipe's file; None where flags alone were planned.
     """
     file = launch.file
+    if file.is_script:
+        return shlex.join(["sbatch" if is_batch_script(file.path) else "bash", str(file.path)])
     options = ["--config_file", str(file.path)]
     if file.processes is None and launch.planned is not None:
         options += ["--num_processes", str(launch.planned)]
@@ -31,6 +34,11 @@ def launch_command(launch: Launch, recipe: Path | None) -> str:
     if batch.global_batch is None and not launch.states_devices and batch.devices is not None:
         settings = ["--set", f"batch.devices={batch.devices}"]
     return _written(options, "RECIPE" if recipe is None else str(recipe), settings, on_cpu=file.on_cpu)
+
+
+def is_batch_script(path: Path) -> bool:
+    """Whether a launch script is submitted to Slurm."""
+    return "\n#SBATCH" in read_text(path)
 
 
 def processes_command(processes: int, *, on_cpu: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin
@@ -45,6 +46,7 @@ class Launch:
         plan: What it is to run: for the file's devices, where the recipe states none and they can build its batch.
         recipe: Where the recipe stands: its file, or the flags.
         states_devices: Whether the recipe itself says on how many devices it runs.
+        states_stage: Whether the recipe itself states a ZeRO stage.
         refusal: Why the recipe cannot be planned for the file's devices, where it cannot.
     """
 
@@ -52,6 +54,7 @@ class Launch:
     plan: Plan
     recipe: Origin
     states_devices: bool
+    states_stage: bool
     refusal: InputError | None = None
 
     @property
@@ -60,8 +63,16 @@ class Launch:
         return self.plan.recipe.batch.devices if self.states_devices else None
 
     @property
+    def shards_itself(self) -> bool:
+        """Whether this package's trainer runs, which shards as the recipe says under any launch that it supports."""
+        return not self.missing and (self.file.is_ddp or self.file.kind == "FSDP")
+
+    @property
     def zero_stage(self) -> int | None:
-        """The ZeRO stage that shards as much as the file: 0 for DDP; None where it is not known."""
+        """The ZeRO stage that shards as much as what runs: 0 for DDP; None where it is not known."""
+        if self.shards_itself:
+            hardware = self.plan.recipe.hardware
+            return hardware.zero_stage if hardware is not None and self.states_stage else 0
         stage = self.file.zero_stage
         return None if stage is None else stage.value
 
@@ -101,16 +112,22 @@ def plan_launch(document: Document, file: AccelerateFile, make: Callable[[Docume
     Raises:
         InputError: If the recipe cannot be planned without the launch file either.
     """
-    states_devices, recipe = document.get(("batch", "devices")) is not None, document.where(())
+    launch = partial(
+        Launch,
+        file=file,
+        recipe=document.where(()),
+        states_devices=document.get(("batch", "devices")) is not None,
+        states_stage=document.get(("hardware", "zero_stage")) is not None,
+    )
     adapted = document.copy()
     for place, value, where in _taken_over(document, file):
         if adapted.get(place) is None:
             adapted.put(place, value, where)
     try:
-        return Launch(file=file, plan=make(adapted), recipe=recipe, states_devices=states_devices)
+        return launch(plan=make(adapted))
     except InputError as error:
         refusal = error
-    return Launch(file=file, plan=make(document), recipe=recipe, states_devices=states_devices, refusal=refusal)
+    return launch(plan=make(document), refusal=refusal)
 
 
 def _taken_over(document: Document, file: AccelerateFile) -> Iterator[tuple[Place, Any, Origin]]:

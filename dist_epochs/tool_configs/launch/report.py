@@ -9,10 +9,13 @@ from typing import Any
 
 from dist_epochs.plan.plan import Plan
 from dist_epochs.settings.document import Document
+from dist_epochs.settings.located import read_text
 from dist_epochs.tool_configs.launch.command import launch_command
 from dist_epochs.tool_configs.launch.launch import Finding, Launch, plan_launch
 from dist_epochs.tool_configs.launch.rules import check
+from dist_epochs.tool_configs.launch.script import read_launch_script
 from dist_epochs.tool_configs.readers.accelerate import read_accelerate_file
+from dist_epochs.tool_configs.readers.script import looks_like_script
 
 __all__ = ["LaunchReport", "check_launch_file"]
 
@@ -58,7 +61,7 @@ def check_launch_file(
     """Check a launch before it costs anything.
 
     Args:
-        file: An Accelerate configuration.
+        file: An Accelerate configuration, or a script that launches: for Slurm, or with torchrun.
         document: The recipe, flags included.
         recipe: The recipe's file, for the command; None where flags alone are planned.
         make: Makes the plan of a document.
@@ -66,5 +69,6 @@ def check_launch_file(
     Raises:
         InputError: If the file cannot be read, or the recipe cannot be planned.
     """
-    launch = plan_launch(document, read_accelerate_file(file), make)
+    read = read_launch_script if looks_like_script(file, read_text(file)) else read_accelerate_file
+    launch = plan_launch(document, read(file), make)
     return LaunchReport(launch=launch, findings=check(launch), command=launch_command(launch, recipe))

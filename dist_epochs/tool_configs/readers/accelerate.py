@@ -53,6 +53,14 @@ BESIDE_A_FILE = (
 )  # fmt: skip
 """Keys of `deepspeed_config` that Accelerate refuses beside a `deepspeed_config_file`, and `mixed_precision` with them
 (`DeepSpeedPlugin._deepspeed_config_checks`)."""
+BY_FLAGS_OF_TORCHRUN = {
+    "num_processes": "--nnodes × --nproc-per-node",
+    "num_machines": "--nnodes",
+    "machine_rank": "--node-rank",
+    "main_process_ip": "--rdzv-endpoint",
+    "distributed_type": "torchrun",
+}
+"""Flags of torchrun that say what keys of a configuration do."""
 YAML_1_1_FALSE = ("no", "off", "false")
 SHARING_SIZES = {"tensor_parallel": ("tp_size",), "context_parallel": ("cp_size", "sp_size")}
 """Sizes of `parallelism_config` whose processes see the same samples, by the setting of a recipe."""
@@ -63,7 +71,7 @@ class AccelerateFile:
     """What an Accelerate configuration asks for.
 
     Attributes:
-        path: The file.
+        path: The file, or the launch script that is read as one.
         top: Its keys, with their lines.
         kind: `distributed_type`; empty if none is stated.
         processes: Of all machines together; None if they are left to the command line, or to SageMaker.
@@ -77,6 +85,8 @@ class AccelerateFile:
         engine: What the sections of DeepSpeed or Megatron-LM state, and before them the file that they name; empty
             for other kinds. They may contradict each other.
         deepspeed_file: The file that `deepspeed_config_file` names; None where it names none, or is not read.
+        launcher: `accelerate`, and in a launch script also `torchrun`, `deepspeed`, `srun` or `python`.
+        is_script: Whether it is a launch script.
     """
 
     path: Path
@@ -92,6 +102,16 @@ class AccelerateFile:
     sizes: Mapping[str, Stated[int]]
     engine: tuple[LaunchSettings, ...]
     deepspeed_file: Section | None
+    launcher: str = "accelerate"
+    is_script: bool = False
+
+    def named(self, key: str) -> str:
+        """What the launcher calls a key: torchrun counts processes of a node, and nodes."""
+        return BY_FLAGS_OF_TORCHRUN.get(key, key) if self.launcher == "torchrun" else key
+
+    def setting(self, key: str, value: object) -> str:
+        """A line or flag that gives a key another value."""
+        return f"{self.named(key)}{'=' if self.launcher == 'torchrun' else ': '}{value}"
 
     def line(self, *keys: str) -> Origin:
         """Where a key stands, or a key inside a section; if it is absent, where the section does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.readers.script import Arguments
+from dist_epochs.tool_configs.readers.script import Arguments, gpus_of_a_node
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
 
 __all__ = ["launched"]
 
 PRECISIONS: dict[str, Precision] = {"no": "fp32", "fp16": "fp16", "bf16": "bf16"}
-_GRES = re.compile(r"gpu(:\w+)?:(?P<count>[0-9]+)")
 
 
 def launched(arguments: Arguments, read: Callable[[Path], LaunchSettings]) -> LaunchSettings:
@@ -105,9 +103,7 @@ def _by_accelerate(launching: Section, read: Callable[[Path], LaunchSettings]) -
 def _by_slurm(arguments: Arguments) -> Stated[int] | None:
     """Tasks that the batch system is asked for; `srun` starts one process for each."""
     asked = arguments.batch_system
-    machines, each = asked.get("nodes", "1"), asked.get("ntasks_per_node") or asked.get("gpus_per_node", "")
-    gres = _GRES.fullmatch(asked.get("gres", ""))
-    each = each.rpartition(":")[2] or (gres["count"] if gres else "")
+    machines, each = asked.get("nodes", "1"), asked.get("ntasks_per_node") or gpus_of_a_node(asked) or ""
     origin = arguments.launching.origin
     if not (machines.isdigit() and each.isdigit()):
         arguments.launching.remarks.notes.append(f"{origin}: srun starts what #SBATCH asks for: give --devices")

@@ -7,7 +7,7 @@ command with the most flags is taken; where several train, none is.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from dist_epochs.settings.section import Remarks, Section
 from dist_epochs.settings.shell_words import Command, Word, read_commands
 from dist_epochs.settings.value import Located, RawValue, printable
 
-__all__ = ["Arguments", "UnknownText", "looks_like_script", "read_script"]
+__all__ = ["Arguments", "UnknownText", "gpus_of_a_node", "looks_like_script", "read_launching", "read_script"]
 
 SUFFIXES = (".sh", ".bash", ".slurm", ".sbatch", ".sub")
 TRAINS = re.compile(
@@ -27,7 +27,12 @@ TRAINS = re.compile(
 )
 """Flags of a program that trains."""
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.\-]*)(=(?P<value>.*))?", re.DOTALL)
-_SBATCH = re.compile(r"^#SBATCH\s+--(?P<name>[\w-]+)[=\s]\s*(?P<value>\S+)", re.MULTILINE)
+_SBATCH = re.compile(
+    r"^#SBATCH[ \t]+(?:--(?P<name>[\w-]+)(?:=|[ \t]+)|-(?P<letter>[A-Za-z])[ \t]*)(?P<value>[^\s#]+)", re.MULTILINE
+)
+_LETTERS = {"N": "nodes", "n": "ntasks"}
+_GRES = re.compile(r"gpu(:\w+)?:(?P<count>[0-9]+)")
+LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "srun")
 _PROGRAM = re.compile(r".+\.py|.+\.sh|(llamafactory-cli|fairseq-train|trl|swift|torchtitan)")
 
 
@@ -47,7 +52,7 @@ class Arguments:
         program: The program's name.
         flags: The program's flags, with `-` as `_`; those with dots lead into sections.
         environment: Variables that are set in front of the command.
-        batch_system: What `#SBATCH` lines state.
+        batch_system: What `#SBATCH` lines state, by long names.
         defaults: Notes on variables whose default was taken, by the flag that has them.
     """
 
@@ -77,27 +82,66 @@ def read_script(path: Path) -> Arguments:
     Raises:
         InputError: If it cannot be read, none of its commands trains, or several do.
     """
+    missing = InputError(
+        "none of the commands of this script trains by flags that are known here",
+        rule="looked for --per_device_train_batch_size, --micro-batch-size, --training.steps and the like",
+        fixes="flags, such as --devices, --per-device, --gradient-accumulation and --steps",
+    )
+    return _read(path, lambda words: any(TRAINS.match(_key(word.text)) for word in words), missing)
+
+
+def read_launching(path: Path) -> Arguments:
+    """The command of a script that starts the processes of a run, whatever its program is.
+
+    Raises:
+        InputError: If it cannot be read, none of its commands launches, or several do.
+    """
+    missing = InputError(
+        "none of the commands of this script launches a program",
+        rule="looked for torchrun, accelerate launch, deepspeed, and Python below srun",
+        fixes="an Accelerate configuration, or a script with such a command",
+    )
+
+    def launches(words: Sequence[Word]) -> bool:
+        launcher, at = _launcher(words)
+        if launcher == "python":  # of other programs it is not known that they train
+            return any(word.text == "dist_epochs.train" for word in words)
+        return launcher in LAUNCHERS and _program(words, at) < len(words)
+
+    return _read(path, launches, missing)
+
+
+def _read(path: Path, is_it: Callable[[Sequence[Word]], bool], missing: InputError) -> Arguments:
+    """The one command of a script that something is true of."""
     text = read_text(path)
     origin = Origin(printable(str(path)))
-    batch_system = {found["name"].replace("-", "_"): found["value"] for found in _SBATCH.finditer(text)}
-    commands = read_commands(text, _slurm_variables(batch_system))
-    training = [command for command in commands if any(TRAINS.match(_key(word.text)) for word in command.words)]
-    if not training:
+    batch_system = {
+        (found["name"] or _LETTERS.get(found["letter"], found["letter"])).replace("-", "_"): found["value"]
+        for found in _SBATCH.finditer(text)
+    }
+    found = [command for command in read_commands(text, _slurm_variables(batch_system)) if is_it(command.words)]
+    if not found:
+        raise InputError(missing.asked, rule=missing.rule, fixes=missing.fixes, origin=origin)
+    if len(found) > 1:
+        lines = ", ".join(str(command.words[0].line) for command in found)
         raise InputError(
-            "none of the commands of this script trains by flags that are known here",
-            rule="looked for --per_device_train_batch_size, --micro-batch-size, --training.steps and the like",
-            fixes="flags, such as --devices, --per-device, --gradient-accumulation and --steps",
-            origin=origin,
-        )
-    if len(training) > 1:
-        lines = ", ".join(str(command.words[0].line) for command in training)
-        raise InputError(
-            f"{len(training)} commands of this script train, in lines {lines}",
+            f"{len(found)} commands of this script train, in lines {lines}",
             rule="each is a run of its own",
             fixes="a script with one of them",
             origin=origin,
         )
-    return _arguments(path, origin, training[0], batch_system)
+    return _arguments(path, origin, found[0], batch_system)
+
+
+def gpus_of_a_node(batch_system: Mapping[str, str]) -> str | None:
+    """The GPUs of each node that `#SBATCH` lines ask for, without their type; None where they do not say.
+
+    Examples:
+        >>> gpus_of_a_node({"gpus_per_node": "a100:8"}), gpus_of_a_node({"gres": "gpu:4"})
+        ('8', '4')
+    """
+    gres = _GRES.fullmatch(batch_system.get("gres", ""))
+    return batch_system.get("gpus_per_node", "").rpartition(":")[2] or (gres["count"] if gres else None)
 
 
 def _slurm_variables(batch_system: dict[str, str]) -> dict[str, str]:
@@ -105,10 +149,12 @@ def _slurm_variables(batch_system: dict[str, str]) -> dict[str, str]:
     names = {
         "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
         "ntasks_per_node": ("SLURM_NTASKS_PER_NODE",),
-        "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
+        "gpus_per_node": ("SLURM_GPUS_PER_NODE",),
         "ntasks": ("SLURM_NTASKS", "SLURM_NPROCS"),
     }
-    return {name: batch_system[key] for key, made in names.items() if key in batch_system for name in made}
+    made = {name: batch_system[key] for key, names in names.items() if key in batch_system for name in names}
+    gpus = gpus_of_a_node(batch_system)
+    return made if gpus is None else {**made, "SLURM_GPUS_ON_NODE": gpus}
 
 
 def _key(flag: str) -> str:
@@ -121,11 +167,12 @@ def _arguments(path: Path, origin: Origin, command: Command, batch_system: dict[
     words = list(command.words)
     launcher, at = _launcher(words)
     end = _program(words, at)
+    flags_end = end - 1 if end > at and words[end - 1].text == "-m" else end  # it is no value of the flag before it
     line = Origin(origin.name, words[0].line)
     defaults: dict[str, str] = {}
     return Arguments(
         launcher=launcher,
-        launching=_section(path, line, words[at:end], defaults),
+        launching=_section(path, line, words[at:flags_end], defaults),
         program=words[end].text if end < len(words) else launcher,
         flags=_section(path, line, words[end + 1 :], defaults),
         environment=command.environment,

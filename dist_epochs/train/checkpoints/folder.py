@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,11 @@ from pathlib import Path
 from torch import Tensor
 
 from dist_epochs.runtime.files import move, write_text
-from dist_epochs.runtime.peers import Peers, on_first, together
+from dist_epochs.runtime.peers import Peers, on_first
+from dist_epochs.train.checkpoints.finite import NotFinite
 from dist_epochs.train.checkpoints.manifest import MANIFEST, Manifest, read_manifest
-from dist_epochs.train.checkpoints.tensor_file import Damaged, TensorFile, write_tensors
+from dist_epochs.train.checkpoints.storage import write_part
+from dist_epochs.train.checkpoints.tensor_file import Damaged, TensorFile
 from dist_epochs.train.shared_folder import SHARED, WRITE_TOGETHER
 
 __all__ = ["Checkpoints", "Found"]
@@ -65,27 +67,28 @@ class Checkpoints:
     ranks: Peers
     keep: int
 
-    def save(self, manifest: Manifest, part: dict[str, Tensor]) -> Path:
+    def save(self, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Path:
         """Write a checkpoint. It gets its name when all of it is on the disk; only then older ones are removed.
 
         Args:
             manifest: Its manifest, without the files.
-            part: This rank's tensors.
+            tensors: All tensors, on every rank the same names.
 
         Raises:
-            RanksDiffer: If it failed on any rank; the older ones are unchanged.
+            NotFinite: If a tensor holds NaN or infinite values; the older ones are unchanged, as after the next.
+            RanksDiffer: If it failed on any rank.
         """
         place = self.folder / f"step-{manifest.step:09d}"
         unnamed = place.with_name(place.name + NEW)
         size = self.ranks.size
         file = unnamed / f"part-{self.ranks.rank:05d}-of-{size:05d}.safetensors"
 
-        def write() -> str:
-            return json.dumps([file.name, write_tensors(file, part)])
-
         try:
             on_first(self.ranks, lambda: _make_empty(unnamed))
-            files = dict(json.loads(text) for text in together(self.ranks, write))
+            part = write_part(file, tensors, self.ranks)
+            if found := [name for name in self.ranks.share(part.not_finite) if name]:
+                raise NotFinite(f"{found[0]} is not finite after step {manifest.step}")
+            files = dict(json.loads(text) for text in self.ranks.share(json.dumps([file.name, part.digest])))
             on_first(self.ranks, lambda: _commit(unnamed, place, replace(manifest, world_size=size, files=files)))
         except BaseException:
             if self.ranks.rank == 0:

@@ -15,9 +15,9 @@ from dist_epochs.train.checkpoints.tensor_file import Damaged, TensorFile
 __all__ = ["MANIFEST", "Manifest", "read_manifest"]
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 2
-READABLE = (1, FORMAT_VERSION)
-"""Formats that can be read. The first had SHA-256 digests only."""
+FORMAT_VERSION = 3
+READABLE = (1, 2, FORMAT_VERSION)
+"""Formats that can be read. The first had SHA-256 digests only, the first two whole tensors only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

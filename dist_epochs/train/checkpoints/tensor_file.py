@@ -11,9 +11,11 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import xxhash
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["Damaged", "TensorFile", "write_tensors"]
+__all__ = ["Damaged", "Piece", "TensorFile", "write_tensors"]
 
 TYPES = {
     "F64": torch.float64, "I64": torch.int64, "F32": torch.float32, "I32": torch.int32, "F16": torch.float16,
@@ -47,34 +49,56 @@ LENGTH_BYTES = 8
 """Bytes of the number that the file begins with: the length of its header."""
 
 
+SHARDS, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"
+"""Keys of a header under which torch.distributed.checkpoint looks for the place of a shard in its tensor."""
+
+
 class Damaged(InputError):
     """A checkpoint is not as it was written."""
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A tensor, or the part of it that one rank held.
+
+    Attributes:
+        name: Name of the whole tensor.
+        offsets: First row, column, … of the part in the whole.
+        tensor: The part.
+    """
+
+    name: str
+    offsets: tuple[int, ...]
+    tensor: Tensor
+
+
+def write_tensors(path: Path, pieces: Iterable[Piece]) -> str:
     """Write a file of tensors and wait until it is on the disk.
 
     Args:
         path: The file.
-        tensors: Contiguous tensors on the host, by name.
+        pieces: Contiguous tensors on the host, each with a name of its own.
 
     Returns:
         Its digest, computed from what was written without reading it again.
     """
     # large elements first, so that each tensor is aligned to its elements
-    ordered = sorted(tensors.items(), key=lambda pair: (-pair[1].element_size(), pair[0]))
-    entries, end = {}, 0
-    for name, tensor in ordered:
+    ordered = sorted(pieces, key=lambda piece: (-piece.tensor.element_size(), piece.name))
+    places = {piece.name: {OFFSETS: list(piece.offsets)} for piece in ordered}
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt", SHARDS: json.dumps(places)}}
+    end = 0
+    for piece in ordered:
+        tensor = piece.tensor
         start, end = end, end + tensor.numel() * tensor.element_size()
-        entries[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        entries[piece.name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % LENGTH_BYTES)
     digest = xxhash.xxh3_128()
     flushes: list[Future[None]] = []
     with path.open("wb", buffering=SMALL) as file, ThreadPoolExecutor(1) as flusher:
-        for number, piece in enumerate(_pieces(header, [tensor for _, tensor in ordered])):
-            digest.update(piece)
-            file.write(piece)
+        for number, content in enumerate(_bytes_of(header, [piece.tensor for piece in ordered])):
+            digest.update(content)
+            file.write(content)
             if number % FLUSH == FLUSH - 1 and all(flush.done() for flush in flushes):
                 flushes.append(flusher.submit(os.fsync, file.fileno()))
         for flush in flushes:
@@ -84,7 +108,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     return FAST + digest.hexdigest()
 
 
-def _pieces(header: bytes, tensors: Sequence[Tensor]) -> Iterator[bytes | memoryview]:
+def _bytes_of(header: bytes, tensors: Sequence[Tensor]) -> Iterator[bytes | memoryview]:
     """What a file consists of, in pieces."""
     yield len(header).to_bytes(LENGTH_BYTES, "little")
     yield header
@@ -128,19 +152,26 @@ class TensorFile:
         if found != digest:
             raise self._not_as_written()
 
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and tensors, whose memory is the mapping of the file: copy what is to outlive it."""
+    def pieces(self) -> Iterator[Piece]:
+        """What it holds. The memory of the tensors is the mapping of the file: copy what is to outlive it.
+
+        Raises:
+            Damaged: If it is no file of tensors.
+        """
         begin = LENGTH_BYTES + int.from_bytes(self._bytes[:LENGTH_BYTES], "little")
         try:
             entries = json.loads(self._bytes[LENGTH_BYTES:begin])
-            entries.pop("__metadata__", None)
+            places = json.loads(entries.pop("__metadata__", {}).get(SHARDS, "{}"))  # earlier versions wrote none
             for name, entry in entries.items():
                 kind, shape, start = TYPES[entry["dtype"]], entry["shape"], begin + entry["data_offsets"][0]
                 count = math.prod(shape)
-                if not count:
-                    yield name, torch.empty(shape, dtype=kind)
-                    continue
-                yield name, torch.frombuffer(self._bytes, dtype=kind, count=count, offset=start).reshape(shape)
+                tensor = (
+                    torch.frombuffer(self._bytes, dtype=kind, count=count, offset=start)
+                    if count
+                    else torch.empty(0, dtype=kind)
+                )
+                offsets = places[name][OFFSETS] if places else [0] * len(shape)
+                yield Piece(name, tuple(offsets), tensor.reshape(shape))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Damaged(f"not a file of tensors: {error}", origin=Origin(str(self.path))) from None
 

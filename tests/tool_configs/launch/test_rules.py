@@ -17,6 +17,8 @@ LLAMA = {"model": "llama-7b", "devices": "8xH100", "precision": "bf16"}
 MEGATRON = "distributed_type: MEGATRON_LM\nnum_processes: 8\nmegatron_lm_config:\n  megatron_lm_tp_degree: 2\n"
 IN_SEVERAL_FILES = {"deepspeed-file-beside-keys", "deepspeed-quoted-number"}
 """Seen in test_deepspeed_files.py."""
+OF_SCRIPTS = {"tasks-alone", "processes-known-at-launch"}
+"""Seen in test_scripts.py."""
 
 FIRES = [
     ("repeated-launch-key", GPUS + "debug: false\ndebug: false", {}, "acc.yaml:4: debug stands twice, with one value",
@@ -80,6 +82,14 @@ FIRES = [
     ("fsdp-version-1", GPUS.replace("MULTI_GPU", "FSDP"), {}, "none is stated: dist_epochs.train stops",
      "fsdp_version: 2"),
     ("fsdp-on-cpu", FSDP + "use_cpu: true", {}, "acc.yaml:5: FSDP with use_cpu", "MULTI_GPU"),
+    ("sharding-by-recipe", FSDP + "  fsdp_offload_params: true", {}, "acc.yaml:5: fsdp_offload_params is true: weights",
+     "fsdp_offload_params: false"),
+    ("sharding-by-recipe", FSDP + "  fsdp_reshard_after_forward: false", {}, "gathered again", "after_forward: true"),
+    ("sharding-by-recipe", FSDP + "  fsdp_activation_checkpointing: true", {}, "true: activations are kept",
+     "hardware.activation_checkpointing=true"),
+    ("sharding-by-recipe",
+     PARALLEL + "  parallelism_config_dp_replicate_size: 2\n  parallelism_config_dp_shard_size: 4", {},
+     "acc.yaml:5: parallelism_config asks for 2 copies of the model, each on 4", "hardware.shard_size=4"),
     ("fsdp-loading", FSDP + "  fsdp_sync_module_states: false", {}, "acc.yaml:5", "both true"),
     ("sharding-disagrees", GPUS, {**LLAMA, "zero_stage": 3}, "100 GiB of states on a device, not 12.6", "zero_stage=0"),
     ("sharding-disagrees", FSDP, {**LLAMA, "zero_stage": 0}, "FSDP shards as ZeRO stage 3", "MULTI_GPU"),
@@ -188,6 +198,26 @@ def test_what_accelerate_config_writes_is_fine_for_one_s_own_program(launches, t
     assert rule in [found.rule for found in trained.findings if not found.is_note]
 
 
+@pytest.mark.parametrize(
+    ("text", "settings", "rule"),
+    [
+        (FSDP, [], "sharding-disagrees"),
+        (FSDP, ["hardware.zero_stage=0"], "sharding-disagrees"),
+        (FSDP, ["hardware.zero_stage=3"], None),
+        (FSDP + "use_cpu: true", ["hardware.zero_stage=3"], None),
+        (GPUS, ["hardware.zero_stage=3"], None),
+        (GPUS, [], None),
+        (FSDP.replace("2", "1") + "use_cpu: true", ["hardware.zero_stage=3"], "fsdp-version-1"),
+        (FSDP + "  fsdp_offload_params: true", ["hardware.zero_stage=3"], "sharding-by-recipe"),
+        (FSDP + "  fsdp_activation_checkpointing: true",
+         ["hardware.zero_stage=3", "hardware.activation_checkpointing=true"], None),
+    ],
+)  # fmt: skip
+def test_this_package_s_trainer_shards_as_the_recipe_says(launches, text, settings, rule):
+    made = launches.report(text, [*TRAINABLE, *settings])
+    assert [found.rule for found in made.findings if not found.is_note] == ([] if rule is None else [rule])
+
+
 def test_a_stated_precision_is_another_run_for_every_program(launches):
     made = launches.report(STANDARD + CONFIGURED["bf16"][0], precision="fp16")
     assert made.goes_wrong
@@ -204,7 +234,7 @@ def test_nothing_is_wrong(launches, text, flags):
 def test_every_rule_is_seen_and_has_a_page():
     seen = {rule for rule, *_ in FIRES} | {"batch-of-one-device", "loader-options"}
     texts = {rule_name(rule): PAGES[rule_name(rule)] for rule in (*FINDINGS, *NOTES)}
-    assert set(texts) == seen | IN_SEVERAL_FILES
+    assert set(texts) == seen | IN_SEVERAL_FILES | OF_SCRIPTS
     assert len(texts) == len(FINDINGS) + len(NOTES)
     assert all("What to do: " in text for text in texts.values())
 

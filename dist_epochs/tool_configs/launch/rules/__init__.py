@@ -51,13 +51,16 @@ from dist_epochs.tool_configs.launch.rules.processes import (
     cpu_by_environment,
     devices_disagree,
     one_process,
+    processes_known_at_launch,
     processes_not_stated,
+    tasks_alone,
 )
 from dist_epochs.tool_configs.launch.rules.sharding import (
     does_not_fit_as_launched,
     fsdp_loading,
     fsdp_on_cpu,
     fsdp_version_1,
+    sharding_by_recipe,
     sharding_disagrees,
 )
 from dist_epochs.tool_configs.launch.rules.trainer import launch_not_supported, recipe_not_trainable
@@ -74,6 +77,7 @@ FINDINGS: tuple[Rule, ...] = (
     launch_not_supported,
     processes_not_stated,
     one_process,
+    tasks_alone,
     devices_disagree,
     batch_beyond_the_launch,
     processes_not_divisible,
@@ -93,6 +97,7 @@ FINDINGS: tuple[Rule, ...] = (
     fsdp_version_1,
     fsdp_on_cpu,
     fsdp_loading,
+    sharding_by_recipe,
     sharding_disagrees,
     does_not_fit_as_launched,
     accumulation_from_the_launch,
@@ -107,6 +112,7 @@ NOTES: tuple[Rule, ...] = (
     repeated_launch_key,
     megatron_context_parallel,
     cpu_by_environment,
+    processes_known_at_launch,
     total_processes,
     gpus_idle,
     batch_of_one_device,

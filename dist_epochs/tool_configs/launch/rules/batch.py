@@ -42,10 +42,11 @@ def _fewer_processes(launch: Launch) -> str:
         return "change the batch, or the devices"
     each = launch.plan.batches[0].samples * launch.file.shared // fits
     if per_device is None or each % per_device == 0:
-        return f"num_processes: {fits}"
+        return launch.file.setting("num_processes", fits)
     micro_steps = -(-each // per_device)
     many = f"{micro_steps} micro-step{'s' * (micro_steps > 1)}"
-    return f"num_processes: {fits}, with {each} samples each in {many} of at most {per_device}"
+    fix = launch.file.setting("num_processes", fits)
+    return f"{fix}, with {each} samples each in {many} of at most {per_device}"
 
 
 def _fitting_processes(launch: Launch) -> int | None:

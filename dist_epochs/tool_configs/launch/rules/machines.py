@@ -47,7 +47,7 @@ def total_processes(launch: Launch) -> Iterator[Finding]:
     What to do: nothing, if the total is meant.
     """
     file, each = launch.file, launch.file.processes_per_machine
-    if file.processes is None or file.machines == 1 or file.processes % file.machines:
+    if file.processes is None or file.machines == 1 or file.processes % file.machines or file.launcher == "torchrun":
         return
     message = f"{file.processes} processes are the total: {each} on each of {file.machines} machines"
     yield Finding(
@@ -75,7 +75,10 @@ def machine_rank_outside(launch: Launch) -> Iterator[Finding]:
     )
     if file.machines == 1:
         message += "; with one machine the launcher does not look at it"
-    yield Finding(file.line("machine_rank"), message, f"machine_rank: {file.machines - 1}, or --machine_rank {ranks}")
+    fix = f"{file.setting('machine_rank', file.machines - 1)}, or --machine_rank {ranks}"
+    if file.launcher == "torchrun":
+        fix = f"--node-rank of {ranks}"
+    yield Finding(file.line("machine_rank"), message, fix)
 
 
 @rule
@@ -89,19 +92,19 @@ def main_process_not_reachable(launch: Launch) -> Iterator[Finding]:
     only (SLURM) with `--main_process_ip` on the command line, which goes before the file.
     """
     file = launch.file
-    if file.machines == 1:
+    if file.machines == 1 or file.launcher not in ("accelerate", "torchrun"):
         return
-    stated = file.top.text("main_process_ip")
+    stated, key = file.top.text("main_process_ip"), file.named("main_process_ip")
     if stated is not None and stated.value not in LOOPBACK and not stated.value.startswith("127."):
         return
-    message = f"{file.machines} machines and no main_process_ip: they cannot meet"
+    message = f"{file.machines} machines and no {key}: they cannot meet"
     if stated is not None:
-        message = (
-            f"main_process_ip {stated.value} is every machine's own: {file.machines} machines each wait for itself"
-        )
+        message = f"{key} {stated.value} is every machine's own: {file.machines} machines each wait for itself"
     fix = (
         "main_process_ip: ADDRESS, of the machine with rank 0, or --main_process_ip ADDRESS on the command line (SLURM)"
     )
+    if file.launcher == "torchrun":
+        fix = "--rdzv-backend=c10d --rdzv-endpoint=ADDRESS:29500, of one of the machines and the same on all"
     yield Finding(file.line("main_process_ip"), message, fix)
 
 

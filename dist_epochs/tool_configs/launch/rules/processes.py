@@ -8,7 +8,14 @@ from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
 from dist_epochs.tool_configs.readers.accelerate import reads_as_false
 
-__all__ = ["cpu_by_environment", "devices_disagree", "one_process", "processes_not_stated"]
+__all__ = [
+    "cpu_by_environment",
+    "devices_disagree",
+    "one_process",
+    "processes_known_at_launch",
+    "processes_not_stated",
+    "tasks_alone",
+]
 
 
 @rule
@@ -21,7 +28,7 @@ def processes_not_stated(launch: Launch) -> Iterator[Finding]:
     What to do: `num_processes: 8`, the total over all machines, or `--num_processes 8` on the command line.
     """
     file = launch.file
-    if file.processes is not None or not file.is_local:
+    if file.processes is not None or not file.is_local or file.is_script:
         return
     bare = reads_as_false(file.raw("distributed_type"))
     is_null = "num_processes" in file.top.values and file.raw("num_processes") is None
@@ -56,6 +63,39 @@ def one_process(launch: Launch) -> Iterator[Finding]:
 
 
 @rule
+def processes_known_at_launch(launch: Launch) -> Iterator[Finding]:
+    """The script leaves the number of processes to the shell that runs it, or to the devices that are found there.
+
+    `--nproc-per-node=gpu`, `--nnodes=2:4`, or a variable that the script does not set. The plan takes the devices of
+    the recipe, and this package's trainer compares them with what runs, where the recipe states them.
+
+    What to do: nothing, if the recipe's `batch.devices` is right; or the number in the script.
+    """
+    file = launch.file
+    if file.is_script and file.processes is None:
+        message = f"{file.named('num_processes')}: how many processes start is known at the launch only"
+        yield Finding(file.top.origin, message, "the numbers in the script, or --devices, which plans for them")
+
+
+@rule
+def tasks_alone(launch: Launch) -> Iterator[Finding]:
+    """Srun starts the program itself, and no launcher connects its tasks.
+
+    torchrun and `accelerate launch` give each process its rank and the address of the first. Tasks of `srun python`
+    have Slurm's variables only, which this package's trainer and Accelerate do not read: each task is a run of its own
+    on the same data.
+
+    What to do: one task a node that runs torchrun, as in launch/slurm.sbatch.
+    """
+    file = launch.file
+    if file.launcher == "srun" and file.processes != 1:
+        count = "several" if file.processes is None else str(file.processes)
+        message = f"srun starts {count} tasks without a launcher: each would be rank 0 of 1, on the same data"
+        fix = "srun --ntasks-per-node=1 torchrun --nnodes=… --nproc-per-node=…, as in launch/slurm.sbatch"
+        yield Finding(file.top.origin, message, fix, is_of_trainer=True)
+
+
+@rule
 def cpu_by_environment(launch: Launch) -> Iterator[Finding]:
     """The processes find each other on the CPU only with `ACCELERATE_USE_CPU=true` in the environment.
 
@@ -87,13 +127,14 @@ def devices_disagree(launch: Launch) -> Iterator[Finding]:
     file, planned = launch.file, launch.planned
     if planned is None or file.processes is None or planned == file.processes:
         return
-    message = f"num_processes is {file.processes}, and the recipe states {planned} devices"
-    if planned == file.processes * file.machines:
+    counted = f"{file.named('num_processes')} is {file.processes}"
+    message = f"{counted}, and the recipe states {planned} devices"
+    if file.launcher != "torchrun" and planned == file.processes * file.machines:
         message += (
             f" = {file.processes} on each of {file.machines} machines; num_processes counts all machines together"
         )
     yield Finding(
         file.line("num_processes"),
         f"{message}: {launch.outcome}",
-        f"num_processes: {planned}, or --set batch.devices={file.processes}",
+        f"{file.setting('num_processes', planned)}, or --set batch.devices={file.processes}",
     )

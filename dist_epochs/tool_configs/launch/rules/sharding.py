@@ -10,9 +10,17 @@ from dist_epochs.plan.warnings.costs import memory_too_small
 from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
-__all__ = ["does_not_fit_as_launched", "fsdp_loading", "fsdp_on_cpu", "fsdp_version_1", "sharding_disagrees"]
+__all__ = [
+    "does_not_fit_as_launched",
+    "fsdp_loading",
+    "fsdp_on_cpu",
+    "fsdp_version_1",
+    "sharding_by_recipe",
+    "sharding_disagrees",
+]
 
 GIB = 2**30
+FULL_SHARD = 3
 
 
 @rule
@@ -25,7 +33,7 @@ def fsdp_version_1(launch: Launch) -> Iterator[Finding]:
     What to do: `fsdp_version: 2` in `fsdp_config`; `fsdp_reshard_after_forward` is then its sharding strategy.
     """
     file = launch.file
-    if file.kind != "FSDP" or file.fsdp_version == 2 or file.use_cpu:
+    if file.kind != "FSDP" or file.fsdp_version == 2:
         return
     stated = any(file.top.section("fsdp_config").states(name) for name in ("fsdp_version", "version"))
     how = "is stated" if stated else "is what the launcher takes where none is stated"
@@ -36,16 +44,59 @@ def fsdp_version_1(launch: Launch) -> Iterator[Finding]:
 
 @rule
 def fsdp_on_cpu(launch: Launch) -> Iterator[Finding]:
-    """FSDP is asked for on the CPU, where Accelerate silently runs plain DDP.
+    """FSDP is asked for on the CPU, where Accelerate's own is silently plain DDP.
 
-    Every process then holds the whole model. This package's trainer stops.
+    Every process of such a program then holds the whole model. This package's trainer shards by itself, on the CPU
+    too.
 
-    What to do: `distributed_type: MULTI_GPU` with `use_cpu: true` for a trial on the CPU, FSDP on GPUs.
+    What to do: FSDP on GPUs; `distributed_type: MULTI_GPU` with `use_cpu: true` for a trial on the CPU.
     """
     file = launch.file
-    if file.kind == "FSDP" and file.use_cpu:
-        message = "FSDP with use_cpu: Accelerate falls back to DDP without a warning, and dist_epochs.train stops"
+    if file.kind == "FSDP" and file.use_cpu and launch.missing:
+        message = "FSDP with use_cpu: Accelerate falls back to DDP without a warning"
         yield Finding(file.line("use_cpu"), message, "distributed_type: MULTI_GPU, or use_cpu: false")
+
+
+@rule
+def sharding_by_recipe(launch: Launch) -> Iterator[Finding]:
+    """The file sets how FSDP shards, and this package's trainer takes that from the recipe.
+
+    It wraps the model by itself: every layer, then the rest. `hardware.zero_stage: 3` asks for it,
+    `hardware.shard_size` for copies of the model that are each sharded over so many devices, and
+    `hardware.activation_checkpointing` for fewer activations. Weights are gathered again in the backward pass, and
+    nothing is moved to the host's memory. Settings of the file that say something else are not done.
+
+    What to do: remove them, and state in the recipe what it has a key for.
+    """
+    file, hardware = launch.file, launch.plan.recipe.hardware
+    if file.kind != "FSDP" or file.fsdp_version != 2:
+        return
+    section = file.top.section("fsdp_config")
+
+    def on(name: str) -> bool | None:
+        stated = section.flag(f"fsdp_{name}")
+        return None if stated is None else stated.value
+
+    found = []
+    if on("offload_params"):
+        found.append(("fsdp_offload_params", "true: weights stay on the devices", "fsdp_offload_params: false"))
+    if on("reshard_after_forward") is False:
+        message = "false: weights are dropped after the forward pass and gathered again"
+        found.append(("fsdp_reshard_after_forward", message, "fsdp_reshard_after_forward: true"))
+    checkpointing = on("activation_checkpointing")
+    if checkpointing and not (hardware and hardware.activation_checkpointing):
+        message = "true: activations are kept"
+        found.append(("fsdp_activation_checkpointing", message, "--set hardware.activation_checkpointing=true"))
+    for key, message, fix in found:
+        message = f"{key} is {message}, since dist_epochs.train shards as the recipe says"
+        yield Finding(file.line("fsdp_config", key), message, fix, is_of_trainer=True)
+    if file.size("dp_replicate_size") > 1 and file.shared == 1:
+        message = (
+            f"parallelism_config asks for {file.size('dp_replicate_size')} copies of the model, each on "
+            f"{file.size('dp_shard_size')} devices; dist_epochs.train takes that from the recipe"
+        )
+        fix = f"remove parallelism_config, and --set hardware.shard_size={file.size('dp_shard_size')}"
+        yield Finding(file.line("parallelism_config"), message, fix, is_of_trainer=True)
 
 
 @rule
@@ -71,14 +122,23 @@ def fsdp_loading(launch: Launch) -> Iterator[Finding]:
 
 @rule
 def sharding_disagrees(launch: Launch) -> Iterator[Finding]:
-    """The memory is planned for another sharding than the file launches.
+    """The recipe plans another sharding than the file launches.
 
     `hardware.zero_stage` of the recipe says what devices share: 0 nothing (DDP), 1 optimizer states, 2 gradients too,
-    3 weights too (FSDP). The launch decides what really happens. Where the recipe states none, the file's is planned.
+    3 weights too (FSDP). For this package's trainer the recipe decides, under any launch of several processes; where
+    the file asks for FSDP and the recipe does not, it stops. For other programs the launch decides, and where the
+    recipe states no stage, the file's is planned.
 
     What to do: the same in both.
     """
     file, hardware, stage = launch.file, launch.plan.recipe.hardware, launch.zero_stage
+    if launch.shards_itself:
+        if file.kind == "FSDP" and stage != FULL_SHARD:
+            message = f"the file asks for FSDP and the recipe for stage {stage}, which shards nothing: {launch.outcome}"
+            yield Finding(
+                file.line("distributed_type"), message, "--set hardware.zero_stage=3, or distributed_type: MULTI_GPU"
+            )
+        return
     if hardware is None or stage is None or hardware.zero_stage == stage:
         return
     message = f"{file.kind} shards as ZeRO stage {stage}, and the recipe plans stage {hardware.zero_stage}"
@@ -106,6 +166,8 @@ def does_not_fit_as_launched(launch: Launch) -> Iterator[Finding]:
     file, stage = launch.file, launch.zero_stage
     message = memory_too_small(replace(launch.plan, cost=replace(launch.plan.cost, memory=memory)))
     fix = "distributed_type: FSDP with fsdp_version: 2" if not stage else "more num_processes, or --per-device 1"
+    if launch.shards_itself and not stage:
+        fix = "--set hardware.zero_stage=3"
     yield Finding(file.line("distributed_type"), f"with ZeRO stage {stage} {message}", fix)
 
 
