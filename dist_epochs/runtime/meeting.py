@@ -48,14 +48,15 @@ SHORTEST, LONGEST = 0.01, 0.5
 AT_ONCE = 2000
 """Ranks that look at the store in one second, at most."""
 
-WATCHED_EVERY = 1.0
-"""Seconds between two looks at whether another rank is in trouble."""
-
-SAME_TROUBLE = 1.0
-"""Seconds in which other ranks may say that they have the same trouble."""
+WATCHED_EVERY = 0.25
+"""Seconds between two looks at whether another rank is in trouble. Ranks that have the same trouble have twice as long
+to say so, and all have eight times as long to hear that it is told; those that do not are gone."""
 
 LISTENING_TIME = 5.0
 """Seconds that rank 0 stays after a verdict, until all have read it: the store may end with it."""
+
+ANSWERING_TIME = 60.0
+"""Seconds to wait at least for ranks that came."""
 
 LASTING = ("troubles", "ended", "informed")
 """What belongs to no round."""
@@ -184,12 +185,12 @@ class Meeting:
 
     def _all_said(self) -> list[Said]:
         """What all ranks said, by rank."""
-        everyone = self._until(lambda: self._store.add(self._key("number"), 0) >= self.size, self._patience)
+        everyone = self._until(lambda: self._store.add(self._key("number"), 0) >= self.size, self._patience_now)
         said = self._read("said")
         if double := twice_error([place for place, _ in said], self.size):
             raise double
         if not everyone:
-            missing = missing_error([place for place, _ in said], self.size, self._patience, os.environ)
+            missing = missing_error([place for place, _ in said], self.size, self._patience_now, os.environ)
             wrong = told_once(said, self.size) if any(is_wrong_input(text) for _, text in said) else None
             raise InputError.together([missing, wrong]) if isinstance(wrong, InputError) else missing
         self._everyone = sorted(place for place, _ in said)
@@ -198,30 +199,32 @@ class Meeting:
     def _heard(self, text: str) -> str:
         """Another rank: say something, and wait for what follows."""
         said_in, begun = "", time.monotonic()
-        if self._session:  # rank 0 came before
-            self._say("said", text)
-            said_in = self._session
-        verdict: list[str] = []
 
-        def answered() -> bool:
+        def has_said() -> bool:
             nonlocal said_in, begun
             if self._rounds == 1 and self._store.check(["session"]):
                 self._session = self._store.get("session").decode()
-                if self._session != said_in:
-                    if self._store.check([self._key("verdict")]):
-                        return False  # nobody can have judged this rank: an attempt before this one left it behind
-                    self._say("said", text)
-                    said_in, begun = self._session, time.monotonic()
-            if said_in and self._store.check([self._key("verdict")]):
-                verdict.append(self._store.get(self._key("verdict")).decode())
-            elif time.monotonic() - begun > self._patience + (LISTENING_TIME if said_in else 0):
-                raise self._unheard(f"rank 0 {'said nothing' if said_in else 'did not come'} in {self._patience:g} s")
-            return bool(verdict)
+            if self._session == said_in:
+                return bool(said_in)
+            if self._rounds == 1 and self._store.check([self._key("verdict")]):
+                return False  # nobody can have judged this rank yet: an attempt before this one left it behind
+            self._say("said", text)
+            said_in, begun = self._session, time.monotonic()
+            return True
+
+        def answered() -> bool:
+            if has_said() and self._store.check([self._key("verdict")]):
+                return True
+            if time.monotonic() - begun > self._patience_now + (LISTENING_TIME if said_in else 0):
+                what = "said nothing" if said_in else "did not come"
+                raise self._unheard(f"rank 0 {what} in {self._patience_now:g} s")
+            return False
 
         self._until(answered, math.inf)
-        if not verdict[0].startswith("+"):
+        verdict: str = self._store.get(self._key("verdict")).decode()
+        if not verdict.startswith("+"):
             self._store.add(self._key("read"), 1)
-        return verdict[0]
+        return verdict
 
     def _tell(self, error: Exception) -> Exception:
         """Tell the other ranks an error that this one has; the error of all that have one."""
@@ -233,11 +236,11 @@ class Meeting:
 
     def _gathered(self) -> Exception:
         """Rank 0: the troubles of all ranks that have one, as one error; the other ranks know that it is told."""
-        time.sleep(SAME_TROUBLE)
+        time.sleep(2 * self._interval)
         said = sorted(self._read("troubles"))
         told = told_once(said, self.size)
         self._store.set(self._key("ended"), "")
-        self._until(lambda: len(self._read("informed")) >= self.size - 1, LISTENING_TIME)
+        self._until(lambda: len(self._read("informed")) >= self.size - 1, 8 * self._interval)
         heard = {place for place, _ in [*said, *self._read("informed")]} | {self._place}
         if isinstance(told, RankFailed) and (gone := set(self._everyone) - heard):
             return RankFailed(f"{places(gone)} of {self.size} {'is' if len(gone) == 1 else 'are'} gone; {told}")
@@ -251,7 +254,7 @@ class Meeting:
         return True
 
     def _watch(self) -> None:
-        while not self._released.wait(max(WATCHED_EVERY, self.size / AT_ONCE)):
+        while not self._released.wait(self._interval):
             try:
                 if not self._store.check([self._key("troubles")]):
                     continue
@@ -271,7 +274,7 @@ class Meeting:
             print(error_text(told) if isinstance(told, InputError) else f"error: {told}", file=sys.stderr, flush=True)
         else:
             self._answered()
-            time.sleep(SAME_TROUBLE)  # a launcher ends all ranks when the first exits, and rank 0 must speak first
+            time.sleep(1)  # a launcher ends all ranks when the first exits, and rank 0 must speak first
         sys.stdout.flush()
         os._exit(code)
 
@@ -285,6 +288,16 @@ class Meeting:
             made = Unheard(what, rule=f"waiting for it: {where}{reason}", fixes=("the messages of rank 0",))
             made.speaks = self._speaks
         return made
+
+    @property
+    def _interval(self) -> float:
+        """Seconds between two looks at whether another rank is in trouble."""
+        return max(WATCHED_EVERY, self.size / AT_ONCE)
+
+    @property
+    def _patience_now(self) -> float:
+        """Seconds to wait for the other ranks; those that came have started, and may look for files meanwhile."""
+        return self._patience if self._rounds == 1 else max(self._patience, ANSWERING_TIME)
 
     def _key(self, name: str) -> str:
         return f"{self._session}/{name if name in LASTING else f'{self._rounds}/{name}'}"
