@@ -49,8 +49,8 @@ AT_ONCE = 2000
 """Ranks that look at the store in one second, at most."""
 
 WATCHED_EVERY = 0.25
-"""Seconds between two looks at whether another rank is in trouble. Ranks that have the same trouble have twice as long
-to say so, and all have eight times as long to hear that it is told; those that do not are gone."""
+"""Seconds between two looks at whether another rank is in trouble. Ranks that have the same trouble have eight
+times as long to say so, and all have as long again to hear that it is told; those that do not are gone."""
 
 LISTENING_TIME = 5.0
 """Seconds that rank 0 stays after a verdict, until all have read it: the store may end with it."""
@@ -236,7 +236,7 @@ class Meeting:
 
     def _gathered(self) -> Exception:
         """Rank 0: the troubles of all ranks that have one, as one error; the other ranks know that it is told."""
-        time.sleep(2 * self._interval)
+        self._until(lambda: len(self._read("troubles")) >= self.size, 8 * self._interval)
         said = sorted(self._read("troubles"))
         told = told_once(said, self.size)
         self._store.set(self._key("ended"), "")
