@@ -17,6 +17,7 @@ __all__ = [
     "EXIT_INPUT",
     "InputError",
     "Origin",
+    "as_input_error",
     "close_matches",
     "error_json",
     "error_text",
@@ -193,32 +194,46 @@ def error_json(error: InputError) -> dict[str, Any]:
     }
 
 
+def as_input_error(error: Exception) -> InputError | None:
+    """An error as one of the input: also a missing package, or the operating system's, such as a full disk.
+
+    Returns:
+        The error, or None where it is another one.
+    """
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in TRAIN_EXTRA:
+        return InputError(f"this needs {error.name}, which is not installed", fixes="pip install 'dist-epochs[train]'")
+    if isinstance(error, OSError):
+        origin = Origin(str(error.filename)) if error.filename else None
+        return InputError(error.strerror or str(error), origin=origin)
+    return None
+
+
 @contextmanager
-def exit_on_input_error(*, speaks: bool = True, as_json: bool = False) -> Iterator[None]:
+def exit_on_input_error(*, speaks: bool = True, late: str = "", as_json: bool = False) -> Iterator[None]:
     """Turn an `InputError` (or an operating-system error, such as a full disk) into exit code 2.
 
     Args:
         speaks: Whether this process prints the message; in a multi-rank run only rank 0 does.
+        late: Where this process runs, if it prints the message after all: later, since rank 0 may not have the error.
         as_json: Whether it is printed as an object.
     """
     try:
         yield
-    except InputError as error:
-        found = error
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in TRAIN_EXTRA:
-            raise
-        found = InputError(f"this needs {error.name}, which is not installed", fixes="pip install 'dist-epochs[train]'")
-    except OSError as error:
-        origin = Origin(str(error.filename)) if error.filename else None
-        found = InputError(error.strerror or str(error), origin=origin)
-    else:
         return
+    except Exception as error:
+        recognized = as_input_error(error)
+        if recognized is None:
+            raise
+        found = recognized
     if speaks:
         text = json.dumps(error_json(found), ensure_ascii=False, indent=1) if as_json else error_text(found)
         print(text, file=sys.stderr, flush=True)
     else:
         time.sleep(PATIENCE)
+        if late:
+            print(error_text(found.but(consequence=f"on {late}")), file=sys.stderr, flush=True)
     raise SystemExit(EXIT_INPUT)
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.errors import InputError
 
-__all__ = ["HOURS_IN", "parse_hours"]
+__all__ = ["HOURS_IN", "parse_hours", "refuse_minutes_or_millions"]
 
 HOURS_IN: Mapping[str, Fraction] = {
     "second": Fraction(1, 3600),
@@ -23,7 +23,25 @@ HOURS_IN: Mapping[str, Fraction] = {
 
 SHORT = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
 
+_BARE_M = re.compile(r".*\d\s*m\s*")
+
 _SPAN = re.compile(rf"\s*(?P<number>.*?)\s*(?:(?P<unit>{'|'.join(HOURS_IN)})s?|(?P<short>{'|'.join(SHORT)}))?\s*")
+
+
+def refuse_minutes_or_millions(text: str) -> None:
+    """Refuse `30m` where a time is asked: minutes to most people, and millions everywhere else here.
+
+    Raises:
+        InputError: If the number ends with an `m` alone.
+
+    Examples:
+        >>> refuse_minutes_or_millions("30 min")
+    """
+    if _BARE_M.fullmatch(text):
+        number = text.strip()[:-1].strip()
+        raise InputError(
+            f"{text!r} is not a time", rule="m could be minutes or millions", fixes=(f"'{number} min'", f"{number}M")
+        )
 
 
 def parse_hours(text: object, *, bare: str | None = None) -> Fraction:
@@ -40,6 +58,7 @@ def parse_hours(text: object, *, bare: str | None = None) -> Fraction:
         >>> parse_hours("30 minutes"), parse_hours("3 days"), parse_hours(36, bare="hour")
         (Fraction(1, 2), Fraction(72, 1), Fraction(36, 1))
     """
+    refuse_minutes_or_millions(str(text))
     match = _SPAN.fullmatch(str(text))
     unit = match and (match["unit"] or SHORT.get(match["short"] or "", bare))
     try:

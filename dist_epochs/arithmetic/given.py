@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 
 from dist_epochs.arithmetic.batch import cannot_be_built
 from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.arithmetic.text import number
 from dist_epochs.errors import InputError
 
 __all__ = [
     "DRAWN",
     "PARTS",
+    "Contradiction",
     "Given",
     "SolveError",
     "counts_tokens",
+    "in_samples",
     "in_whole_run",
     "known_numbers",
     "meant_exactly",
@@ -46,7 +49,11 @@ UNITS: Mapping[str, tuple[Unit | None, Unit | None]] = {
 
 
 class SolveError(InputError):
-    """Too little is known, or what is known contradicts itself."""
+    """Too little is known, or it cannot be used."""
+
+
+class Contradiction(SolveError):
+    """What is known contradicts itself; `asked` says how. No mistake of the input: it is the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +106,7 @@ def counts_tokens(given: Given) -> bool:
         if given.corpus.unit is Unit.SAMPLE:
             return False
         asked = f"corpus {given.corpus.text!r}"
+        bare = number(given.corpus.value) if given.corpus.unit else given.corpus.text
         if given.corpus.unit is Unit.DOCUMENT:
             raise SolveError(
                 f"{asked} counts documents",
@@ -106,9 +114,9 @@ def counts_tokens(given: Given) -> bool:
                 fixes=("`dist-epochs tokenize`, which counts them", "tokens, words or samples"),
             )
         raise SolveError(
-            f"{asked} has no unit",
+            f"{asked} {'has no unit' if given.corpus.unit is None else f'counts {given.corpus.unit}s'}",
             rule="a corpus is counted in tokens, words or samples",
-            fixes=f"'{given.corpus.text} tokens'",
+            fixes=[f"'{bare} {unit}'" for unit in _units_of_corpus(given)],
         )
     if given.samples is not None:
         return False
@@ -119,6 +127,41 @@ def counts_tokens(given: Given) -> bool:
         or by_length
         or (batch is not None and (batch.unit in (Unit.TOKEN, Unit.POSITION) or len(batch.factors) == 2))
     )
+
+
+def _units_of_corpus(given: Given) -> tuple[str, ...]:
+    """What a corpus may count beside what else is known, the likeliest first."""
+    if given.tokens_per_word is not None:
+        return ("words",)
+    batch = given.batch
+    if given.tokens is not None or (batch is not None and batch.unit in (Unit.TOKEN, Unit.POSITION)):
+        return ("tokens",)
+    return ("tokens", "samples")
+
+
+def in_samples(given: Given) -> tuple[Given, list[str]]:
+    """Bare numbers as samples, where nothing that is known counts tokens, words or positions.
+
+    Returns:
+        The same with the unit of its corpus, and a line that says what was taken for samples.
+
+    Examples:
+        >>> from dist_epochs.arithmetic.quantity import parse
+        >>> made, lines = in_samples(Given(corpus=parse("2000"), batch=parse("200"), epochs=parse("1")))
+        >>> str(made.corpus.unit), *lines
+        ('sample', 'corpus 2000 and batch 200 have no unit: nothing here counts tokens, so samples')
+    """
+    corpus, batch = given.corpus, given.batch
+    bare = {name: each for name, each in (("corpus", corpus), ("batch", batch)) if each is not None and not each.unit}
+    says_tokens = (
+        any(each is not None for each in (given.tokens, given.tokens_per_word, given.sequence_length))
+        or (batch is not None and (batch.unit in (Unit.TOKEN, Unit.POSITION) or batch.is_product))
+    )  # fmt: skip
+    if not bare or says_tokens or given.samples is not None or (corpus is not None and corpus.unit is not None):
+        return given, []
+    said = " and ".join(f"{name} {each.text}" for name, each in bare.items())
+    line = f"{said} {'have' if len(bare) > 1 else 'has'} no unit: nothing here counts tokens, so samples"
+    return (given if corpus is None else replace(given, corpus=corpus.counted_in(Unit.SAMPLE))), [line]
 
 
 def in_whole_run(amount: Quantity, name: str, *, steps: Quantity | None, epochs: Quantity | None) -> Quantity:
@@ -164,12 +207,12 @@ def meant_exactly(given: Given, unknown: str) -> dict[str, Quantity]:
     """
     to_reach, exact = unknown in ("steps", "batch", *PARTS), {}
     for name in ("epochs", *(DRAWN if to_reach else ())):
-        number: Quantity | None = getattr(given, name)
-        if number is None or number.number.is_exact:
+        amount: Quantity | None = getattr(given, name)
+        if amount is None or amount.number.is_exact:
             continue
-        are_passes = name == "epochs" and number.value.denominator == 1
-        if (name == "epochs" and to_reach) or ((to_reach or are_passes) and not number.is_about):
-            exact[name] = number.exactly()
+        are_passes = name == "epochs" and amount.value.denominator == 1
+        if (name == "epochs" and to_reach) or ((to_reach or are_passes) and not amount.is_about):
+            exact[name] = amount.exactly()
     return exact
 
 
@@ -188,8 +231,8 @@ def known_numbers(given: Given, in_tokens: bool) -> tuple[dict[str, Quantity], l
             raise SolveError(f"{name.replace('_', ' ')} is {quantity.text}", rule="it must be a whole number")
         stated = name in ("corpus", "epochs", "tokens", "samples")
         counted = name != "epochs" and quantity.high - quantity.low <= 1  # whole things, written out
-        number = quantity if stated and not counted else quantity.exactly()
-        known[name] = number if name == "batch" else _in_unit_of(name, number)
+        amount = quantity if stated and not counted else quantity.exactly()
+        known[name] = amount if name == "batch" else _in_unit_of(name, amount)
     batch = known.pop("batch", None)
     if batch is not None:
         _place_batch(batch, known, in_tokens)
@@ -217,10 +260,12 @@ def _refuse_what_would_be_ignored(given: Given, in_tokens: bool) -> None:
         )
     if given.global_batch is not None and given.devices is not None:
         samples, devices = int(given.global_batch.value), int(given.devices.value)
+        is_checked = given.per_device is not None and given.gradient_accumulation is not None
         if (
             given.global_batch.value.denominator == given.devices.value.denominator == 1
             and devices
             and samples % devices
+            and not is_checked
         ):
             each = given.per_device
             raise cannot_be_built(samples, devices, int(each.value) if each and each.value >= 1 else None)
@@ -256,14 +301,12 @@ def _place_batch(batch: Quantity, known: dict[str, Quantity], in_tokens: bool) -
 def _set(known: dict[str, Quantity], name: str, value: Quantity, batch: Quantity) -> None:
     if name in known and known[name].value != value.value:
         label = name.replace("_", " ")
-        raise SolveError(
-            f"batch {batch.text!r} means {label} {value.value}, but {label} {known[name].value} is given",
-            fixes="keeping one",
-        )
+        other = number(known[name].value)
+        raise Contradiction(f"batch {batch.text!r} means {label} {number(value.value)}, but {label} {other} is given")
     known[name] = _in_unit_of(name, value)
 
 
-def _in_unit_of(name: str, number: Quantity) -> Quantity:
+def _in_unit_of(name: str, amount: Quantity) -> Quantity:
     """A number as the identity multiplies it: a corpus is what one epoch draws."""
-    unit, per = UNITS.get(name, (Unit.TOKEN if number.unit is Unit.POSITION else number.unit, Unit.EPOCH))
-    return number.counted_in(unit, per=per)
+    unit, per = UNITS.get(name, (Unit.TOKEN if amount.unit is Unit.POSITION else amount.unit, Unit.EPOCH))
+    return amount.counted_in(unit, per=per)

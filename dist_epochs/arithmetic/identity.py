@@ -23,9 +23,11 @@ from dist_epochs.arithmetic.batch import BatchError, cannot_be_built, nearest_ba
 from dist_epochs.arithmetic.given import (
     DRAWN,
     PARTS,
+    Contradiction,
     Given,
     SolveError,
     counts_tokens,
+    in_samples,
     in_whole_run,
     known_numbers,
     meant_exactly,
@@ -55,7 +57,8 @@ class Solution:
         value: It, with the interval that the spellings of the others leave.
         formula: The product it came from, with the numbers.
         agreement: With nothing missing: `exact`, `rounds`, `overlaps` or `contradicts`.
-        ratio: With nothing missing: (steps × batch) ÷ (corpus × epochs).
+        ratio: With nothing missing: (steps × batch) ÷ (corpus × epochs); None where parts of the batch, or numbers that
+            leave another unknown, contradict each other.
         derivation: One line per product used, and what was taken for granted.
         numbers: Every number known in the end, by name.
     """
@@ -81,9 +84,10 @@ class _Product:
 def solve(given: Given) -> Solution:
     """Find the one unknown of the identity, or check numbers that are all known.
 
+    Numbers that contradict each other are an answer, whatever else is unknown.
+
     Raises:
-        SolveError: If nothing can be solved, a ratio of tokens to words is missing, or the parts of
-            the batch contradict each other.
+        SolveError: If nothing can be solved, or a ratio of tokens to words is missing.
 
     Examples:
         >>> from dist_epochs.arithmetic.quantity import parse
@@ -91,7 +95,19 @@ def solve(given: Given) -> Solution:
         >>> solve(bert).value.value
         Fraction(32768, 825)
     """
+    try:
+        return _solve(given)
+    except Contradiction as found:
+        stated = {name: getattr(given, name) for name in Given.__dataclass_fields__}
+        return Solution(
+            unknown=None, value=None, formula=found.asked, agreement=Agreement.CONTRADICTS, ratio=None, derivation=(),
+            numbers={name: amount for name, amount in stated.items() if amount is not None},
+        )  # fmt: skip
+
+
+def _solve(given: Given) -> Solution:
     stated = given
+    given, notes = in_samples(given)
     whole = {  # what is written for one step or one epoch
         name: in_whole_run(amount, name, steps=given.steps, epochs=given.epochs)
         for name in ("steps", *DRAWN)
@@ -101,16 +117,16 @@ def solve(given: Given) -> Solution:
     in_tokens = counts_tokens(given)
     products = _products(given, in_tokens)
     known, lines = known_numbers(given, in_tokens)
-    lines = [*(f"{name} = {amount.text}" for name, amount in whole.items()), *lines]
+    lines = [*notes, *(f"{name} = {amount.text}" for name, amount in whole.items()), *lines]
     derived, checked = _propagate(products, known, lines)
     unknown = _unknown(given, known, derived)
     if unknown is None:
         return _check(given, known, lines, checked)
     for contradiction in _contradictions(given, checked, known):
-        raise SolveError(contradiction, fixes="leaving one of these numbers out")
+        raise Contradiction(contradiction)
     lines += _unused(given, products, derived, checked)
     if exact := meant_exactly(stated, unknown):
-        return solve(replace(stated, **exact))
+        return _solve(replace(stated, **exact))
     product, value = derived[unknown], known[unknown]
     for name in ("steps", *PARTS):
         if name == unknown or name in derived:
@@ -166,11 +182,7 @@ def _same(product: _Product, known: Mapping[str, Quantity]) -> None:
     right = _value(product, product.left, known)
     if right.value != known[product.left].value:
         given = f"{product.left.replace('_', ' ')} {precise(known[product.left].value)}"
-        raise SolveError(
-            f"{given} is given, but {_formula(product, product.left, known, right)}",
-            rule="one of these numbers is wrong",
-            fixes="leaving one out, and it is solved",
-        )
+        raise Contradiction(f"{given} is given, but {_formula(product, product.left, known, right)}")
 
 
 MAIN = ("tokens_per_word", "steps", "epochs", "corpus")

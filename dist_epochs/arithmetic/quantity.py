@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import prod
 
 from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.arithmetic.spelling import BINARY, HEXADECIMAL, SCALE, instead, plain, scale_of
 from dist_epochs.arithmetic.text import precise
 from dist_epochs.errors import InputError
 
@@ -44,21 +45,16 @@ SPELLINGS = {
     "image": Unit.SAMPLE,
     "frame": Unit.SAMPLE,
     "gpu": Unit.DEVICE,
+    **dict.fromkeys(("步", "迭代", "스텝", "ステップ"), Unit.STEP),
+    **dict.fromkeys(("轮", "輪", "에폭", "에포크", "エポック"), Unit.EPOCH),
+    **dict.fromkeys(("词元", "토큰", "トークン"), Unit.TOKEN),
+    **dict.fromkeys(("词", "詞", "単語", "단어"), Unit.WORD),
+    **dict.fromkeys(("样本", "樣本", "샘플", "サンプル"), Unit.SAMPLE),
 }
 """Singular spellings accepted on input, lower case."""
 
 PER = {**SPELLINGS, "batch": Unit.STEP}
 """What a number may be said to be for, singular and lower case: `256 samples per batch`."""
-
-SCALES = {
-    "K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12,
-    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
-    "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
-}  # fmt: skip
-"""What may follow a number. `T` is 10¹² and never means tokens."""
-
-BINARY = ("Ki", "Mi", "Gi", "Ti")
-"""Scales of whoever counts to the last unit: `1Mi tokens` are 1,048,576, and never some million."""
 
 LARGEST = 10**40
 """Beyond this a number is a typing error."""
@@ -72,16 +68,14 @@ LONGEST_SPELLING = 100
 
 _DIGITS = r"\d+(?:_\d+)*"
 _NUMBER = rf"(?:(?:\d{{1,3}}(?:,\d{{3}})+(?![\d,])|{_DIGITS})(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?\d+)?"
-_SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
-_LITERAL = rf"{_NUMBER}(?:\*\*\d+)?\s*(?:(?:{_SCALE})(?![A-Za-z])|%)?"
-_PRODUCT = rf"{_LITERAL}(?:\s*[x×*/]\s*{_LITERAL})*"
+_LITERAL = rf"{_NUMBER}(?:\*\*\d+)?\s*(?:{SCALE}|%)?"
+_PRODUCT = rf"{_LITERAL}(?:\s*[xX×*/]\s*{_LITERAL})*"
 _ABOUT = re.compile(r"\s*(?:~|about\b|approximately\b)")
 _QUANTITY = re.compile(
-    rf"(?P<about>{_ABOUT.pattern})?\s*(?P<product>{_PRODUCT})\s*(?P<unit>[A-Za-z ]*?)"
+    rf"(?P<about>{_ABOUT.pattern})?\s*(?P<product>{_PRODUCT})\s*(?P<unit>(?:[^\W\d_]| )*?)"
     r"\s*(?:(?:/|\bper\b|\ba\b|\ban\b)\s*(?P<per>[A-Za-z-]+))?\s*",
 )
-_HEXADECIMAL = re.compile(r"(?<![\d.,_])0[xX][0-9A-Fa-f]")
-_PIECE = re.compile(rf"(?P<sign>[x×*/])?\s*(?P<number>{_NUMBER})(?:\*\*(?P<power>\d+))?\s*(?P<scale>{_SCALE}|%)?")
+_PIECE = re.compile(rf"(?P<sign>[xX×*/])?\s*(?P<number>{_NUMBER})(?:\*\*(?P<power>\d+))?\s*(?P<scale>{SCALE}|t|%)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +153,7 @@ class Quantity:
     @property
     def is_about(self) -> bool:
         """Whether it is written as a rough number: `~40`, `about 40`."""
-        return _ABOUT.match(self.text) is not None
+        return _ABOUT.match(plain(self.text)) is not None
 
     @property
     def is_written_out(self) -> bool:
@@ -243,9 +237,10 @@ def parse(
 ) -> Quantity:
     """Read a number in any spelling the project accepts.
 
-    `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`. The tolerance is half a unit
-    of the last digit written, also with `~` and one digit; with `~` and more digits it is a whole one: `~40` is 39 to
-    41, `~2` is 1.5 to 2.5. Powers, and numbers in Ki, Mi, Gi or Ti without `~`, are exact.
+    `1M`, `3.3B words`, `256x512`, `2**16`, `90k`, `1/3`, `1e6`, `1_000_000`, `90%`, `~40`, and what people write for
+    these elsewhere (`spelling.plain`): `1m`, `256X512`, `2^16`, `100만`, full-width digits. The tolerance is half a
+    unit of the last digit written, also with `~` and one digit; with `~` and more digits it is a whole one: `~40` is 39
+    to 41, `~2` is 1.5 to 2.5. Powers, and numbers in Ki, Mi, Gi or Ti without `~`, are exact.
 
     Args:
         text: The spelling, or a plain number (read as its shortest spelling).
@@ -269,9 +264,11 @@ def parse(
             f"{what} {spelling[:20]!r}… is not a number",
             rule=f"it has {len(spelling)} characters, and at most {LONGEST_SPELLING} are read",
         )
-    match = None if _HEXADECIMAL.search(spelling) else _QUANTITY.fullmatch(spelling)
+    written = plain(spelling)
+    match = None if HEXADECIMAL.search(written) else _QUANTITY.fullmatch(written)
     if match is None or isinstance(text, bool):
-        raise QuantityError(f"{what} {spelling!r} is not a number", rule=_hint(spelling))
+        rule, fixes = instead(written)
+        raise QuantityError(f"{what} {spelling!r} is not a number", rule=rule, fixes=fixes)
     found = _unit(match["unit"], spelling, what)
     if unit is not None and found not in (None, unit):
         raise QuantityError(f"{what} {spelling!r} counts {found}s", rule=f"it must count {unit}s")
@@ -381,9 +378,10 @@ def _unit(word: str, spelling: str, what: str) -> Unit | None:
     for candidate in (name, name.removesuffix("s")):
         if candidate in SPELLINGS:
             return SPELLINGS[candidate]
-    known = ", ".join(f"{name}s" for name in SPELLINGS)
+    known = ", ".join(f"{name}s" for name in SPELLINGS if name.isascii())
+    rule, fixes = instead(plain(spelling))
     raise QuantityError(
-        f"{what} {spelling!r}: {word.strip()!r} is not a unit", rule=f"units are {known}; {_hint(spelling)}"
+        f"{what} {spelling!r}: {word.strip()!r} is not a unit", rule=f"units are {known}; {rule}", fixes=fixes
     )
 
 
@@ -393,9 +391,8 @@ def _per(word: str | None, spelling: str, what: str) -> Unit | None:
         return None
     name = word.lower()
     if name not in PER:
-        raise QuantityError(
-            f"{what} {spelling!r}: a number per {word} is not read", rule=f"it may be per {', '.join(PER)}"
-        )
+        known = ", ".join(name for name in PER if name.isascii())
+        raise QuantityError(f"{what} {spelling!r}: a number per {word} is not read", rule=f"it may be per {known}")
     return PER[name]
 
 
@@ -426,22 +423,9 @@ def _piece(match: re.Match[str], is_about: bool, what: str) -> tuple[bool, Fract
     if abs(int(exponent or 0)) > LARGEST_EXPONENT or power > LARGEST_EXPONENT:
         raise QuantityError(f"{what} {match.group().strip()!r} is beyond anything this tool counts")
     decimals = len(mantissa.partition(".")[2])
-    scale = Fraction(1, 100) if match["scale"] == "%" else Fraction(SCALES.get(match["scale"] or "", 1))
+    scale = Fraction(1, 100) if match["scale"] == "%" else Fraction(scale_of(match["scale"] or ""))
     number = Fraction(digits) ** power * scale
-    is_exact = match["power"] is not None or (match["scale"] in BINARY and not is_about)
+    is_exact = match["power"] is not None or ((match["scale"] or "").lower() in BINARY and not is_about)
     half = Fraction(0) if is_exact else Fraction(10) ** (int(exponent or 0) - decimals) * scale / 2
     is_wider = is_about and len(mantissa.replace(".", "").lstrip("0")) > 1
     return match["sign"] == "/", number, half, half * (1 + is_wider)
-
-
-def _hint(spelling: str) -> str:
-    """What is likely wrong with a spelling."""
-    if _HEXADECIMAL.search(spelling):
-        return "it looks hexadecimal; write it with decimal digits"
-    if re.search(r"\d\s*G\b", spelling):
-        return "for 10⁹ write B, for 2³⁰ write Gi"
-    if re.search(r"\d\s*[mbt]\b", spelling):
-        return "scales are written K, M, B, T (10³…10¹²) and Ki, Mi, Gi (2¹⁰…)"
-    if spelling.startswith("-"):
-        return "nothing here counts below zero"
-    return "numbers are written 1M, 3.3B words, 256x512, 2**16, 1/3 or 90%"

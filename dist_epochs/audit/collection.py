@@ -8,6 +8,7 @@ from pathlib import Path
 from dist_epochs.audit.claim import Claim
 from dist_epochs.audit.recipe_claim import RECIPE_KEYS, read_recipe_claim
 from dist_epochs.errors import InputError, close_matches
+from dist_epochs.names import find_name, folded
 from dist_epochs.settings.document import Document
 
 __all__ = ["claim_names", "find_claim", "read_claim"]
@@ -19,18 +20,20 @@ def claim_names() -> tuple[str, ...]:
 
 
 def find_claim(name: str) -> tuple[str, Claim]:
-    """A shipped claim by its name, or a claim file by its path.
+    """A shipped claim by its name, in any case, or a claim file by its path.
 
     Raises:
         InputError: If it is neither.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or (path.is_file() and name not in claim_names()):
+    names = claim_names()
+    if path.suffix in (".yaml", ".yml") or (path.is_file() and name not in names):
         return path.stem, read_claim(path)
-    if name not in claim_names():
-        near = close_matches(name, claim_names()) or ["dist-epochs audit --all, which lists the names"]
+    shipped = find_name(name, names)
+    if shipped is None:
+        near = close_matches(folded(name), names) or ["dist-epochs audit --all, which lists the names"]
         raise InputError(f"there is no claim {name!r}, and no such file", fixes=near)
-    return name, read_claim(Path(str(_folder() / f"{name}.yaml")))
+    return shipped, read_claim(Path(str(_folder() / f"{shipped}.yaml")))
 
 
 def read_claim(path: Path) -> Claim:

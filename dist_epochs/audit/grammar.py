@@ -2,7 +2,7 @@
 
     sum     = product (("+" | "-") product)*
     product = power (("*" | "×" | "/" | "÷") power)*
-    power   = atom ("**" whole number)?
+    power   = atom (("**" | "^") whole number)?
     atom    = number | name | ("ceil" | "floor")? "(" sum ")"
 
 Numbers are spelled as everywhere (`1M`, `3.3B`, `2**16`), without units; names are those of the claim's facts.
@@ -28,9 +28,9 @@ MOST_PARTS = 300
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[KMBTk]i?(?![A-Za-z0-9_]))?%?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>\*\*|[-+*/×÷−()]))"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>\*\*|[-+*/×÷−()^]))"
 )
-_SIGNS: Mapping[str, str] = {"×": "*", "÷": "/", "−": "-"}
+_SIGNS: Mapping[str, str] = {"×": "*", "÷": "/", "−": "-", "^": "**"}
 
 
 def parse_expression(text: str) -> Expression:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from dist_epochs.arithmetic.duration import HOURS_IN
+from dist_epochs.arithmetic.duration import HOURS_IN, refuse_minutes_or_millions
 from dist_epochs.arithmetic.identity import USUAL_BYTES_PER_TOKEN
 from dist_epochs.arithmetic.quantity import PER, Quantity, Unit, parse
 from dist_epochs.arithmetic.text import rounded, short
@@ -130,6 +130,8 @@ def as_named(number: Quantity, name: str) -> Quantity:
         )
     label = split_label(number.text)[1]
     if label is None:
+        if _first(said, HOURS_IN) is not None and number.unit is None:
+            refuse_minutes_or_millions(number.text)
         return number
     found = _first(said, SAID_BY[label])
     if found is None:

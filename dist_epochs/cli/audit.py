@@ -106,7 +106,7 @@ def _run(name: str) -> FinishedRun | None:
     if name.startswith(PREFIX):
         return fetch_run(name)
     path = Path(name)
-    if "/" in name and not path.exists():
+    if ("/" in name or path.suffix[1:].isalpha()) and not path.exists():
         raise InputError(
             "no such file or folder",
             rule="a run is given by the path of what its trainer wrote, a claim by its file or its name",

@@ -7,7 +7,7 @@ Format, one object a line, `event` first:
     applied   it was taken: micro-steps, and what was drawn from each pass
     skipped   it was drawn and not applied (fp16 overflow)
     metrics   values logged at a step
-    checkpoint  the state after a step was saved
+    checkpoint  the state after a step was saved, and how long that took
     mirrored  everything logged up to here is in the tracker
     totals    everything up to a step, so that long ledgers load fast
     end       how the segment ended

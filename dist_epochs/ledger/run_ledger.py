@@ -161,9 +161,9 @@ class RunLedger:
         texts = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
         self._writer.write("metrics", step=step, values=texts)
 
-    def checkpoint(self, step: int, name: str) -> None:
-        """Note that the run's state after a step is safe under that name."""
-        self._writer.write("checkpoint", step=step, name=name, time=now())
+    def checkpoint(self, step: int, name: str, seconds: float) -> None:
+        """Note that the run's state after a step is safe under that name, and how long saving it took."""
+        self._writer.write("checkpoint", step=step, name=name, seconds=round(seconds, 3), time=now())
 
     def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any]) -> None:
         """Roll the totals back to a checkpoint; the steps that follow replace those after it.

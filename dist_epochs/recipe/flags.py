@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
+from dist_epochs.arithmetic.text import number
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.batch import BatchRecipe
 from dist_epochs.recipe.hardware import HardwareRecipe
@@ -47,7 +48,7 @@ FLAG_PLACES: Mapping[str, Place] = {**_SINGLE, **_SEVERAL}
 SIZES = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
 """The setting that a corpus of each unit is."""
 
-_HARDWARE = re.compile(r"\s*(?P<count>.+?)\s*[x×*]\s*(?P<device>[A-Za-z].*?)\s*")
+_HARDWARE = re.compile(r"\s*(?P<count>.+?)\s*[xX×*]\s*(?P<device>[A-Za-z].*?)\s*")
 _SOURCE = re.compile(r"(?P<name>[^:]+):(?P<size>[^:]+)(:(?P<weight>[^:]+))?")
 
 Settings = dict[Place, tuple[Any, Origin]]
@@ -200,9 +201,9 @@ def _stated(text: str) -> dict[str, str]:
             origin=Origin("--corpus"),
         )
     raise InputError(
-        f"{text!r} has no unit",
+        f"{text!r} {'has no unit' if size.unit is None else f'counts {size.unit}s'}",
         rule="a corpus is counted in tokens, words or samples",
-        fixes=f"'{size.text} tokens'",
+        fixes=[f"'{number(size.value) if size.unit else text} {unit}'" for unit in ("tokens", "samples")],
         origin=Origin("--corpus"),
     )
 

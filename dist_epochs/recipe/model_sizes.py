@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dist_epochs.errors import InputError, close_matches
+from dist_epochs.names import find_name, folded
 
 __all__ = ["SIZES", "named_config"]
 
@@ -70,11 +71,11 @@ def named_config(name: str) -> Mapping[str, Any]:
         >>> named_config("GPT2-medium")["n_embd"]
         1024
     """
-    config = SIZES.get(name.strip().lower())
-    if config is None:
-        close = close_matches(name.strip().lower(), SIZES, most=3, likeness=0.5)
+    known = find_name(name, SIZES)
+    if known is None:
+        close = close_matches(folded(name), SIZES, most=3, likeness=0.5)
         raise InputError(
             f"model {name!r} is not a size known by name, so it has no parameters to count",
             fixes=(*(close or [f"one of {', '.join(SIZES)}"]), "the path of a config.json"),
         )
-    return config
+    return SIZES[known]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dist_epochs.errors import InputError, close_matches
+from dist_epochs.names import find_name, folded
 
 __all__ = ["find_recipe", "shipped_recipes"]
 
@@ -32,11 +33,12 @@ def find_recipe(path: Path, folders: Sequence[Path] = FOLDERS) -> Path:
     if path.is_file() or path.suffix or len(path.parts) != 1:
         return path
     shipped = shipped_recipes(folders)
-    if path.name in shipped:
-        return shipped[path.name]
+    name = find_name(path.name, shipped)
+    if name is not None:
+        return shipped[name]
     files = (entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml"))
     known = list(dict.fromkeys((*shipped, *files)))
     raise InputError(
         f"{path.name} is neither a file nor the name of a shipped recipe",
-        fixes=close_matches(path.name, known, most=3) or f"one of {', '.join(shipped)}",
+        fixes=close_matches(folded(path.name), known, most=3) or f"one of {', '.join(shipped)}",
     )

@@ -32,11 +32,9 @@ def solution_text(solution: Solution) -> str:
             lines.append(f"  {number(value.low)} to {number(value.high)}, from the digits the others were written with")
     else:
         assert solution.agreement is not None
-        assert solution.ratio is not None
         lines.append(f"  {solution.formula}")
-        lines.append(
-            f"{AGREEMENTS[solution.agreement]} (steps × batch ÷ (corpus × epochs) = {float(solution.ratio):.6g})"
-        )
+        ratio = "" if solution.ratio is None else f" (steps × batch ÷ (corpus × epochs) = {float(solution.ratio):.6g})"
+        lines.append(f"{AGREEMENTS[solution.agreement]}{ratio}")
     return "\n".join(lines)
 
 

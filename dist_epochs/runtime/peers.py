@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from socket import gethostname
 from typing import Any, Protocol
 
-from dist_epochs.errors import InputError, Origin
+from dist_epochs.errors import InputError
+from dist_epochs.runtime.troubles import Place, error_from_text, error_to_text, is_wrong_input, told_once
 
 __all__ = ["Alone", "Peers", "RanksDiffer", "Sums", "on_first", "together"]
 
@@ -77,23 +78,13 @@ def together(peers: Peers, action: Callable[[], str]) -> list[str]:
         action: What to do; it returns text.
 
     Raises:
-        InputError: The one that `action` raised on any rank, with its fields.
+        InputError: Those that `action` raised, with the ranks and hosts that raised them, if it is not all of them.
         RanksDiffer: For any other error, with its text and its rank.
     """
-    try:
-        outcome = "+" + action()
-    except InputError as error:
-        outcome = f"!{_to_text(error)}"
-    except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
-        outcome = f"-{error}" if peers.size == 1 else f"-rank {peers.rank}: {error}"
-    outcomes = peers.share(outcome)
-    for text in outcomes:
-        if text.startswith("!"):
-            raise _from_text(text[1:])
-    failed = [text[1:] for text in outcomes if text.startswith("-")]
-    if failed:
-        raise RanksDiffer("; ".join(failed))
-    return [text[1:] for text in outcomes]
+    outcomes = _outcomes(peers, action)
+    if wrong := [(place, text) for place, text in outcomes if is_wrong_input(text)]:
+        raise told_once(wrong, peers.size)
+    return _results(outcomes)
 
 
 def on_first(peers: Peers, action: Callable[[], object]) -> str:
@@ -108,17 +99,27 @@ def on_first(peers: Peers, action: Callable[[], object]) -> str:
         result = action() if peers.rank == 0 else None
         return result if isinstance(result, str) else ""
 
-    return together(peers, act)[0]
+    outcomes = _outcomes(peers, act)
+    if is_wrong_input(outcomes[0][1]):
+        raise error_from_text(outcomes[0][1])
+    return _results(outcomes)[0]
 
 
-def _to_text(error: InputError) -> str:
-    """The parts of an error, to be sent to other ranks."""
-    return json.dumps([{**each.parts, "origin": asdict(each.origin) if each.origin else None} for each in error.errors])
+def _outcomes(peers: Peers, action: Callable[[], str]) -> list[tuple[Place, str]]:
+    """Every rank's result after a `+`, the text of an `InputError`, or that of any other error after a `-`."""
+    try:
+        outcome = "+" + action()
+    except InputError as error:
+        outcome = f"{error_to_text(error)}\n{gethostname()}"
+    except Exception as error:  # a full disk comes as OSError, as SafetensorError, or as bare Exception
+        outcome = f"-{error}" if peers.size == 1 else f"-rank {peers.rank}: {error}"
+    shared = [text.partition("\n")[::2] if is_wrong_input(text) else (text, "") for text in peers.share(outcome)]
+    return [(Place(rank, host), text) for rank, (text, host) in enumerate(shared)]
 
 
-def _from_text(text: str) -> InputError:
-    """The error that another rank sent."""
-    parts = json.loads(text)
-    return InputError.together(
-        InputError(**{**part, "origin": Origin(**part["origin"]) if part["origin"] else None}) for part in parts
-    )
+def _results(outcomes: Sequence[tuple[Place, str]]) -> list[str]:
+    """The results of all ranks, or the errors of those that failed."""
+    failed = [text[1:] for _, text in outcomes if text.startswith("-")]
+    if failed:
+        raise RanksDiffer("; ".join(failed))
+    return [text[1:] for _, text in outcomes]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from dist_epochs.errors import InputError, close_matches, nearest
+from dist_epochs.names import find_name, folded
 
 __all__ = ["Choice", "Many", "Part", "Place", "Problem", "Reader", "Table", "Value", "dotted", "key", "read_part"]
 
@@ -92,15 +93,16 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words."""
+    """One of a few words, in any case."""
 
     words: tuple[str, ...]
 
     def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
         """The value, or None and a problem."""
-        if data in self.words and isinstance(data, str):
-            return data
-        close = close_matches(str(data), self.words)
+        word = find_name(data, self.words) if isinstance(data, str) else None
+        if word is not None:
+            return word
+        close = close_matches(folded(str(data)), self.words)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         problems.append(Problem(place, f"it must be {' or '.join(self.words)}, not {data!r}{hint}"))
         return None

@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from pathlib import Path
+from socket import gethostname
 
 import click
 
-from dist_epochs.errors import exit_on_input_error
+from dist_epochs.errors import EXIT_INPUT, error_text, exit_on_input_error
 from dist_epochs.train.command import resume_command
 from dist_epochs.usage import Command
 
@@ -27,27 +28,33 @@ from dist_epochs.usage import Command
 def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[str, ...], verify: bool) -> None:
     """Train RECIPE and write the run directory."""
     speaks = os.environ.get("RANK", "0") == "0"
-    with exit_on_input_error(speaks=speaks):
-        again = resume_command(sys.argv[1:], os.environ)
-        try:
-            from dist_epochs.recipe.shipped import find_recipe
+    # What is missing may be missing on this machine alone, and without it the others cannot be told.
+    late = f"rank {os.environ['RANK']} ({gethostname()})" if os.environ.get("LOCAL_RANK") == "0" and not speaks else ""
+    again = resume_command(sys.argv[1:], os.environ)
+    try:
+        with exit_on_input_error(speaks=speaks, late=late):
+            from dist_epochs.runtime.meeting import Unheard
             from dist_epochs.runtime.peers import RanksDiffer
+            from dist_epochs.runtime.troubles import RankFailed
             from dist_epochs.train.run import run_recipe
             from dist_epochs.train.saving import NotFinite
             from dist_epochs.train.watchdog import RankLost
-
+        with exit_on_input_error(speaks=speaks):
             try:
                 run_recipe(
-                    find_recipe(recipe), out, overrides,
-                    resume=resume, replan=replan, verify=verify, again=again, say=click.echo,
-                )  # fmt: skip
+                    recipe, out, overrides, resume=resume, replan=replan, verify=verify, again=again, say=click.echo
+                )
+            except Unheard as error:
+                _leave(error_text(error), speaks=error.speaks, code=EXIT_INPUT)
+            except RankFailed as error:
+                _leave(f"error: {error}", speaks=speaks)
             except (NotFinite, RanksDiffer) as error:
                 _leave(f"error: {error}; {out}/ledger.jsonl holds the run up to there", speaks=speaks)
             except RankLost as error:
                 _leave(f"error: {error}", speaks=error.speaks)
-        except KeyboardInterrupt:  # during training a signal asks for a checkpoint instead
-            message = f"stopped before or after training, so there was nothing to save. Resume with: {again}"
-            _leave(message, speaks=speaks, code=128 + signal.SIGINT)
+    except KeyboardInterrupt:  # during training a signal asks for a checkpoint instead
+        message = f"stopped before or after training, so there was nothing to save. Resume with: {again}"
+        _leave(message, speaks=speaks, code=128 + signal.SIGINT)
 
 
 def _leave(message: str, *, speaks: bool, code: int = 1) -> None:

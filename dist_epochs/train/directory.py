@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,18 +21,13 @@ from dist_epochs.runtime.files import new_folder, write_json, write_text
 from dist_epochs.train.checkpoints import weights
 from dist_epochs.train.model import transformers_tokenizer
 from dist_epochs.train.peak import Peak
+from dist_epochs.train.restarts import this_attempt
 from dist_epochs.train.resume import Start, begun
 from dist_epochs.train.same_run import MODEL
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.sharding import whole
 
-__all__ = ["make_run_directory", "restarts", "save_model", "segment_facts"]
-
-RESTART_VARIABLES = {
-    "torchrun_restarts": "TORCHELASTIC_RESTART_COUNT",
-    "slurm_restarts": "SLURM_RESTART_COUNT",
-}
-"""Facts of a segment, and the variables that launchers count in."""
+__all__ = ["make_run_directory", "save_model", "segment_facts"]
 
 
 def make_run_directory(out: Path, plan: Plan, setup: Setup) -> None:
@@ -83,19 +76,8 @@ def segment_facts(
         **({"checkpoint": start.found.folder.name} if start.found else {}),
         **({"refused": list(start.refused)} if start.refused else {}),
         **({"wandb": tracked_as} if tracked_as else {}),
-        **restarts(os.environ),
+        **this_attempt().facts(),
     }
-
-
-def restarts(environment: Mapping[str, str]) -> dict[str, int]:
-    """How often torchrun (in this launch) and Slurm (this job) have started the program again; only what they say.
-
-    Examples:
-        >>> restarts({"TORCHELASTIC_RESTART_COUNT": "0", "SLURM_RESTART_COUNT": "2"})
-        {'torchrun_restarts': 0, 'slurm_restarts': 2}
-    """
-    stated = {name: environment.get(variable, "") for name, variable in RESTART_VARIABLES.items()}
-    return {name: int(count) for name, count in stated.items() if count.isdigit()}
 
 
 def save_model(accelerator: Accelerator, model: PreTrainedModel, setup: Setup, out: Path) -> None:

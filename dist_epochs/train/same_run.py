@@ -16,7 +16,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.recipe import BatchRecipe, Recipe, read_recipe
 from dist_epochs.recipe.writing import recipe_to_data
 
-__all__ = ["MODEL", "check_same_model", "check_same_plan", "same_recipe"]
+__all__ = ["MODEL", "check_same_model", "check_same_plan", "flat", "same_recipe"]
 
 MODEL = "model.json"
 """File of a run directory with the model's configuration."""
@@ -81,7 +81,7 @@ def check_same_model(config: Mapping[str, Any], out: Path) -> None:
         InputError: With every setting that differs.
     """
     before = json.loads((out / MODEL).read_text(encoding="utf-8"))
-    pairs = [{name: json.dumps(value) for name, value in _flat(each, "model.config")} for each in (before, config)]
+    pairs = [{name: json.dumps(value) for name, value in flat(each, "model.config")} for each in (before, config)]
     differences = _differences(*pairs)
     if differences:
         raise InputError(
@@ -126,19 +126,20 @@ def _decisive(recipe: Recipe) -> dict[str, str]:
     """Settings that decide what is trained, by their dotted names."""
     return {
         name: json.dumps(value)
-        for name, value in _flat(recipe_to_data(recipe))
+        for name, value in flat(recipe_to_data(recipe))
         if not name.startswith("model.config")  # compared as transformers reads it
         and not any(name == free or name.startswith(free + ".") for free in MAY_DIFFER)
     }
 
 
-def _flat(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+def flat(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested data, with its dotted name."""
     pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else None
     if pairs is None:
         yield place, data
         return
     for name, value in pairs:
-        yield from _flat(value, f"{place}.{name}" if place else str(name))
+        yield from flat(value, f"{place}.{name}" if place else str(name))
 
 
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

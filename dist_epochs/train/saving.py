@@ -29,6 +29,7 @@ class Saver:
         ledger: Made durable before each checkpoint, so that it has every step of the checkpoint.
         plan: Fingerprint of the plan.
         run: Unique id of the run.
+        timed: Called after each checkpoint with the seconds it took.
         clock: Monotonic time in seconds.
 
     Attributes:
@@ -47,6 +48,7 @@ class Saver:
         ledger: RunLedger,
         plan: str,
         run: str | None,
+        timed: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipe = recipe
@@ -57,7 +59,7 @@ class Saver:
         self._optimizer = optimizer
         self._ledger = ledger
         self._plan, self._run = plan, run
-        self._clock = clock
+        self._timed, self._clock = timed, clock
         self._asked = clock()
         self.newest: Path | None = None
         self.saved = ledger.totals.last_step
@@ -84,6 +86,7 @@ class Saver:
         totals = self._ledger.totals
         if totals.last_step == self.saved:
             return
+        began = self._clock()
         self._ledger.make_durable()
         scaler = self._accelerator.scaler
         manifest = Manifest(
@@ -97,7 +100,8 @@ class Saver:
         self.newest = self._checkpoints.save(manifest, tensors_of(self._model, self._optimizer))
         self.saved = totals.last_step
         self._asked = self._clock()
-        self._ledger.checkpoint(totals.last_step, self.newest.name)
+        self._ledger.checkpoint(totals.last_step, self.newest.name, self._asked - began)
+        self._timed(self._asked - began)
 
     def restore(self, found: Found) -> None:
         """Restore weights, optimizer and loss scale from a checkpoint, and close it; every rank calls this."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -22,6 +24,7 @@ from dist_epochs.train.log import Log
 from dist_epochs.train.loop import Training, train
 from dist_epochs.train.peak import device_name, peak_of
 from dist_epochs.train.preparation import prepare
+from dist_epochs.train.restarts import slow_checkpoint, this_attempt
 from dist_epochs.train.resume import Start, find_start
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
@@ -50,6 +53,7 @@ def train_segment(
     model: PreTrainedModel,
     evaluation: Evaluation | None,
     again: str,
+    ready: Callable[[], None],
 ) -> None:
     """Train a run from its start to its end, or to a stop signal; every rank calls this.
 
@@ -64,6 +68,7 @@ def train_segment(
         model: The model with its initial weights.
         evaluation: Evaluation on held-out documents, if the recipe asks for it.
         again: The command that resumes this run, printed where it stops.
+        ready: Called once the watchdog watches the ranks.
 
     Raises:
         NotFinite: If the loss became NaN or infinite; the run is set back to its last checkpoint.
@@ -97,6 +102,7 @@ def train_segment(
     saver = Saver(
         recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=prepared.optimizer,
         ledger=ledger, plan=plan.fingerprint, run=read_plan(out / "plan.json").get("run"),
+        timed=partial(_say_if_slow, world.say, []),
     )  # fmt: skip
     watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
 
@@ -108,6 +114,7 @@ def train_segment(
     times = StepTimes(device, {"data": lambda: ahead.waited, "communication": lambda: ledger.waited})
     throughput = Throughput(times, plan, architecture=architecture_of(setup.model), peak=peak, device=device)
     with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
+        ready()
         log = Log(ledger, tracker, plan_json(plan), throughput, shown=world.is_first)
         run = Training(
             accelerator=accelerator, model=prepared.model, optimizer=prepared.optimizer, setup=setup, steps=plan.steps,
@@ -138,6 +145,13 @@ def train_segment(
             world.say(f"stopped after step {ledger.totals.last_step:,} ({signals.reason}). {_where(saver, again)}")
     tracker.close()
     watchdog.clear()
+
+
+def _say_if_slow(say: Callable[[str], None], before: list[float], seconds: float) -> None:
+    """After the first checkpoint, say so if a stop would leave too little time for another one."""
+    if not before and (message := slow_checkpoint(seconds, this_attempt(), time.time())):
+        say(message)
+    before.append(seconds)
 
 
 @contextmanager

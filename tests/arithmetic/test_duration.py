@@ -3,6 +3,9 @@ from fractions import Fraction
 import pytest
 
 from dist_epochs.arithmetic.duration import parse_hours
+from dist_epochs.arithmetic.quantity import parse
+from dist_epochs.audit.labels import as_named
+from dist_epochs.audit.runs.claims import read_claims
 from dist_epochs.errors import InputError
 
 
@@ -27,3 +30,19 @@ def test_a_bare_number_has_the_unit_that_is_asked():
     assert parse_hours("36", bare="hour") == parse_hours(36, bare="hour") == parse_hours("36 h", bare="minute") == 36
     with pytest.raises(InputError, match="must be above zero"):
         parse_hours("0", bare="hour")
+
+
+@pytest.mark.parametrize("bare", [None, "hour"])
+def test_m_is_neither_minutes_nor_millions_in_a_time(bare):
+    for text in ("30m", "30 m", "1.5m"):
+        with pytest.raises(InputError) as caught:
+            parse_hours(text, bare=bare)
+        assert caught.value.fixes[0] == f"'{text.removesuffix('m').strip()} min'"
+    assert parse_hours("1m hours") == 10**6
+
+
+def test_m_in_claims_of_a_time():
+    for read in (lambda: as_named(parse("30m"), "hours"), lambda: read_claims({"hours": "30m"})):
+        with pytest.raises(InputError, match="minutes or millions"):
+            read()
+    assert as_named(parse("30m"), "tokens").value == 30_000_000

@@ -62,8 +62,9 @@ def test_everything_known_is_a_check():
 
 def test_a_part_of_the_batch_is_not_solved_from_numbers_that_contradict():
     contradicting = BERT | {"epochs": "13", "devices": "8", "gradient_accumulation": "4"}
-    with pytest.raises(SolveError, match="tokens 131,072,000,000 is drawn, but tokens = corpus"):
-        ask(**contradicting)
+    found = ask(**contradicting)
+    assert (found.unknown, found.agreement, found.ratio) == (None, "contradicts", None)
+    assert "tokens 131,072,000,000 is drawn, but tokens = corpus" in found.formula
     assert ask(**contradicting | {"epochs": "40"}).unknown == "per_device"
 
 
@@ -93,17 +94,16 @@ def test_a_budget_of_tokens():
     [
         ({"steps": "5"}, "cannot be solved from steps 5"),
         ({}, "from nothing"),
-        ({"corpus": "100", "batch": "10", "epochs": "5"}, "has no unit"),
+        ({"corpus": "100", "batch": "10x8", "epochs": "5"}, "Try '100 tokens', or '100 samples'"),
+        ({"corpus": "300b", "batch": "4M tokens", "epochs": "5"}, "Try '300b tokens'."),
+        ({"corpus": "100", "batch": "8", "sequence_length": "8", "epochs": "5"}, "has no unit"),
+        ({"corpus": "100", "tokens_per_word": "1.2", "batch": "8", "epochs": "5"}, "Try '100 words'."),
+        ({"corpus": "100 steps", "batch": "8", "epochs": "5"}, "counts steps"),
         ({"corpus": "100 documents", "batch": "10", "epochs": "5"}, "counts documents"),
         ({"steps": "1M", "batch": "256", "corpus": "3.3B tokens"}, "samples or tokens?"),
         ({"steps": "1", "batch": "512 tokens", "corpus": "10 samples"}, "the batch '512 tokens' counts tokens"),
         ({"steps": "0", "batch": "1x2", "corpus": "10 tokens"}, "above zero"),
         ({"tokens": "1M", "samples": "1M", "steps": "5"}, "both tokens and samples"),
-        ({"batch": "256x512", "sequence_length": "128", "steps": "1", "corpus": "1M tokens"}, "Try keeping one"),
-        ({"global_batch": "48", "devices": "6", "per_device": "4", "gradient_accumulation": "3", "steps": "5"},
-         "6 × 4 × 3 = 72"),
-        ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "tokens": "100B"},
-         "tokens = steps × batch = 1,000,000 × 131,072"),
         ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "tokens_per_word": "1.24"},
          "the ratio is for a corpus in words"),
         ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "samples": "5"}, "Try --tokens."),
@@ -116,6 +116,46 @@ def test_what_cannot_be_solved_says_why(given, part):
     with pytest.raises(SolveError) as caught:
         ask(**given)
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "formula"),
+    [
+        ({"batch": "256x512", "sequence_length": "128", "steps": "1", "corpus": "1M tokens"},
+         "batch '256x512' means sequence length 512, but sequence length 128 is given"),
+        ({"batch": "256 samples", "global_batch": "512", "steps": "1"},
+         "batch '256 samples' means global batch 256, but global batch 512 is given"),
+        ({"global_batch": "48", "devices": "6", "per_device": "4", "gradient_accumulation": "3", "steps": "5"},
+         "global batch 48 is given, but global batch = devices × per device × gradient accumulation = 6 × 4 × 3 = 72"),
+        ({"global_batch": "64", "devices": "6", "per_device": "4", "gradient_accumulation": "3", "steps": "5"},
+         "global batch 64 is given, but global batch = devices × per device × gradient accumulation = 6 × 4 × 3 = 72"),
+        ({"steps": "1M", "batch": "256x512", "corpus": "3.3B tokens", "tokens": "100B"},
+         "tokens 100,000,000,000 is given, but tokens = steps × batch = 1,000,000 × 131,072 = 131,072,000,000"),
+    ],
+)  # fmt: skip
+def test_factors_that_contradict_each_other_are_an_answer(given, formula):
+    found = ask(**given)
+    assert (found.unknown, found.agreement, found.formula) == (None, "contradicts", formula)
+
+
+@pytest.mark.parametrize(
+    ("given", "unknown", "value"),
+    [
+        ({"corpus": "2000", "batch": "200", "epochs": "1"}, "steps", 10),
+        ({"corpus": "2000", "batch": "200", "epochs": "90%"}, "steps", 9),
+        ({"corpus": "2000", "batch": "200", "epochs": "1/3"}, "steps", Fraction(10, 3)),
+        ({"corpus": "2000", "global_batch": "200", "epochs": "~1"}, "steps", 10),
+        ({"corpus": "2000", "steps": "10", "epochs": "1"}, "global_batch", 200),
+        ({"corpus": "2000", "steps": "10", "batch": "200"}, "epochs", 1),
+        ({"steps": "10", "batch": "200", "epochs": "2"}, "corpus", 1000),
+        ({"corpus": "100万", "batch": "200", "epochs": "1"}, "steps", 5000),
+    ],
+)
+def test_without_any_unit_they_are_samples_and_the_derivation_says_so(given, unknown, value):
+    found = ask(**given)
+    assert (found.unknown, found.value.value) == (unknown, value)
+    assert [line for line in found.derivation if "no unit: nothing here counts tokens, so samples" in line]
+    assert found.numbers["corpus"].unit == "sample"
 
 
 def test_an_impossible_batch_names_the_nearest():

@@ -1,6 +1,7 @@
 """The shipped claims: their verdicts, and that each says where its numbers were read."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,23 @@ def test_a_claim_of_one_s_own(tmp_path):
         "checks: {samples: {formula: steps * batch, stated: 256M}}\n"
     )
     assert "CONSISTENT as printed" in call(Path(path)).stdout
+
+
+@pytest.mark.parametrize("name", ["BERT", "Bert", "ＢＥＲＴ", "DeepSeek_V3", "GPT3", "bert mlm"])
+def test_names_in_any_case(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_claim(name)[0] == unicodedata.normalize("NFKC", name).lower().replace("_", "-").replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", ["missing.log", "missing.json", "run-abc.wandb", "a/b"])
+def test_a_file_that_is_not_there_is_no_unknown_claim(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["audit", name, "--json"])
+    (error,) = json.loads(result.stderr)["errors"]
+    assert (result.exit_code, error["place"], error["asked"]) == (2, name, "no such file or folder")
+
+
+def test_an_unknown_claim_gets_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["audit", "BRT", "--json"])
+    assert json.loads(result.stderr)["errors"][0]["fixes"] == ["bert"]

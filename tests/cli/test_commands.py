@@ -159,3 +159,29 @@ def test_solve_takes_a_whole_number_of_epochs_as_exact():
     exact = json.loads(call("solve", "--steps", 15000, "--batch", "256x2048", "--epochs", 1, "--json").stdout)
     assert exact["low"] == exact["high"] == exact["value"] == 7_864_320_000
     assert "from the digits" in call("solve", "--steps", 15000, "--batch", "256x2048", "--epochs", "~3").stdout
+
+
+def test_solve_without_a_unit_counts_samples():
+    answer = ask("solve", "--corpus", 2000, "--batch", 200, "--epochs", 1)
+    assert (answer["unknown"], answer["value"]) == ("steps", 10)
+    assert "so samples" in answer["derivation"][0]
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [
+        ["--global-batch", 48, "--devices", 6, "--per-device", 4, "--gradient-accumulation", 3],
+        ["--batch", "256x512", "--sequence-length", 128, "--steps", 1],
+        ["--steps", "1m", "--batch", "256X512", "--corpus", "3.3b tokens", "--tokens", "100b"],
+        ["--steps", 10, "--batch", 8, "--corpus", 100, "--epochs", 3],
+    ],
+)
+def test_solve_with_contradicting_factors_ends_with_1(factors):
+    answer = ask("solve", *factors, code=1)
+    assert (answer["unknown"], answer["value"], answer["agreement"]) == (None, None, "contradicts")
+    assert call("solve", *factors, code=1).stdout.splitlines()[-1].startswith("the numbers contradict each other")
+
+
+def test_solve_with_too_little_says_what_to_add():
+    for arguments in ([], ["--steps", 3]):
+        assert "try three of --steps" in call("solve", *arguments, code=2).stderr

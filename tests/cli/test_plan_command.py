@@ -171,7 +171,7 @@ def test_explain():
     text = call("explain", "sparse-peak").stdout
     assert "1,979" in text
     assert json.loads(call("explain", "sparse-peak", "--json").stdout) == {"topic": "sparse-peak", "text": text.strip()}
-    assert "did you mean 'sparse-peak'" in call("explain", "sparse-peek", code=2).stderr
+    assert "\n  try sparse-peak\n" in call("explain", "sparse-peek", code=2).stderr
     assert "words-as-tokens  " in call("explain").stdout
     assert "words-as-tokens" in json.loads(call("explain", "--json").stdout)["topics"]
 
@@ -300,7 +300,7 @@ def test_launches_that_cannot_be_checked(tmp_path):
 def test_what_goes_wrong_at_a_launch_has_pages():
     assert "The launcher starts one process" in call("explain", "one-process").stdout
     assert "two-cpu-processes.yaml" in call("explain", "one process").stdout
-    assert "did you mean 'one-process'" in call("explain", "one-proces", code=2).stderr
+    assert "\n  try one-process\n" in call("explain", "one-proces", code=2).stderr
     assert "fsdp-on-cpu" in call("explain").stdout
 
 

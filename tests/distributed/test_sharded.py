@@ -37,6 +37,14 @@ def test_two_copies_on_four_ranks(store, write_recipe, train_worlds, tmp_path):
     assert difference(weights(sharded), weights(alone)) <= 1e-5
 
 
+@pytest.mark.campaign
+def test_compiled_layers(store, write_recipe, train_worlds):
+    recipe = write_recipe(store.path)
+    sharded = train_worlds(recipe, (2,), "hardware.zero_stage=3", "compile=true")[2]
+    assert sharded.result.agrees
+    assert sharded.losses == pytest.approx(train_worlds(recipe, (1,))[1].losses, rel=1e-4)
+
+
 def test_half_precision(store, write_recipe, train_worlds):
     recipe = write_recipe(store.path, precision="bf16", phases=[{"steps": 30, "sequence_length": 16}])
     sharded, alone = train_worlds(recipe, (2,), "hardware.zero_stage=3")[2], train_worlds(recipe, (1,))[1]

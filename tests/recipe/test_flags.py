@@ -34,6 +34,7 @@ def test_devices_may_name_their_kind():
     assert split_devices("64xA100-80GB") == ("64", "A100-80GB")
     assert split_devices("8 × RTX 4090") == ("8", "RTX 4090")
     assert split_devices("2**6") == ("2**6", None)
+    assert split_devices("8XH100") == ("8", "H100")
     made = recipe(steps=10, global_batch=64, devices="8xH100", sequence_length=128)
     assert (made.batch.devices, made.hardware.device) == (8, "H100")
 

@@ -6,6 +6,7 @@ import pytest
 from dist_epochs.recipe import read_recipe
 from dist_epochs.recipe.writing import recipe_to_yaml
 from dist_epochs.settings.document import RecipeError
+from dist_epochs.settings.fields import Choice
 
 MINIMAL = """
 name: x
@@ -149,3 +150,12 @@ def test_when_a_run_is_saved(tmp_path, text, steps, seconds, keep):
 def test_times_need_their_unit(tmp_path, text, message):
     with pytest.raises(RecipeError, match=re.escape(message)):
         read(tmp_path, f"{MINIMAL}\n{text}\n")
+
+
+@pytest.mark.parametrize(("given", "read"), [("BF16", "bf16"), ("Fp32", "fp32")])
+def test_words_are_read_in_any_case(given, read):
+    problems = []
+    assert Choice(("fp32", "bf16")).read(given, ("precision",), problems) == read
+    assert problems == []
+    assert Choice(("fp32", "bf16")).read("BF15", ("precision",), problems) is None
+    assert "did you mean 'bf16'?" in problems[0].message

@@ -54,3 +54,8 @@ def test_plan_takes_a_name(tmp_path, monkeypatch):
     mistyped = CliRunner().invoke(main, ["plan", "bert-bse"])
     assert mistyped.exit_code == 2
     assert "try bert-base" in mistyped.stderr
+
+
+@pytest.mark.parametrize("name", ["BERT-base", "Bert_Base", "bert base"])
+def test_case_and_spaces_make_no_difference(name):
+    assert find_recipe(Path(name)) == find_recipe(Path("bert-base"))

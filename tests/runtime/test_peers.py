@@ -1,5 +1,7 @@
 """What fails on one rank fails on all, with the same error."""
 
+from socket import gethostname
+
 import pytest
 
 from dist_epochs.errors import InputError, Origin
@@ -33,8 +35,9 @@ def test_an_input_error_reaches_the_others_with_its_parts():
         together(first, lambda: fail(DAMAGED))
     with pytest.raises(InputError) as heard:
         together(Second(first.said), lambda: "fine")
-    for part in ("asked", "rule", "consequence", "fixes", "origin"):
+    for part in ("asked", "consequence", "fixes", "origin"):
         assert getattr(heard.value, part) == getattr(DAMAGED, part)
+    assert heard.value.rule == f"SHA-256\non rank 0 ({gethostname()}); the launch has 2 ranks"
 
 
 def test_several_errors_stay_several():

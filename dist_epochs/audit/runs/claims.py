@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dist_epochs.arithmetic.duration import refuse_minutes_or_millions
 from dist_epochs.arithmetic.given import in_whole_run
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.fact import Fact
 from dist_epochs.errors import InputError, Origin, close_matches
+from dist_epochs.names import find_name, folded
 from dist_epochs.recipe.flags import split_devices
 from dist_epochs.recipe.model_sizes import named_config
 
@@ -85,14 +87,15 @@ def read_claims(texts: Mapping[str, str]) -> Claims:
     model, precision = texts.get("model"), texts.get("precision")
     if model is not None:
         named_config(model)
-    if precision not in (None, *PRECISIONS):
+    named = None if precision is None else find_name(precision, PRECISIONS)
+    if precision is not None and named is None:
         raise InputError(
             f"no peak is known in {precision!r}",
             rule=f"peaks are known in {', '.join(PRECISIONS)}",
-            fixes=close_matches(precision, PRECISIONS),
+            fixes=close_matches(folded(precision), PRECISIONS),
             origin=Origin("--precision"),
         )
-    return Claims(numbers=numbers, device=device, model=model, precision=precision)
+    return Claims(numbers=numbers, device=device, model=model, precision=named)
 
 
 def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = (), *, is_rounded: bool = False) -> Fact:
@@ -113,6 +116,8 @@ def _count(text: str, unit: Unit | None, what: str, per: tuple[Unit, ...] = (), 
 
 
 def _amount(name: str, text: str, what: str) -> Fact:
+    if name == "hours":
+        refuse_minutes_or_millions(text)
     quantity = parse(text, unit=UNITS.get(name), per=PER.get(name, ()), what=what)
     if name in WITHOUT_UNIT and quantity.unit is not None:
         raise InputError(f"{what} {text!r} counts {quantity.unit}s", rule="it is a plain number")

@@ -15,13 +15,16 @@ from typing import Literal
 from dist_epochs.arithmetic.replacement import share_never_drawn, spread_of_draws
 from dist_epochs.errors import InputError
 
-__all__ = ["METHODS", "Convention", "Method", "Updates", "count_updates"]
+__all__ = ["METHODS", "USUAL_MINI_BATCH", "Convention", "Method", "Updates", "count_updates"]
 
 Method = Literal["gradient descent", "stochastic", "mini-batch"]
 Convention = Literal["textbook", "framework"]
 
 METHODS: tuple[Method, ...] = ("gradient descent", "stochastic", "mini-batch")
 """All examples, one, or some of them in an update."""
+
+USUAL_MINI_BATCH = 10
+"""Examples of a mini-batch where none is stated: an example, and said to be one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from dist_epochs.frameworks.distributed_sampler import DISTRIBUTED_SAMPLER
+from dist_epochs.frameworks.keras import KERAS
+from dist_epochs.frameworks.lightning import LIGHTNING
+from dist_epochs.frameworks.megatron import MEGATRON
+from dist_epochs.frameworks.tensorflow1 import TENSORFLOW1
+from dist_epochs.frameworks.transformers import TRANSFORMERS
 from dist_epochs.frameworks.words.methods import Convention, count_updates
 
 __all__ = ["SYSTEMS", "Shown", "System", "shown_by"]
@@ -22,13 +28,16 @@ class System:
     Attributes:
         name: The system.
         ends: How its batches end.
-        counts: Whether what it calls an iteration (or step) starts again each epoch, or counts the whole run.
+        counts: Whether what it calls an iteration (or step) starts again each epoch, counts the whole run, or is a pass
+            over the data itself.
+        basis: How that is known: by definition, measured, documented, or from its source.
         words: What each word means there.
     """
 
     name: str
     ends: Ends
-    counts: Literal["each epoch", "whole run"]
+    counts: Literal["each epoch", "whole run", "passes"]
+    basis: str
     words: Mapping[str, str]
 
 
@@ -38,7 +47,7 @@ class Shown:
 
     Attributes:
         system: The system.
-        iterations: What it shows as iterations or steps: of one epoch, or of the whole run.
+        iterations: What it shows as iterations or steps: of one epoch, or of the whole run; or passes.
         per_epoch: Updates in an epoch; a fraction where batches run on across passes.
         updates: Updates in all.
         mean: How often one example is drawn on average.
@@ -78,7 +87,7 @@ def shown_by(system: System, *, examples: int, epochs: int, batch_size: int) -> 
         draws = updates * batch_size
     return Shown(
         system=system,
-        iterations=updates if system.counts == "whole run" else int(per_epoch),
+        iterations={"whole run": updates, "each epoch": int(per_epoch), "passes": epochs}[system.counts],
         per_epoch=per_epoch,
         updates=updates,
         mean=Fraction(draws, examples),
@@ -90,6 +99,7 @@ SYSTEMS: tuple[System, ...] = (
         name="textbook",
         ends="textbook",
         counts="whole run",
+        basis="by definition",
         words={
             "iteration": "one update of the parameters, with all examples (GD), one (SGD) or some (mini-batch)",
             "step": "the same, or the size of the move (learning rate)",
@@ -102,10 +112,11 @@ SYSTEMS: tuple[System, ...] = (
         name="Keras",
         ends="pass",
         counts="each epoch",
+        basis=KERAS.versions[-1].basis,
         words={
             "iteration": "a batch of the epoch: the bar runs from 1 to steps_per_epoch and starts again",
             "step": "the same; optimizer.iterations counts updates over the whole run",
-            "epoch": "a pass over the data, or steps_per_epoch batches if that is given",
+            "epoch": "an iteration over the data, or steps_per_epoch batches if that is given",
             "batch size": "examples of one update; over all replicas under a distribution strategy",
             "number of batches": "⌈examples ÷ batch size⌉; the last one is smaller",
         },
@@ -114,6 +125,7 @@ SYSTEMS: tuple[System, ...] = (
         name="TensorFlow 1",
         ends="endless",
         counts="whole run",
+        basis=TENSORFLOW1.versions[-1].basis,
         words={
             "iteration": "one run of the training operation, over the whole run",
             "step": "the same: global_step, and num_train_steps = ⌊examples ÷ batch size × epochs⌋ in BERT's scripts",
@@ -123,9 +135,23 @@ SYSTEMS: tuple[System, ...] = (
         },
     ),
     System(
+        name="scikit-learn",
+        ends="pass",
+        counts="passes",
+        basis="measured on 1.9.1, whose documentation says the same of max_iter",
+        words={
+            "iteration": "max_iter, n_iter_: a pass in SGDClassifier and MLPClassifier; an update with all in lbfgs",
+            "step": "an update, seldom shown: t_ − 1 of SGDClassifier (t_ of MLPClassifier are examples)",
+            "epoch": "the same as an iteration, in SGDClassifier and MLPClassifier: a pass over the data",
+            "batch size": "1 in SGDClassifier; batch_size of MLPClassifier, min(200, examples) unless stated",
+            "number of batches": "⌈examples ÷ batch size⌉ in MLPClassifier; the last one is smaller",
+        },
+    ),
+    System(
         name="PyTorch",
         ends="pass",
         counts="each epoch",
+        basis=DISTRIBUTED_SAMPLER.versions[-1].basis,
         words={
             "iteration": "one batch of the DataLoader, by the index of the loop over it",
             "step": "optimizer.step(): an update, once per batch or per accumulation window",
@@ -138,6 +164,7 @@ SYSTEMS: tuple[System, ...] = (
         name="HF Trainer",
         ends="pass",
         counts="whole run",
+        basis=TRANSFORMERS.versions[-1].basis,
         words={
             "iteration": "its bar counts optimizer steps over the whole run",
             "step": "an optimizer update: global_step, max_steps, logging_steps",
@@ -150,6 +177,7 @@ SYSTEMS: tuple[System, ...] = (
         name="Lightning",
         ends="pass",
         counts="each epoch",
+        basis=LIGHTNING.versions[-1].basis,
         words={
             "iteration": "batch_idx, a batch of the epoch; global_step goes on",
             "step": "global_step: optimizer steps over the whole run, added over all optimizers",
@@ -162,6 +190,7 @@ SYSTEMS: tuple[System, ...] = (
         name="Megatron",
         ends="endless",
         counts="whole run",
+        basis=MEGATRON.versions[-1].basis,
         words={
             "iteration": "an update with the whole global batch: --train-iters, over the whole run",
             "step": "the same; micro-batches are counted apart",

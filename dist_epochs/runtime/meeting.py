@@ -1,0 +1,361 @@
+"""Ranks meet before anything of them waits in a collective, so that the trouble of one is told by rank 0 and ends all.
+
+They meet in a store that rank 0 serves, or torchrun's agent. Each rank adds what it has to say; rank 0 reads it all,
+and writes what follows, which the others wait for. So the cost of a round grows with the ranks, not with their square.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from torch.distributed import DistError, Store, TCPStore
+
+from dist_epochs.errors import EXIT_INPUT, PATIENCE, InputError, error_text
+from dist_epochs.runtime.troubles import (
+    Place,
+    RankFailed,
+    error_from_text,
+    error_to_text,
+    is_wrong_input,
+    missing_error,
+    places,
+    told_once,
+    twice_error,
+)  # fmt: skip
+
+__all__ = ["Meeting", "NoMeeting", "Said", "Unheard", "open_meeting"]
+
+NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher sets."""
+
+FORKED = "ACCELERATE_DEBUG_RDV_FILE"
+"""Set where Accelerate forks ranks of one program, which meet in a file."""
+
+SHORTEST, LONGEST = 0.01, 0.5
+"""Seconds between two looks at the store, at first and after a while."""
+
+WATCHED_EVERY = 1.0
+"""Seconds between two looks at whether another rank is in trouble."""
+
+SAME_TROUBLE = 1.0
+"""Seconds in which other ranks may say that they have the same trouble."""
+
+LISTENING_TIME = 5.0
+"""Seconds that rank 0 stays after a verdict, until all have read it: the store may end with it."""
+
+LASTING = ("troubles", "ended", "informed")
+"""What belongs to no round."""
+
+Said = tuple[Place, str]
+"""What a rank said."""
+
+
+class Unheard(InputError):
+    """The error of a rank that rank 0 cannot tell, since it did not come or is gone.
+
+    Attributes:
+        speaks: Whether this rank prints it instead.
+    """
+
+    speaks = True
+
+
+class NoMeeting:
+    """A single process, or one that was not started by a launcher: there is nobody to meet."""
+
+    def watch(self) -> None:
+        """Nobody else can be in trouble."""
+
+    def release(self) -> None:
+        """Nobody is watched."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Errors stay what they are."""
+
+
+class Meeting:
+    """All ranks of a launch, before training. Every rank calls `round` and `watch` in the same order.
+
+    An error that ends the `with` block on any rank ends it on all, with the same error, unless `release` was called
+    before. Rank 0 is then the one that prints it.
+
+    Args:
+        store: Where they meet.
+        place: This process.
+        size: Ranks in all.
+        patience: Seconds that ranks wait for each other.
+        speaks: Whether this rank prints an error that rank 0 cannot tell.
+    """
+
+    def __init__(self, store: Store, place: Place, size: int, patience: float, *, speaks: bool) -> None:
+        self.size = size
+        self._store, self._place, self._patience, self._speaks = store, place, patience, speaks
+        self._session = uuid4().hex if place.rank == 0 else ""
+        self._rounds = 0
+        self._told: BaseException | None = None
+        self._released = threading.Event()
+        self._ending = threading.Lock()
+        if place.rank == 0:  # ranks of an attempt before this one may have used the same store
+            store.set("session", self._session)
+
+    def round(self, text: str, judge: Callable[[Sequence[Said]], str]) -> str:
+        """Say something, and hear what rank 0 makes of what all ranks said.
+
+        Args:
+            text: What this rank says; the text of an error is judged too.
+            judge: Called on rank 0 with what all ranks said.
+
+        Raises:
+            InputError: What `judge` raised, or the ranks that did not come; the same on every rank.
+            RankFailed: If `judge` raised something else.
+            Unheard: If rank 0 did not come, or is gone.
+        """
+        self._rounds += 1
+        try:
+            verdict = self._judged(text, judge) if self._place.rank == 0 else self._heard(text)
+        except DistError:
+            raise self._unheard("the connection to rank 0 broke") from None
+        if not verdict.startswith("+"):
+            self._told = error_from_text(verdict)
+            raise self._told
+        return verdict[1:]
+
+    def watch(self) -> None:
+        """From now on, end this process if another rank is in trouble while this one waits for it."""
+        threading.Thread(target=self._watch, daemon=True, name="troubles").start()
+
+    def release(self) -> None:
+        """The ranks go on by themselves; from now on their errors are told elsewhere."""
+        with self._ending:
+            self._released.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._released.is_set():
+            return
+        self.release()
+        if not isinstance(error, Exception) or error is self._told or isinstance(error, Unheard):
+            return
+        try:
+            told = self._tell(error)
+        except DistError:
+            raise self._unheard("the connection to rank 0 broke", error) from None
+        raise told from error
+
+    def _judged(self, text: str, judge: Callable[[Sequence[Said]], str]) -> str:
+        """Rank 0: hear all, and tell them what follows."""
+        self._say("said", text)
+        try:
+            verdict = "+" + judge(self._all_said())
+        except Exception as error:
+            verdict = error_to_text(error)
+        self._store.set(self._key("verdict"), verdict)
+        if not verdict.startswith("+"):
+            others = len(self._read("said")) - 1
+            self._until(lambda: self._store.add(self._key("read"), 0) >= others, LISTENING_TIME)
+        return verdict
+
+    def _all_said(self) -> list[Said]:
+        """What all ranks said, by rank."""
+        everyone = self._until(lambda: self._store.add(self._key("number"), 0) >= self.size, self._patience)
+        said = self._read("said")
+        if double := twice_error([place for place, _ in said], self.size):
+            raise double
+        if not everyone:
+            raise missing_error([place for place, _ in said], self.size, self._patience, os.environ)
+        return sorted(said)
+
+    def _heard(self, text: str) -> str:
+        """Another rank: say something, and wait for what follows."""
+        said_in, begun = "", time.monotonic()
+        if self._session:  # rank 0 came before
+            self._say("said", text)
+            said_in = self._session
+        verdict: list[str] = []
+
+        def answered() -> bool:
+            nonlocal said_in, begun
+            if self._rounds == 1 and self._store.check(["session"]):
+                self._session = self._store.get("session").decode()
+                if self._session != said_in:
+                    if self._store.check([self._key("verdict")]):
+                        return False  # nobody can have judged this rank: an attempt before this one left it behind
+                    self._say("said", text)
+                    said_in, begun = self._session, time.monotonic()
+            if said_in and self._store.check([self._key("verdict")]):
+                verdict.append(self._store.get(self._key("verdict")).decode())
+            elif time.monotonic() - begun > self._patience + (LISTENING_TIME if said_in else 0):
+                raise self._unheard(f"rank 0 {'said nothing' if said_in else 'did not come'} in {self._patience:g} s")
+            return bool(verdict)
+
+        self._until(answered, math.inf)
+        if not verdict[0].startswith("+"):
+            self._store.add(self._key("read"), 1)
+        return verdict[0]
+
+    def _tell(self, error: Exception) -> Exception:
+        """Tell the other ranks an error that this one has; the error of all that have one."""
+        text = error_to_text(error)
+        self._say("troubles", text)
+        if self._place.rank == 0:
+            return self._gathered()
+        return error_from_text(text) if self._answered() else self._unheard("rank 0 does not answer", error)
+
+    def _gathered(self) -> Exception:
+        """Rank 0: the troubles of all ranks that have one, as one error; the other ranks know that it is told."""
+        time.sleep(SAME_TROUBLE)
+        told = told_once(sorted(self._read("troubles")), self.size)
+        self._store.set(self._key("ended"), "")
+        self._until(lambda: self._store.add(self._key("informed"), 0) >= self.size - 1, LISTENING_TIME)
+        return told
+
+    def _answered(self) -> bool:
+        """Another rank: whether rank 0 tells the troubles of all."""
+        if not self._until(lambda: self._store.check([self._key("ended")]), PATIENCE):
+            return False
+        self._store.add(self._key("informed"), 1)
+        return True
+
+    def _watch(self) -> None:
+        while not self._released.wait(WATCHED_EVERY):
+            try:
+                if not self._store.check([self._key("troubles")]):
+                    continue
+                with self._ending:
+                    if self._released.is_set():
+                        return
+                    self._end()
+            except DistError:
+                return  # the store ends with rank 0, whose end the collectives notice
+
+    def _end(self) -> None:
+        """End this process with the troubles of others."""
+        said = sorted(self._read("troubles"))
+        code = EXIT_INPUT if any(is_wrong_input(text) for _, text in said) else 1
+        if self._place.rank == 0:
+            told = self._gathered()
+            print(error_text(told) if isinstance(told, InputError) else f"error: {told}", file=sys.stderr, flush=True)
+        else:
+            self._answered()
+            time.sleep(SAME_TROUBLE)  # a launcher ends all ranks when the first exits, and rank 0 must speak first
+        sys.stdout.flush()
+        os._exit(code)
+
+    def _unheard(self, what: str, error: Exception | None = None) -> Unheard:
+        """An error that this rank must tell itself."""
+        where = places([self._place])
+        if error is None:
+            made = Unheard(what, rule=f"waiting for it: {where} of {self.size}", fixes=("the messages of rank 0",))
+        else:
+            inner = error if isinstance(error, InputError) else RankFailed(error_to_text(error)[1:])
+            made = Unheard(str(inner), rule=f"on {where} of {self.size}", consequence=what)
+        made.speaks = self._speaks if error is None else True
+        return made
+
+    def _key(self, name: str) -> str:
+        return f"{self._session}/{name if name in LASTING else f'{self._rounds}/{name}'}"
+
+    def _say(self, what: str, text: str) -> None:
+        """Add what this rank says to what others said; texts that are the same are kept once."""
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._store.set(f"text/{digest}", text)
+        self._store.append(self._key(what), f"{self._place.rank} {digest} {self._place.host}\n")
+        self._store.add(self._key("number"), 1)
+
+    def _read(self, what: str) -> list[Said]:
+        """What was said up to now."""
+        texts: dict[str, str] = {}
+        said = []
+        for line in self._store.get(self._key(what)).decode().splitlines():
+            rank, digest, host = line.split(" ", 2)
+            if digest not in texts:
+                texts[digest] = self._store.get(f"text/{digest}").decode()
+            said.append((Place(int(rank), host), texts[digest]))
+        return said
+
+    def _until(self, happened: Callable[[], bool], seconds: float) -> bool:
+        """Look until something happened, or the time is over; a signal is received meanwhile."""
+        deadline, pause = time.monotonic() + seconds, SHORTEST
+        while not happened():
+            if (left := deadline - time.monotonic()) <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST)
+        return True
+
+
+def open_meeting(environment: Mapping[str, str], patience: float) -> Meeting | NoMeeting:
+    """Where the ranks of this launch meet.
+
+    Args:
+        environment: The process environment.
+        patience: Seconds that ranks wait for each other.
+
+    Raises:
+        InputError: On rank 0, if the port is taken.
+        Unheard: If nobody serves the store in time.
+    """
+    if any(not environment.get(name) for name in NEEDED) or FORKED in environment:
+        return NoMeeting()
+    rank, size, port = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+    if size == 1:
+        return NoMeeting()
+    address, place = environment["MASTER_ADDR"], Place(rank, socket.gethostname())
+    by_agent = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    serves = rank == 0 and not by_agent
+    problem = None if serves else _unreachable(address, port, patience)
+    try:
+        if problem is None:
+            store = TCPStore(
+                address, port, is_master=serves, timeout=timedelta(seconds=patience), wait_for_workers=False,
+                multi_tenant=not by_agent,
+            )  # fmt: skip
+            return Meeting(store, place, size, patience, speaks=environment.get("LOCAL_RANK", "0") == "0")
+    except DistError as error:
+        problem = str(error).splitlines()[0]
+    if serves:
+        raise InputError(
+            f"rank 0 cannot open port {port} for the other ranks",
+            rule=problem,
+            fixes=("another port (--main_process_port, --master-port, or MASTER_PORT)",),
+        )
+    made = Unheard(
+        f"rank 0 did not open {address}:{port} in {patience:g} s",
+        rule=f"waiting for it: {places([place])} of {size}; {problem}",
+        fixes=("the messages of rank 0", "MASTER_ADDR and MASTER_PORT, which must be those of rank 0's machine"),
+    )
+    made.speaks = environment.get("LOCAL_RANK", "0") == "0"
+    raise made
+
+
+def _unreachable(address: str, port: int, patience: float) -> str | None:
+    """Wait until something answers at an address; why nothing does, after that time."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=max(1.0, min(10.0, patience))).close()
+            return None
+        except OSError as error:
+            if time.monotonic() > deadline:
+                return error.strerror or str(error)
+        time.sleep(LONGEST)
