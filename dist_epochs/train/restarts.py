@@ -138,8 +138,8 @@ def slow_checkpoint(seconds: float, attempt: Attempt, now: float) -> str | None:
         return f"{took}, and the job ends in {max(0.0, attempt.ends - now):,.0f} s: no other one can be saved before"
     if attempt.torchrun_restarts is not None and seconds > attempt.leaving:
         return (
-            f"{took}, and torchrun or accelerate launch ends its ranks {attempt.leaving:g} s after a stop signal: a stop "
-            "loses the steps since the last checkpoint. Shorter checkpoints.time or checkpoints.steps lose fewer"
+            f"{took}, and torchrun or accelerate launch ends its ranks {attempt.leaving:g} s after a stop signal: a "
+            "stop loses the steps since the last checkpoint. Shorter checkpoints.time or checkpoints.steps lose fewer"
         )
     return None
 

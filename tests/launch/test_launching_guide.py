@@ -1,4 +1,4 @@
-"""Every command of docs/launching.md is one that its program takes, and that `plan --launch` finds nothing wrong with."""
+"""Every command of docs/launching.md is one that its program takes, and `plan --launch` finds nothing wrong with it."""
 
 import re
 import shlex
