@@ -64,7 +64,7 @@ def test_a_job_is_stopped_requeued_and_finished(slurm, submit, tmp_path):
     run = tmp_path / "run"
     ledger = run / "ledger.jsonl"
     phases = [{"steps": 500, "sequence_length": 16}, {"steps": 100, "sequence_length": 32}]
-    job = submit(phases=phases, tracking={"wandb": "project"})
+    job = submit(phases=phases, tracking={"wandb": "project"}, hardware={"zero_stage": 3})
     wait_for_steps(slurm, job, ledger, 20)
     slurm.call("scancel", "--batch", "--signal=TERM", job)  # what `--signal=B:TERM@300` does
     first = ledger.read_bytes().count(b'"applied"')
@@ -83,6 +83,8 @@ def test_a_job_is_stopped_requeued_and_finished(slurm, submit, tmp_path):
     assert {segment.facts["world_size"] for segment in segments} == {2}
     assert ", 2 × cpu, restart 2 by Slurm, finished" in ledger_text(result, str(run))
     assert result.totals.replayed.steps == 0
+    assert "sharded (FSDP2)" in output(ledger)
+    assert "resume with: the same job script\n" in output(ledger)
 
     names = [path.name for path in run.glob("wandb/offline-run-*/run-*.wandb")]
     assert len(names) == 3
