@@ -9,7 +9,7 @@ import pytest
 
 from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.render.ledger import ledger_text
-from tests.distributed.slurm import running_slurm, why_not
+from tests.distributed.slurm import free_ports, running_slurm, why_not
 from tests.wandb_files import check_rows, counters_by_segment, offline_files
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,8 +41,9 @@ def submit(slurm, tmp_path, store, write_recipe):
         lines[at] = "export recipe=recipe.yaml out=run"
         script = tmp_path / "slurm.sbatch"
         script.write_text("\n".join(lines) + "\n")
-        home = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-        return slurm.submit(script, ACCELERATE_USE_CPU="true", MASTER_ADDR="127.0.0.1", **home)
+        (port,) = free_ports(1)  # the first job of every test has the number 1
+        here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        return slurm.submit(script, ACCELERATE_USE_CPU="true", **here)
 
     return edited_and_submitted
 
