@@ -45,7 +45,7 @@ OTHER_TOOLS = Explains(form="yaml", signed=True)
 LINES = Explains(form="text", matters=r"\s*[^#\s].*|\s*|.*\x00.*")
 LOG = Explains(
     form="text",
-    matters=r".*(\x1b|iteration|\[step=|throughput/|\.\.|Running|Num |Total|Gradient|batch size|examples|\d/\d|'|training).*",
+    matters=r".*(\x1b|iteration|\[step=|throughput/|\.\.|Running|Num |Total|Gradient|batch size|\d/\d|'|training).*",
 )
 """A line of a log that is known."""
 UNREAD = Explains(form="text", matters="(?!)")
@@ -57,7 +57,7 @@ WANDB_DATA = {
         "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "num_train_epochs": 3, "max_steps": -1
     },
     "rows": [
-        {"train/global_step": 10 * at, "train/epoch": at / 10, "train/num_input_tokens_seen": 1000 * at, "train/loss": 2}
+        {"train/global_step": 10 * at, "train/epoch": at / 10, "train/num_input_tokens_seen": 900 * at, "train/loss": 2}
         for at in range(1, 9)
     ],
     "summary": {"train/train_runtime": 12.5, "train/total_flos": 1e15, "_step": 8},
