@@ -41,7 +41,9 @@ def read_launch_script(path: Path) -> AccelerateFile:
         file = read_accelerate(_accelerate(path, arguments.launching))
     else:
         file = read_accelerate(replace(arguments.launching, values=dict(_keys(arguments))))
-    return replace(file, path=path, launcher=arguments.launcher, is_script=True)
+    asked = arguments.batch_system.get("ntasks_per_node", "1")
+    tasks = int(asked) if asked.isdigit() else 1
+    return replace(file, path=path, launcher=arguments.launcher, is_script=True, tasks=tasks)
 
 
 def _accelerate(path: Path, flags: Section) -> Section:
@@ -75,8 +77,9 @@ def _keys(arguments: Arguments) -> Iterator[tuple[str, Located]]:
             yield "num_processes", Located(each.value * nodes.value, each.origin)
     if launcher != "torchrun":
         return
-    if flags.states("node_rank"):
-        yield "machine_rank", _known(flags, "node_rank")
+    for flag, key in (("node_rank", "machine_rank"), ("rdzv_backend", "rdzv_backend")):
+        if flags.states(flag):
+            yield key, _known(flags, flag)
     address = next((key for key in ("standalone", "rdzv_endpoint", "master_addr") if flags.states(key)), None)
     if address is not None:
         known = _known(flags, address)
