@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,11 +18,10 @@ __all__ = [
     "close_matches",
     "error_json",
     "error_text",
-    "exit_on_input_error",
     "nearest",
 ]
 
-TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "tqdm", "transformers", "wandb")
+TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "pyarrow", "tokenizers", "torch", "tqdm", "transformers", "wandb")
 
 PATIENCE = 15.0
 """Seconds that silent ranks stay: a launcher ends all ranks when the first exits, and rank 0 must speak first."""
@@ -154,7 +150,7 @@ def error_text(error: InputError, width: int | None = None) -> str:
     """
     if width is None:
         columns = shutil.get_terminal_size().columns
-        width = min(max(columns, NARROWEST), WIDEST) if sys.stderr.isatty() else UNBOUNDED
+        width = min(max(columns, NARROWEST), WIDEST) if sys.stderr is not None and sys.stderr.isatty() else UNBOUNDED
     lines = []
     for each in error.errors:
         place = f"{each.origin}: " if each.origin else ""
@@ -208,33 +204,6 @@ def as_input_error(error: Exception) -> InputError | None:
         origin = Origin(str(error.filename)) if error.filename else None
         return InputError(error.strerror or str(error), origin=origin)
     return None
-
-
-@contextmanager
-def exit_on_input_error(*, speaks: bool = True, late: str = "", as_json: bool = False) -> Iterator[None]:
-    """Turn an `InputError` (or an operating-system error, such as a full disk) into exit code 2.
-
-    Args:
-        speaks: Whether this process prints the message; in a multi-rank run only rank 0 does.
-        late: Where this process runs, if it prints the message after all: later, since rank 0 may not have the error.
-        as_json: Whether it is printed as an object.
-    """
-    try:
-        yield
-        return
-    except Exception as error:
-        recognized = as_input_error(error)
-        if recognized is None:
-            raise
-        found = recognized
-    if speaks:
-        text = json.dumps(error_json(found), ensure_ascii=False, indent=1) if as_json else error_text(found)
-        print(text, file=sys.stderr, flush=True)
-    else:
-        time.sleep(PATIENCE)
-        if late:
-            print(error_text(found.but(consequence=f"on {late}")), file=sys.stderr, flush=True)
-    raise SystemExit(EXIT_INPUT)
 
 
 def close_matches(word: str, words: Iterable[str], most: int = 1, likeness: float = 0.6) -> list[str]:

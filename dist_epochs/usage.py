@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from typing import Any, NoReturn
 
 import click
 
-from dist_epochs.errors import EXIT_INPUT, InputError, close_matches, exit_on_input_error
+from dist_epochs.errors import EXIT_INPUT, InputError, close_matches
+from dist_epochs.terminal import exit_on_input_error, forget_output, replace_unknown_characters, show
 
 __all__ = ["Command", "Group"]
 
@@ -51,11 +51,13 @@ class _Spoken(click.Command):
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         words = list(sys.argv[1:] if args is None else args)
+        for stream in (sys.stdout, sys.stderr):  # click prints help by itself
+            replace_unknown_characters(stream)
         with exit_on_input_error(as_json="--json" in words):
             try:
                 code = super().main(words, prog_name, **{**extra, "standalone_mode": False})
             except click.exceptions.NoArgsIsHelpError as error:
-                click.echo(error.format_message(), err=True)
+                show(error.format_message(), err=True)
                 raise SystemExit(EXIT_INPUT) from None
             except click.UsageError as error:
                 of = " ".join([self.name or "", *words[:1]])  # of a group's command, whose parser knows no context
@@ -70,6 +72,12 @@ class _Spoken(click.Command):
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _quiet_when_nobody_listens():  # help is printed in here
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         with _quiet_when_nobody_listens():
@@ -89,9 +97,8 @@ def _quiet_when_nobody_listens() -> Iterator[None]:
     """A reader that closed the pipe (`| head`) has seen enough."""
     try:
         yield
-        sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output(sys.stdout)
         raise SystemExit(0) from None
 
 

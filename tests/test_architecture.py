@@ -10,7 +10,7 @@ import dist_epochs
 
 ROOT = Path(dist_epochs.__file__).parent
 LAYERS = {
-    "errors": 0, "names": 0, "rules": 0, "usage": 1,
+    "errors": 0, "names": 0, "rules": 0, "terminal": 1, "usage": 2,
     "arithmetic": 1,
     "settings": 2, "runtime": 2,
     "recipe": 3, "ledger": 3, "frameworks": 3,

@@ -12,6 +12,7 @@ from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
+from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
     from dist_epochs.audit.readers.record import FinishedRun
@@ -89,11 +90,11 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
         if as_json:
             print_json({"claims": [audit.to_json() for audit in audits]})
         else:
-            click.echo(audits_text(audits))
+            show(audits_text(audits))
         return
     assert name is not None
     audit = _audit_run(run, texts) if run is not None else _audit_claim(name)
-    print_json(audit.to_json()) if as_json else click.echo(audit_text(audit))
+    print_json(audit.to_json()) if as_json else show(audit_text(audit))
     if audit.verdict is Verdict.INCONSISTENT:
         raise SystemExit(EXIT_DISAGREES)
 

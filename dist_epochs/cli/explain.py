@@ -10,6 +10,7 @@ import click
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, close_matches
 from dist_epochs.names import find_name, folded
+from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
     from dist_epochs.render.words import Numbers
@@ -41,7 +42,7 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
     if term is not None:
         from dist_epochs.render.words import term_json, term_text
 
-        print_json(term_json(term, given)) if as_json else click.echo(term_text(term, given))
+        print_json(term_json(term, given)) if as_json else show(term_text(term, given))
         return
     name, text = (entry.name, entry.text) if entry is not None else _page_of_rule(topic)
     counted: dict[str, Any] = {}
@@ -51,7 +52,7 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
         counted, text = methods_json(given), f"{text}\n\n{methods_text(given)}"
     elif name in METHOD_PAGES:
         text = f"{text}\n\nWith numbers: dist-epochs explain {name} --examples 100 --epochs 500"
-    print_json({"topic": name, "text": text} | counted) if as_json else click.echo(text)
+    print_json({"topic": name, "text": text} | counted) if as_json else show(text)
 
 
 METHOD_PAGES = ("gradient-descent", "sgd", "mini-batch")
@@ -129,4 +130,4 @@ def _list_topics(as_json: bool) -> None:
         print_json({"topics": headings})
         return
     width = max(map(len, headings))
-    click.echo("\n".join(f"{name:<{width}}  {heading}" for name, heading in headings.items()))
+    show("\n".join(f"{name:<{width}}  {heading}" for name, heading in headings.items()))

@@ -8,6 +8,7 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import EXIT_DISAGREES
+from dist_epochs.terminal import show
 
 
 @click.command(short_help="What a run really trained, beside its plan.")
@@ -26,6 +27,6 @@ def command(run: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
     else:
-        click.echo(ledger_text(result, str(run)))
+        show(ledger_text(result, str(run)))
     if not result.adds_up:
         raise SystemExit(EXIT_DISAGREES)

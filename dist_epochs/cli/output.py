@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from dist_epochs.terminal import show
+
 __all__ = ["as_json", "print_json"]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -14,4 +16,4 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 def print_json(data: dict[str, Any]) -> None:
     """Print an object as JSON."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=1))
+    show(json.dumps(data, ensure_ascii=False, indent=1), as_json=True)

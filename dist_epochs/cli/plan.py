@@ -12,6 +12,7 @@ import click
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
+from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
     from dist_epochs.plan.cost.trained_part import ModelCost
@@ -193,7 +194,7 @@ def _apply_files(document: Document, files: Sequence[Path]) -> None:
     found = apply_files(document, files)
     document.remarks += [*found.notes, *(f"{key}: left open, or not used here" for key in found.ignored)]
     for remark in document.remarks:
-        click.echo(f"note {remark}", err=True)
+        show(f"note {remark}", err=True)
 
 
 def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:
@@ -306,7 +307,7 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], extra: Sequence[E
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
-        print_json(comparison_json(plans)) if as_json else click.echo(comparison_text(plans))
+        print_json(comparison_json(plans)) if as_json else show(comparison_text(plans))
         return
     from dist_epochs.plan.plan_json import plan_json
     from dist_epochs.plan.planner import make_plan
@@ -322,9 +323,9 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], extra: Sequence[E
     else:
         from dist_epochs.render.plan import plan_text
 
-        click.echo(plan_text(plan, moves))
+        show(plan_text(plan, moves))
         for text in (more.text for more in extra if more.text):
-            click.echo(f"\n{text}")
+            show(f"\n{text}")
 
 
 def _sweep(
@@ -345,5 +346,5 @@ def _sweep(
             rule=f"the first: {found.fixed_steps[0].error}",
             origin=Origin(f"--sweep {texts[0]}"),
         )
-    print_json(sweep_json(found)) if as_json else click.echo(sweep_text(found))
+    print_json(sweep_json(found)) if as_json else show(sweep_text(found))
     return [swept.plan for swept in (*found.fixed_steps, *found.fixed_data) if swept.plan is not None]

@@ -6,6 +6,7 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
+from dist_epochs.terminal import show
 
 NUMBERS = {
     "steps": ("1M", "Optimizer steps."),
@@ -58,7 +59,7 @@ def command(as_json: bool, **texts: str | None) -> None:
     if as_json:
         print_json(solution_json(solution))
     else:
-        click.echo(solution_text(solution))
+        show(solution_text(solution))
     if solution.agreement == "contradicts":
         raise SystemExit(EXIT_DISAGREES)
 

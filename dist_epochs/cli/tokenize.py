@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,11 +13,16 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
+    from dist_epochs.corpus.folder import NotRead
     from dist_epochs.corpus.readers.text import DocumentMode
     from dist_epochs.corpus.sources import Source
     from dist_epochs.corpus.tokenize import Progress
+
+MOST_NAMED = 20
+"""Files of a folder that are not read for one reason, of which no more are named."""
 
 
 @click.command(short_help="Count a corpus exactly, and write its tokens.")
@@ -74,7 +80,7 @@ def command(
 
     parts = sequence_length.split(",") if sequence_length else []
     lengths = tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
-    ignored: tuple[str, ...] = ()
+    not_read: list[NotRead] = []
     if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
         if tokenizer or out or count_only or not (lengths or verify):
             fixes = ("--sequence-length alone, to pack it at further lengths", "--verify, to compare its digests")
@@ -92,23 +98,41 @@ def command(
                 "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
             )
         found = find_sources(sources, document=cast("DocumentMode", document), text_column=text_column)
-        ignored = tuple(file for source in found for file in source.ignored)
+        not_read = [each for source in found for each in source.not_read]
         settings = Settings(
             special_tokens=special_tokens,
             held_out=_share(held_out),
             on_error=cast(Literal["stop", "skip"], on_error),
             sequence_lengths=lengths,
         )
-        with _bar(found) as progress:
-            counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
-    for file in ignored:
-        click.echo(f"not text, JSON lines or Parquet, so not read: {file}", err=True)
+        try:
+            with _bar(found) as progress:
+                counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
+        except KeyboardInterrupt as stop:
+            for note in getattr(stop, "__notes__", ()):
+                show(f"interrupted: {note}", err=True)
+            raise
     if as_json:
-        print_json(counts)
+        print_json({**counts, "not_read": [asdict(each) for each in not_read]})
     else:
-        click.echo(_text(counts, out))
+        for line in _not_read_lines(not_read):
+            show(line, err=True)
+        show(_text(counts, out))
         if verify:
-            click.echo(f"{sources[0]}: every digest agrees")
+            show(f"{sources[0]}: every digest agrees")
+
+
+def _not_read_lines(not_read: Sequence[NotRead]) -> Iterator[str]:
+    """What of a folder was not read, by reason."""
+    from dist_epochs.settings.value import printable
+
+    by_reason: dict[str, list[str]] = {}
+    for each in not_read:
+        by_reason.setdefault(each.reason, []).append(each.path)
+    for reason, paths in by_reason.items():
+        yield from (f"not read, {reason}: {printable(path)}" for path in paths[:MOST_NAMED])
+        if len(paths) > MOST_NAMED:
+            yield f"not read, {reason}: {len(paths) - MOST_NAMED:,} more, which --json names"
 
 
 def _share(text: str) -> Any:
@@ -153,4 +177,7 @@ def _text(counts: dict[str, Any], out: Path | None) -> str:
             yield "held out", number(counts["held_out"]["documents"]), tokens
 
     title = ", ".join(source["name"] for source in counts["sources"])
-    return "\n".join([title, aligned(rows()), *([f"written to {out}"] if out else [])])
+    written = (
+        "written before, by the same command from the same files, to" if counts["written_before"] else "written to"
+    )
+    return "\n".join([title, aligned(rows()), *([f"{written} {out}"] if out else [])])

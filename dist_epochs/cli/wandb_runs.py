@@ -34,6 +34,7 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
         InputError: If it is not such an address, wandb is not installed, nobody is logged in, or the server does not
             have the run.
     """
+    from dist_epochs.audit.readers.wandb_file import is_number
     from dist_epochs.audit.readers.wandb_run import run_of_rows
 
     origin = Origin(address)
@@ -49,7 +50,7 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
     api = api or _api(origin)
     try:
         run = api.run(path)
-        rows = list(run.scan_history())
+        rows = [{key: one for key, one in row.items() if is_number(one)} for row in run.scan_history()]
         config, summary = dict(run.config), _plain(run.summary)
         state = str(getattr(run, "state", "finished"))
     except Exception as error:  # no network, no such run, no right to see it: wandb has many classes for them

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dist_epochs.corpus.folder import NotRead, files_under
 from dist_epochs.corpus.manifest import is_source_name
-from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub, read_parquet
+from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub
 from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.readers.embedded import read_embedded
 from dist_epochs.corpus.readers.json_lines import read_json_lines
+from dist_epochs.corpus.readers.parquet import read_parquet
 from dist_epochs.corpus.readers.text import DocumentMode, read_text
 from dist_epochs.corpus.tokenizer import EMBEDDED
 from dist_epochs.errors import InputError, Origin
@@ -18,6 +20,8 @@ from dist_epochs.errors import InputError, Origin
 __all__ = ["HELD_OUT", "Source", "Unit", "find_sources"]
 
 FILE_ENDINGS = (".txt", ".jsonl", ".parquet")
+MOST_NAMED = 5
+"""What is not read of a folder without sources, of which an error names no more."""
 HELD_OUT = ".held-out"
 """Ending of the name of the source with the held-out documents of another."""
 
@@ -52,14 +56,14 @@ class Source:
     Attributes:
         name: Its name in recipes and counts.
         units: What it is read from, in order.
-        ignored: Files of a folder that are not text, JSON lines or Parquet.
+        not_read: What a folder holds besides, and why it is not read.
         document: What a document of a text file is.
         text_column: Column that holds the text in JSON lines, Parquet and datasets.
     """
 
     name: str
     units: tuple[Unit, ...]
-    ignored: tuple[str, ...] = field(default=(), compare=False)
+    not_read: tuple[NotRead, ...] = field(default=(), compare=False)
     document: DocumentMode = "line"
     text_column: str = "text"
 
@@ -96,8 +100,8 @@ def find_sources(
         name, equals, place = argument.partition("=")
         if not equals or Path(argument).exists():
             name, place = "", argument
-        units, ignored, own_name = _units(place)
-        sources.append(Source(name or own_name, units, ignored, document, text_column))
+        units, not_read, own_name = _units(place)
+        sources.append(Source(name or own_name, units, not_read, document, text_column))
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
@@ -111,7 +115,7 @@ def find_sources(
     return tuple(sources)
 
 
-def _units(place: str) -> tuple[tuple[Unit, ...], tuple[str, ...], str]:
+def _units(place: str) -> tuple[tuple[Unit, ...], tuple[NotRead, ...], str]:
     if place == EMBEDDED:
         return (Unit(EMBEDDED, EMBEDDED),), (), "python-docs"
     if place.startswith(HUB_PREFIX):
@@ -122,18 +126,26 @@ def _units(place: str) -> tuple[tuple[Unit, ...], tuple[str, ...], str]:
         raise InputError(
             "no such file or folder", rule=f"a dataset of the hub is written {HUB_PREFIX}NAME", origin=Origin(place)
         )
-    if path.is_file():
+    if not path.is_dir():
+        if not path.is_file():
+            raise InputError("neither a file nor a folder", origin=Origin(place))
         kind = _kind(path)
         if kind is None:
             raise InputError(
                 f"not a {', '.join(FILE_ENDINGS)} file", rule=".gz may follow the first two", origin=Origin(place)
             )
         return (Unit.of(path, kind),), (), path.name.removesuffix(".gz").rpartition(".")[0]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    units = tuple(Unit.of(file, kind) for file in found if (kind := _kind(file)))
+    found, not_read = files_under(path)
+    kinds = {file: _kind(file) for file in found}
+    units = tuple(Unit.of(file, kind) for file, kind in kinds.items() if kind)
+    not_read += [NotRead(str(file), "not text, JSON lines or Parquet") for file, kind in kinds.items() if not kind]
     if not units:
-        raise InputError(f"no {', '.join(FILE_ENDINGS)} file in this folder", origin=Origin(place))
-    return units, tuple(str(file) for file in found if _kind(file) is None), path.resolve().name
+        raise InputError(
+            f"no {', '.join(FILE_ENDINGS)} file in this folder",
+            rule=f"not read: {'; '.join(map(str, not_read[:MOST_NAMED]))}" if not_read else "",
+            origin=Origin(place),
+        )
+    return units, tuple(not_read), path.resolve().name
 
 
 def _kind(path: Path) -> str | None:

@@ -33,7 +33,7 @@ from dist_epochs.corpus.packing_checks import DIGESTS, FILES, check_packing, pac
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
-from dist_epochs.runtime.files import new_folder
+from dist_epochs.runtime.files import lock, named_errors, new_folder
 
 __all__ = ["Packing", "SourceStore", "Store", "pack_source"]
 
@@ -254,8 +254,12 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
     """Pack a source at one more length.
 
     The folder gets its name when it is complete.
+
+    Raises:
+        InputError: If another process is packing the source.
     """
-    with new_folder(source.packing_folder(sequence_length)) as folder:
+    taken = InputError("another process is packing this source", origin=Origin(str(source.folder)))
+    with lock(source.folder, taken), new_folder(source.packing_folder(sequence_length)) as folder:
         counts = {"sequence_length": sequence_length, "samples": 0, "pieces": 0, "tokens": 0}
         digests = {name: hashlib.sha256() for name in FILES}
         with ExitStack() as stack:
@@ -266,7 +270,8 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
                 rows = (np.array([len(sample_rows)], BLOCK_SAMPLES), sample_rows, piece_rows)
                 for name, written in zip(FILES, rows, strict=True):
                     data = written.tobytes()
-                    files[name].write(data)
+                    with named_errors(folder / name):
+                        files[name].write(data)
                     digests[name].update(data)
                 counts["samples"] += len(sample_rows)
                 counts["pieces"] += len(piece_rows)

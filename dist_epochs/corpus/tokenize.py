@@ -1,32 +1,40 @@
 """Tokenizes sources once: exact counts, and a store that training reads.
 
-The store is built in `STORE.partial` and renamed at the end. After a kill, the same command continues
-after the last complete input file.
+The store is built in `STORE.partial` and renamed at the end. After a kill, a full disk or a document that cannot be
+read, the same command continues after the last complete shard.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from dist_epochs.corpus.documents import Documents
+from dist_epochs.corpus.made_from import (
+    Command,
+    Reached,
+    differences,
+    has_record,
+    is_complete,
+    recall,
+    remember,
+)  # fmt: skip
 from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, sealed
 from dist_epochs.corpus.packing import pack_block
-from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
 from dist_epochs.corpus.store import SourceStore, Store, pack_source
 from dist_epochs.corpus.tokenizer import TextTokenizer
-from dist_epochs.corpus.workplace import finish, recall, remember, workplace
+from dist_epochs.corpus.verify import verify_store
+from dist_epochs.corpus.workplace import remove, workplace
 from dist_epochs.corpus.writer import Draft, SourceWriter
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.runtime.files import write_json
+from dist_epochs.runtime.files import move, write_json
 
 __all__ = ["BLOCK_DOCUMENTS", "Settings", "describe", "pack", "tokenize"]
 
@@ -34,10 +42,13 @@ BLOCK_DOCUMENTS = 1000
 """Documents that are packed together: enough for only 0.1 % padding at length 512, and few enough to seek quickly."""
 
 SHARD_TOKENS = 2**24
-"""Tokens after which a shard is closed at the end of an input file."""
+"""Tokens after which a shard is closed, at the end of a batch."""
 
 BATCH_DOCUMENTS = 1000
 """Documents that are encoded at once."""
+
+BATCH_CHARACTERS = 2**24
+"""Characters after which no document is added to a batch."""
 
 Progress = Callable[[int], None]
 
@@ -77,32 +88,39 @@ def tokenize(
         progress: Called with the bytes of input that were read since the last call.
 
     Returns:
-        The counts, as `dist-epochs tokenize --json` prints them.
+        The counts, as `dist-epochs tokenize --json` prints them. If the same command has written the store before,
+        from the same files, they are read from it, and `written_before` is true.
 
     Raises:
-        InputError: If something cannot be read, there is no document, or `out` is not empty. Nothing is written
-            then.
+        InputError: If something cannot be read or written, there is no document, or `out` is not empty. What was
+            complete is kept next to `out` then, for the same command to go on.
     """
+    command = Command(
+        tuple(sources),
+        {
+            "source": str([(source.name, source.document, source.text_column) for source in sources]),
+            "tokenizer": tokenizer.fingerprint,
+            "--held-out": str(settings.held_out),
+            "--special-tokens": str(settings.special_tokens),
+            "--on-error": settings.on_error,
+        },
+    )
     if out is None:
-        manifest, lengths = _count(sources, tokenizer, settings, None, progress)
+        manifest, lengths = _count(tokenizer, settings, command, None, progress)
         return describe(manifest, _samples_of(lengths, settings.sequence_lengths))
     out = out.resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            "not empty, and a store is written to a new folder",
-            consequence="nothing in it was changed",
-            fixes="another --out",
-            origin=Origin(str(out)),
-        )
+    if (counts := _counts_before(out, command, settings)) is not None:
+        return counts
     partial = out.with_name(out.name + ".partial")
-    read = [asdict(source) | {"ignored": None} for source in sources]
-    decisive = [read, tokenizer.fingerprint, str(settings), BLOCK_DOCUMENTS]
-    with workplace(partial, hashlib.sha256(json.dumps(decisive).encode()).hexdigest()):
-        manifest, _ = _count(sources, tokenizer, settings, partial, progress)
+    with workplace(partial, command):
+        if (counts := _counts_before(out, command, settings)) is not None:  # another process was faster
+            remove(partial)
+            return counts
+        manifest, _ = _count(tokenizer, settings, command, partial, progress)
         tokenizer.save(partial / "tokenizer")
         write_json(partial / "manifest.json", manifest)
         pack(Store(partial), settings.sequence_lengths)
-        finish(partial, out)
+        move(partial, out)
     return describe(*_counts_of(Store(out)))
 
 
@@ -115,12 +133,39 @@ def pack(store: Store, sequence_lengths: Sequence[int]) -> dict[str, Any]:
     return describe(*_counts_of(store))
 
 
+def _counts_before(out: Path, command: Command, settings: Settings) -> dict[str, Any] | None:
+    """The counts of the store that the same command has written before; None if nothing is at its place.
+
+    Raises:
+        InputError: If something else is there.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    has_store = has_record(out)
+    different = differences(out, command) if has_store else ""
+    if different or not has_store or not is_complete(out, command):
+        raise InputError(
+            "not empty, and a store is written to a new folder",
+            rule=f"it holds the store of another command ({different or 'fewer input files'})" if has_store else "",
+            consequence="nothing in it was changed",
+            fixes="another --out",
+            origin=Origin(str(out)),
+        )
+    store = Store(out)
+    if not all(set(settings.sequence_lengths) <= source.packed_lengths().keys() for source in store.sources()):
+        verify_store(store)
+    return pack(store, settings.sequence_lengths) | {"written_before": True}
+
+
 def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> dict[str, Any]:
     """The counts of a corpus: totals over the sources to train on, then each source.
 
     Args:
         manifest: The store's manifest.
         samples: Samples per pass, by source and length.
+
+    Returns:
+        With `written_before` false: `tokenize` says where it wrote nothing.
     """
     training = [entry for entry in manifest["sources"] if not entry["held_out"]]
     fields = ("documents", "words", "bytes", "tokens", "empty_documents", "skipped_documents")
@@ -141,35 +186,63 @@ def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> di
         ],
         "held_out": {name: sum(entry[name] for entry in held_out) for name in fields[:4]} if held_out else None,
         "fingerprint": manifest["fingerprint"],
+        "written_before": False,
     }
 
 
 def _count(
-    sources: Sequence[Source], tokenizer: TextTokenizer, settings: Settings, folder: Path | None, progress: Progress
+    tokenizer: TextTokenizer, settings: Settings, command: Command, folder: Path | None, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, list[list[int]]]]:
     """Read all sources; returns the manifest, and the document lengths of the shards of each source."""
     token_type = np.dtype("<u2" if tokenizer.vocabulary_size <= 2**16 else "<u4")
-    finished, drafts = recall(folder) if folder is not None else (0, [])
-    if not drafts:
-        drafts = [Draft(name=s.name, held_out=False) for s in sources]
-        drafts += [Draft(name=f"{s.name}{HELD_OUT}", held_out=True) for s in sources if settings.held_out]
+    reached = recall(folder) if folder is not None else Reached()
+    drafts = list(reached.drafts) or _empty_drafts(command, settings)
     writers = {d.name: SourceWriter(d, folder and folder / "sources" / d.name, token_type) for d in drafts}
-    units = [(source, unit) for source in sources for unit in source.units]
+    units = command.units
+
+    def close_shards(files: int, documents: int = 0, texts: str = "") -> None:
+        for writer in writers.values():
+            writer.close_shard()
+        if folder is not None:
+            remember(folder, command, Reached(files, documents, texts, drafts))
+
     try:
+        if reached.files < len(units):
+            for writer in writers.values():
+                writer.discard_the_rest()
         for number, (source, unit) in enumerate(units):
-            if number < finished:
+            if number < reached.files:
                 progress(unit.size)
                 continue
-            _read_unit(source, unit, tokenizer, settings, writers, progress)
-            last_of_source = number + 1 == len(units) or units[number + 1][0] is not source
-            if last_of_source or sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS:
-                for writer in writers.values():
-                    writer.close_shard()
-                if folder is not None:
-                    remember(folder, number + 1, drafts)
+            documents = Documents(source.read(unit), writers[source.name].draft, settings.on_error)
+            if number == reached.files:
+                documents.skip(reached.documents, reached.texts, unit.name)
+            for texts in _batches(documents, unit, progress):
+                _write(source, texts, tokenizer, settings, writers)
+                if sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS:
+                    close_shards(number, documents.given, documents.texts)
+            if number + 1 == len(units) or units[number + 1][0] is not source:
+                _check_not_empty([draft for draft in drafts if draft.name.removesuffix(HELD_OUT) == source.name])
+                close_shards(number + 1)
     finally:
         for writer in writers.values():
             writer.abandon()
+    lengths = {name: writer.lengths for name, writer in writers.items()}
+    return _manifest(drafts, tokenizer, settings, token_type), lengths
+
+
+def _write(
+    source: Source,
+    texts: Sequence[str],
+    tokenizer: TextTokenizer,
+    settings: Settings,
+    writers: Mapping[str, SourceWriter],
+) -> None:
+    for text, ids in zip(texts, tokenizer.encode(texts, special_tokens=settings.special_tokens), strict=True):
+        writers[_destination(source, text, settings)].add(ids, text)
+
+
+def _check_not_empty(drafts: Sequence[Draft]) -> None:
     for draft in drafts:
         if not draft.documents:
             what = "held-out documents" if draft.held_out else "documents"
@@ -181,47 +254,31 @@ def _count(
                 if draft.held_out
                 else ("another path", "another --document"),
             )
-    lengths = {name: writer.lengths for name, writer in writers.items()}
-    return _manifest(drafts, tokenizer, settings, token_type), lengths
 
 
-def _read_unit(
-    source: Source,
-    unit: Unit,
-    tokenizer: TextTokenizer,
-    settings: Settings,
-    writers: dict[str, SourceWriter],
-    progress: Progress,
-) -> None:
-    draft = writers[source.name].draft
+def _empty_drafts(command: Command, settings: Settings) -> list[Draft]:
+    names = [source.name for source in command.sources]
+    held_out = [Draft(name=f"{name}{HELD_OUT}", held_out=True) for name in names if settings.held_out]
+    return [*(Draft(name=name, held_out=False) for name in names), *held_out]
+
+
+def _batches(documents: Iterable[str], unit: Unit, progress: Progress) -> Iterator[list[str]]:
+    """The documents that are encoded at once."""
     left = unit.size
-    documents = _with_text(source.read(unit), draft, settings)
-    while texts := list(islice(documents, BATCH_DOCUMENTS)):
-        for text, ids in zip(texts, tokenizer.encode(texts, special_tokens=settings.special_tokens), strict=True):
-            writers[_destination(source, text, settings)].add(ids, text)
-        done = min(left, sum(map(len, texts)))
-        left -= done
-        progress(done)
+    texts: list[str] = []
+    characters = 0
+    for text in documents:
+        texts.append(text)
+        characters += len(text)
+        if len(texts) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield texts
+            done = min(left, characters)
+            left -= done
+            progress(done)
+            texts, characters = [], 0
+    if texts:
+        yield texts
     progress(left)
-
-
-def _with_text(documents: Iterator[str | BadDocument], draft: Draft, settings: Settings) -> Iterator[str]:
-    """The documents with text; empty ones are counted, unreadable ones are counted or an error."""
-    for document in documents:
-        if isinstance(document, BadDocument):
-            if settings.on_error == "stop":
-                raise BadDocument(
-                    document.asked,
-                    rule=document.rule,
-                    consequence="nothing was written",
-                    fixes=(*document.fixes, "`--on-error skip`, which counts such documents and continues"),
-                    origin=document.origin,
-                )
-            draft.skipped_documents += 1
-        elif not document.strip():
-            draft.empty_documents += 1
-        else:
-            yield document
 
 
 def _destination(source: Source, text: str, settings: Settings) -> str:

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from dist_epochs.corpus.damage import damaged, damaged_packing, read_object
+from dist_epochs.corpus.made_from import RECORD, has_record, read_record
 from dist_epochs.corpus.manifest import content_fingerprint
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.store import SourceStore, Store
+from dist_epochs.corpus.tokenizer import LARGEST_TOKENIZER
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.files import BYTES_AT_ONCE, digest_of, digest_of_json, write_json
 
@@ -66,6 +68,8 @@ def verify_store(store: Store, again: bool = False) -> bool:
         InputError: If a file is not as it was written. Nothing is noted then.
     """
     parts = [_manifest_part(store)]
+    if has_record(store.path):  # older stores have none
+        parts.append(_record_part(store))
     for source in (*store.sources(), *store.sources(held_out=True)):
         parts += [_shard_part(store, source, number) for number in range(len(source.entry["shards"]))]
         parts += [_packing_part(store, source, length) for length in source.packed_lengths()]
@@ -97,14 +101,24 @@ def _manifest_part(store: Store) -> _Part:
         found = content_fingerprint(store.manifest)
         if found != store.manifest["fingerprint"]:
             raise damaged(path, f"its fingerprint is {found} and not {store.manifest['fingerprint']}, as it says")
-        found = digest_of_json(read_object(tokenizer))
+        found = digest_of_json(read_object(tokenizer, LARGEST_TOKENIZER))
         expected = store.manifest["tokenizer"]["fingerprint"]
         if found != expected:
             raise damaged(
                 tokenizer, f"not the tokenizer the tokens were made with: its fingerprint is {found} and not {expected}"
             )
+        for name in ("vocabulary_size", "special_ids"):
+            if store.manifest["tokenizer"][name] != getattr(store.tokenizer(), name):
+                raise damaged(path, f"tokenizer: {name} is not that of its tokenizer")
 
     return _Part((path, tokenizer), check)
+
+
+def _record_part(store: Store) -> _Part:
+    def check(_: Progress) -> None:
+        read_record(store.path)
+
+    return _Part((store.path / RECORD,), check)
 
 
 def _shard_part(store: Store, source: SourceStore, number: int) -> _Part:

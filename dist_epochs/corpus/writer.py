@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dist_epochs.corpus.store import LENGTHS
+from dist_epochs.runtime.files import make_durable, named_errors
 
 __all__ = ["Draft", "SourceWriter"]
 
@@ -51,6 +52,17 @@ class SourceWriter:
         """Tokens of the open shard."""
         return self._tokens
 
+    def discard_the_rest(self) -> None:
+        """Remove what a program that was stopped has left besides the complete shards."""
+        if self._folder is None:
+            return
+        complete = {f"{number:05d}" for number in range(len(self.draft.shards))}
+        for path in self._folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.stem not in complete:
+                path.unlink()
+
     def add(self, ids: np.ndarray[Any, Any], text: str) -> None:
         """Add one document; one without a token is only counted as empty."""
         draft = self.draft
@@ -76,10 +88,12 @@ class SourceWriter:
         if not self._documents:
             return
         for file in self._open or ():
-            with _named(file.name):
+            with named_errors(file.name):
                 file.flush()
                 os.fsync(file.fileno())
                 file.close()
+        if self._folder is not None:
+            make_durable(self._folder)
         self.draft.shards.append(
             {"documents": self._documents, "tokens": self._tokens, "sha256": self._digest.hexdigest()}
         )
@@ -99,14 +113,5 @@ class SourceWriter:
             stem = self._folder / f"{len(self.draft.shards):05d}"
             self._open = (open(f"{stem}.tokens", "wb"), open(f"{stem}.lengths", "wb"))  # noqa: SIM115, PTH123
         for file, data in zip(self._open, (tokens, length), strict=True):
-            with _named(file.name):
+            with named_errors(file.name):
                 file.write(data)
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Name the file in an error of the disk."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None

@@ -22,6 +22,7 @@ from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LEDGER_FILE, LedgerWriter, versions
 from dist_epochs.runtime.files import run_lock
 from dist_epochs.runtime.peers import Alone, Peers, on_first
+from dist_epochs.terminal import show
 
 __all__ = ["WAIT_BRIEFLY", "WAIT_FOR_RANKS", "Data", "Opened", "open_run", "peers_of", "say", "topology_of"]
 
@@ -287,7 +288,7 @@ def _stated_data(samples: int | Mapping[str, int] | None, store: str | Path | No
             rule="a store has a manifest.json, which `dist-epochs tokenize` writes",
             origin=Origin(str(path)),
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"no manifest of a store: {type(error).__name__} {error}", origin=Origin(str(path))) from None
     return Data(samples or documents, tokens, "store", sources)
 
@@ -313,4 +314,4 @@ def _has_no_labels(batch: object) -> bool:
 
 def say(line: str) -> None:
     """Print a line to standard error, where progress bars are."""
-    print(line, file=sys.stderr, flush=True)
+    show(line, err=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.counters import planned_counters
-from dist_epochs.ledger.reconcile import read_plan, read_run
+from dist_epochs.ledger.plan_file import read_plan
+from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.ledger.wandb_mirror import WandbMirror
 
 __all__ = ["LoopMirror"]

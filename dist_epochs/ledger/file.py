@@ -35,9 +35,18 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.ledger.lines import LINES
+from dist_epochs.settings.files import open_file
+from dist_epochs.settings.json_text import load_json
+from dist_epochs.settings.shapes import first_problem
 
 __all__ = ["LedgerFile", "drawn_from_json", "drawn_to_json", "parse_line", "read_lines"]
 
+
+LARGEST = 1 << 32
+"""Bytes; a ledger of ten million steps is smaller."""
+LONGEST_LINE = 1 << 26
+"""Bytes; the totals of a hundred thousand passes are shorter."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 """An object as one line; `json.dumps` would make an encoder in every step."""
@@ -89,22 +98,32 @@ def _drop_cut_line(handle: int) -> None:
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """The complete lines of a ledger, unparsed.
+    """The complete lines of a ledger, unparsed; what is added after it was opened is left out.
 
     Raises:
-        InputError: If there is no such file.
+        InputError: If there is no such file, or it is none that ends.
     """
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise InputError(
-            "no ledger there", rule="a run writes one as RUN/ledger.jsonl", origin=Origin(str(path))
-        ) from None
-    return data.split(b"\n")[:-1]
+    if path.is_dir() or not path.exists():
+        rule = "a run writes one as RUN/ledger.jsonl"
+        raise InputError("no ledger there", rule=rule, origin=Origin(str(path)))
+    lines: list[bytes] = []
+    with open_file(path) as file:
+        left = os.fstat(file.fileno()).st_size
+        if left > LARGEST:
+            rule = f"at most {LARGEST:,} are read"
+            raise InputError(f"a ledger of {left:,} bytes", rule=rule, origin=Origin(str(path)))
+        while left > 0 and (line := file.readline(min(LONGEST_LINE, left))):
+            left -= len(line)
+            if line.endswith(b"\n"):
+                lines.append(line[:-1])
+            elif left > 0 and len(line) == LONGEST_LINE:
+                rule = f"a line of a ledger has at most {LONGEST_LINE:,}"
+                raise InputError("damaged: a line without end", rule=rule, origin=Origin(str(path), len(lines) + 1))
+    return lines
 
 
 def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    """One line as an object.
+    """One line as an object that holds what its event needs.
 
     Args:
         path: For the message.
@@ -114,14 +133,21 @@ def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
     Raises:
         InputError: If it is damaged.
     """
+    origin = Origin(str(path), number)
+    consequence = "the lines before it can still be read"
     try:
-        entry = json.loads(line)
-        if isinstance(entry, dict) and isinstance(entry.get("event"), str):
-            return entry
-        problem = "not a ledger line"
-    except ValueError as error:
-        problem = f"damaged: {error}"
-    raise InputError(problem, consequence="the lines before it can still be read", origin=Origin(str(path), number))
+        entry: Any = load_json(line.decode(), origin)
+    except UnicodeDecodeError:
+        raise InputError("damaged: not UTF-8 text", consequence=consequence, origin=origin) from None
+    except InputError as error:
+        raise error.but(asked=f"damaged: {error.asked}", consequence=consequence) from None
+    event = entry.get("event") if isinstance(entry, dict) else None
+    known = isinstance(event, str) and event in LINES
+    if not isinstance(entry, dict) or not known or not line.startswith(f'{{"event":"{event}"'.encode()):
+        raise InputError("not a ledger line", consequence=consequence, origin=origin)
+    if problem := first_problem(entry, LINES[entry["event"]]):
+        raise InputError(f"damaged: {problem}", consequence=consequence, origin=origin)
+    return entry
 
 
 def drawn_to_json(drawn: Mapping[PassKey, Counts]) -> list[list[int | str]]:

@@ -52,10 +52,8 @@ def read_loop_notes(path: Path) -> LoopNotes:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("corpus", "pass", "warning", "reported", "unknown")}
     for at, line in enumerate(read_lines(path)):
         if line.startswith(SEGMENT):
-            from_step = parse_line(path, at + 1, line).get("from_step", 0)
-            found["pass"] = [
-                entry for entry in found["pass"] if entry.get("step", 0) + entry.get("left", False) <= from_step
-            ]
+            from_step = parse_line(path, at + 1, line)["from_step"]
+            found["pass"] = [entry for entry in found["pass"] if entry["step"] + entry.get("left", False) <= from_step]
         elif line.startswith(LOOP_NOTES):
             entry = parse_line(path, at + 1, line)
             found[entry.pop("event")].append(entry)

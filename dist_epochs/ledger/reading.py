@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,10 +54,12 @@ def _starts(path: Path, lines: Sequence[bytes]) -> list[tuple[int, int]]:
     starts = []
     for at, line in enumerate(lines):
         if line.startswith(SEGMENT):
-            with _at_line(path, at):
-                starts.append((at, int(parse_line(path, at + 1, line)["from_step"])))
+            starts.append((at, parse_line(path, at + 1, line)["from_step"]))
     if not starts:
         raise InputError("no segment line: this is not a ledger, or its run never began", origin=Origin(str(path)))
+    for at in range(starts[0][0]):  # a loop that goes on without its ledger begins with what it has done
+        if not lines[at].startswith(TOTALS):
+            raise InputError("damaged: a ledger begins with a segment", origin=Origin(str(path), at + 1))
     return starts
 
 
@@ -67,10 +68,9 @@ def _anchor(path: Path, lines: Sequence[bytes], starts: Starts) -> tuple[Totals,
     for at in range(len(lines) - 1, -1, -1):
         if lines[at].startswith(TOTALS):
             entry = parse_line(path, at + 1, lines[at])
-            with _at_line(path, at):
-                if all(from_step >= entry["step"] for start, from_step in starts if start > at):
-                    applied, skipped, replayed = (Tally.from_json(entry[k]) for k in ("applied", "skipped", "replayed"))
-                    return Totals(applied, skipped, replayed, entry["unfinished"]), at + 1
+            if all(from_step >= entry["step"] for start, from_step in starts if start > at):
+                applied, skipped, replayed = (Tally.from_json(entry[k]) for k in ("applied", "skipped", "replayed"))
+                return Totals(applied, skipped, replayed, entry["unfinished"]), at + 1
     return Totals(), 0
 
 
@@ -83,19 +83,18 @@ def _add_steps(
         if lines[at].startswith(OTHERS):
             continue
         entry = parse_line(path, at + 1, lines[at])
-        with _at_line(path, at):
-            step = entry["step"]
-            if not lines[at].startswith(STEPS):
-                opened.add(step)
-                continue
-            if step != expected:
-                raise InputError(f"step {step} where step {expected} must follow", origin=Origin(str(path), at + 1))
-            expected += 1
-            opened.discard(step)
-            replaced = replaced_after is not None and step > replaced_after
-            tally: Tally = getattr(totals, "replayed" if replaced else entry["event"])
-            drawn = dict(drawn_from_json(entry["drawn"]))
-            tally.add(entry["micro_steps"], drawn, entry.get("positions"), entry.get("data_wait_us"))
+        step = entry["step"]
+        if entry["event"] == "begin":
+            opened.add(step)
+            continue
+        if step != expected:
+            raise InputError(f"step {step} where step {expected} must follow", origin=Origin(str(path), at + 1))
+        expected += 1
+        opened.discard(step)
+        replaced = replaced_after is not None and step > replaced_after
+        tally: Tally = getattr(totals, "replayed" if replaced else entry["event"])
+        drawn = dict(drawn_from_json(entry["drawn"]))
+        tally.add(entry["micro_steps"], drawn, entry.get("positions"), entry.get("data_wait_us"))
     totals.unfinished += len(opened)
 
 
@@ -108,20 +107,8 @@ def _segment(path: Path, lines: Sequence[bytes], start: int, stop: int) -> Segme
     for at in range(stop - 1, start, -1):
         if lines[at].startswith((END, *STEPS)):
             entry = parse_line(path, at + 1, lines[at])
-            with _at_line(path, at):
-                if entry["event"] != "end":
-                    segment.last_step = entry["step"]
-                    break
-                segment.status, segment.reason = entry["status"], entry.get("reason")
+            if entry["event"] != "end":
+                segment.last_step = entry["step"]
+                break
+            segment.status, segment.reason = entry["status"], entry.get("reason")
     return segment
-
-
-@contextmanager
-def _at_line(path: Path, at: int) -> Iterator[None]:
-    """Name the line that lacks a field."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"damaged: {type(error).__name__} {error}", origin=Origin(str(path), at + 1)) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,17 +10,14 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
-from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import drawn_from_json
 from dist_epochs.ledger.loop_notes import LoopNotes, read_loop_notes
+from dist_epochs.ledger.plan_file import UNITS, read_plan
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Tally, Totals
 from dist_epochs.ledger.writer import LEDGER_FILE
 
 __all__ = ["UNITS", "Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
-
-PLAN_KEYS = ("steps", "passes", "phases", "corpus", "coverage", "sample_digest", "global_batch", "fingerprint")
-UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +103,7 @@ class Reconciliation:
             },
             **self.recorded(),
             "epochs": {basis: json_number(value) for basis, value in self.epochs().items()},
-            "epochs_exact": {basis: value and str(value) for basis, value in self.epochs().items()},
+            "epochs_exact": {basis: None if value is None else str(value) for basis, value in self.epochs().items()},
             "coverage": self.coverage(),
             "sources": self.sources(),
             "segments": [
@@ -247,21 +243,6 @@ def reconcile(totals: Totals, plan: dict[str, Any] | None, notes: LoopNotes | No
     return Reconciliation(totals=totals, plan=plan, differences=tuple(differences), loop_notes=notes or LoopNotes())
 
 
-def read_plan(path: Path) -> dict[str, Any]:
-    """The plan a run was started with.
-
-    Raises:
-        InputError: If the file is damaged.
-    """
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"damaged: {error}", origin=Origin(str(path))) from None
-    if not isinstance(plan, dict) or not all(key in plan for key in PLAN_KEYS):
-        raise InputError("not a plan of this program", rule=f"one has {', '.join(PLAN_KEYS)}", origin=Origin(str(path)))
-    return plan
-
-
 def read_run(path: Path) -> Reconciliation:
     """Read a run directory (or a lone ledger file) and reconcile it.
 
@@ -295,9 +276,9 @@ def _left(plan: dict[str, Any], done: int) -> dict[str, int]:
         done -= phase["steps"] - steps
         samples = steps * phase["global_batch"]
         left["steps"] += steps
-        left["micro_steps"] += steps * phase["gradient_accumulation"]
+        left["micro_steps"] += steps * (phase["gradient_accumulation"] or 0)
         left["samples"] += samples
-        left["positions"] += samples * phase["sequence_length"]
+        left["positions"] += samples * (phase["sequence_length"] or 0)
     return left
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.values import POSITIVE, RATIO, TEXT, quantity
+from dist_epochs.recipe.values import FILE, POSITIVE, RATIO, quantity
 from dist_epochs.settings.fields import Part, Table, key
 
 __all__ = ["CorpusRecipe", "SourceRecipe"]
@@ -50,7 +50,7 @@ class SourceRecipe:
 class CorpusRecipe:
     """What is drawn: a token store, or, to plan before anything is counted, a size; nothing, if it is not known."""
 
-    store: str | None = key(TEXT, None)
+    store: str | None = key(FILE, None)
     """Folder written by `dist-epochs tokenize`, relative to the recipe."""
     tokens: Quantity | None = key(quantity(Unit.TOKEN), None)
     """Tokens of the corpus, where nothing was counted."""

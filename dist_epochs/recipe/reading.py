@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,16 @@ from dist_epochs.recipe.model_sizes import named_config
 from dist_epochs.recipe.recipe import Recipe
 from dist_epochs.recipe.training import ModelRecipe
 from dist_epochs.settings.document import Document, RecipeError
+from dist_epochs.settings.files import read_utf8
+from dist_epochs.settings.json_text import load_json
+from dist_epochs.settings.shapes import TEXT, maybe, record, refuse_damage
 
 __all__ = ["make_recipe", "read_config", "read_recipe"]
+
+MOST_BYTES = 4_000_000
+"""Of a model's configuration."""
+
+_CONFIG = record({}, {"model_type": maybe(TEXT)})
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -57,8 +64,6 @@ def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRec
     config, where = model.config, document.where(("model", "config"))
     kind = config.get("model_type") if isinstance(config, dict) else None
     if isinstance(config, str):
-        if not config.isprintable():
-            raise RecipeError(f"model.config: {config!r} is not a name of a file", origin=where)
         file = (home / config).resolve()
         if file.exists():
             config, kind = str(file), read_config(file).get("model_type")
@@ -85,17 +90,15 @@ def read_config(path: Path) -> Mapping[str, Any]:
         RecipeError: If it does not hold one.
     """
     file = path / "config.json" if path.is_dir() else path
-    rule, line = "it holds no keys and values", 1
+    if not file.exists():
+        rule = "a model's folder holds a config.json"
+        raise RecipeError("no such file", rule=rule, origin=Origin(str(file)))
+    text, origin = read_utf8(file, MOST_BYTES, "a config.json"), Origin(str(file), 1)
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(data, dict):
-            return data
-    except FileNotFoundError:
-        raise RecipeError(
-            "no such file", rule="a model's folder holds a config.json", origin=Origin(str(file))
-        ) from None
-    except json.JSONDecodeError as error:
-        rule, line = error.msg, error.lineno
-    except (UnicodeDecodeError, RecursionError) as error:
-        rule = str(error)
-    raise RecipeError("not a transformers config.json", rule=rule, origin=Origin(str(file), line))
+        data = load_json(text, origin)
+    except InputError as error:
+        rule = error.rule or error.asked
+        raise RecipeError("not a transformers config.json", rule=rule, origin=error.origin) from None
+    refuse_damage(data, _CONFIG, text, str(file))
+    config: Mapping[str, Any] = data
+    return config

@@ -13,6 +13,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.recipe.adapters import AdapterRecipe, FrozenRecipe, QuantizationRecipe
 from dist_epochs.recipe.values import COUNT, DURATION, NUMBER, PART, STEPS, TEXT, count, quantity
 from dist_epochs.settings.fields import Choice, Many, Part, Value, key
+from dist_epochs.settings.files import refuse_name
 
 __all__ = ["CheckpointRecipe", "EvaluationRecipe", "ModelRecipe", "OptimizerRecipe", "TrackingRecipe"]
 
@@ -29,8 +30,11 @@ def _below_one(data: Any) -> float:
 
 def _config(data: Any) -> str | dict[str, Any]:
     if isinstance(data, Mapping) and data:
+        if not isinstance(data.get("model_type"), str | None):
+            raise InputError("its model_type must be text")
         return {name: _plain(value) for name, value in data.items()}
     if isinstance(data, str):
+        refuse_name(data)
         return data
     raise InputError(f"it must be a size name, a config.json, or its keys, not {data!r}")
 

@@ -10,12 +10,14 @@ from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
 from dist_epochs.errors import InputError
 from dist_epochs.settings.fields import Value
+from dist_epochs.settings.files import refuse_name
 
 __all__ = [
     "BATCH",
     "COUNT",
     "DEVICES",
     "DURATION",
+    "FILE",
     "FLAG",
     "FLOPS",
     "HOURS",
@@ -70,6 +72,12 @@ def _text(data: Any) -> str:
     if not isinstance(data, str):
         raise InputError(f"it must be text, not {data!r}", fixes="quotes around it")
     return data
+
+
+def _file(data: Any) -> str:
+    name = _text(data)
+    refuse_name(name)
+    return name
 
 
 def _flag(data: Any) -> bool:
@@ -130,6 +138,7 @@ def _money(data: Any) -> Fraction:
 
 
 TEXT = Value(_text, ("string",))
+FILE = Value(_file, ("string",))
 FLAG = Value(_flag, ("boolean",))
 STEPS = count(Unit.STEP)
 SAMPLES = count(Unit.SAMPLE)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dist_epochs.arithmetic.text import number, scaled
-from dist_epochs.ledger.reconcile import UNITS, Reconciliation
+from dist_epochs.ledger.plan_file import UNITS
+from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.render.text import table
 
 __all__ = ["ledger_text"]

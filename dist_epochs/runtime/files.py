@@ -23,6 +23,7 @@ __all__ = [
     "lock",
     "make_durable",
     "move",
+    "named_errors",
     "new_folder",
     "run_lock",
     "write_json",
@@ -51,6 +52,15 @@ def digest_of(path: Path, progress: Callable[[int], None] = lambda _: None) -> s
 def digest_of_json(data: Any) -> str:
     """SHA-256 of data as JSON, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def named_errors(path: str | Path) -> Iterator[None]:
+    """Name the file in an error of the disk: only errors of opening a file do so by themselves."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(error.filename or path)) from None
 
 
 def make_durable(path: Path) -> None:
@@ -83,12 +93,13 @@ def write_text(path: Path, text: str, *, beside: str = ".new", durable: bool = T
         durable: Whether to wait for the disk, so that a crash of the machine cannot take it back either.
     """
     new = path.with_name(path.name + beside)
-    new.write_text(text, encoding="utf-8")
-    if not durable:
-        new.replace(path)
-        return
-    make_durable(new)
-    move(new, path)
+    with named_errors(path):
+        new.write_text(text, encoding="utf-8")
+        if not durable:
+            new.replace(path)
+            return
+        make_durable(new)
+        move(new, path)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
@@ -132,6 +143,8 @@ def new_folder(path: Path, *, replaces: bool = True) -> Iterator[Path]:
 def lock(folder: Path, taken: InputError) -> Iterator[None]:
     """Keep other programs out of a folder while the block runs. A killed program leaves no lock behind.
 
+    The folder may be moved while it is locked.
+
     Args:
         folder: It must exist.
         taken: The error to raise if another program holds the lock.
@@ -139,12 +152,18 @@ def lock(folder: Path, taken: InputError) -> Iterator[None]:
     Raises:
         InputError: `taken`.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # its program has moved it since this one looked
+        raise taken from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            is_there = os.path.samestat(os.fstat(handle), folder.stat())
+        except (BlockingIOError, FileNotFoundError):
             raise taken from None
+        if not is_there:
+            raise taken
         yield
     finally:
         os.close(handle)

@@ -6,16 +6,17 @@ import json
 import math
 import re
 from bisect import bisect_right
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import exact_number
 from dist_epochs.settings.value import DEEPEST, Located, OnRepeat, RawValue, refuse_repeat, too_deep
 
-__all__ = ["parse_json"]
+__all__ = ["load_json", "parse_json"]
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+DEEP = f"it is nested too deeply: more than {DEEPEST} lists and objects are inside each other"
 _DECODER = json.JSONDecoder()
 _WORD = re.compile(r"-?[A-Za-z]+")
 _WORDS: dict[str, RawValue] = {
@@ -39,6 +40,46 @@ def parse_json(text: str, name: str, on_repeat: OnRepeat = refuse_repeat) -> Loc
         2
     """
     return _Parser(text, name, on_repeat).document()
+
+
+def load_json(text: str, origin: Origin) -> Any:
+    """Plain values of JSON, by the standard library's parser: for what programs write, at ten times the speed.
+
+    Args:
+        text: The text.
+        origin: Where it stands, for messages; lines are counted from its own.
+
+    Raises:
+        InputError: If it is not JSON, is nested too deeply, or has a number of thousands of digits.
+    """
+    data, rule = None, ""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        line = (origin.line or 1) + error.lineno - 1
+        raise InputError(f"not JSON: {error.msg} in column {error.colno}", origin=Origin(origin.name, line)) from None
+    except RecursionError:
+        rule = DEEP
+    except ValueError:
+        rule = "it has a number of thousands of digits, which counts nothing"
+    if rule or _is_deeper(data, DEEPEST):
+        raise InputError("not JSON that can be read", rule=rule or DEEP, origin=origin)
+    return data
+
+
+def _is_deeper(data: Any, most: int) -> bool:
+    """Whether more than so many objects and lists are inside each other."""
+    level = [data] if isinstance(data, dict | list) else []
+    for _ in range(most):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class _Parser:

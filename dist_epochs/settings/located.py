@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dist_epochs.errors import InputError, Origin, close_matches
+from dist_epochs.errors import InputError
+from dist_epochs.settings.files import read_utf8
 from dist_epochs.settings.json_text import parse_json
 from dist_epochs.settings.python_text import parse_assignments
 from dist_epochs.settings.toml_text import looks_like_toml, parse_toml
@@ -28,29 +29,7 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: If it cannot be read, is far larger than any settings, or is not UTF-8.
     """
-    origin = Origin(printable(str(path)))
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        similar = [str(path.parent / name) for name in close_matches(path.name, names)]
-        raise InputError("no such file", fixes=similar, origin=origin) from None
-    except OSError as error:
-        raise InputError(error.strerror or "it cannot be read", origin=origin) from None
-    except ValueError:
-        raise InputError("no name of a file", origin=origin) from None
-    if len(raw) > MOST_BYTES:
-        raise InputError(
-            f"more than {MOST_BYTES // 1_000_000} MB, and a settings file is far smaller",
-            fixes="another file, if this is not the one that is meant",
-            origin=origin,
-        )
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError("not UTF-8 text", fixes="saving it as UTF-8", origin=Origin(origin.name, line)) from None
+    return read_utf8(path, MOST_BYTES, "a settings file", pipes=True)
 
 
 def read_located(path: Path, on_repeat: OnRepeat = refuse_repeat) -> Located:

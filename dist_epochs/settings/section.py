@@ -31,6 +31,7 @@ _QUOTED_NUMBER = re.compile("0|[1-9][0-9]{0,18}")
 """A number in quotes that is read: "8", not "012"."""
 LARGEST_NUMBER = 10**15
 """More than any count of a run."""
+MOST_SHOWN = 10**40
 LONGEST_ECHO = 60
 """Characters of a value that a message repeats."""
 LONGEST_PATH = 400
@@ -270,6 +271,8 @@ def _shown(value: RawValue) -> str:
     """A value of a known key, for a message."""
     if isinstance(value, tuple | Mapping):
         return kind_of(value)
+    if isinstance(value, Fraction) and abs(value) > MOST_SHOWN:
+        return "a number beyond anything that is counted"
     text = str(float(value)) if isinstance(value, Fraction) else str(value)
     text = text.lower() if isinstance(value, bool) else printable(text)
     return text if len(text) <= LONGEST_ECHO else "something longer"

@@ -11,7 +11,8 @@ from socket import gethostname
 
 import click
 
-from dist_epochs.errors import EXIT_INPUT, error_text, exit_on_input_error
+from dist_epochs.errors import EXIT_INPUT, error_text
+from dist_epochs.terminal import exit_on_input_error, show
 from dist_epochs.train.command import resume_command
 from dist_epochs.usage import Command
 
@@ -41,9 +42,7 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
             from dist_epochs.train.watchdog import RankLost
         with exit_on_input_error(speaks=speaks):
             try:
-                run_recipe(
-                    recipe, out, overrides, resume=resume, replan=replan, verify=verify, again=again, say=click.echo
-                )
+                run_recipe(recipe, out, overrides, resume=resume, replan=replan, verify=verify, again=again, say=show)
             except Unheard as error:
                 _leave(error_text(error), speaks=error.speaks, code=EXIT_INPUT)
             except RankFailed as error:
@@ -60,7 +59,7 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
 def _leave(message: str, *, speaks: bool, code: int = 1) -> None:
     """End with the message. A launcher ends all ranks when the first exits, so the one that prints it exits first."""
     if speaks:
-        click.echo(message, err=True)
+        show(message, err=True)
     else:
         time.sleep(1)
     raise SystemExit(code) from None

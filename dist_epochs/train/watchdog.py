@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any
 
 from dist_epochs.runtime.files import write_text
 from dist_epochs.runtime.peers import Peers, RanksDiffer
+from dist_epochs.terminal import show
 
 __all__ = ["RankLost", "Watchdog"]
 
@@ -215,7 +215,7 @@ class Watchdog:
         with suppress(Exception):  # the disk may be full
             self._on_lost(str(lost))
         if lost.speaks:
-            print(f"error: {lost}", file=sys.stderr, flush=True)
+            show(f"error: {lost}", err=True)
         else:
             time.sleep(SPEAKING_TIME)
         os._exit(1)

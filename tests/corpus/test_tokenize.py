@@ -5,10 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from dist_epochs.corpus import tokenize as module
 from dist_epochs.corpus.readers.document import BadDocument
-from dist_epochs.corpus.sources import find_sources
+from dist_epochs.corpus.sources import Source, find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, pack, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
@@ -103,15 +104,15 @@ def test_an_interrupted_store_goes_on_and_ends_the_same(text_file, tmp_path, mon
         shutil.copy(text_file, folder / f"{at}.txt")
     monkeypatch.setattr(module, "SHARD_TOKENS", 50_000)
     run(folder, tmp_path / "whole", sequence_lengths=(16,))
-    original, calls = module._read_unit, []
+    original, calls = Source.read, []
 
-    def killed(source, unit, *rest):
+    def killed(source, unit):
         calls.append(unit.name)
-        original(source, unit, *rest)
+        yield from original(source, unit)
         if len(calls) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_read_unit", killed)
+    monkeypatch.setattr(Source, "read", killed)
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path / "store", sequence_lengths=(16,))
     assert (tmp_path / "store.partial").is_dir()
@@ -157,7 +158,7 @@ def test_a_kill_while_packing_does_not_read_again(text_file, tmp_path, monkeypat
         patch.setattr(module, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(text_file, tmp_path / "store", **settings)
-    monkeypatch.setattr(module, "_read_unit", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(Source, "read", lambda *_: pytest.fail("read again"))
     assert run(text_file, tmp_path / "store", **settings)["samples"].keys() == {"16", "32"}
 
 
@@ -200,6 +201,23 @@ def test_what_is_no_tokenizer(tmp_path, content):
         TextTokenizer(tmp_path)
     with pytest.raises(InputError, match="no such tokenizer file"):
         TextTokenizer(tmp_path / "nowhere")
+
+
+def test_a_companion_of_the_tokenizer_that_is_damaged(tmp_path):
+    shutil.copy(TextTokenizer(EMBEDDED).path, tmp_path / "tokenizer.json")
+    for content in ("[", "[]", "[" * 100_000, "9" * 5000):
+        (tmp_path / "tokenizer_config.json").write_text(content)
+        with pytest.raises(InputError, match=r"tokenizer_config\.json: not"):
+            TextTokenizer(tmp_path).roles  # noqa: B018
+    (tmp_path / "tokenizer_config.json").write_text('{"pad_token": 5, "mask_token": {"content": []}}')
+    assert TextTokenizer(tmp_path).roles == TextTokenizer(EMBEDDED).roles
+
+
+def test_a_text_that_the_tokenizer_cannot_encode(tmp_path):
+    tokenizer = Tokenizer(WordLevel({"a": 0}))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match=r"tokenizer\.json: cannot encode"):
+        TextTokenizer(tmp_path).encode(["b"], special_tokens=True)
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path, text_file):

@@ -110,7 +110,7 @@ def test_a_run_directory(tmp_path):
     )
     assert read_run(tmp_path).agrees is None
     (tmp_path / "plan.json").write_text("{")
-    with pytest.raises(InputError, match=r"plan\.json: damaged"):
+    with pytest.raises(InputError, match=r"plan\.json:1: damaged"):
         read_run(tmp_path)
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(InputError, match="not a plan"):

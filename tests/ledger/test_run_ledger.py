@@ -183,7 +183,7 @@ def test_a_damaged_line_is_named(tmp_path):
         if "begin" in bad:
             assert read_totals(path).unfinished == 1
         else:
-            with pytest.raises(InputError, match=r"step 7 where step 4|damaged: KeyError") as damaged:
+            with pytest.raises(InputError, match=r"step 7 where step 4|damaged: it has no step") as damaged:
                 read_totals(path)
             assert damaged.value.origin == Origin(str(path), 8)
     path.write_text("{}\n")

@@ -7,11 +7,12 @@ from pathlib import Path
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.own_run import read_own_run
 from dist_epochs.audit.readers.record import FinishedRun
-from dist_epochs.audit.readers.text_log import read_text_log
-from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
+from dist_epochs.audit.readers.text_log import MOST_UNKNOWN, read_text_log
+from dist_epochs.audit.readers.trainer_state import LARGEST_STATE, STATE, read_trainer_state, state_files
 from dist_epochs.audit.readers.wandb_file import MAGIC
 from dist_epochs.audit.readers.wandb_run import read_wandb_files
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.files import open_file
 
 __all__ = ["read_finished_run", "unknown"]
 
@@ -45,7 +46,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             fixes="writing it to a file",
             origin=Origin(str(path)),
         )
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(HEAD_BYTES)
     refuse_unread_content(path, head)
     if head.startswith(MAGIC):
@@ -61,7 +62,8 @@ def unknown(path: Path) -> InputError:
     """The error for a file that is neither a run nor a claim."""
     return InputError(
         "this is neither a finished run nor a claim",
-        rule=f"none of these is in it: {MARKS}; title and facts of a claim",
+        rule=f"none of these is in it (of a log, in its first {MOST_UNKNOWN / 10**6:.0f} MB): {MARKS}; title and facts "
+        "of a claim",
         fixes="such a file, or the folder that holds it",
         origin=Origin(str(path)),
     )
@@ -87,9 +89,9 @@ def _folder(path: Path) -> FinishedRun:
 def _names_state(path: Path) -> bool:
     """Whether the marks of a state stand anywhere in a file of another name."""
     with path.open("rb") as file:
-        tail = b""
-        while block := file.read(1 << 20):
+        tail, left = b"", LARGEST_STATE
+        while left > 0 and (block := file.read(1 << 20)):
             if b'"log_history"' in tail + block:
                 return True
-            tail = block[-16:]
+            tail, left = block[-16:], left - len(block)
     return False

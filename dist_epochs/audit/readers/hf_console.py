@@ -38,7 +38,7 @@ DIGITS = 4
 
 _TRAINING, _OTHER_LOOP = b"***** Running training *****", re.compile(rb"\*\*\*\*\* Running (?:Evaluation|Prediction)")
 _HEAD = re.compile(rb"(" + b"|".join(re.escape(key) for key in HEAD) + rb")(?: =|:) ([\d,]{1,40})\s*$")
-_RESUMED = re.compile(rb"(?:Continuing|Resuming) training from\b.*\bglobal step ([\d,]{1,20})")
+_RESUMED = re.compile(rb"(?:Continuing|Resuming) training from\b.{0,4000}?\bglobal step ([\d,]{1,20})")
 _BAR = re.compile(rb"(?:^|[|\s])(\d{1,12})/(\d{1,12}) \[\d")
 _ROW = re.compile(rb"\{('[^{}]{1,4000})\}")
 _VALUE = re.compile(rb"'(\w{1,60})': ('?)(\d[\d.eE+-]{0,40})\2(?=[,\s]|$)")

@@ -77,15 +77,17 @@ FIELDS = {
 
 COUNTS = ("samples", "tokens", "batch", "length", "skipped", "nan")
 
-_ITERATION = re.compile(rb"\biteration\s+(\d{1,18})\s*/\s*(\d{1,18})\s*\|")
-_RECORD = re.compile(rb"(?:\bsamples/sec:[^|]*\|\s*)?\biteration\s+\d{1,18}\s*/\s*\d{1,18}\s*\|")
+_ITERATION = re.compile(rb"\biteration\s++(\d{1,18})\s*+/\s*+(\d{1,18})\s*+\|")
+_RECORD = re.compile(rb"(?:\bsamples/sec:[^|]{0,200}\|\s*+)?\biteration\s++\d{1,18}\s*+/\s*+\d{1,18}\s*+\|")
 """Where a line begins, also behind another one that a second process wrote at the same moment."""
 _FIELD = re.compile(
     rb"(" + b"|".join(re.escape(key) for key in FIELDS) + rb"):\s*(\d{1,18}(?:\.\d{1,9})?(?:[eE][-+]?\d{1,2})?)"
-    rb"\s*(?:TFLOPS)?(?:/[\d.]+)?\s*\|"
+    rb"\s*+(?:TFLOPS)?(?:/[\d.]++)?\s*+\|"  # nothing is given back, so that many blanks are read once
 )
-_ARGUMENT = re.compile(rb"(?:^|\s)([a-z][a-z0-9_]{2,60}) \.{2,}\s*(\S+?)(?:\.{3,}(?:default|updated))?\s*$")
-_ARGUMENT_OF_DEEPSPEED = re.compile(rb"\[config\.py:\d+:print\]\s+([a-z][a-z0-9_]{2,60})\s[\s.]*(\S+)\s*$")
+_ARGUMENT = re.compile(rb"(?:^|\s)([a-z][a-z0-9_]{2,60}) \.{2,}+\s*+(\S++)\s*+$")
+_ORIGIN = re.compile(rb"(?<=[^.])\.{3,}+(?:default|updated)$")
+"""Behind NeoX's values: where they come from."""
+_ARGUMENT_OF_DEEPSPEED = re.compile(rb"\[config\.py:\d+:print\]\s++([a-z][a-z0-9_]{2,60})\s[\s.]*+(\S++)\s*+$")
 _LOADED = re.compile(rb"loaded checkpoint\b.{0,2000}?\bat iteration\s+(\d{1,18})\b")
 
 
@@ -153,7 +155,7 @@ def read_argument(reading: LogReading, line: bytes, at: int) -> None:
     match = _ARGUMENT.search(line)
     if match is None:
         return
-    key, text = match[1], match[2]
+    key, text = match[1], _ORIGIN.sub(b"", match[2])
     if reading.track.last is not None:
         reading.track.start()  # arguments are printed once, when the program begins
     if key in (b"bf16", b"fp16") and text == b"True":

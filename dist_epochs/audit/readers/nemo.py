@@ -18,7 +18,7 @@ __all__ = ["is_iteration", "read_iteration"]
 _ITERATION = re.compile(rb"\bTraining epoch \d{1,18}, iteration (\d{1,18})/(\d{1,18}) \|")
 _FIELD = re.compile(
     rb"\b(global_step|global_batch_size|consumed_samples|train_step_timing in s): (\d{1,18}(?:\.\d{1,9})?)"
-    rb"(?=\s*(?:\||$))"
+    rb"(?=\s*+(?:\||$))"
 )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.audit.readers.record import Balance, FinishedRun, Number, Segment, Span, whole
-from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger.reconcile import UNITS, read_run
+from dist_epochs.ledger.plan_file import UNITS
+from dist_epochs.ledger.reconcile import read_run
 
 __all__ = ["read_own_run"]
 
@@ -23,16 +23,7 @@ def read_own_run(path: Path) -> FinishedRun:
         InputError: If there is no ledger, or one of them is damaged.
     """
     found = read_run(path)
-    try:
-        data, plan = found.to_json(), found.plan
-        return _finished(data, plan, path)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            "plan.json and the ledger do not fit together",
-            rule=f"one of them is damaged, or of another version: {type(error).__name__} {error}",
-            fixes=f"dist-epochs ledger {path}",
-            origin=Origin(str(path)),
-        ) from None
+    return _finished(found.to_json(), found.plan, path)
 
 
 def _finished(data: Mapping[str, Any], plan: Mapping[str, Any] | None, path: Path) -> FinishedRun:

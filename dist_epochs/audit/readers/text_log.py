@@ -6,6 +6,7 @@ Trainer in `hf_console.py`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,11 +16,18 @@ from dist_epochs.audit.readers.hf_console import Console
 from dist_epochs.audit.readers.log_reading import LogReading
 from dist_epochs.audit.readers.record import FinishedRun, Number
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.files import open_file
 
-__all__ = ["read_text_log"]
+__all__ = ["MOST_UNKNOWN", "read_text_log"]
 
 LONGEST_LINE = 1 << 16
 """Bytes read at once; a longer line is not a log line, and its rest counts as lines of its own."""
+
+MOST_UNENDED = 1 << 24
+"""Bytes without the end of a line, NUL bytes that a crash left included, after which a file is no log."""
+MOST_UNKNOWN = 1 << 25
+"""Bytes within which a line that is known must come."""
 
 _SPECIAL = re.compile(rb"[\0\x08\x1b]|\r(?!\n)")
 _NO_TEXT = re.compile(rb"\0|\x1b\[[0-9;:?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -37,8 +45,10 @@ def read_text_log(path: Path) -> FinishedRun | None:
     Raises:
         OSError: If it cannot be read.
     """
-    reading, console = LogReading(path.name), Console(path.name)
+    reading, console, unknown = LogReading(path.name), Console(path.name), MOST_UNKNOWN
     for at, line in _lines(path):
+        if unknown > 0 and (unknown := unknown - len(line)) <= 0 and not reading.numbers and not console.calls:
+            return None
         if b"iteration" in line:
             if nemo.is_iteration(line):
                 nemo.read_iteration(reading, line, at)
@@ -58,10 +68,16 @@ def read_text_log(path: Path) -> FinishedRun | None:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Each line with its number in the file."""
-    at, rest = 1, b""
-    with path.open("rb") as file:
-        while piece := file.readline(LONGEST_LINE):
+    at, rest, unended = 1, b"", 0
+    with open_file(path) as file:
+        left = os.fstat(file.fileno()).st_size  # what is added from now on may have no end
+        while left > 0 and (piece := file.readline(min(LONGEST_LINE, left))):
+            left -= len(piece)
             ends = piece.endswith(b"\n")
+            unended = 0 if ends or _ENDS.search(piece) else unended + len(piece)
+            if unended > MOST_UNENDED:
+                rule = f"its first {unended:,} bytes have no end of a line"
+                raise InputError("this line is none of a log", rule=rule, origin=Origin(str(path), at))
             if rest or _SPECIAL.search(piece):
                 *lines, rest = _ENDS.split(_NO_TEXT.sub(b"", rest + piece))
                 yield from ((at, line) for line in lines)

@@ -7,7 +7,6 @@ opened.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.files import read_bytes
+from dist_epochs.settings.json_text import load_json
 
 __all__ = ["STATE", "is_trainer_state", "read_trainer_state", "state_files"]
 
@@ -27,9 +28,10 @@ STATE = "trainer_state.json"
 MARKS = ("global_step", "log_history")
 """Keys that every version writes."""
 
-LARGEST_STATE = 1 << 30
-"""Bytes; a log of ten million rows is smaller."""
-
+LARGEST_STATE = 1 << 28
+"""Bytes; a log of a million rows is smaller."""
+MOST_VALUES = 12_000_000
+"""Numbers, texts, lists and objects, which take more memory than their text does."""
 
 SETTINGS = ("max_steps", "num_train_epochs", "train_batch_size")
 """What a run is told; a run that goes on may be told more."""
@@ -49,7 +51,8 @@ class _State:
     @property
     def step(self) -> int:
         """Steps made."""
-        return int(self.data["global_step"])
+        step: int = self.data["global_step"]
+        return step
 
 
 def state_files(folder: Path) -> tuple[Path, ...]:
@@ -119,31 +122,31 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
 
 def _load(path: Path) -> dict[str, Any]:
     origin = Origin(str(path), 1)
-    if path.stat().st_size > LARGEST_STATE:
-        rule = f"at most {LARGEST_STATE:,} are read"
-        raise InputError(f"the file has {path.stat().st_size:,} bytes", rule=rule, origin=origin)
-    content = path.read_bytes()
+    content = read_bytes(path, LARGEST_STATE, "a Trainer's state")
     refuse_unread_content(path, content[:HEAD_BYTES])
+    if content.count(b",") + content.count(b"[") + content.count(b"{") > MOST_VALUES:
+        rule = f"at most {MOST_VALUES:,} are read"
+        raise InputError("more values than the log of a run has", rule=rule, origin=origin)
+    fix = f"the {STATE} of another checkpoint"
     try:
-        data = json.loads(content.decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"not JSON: {error.msg} in column {error.colno}",
-            rule="the file is cut or damaged, so nothing in it is trusted",
-            fixes=f"the {STATE} of another checkpoint",
-            origin=Origin(str(path), error.lineno),
-        ) from None
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        fix = f"the {STATE} of another checkpoint"
-        raise InputError("not JSON that can be read", rule=reason, fixes=fix, origin=origin) from None
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        rule = str(error)
+        raise InputError("not JSON that can be read", rule=rule, fixes=fix, origin=origin) from None
+    del content  # a quarter of a gigabyte, perhaps
+    try:
+        data = load_json(text, origin)
+    except InputError as error:
+        rule = error.rule or "the file is cut or damaged, so nothing in it is trusted"
+        raise error.but(rule=rule, fixes=(fix,)) from None
     if not is_trainer_state(data):
         rule = f"it has no {' and '.join(MARKS)}"
         raise InputError("this is not the state of a Trainer", rule=rule, fixes=f"a {STATE}", origin=origin)
-    if whole(data["global_step"], "", least=0) is None or not isinstance(data["log_history"], list):
+    step = None if isinstance(data["global_step"], str) else whole(data["global_step"], "", least=0)
+    if step is None or not isinstance(data["log_history"], list):
         rule = "global_step must be a whole number from 0 on, and log_history a list of rows"
         raise InputError("this is not the state of a Trainer", rule=rule, origin=origin)
-    return dict(data)
+    return {**data, "global_step": int(step.value)}
 
 
 def _is_unsized(state: Mapping[str, Any]) -> bool:

@@ -20,17 +20,20 @@ from sys import intern
 from typing import Any, BinaryIO
 from zlib import crc32
 
+from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["MAGIC", "WandbFile", "read_wandb_file"]
+__all__ = ["MAGIC", "WandbFile", "is_number", "read_wandb_file"]
 
 MAGIC = b":W&B"
 _HEADER = struct.Struct("<4sHB")
 _RECORD = struct.Struct("<IHB")
 BLOCK = 32 * 1024
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
-LARGEST_RECORD = 1 << 26
+MOST_ROWS = 1 << 22
+"""Rows that are kept; more are no log of steps."""
+LARGEST_RECORD = 1 << 22
 """Bytes; larger ones (tables, media) hold no counts."""
 
 HISTORY, SUMMARY, CONFIG, RUN, EXIT, ENVIRONMENT = 2, 3, 5, 17, 18, 26
@@ -91,6 +94,15 @@ def read_wandb_file(path: Path, keys: frozenset[str] | None = None) -> WandbFile
         except (_DamageError, ValueError) as error:
             found.damage = str(error)
     return found
+
+
+def is_number(value: object) -> bool:
+    """Whether a logged value may be a counter: a number that is finite, and no larger than what is counted."""
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
+
+
+def _is_numeric(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 class _DamageError(Exception):
@@ -214,9 +226,12 @@ def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:
         if not isinstance(value, bytes):
             continue
         if number == HISTORY:
-            row = {intern(key): one for key, one in _items(value, 1, keys) if isinstance(one, int | float)}
+            keep = is_number if keys is not None else _is_numeric
+            row = {intern(key): one for key, one in _items(value, 1, keys) if keep(one)}
             if row or keys is None:
                 found.rows.append(row)
+            if len(found.rows) > MOST_ROWS:
+                raise _DamageError(f"it has more than {MOST_ROWS:,} rows")
         elif number == SUMMARY:
             found.summary |= dict(_items(value, 1))
         elif number == CONFIG:

@@ -203,7 +203,7 @@ def _is_total(rows: Sequence[Mapping[str, Any]], key: str | None, steps: str | N
     pairs = [(row[steps], row[key]) for row in rows if steps in row and key in row]
     if len(pairs) < 2 or any(later[1] < earlier[1] for earlier, later in pairwise(pairs)):
         return False
-    (first, low), (last, high) = pairs[0], pairs[-1]
+    (first, low), (last, high) = pairs[0], max(pairs)  # after a restart the steps may begin at 0 again
     return bool(first > 0 and low > 0 and low / first * NEAREST_PACE < high / last < low / first / NEAREST_PACE)
 
 

@@ -56,7 +56,10 @@ def _claimed_and_logged(evidence: RunEvidence, name: str) -> None:
 
 def _of_data(evidence: RunEvidence, logged: Interval) -> Interval:
     """The Trainer's epoch counts micro-steps: a pass that drops or pads its last ones has fewer or more samples."""
-    steps = evidence.run.numbers["steps"].value
+    made = evidence.run.numbers.get("steps")
+    if made is None:  # then nothing tells how many micro-steps a pass has
+        return logged
+    steps = made.value
     per_pass = steps / logged.point if logged.point else Fraction(0)
     if per_pass <= 1:
         return Interval(logged.point, Fraction(0), max(logged.high, steps * 10**6))
@@ -112,7 +115,8 @@ def _epochs_told(evidence: RunEvidence) -> Interval | None:
     """Epochs that were asked for and made; None for a run that was told its steps, or ended before."""
     numbers = evidence.run.numbers
     planned, epochs, steps = numbers.get("planned_epochs"), numbers.get("epochs"), numbers.get("planned_steps")
-    if epochs is None or evidence.run.is_cut or (steps is not None and steps.value > numbers["steps"].value):
+    made = numbers.get("steps")
+    if epochs is None or evidence.run.is_cut or (steps is not None and (made is None or steps.value > made.value)):
         return None
     if evidence.run.kind == "wandb" and planned is not None and steps is None and epochs.interval.high >= planned.value:
         return Interval.exact(planned.value)
@@ -192,7 +196,8 @@ def _samples_in_passes(evidence: RunEvidence) -> None:
 
     Nothing is derived of a stream without its corpus.
     """
-    passes, steps = known_passes(evidence), evidence.values["steps"].count
+    passes, known = known_passes(evidence), evidence.values.get("steps")
+    steps = known.count if known is not None else None
     if passes is None and not evidence.run.streams:
         _samples_at_most(evidence)
     if passes is None or not steps:

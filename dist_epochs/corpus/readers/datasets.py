@@ -1,4 +1,4 @@
-"""Parquet files and datasets of the hub, streamed by the `datasets` library."""
+"""Datasets of the hub, streamed by the `datasets` library."""
 
 from __future__ import annotations
 
@@ -8,23 +8,10 @@ from typing import Any
 from dist_epochs.corpus.readers.document import BadDocument, text_of
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["HUB_PREFIX", "read_hub", "read_parquet"]
+__all__ = ["HUB_PREFIX", "read_hub"]
 
 HUB_PREFIX = "hf:"
 """Prefix of a dataset for `datasets.load_dataset`: `hf:NAME[:CONFIGURATION[:SPLIT]]`."""
-
-
-def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
-    """The documents of a Parquet file."""
-    import datasets
-
-    try:
-        rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
-        yield from _rows(rows, column, path)
-    except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot be read as Parquet: {error.__cause__ or error}", origin=Origin(path)) from None
 
 
 def read_hub(name: str, column: str) -> Iterator[str | BadDocument]:

@@ -6,21 +6,36 @@ from typing import Any
 
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["BadDocument", "text_of"]
+__all__ = ["LARGEST_DOCUMENT", "BadDocument", "text_of", "too_large"]
+
+LARGEST_DOCUMENT = 128 * 2**20
+"""Bytes of the largest document that is read; a file that was packed to a thousandth of its size ends here."""
+
+LONGEST_LIST = 300
+"""Characters of a list of keys in a message."""
 
 
 class BadDocument(InputError):
     """A document that cannot be read; `--on-error skip` counts it and continues."""
 
 
+def too_large(origin: Origin, most: str = f"{LARGEST_DOCUMENT // 2**20} MiB") -> BadDocument:
+    """The error for a document of more than there may be."""
+    fixes = "shorter documents, such as lines or paragraphs"
+    return BadDocument(f"a document of more than {most}", fixes=fixes, origin=origin)
+
+
 def text_of(row: dict[str, Any], column: str, origin: Origin) -> str | BadDocument:
     """The text of a row, or the error that says why it has none."""
     if column not in row:
         names = ", ".join(map(repr, row)) or "none"
+        names = names if len(names) <= LONGEST_LIST else f"{names[:LONGEST_LIST]}…"
         return BadDocument(f"no {column!r} key", rule=f"there are {names}", fixes="--text-column", origin=origin)
     text = row[column]
     if not isinstance(text, str):
         return BadDocument(f"{column!r} holds {type(text).__name__}, not text", origin=origin)
+    if len(text) > LARGEST_DOCUMENT:
+        return too_large(origin)
     try:
         text.encode()
     except UnicodeEncodeError:

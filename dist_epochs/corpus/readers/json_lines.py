@@ -12,10 +12,13 @@ from dist_epochs.errors import Origin
 
 __all__ = ["read_json_lines"]
 
+LARGEST_LINE = 32 * 2**20
+"""Bytes of the longest line that is read: what a line of empty lists becomes takes 25 times its size."""
+
 
 def read_json_lines(path: Path, column: str) -> Iterator[str | BadDocument]:
     """The documents of a file of JSON lines."""
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, LARGEST_LINE):
         if isinstance(line, BadDocument):
             yield line
         elif line.strip():

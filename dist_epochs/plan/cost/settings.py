@@ -23,6 +23,12 @@ PLAIN: Mapping[str, tuple[Any, ...]] = {
 }
 """Settings that make another model of the family, and the values that do not."""
 
+LAYERS = ("num_hidden_layers", "n_layer")
+MOST_LAYERS = 100_000
+"""Each one is looked at."""
+LARGEST_SIZE = 10**9
+"""Of a layer, a vocabulary or a sequence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -79,6 +85,11 @@ class Settings:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(
                 f"{key} must be a whole number of at least {least}, not {value!r}", origin=Origin(self.where)
+            )
+        most = MOST_LAYERS if key in LAYERS else LARGEST_SIZE
+        if value > most:
+            raise InputError(
+                f"{key} is beyond any model", rule=f"it may be at most {most:,}", origin=Origin(self.where)
             )
         return value
 

@@ -1,7 +1,16 @@
+import errno
 import gzip
+import json
+import os
+import random
+import tracemalloc
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dist_epochs.cli.main import main
+from dist_epochs.corpus.readers import text
 from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.errors import InputError, Origin
@@ -101,7 +110,152 @@ def test_a_folder(tmp_path):
         (tmp_path / name).write_text('{"text": "json"}' if name == "a.jsonl" else name)
     (source,) = find_sources((str(tmp_path),))
     assert [document for unit in source.units for document in source.read(unit)] == ["json", "b.txt", "deep/c.txt"]
-    assert source.ignored == (str(tmp_path / "readme.md"),)
+    assert {Path(each.path).name: each.reason for each in source.not_read} == {
+        ".hidden.txt": "hidden",
+        "readme.md": "not text, JSON lines or Parquet",
+    }
+
+
+def test_what_a_folder_does_not_read_is_listed(tmp_path, monkeypatch):
+    corpus, outside = tmp_path / "corpus", tmp_path / "outside"
+    for path in ("corpus/a/x.txt", "corpus/.hidden/x.txt", "corpus/shut/x.txt", "outside/y.txt", "blob"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("one two")
+    (corpus / "link").symlink_to(outside)
+    (corpus / "circle").symlink_to(corpus)
+    (corpus / "lost.txt").symlink_to(tmp_path / "nowhere.txt")
+    (corpus / "linked.txt").symlink_to(tmp_path / "blob")
+    (corpus / "zero.txt").symlink_to("/dev/zero")
+    os.mkfifo(corpus / "pipe.txt")
+    listed = Path.iterdir
+
+    def refused(path):
+        if path.name == "shut":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    (source,) = find_sources((str(corpus),))
+    assert [Path(unit.name).name for unit in source.units] == ["x.txt", "linked.txt"]
+    reasons = {
+        ".hidden": "hidden",
+        "circle": "a link to a folder",
+        "link": "a link to a folder",
+        "lost.txt": "a link to nothing",
+        "pipe.txt": "neither a file nor a folder",
+        "shut": "a folder that cannot be read: Permission denied",
+        "zero.txt": "neither a file nor a folder",
+    }
+    assert {Path(each.path).name: each.reason for each in source.not_read} == reasons
+    arguments = ["tokenize", str(corpus), "--tokenizer", "embedded", "--count-only"]
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    counts = json.loads(result.stdout)
+    assert counts["documents"] == 2
+    assert {Path(each["path"]).name: each["reason"] for each in counts["not_read"]} == reasons
+    lines = CliRunner().invoke(main, arguments).stderr.splitlines()
+    assert f"not read, a link to a folder: {corpus / 'link'}" in lines
+    assert len(lines) == len(reasons)
+
+
+@pytest.mark.parametrize("document", ["line", "paragraph", "file"])
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+def test_a_document_that_is_too_large(tmp_path, monkeypatch, document, name):
+    monkeypatch.setattr(text, "LARGEST_DOCUMENT", 100)
+    monkeypatch.setattr(text.read_lines, "__defaults__", (100,))
+    lines = [b"x" * 100, b"", b"y" * 101, b"", b"z" * 3_000_000, b"", b"last"]
+    content = b"\n".join(lines)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    documents = read(path, document=document)
+    places = [each.origin for each in documents if isinstance(each, BadDocument)]
+    match document:
+        case "file":
+            assert places == [Origin(str(path), 2)]
+        case _:
+            assert places == [Origin(str(path), 3), Origin(str(path), 5)]
+            assert [each for each in documents if isinstance(each, str) and each] == ["x" * 100, "last"]
+
+
+@pytest.mark.parametrize("document", ["paragraph", "file"])
+def test_a_document_of_too_many_lines(tmp_path, monkeypatch, document):
+    monkeypatch.setattr(text, "MOST_LINES", 10)
+    (tmp_path / "a.txt").write_text("x\n" * 10)
+    assert read(tmp_path / "a.txt", document=document) == ["\n".join("x" * 10)]
+    (tmp_path / "a.txt").write_text("x\n" * 30)
+    (broken,) = read(tmp_path / "a.txt", document=document)
+    assert broken.origin == Origin(str(tmp_path / "a.txt"), 11)
+
+
+@pytest.mark.parametrize("name", ["bomb.txt.gz", "bomb.jsonl.gz"])
+def test_a_line_of_gigabytes_in_little_memory(tmp_path, name):
+    """A gibibyte, packed to a thousandth of it: without end as far as the reader knows."""
+    path = tmp_path / name
+    member = gzip.compress(b"a" * 2**24, 1)
+    path.write_bytes(member * 64)
+    tracemalloc.start()
+    (source,) = find_sources((str(path),))
+    first = next(source.read(source.units[0]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(first, BadDocument)
+    assert first.origin == Origin(str(path), 1)
+    assert peak < 400 * 2**20
+
+
+def test_parquet_by_pyarrow_alone(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "a.parquet"
+    half = pyarrow.py_buffer(b"a\xff")
+    bad = pyarrow.Array.from_buffers(pyarrow.string(), 1, [None, pyarrow.py_buffer(b"\0\0\0\0\2\0\0\0"), half])
+    for texts, expected in (
+        (pyarrow.array(["one", None, "three"]), ["one", BadDocument, "three"]),
+        (pyarrow.array(["one", "two"], pyarrow.large_string()), ["one", "two"]),
+        (pyarrow.array(["one", "two"]).dictionary_encode(), ["one", "two"]),
+        (pyarrow.array([["one"]]), [BadDocument]),
+        (pyarrow.array([b"one"]), [BadDocument]),
+        (pyarrow.array([1]), [BadDocument]),
+        (bad, [BadDocument]),
+        (pyarrow.array([], pyarrow.string()), []),
+        (pyarrow.array([f"{number}" for number in range(5000)]), [f"{number}" for number in range(5000)]),
+    ):
+        parquet.write_table(pyarrow.table({"text": texts, "n": list(range(len(texts)))}), path, row_group_size=700)
+        found = read(path)
+        assert [type(each) if isinstance(each, BadDocument) else each for each in found] == expected
+        for row, each in enumerate(found):
+            assert isinstance(each, str) or each.origin == Origin(f"{path}: row {row}")
+
+
+def test_a_parquet_file_with_one_text_in_a_million_rows(tmp_path):
+    """Where rows repeat a text it stands in the file once, and it must not be in memory a million times."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 100_000, pyarrow.int32()), ["x" * 2**20])
+    parquet.write_table(pyarrow.table({"text": rows}), tmp_path / "a.parquet")
+    pyarrow.default_memory_pool().release_unused()
+    (source,) = find_sources((str(tmp_path / "a.parquet"),))
+    documents = source.read(source.units[0])
+    assert [len(next(documents)) for _ in range(3)] == [2**20] * 3
+    assert pyarrow.total_allocated_bytes() < 100 * 2**20
+
+
+def test_a_damaged_parquet_file(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": ["one", "two"] * 50}), path)
+    whole, draw = path.read_bytes(), random.Random(5)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged[: draw.choice([len(whole), draw.randrange(len(whole))])])
+        try:
+            read(path)
+        except InputError as error:
+            assert str(path) in error.origin.name
 
 
 def test_names(tmp_path):

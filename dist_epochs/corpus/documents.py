@@ -1,0 +1,79 @@
+"""The documents of one input file that have text, and how many were taken so far."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import islice
+from typing import Literal
+
+from dist_epochs.corpus.readers.document import BadDocument
+from dist_epochs.corpus.writer import Draft
+from dist_epochs.errors import InputError, Origin
+
+__all__ = ["Documents"]
+
+
+class Documents:
+    """Iterates over the documents with text.
+
+    Empty ones are counted in the draft; unreadable ones are counted there too, or are an error.
+
+    Args:
+        documents: All documents of the input file.
+        draft: The counts of their source.
+        on_error: What to do about one that cannot be read.
+
+    Attributes:
+        given: Documents taken so far, empty and unreadable ones included.
+    """
+
+    def __init__(self, documents: Iterator[str | BadDocument], draft: Draft, on_error: Literal["stop", "skip"]) -> None:
+        self.given = 0
+        self._documents = documents
+        self._draft = draft
+        self._on_error = on_error
+        self._texts = hashlib.sha256()
+
+    @property
+    def texts(self) -> str:
+        """SHA-256 of the documents taken so far."""
+        return self._texts.hexdigest()
+
+    def skip(self, given: int, texts: str, name: str) -> None:
+        """Pass over the first documents, which are counted already.
+
+        Args:
+            given: How many.
+            texts: SHA-256 that they had.
+            name: The input file.
+
+        Raises:
+            InputError: If they are not the same as then.
+        """
+        for document in islice(self._documents, given):
+            self._note(document)
+        if given and (self.given, self.texts) != (given, texts):
+            raise InputError(
+                f"the first {given:,} documents are not those that were read before",
+                fixes="to delete the unfinished store, and begin anew",
+                origin=Origin(name),
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        for document in self._documents:
+            self._note(document)
+            if isinstance(document, BadDocument):
+                if self._on_error == "stop":
+                    skip = "`--on-error skip`, which counts such documents and continues"
+                    raise document.but(fixes=(*document.fixes, skip))
+                self._draft.skipped_documents += 1
+            elif not document.strip():
+                self._draft.empty_documents += 1
+            else:
+                yield document
+
+    def _note(self, document: str | BadDocument) -> None:
+        self.given += 1
+        text = b"" if isinstance(document, BadDocument) else document.encode()
+        self._texts.update(len(text).to_bytes(8, "little") + text)

@@ -1,0 +1,58 @@
+"""Parquet files on this machine, read by pyarrow. Nothing of it touches a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dist_epochs.corpus.readers.document import BadDocument, text_of
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.value import printable
+
+__all__ = ["read_parquet"]
+
+BYTES_AT_ONCE = 16 * 2**20
+"""Bytes of text that are unpacked at once, where the rows are of about one size."""
+
+
+def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
+    """The documents of a Parquet file."""
+    import pyarrow
+    from pyarrow import parquet
+
+    row = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            rows_at_once = _rows_at_once(file.metadata)
+        if column not in schema.names:
+            rule = f"there are {printable(', '.join(schema.names))}"
+            raise InputError(f"no column {column!r}", rule=rule, fixes="--text-column", origin=Origin(path))
+        is_text = pyarrow.types.is_string(schema.field(column).type)
+        # A text that rows repeat stands in the file once, and as a dictionary it does in memory too.
+        repeated = [column] if is_text else None
+        with parquet.ParquetFile(path, read_dictionary=repeated, buffer_size=2**20, pre_buffer=False) as file:
+            for batch in file.iter_batches(rows_at_once, columns=[column]):
+                for value in batch.column(column):
+                    yield _document(value, column, Origin(f"{path}: row {row}"))
+                    row += 1
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).strip()
+        raise InputError(f"cannot be read as Parquet: {reason}", origin=Origin(f"{path}: row {row}")) from None
+
+
+def _document(value: Any, column: str, origin: Origin) -> str | BadDocument:
+    try:
+        return text_of({column: value.as_py()}, column, origin)
+    except UnicodeDecodeError as error:
+        return BadDocument(f"not UTF-8: {error.reason} at byte {error.start} of the text", origin=origin)
+
+
+def _rows_at_once(metadata: Any) -> int:
+    """Rows that hold about `BYTES_AT_ONCE` bytes in the largest group of rows.
+
+    The sizes of a single column would say more, but pyarrow ends the program where they are damaged.
+    """
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    rows = [group.num_rows * BYTES_AT_ONCE // max(1, group.total_byte_size) for group in groups]
+    return int(max(1, min([1000, *rows])))
