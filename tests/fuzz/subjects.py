@@ -199,6 +199,8 @@ def _all() -> Iterator[Subject]:
     for path in sorted((ROOT / "launch").glob("*.yaml")):
         words = f"{' '.join(PLAN)} --launch {{}}/a.yaml"
         yield _one(f"--launch {path.name}", words, "a.yaml", path.read_bytes(), "text", OTHER_TOOLS, 8)
+    script, words = ROOT / "launch" / "slurm.sbatch", f"{' '.join(PLAN)} --launch {{}}/a.sbatch"
+    yield _one(f"--launch {script.name}", words, "a.sbatch", script.read_bytes(), "text", OTHER_TOOLS, 8)
     yield from _stores()
     state = _small_json(LOGS / "trainer_state.json")
     log = (LOGS / "megatron.log").read_bytes()

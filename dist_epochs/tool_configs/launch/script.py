@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ ACCELERATE_KEYS = (
     "gpu_ids",
 )  # fmt: skip
 """Flags of `accelerate launch` that are keys of its configuration too, and go before them."""
+COUNT = re.compile("[0-9]{1,15}")
 COUNTS = {"torchrun": ("nproc_per_node", "nnodes"), "deepspeed": ("num_gpus", "num_nodes")}
 """Flags for the processes of a node and for the nodes."""
 
@@ -41,9 +43,10 @@ def read_launch_script(path: Path) -> AccelerateFile:
         file = read_accelerate(_accelerate(path, arguments.launching))
     else:
         file = read_accelerate(replace(arguments.launching, values=dict(_keys(arguments))))
-    asked = arguments.batch_system.get("ntasks_per_node", "1")
-    tasks = int(asked) if asked.isdigit() else 1
-    return replace(file, path=path, launcher=arguments.launcher, is_script=True, tasks=tasks)
+    tasks = _count(Located(arguments.batch_system.get("ntasks_per_node"), file.top.origin)).value
+    return replace(
+        file, path=path, launcher=arguments.launcher, is_script=True, tasks=tasks if isinstance(tasks, int) else 1
+    )
 
 
 def _accelerate(path: Path, flags: Section) -> Section:
@@ -103,7 +106,8 @@ def _counts(arguments: Arguments) -> tuple[Located, Located]:
 
 def _count(found: Located) -> Located:
     """A whole number; null for other words, such as `gpu` and `2:4`."""
-    return replace(found, value=int(str(found.value)) if str(found.value).isdigit() else None)
+    word = str(found.value)
+    return replace(found, value=int(word) if COUNT.fullmatch(word) else None)
 
 
 def _known(flags: Section, key: str) -> Located:
