@@ -99,8 +99,8 @@ def _counts(arguments: Arguments) -> tuple[Located, Located]:
     each_of, nodes_of = COUNTS.get(arguments.launcher, ("", ""))
     unstated = Located(None if arguments.launcher == "deepspeed" else 1, flags.origin)  # it takes all that it finds
     return (
-        _count(_known(flags, each_of)) if flags.states(each_of) else unstated,
-        _count(_known(flags, nodes_of)) if flags.states(nodes_of) else Located(1, flags.origin),
+        _count(_known(flags, each_of)) if each_of in flags.values else unstated,
+        _count(_known(flags, nodes_of)) if nodes_of in flags.values else Located(1, flags.origin),
     )
 
 

@@ -37,6 +37,7 @@ def checked(launches):
         ("torchrun --nproc-per-node=gpu" + PROGRAM, None, 1),
         ("torchrun --nnodes=2:4 --nproc-per-node=8" + ENDPOINT + PROGRAM, None, 1),
         ("torchrun --nproc-per-node=$1" + PROGRAM, None, 1),
+        ("torchrun --nnodes=null --nproc-per-node=²" + PROGRAM, None, 1),
         ("python -m torch.distributed.run --nproc-per-node 2 train.py --lr 1", 2, 1),
         ("accelerate launch --config_file acc.yaml" + PROGRAM, 8, 1),
         ("accelerate launch --config_file acc.yaml --num_processes 4" + PROGRAM, 4, 1),
