@@ -102,6 +102,10 @@ class Section:
         """Whether a key has a value, even one that `open_word` leaves open."""
         return key in self.values and self.values[key].value is not None
 
+    def holds_keys(self, key: str) -> bool:
+        """Whether keys and values stand under a key."""
+        return key in self.values and isinstance(self.values[key].value, Mapping)
+
     def was_read(self, key: str) -> bool:
         """Whether the value of a key was looked at."""
         return (self.origin.name, self.prefix + key) in self.remarks.read

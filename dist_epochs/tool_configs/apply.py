@@ -18,22 +18,10 @@ from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.readers.trl_sft import TRL
-from dist_epochs.tool_configs.stated import LaunchSettings, merge
+from dist_epochs.tool_configs.stated import BATCH, LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Given
 
 __all__ = ["apply_files"]
-
-BATCH = (
-    "devices",
-    "per_device",
-    "gradient_accumulation",
-    "global_batch",
-    "tensor_parallel",
-    "pipeline_parallel",
-    "context_parallel",
-    "expert_parallel",
-)
-"""Factors of the batch."""
 
 ENDS = ("uneven", "last_window")
 """What happens at the ends of passes."""
@@ -48,6 +36,7 @@ PLACES: Mapping[str, Place] = {
     **{name: ("batch", name) for name in BATCH},
     "precision": ("precision",),
     "zero_stage": ("hardware", "zero_stage"),
+    "shard_size": ("hardware", "shard_size"),
     "activation_checkpointing": ("hardware", "activation_checkpointing"),
     "seed": ("seed",),
     "uneven": ("batch", "uneven"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import plain_value, printable
-from dist_epochs.tool_configs.counting_keys import COUNT, not_read
+from dist_epochs.tool_configs.counting_keys import COUNT
 from dist_epochs.tool_configs.kinds import TRAINING_ARGUMENTS, kind_of_file, unknown_file
 from dist_epochs.tool_configs.readers.launchers import launched
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
@@ -26,6 +26,9 @@ __all__ = ["script_settings"]
 
 BY_FLAGS: tuple[Tool, ...] = (MEGATRON, TORCHTITAN, GRPO, LLAMA_FACTORY)
 """Tools whose programs take flags, beside TrainingArguments."""
+
+HF_PROGRAM = Tool(TRAINING_ARGUMENTS.name, lambda _: True, rules=read_flags, framework="transformers", is_trainer=True)
+"""A program that takes TrainingArguments, and says nothing else of itself."""
 
 COUNTED_FLAGS = COUNT | {
     "block_size", "expert_model_parallel_size", "pipeline_model_parallel_size", "seq_length",
@@ -52,12 +55,9 @@ def script_settings(path: Path, given: Given, read: Callable[[Path], LaunchSetti
     if given.batch.devices is not None and arguments.launcher == "python":
         launch = replace(launch, devices=None)  # what is given is known better than that nothing is launched
     known = merge([given.batch, LaunchSettings(devices=launch.devices)])
-    tool = _tool(arguments, flags)
-    settings = merge([tool.read(flags, replace(given, batch=known)), launch])
-    own = (*arguments.launching.remarks.notes, *flags.remarks.notes)
-    shell = _known_to_the_shell(arguments, flags)
-    notes = dict.fromkeys((*own, *settings.notes, *shell, *not_read(flags, tool.name)))
-    return replace(settings, tools=(tool.name,), notes=tuple(notes))
+    settings = merge([_tool(arguments, flags).read(flags, replace(given, batch=known)), launch])
+    own = (*arguments.launching.remarks.notes, *settings.notes, *_known_to_the_shell(arguments, flags))
+    return replace(settings, notes=tuple(dict.fromkeys(own)))
 
 
 def _tool(arguments: Arguments, flags: Section) -> Tool:
@@ -71,7 +71,7 @@ def _tool(arguments: Arguments, flags: Section) -> Tool:
     kind, _ = kind_of_file(flags, values)
     if kind is not TRAINING_ARGUMENTS:
         raise unknown_file(flags)
-    return Tool(kind.name, lambda _: True, read_flags)
+    return HF_PROGRAM
 
 
 def _known_to_the_shell(arguments: Arguments, flags: Section) -> list[str]:
