@@ -15,6 +15,7 @@ from dist_epochs.settings.fields import Place
 from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.read_values import read_values
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.readers.trl_sft import TRL
@@ -73,6 +74,7 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     read = [_without_its_length(read_settings(path, given), document) for path in files]
     merged = merge([*read, own])
     settings = complete(merged, accumulates_once=set(merged.tools) <= BY_DEEPSPEED_S_RULE)
+    document.values_read = read_values(settings, own)
     settings = _without_unusable(settings, document)
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:

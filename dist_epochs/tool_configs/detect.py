@@ -29,7 +29,7 @@ from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE
 from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.readers.trl_sft import TRL
-from dist_epochs.tool_configs.references import resolved
+from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings
 from dist_epochs.tool_configs.tool import Given, Tool
 
@@ -66,7 +66,8 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     """
     if looks_like_script(path, read_text(path)):
         return script_settings(path, given or Given(), read_settings)
-    top = resolved(read_section(path))
+    file = known_file(read_section(path))
+    top = file.top
     for keys, what, fix in REFUSED:
         if keys <= top.values.keys():
             raise InputError(f"this is {what}", fixes=fix, origin=top.origin)
@@ -74,11 +75,12 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     tools = (NANOGPT,) if path.suffix.lower() == ".py" else TOOLS
     tool = next((tool for tool in tools if tool.is_its(values)), None)
     if tool is not None:
-        return tool.read(top, given or Given())
+        settings = tool.read(top, given or Given())
+        return replace(settings, notes=(*settings.notes, *file.notes()))
     if (other := other_tool(values)) is not None:
         raise other.refusal(top)
     kind, strays = kind_of_file(top, values)
     settings = kind.read(replace(top, open_word=kind.open_word))
     known = frozenset().union(*(each.keys for each in KINDS))
-    notes = dict.fromkeys((*settings.notes, *strays, *misspelled(top, known), *not_read(top, kind.name)))
+    notes = dict.fromkeys((*settings.notes, *strays, *misspelled(top, known), *not_read(top, kind.name), *file.notes()))
     return replace(settings, tools=(kind.name,), notes=tuple(notes))

@@ -345,6 +345,6 @@ def held_out(top: Section, key: str, samples: int | None, *, largest_share: Frac
         return None
     rows = ceil(stated.value * samples) if stated.value <= largest_share else int(stated.value)
     if rows >= samples:
-        top.refuse(key, f"less than the {samples:,} rows that there are")
+        top.refuse(key, f"less than the {samples:,} samples that there are")
     top.note(key, f"holds {rows:,} of {samples:,} rows out: {samples - rows:,} are trained on")
     return samples - rows

@@ -62,11 +62,10 @@ def axolotl_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSett
         InputError: If its batch is that of reinforcement learning, or counts the steps without setting them.
     """
     _refuse_what_is_not_read(top)
+    engine = LaunchSettings(precision=_precision(top), zero_stage=_fsdp(top))
     own = replace(
-        merge([replace(own, epochs=None), _deepspeed(top)]),
+        merge([replace(own, epochs=None), engine, _deepspeed(top)]),
         epochs=own.epochs,
-        precision=_precision(top),
-        zero_stage=own.zero_stage or _fsdp(top),
         shard_size=replicated(top, own, "dp_replicate_size", "dp_shard_size"),
         **partly_trained_settings(top),
     )

@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import exact_number
@@ -39,8 +40,13 @@ def composer_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSet
     """The micro-batch, what is sharded, and the length of the run."""
     batch, devices = own.global_batch, own.devices
     of_device = batch.value // devices.value if batch and devices and batch.value % devices.value == 0 else None
-    told = {} if of_device is None else {"device_batch": Stated(of_device, Origin(f"÷ of {batch}, {devices}"))}
-    own = replace(own, per_device=_micro_batch(top, of_device) or own.per_device, zero_stage=_zero_stage(top, devices))
+    told: dict[str, Stated[Any]] = {}
+    if batch is not None and devices is not None and of_device is not None:
+        told["device_batch"] = Stated(of_device, Origin(f"÷ of {batch.where}, {devices.where}"))
+    each = _micro_batch(top, of_device) or own.per_device
+    if each is None:  # a plan needs one, and what Composer finds is not known
+        told |= dict.fromkeys(("per_device", "gradient_accumulation"), Stated(None, top.where(MICRO_BATCH)))
+    own = replace(own, per_device=each, zero_stage=_zero_stage(top, devices))
     return _with_length(top, replace(own, told=told), given, of_device)
 
 

@@ -62,8 +62,8 @@ def megatron_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSet
         gradient_accumulation=once,
         precision=precision or Stated("fp32", BY_DEFAULT),
         zero_stage=_zero_stage(top),
-        activation_checkpointing=_checkpointing(top),
     )
+    own = _with_checkpointing(top, own)
     whole = own.global_batch or complete(own).global_batch
     if samples is not None and whole is not None:
         own = replace(own, steps=_steps(top, samples, whole, own.ramp))
@@ -108,15 +108,16 @@ def _zero_stage(top: Section) -> Stated[int] | None:
     return Stated(1 if shards and shards.value else 0, shards.where if shards else BY_DEFAULT)
 
 
-def _checkpointing(top: Section) -> Stated[bool] | None:
-    """All activations with `--recompute-granularity full`; a part of them otherwise."""
+def _with_checkpointing(top: Section, own: LaunchSettings) -> LaunchSettings:
+    """All activations with `--recompute-granularity full`; a part of them otherwise, which no plan is made of."""
     word = top.text("recompute_granularity")
     if word is not None and word.value == "full":
-        return Stated(True, word.where)
+        return replace(own, activation_checkpointing=Stated(True, word.where))
     for key in ("recompute_activations", "recompute_granularity"):
         if top.states(key):
             top.note(key, "some activations are computed again; memory is planned with all of them kept")
-    return None
+            return replace(own, told={**own.told, "activation_checkpointing": Stated("selective", top.where(key))})
+    return own
 
 
 MEGATRON = Tool(

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import read_text
-from dist_epochs.settings.scalars import PlainText, exact_scalar
+from dist_epochs.settings.scalars import UnknownText, exact_scalar
 from dist_epochs.settings.section import Remarks, Section
 from dist_epochs.settings.shell_words import Command, Word, read_commands
 from dist_epochs.settings.value import Located, RawValue, printable
 
-__all__ = ["Arguments", "UnknownText", "gpus_of_a_node", "looks_like_script", "read_launching", "read_script"]
+__all__ = ["Arguments", "gpus_of_a_node", "looks_like_script", "read_launching", "read_script"]
 
 SUFFIXES = (".sh", ".bash", ".slurm", ".sbatch", ".sub")
 TRAINS = re.compile(
@@ -34,12 +34,6 @@ _LETTERS = {"N": "nodes", "n": "ntasks"}
 _GRES = re.compile(r"gpu(:\w+)?:(?P<count>[0-9]+)")
 LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "srun")
 _PROGRAM = re.compile(r".+\.py|.+\.sh|(llamafactory-cli|fairseq-train|trl|swift|torchtitan)")
-
-
-class UnknownText(PlainText):
-    """A value that only the running shell knows, as it stands in the script."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,7 +246,7 @@ def _value(stated: Sequence[str], parts: Sequence[Word]) -> RawValue:
     if not stated:
         return True
     if not all(part.is_known for part in parts):
-        return UnknownText(" ".join(stated))
+        return UnknownText(" ".join(stated), "the running shell")
     value = exact_scalar(stated[0]) if len(stated) == 1 else " ".join(stated)
     return value == "True" if value in ("True", "False") else value
 

@@ -99,7 +99,7 @@ def test_what_the_trainer_takes_where_flags_are_silent(folder):
 def test_a_value_that_counts_and_only_the_shell_knows_is_refused(folder):
     with pytest.raises(InputError) as caught:
         read(folder, "#!/bin/bash\ntorchrun --nproc_per_node 2 train.py \\\n  --per_device_train_batch_size $1\n")
-    assert caught.value.asked == "--per_device_train_batch_size is $1, which only the running shell knows"
+    assert caught.value.asked == "per_device_train_batch_size is $1, which only the running shell knows"
     assert caught.value.origin.line == 3
 
 
