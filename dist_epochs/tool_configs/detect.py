@@ -16,6 +16,7 @@ from dist_epochs.settings.value import plain_value
 from dist_epochs.tool_configs.counting_keys import misspelled, not_read
 from dist_epochs.tool_configs.from_script import script_settings
 from dist_epochs.tool_configs.kinds import KINDS, kind_of_file
+from dist_epochs.tool_configs.other_tools import other_tool
 from dist_epochs.tool_configs.readers.axolotl import AXOLOTL
 from dist_epochs.tool_configs.readers.composer import COMPOSER
 from dist_epochs.tool_configs.readers.gpt_neox import GPT_NEOX
@@ -23,7 +24,6 @@ from dist_epochs.tool_configs.readers.litgpt import LITGPT
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.llama_factory_v1 import LLAMA_FACTORY_V1
 from dist_epochs.tool_configs.readers.nanogpt import NANOGPT
-from dist_epochs.tool_configs.readers.other_tools import other_tool
 from dist_epochs.tool_configs.readers.script import looks_like_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE

@@ -9,10 +9,10 @@ from pathlib import Path
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import plain_value
 from dist_epochs.tool_configs.kinds import TRAINING_ARGUMENTS, kind_of_file, unknown_file
+from dist_epochs.tool_configs.other_tools import FAIRSEQ
 from dist_epochs.tool_configs.readers.launchers import launched
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.megatron import MEGATRON
-from dist_epochs.tool_configs.readers.other_tools import FAIRSEQ
 from dist_epochs.tool_configs.readers.script import Arguments, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.training_arguments import read_flags

@@ -50,7 +50,8 @@ def test_a_long_file_with_comments_is_no_toml_at_once():
 
 
 def test_lines_of_tables_in_an_array_and_after_texts_over_lines():
-    text = 'note = """\nsteps = 7\n"""\nsteps = 3\nlimit = inf\n[[data]]\nsteps = 4\n[[data]]\nsteps = 5\n[a."b.c"]\nd = 1\n'
+    text = 'note = """\nsteps = 7\n"""\nsteps = 3\nlimit = inf\n'
+    text += '[[data]]\nsteps = 4\n[[data]]\nsteps = 5\n[a."b.c"]\nd = 1\n'
     found = parse_toml(text, "x.toml").value
     assert (found["steps"].value, found["steps"].origin.line) == (3, 4)
     assert found["limit"].value == float("inf")

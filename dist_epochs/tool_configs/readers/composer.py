@@ -54,7 +54,8 @@ def _micro_batch(top: Section, of_device: int | None) -> Stated[int] | None:
     """Samples of a micro-batch, at most a device's; None where trying finds them, or the last one is smaller."""
     word = top.text(MICRO_BATCH)
     if word is None or word.value == "auto":
-        top.note(MICRO_BATCH, "auto: halved until it fits, so micro-steps are not known; the global batch is")
+        most = "" if of_device is None else f", at most {of_device} samples a device"
+        top.note(MICRO_BATCH, f"auto: halved until it fits{most}: micro-steps are not known; the global batch is")
         return None
     stated = top.count(MICRO_BATCH)
     if stated is None or of_device is None:

@@ -129,12 +129,14 @@ def _pretraining(train: Section, own: LaunchSettings, given: Given) -> LaunchSet
         return own
     each = own.per_device.value * length
     micro_steps = tokens.value // own.devices.value // each
-    steps, where = micro_steps // own.gradient_accumulation.value, train.where("max_tokens")
+    steps, rest = divmod(micro_steps, own.gradient_accumulation.value)
+    where = train.where("max_tokens")
     if steps < 1:
         train.refuse("max_tokens", "the tokens of a step at least")
     train.note(
         "max_tokens",
-        f"⌊⌊{tokens.value:,} ÷ {own.devices.value}⌋ ÷ {each:,}⌋ = {micro_steps:,} micro-steps make {steps:,} steps",
+        f"⌊⌊{tokens.value:,} ÷ {own.devices.value}⌋ ÷ {each:,}⌋ = {micro_steps:,} micro-steps make {steps:,} steps"
+        + (f"; the last {rest:,} make none" if rest else ""),
     )
     return replace(own, steps=Stated(steps, where), told={**own.told, "micro_steps": Stated(micro_steps, where)})
 

@@ -71,6 +71,8 @@ def megatron_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSet
         top.note("train_samples", "they make steps once the devices are known: --devices")
     if own.ramp is not None:
         top.note("rampup_batch_size", f"as {NAME} read it before 2026-04")
+    if top.states("sequence_parallel"):
+        top.note("sequence_parallel", "inside the tensor-parallel group, which is no context parallelism")
     if top.states("decrease_batch_size_if_needed"):
         top.note("decrease_batch_size_if_needed", "may change the batch")
     return own

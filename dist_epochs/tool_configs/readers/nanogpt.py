@@ -37,7 +37,10 @@ def nanogpt_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSett
     top.note(key, f"of all devices together: {micro_steps.value} ÷ the devices on each")
     if own.devices is not None and micro_steps.value < own.devices.value:
         top.note(key, "before 2023-03 it counted one device; this file may be that old")
-    top.note("max_iters", f"the loop makes {stated.value + 1:,} updates, one more than it states")
+    top.note(
+        "max_iters",
+        f"the loop makes {stated.value + 1:,} updates, one more than it states; places are random: no passes",
+    )
     if not top.states("dtype"):
         top.note("dtype", "bfloat16 where the device has it, float16 otherwise")
     batch = micro_steps.value * each.value

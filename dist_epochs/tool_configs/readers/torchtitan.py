@@ -53,6 +53,7 @@ def torchtitan_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchS
         degrees = (shards, replicas, own.tensor_parallel, own.pipeline_parallel, own.context_parallel)
         sizes = [one.value for one in degrees if one is not None]
         where = KeyOrigin(shards.where.name, shards.where.line, key=f"degrees: {' × '.join(map(str, sizes))}")
+        top.remarks.notes.append(f"{where}: {prod(sizes)} devices follow, since every degree is stated")
         own = replace(own, devices=Stated(prod(sizes), where))
     size, context = data_parallel_size(own), own.context_parallel
     own = replace(
@@ -84,6 +85,8 @@ def _with_batch(top: Section, own: LaunchSettings) -> LaunchSettings:
         rounds = top.section("parallelism").count("num_pp_microbatches")
         each = Stated(tokens.value // length.value * (rounds.value if rounds else 1), tokens.where)
         whole = of_step and Stated(of_step.value // length.value, of_step.where)
+    if top.section("parallelism").states("pipeline_parallel_microbatch_size"):
+        top.section("parallelism").note("pipeline_parallel_microbatch_size", "splits a micro-batch: no accumulation")
     once = own.gradient_accumulation or (None if whole else Stated(1, BY_DEFAULT))
     return replace(
         own,
@@ -105,6 +108,8 @@ def _zero_stage(
     pipeline = own.pipeline_parallel
     keeps = word is not None and word.value == "never"
     keeps |= (word is None or word.value == "default") and pipeline is not None and pipeline.value > 1
+    if keeps and word is None:
+        top.remarks.notes.append(f"{top.origin}: weights are kept after the forward pass, as by default with pipelines")
     return Stated(2 if keeps else 3, word.where if word else BY_DEFAULT)
 
 

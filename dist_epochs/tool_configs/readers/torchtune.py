@@ -90,7 +90,7 @@ def _with_steps(top: Section, own: LaunchSettings, given: Given) -> LaunchSettin
     if cap is not None and cap.value < whole:
         rule += f", of which max_steps_per_epoch keeps {cap.value:,}"
     epochs = found.epochs
-    made = counted(int(epochs.value * steps), f"{rule}, × {float(epochs.value):g}:", epochs, NAME)
+    made = counted(int(epochs.value * steps), f"{rule}, × {float(epochs.value):g}", epochs, NAME)
     own = replace(own, counted_steps=made, told=found.told(micro_steps, steps))
     if steps == whole and micro_steps == found.samples // found.round:
         loop = Origin(f"{NAME}'s loop")

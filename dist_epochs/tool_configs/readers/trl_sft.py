@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
@@ -27,10 +28,13 @@ def trl_arguments(top: Section, tool: str) -> LaunchSettings:
         InputError: As `training_arguments_settings`.
     """
     stated = training_arguments_settings(top)
-    saves = stated.activation_checkpointing
+    saves, precision = stated.activation_checkpointing, stated.precision
+    if precision is None:
+        top.note("bf16", f"not stated: on, as {tool} takes it")
+        precision = Stated("bf16", Origin(f"{tool}, by default"))
     return replace(
         stated,
-        precision=stated.precision or (by_default(top, "bf16", True, tool) and Stated("bf16", top.where("bf16"))),
+        precision=precision,
         activation_checkpointing=saves or by_default(top, "gradient_checkpointing", True, tool),
     )
 

@@ -22,6 +22,10 @@ __all__ = ["FAIRSEQ", "OtherTool", "other_tool"]
 _OLMO_DURATION = re.compile(r"(?P<number>[0-9][0-9.]*(e[0-9]+)?)(?P<unit>|T|ep)")
 
 
+DROPS = {"--uneven": "drop", "--last-window": "drop"}
+"""What passes end with where only full batches are made."""
+
+
 def _nothing_more(top: Top) -> Mapping[str, str]:
     return {}
 
@@ -88,7 +92,7 @@ def _olmo_duration(top: Top) -> Mapping[str, str]:
         return {}
     unit = {"": "", "T": " tokens", "ep": ""}[found["unit"]]
     flag = {"": "--steps", "T": "--tokens", "ep": "--epochs"}[found["unit"]]
-    return {flag: f"'{found['number']}{unit}'" if unit else found["number"]}
+    return {flag: f"'{found['number']}{unit}'" if unit else found["number"], **(DROPS if flag == "--epochs" else {})}
 
 
 def _olmo_core_in_tokens(top: Top) -> Mapping[str, str]:
@@ -104,7 +108,17 @@ def _olmo_core_in_tokens(top: Top) -> Mapping[str, str]:
     amount, unit = _count(top, "trainer.max_duration.value"), _value(top, "trainer.max_duration.unit")
     if amount and unit in ("steps", "epochs", "tokens"):
         found[f"--{unit}"] = f"'{amount} tokens'" if unit == "tokens" else str(amount)
-    return found
+    return {**found, **DROPS} if unit == "epochs" else found
+
+
+def _fairseq_blocks(top: Top) -> Mapping[str, str]:
+    """Blocks of one length in a micro-batch: from 8 on a multiple of 8."""
+    length = _count(top, "task.tokens_per_sample") or _count(top, "tokens_per_sample")
+    tokens = _count(top, "dataset.max_tokens") or _count(top, "max_tokens")
+    if not length or not tokens or tokens < length:
+        return {}
+    each = tokens // length
+    return {"--per-device": str(each if each < 8 else each - each % 8)}
 
 
 MEGATRON_MODEL = {
@@ -127,6 +141,7 @@ FAIRSEQ = OtherTool(
     },
     "max_tokens bounds sentences × the longest of them, so the samples of a batch vary; update_freq is the "
     "accumulation: --gradient-accumulation",
+    more=_fairseq_blocks,
 )  # fmt: skip
 
 TOOLS: tuple[OtherTool, ...] = (
