@@ -17,6 +17,7 @@ from dist_epochs.tool_configs.counting_keys import misspelled, not_read
 from dist_epochs.tool_configs.from_script import script_settings
 from dist_epochs.tool_configs.kinds import KINDS, kind_of_file
 from dist_epochs.tool_configs.other_tools import other_tool
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.axolotl import AXOLOTL
 from dist_epochs.tool_configs.readers.composer import COMPOSER
 from dist_epochs.tool_configs.readers.gpt_neox import GPT_NEOX
@@ -31,7 +32,7 @@ from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.readers.trl_sft import TRL
 from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["read_settings"]
 

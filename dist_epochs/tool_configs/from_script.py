@@ -4,29 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import plain_value
+from dist_epochs.tool_configs.keys import by_default
 from dist_epochs.tool_configs.kinds import TRAINING_ARGUMENTS, kind_of_file, unknown_file
 from dist_epochs.tool_configs.other_tools import FAIRSEQ
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.launchers import launched
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.megatron import MEGATRON
 from dist_epochs.tool_configs.readers.script import Arguments, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
-from dist_epochs.tool_configs.readers.training_arguments import read_flags
+from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
-from dist_epochs.tool_configs.tool import Given, Tool
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["script_settings"]
 
 BY_FLAGS: tuple[Tool, ...] = (MEGATRON, TORCHTITAN, GRPO, LLAMA_FACTORY)
 """Tools whose programs take flags, beside TrainingArguments."""
 
-HF_PROGRAM = Tool(TRAINING_ARGUMENTS.name, lambda _: True, rules=read_flags, framework="transformers", is_trainer=True)
+
+def hf_program_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """What flags of a program state that takes TrainingArguments; what they leave out is the Trainer's own.
+
+    Raises:
+        InputError: As `training_arguments_settings`.
+    """
+    stated = training_arguments_settings(top)
+    if stated.per_device is None and stated.global_batch is None and given.batch.per_device is None:
+        each = by_default(top, "per_device_train_batch_size", 8, "the Trainer")
+        stated = replace(stated, per_device=each)
+    if stated.steps is None and stated.epochs is None and not given.has_length:
+        stated = replace(stated, epochs=by_default(top, "num_train_epochs", Fraction(3), "the Trainer"))
+    length = top.count("block_size")
+    if length is not None:
+        top.note("block_size", f"rows are packed into blocks of {length.value:,}: N is blocks, not rows")
+    return replace(stated, sequence_length=length)
+
+
+HF_PROGRAM = Tool(
+    TRAINING_ARGUMENTS.name, lambda _: True, rules=hf_program_rules, framework="transformers", is_trainer=True
+)
 """A program that takes TrainingArguments, and says nothing else of itself."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import key_name
-from dist_epochs.tool_configs.readers.accelerate_settings import accelerate_settings
+from dist_epochs.tool_configs.accelerate_settings import accelerate_settings
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings

@@ -15,7 +15,7 @@ from typing import Any
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import plain_value
-from dist_epochs.tool_configs.tool import Top, marks
+from dist_epochs.tool_configs.keys import Top, marks
 
 __all__ = ["FAIRSEQ", "OtherTool", "other_tool"]
 

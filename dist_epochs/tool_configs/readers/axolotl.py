@@ -15,40 +15,23 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import partly_trained_settings
+from dist_epochs.tool_configs.keys import SEED, count, marks, number, switch
+from dist_epochs.tool_configs.passes import Given, counted, held_out, pass_of
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.sharding import fsdp_stage, replicated
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import (
-    SEED,
-    Given,
-    Key,
-    Tool,
-    count,
-    counted,
-    held_out,
-    marks,
-    number,
-    pass_of,
-)  # fmt: skip
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["AXOLOTL"]
 
 NAME = "Axolotl"
-OFF = ("false", "no", "off")
-
-
-def _checkpointing(top: Section, key: str) -> Stated[bool] | None:
-    word = top.text(key)
-    return None if word is None else Stated(word.value.lower() not in OFF, word.where)
-
-
 KEYS = {
     "per_device": count("micro_batch_size", default=1),
     "gradient_accumulation": count("gradient_accumulation_steps", default=1),
     "tensor_parallel": count("tensor_parallel_size"),
     "context_parallel": count("context_parallel_size", "sequence_parallel_degree"),
     "sequence_length": count("sequence_len", default=512),
-    "activation_checkpointing": Key(("gradient_checkpointing",), _checkpointing),
+    "activation_checkpointing": switch("gradient_checkpointing"),
     "seed": SEED,
     "steps": count("max_steps", open=("-1", "0")),
     "epochs": number("num_epochs", default=Fraction(1)),

@@ -17,9 +17,11 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import exact_number
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import SEED, count, flag, marks, word
+from dist_epochs.tool_configs.passes import Given, Pass, counted
 from dist_epochs.tool_configs.sharding import fsdp_stage_of
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import SEED, Given, Pass, Tool, count, counted, flag, marks, word
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["COMPOSER"]
 

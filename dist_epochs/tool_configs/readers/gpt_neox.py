@@ -12,23 +12,11 @@ from dataclasses import replace
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import SEED, Key, count, flag, marks, number, product, word
+from dist_epochs.tool_configs.passes import Given, counted, either, pass_of
 from dist_epochs.tool_configs.readers.deepspeed import precision_of, zero_stage
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import (
-    SEED,
-    Given,
-    Key,
-    Tool,
-    count,
-    counted,
-    either,
-    flag,
-    marks,
-    number,
-    pass_of,
-    product,
-    word,
-)  # fmt: skip
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["GPT_NEOX"]
 

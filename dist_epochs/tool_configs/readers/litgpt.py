@@ -14,8 +14,10 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import litgpt_adapter
+from dist_epochs.tool_configs.keys import SEED, by_default, count, marks, number, product, word
+from dist_epochs.tool_configs.passes import Given, pass_of
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import SEED, Given, Tool, by_default, count, marks, number, pass_of, product, word
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["LITGPT"]
 
@@ -43,8 +45,7 @@ def litgpt_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSetti
         devices = by_default(top, "devices", 1, NAME)
     whole = own.global_batch or by_default(train, "global_batch_size", 16 if finetunes else 512, NAME)
     each = own.per_device or by_default(train, "micro_batch_size", 1 if finetunes else 4, NAME)
-    assert whole is not None
-    assert each is not None
+    assert whole is not None and each is not None  # noqa: PT018
     own = replace(
         own,
         devices=devices,
@@ -72,9 +73,9 @@ def _with_real_batch(
             fixes=(f"a global_batch_size of {devices.value * each.value}", "a smaller micro_batch_size"),
             origin=stated.where,
         )
-    real, told = accumulation * each.value * devices.value, {}
-    if real != stated.value:
-        told = {"stated_global_batch": stated}
+    real = accumulation * each.value * devices.value
+    told = {} if real == stated.value else {"stated_global_batch": stated}
+    if told:
         train.note(
             "global_batch_size",
             f"rounded down twice: ⌊{stated.value} ÷ {devices.value}⌋ = {of_device}, ⌊{of_device} ÷ {each.value}⌋ = "
@@ -87,12 +88,8 @@ def _with_real_batch(
 def _finetuning(train: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
     """Micro-steps of all passes ÷ accumulation, rounded down once; `max_steps` may end it earlier."""
     loop, steps = Origin(f"{NAME}'s loop"), own.steps
-    own = replace(
-        own,
-        epochs=own.epochs or Stated(Fraction(5), Origin(f"{NAME}, by default")),
-        uneven=Stated("pad", loop),
-        last_window=Stated("carry", loop),
-    )
+    epochs = own.epochs or Stated(Fraction(5), Origin(f"{NAME}, by default"))
+    own = replace(own, epochs=epochs, uneven=Stated("pad", loop), last_window=Stated("carry", loop))
     found = pass_of(replace(own, steps=None), given)
     if found is None:
         return own
@@ -141,13 +138,9 @@ def _pretraining(train: Section, own: LaunchSettings, given: Given) -> LaunchSet
     return replace(own, steps=Stated(steps, where), told={**own.told, "micro_steps": Stated(micro_steps, where)})
 
 
-LITGPT = Tool(
-    NAME,
-    marks(
-        (2, "train.global_batch_size train.micro_batch_size"),
-        (1, "checkpoint_dir model_name eval devices out_dir"),
-        never="train.train_iters",
-    ),
-    KEYS,
-    litgpt_rules,
+IS_ITS = marks(
+    (2, "train.global_batch_size train.micro_batch_size"),
+    (1, "checkpoint_dir model_name eval devices out_dir"),
+    never="train.train_iters",
 )
+LITGPT = Tool(NAME, IS_ITS, KEYS, litgpt_rules)

@@ -12,9 +12,11 @@ from fractions import Fraction
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import by_default, marks
+from dist_epochs.tool_configs.passes import Given, held_out
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool, by_default, held_out, marks
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["LLAMA_FACTORY"]
 

@@ -13,8 +13,10 @@ from fractions import Fraction
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import SEED, count, flag, marks, number
+from dist_epochs.tool_configs.passes import Given, counted, pass_of
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import SEED, Given, Tool, count, counted, flag, marks, number, pass_of
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["LLAMA_FACTORY_V1"]
 

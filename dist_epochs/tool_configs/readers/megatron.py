@@ -16,9 +16,11 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import complete
+from dist_epochs.tool_configs.keys import count, marks, text
+from dist_epochs.tool_configs.passes import Given, either
 from dist_epochs.tool_configs.readers.deepspeed import precision_of
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool, count, either, marks, text
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["MEGATRON"]
 

@@ -11,8 +11,10 @@ from dataclasses import replace
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import count, marks, word
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import Given, Tool, count, marks, word
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["NANOGPT"]
 

@@ -14,9 +14,11 @@ from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
+from dist_epochs.tool_configs.keys import Key, by_default, count, marks, word
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.sharding import degree, shard_size
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import Given, Key, Tool, by_default, count, marks, word
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["TORCHTITAN"]
 

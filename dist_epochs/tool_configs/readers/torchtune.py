@@ -14,9 +14,11 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import torchtune_adapter
+from dist_epochs.tool_configs.keys import SEED, Top, count, flag, number, word
+from dist_epochs.tool_configs.passes import Given, counted, pass_of
 from dist_epochs.tool_configs.sharding import replicated
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import SEED, Given, Tool, Top, count, counted, flag, number, pass_of, word
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["TORCHTUNE"]
 

@@ -17,9 +17,11 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
+from dist_epochs.tool_configs.keys import by_default, count, marks
+from dist_epochs.tool_configs.passes import Given, counted
 from dist_epochs.tool_configs.readers.trl_sft import trl_arguments
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool, by_default, count, counted, marks
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["GRPO"]
 

@@ -11,9 +11,11 @@ from dataclasses import replace
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import by_default, count, marks
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
-from dist_epochs.tool_configs.tool import Given, Tool, by_default, count, marks
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["TRL", "trl_arguments"]
 

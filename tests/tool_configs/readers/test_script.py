@@ -5,8 +5,8 @@ import pytest
 from dist_epochs.errors import InputError
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given
 
 FLAGS = "train.py --per_device_train_batch_size 2 --gradient_accumulation_steps 4 --max_steps 10 --output_dir o"
 MEGATRON = "pretrain_gpt.py --num-layers 4 --micro-batch-size 2 --seq-length 64 --train-iters 10"

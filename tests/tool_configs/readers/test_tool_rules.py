@@ -7,8 +7,8 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
-from dist_epochs.tool_configs.tool import Given
 
 
 def read(folder, text, devices=None, samples=None, name="file.yaml", **more):
