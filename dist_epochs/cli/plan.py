@@ -148,7 +148,7 @@ def command(
         plans = _sweep(documents, recipes, sweeps, exact, as_json)
     else:
         plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-        found = _framework_reports(plans[0], frameworks, documents[0])
+        found = _framework_reports(plans[0], frameworks, documents[0]) if len(plans) == 1 else []
         _show(plans, documents, _framework_output(found), as_json)
         _raise_refusals(found, frameworks)
     if report is not None and report.goes_wrong:
@@ -277,14 +277,24 @@ def _launch_output(report: LaunchReport) -> ExtraOutput:
 
 
 def _framework_reports(plan: Plan, frameworks: Sequence[str], document: Document) -> list[FrameworkReport]:
-    """What frameworks report of the plan; ends of passes that are only a Trainer's defaults are left to them."""
-    if not frameworks:
+    """What frameworks report of the plan; ends of passes that are only a Trainer's defaults are left to them.
+
+    Where none is named, it is the one that runs the loop of the files that were read, if it can say anything.
+    """
+    names = frameworks or ([document.framework] if document.framework else [])
+    if not names:
         return []
     from dist_epochs.plan.framework_reports import framework_reports
 
     ends = ("uneven", "last_window")
     assumed = [name for name in ends if document.is_default(("batch", name))]
-    return framework_reports(plan, frameworks, assumed)
+    try:
+        found = framework_reports(plan, names, assumed)
+    except InputError:
+        if frameworks:
+            raise
+        return []
+    return found if frameworks else [one for one in found if one.refusal is None]
 
 
 def _framework_output(found: Sequence[FrameworkReport]) -> list[ExtraOutput]:

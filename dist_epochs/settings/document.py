@@ -33,12 +33,14 @@ class Document:
         data: The keys and values.
         remarks: What to know about the files that were read into it.
         values_read: What those files state, by name, each with its place.
+        framework: The framework that runs their loop, where their kind says it.
     """
 
     def __init__(self, name: str) -> None:
         self.data: dict[str, Any] = {}
         self.remarks: list[str] = []
         self.values_read: Mapping[str, Stated[Any]] = {}
+        self.framework: str | None = None
         self._origins: dict[Place, Origin] = {(): Origin(name)}
         self._defaults: set[Place] = set()
 

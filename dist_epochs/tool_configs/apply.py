@@ -74,7 +74,7 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     read = [_without_its_length(read_settings(path, given), document) for path in files]
     merged = merge([*read, own])
     settings = complete(merged, accumulates_once=set(merged.tools) <= BY_DEEPSPEED_S_RULE)
-    document.values_read = read_values(settings, own)
+    document.values_read, document.framework = read_values(settings, own), settings.framework
     settings = _without_unusable(settings, document)
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:

@@ -84,4 +84,4 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     settings = kind.read(replace(top, open_word=kind.open_word))
     known = frozenset().union(*(each.keys for each in KINDS))
     notes = dict.fromkeys((*settings.notes, *strays, *misspelled(top, known), *not_read(top, kind.name), *file.notes()))
-    return replace(settings, tools=(kind.name,), notes=tuple(notes))
+    return replace(settings, tools=(kind.name,), framework=kind.framework, notes=tuple(notes))

@@ -48,9 +48,7 @@ def hf_program_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchS
     return replace(stated, sequence_length=length)
 
 
-HF_PROGRAM = Tool(
-    TRAINING_ARGUMENTS.name, lambda _: True, rules=hf_program_rules, framework="transformers", is_trainer=True
-)
+HF_PROGRAM = Tool(TRAINING_ARGUMENTS.name, lambda _: True, rules=hf_program_rules, framework="transformers")
 """A program that takes TrainingArguments, and says nothing else of itself."""
 
 

@@ -64,6 +64,7 @@ class LaunchSettings:
         told: Further numbers of the tool, by name, that no plan is made of: the steps that the file states where the
             loop makes others, the micro-steps of a pass.
         tools: The tools whose files these are.
+        framework: What `--like` calls the framework that runs the loop, where a file's kind says it.
         ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
         notes: What to know about the settings, each with its place.
         quoted: Where numbers stand in quotes that the tool computes with as they are.
@@ -98,6 +99,7 @@ class LaunchSettings:
     shard_size: Stated[int] | None = None
     told: Mapping[str, Stated[Any]] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
+    framework: str | None = None
     ignored: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
     quoted: tuple[KeyOrigin, ...] = ()
@@ -145,6 +147,7 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
         **merged,
         told={name: stated for given in settings for name, stated in given.told.items()},
         tools=tools,
+        framework=next((given.framework for given in settings if given.framework is not None), None),
         notes=tuple(dict.fromkeys(notes)),
         ignored=tuple(dict.fromkeys(ignored)),
         quoted=quoted,

@@ -33,9 +33,7 @@ class Tool:
         keys: The settings that its keys state.
         rules: What no table says: its rules for batch, steps and ends of passes. It is given the file, what its keys
             state, and what is given.
-        counts_passes: Whether its own rule, not the Trainer's, says how many steps passes have.
-        framework: What `--like` calls it; None if it has no such name.
-        is_trainer: Whether the HF Trainer cuts its passes.
+        framework: What `--like` calls the framework that runs its loop; None if that is known to none.
     """
 
     name: str
@@ -43,7 +41,6 @@ class Tool:
     keys: Mapping[str, Key] = field(default_factory=dict)
     rules: Callable[[Section, LaunchSettings, Given], LaunchSettings] = _as_it_is
     framework: str | None = None
-    is_trainer: bool = False
 
     def read(self, top: Section, given: Given) -> LaunchSettings:
         """What a file states, by the tool's own rules for batch, steps and ends of passes.
@@ -60,7 +57,13 @@ class Tool:
             )
             own = replace(own, epochs=None)
         notes = dict.fromkeys((*own.notes, *top.remarks.notes, *not_read(top, self.name)))
-        return replace(own, tools=(self.name,), notes=tuple(notes), ignored=tuple(dict.fromkeys(top.remarks.ignored)))
+        return replace(
+            own,
+            tools=(self.name,),
+            framework=self.framework,
+            notes=tuple(notes),
+            ignored=tuple(dict.fromkeys(top.remarks.ignored)),
+        )
 
     def _keys(self, top: Section, given: Given) -> LaunchSettings:
         """What the keys of the table state; factors of the batch that they leave out are those that are given."""

@@ -89,5 +89,4 @@ LLAMA_FACTORY = Tool(
     ),
     rules=llama_factory_rules,
     framework="transformers",
-    is_trainer=True,
 )

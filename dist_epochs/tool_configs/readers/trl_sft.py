@@ -64,5 +64,4 @@ TRL = Tool(
     KEYS,
     trl_rules,
     framework="transformers",
-    is_trainer=True,
 )  # fmt: skip
