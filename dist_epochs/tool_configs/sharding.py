@@ -131,7 +131,6 @@ def parallel_settings(config: Section, *, prefix: str) -> LaunchSettings:
     shared = shard_size(sizes["dp_replicate_size"], sizes["dp_shard_size"], None)
     return LaunchSettings(
         devices=devices,
-        zero_stage=shared and Stated(3, shared.where),
         shard_size=shared,
         tensor_parallel=sizes["tp_size"],
         context_parallel=splits[0] if splits else context or sequence,

@@ -134,3 +134,23 @@ def test_no_file_is_of_two_kinds(path):
             assert read_finished_run(path) is None
         except InputError as error:
             assert "neither" in error.asked
+
+
+@pytest.mark.parametrize(
+    ("text", "stage"),
+    [
+        ("distributed_type: MULTI_GPU\nnum_processes: 32\nparallelism_config:\n", 3),
+        ("distributed_type: FSDP\nnum_processes: 32\nfsdp_config: {fsdp_version: 2, fsdp_reshard_after_forward: false}\n"
+         "parallelism_config:\n", 2),
+    ],
+)  # fmt: skip
+def test_copies_that_devices_share_are_hybrid_sharding(tmp_path, text, stage):
+    path = tmp_path / "acc.yaml"
+    path.write_text(
+        f"{text}  parallelism_config_dp_replicate_size: 4\n  parallelism_config_dp_shard_size: 8\nmachine_rank: 0\n"
+    )
+    result = plan("--from", path, "--per-device=2", "--steps=10")
+    assert result.exit_code == 0, result.stderr
+    read = json.loads(result.stdout)["read"]
+    assert (read["shard_size"]["value"], read["zero_stage"]["value"]) == (8, stage)
+    assert json.loads(result.stdout)["global_batch"]["data_parallel_size"] == 32
