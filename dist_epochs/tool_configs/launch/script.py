@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from dist_epochs.settings.scalars import UnknownText
 from dist_epochs.settings.section import Section, read_section
+from dist_epochs.settings.slurm import gpus_of_a_node
 from dist_epochs.settings.value import Located
-from dist_epochs.tool_configs.readers.accelerate import AccelerateFile, read_accelerate
-from dist_epochs.tool_configs.readers.script import Arguments, UnknownText, gpus_of_a_node, read_launching
+from dist_epochs.tool_configs.accelerate_file import AccelerateFile
+from dist_epochs.tool_configs.readers.accelerate import read_accelerate
+from dist_epochs.tool_configs.readers.script import Arguments, read_launching
 
 __all__ = ["read_launch_script"]
 

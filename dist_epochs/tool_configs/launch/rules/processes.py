@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dist_epochs.rules import rule
+from dist_epochs.tool_configs.accelerate_file import reads_as_false
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
-from dist_epochs.tool_configs.readers.accelerate import reads_as_false
 
 __all__ = [
     "cpu_by_environment",
