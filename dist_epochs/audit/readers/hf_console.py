@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream
 
 __all__ = ["Console"]
 
@@ -49,7 +49,7 @@ class Console:
     """What the lines have said of the last training that began at step 0.
 
     Attributes:
-        name: Name of the file, for places.
+        path: The file, for places.
         numbers: What its head says.
         trainings: Trainings that began at step 0.
         rows: Step and epoch of each row with the same bar before and after it.
@@ -57,7 +57,7 @@ class Console:
         calls: Of each call, the step it goes on from, the last one of its bar, and where it begins.
     """
 
-    name: str
+    path: str
     numbers: dict[str, Number] = field(default_factory=dict)
     trainings: int = 0
     rows: list[tuple[int, object]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Console:
         if _TRAINING in line:
             if self.calls and not self._has_moved:
                 self.calls.pop()  # several ranks print the same head, or nothing came of it
-            self.calls.append((0, 0, f"{self.name}:{at}"))
+            self.calls.append((0, 0, Place(self.path, at)))
             self._is_in_other_loop, self._has_moved, self._epoch, self.summary = False, False, None, None
         elif not self.calls:
             return
@@ -91,7 +91,7 @@ class Console:
 
     def _head(self, key: bytes, value: int, at: int) -> None:
         if value:
-            self.numbers[HEAD[key]] = Number.exact(value, f"{self.name}:{at}: {key.decode()}")
+            self.numbers[HEAD[key]] = Number.exact(value, Place(self.path, at, key.decode()))
 
     def _bars(self, line: bytes) -> bool:
         """Bars of steps; those of evaluations have other totals, or come behind their own first line."""
@@ -111,7 +111,7 @@ class Console:
         return bool(found)
 
     def _row(self, text: bytes, at: int) -> None:
-        where = f"{self.name}:{at}"
+        where = Place(self.path, at)
         values = {
             key.decode(): _four_digits(value.decode(), where) if quote else value.decode()
             for key, quote, value in _VALUE.findall(text)
@@ -133,9 +133,9 @@ class Console:
         summary = self._own_summary(notes)
         begun, done, _ = self.calls[-1]
         planned = numbers["planned_steps"].value
-        where = f"{self.name}: its bar"
+        where = Place(self.path, None, "its bar")
         if summary is not None and not done:  # without a bar: a call that ends has made its steps
-            done, where = int(planned), f"{self.name}: planned, and ended by its summary"
+            done, where = int(planned), Place(self.path, None, "planned, and ended by its summary")
         if done:
             numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
@@ -193,7 +193,7 @@ class Console:
         value = summary.get("epoch") if summary is not None else None
         if value is None and self.rows and self.rows[-1][0] == done:
             value = self.rows[-1][1]
-        epoch = logged_epoch(value, f"{self.name}: epoch")
+        epoch = logged_epoch(value, Place(self.path, None, "epoch"))
         return {"epochs": epoch} if epoch is not None else {}
 
     def _segments(self, done: int) -> Iterator[Segment]:

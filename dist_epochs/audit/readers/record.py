@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import PurePath
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
 
-__all__ = ["FLOAT", "KINDS", "NAMES", "FinishedRun", "Number", "Segment", "Span", "as_stream", "whole"]
+__all__ = ["FLOAT", "KINDS", "NAMES", "FinishedRun", "Number", "Place", "Segment", "Span", "as_stream", "whole"]
 
 NAMES: Mapping[str, str] = {
     "steps": "optimizer steps reached",
@@ -70,13 +71,32 @@ FLOAT = Fraction(1, 10**9)
 _NUMBER = re.compile(r"[-+]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
 
 
+class Place(str):
+    """Where something was read, as text (`run.log:12: world_size`), with its file and line as fields.
+
+    Attributes:
+        file: The path of the file; None for what is in no file.
+        line: The line, from 1; None where lines tell nothing.
+    """
+
+    file: str | None
+    line: int | None
+
+    def __new__(cls, file: str, line: int | None = None, key: str = "") -> Place:
+        """A place in a file: its line, and the key or a few words."""
+        parts = (PurePath(file).name or file, f":{line}" if line is not None else "", f": {key}" if key else "")
+        made = super().__new__(cls, "".join(parts))
+        made.file, made.line = file, line
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """A number that was read.
 
     Attributes:
         interval: The number, with the tolerance of its spelling; whole numbers have none.
-        where: File, line or key.
+        where: File, line or key; a `Place` where the file is known.
         text: Its spelling.
     """
 

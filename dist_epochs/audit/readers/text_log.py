@@ -14,7 +14,7 @@ from pathlib import Path
 from dist_epochs.audit.readers import megatron, nemo, olmo
 from dist_epochs.audit.readers.hf_console import Console
 from dist_epochs.audit.readers.log_reading import LogReading
-from dist_epochs.audit.readers.record import FinishedRun, Number
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.files import open_file
@@ -45,7 +45,7 @@ def read_text_log(path: Path) -> FinishedRun | None:
     Raises:
         OSError: If it cannot be read.
     """
-    reading, console, unknown = LogReading(path.name), Console(path.name), MOST_UNKNOWN
+    reading, console, unknown = LogReading(str(path)), Console(str(path)), MOST_UNKNOWN
     for at, line in _lines(path):
         if unknown > 0 and (unknown := unknown - len(line)) <= 0 and not reading.numbers and not console.calls:
             return None
@@ -98,13 +98,13 @@ def _finished(reading: LogReading, path: Path) -> FinishedRun | None:
     layout = {"global_batch", "per_device", "sequence_length", "planned_steps"}
     if track.last is None and len(layout & set(reading.numbers)) < 2:
         return None
-    logged = track.numbers(path.name)
+    logged = track.numbers(Place(str(path)))
     if track.batches and len(track.batches) > 1:
         reading.numbers.pop("global_batch", None)  # the argument is where the ramp ends, and no step's mean
     if len(reading.lengths) > 1:
         reading.numbers.pop("sequence_length", None)  # a curriculum: no one length makes the tokens
     elif reading.lengths:
-        reading.numbers["sequence_length"] = Number.exact(min(reading.lengths), f"{path.name}: actual seqlen")
+        reading.numbers["sequence_length"] = Number.exact(min(reading.lengths), Place(str(path), None, "actual seqlen"))
     numbers = {**reading.numbers, **logged}
     return FinishedRun(
         kind=reading.kind or "megatron",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream, whole
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, as_stream, whole
 from dist_epochs.audit.readers.timeline import Line, Track
 from dist_epochs.audit.readers.wandb_file import WandbFile, read_wandb_file
 from dist_epochs.errors import InputError, Origin
@@ -144,7 +144,7 @@ def _key(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], names: S
 def _track(
     rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], starts: Sequence[int], name: str
 ) -> Track:
-    track = Track()
+    track = Track(lambda row: Place(name, None, f"row {row}"))
     begins = set(starts)
     for at, row in enumerate(rows):
         if at in begins:
@@ -157,7 +157,7 @@ def _track(
         step = counts.pop("steps", None)
         if step is not None:
             samples, tokens = (_int(counts.get(meaning)) for meaning in ("samples", "tokens"))
-            track.add(Line(step=int(step.value), where=f"{name}: row {at + 1}", samples=samples, tokens=tokens))
+            track.add(Line(step=int(step.value), at=at + 1, samples=samples, tokens=tokens))
     return track
 
 
