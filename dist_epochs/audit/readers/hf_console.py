@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
+from pathlib import PurePath
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
@@ -123,11 +123,12 @@ class Console:
         elif "loss" in values:
             self._is_in_other_loop, self._has_moved, self._epoch = False, True, values.get("epoch")
 
-    def finished(self, path: Path) -> FinishedRun | None:
+    def finished(self) -> FinishedRun | None:
         """What was found; None if no training began."""
         if not self.calls or "planned_steps" not in self.numbers:
             return None
         notes: list[str] = []
+        name = PurePath(self.path).name
         self._forget_earlier_trainings(notes)
         numbers = dict(self.numbers)
         summary = self._own_summary(notes)
@@ -140,15 +141,15 @@ class Console:
             numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
             if summary is not None and len(self.calls) == 1 and not begun:
-                numbers |= dict(last_call(summary, numbers, path.name))
+                numbers |= dict(last_call(summary, numbers, name))
             if "whole_steps_per_epoch" not in numbers:
-                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), path.name)
+                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), name)
         is_stream = numbers["planned_epochs"].value >= UNSIZED if "planned_epochs" in numbers else False
         if is_stream:
             numbers.pop("corpus", None)
         run = FinishedRun(
             kind="hf-console",
-            path=str(path),
+            path=self.path,
             numbers=numbers,
             counts_passes=True,
             is_cut=summary is None and done < planned,

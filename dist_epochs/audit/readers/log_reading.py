@@ -1,13 +1,15 @@
-"""What the lines of a text log have said so far."""
+"""What the lines of a text log have said so far, and what is said of them in the end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from dist_epochs.audit.readers.record import Number, Place
-from dist_epochs.audit.readers.timeline import Track
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place
+from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
 
-__all__ = ["LogReading"]
+__all__ = ["LineReader", "LogReading", "notes_of_track", "run_of_track", "unlogged_steps"]
 
 
 @dataclass(slots=True)
@@ -51,3 +53,76 @@ class LogReading:
         """The steps that the run was to make, as the first line says it."""
         if steps > 0 and "planned_steps" not in self.numbers:
             self.numbers["planned_steps"] = Number.exact(steps, self.place(at))
+
+
+class LineReader(Protocol):
+    """What reads the lines of one kind of log, and keeps what they say.
+
+    Attributes:
+        MARKS: What stands in each line that it reads.
+    """
+
+    MARKS: tuple[bytes, ...]
+
+    def read(self, line: bytes, at: int) -> None:
+        """The next line with one of the marks."""
+
+    def finished(self) -> FinishedRun | None:
+        """What was found; None if nothing counts steps."""
+
+
+def run_of_track(
+    kind: str,
+    path: str,
+    track: Track,
+    numbers: Mapping[str, Number],
+    *,
+    further: Mapping[str, Number | bool],
+    is_over: bool = False,
+    is_cut: bool = False,
+    notes: Sequence[str] = (),
+) -> FinishedRun:
+    """A log as a finished run.
+
+    Args:
+        kind: One of `KINDS`.
+        path: The file.
+        track: Its lines.
+        numbers: What was found beside their steps and sums.
+        further: What else was found, that no check uses.
+        is_over: Whether the log says that the run ended, so that no step follows its last line.
+        is_cut: Whether the run may have gone on after the log ends.
+        notes: What else is worth knowing.
+    """
+    merged = {**numbers, **track.numbers(Place(path))}
+    return FinishedRun(
+        kind=kind,
+        path=path,
+        numbers=merged,
+        unlogged=0 if is_over else unlogged_steps(track, merged),
+        is_cut=is_cut,
+        segments=track.segments,
+        overlaps=track.overlaps,
+        gaps=track.gaps,
+        further=further,
+        notes=(*notes, *notes_of_track(track)),
+    )
+
+
+def unlogged_steps(track: Track, numbers: Mapping[str, Number]) -> int:
+    """Steps that may have followed the last line, up to those that were planned."""
+    planned = numbers.get("planned_steps")
+    if track.last is None:
+        return 0
+    left = int(planned.value) - track.last.step if planned else track.stride - 1
+    return max(min(track.stride - 1, left), 0)
+
+
+def notes_of_track(track: Track) -> Iterator[str]:
+    """What is worth knowing of the lines."""
+    if track.repeated:
+        yield f"Lines that repeat the step before them: {track.repeated:,}. Several ranks print; each step counts once."
+    if track.is_ragged:
+        yield f"More than {MOST_KEPT:,} segments: the log is garbled, or holds several runs."
+    if track.stride > 1 and len(track.segments) > 1:
+        yield f"A line every {track.stride:,} steps: where segments begin is known to {track.stride:,} steps."

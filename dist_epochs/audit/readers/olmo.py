@@ -13,7 +13,7 @@ from dist_epochs.audit.readers.timeline import Line
 __all__ = ["close_step", "read_step"]
 
 _STEP = re.compile(rb"\[step=(\d{1,18})/(\d{1,18})[,\]]")
-_TOTAL = re.compile(rb"^\s+throughput/total_tokens=([\d,]{1,30})\s*$")
+_TOTAL = re.compile(rb"^\s+throughput/total[_ ]tokens=([\d,]{1,30})\s*$")
 
 
 def read_step(reading: LogReading, line: bytes, at: int) -> None:

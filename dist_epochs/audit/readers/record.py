@@ -13,7 +13,7 @@ from pathlib import PurePath
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
 
-__all__ = ["FLOAT", "KINDS", "NAMES", "FinishedRun", "Number", "Place", "Segment", "Span", "as_stream", "whole"]
+__all__ = ["FLOAT", "FURTHER", "KINDS", "NAMES", "FinishedRun", "Number", "Place", "Segment", "Span", "as_stream", "whole"]
 
 NAMES: Mapping[str, str] = {
     "steps": "optimizer steps reached",
@@ -62,8 +62,36 @@ KINDS: Mapping[str, str] = {
     "nemo": "NeMo 2 log",
     "olmo": "OLMo log",
     "dist-epochs": "our own ledger",
+    "hf-results": "results of the Hugging Face Trainer",
+    "model-card": "model card of the Hugging Face Trainer",
+    "llamafactory": "LLaMA-Factory log",
+    "tfevents": "TensorBoard events",
+    "lightning": "Lightning metrics",
+    "nanogpt": "nanoGPT log",
+    "torchtitan": "torchtitan log",
+    "deepspeed": "DeepSpeed log",
 }
 """What wrote the files of a run, and what it is called."""
+
+FURTHER: Mapping[str, str] = {
+    "tokens_per_step": "tokens of a step, over all devices",
+    "tokens_per_dp_rank": "tokens of a micro-step, on the devices of one data-parallel rank",
+    "micro_steps_per_pass": "micro-steps of a pass, on one device",
+    "steps_of_first_pass": "steps of the first pass",
+    "begun_at_step": "the step that the last start went on from",
+    "steps_made_here": "steps that the last start made",
+    "steps_of_this_call": "the same, as its closing summary tells",
+    "last_row_step": "the step of the last row that was logged",
+    "logged_every": "steps between logged rows",
+    "hparams_batch_size": "batch_size as the user saved it, mostly samples of a micro-step on one device",
+    "skipped": "steps without an update (fp16 overflow), which drew their batch",
+    "applied": "steps with an update",
+    "batch": "samples of a step, over all devices, as rate and time tell",
+    "training_rows": "rows of training",
+    "rate_usable": "whether the logged rates are those of steps that were made",
+    "finished": "whether the closing summary was logged",
+}
+"""What a reader may find beside, that no check uses."""
 
 FLOAT = Fraction(1, 10**9)
 """Relative tolerance of a float that was calculated: the last of its digits are no measurement."""
@@ -206,6 +234,7 @@ class FinishedRun:
         overlaps: Steps that were made twice.
         gaps: Steps inside a segment of which no line tells.
         balances: Planned and recorded numbers with every difference that has a cause, of our own runs.
+        further: What else was found, by the names of `FURTHER`.
         notes: What else is worth knowing, as sentences.
     """
 
@@ -222,9 +251,11 @@ class FinishedRun:
     overlaps: tuple[Span, ...] = ()
     gaps: tuple[Span, ...] = ()
     balances: tuple[Balance, ...] = ()
+    further: Mapping[str, Number | bool] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        assert set(self.further) <= set(FURTHER), set(self.further) - set(FURTHER)
         assert set(self.numbers) <= set(NAMES), set(self.numbers) - set(NAMES)
 
     @property
