@@ -116,7 +116,8 @@ def _run(name: str) -> FinishedRun | None:
         )
     if path.suffix in CLAIM_FILES or not path.exists():
         return None
-    from dist_epochs.audit.readers.detect import read_finished_run, unknown
+    from dist_epochs.audit.readers.detect import unknown
+    from dist_epochs.audit.readers.folder import read_finished_run
 
     run = read_finished_run(path)
     if run is None and not _may_be_claim(path):

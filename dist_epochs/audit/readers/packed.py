@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.files import open_file
 
-__all__ = ["MOST_UNPACKED", "open_run_file", "plain_name", "read_head", "read_whole"]
+__all__ = ["ENDINGS", "MOST_UNPACKED", "open_run_file", "plain_name", "read_head", "read_whole"]
 
 MOST_UNPACKED = 1 << 36
 """Bytes that come out of a packed file at most; more is no log, but a file made to fill a disk."""
@@ -24,13 +24,15 @@ MOST_UNPACKED = 1 << 36
 SUFFIXES = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\x00": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 """How packed files begin, and how their names end."""
 
+ENDINGS = tuple(SUFFIXES.values())
+
 DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError)
 """What unpackers raise of a file that is cut or damaged."""
 
 
 def plain_name(path: Path) -> str:
     """The name without the ending of a packed file."""
-    return path.stem if path.suffix in SUFFIXES.values() else path.name
+    return path.stem if path.suffix in ENDINGS else path.name
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from math import floor, inf
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import FLOAT, Number
+from dist_epochs.audit.readers.record import FLOAT, Number, Place
 
 __all__ = ["CHANGED", "UNSIZED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
 
@@ -59,7 +59,8 @@ def steps_per_epoch(
         if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1:
             text = f"{step} ÷ {epoch.text}"
             pace = Interval.exact(step) / epoch.interval
-            return {"steps_per_epoch": Number(pace, f"{where}, step {step}", text)}
+            place = Place(where.file or where, where.line, f"step {step}") if isinstance(where, Place) else f"{where}, step {step}"
+            return {"steps_per_epoch": Number(pace, place, text)}
     if steps is None or epochs is None or not epochs.value or epochs.value.denominator != 1:
         return {}
     if not steps.value or steps.value % epochs.value:

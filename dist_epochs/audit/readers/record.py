@@ -13,7 +13,7 @@ from pathlib import PurePath
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
 
-__all__ = ["FLOAT", "FURTHER", "KINDS", "NAMES", "FinishedRun", "Number", "Place", "Segment", "Span", "as_stream", "whole"]
+__all__ = ["FLOAT", "FURTHER", "KINDS", "NAMES", "Comparison", "FinishedRun", "Number", "Place", "Segment", "Span", "as_stream", "whole"]
 
 NAMES: Mapping[str, str] = {
     "steps": "optimizer steps reached",
@@ -215,6 +215,23 @@ class Segment:
         return {**self.steps.to_json(), "where": self.where}
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A number that two files of a run have.
+
+    Attributes:
+        name: What it is.
+        mine: In the file that is audited.
+        theirs: In the other one.
+        path: The other file.
+    """
+
+    name: str
+    mine: Number
+    theirs: Number
+    path: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishedRun:
     """What the files of a run say.
@@ -234,6 +251,7 @@ class FinishedRun:
         overlaps: Steps that were made twice.
         gaps: Steps inside a segment of which no line tells.
         balances: Planned and recorded numbers with every difference that has a cause, of our own runs.
+        comparisons: Numbers that other files of the same run have, too.
         further: What else was found, by the names of `FURTHER`.
         notes: What else is worth knowing, as sentences.
     """
@@ -251,12 +269,17 @@ class FinishedRun:
     overlaps: tuple[Span, ...] = ()
     gaps: tuple[Span, ...] = ()
     balances: tuple[Balance, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     further: Mapping[str, Number | bool] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         assert set(self.further) <= set(FURTHER), set(self.further) - set(FURTHER)
         assert set(self.numbers) <= set(NAMES), set(self.numbers) - set(NAMES)
+
+    def counting_passes(self, *, changes_batch: bool = False) -> FinishedRun:
+        """The same run of a trainer that steps the last, partial window of each pass."""
+        return replace(self, counts_passes=True, changes_batch=changes_batch)
 
     @property
     def heading(self) -> str:
