@@ -1,9 +1,10 @@
-"""Lines of DeepSpeed's engine (deepspeedai/DeepSpeed, runtime/engine.py, utils/timer.py), as DeepSpeed-Chat logs them.
+"""Lines of DeepSpeed's engine, as DeepSpeed-Chat logs them (runtime/engine.py, utils/timer.py).
 
 `[…] [INFO] [logging.py:96:log_dist] [Rank 0] step=10, skipped=6, lr=[…], mom=[…]`: steps drawn, those that overflowed
-included. `[2023-04-18 01:46:59,171] [INFO] [timer.py:199:stop] epoch=0/micro_step=10/global_step=10, RunningAvgSamplesPerSec=…,
-CurrSamplesPerSec=171.97, …`: micro-steps since the epoch began; samples a second over all devices. The batch stands nowhere: it is
-rate × seconds between the lines. `Beginning of Epoch 1/16, Total Micro Batches 460` is of DeepSpeed-Chat.
+included. `[2023-04-18 01:46:59,171] [INFO] [timer.py:199:stop] epoch=0/micro_step=10/global_step=10,
+RunningAvgSamplesPerSec=…, CurrSamplesPerSec=171.97, …`: micro-steps since the epoch began; samples a second over all
+devices. The batch stands nowhere: it is rate × seconds between the lines. `Beginning of Epoch 1/16, Total Micro
+Batches 460` is of DeepSpeed-Chat.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ FLAGS = {b"per_device_train_batch_size": "per_device", b"gradient_accumulation_s
 
 _STEP = re.compile(rb"\bstep=(\d{1,15}), skipped=(\d{1,15}), lr=\[")
 _TIMER = re.compile(
-    rb"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3})\].{0,200}?\bepoch=(\d{1,9})/micro_step=(\d{1,15})/global_step=(\d{1,15}), "
+    rb"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3})\].{0,200}?\bepoch=(\d{1,9})/micro_step=(\d{1,15})/"
+    rb"global_step=(\d{1,15}), "
     rb"RunningAvgSamplesPerSec=[\d.]{1,30}, CurrSamplesPerSec=(\d{1,12}\.\d{1,20})"
 )
 _PASS = re.compile(rb"Beginning of Epoch (\d{1,9})/(\d{1,9}), Total Micro Batches (\d{1,12})")

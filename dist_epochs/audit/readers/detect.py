@@ -62,10 +62,10 @@ FILES = {
 
 MARKS = (
     "global_step and log_history of a Trainer's state (trainer_state.json); train_runtime of its results "
-    "(all_results.json); the hyperparameters of its model card; :W&B at the start of wandb's "
-    "offline file, or wandb-summary.json; brain.Event of TensorBoard; current_steps of LLaMA-Factory; the columns epoch and step "
-    "of Lightning; 'iteration N/ M |' of Megatron-LM, GPT-NeoX and NeMo 2, '[step=N/M]' of OLMo, 'iter N: loss' of nanoGPT, "
-    "'step: N … tps:' of torchtitan, 'step=N, skipped=' of DeepSpeed, or their arguments "
+    "(all_results.json); the hyperparameters of its model card; :W&B at the start of wandb's offline file, or "
+    "wandb-summary.json; brain.Event of TensorBoard; current_steps of LLaMA-Factory; the columns epoch and step of "
+    "Lightning; 'iteration N/ M |' of Megatron-LM, GPT-NeoX and NeMo 2, '[step=N/M]' of OLMo, 'iter N: loss' of "
+    "nanoGPT, 'step: N … tps:' of torchtitan, 'step=N, skipped=' of DeepSpeed, or their arguments "
     "('seq_length ..... 2048') in a log; '***** Running training *****' of a Trainer's console; the events of our own "
     "ledger.jsonl"
 )

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dist_epochs.audit.readers import lightning_csv, llama_factory_log, model_card, results_json, tfevents, wandb_summary
+from dist_epochs.audit.readers import (
+    lightning_csv,
+    llama_factory_log,
+    model_card,
+    results_json,
+    tfevents,
+    wandb_summary,
+)
 from dist_epochs.audit.readers.detect import read_file
 from dist_epochs.audit.readers.own_run import read_own_run
 from dist_epochs.audit.readers.packed import ENDINGS, plain_name
@@ -44,8 +51,8 @@ def read_finished_run(path: Path) -> FinishedRun | None:
     """Read a run; None for a file that is not a run, and may be a claim.
 
     A folder is read as the first of: a run of our own (`ledger.jsonl`), a Trainer's output or checkpoint
-    (`trainer_state.json`), a wandb run (`*.wandb`), and the other files that belong to a run. What else is there of the same run is
-    compared with it.
+    (`trainer_state.json`), a wandb run (`*.wandb`), and the other files that belong to a run. What else is there of
+    the same run is compared with it.
 
     Raises:
         InputError: If a folder holds none, or what was found is damaged.
@@ -126,4 +133,3 @@ def _compared(run: FinishedRun, parts: Sequence[FinishedRun], notes: list[str]) 
 def _is_whole(run: FinishedRun) -> bool:
     """Whether its totals are those of the whole run."""
     return not run.is_cut and not run.unlogged
-

@@ -141,7 +141,7 @@ class Console:
             numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
             if summary is not None and len(self.calls) == 1 and not begun:
-                numbers |= dict(last_call(summary, numbers, name))
+                numbers |= dict(last_call(summary, numbers, Place(name, None)))
             if "whole_steps_per_epoch" not in numbers:
                 numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), name)
         is_stream = numbers["planned_epochs"].value >= UNSIZED if "planned_epochs" in numbers else False
@@ -155,6 +155,7 @@ class Console:
             is_cut=summary is None and done < planned,
             segments=tuple(self._segments(done)),
             overlaps=tuple(self._overlaps()),
+            further=self._last_call(summary, done, where),
             notes=tuple(notes),
         )
         return as_stream(run) if is_stream else run
@@ -196,6 +197,18 @@ class Console:
             value = self.rows[-1][1]
         epoch = logged_epoch(value, Place(self.path, None, "epoch"))
         return {"epochs": epoch} if epoch is not None else {}
+
+    def _last_call(self, summary: Mapping[str, object] | None, done: int, where: str) -> dict[str, Number | bool]:
+        """What the last start made, and whether its rates are those of steps."""
+        begun = self.calls[-1][0]
+        found: dict[str, Number | bool] = {}
+        if done:
+            found["begun_at_step"] = Number.exact(begun, self.calls[-1][2])
+            found["steps_made_here"] = Number.exact(max(done - begun, 0), where)
+        if summary is not None:
+            loss = _number(summary.get("train_loss"))
+            found["rate_usable"] = done > begun and (loss is None or bool(loss.value))
+        return found
 
     def _segments(self, done: int) -> Iterator[Segment]:
         for begun, last, where in self.calls:

@@ -1,8 +1,9 @@
 """`metrics.csv` of Lightning's CSVLogger, with `hparams.yaml` beside it.
 
-Columns epoch and step, both from 0: a row is logged before the count of its step goes up, so a run has made one step more than its last
-row says. Rows of training, of validation and of the end of a pass are apart; those of the end have the last step of their pass.
-hparams.yaml is what the user saved; it may hold tags that run code, so only plain `key: number` lines of it are read.
+Columns epoch and step, both from 0: a row is logged before the count of its step goes up, so a run has made one step
+more than its last row says. Rows of training, of validation and of the end of a pass are apart; those of the end have
+the last step of their pass. hparams.yaml is what the user saved; it may hold tags that run code, so only plain `key:
+number` lines of it are read.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ class PassRows:
         self.track = Track(lambda at: Place(path, at))
         self.ends: dict[int, tuple[int, int]] = {}
         self.strides: Counter[int] = Counter()
-        self._first: frozenset[int] | None = None
+        self._first: frozenset[object] | None = None
         self._of_training: int | None = None
 
-    def add(self, step: int, epoch: int, filled: frozenset[int], at: int) -> None:
+    def add(self, step: int, epoch: int, filled: frozenset[object], at: int) -> None:
         """A row: `filled` tells its kind, by which columns it has."""
         if self._first is None:
             self._first = filled

@@ -1,8 +1,8 @@
-"""`trainer_log.jsonl` of LLaMA-Factory (src/llamafactory/train/callbacks.py): a line for each logged step and evaluation.
+"""`trainer_log.jsonl` of LLaMA-Factory (train/callbacks.py): a line for each logged step and evaluation.
 
-`{"current_steps": 10, "total_steps": 6750, "loss": 2.219, "epoch": 0.0044, "elapsed_time": "0:00:32", "total_tokens": 4096, …}`:
-optimizer steps done and planned, the Trainer's epoch, the time since this start, tokens with padding. A second start, and sometimes a
-second process, writes into the same file.
+`{"current_steps": 10, "total_steps": 6750, "loss": 2.219, "epoch": 0.0044, "elapsed_time": "0:00:32", "total_tokens":
+4096, …}`: optimizer steps done and planned, the Trainer's epoch, the time since this start, tokens with padding. A
+second start, and sometimes a second process, writes into the same file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ HOLDS = "steps, planned steps, epochs, seconds since the last start, tokens (pad
 NAMES_OF_FILES = ("trainer_log.jsonl",)
 MOST_ROWS = 4_000_000
 
-TWO_WRITERS = "Steps stand in it more than once while its clock goes on: several processes wrote the file. Each step counts once."
+TWO_WRITERS = (
+    "Steps stand in it more than once while its clock goes on: several processes wrote the file. Each step counts once."
+)
 
 _TIME = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,6}):(\d\d):(\d\d)")
 
@@ -100,7 +102,7 @@ def _finished(
     if changes:
         notes.append(CHANGED)
     else:
-        numbers |= steps_per_epoch(rows, steps, numbers.get("epochs"), name)
+        numbers |= steps_per_epoch(rows, steps, numbers.get("epochs"), Place(name))
     is_cut = planned is None or track.last.step < planned.value
     run = run_of_track("llamafactory", name, track, numbers, further={}, is_over=not is_cut, is_cut=is_cut, notes=notes)
     return run.counting_passes(changes_batch=changes)

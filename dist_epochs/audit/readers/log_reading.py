@@ -56,13 +56,11 @@ class LogReading:
 
 
 class LineReader(Protocol):
-    """What reads the lines of one kind of log, and keeps what they say.
+    """What reads the lines of one kind of log, and keeps what they say."""
 
-    Attributes:
-        MARKS: What stands in each line that it reads.
-    """
-
-    MARKS: tuple[bytes, ...]
+    @property
+    def MARKS(self) -> tuple[bytes, ...]:
+        """What stands in each line that it reads."""
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""

@@ -1,8 +1,8 @@
 """Model cards (README.md) that the Hugging Face Trainer wrote (Transformers, modelcard.py).
 
-`The following hyperparameters were used during training:`, bullets, and a table of evaluations with Step and Epoch, the latter of
-two decimals (until 4.39) or four. num_devices, gradient_accumulation_steps and total_train_batch_size are written only where they
-are above one, or differ. People edit cards.
+`The following hyperparameters were used during training:`, bullets, and a table of evaluations with Step and Epoch,
+the latter of two decimals (until 4.39) or four. num_devices, gradient_accumulation_steps and total_train_batch_size
+are written only where they are above one, or differ. People edit cards.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ BULLETS = {
 }
 
 EDITED = (
-    "Its batch is not per device × devices × accumulation: the card was edited, or devices share the model (tensor or context "
-    "parallel), which the Trainer counts as data parallel."
+    "Its batch is not per device × devices × accumulation: the card was edited, or devices share the model (tensor or "
+    "context parallel), which the Trainer counts as data parallel."
 )
 NO_TABLE = "It has no table of evaluations, so nothing tells of the steps that were made."
 

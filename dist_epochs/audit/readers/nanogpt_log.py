@@ -1,8 +1,8 @@
 """Console of nanoGPT (karpathy/nanoGPT, train.py) and of modded-nanogpt.
 
-`tokens per iteration will be: 491,520`, printed by every rank; `iter 20: loss 10.8281, time 136.78ms, mfu 0.00%`, which
-counts from 0 and is printed after its step; `Overriding: block_size = 16`. Its gradient_accumulation_steps are micro-steps of
-all ranks together. modded-nanogpt: `step:5/1000 … train_time:512ms step_avg:102.4ms`, steps done.
+`tokens per iteration will be: 491,520`, printed by every rank; `iter 20: loss 10.8281, time 136.78ms, mfu 0.00%`,
+which counts from 0 and is printed after its step; `Overriding: block_size = 16`. Its gradient_accumulation_steps are
+micro-steps of all ranks together. modded-nanogpt: `step:5/1000 … train_time:512ms step_avg:102.4ms`, steps done.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class NanoGptLog:
             numbers["planned_steps"] = self.planned
         numbers |= self._layout()
         further = {"tokens_per_step": self.tokens} if self.tokens is not None else {}
-        note = "A pass is not counted: nanoGPT draws its batches at random, with replacement, so epochs are expectations."
+        note = "nanoGPT draws its batches at random, with replacement: it has no passes, and epochs are expectations."
         return run_of_track("nanogpt", self.path, self.track, numbers, further=further, notes=(note,))
 
     def _layout(self) -> dict[str, Number]:
@@ -107,7 +107,7 @@ class NanoGptLog:
         most = ranks if self.ranks > 1 else all_of_them
         devices = Interval(ranks, ranks, max(ranks, most))
         share = Interval(all_of_them / ranks, min(all_of_them / devices.high, all_of_them / ranks), all_of_them / ranks)
-        where = f"{self.tokens.where}: as many ranks print it"
+        where = self.tokens.where
         return {
             "devices": Number(devices, where, str(self.ranks)),
             "gradient_accumulation": Number(share, shared.where, f"{shared.text} ÷ {self.ranks}"),

@@ -42,8 +42,8 @@ def open_run_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     What is added to a file while it is read may have no end.
 
     Raises:
-        InputError: If it is no file; while it is read, if it is packed and damaged, or unpacks to more than a log is; if
-            it is packed by zstd and zstandard is not installed.
+        InputError: If it is no file, or is packed by zstd and zstandard is not installed; while it is read, if it is
+            packed and damaged, or unpacks to more than a log is.
     """
     with open_file(path) as raw:
         kind = next((end for mark, end in SUFFIXES.items() if raw.peek(8).startswith(mark)), None)  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ def _unpacker(raw: BinaryIO, kind: str, path: Path) -> Any:
     if kind == ".bz2":
         return bz2.BZ2File(raw)
     try:
-        import zstandard
+        import zstandard  # type: ignore[import-not-found, unused-ignore]
     except ModuleNotFoundError:
         raise InputError(
             "this file is packed by zstd, and zstandard is not installed",

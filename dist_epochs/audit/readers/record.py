@@ -13,7 +13,20 @@ from pathlib import PurePath
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
 
-__all__ = ["FLOAT", "FURTHER", "KINDS", "NAMES", "Comparison", "FinishedRun", "Number", "Place", "Segment", "Span", "as_stream", "whole"]
+__all__ = [
+    "FLOAT",
+    "FURTHER",
+    "KINDS",
+    "NAMES",
+    "Comparison",
+    "FinishedRun",
+    "Number",
+    "Place",
+    "Segment",
+    "Span",
+    "as_stream",
+    "whole",
+]
 
 NAMES: Mapping[str, str] = {
     "steps": "optimizer steps reached",
@@ -116,6 +129,10 @@ class Place(str):
         made = super().__new__(cls, "".join(parts))
         made.file, made.line = file, line
         return made
+
+    def at(self, key: str) -> Place:
+        """A key in the same line."""
+        return Place(self.file or str(self), self.line, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """`all_results.json` and `train_results.json` of the Hugging Face Trainer: the summary row of its last call.
 
-Its rates are those of the plan (Transformers 4.10 to 5.18): steps a second × seconds are max_steps, samples a second × seconds
-are samples of the data × epochs, or max_steps × batch if it was told its steps. Since 5.19 both are of the steps of this call.
-Until 4.6 there are no steps a second, and the samples a second are steps. A call that finds a checkpoint at its last step makes
-none, writes this file all the same, and its train_loss is 0.0: its rates are no speed.
+Its rates are those of the plan (Transformers 4.10 to 5.18): steps a second × seconds are max_steps, samples a second
+× seconds are samples of the data × epochs, or max_steps × batch if it was told its steps. Since 5.19 both are of the
+steps of this call. Until 4.6 there are no steps a second, and the samples a second are steps. A call that finds a
+checkpoint at its last step makes none, writes this file all the same, and its train_loss is 0.0: its rates are no
+speed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.packed import read_whole
-from dist_epochs.audit.readers.passes import last_call, logged_epoch
+from dist_epochs.audit.readers.passes import last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
@@ -27,7 +28,7 @@ NAMES_OF_FILES = ("all_results.json", "train_results.json")
 LARGEST = 1 << 20
 """Bytes; such a file has a few dozen numbers."""
 
-OLD = "There are no steps a second in it: it is of Transformers 4.6 or before, where samples a second are steps a second."
+OLD = "It has no steps a second: it is of Transformers 4.6 or before, whose samples a second are steps."
 NO_STEP = "Its train_loss is 0.0: the last call made no step, so its rates are no speed."
 STOPPED = "It stopped early, or went on from a checkpoint: its rates are those of the plan until Transformers 5.18."
 
@@ -70,7 +71,9 @@ def read(path: Path) -> FinishedRun:
     notes = [NO_STEP] if is_idle else []
     if not is_idle:
         numbers |= dict(_made(numbers, notes))
-        numbers |= dict(last_call(found, numbers, str(path)))
+        numbers |= dict(last_call(found, numbers, Place(str(path))))
+        if "corpus" in numbers:
+            numbers |= steps_per_epoch([], numbers.get("steps"), numbers.get("epochs"), Place(str(path)))
         if "train_steps_per_second" not in found:
             notes.append(OLD)
     further: dict[str, Number | bool] = {"rate_usable": not is_idle and "seconds" in numbers}
@@ -126,4 +129,3 @@ def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str
         yield "steps", Number(Interval(steps, max(steps - passes, Fraction(1)), steps), planned.where, str(steps))
         return
     notes.append(STOPPED)
-

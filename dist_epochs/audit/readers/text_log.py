@@ -6,7 +6,7 @@ Trainer in `hf_console.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dist_epochs.audit.readers import megatron, nemo, olmo
@@ -23,7 +23,7 @@ __all__ = ["MOST_UNKNOWN", "read_text_log"]
 MOST_UNKNOWN = 1 << 25
 """Bytes within which a line that is known must come."""
 
-OTHER_LOGS = (NanoGptLog, TorchtitanLog, DeepspeedLog)
+OTHER_LOGS: tuple[Callable[[str], LineReader], ...] = (NanoGptLog, TorchtitanLog, DeepspeedLog)
 """Readers of lines that have none of the marks above them, the surest first."""
 
 
@@ -58,8 +58,8 @@ def read_text_log(path: Path) -> FinishedRun | None:
             console.read(line, at)
     olmo.close_step(reading)
     if reading.track.last is None:  # beside the lines of others there may be arguments of DeepSpeed
-        for log in (console, *others):
-            if (run := log.finished()) is not None:
+        for finished in (console.finished, *(log.finished for log in others)):
+            if (run := finished()) is not None:
                 return run
     return _finished(reading, path)
 

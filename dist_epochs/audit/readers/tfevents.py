@@ -1,9 +1,10 @@
 """TensorBoard event files of the Hugging Face Trainer and of Lightning, without TensorBoard.
 
-Framing of TFRecord: length (u64), masked CRC-32C of its 8 bytes, data, masked CRC-32C of the data, all little-endian. Each record is an
-Event: 1 wall_time, 2 step, 5 a Summary, whose values (1) have a tag (1), and a float (2) or a tensor (8: type 1, bytes 4, floats 5,
-texts 8). The Trainer writes train/epoch at its global step, and its TrainingArguments as JSON under args/text_summary; Lightning
-writes `epoch` and counts steps from 0. The checksum of lengths is compared, that of the data is not: in Python it is slow.
+Framing of TFRecord: length (u64), masked CRC-32C of its 8 bytes, data, masked CRC-32C of the data, all little-endian.
+Each record is an Event: 1 wall_time, 2 step, 5 a Summary, whose values (1) have a tag (1), and a float (2) or a
+tensor (8: type 1, bytes 4, floats 5, texts 8). The Trainer writes train/epoch at its global step, and its
+TrainingArguments as JSON under args/text_summary; Lightning writes `epoch` and counts steps from 0. The checksum of
+lengths is compared, that of the data is not: in Python it is slow.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HOLDS", "PATTERN", "has_marks", "read"]
 
-HOLDS = "of the Trainer: steps, epochs, its arguments (batch of a device, accumulation, plan) and rates; of Lightning: steps and passes"
+HOLDS = "of the Trainer: steps, epochs, rates, batch of a device, accumulation, plan; of Lightning: steps and passes"
 PATTERN = "events.out.tfevents.*"
 MOST_ROWS, LARGEST_RECORD = 4_000_000, 1 << 24
 
@@ -120,8 +121,11 @@ def read(path: Path) -> FinishedRun:
         InputError: If no event tells of a step of the Trainer or of Lightning.
     """
     rows: dict[int, dict[str, Any]] = {}
-    passes, arguments, tags, damage = PassRows(str(path)), {}, set(), ""
+    passes, damage = PassRows(str(path)), ""
+    arguments: dict[str, Any] = {}
+    tags: set[str] = set()
     is_of_lightning, trained = False, 0
+    of_row: set[str] = set()
     try:
         with open_run_file(path) as (file, _):
             for at, record in enumerate(_records(file)):
@@ -130,9 +134,11 @@ def read(path: Path) -> FinishedRun:
                 if isinstance(text := values.pop(ARGUMENTS, None), str):
                     arguments |= _json(text)
                 trained += "train/loss" in values
+                of_row |= values.keys()
                 if "epoch" in values and type(values["epoch"]) is float and values["epoch"].is_integer():
                     is_of_lightning = True
-                    passes.add(step, int(values["epoch"]), frozenset(), at)
+                    passes.add(step, int(values["epoch"]), frozenset(of_row), at)
+                    of_row = set()
                 if len(rows) < MOST_ROWS and (kept := {key: one for key, one in values.items() if key in KEYS}):
                     rows.setdefault(step, {"train/global_step": step}).update(kept)
     except ValueError as error:
@@ -149,7 +155,9 @@ def read(path: Path) -> FinishedRun:
     if any(mark in tag for tag in tags for mark in SAMPLES_AS_STEPS):
         rule = "they are of DeepSpeed's monitor or of Megatron-LM, whose steps here are samples, and are not read"
     raise InputError(
-        f"none of its {len(tags):,} tags tells of the steps of a trainer that is known", rule=rule, origin=Origin(str(path))
+        f"none of its {len(tags):,} tags tells of the steps of a trainer that is known",
+        rule=rule,
+        origin=Origin(str(path)),
     )
 
 
@@ -166,6 +174,6 @@ def _of_trainer(
     path: Path, rows: list[dict[str, Any]], arguments: dict[str, Any], trained: int, notes: list[str], *, is_cut: bool
 ) -> FinishedRun:
     ended = any("train/train_runtime" in row for row in rows)
-    run = run_of_rows(rows, arguments, {}, name=str(path), notes=notes, is_cut=is_cut or not ended, logger="TensorBoard")
+    run = run_of_rows(rows, arguments, {}, name=str(path), notes=notes, is_cut=is_cut or not ended, is_wandb=False)
     rows_of_training = Number.exact(trained, Place(str(path), None, "train/loss"))
     return replace(run, kind="tfevents", further={"training_rows": rows_of_training, "finished": ended})

@@ -156,7 +156,9 @@ class Track:
     @property
     def segments(self) -> tuple[Segment, ...]:
         """All starts, with the steps each one made."""
-        return tuple(Segment(Span(self._first(one), one.last.step), self.place(one.first.at)) for one in self._stretches)
+        return tuple(
+            Segment(Span(self._first(one), one.last.step), self.place(one.first.at)) for one in self._stretches
+        )
 
     def _first(self, stretch: _Stretch) -> int:
         """The first step of a segment: a line tells of the steps since the line before it."""

@@ -1,11 +1,11 @@
-"""Console of torchtitan (pytorch/torchtitan, torchtitan/trainer.py, components/metrics.py, distributed/parallel_dims.py).
+"""Console of torchtitan (trainer.py, components/metrics.py, distributed/parallel_dims.py).
 
-`Trainer is initialized with local batch size 8, global batch size 64, gradient accumulation steps 1, sequence length 2048,
-total steps 10 (warmup 2)`; since 2026 `… with 16384 tokens per DP rank, 262144 tokens per train step, gradient accumulation
-steps 2, maximum context length 8192, total steps …`, where the first are those of a micro-step. `Building device mesh with
-parallelism: pp=1, dp_replicate=1, dp_shard=8, cp=1, tp=1, ep=1` (ep lies inside), once `Building 1-D device mesh with
-['dp_shard'], [8]`. `step: 10  loss: …  tps: 5,756  tflops: 0.41`: steps done; tokens a second and FLOPs of one device, as means
-since the line before.
+`Trainer is initialized with local batch size 8, global batch size 64, gradient accumulation steps 1, sequence length
+2048, total steps 10 (warmup 2)`; since 2026 `… with 16384 tokens per DP rank, 262144 tokens per train step, gradient
+accumulation steps 2, maximum context length 8192, total steps …`, where the first are those of a micro-step.
+`Building device mesh with parallelism: pp=1, dp_replicate=1, dp_shard=8, cp=1, tp=1, ep=1` (ep lies inside), once
+`Building 1-D device mesh with ['dp_shard'], [8]`. `step: 10 loss: … tps: 5,756 tflops: 0.41`: steps done; tokens a
+second and FLOPs of one device, as means since the line before.
 """
 
 from __future__ import annotations
@@ -38,13 +38,21 @@ _MESH = re.compile(rb"Building device mesh with parallelism: (.{1,400})")
 _DIMENSION = re.compile(rb"\b([a-z_]{2,12})=(\d{1,9})\b")
 _OLD_MESH = re.compile(rb"Building \d-D device mesh with \[([^\]]{1,200})\], \[([\d, ]{1,100})\]")
 _STARTS = re.compile(rb"Training starts at step (\d{1,15})\b")
-_STEP = re.compile(rb"\bstep:\s{1,9}(\d{1,15})\s.{0,80}?\bloss:\s.{0,300}?\btps: ([\d,]{1,20})\s+tflops: ([\d,.]{1,20})\s+mfu:")
+_STEP = re.compile(
+    rb"\bstep:\s{1,9}(\d{1,15})\s.{0,80}?\bloss:\s.{0,300}?\btps: ([\d,]{1,20})\s+tflops: ([\d,.]{1,20})\s+mfu:"
+)
 
 
 class TorchtitanLog:
     """What the lines have said so far."""
 
-    MARKS = (b"tflops: ", b"Trainer is initialized with", b"device mesh with", b"Training starts at step", b"Training completed")
+    MARKS = (
+        b"tflops: ",
+        b"Trainer is initialized with",
+        b"device mesh with",
+        b"Training starts at step",
+        b"Training completed",
+    )
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -61,7 +69,9 @@ class TorchtitanLog:
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
         if match := _STEP.search(line):
-            self._step(int(match[1]), int(match[2].replace(b",", b"") or b"0"), match[3].replace(b",", b"").decode(), at)
+            self._step(
+                int(match[1]), int(match[2].replace(b",", b"") or b"0"), match[3].replace(b",", b"").decode(), at
+            )
         elif b"Trainer is initialized with" in line:
             for key, text in _HEAD.findall(line):
                 self._set(HEAD[key], int(text.replace(b",", b"") or b"0"), at, key.decode().strip(":"))

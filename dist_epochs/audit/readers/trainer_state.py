@@ -173,7 +173,9 @@ def _numbers(state: _State, name: str) -> Iterator[tuple[str, Number]]:
     for key, meaning in keys.items():
         if number := whole(data.get(key), Place(name, None, key)):
             yield meaning, number
-    if not _is_unsized(data) and (planned := Number.read(data.get("num_train_epochs"), Place(name, None, "num_train_epochs"))):
+    if not _is_unsized(data) and (
+        planned := Number.read(data.get("num_train_epochs"), Place(name, None, "num_train_epochs"))
+    ):
         yield "planned_epochs", planned
     if (epoch := logged_epoch(data.get("epoch"), Place(name, None, "epoch"))) is not None:
         yield "epochs", epoch

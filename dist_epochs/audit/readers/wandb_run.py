@@ -73,7 +73,8 @@ def run_of_rows(
     starts: Sequence[int] = (0,),
     notes: Sequence[str] = (),
     is_cut: bool = False,
-    logger: str = "wandb",
+    is_wandb: bool = True,
+    places: Mapping[str, Place] | None = None,
 ) -> FinishedRun:
     """Read what a tracker holds.
 
@@ -85,7 +86,8 @@ def run_of_rows(
         starts: Rows before which the program began.
         notes: What the reader of the rows has to say.
         is_cut: Whether rows may be missing at the end.
-        logger: What wrote them, for messages.
+        is_wandb: Whether wandb wrote them, whose own count of steps is none.
+        places: Where keys of the configuration stand, if it is in a file of its own.
 
     Raises:
         InputError: If no row and no summary counts steps, samples or tokens.
@@ -93,7 +95,7 @@ def run_of_rows(
     kept = list(rows)
     keys = _counter_keys(kept, summary, name)
     track = _track(kept, keys, starts, name)
-    numbers = dict(_settings(config, name))
+    numbers = dict(_settings(config, name, places or {}))
     numbers |= track.numbers(name)
     numbers |= dict(_last(kept, summary, keys, numbers, name))
     numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
@@ -111,7 +113,7 @@ def run_of_rows(
         precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
         segments=track.segments,
         overlaps=track.overlaps,
-        notes=(*notes, *_notes(keys, track, logger)),
+        notes=(*notes, *_notes(keys, track, is_wandb=is_wandb)),
     )
     if run.streams:
         return as_stream(run)
@@ -171,12 +173,12 @@ def _int(number: Number | None) -> int | None:
     return int(number.value) if number is not None else None
 
 
-def _settings(config: Mapping[str, Any], name: str) -> Iterator[tuple[str, Number]]:
+def _settings(config: Mapping[str, Any], name: str, places: Mapping[str, Place]) -> Iterator[tuple[str, Number]]:
     for meaning, keys in CONFIG.items():
         if meaning == "sequence_length" and "per_device_train_batch_size" in config:
             continue  # the Trainer adds the model's configuration, whose length is the most it takes
         for key in keys:
-            where = Place(name, None, f"config, {key}")
+            where = places.get(key) or Place(name, None, f"config, {key}")
             read = Number.read(config.get(key), where) if meaning == "planned_epochs" else whole(config.get(key), where)
             if read is not None and read.value:
                 yield meaning, read
@@ -263,12 +265,12 @@ def _speed(
     if resumed:
         return
     plain = {key.removeprefix("train/"): value for key, value in last.items()}
-    yield from last_call(plain, numbers, name)
+    yield from last_call(plain, numbers, Place(name))
 
 
-def _notes(keys: Mapping[str, str | None], track: Track, logger: str) -> Iterator[str]:
+def _notes(keys: Mapping[str, str | None], track: Track, *, is_wandb: bool) -> Iterator[str]:
     told = [f"{meaning} from {key}" for meaning, key in keys.items() if key]
-    own = " wandb's own _step counts calls of log, and is not used." if logger == "wandb" else ""
+    own = " wandb's own _step counts calls of log, and is not used." if is_wandb else ""
     yield f"Read: {', '.join(told)}.{own}"
     if keys["steps"] == "trainer/global_step":
         yield "Lightning logs trainer/global_step from 0: after N + 1 steps it is N."
