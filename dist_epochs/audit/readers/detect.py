@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -71,6 +72,9 @@ MARKS = (
 )
 """What each kind is told by."""
 
+JSON_OBJECT = re.compile(rb"[\xef\xbb\xbf\s]*\{\s*[\"}]")
+"""How an object of JSON begins, and no dict that Python printed."""
+
 LINE_OF_LEDGER = b'{"event":'
 """How each line of our ledger begins."""
 
@@ -97,7 +101,7 @@ def read_file(path: Path) -> FinishedRun | None:
     for kind in FILES.values():
         if kind.has_marks(path, head):
             return kind.read(path)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if JSON_OBJECT.match(head):
         return read_trainer_state([path], str(path)) if plain_name(path) == STATE or _names_state(path) else None
     run = read_text_log(path)
     if run is None:

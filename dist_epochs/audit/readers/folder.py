@@ -22,7 +22,7 @@ from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, s
 from dist_epochs.audit.readers.wandb_run import read_wandb_files
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["read_finished_run"]
+__all__ = ["holds_run", "read_finished_run"]
 
 BESIDE = (
     *llama_factory_log.NAMES_OF_FILES,
@@ -84,6 +84,15 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             origin=Origin(str(path)),
         )
     return _compared(run, parts, notes)
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a folder has files that belong to a run, by their names."""
+    if not path.is_dir():
+        return False
+    if (path / "ledger.jsonl").is_file() or state_files(path) or next(path.glob("*.wandb"), None) is not None:
+        return True
+    return next(_others(path), None) is not None
 
 
 def _first(path: Path) -> FinishedRun | None:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import PurePath
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
@@ -128,7 +127,6 @@ class Console:
         if not self.calls or "planned_steps" not in self.numbers:
             return None
         notes: list[str] = []
-        name = PurePath(self.path).name
         self._forget_earlier_trainings(notes)
         numbers = dict(self.numbers)
         summary = self._own_summary(notes)
@@ -141,9 +139,9 @@ class Console:
             numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
             if summary is not None and len(self.calls) == 1 and not begun:
-                numbers |= dict(last_call(summary, numbers, Place(name, None)))
+                numbers |= dict(last_call(summary, numbers, Place(self.path)))
             if "whole_steps_per_epoch" not in numbers:
-                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), name)
+                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), Place(self.path))
         is_stream = numbers["planned_epochs"].value >= UNSIZED if "planned_epochs" in numbers else False
         if is_stream:
             numbers.pop("corpus", None)

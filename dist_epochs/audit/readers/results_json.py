@@ -86,7 +86,7 @@ def read(path: Path) -> FinishedRun:
         numbers=numbers,
         counts_passes=True,
         streams=None if "corpus" not in numbers and epoch is not None and epoch.value.denominator != 1 else False,
-        is_cut=not is_idle and "steps" not in numbers,
+        is_cut=STOPPED in notes,
         further=further,
         notes=tuple(notes),
     )
@@ -128,4 +128,5 @@ def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str
     if steps - reached.high <= passes and epochs.interval.high < asked.low:  # a pass may leave a partial window out
         yield "steps", Number(Interval(steps, max(steps - passes, Fraction(1)), steps), planned.where, str(steps))
         return
-    notes.append(STOPPED)
+    if epochs.interval.high < asked.low:
+        notes.append(STOPPED)
