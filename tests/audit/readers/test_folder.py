@@ -20,9 +20,12 @@ def output(tmp_path, write_state):
                "train_samples_per_second": 325.746, "train_steps_per_second": 35.216}  # fmt: skip
     (tmp_path / "all_results.json").write_text(json.dumps(results, indent=1))
     card = (SAMPLES / "model-card/v5.24-empty-table.md").read_text()
-    for old, new in (("train_batch_size: 2", "train_batch_size: 4"), ("- num_devices: 2\n", ""),
-                     ("gradient_accumulation_steps: 2", "gradient_accumulation_steps: 3"),
-                     ("total_train_batch_size: 8", "total_train_batch_size: 12"), ("num_epochs: 3", "num_epochs: 2")):  # fmt: skip
+    changes = {
+        "train_batch_size: 2": "train_batch_size: 4", "- num_devices: 2\n": "", "num_epochs: 3": "num_epochs: 2",
+        "gradient_accumulation_steps: 2": "gradient_accumulation_steps: 3",
+        "total_train_batch_size: 8": "total_train_batch_size: 12",
+    }  # fmt: skip
+    for old, new in changes.items():
         card = card.replace(old, new)
     (tmp_path / "README.md").write_text(card)
     events = tmp_path / "runs/Nov27_00-00-00_vm"

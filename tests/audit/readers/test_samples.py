@@ -105,4 +105,5 @@ def test_what_is_cut_or_damaged_is_an_audit_or_an_error_of_the_file(folder, tmp_
             try:
                 read_finished_run(copy)
             except InputError as error:
-                assert error.origin is not None and error.origin.name == str(copy)
+                assert error.origin is not None
+                assert error.origin.name == str(copy)
