@@ -15,8 +15,9 @@ from dist_epochs.settings.shell_word import MARKS, Word, joined_words, split_wor
 
 __all__ = ["Command", "Word", "read_commands"]
 
-MOST_EXPANDED = 1_000_000
-"""Characters that the variables of a script become: `A=$A$A` on sixty lines would fill the memory. More are unknown."""
+LONGEST_VALUE, MOST_EXPANDED = 20_000, 1_000_000
+"""Characters of a variable, and of all that variables become in a script: `A=$A$A` on sixty lines would fill the memory.
+What is longer is unknown."""
 
 _SPACE = re.compile(r"(?:[ \t\r]|\\\n)+")
 _ARRAY_OF = re.compile(r"\$\{(?P<name>\w+)\[[@*]\]\}")
@@ -261,7 +262,7 @@ class _Reader:
         if value is None and groups.get("how"):
             return (Word(groups["other"] or "", line, defaults=(found["name"],)),)
         size = sum(len(word.marked) + 1 for word in value or ())
-        if value is None or size > self.left:
+        if value is None or size > min(LONGEST_VALUE, self.left):
             return (unknown_word(found[0], line),)
         self.left -= size
         return tuple(Word(word.marked, line, word.defaults) for word in value)
