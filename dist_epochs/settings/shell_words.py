@@ -16,7 +16,7 @@ from dist_epochs.settings.shell_word import MARKS, Word, joined_words, split_wor
 __all__ = ["Command", "Word", "read_commands"]
 
 LONGEST_VALUE, MOST_EXPANDED = 20_000, 1_000_000
-"""Characters of a variable, and of all that variables become in a script: `A=$A$A` on sixty lines would fill the memory.
+"""Characters of a variable, and of all that variables become in a script: sixty lines of `A=$A$A` would fill memory.
 What is longer is unknown."""
 
 _SPACE = re.compile(r"(?:[ \t\r]|\\\n)+")
