@@ -19,7 +19,7 @@ def report(failures: list[Failure]) -> str:
     return f"{len(failures)} cases failed:\n" + "\n".join(map(str, failures[:SHOWN]))
 
 
-@pytest.mark.parametrize("numbers", numbers_of(0, FIXED, 4), ids=str)
+@pytest.mark.parametrize("numbers", list(numbers_of(0, FIXED, 4)), ids=str)
 def test_fixed_cases(numbers):
     failures = run_cases(numbers)
     assert not failures, report(failures)
