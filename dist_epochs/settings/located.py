@@ -19,8 +19,8 @@ from dist_epochs.settings.yaml_text import parse_yaml
 
 __all__ = ["keys_and_values", "parse_located", "read_located", "read_text"]
 
-MOST_BYTES = 4_000_000
-"""Size of the largest file that is read."""
+MOST_BYTES = 1_000_000
+"""Size of the largest file that is read: YAML takes a second or two for it."""
 
 
 def read_text(path: Path) -> str:
