@@ -313,7 +313,7 @@ def test_version_1_of_llama_factory(folder, text, devices, samples, steps, value
     ("text", "devices", "size"),
     [
         ("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = -1\n", 16, 8),
-        ("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = 4\ncontext_parallel_degree = 2\n", None, 8),
+        ("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = 4\ncontext_parallel_degree = 2\n", None, 4),
         ("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = 1\n", None, None),
         ("data_parallel_shard_degree = 8\n", None, None),
     ],
