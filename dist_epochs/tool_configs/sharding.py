@@ -74,7 +74,7 @@ def degree(section: Section, key: str) -> Stated[int] | None:
 
 
 def shard_size(replicas: Stated[int] | None, shards: Stated[int] | None, size: int | None) -> Stated[int] | None:
-    """Data-parallel devices that share one copy of the model, where there are several copies (hybrid sharding); else None.
+    """Data-parallel devices that share one copy of the model, where there are several (hybrid sharding); else None.
 
     Args:
         replicas: Copies of the model.
