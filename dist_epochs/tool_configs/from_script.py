@@ -18,6 +18,7 @@ from dist_epochs.tool_configs.readers.script import Arguments, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.readers.trl import GRPO
+from dist_epochs.tool_configs.readers.trl_sft import TRL
 from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Tool
@@ -77,6 +78,8 @@ def _tool(arguments: Arguments, flags: Section) -> Tool:
     tool = next((tool for tool in BY_FLAGS if tool.is_its(values)), None)
     if tool is not None:
         return tool
+    if arguments.program == "trl":
+        return TRL
     if arguments.program == "fairseq-train":
         raise FAIRSEQ.refusal(flags)
     kind, _ = kind_of_file(flags, values)

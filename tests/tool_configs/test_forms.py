@@ -98,10 +98,15 @@ def test_a_file_that_is_cut_is_read_or_an_error_with_its_place(file, tmp_path):
         ("a.yaml", "", "it holds nothing"),
         ("a.yaml", "x: 1\n", "none of the files that are read here"),
         ("a.sh", "#!/bin/sh\necho hello\n", "none of the commands of this script trains"),
+        (
+            "a.py",
+            "def small():\n    return Job(training=TrainingConfig(steps=5))\n",
+            "this is a configuration of torchtitan",
+        ),
         ("a.yaml", "PAR1\x00\x15", "a control character"),
         ("a.yaml", "a" * 4_000_001, "more than 4 MB, and a settings file is smaller"),
     ],
-    ids=["json", "yaml", "toml", "python", "empty", "unknown", "script", "binary", "huge"],
+    ids=["json", "yaml", "toml", "python", "empty", "unknown", "script", "torchtitan", "binary", "huge"],
 )
 def test_damaged_and_unknown_files_are_told_apart(tmp_path, name, text, asked):
     path = tmp_path / name
