@@ -104,7 +104,7 @@ def _refuse_python_of_torchtitan(path: Path) -> None:
             rule="a file holds several, and what is not stated is in the code",
             fixes=(
                 "the JSON that torchtitan saves of a run",
-                "flags: --per-device (local_batch_size), --global-batch, --sequence-length (seq_len), --steps, --devices",
+                "flags: --per-device (local_batch_size), --global-batch, --sequence-length (seq_len), --steps",
             ),
             origin=Origin(printable(str(path)), line),
         )
