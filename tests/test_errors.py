@@ -2,7 +2,9 @@
 
 import pytest
 
+from dist_epochs import errors
 from dist_epochs.errors import InputError, Origin, error_json, error_text
+from dist_epochs.terminal import exit_on_input_error
 
 BATCH = InputError(
     "global batch 64 cannot be built on 6 devices with 4 samples each",
@@ -58,3 +60,23 @@ def test_it_keeps_its_fields_when_it_is_moved(kind):
         ("d",),
         "f:1",
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({}, "error: this needs torch, which is not installed\n  try pip install 'dist-epochs[train]'\n"),
+        ({"speaks": False}, ""),
+        (
+            {"speaks": False, "late": "rank 8 (node-b)"},
+            "error: this needs torch, which is not installed\n  on rank 8 (node-b)\n"
+            "  try pip install 'dist-epochs[train]'\n",
+        ),
+    ],
+)
+def test_who_prints_what_is_missing(monkeypatch, capsys, how, said):
+    monkeypatch.setattr(errors, "PATIENCE", 0.0)
+    with pytest.raises(SystemExit) as ended, exit_on_input_error(**how):
+        raise ModuleNotFoundError("no torch", name="torch")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == said

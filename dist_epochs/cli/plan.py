@@ -94,7 +94,7 @@ class ExtraOutput:
 @click.option("--from", "files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
               help="Another tool's configuration or launch script: batch, devices and length.")  # fmt: skip
 @click.option("--launch", "launch_file", metavar="FILE", type=click.Path(path_type=Path),
-              help="What will go wrong at a launch with this Accelerate YAML.")  # fmt: skip
+              help="What will go wrong at a launch with this Accelerate YAML or script.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. batch.devices=4.")
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2",
               help="Plan with each value: at the same steps, and at the same tokens.")  # fmt: skip

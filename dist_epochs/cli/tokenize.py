@@ -161,6 +161,7 @@ def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
 def _text(counts: dict[str, Any], out: Path | None) -> str:
     from dist_epochs.arithmetic.text import number
     from dist_epochs.render.text import aligned
+    from dist_epochs.settings.value import printable
 
     def rows() -> Iterator[tuple[str, str, str]]:
         uncounted = {kind: counts[f"{kind}_documents"] for kind in ("empty", "skipped")}
@@ -176,8 +177,8 @@ def _text(counts: dict[str, Any], out: Path | None) -> str:
             tokens = f"documents, {number(counts['held_out']['tokens'])} tokens, not in the above"
             yield "held out", number(counts["held_out"]["documents"]), tokens
 
-    title = ", ".join(source["name"] for source in counts["sources"])
+    title = printable(", ".join(source["name"] for source in counts["sources"]))
     written = (
         "written before, by the same command from the same files, to" if counts["written_before"] else "written to"
     )
-    return "\n".join([title, aligned(rows()), *([f"{written} {out}"] if out else [])])
+    return "\n".join([title, aligned(rows()), *([f"{written} {printable(str(out))}"] if out else [])])

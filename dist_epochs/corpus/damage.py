@@ -11,6 +11,8 @@ from dist_epochs.errors import InputError, Origin
 
 __all__ = ["check_keys", "damaged", "damaged_packing", "is_sha256", "read_object", "shown", "whole_number"]
 
+LARGEST_JSON = 32 * 2**20
+"""Bytes of the largest JSON file that is read: it may take 25 times as much in memory, and holds 200,000 shards."""
 LARGEST_COUNT = 2**62
 """Larger than any count; the sum of two such numbers is still a 64-bit integer."""
 
@@ -37,16 +39,26 @@ def damaged_packing(path: Path, found: str) -> InputError:
     )
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, largest: int = LARGEST_JSON) -> dict[str, Any]:
     """A JSON object from a file of a store.
+
+    Args:
+        path: The file.
+        largest: Bytes that it may have.
 
     Raises:
         InputError: If there is none.
     """
     try:
+        if path.exists() and not path.is_file():  # reading a pipe may never end
+            raise damaged(path, "not a file")
+        if (size := path.stat().st_size) > largest:
+            raise damaged(path, f"{size:,} bytes, more than any such file has")
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise damaged(path, f"cannot be read: {error.strerror or error}") from None
+    except InputError:
+        raise
     except RecursionError:
         raise damaged(path, "cannot be read: nested too deeply") from None
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = ["STORE_VERSION", "check_manifest", "content_fingerprint", "is_source_
 STORE_VERSION = 1
 MANIFEST_KEYS = ("version", "fingerprint", "sources", "token_bytes", "block_documents", "held_out", "tokenizer")
 TOKENIZER_KEYS = ("fingerprint", "vocabulary_size", "special_ids", "special_tokens_added")
+SHARE = re.compile(r"0|[1-9]\d*/[1-9]\d*", re.ASCII)
 LEAST_COUNTS = {"documents": 1, "words": 0, "bytes": 0, "tokens": 1, "empty_documents": 0, "skipped_documents": 0}
 """Counts of a source, and the least each can be."""
 
@@ -56,8 +58,8 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
     if manifest["token_bytes"] not in (2, 4) or type(manifest["token_bytes"]) is not int:
         raise damaged(path, f"token_bytes is {shown(manifest['token_bytes'])} and must be 2 or 4")
     whole_number(manifest, "block_documents", path, 1)
-    if not isinstance(manifest["held_out"], str):
-        raise damaged(path, f"held_out is {shown(manifest['held_out'])} and must be a text")
+    if not isinstance(manifest["held_out"], str) or not SHARE.fullmatch(manifest["held_out"]):
+        raise damaged(path, f"held_out is {shown(manifest['held_out'])} and must be a share, such as 1/100")
     if not is_sha256(manifest["fingerprint"]):
         raise damaged(path, f"fingerprint is {shown(manifest['fingerprint'])} and must be a SHA-256")
     _check_tokenizer(manifest["tokenizer"], path)

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import digest_of_json
 
-__all__ = ["EMBEDDED", "TextTokenizer"]
+__all__ = ["EMBEDDED", "LARGEST_TOKENIZER", "TextTokenizer"]
 
 EMBEDDED = "embedded"
 """Name of the tokenizer and of the corpus that need no files or network."""
@@ -31,6 +31,9 @@ ROLES = {
     "eos_token": ("</s>", "<|endoftext|>"),
 }
 """Usual spellings of special tokens, for tokenizer files that do not name their roles."""
+
+LARGEST_TOKENIZER = 128 * 2**20
+"""Bytes of the largest tokenizer file that is read: four times the largest that is in use."""
 
 COMPANIONS = ("tokenizer_config.json", "special_tokens_map.json")
 
@@ -58,12 +61,12 @@ class TextTokenizer:
             ) from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.fingerprint = digest_of_json(json.loads(text))
+        self.fingerprint = digest_of_json(_object(text, self.path))
 
     @property
     def vocabulary_size(self) -> int:
         """One more than the largest id."""
-        return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     @property
     def special_ids(self) -> list[int]:
@@ -77,12 +80,12 @@ class TextTokenizer:
         for name in COMPANIONS:
             companion = self.path.parent / name
             if self.path.name == "tokenizer.json" and companion.is_file():
-                stated = json.loads(companion.read_text(encoding="utf-8")) | stated
+                stated = _object(_read(companion), companion) | stated
         roles = {}
         for role, spellings in ROLES.items():
             token = stated.get(role)
             token = token.get("content") if isinstance(token, dict) else token
-            found = [token] if token else list(spellings)
+            found = [token] if isinstance(token, str) and token else list(spellings)
             known = [spelling for spelling in found if self._tokenizer.token_to_id(spelling) is not None]
             if known:
                 roles[role] = known[0]
@@ -100,7 +103,10 @@ class TextTokenizer:
 
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[NDArray[np.int64]]:
         """Ids of each text, special tokens added once per text where asked."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=special_tokens)
+        try:
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=special_tokens)
+        except Exception as error:  # the library raises a bare Exception, such as for a word without a token
+            raise InputError(f"cannot encode this text: {error}", origin=Origin(str(self.path))) from None
         return [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
 
     def save(self, folder: Path) -> None:
@@ -127,7 +133,19 @@ def _file(path: str | Path) -> Path:
     return file
 
 
+def _object(text: str, path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}", origin=Origin(str(path))) from None
+    if not isinstance(data, dict):
+        raise InputError("not a JSON object", origin=Origin(str(path)))
+    return data
+
+
 def _read(path: Path) -> str:
+    if (size := path.stat().st_size) > LARGEST_TOKENIZER:
+        raise InputError(f"{size:,} bytes, which no tokenizer has", origin=Origin(str(path)))
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

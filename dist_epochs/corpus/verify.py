@@ -21,6 +21,7 @@ from dist_epochs.corpus.made_from import RECORD, has_record, read_record
 from dist_epochs.corpus.manifest import content_fingerprint
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.store import SourceStore, Store
+from dist_epochs.corpus.tokenizer import LARGEST_TOKENIZER
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.files import BYTES_AT_ONCE, digest_of, digest_of_json, write_json
 
@@ -100,12 +101,15 @@ def _manifest_part(store: Store) -> _Part:
         found = content_fingerprint(store.manifest)
         if found != store.manifest["fingerprint"]:
             raise damaged(path, f"its fingerprint is {found} and not {store.manifest['fingerprint']}, as it says")
-        found = digest_of_json(read_object(tokenizer))
+        found = digest_of_json(read_object(tokenizer, LARGEST_TOKENIZER))
         expected = store.manifest["tokenizer"]["fingerprint"]
         if found != expected:
             raise damaged(
                 tokenizer, f"not the tokenizer the tokens were made with: its fingerprint is {found} and not {expected}"
             )
+        for name in ("vocabulary_size", "special_ids"):
+            if store.manifest["tokenizer"][name] != getattr(store.tokenizer(), name):
+                raise damaged(path, f"tokenizer: {name} is not that of its tokenizer")
 
     return _Part((path, tokenizer), check)
 

@@ -46,14 +46,18 @@ FORKED = "ACCELERATE_DEBUG_RDV_FILE"
 SHORTEST, LONGEST = 0.01, 0.5
 """Seconds between two looks at the store, at first and after a while."""
 
-WATCHED_EVERY = 1.0
-"""Seconds between two looks at whether another rank is in trouble."""
+AT_ONCE = 2000
+"""Ranks that look at the store in one second, at most."""
 
-SAME_TROUBLE = 1.0
-"""Seconds in which other ranks may say that they have the same trouble."""
+WATCHED_EVERY = 0.25
+"""Seconds between two looks at whether another rank is in trouble. Ranks that have the same trouble have eight
+times as long to say so, and all have as long again to hear that it is told; those that do not are gone."""
 
 LISTENING_TIME = 5.0
 """Seconds that rank 0 stays after a verdict, until all have read it: the store may end with it."""
+
+ANSWERING_TIME = 60.0
+"""Seconds to wait at least for ranks that came."""
 
 LASTING = ("troubles", "ended", "informed")
 """What belongs to no round."""
@@ -109,7 +113,9 @@ class Meeting:
         self._store, self._place, self._patience, self._speaks = store, place, patience, speaks
         self._session = uuid4().hex if place.rank == 0 else ""
         self._rounds = 0
+        self._everyone: list[Place] = []
         self._told: BaseException | None = None
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="troubles")
         self._released = threading.Event()
         self._ending = threading.Lock()
         if place.rank == 0:  # ranks of an attempt before this one may have used the same store
@@ -139,12 +145,14 @@ class Meeting:
 
     def watch(self) -> None:
         """From now on, end this process if another rank is in trouble while this one waits for it."""
-        threading.Thread(target=self._watch, daemon=True, name="troubles").start()
+        self._watcher.start()
 
     def release(self) -> None:
         """The ranks go on by themselves; from now on their errors are told elsewhere."""
         with self._ending:
             self._released.set()
+        if self._watcher.is_alive():
+            self._watcher.join()  # it may be looking at the store
 
     def __enter__(self) -> Self:
         return self
@@ -178,41 +186,46 @@ class Meeting:
 
     def _all_said(self) -> list[Said]:
         """What all ranks said, by rank."""
-        everyone = self._until(lambda: self._store.add(self._key("number"), 0) >= self.size, self._patience)
+        everyone = self._until(lambda: self._store.add(self._key("number"), 0) >= self.size, self._patience_now)
         said = self._read("said")
         if double := twice_error([place for place, _ in said], self.size):
             raise double
         if not everyone:
-            raise missing_error([place for place, _ in said], self.size, self._patience, os.environ)
+            missing = missing_error([place for place, _ in said], self.size, self._patience_now, os.environ)
+            wrong = told_once(said, self.size) if any(is_wrong_input(text) for _, text in said) else None
+            raise InputError.together([missing, wrong]) if isinstance(wrong, InputError) else missing
+        self._everyone = sorted(place for place, _ in said)
         return sorted(said)
 
     def _heard(self, text: str) -> str:
         """Another rank: say something, and wait for what follows."""
         said_in, begun = "", time.monotonic()
-        if self._session:  # rank 0 came before
-            self._say("said", text)
-            said_in = self._session
-        verdict: list[str] = []
 
-        def answered() -> bool:
+        def has_said() -> bool:
             nonlocal said_in, begun
             if self._rounds == 1 and self._store.check(["session"]):
                 self._session = self._store.get("session").decode()
-                if self._session != said_in:
-                    if self._store.check([self._key("verdict")]):
-                        return False  # nobody can have judged this rank: an attempt before this one left it behind
-                    self._say("said", text)
-                    said_in, begun = self._session, time.monotonic()
-            if said_in and self._store.check([self._key("verdict")]):
-                verdict.append(self._store.get(self._key("verdict")).decode())
-            elif time.monotonic() - begun > self._patience + (LISTENING_TIME if said_in else 0):
-                raise self._unheard(f"rank 0 {'said nothing' if said_in else 'did not come'} in {self._patience:g} s")
-            return bool(verdict)
+            if self._session == said_in:
+                return bool(said_in)
+            if self._rounds == 1 and self._store.check([self._key("verdict")]):
+                return False  # nobody can have judged this rank yet: an attempt before this one left it behind
+            self._say("said", text)
+            said_in, begun = self._session, time.monotonic()
+            return True
+
+        def answered() -> bool:
+            if has_said() and self._store.check([self._key("verdict")]):
+                return True
+            if time.monotonic() - begun > self._patience_now + (LISTENING_TIME if said_in else 0):
+                what = "said nothing" if said_in else "did not come"
+                raise self._unheard(f"rank 0 {what} in {self._patience_now:g} s")
+            return False
 
         self._until(answered, math.inf)
-        if not verdict[0].startswith("+"):
+        verdict: str = self._store.get(self._key("verdict")).decode()
+        if not verdict.startswith("+"):
             self._store.add(self._key("read"), 1)
-        return verdict[0]
+        return verdict
 
     def _tell(self, error: Exception) -> Exception:
         """Tell the other ranks an error that this one has; the error of all that have one."""
@@ -224,21 +237,25 @@ class Meeting:
 
     def _gathered(self) -> Exception:
         """Rank 0: the troubles of all ranks that have one, as one error; the other ranks know that it is told."""
-        time.sleep(SAME_TROUBLE)
-        told = told_once(sorted(self._read("troubles")), self.size)
+        self._until(lambda: len(self._read("troubles")) >= self.size, 8 * self._interval)
+        said = sorted(self._read("troubles"))
+        told = told_once(said, self.size)
         self._store.set(self._key("ended"), "")
-        self._until(lambda: self._store.add(self._key("informed"), 0) >= self.size - 1, LISTENING_TIME)
+        self._until(lambda: len(self._read("informed")) >= self.size - 1, 8 * self._interval)
+        heard = {place for place, _ in [*said, *self._read("informed")]} | {self._place}
+        if isinstance(told, RankFailed) and (gone := set(self._everyone) - heard):
+            return RankFailed(f"{places(gone)} of {self.size} {'is' if len(gone) == 1 else 'are'} gone; {told}")
         return told
 
     def _answered(self) -> bool:
         """Another rank: whether rank 0 tells the troubles of all."""
         if not self._until(lambda: self._store.check([self._key("ended")]), PATIENCE):
             return False
-        self._store.add(self._key("informed"), 1)
+        self._say("informed", "")
         return True
 
     def _watch(self) -> None:
-        while not self._released.wait(WATCHED_EVERY):
+        while not self._released.wait(self._interval):
             try:
                 if not self._store.check([self._key("troubles")]):
                     continue
@@ -258,20 +275,30 @@ class Meeting:
             show(error_text(told) if isinstance(told, InputError) else f"error: {told}", err=True)
         else:
             self._answered()
-            time.sleep(SAME_TROUBLE)  # a launcher ends all ranks when the first exits, and rank 0 must speak first
+            time.sleep(1)  # a launcher ends all ranks when the first exits, and rank 0 must speak first
         sys.stdout.flush()
         os._exit(code)
 
     def _unheard(self, what: str, error: Exception | None = None) -> Unheard:
-        """An error that this rank must tell itself."""
-        where = places([self._place])
-        if error is None:
-            made = Unheard(what, rule=f"waiting for it: {where} of {self.size}", fixes=("the messages of rank 0",))
+        """An error that this rank must tell itself: its own, or that rank 0 is not there."""
+        where = f"{places([self._place])} of {self.size}"
+        if isinstance(error, InputError):
+            made = Unheard(str(error), rule=f"on {where}", consequence=what)
         else:
-            inner = error if isinstance(error, InputError) else RankFailed(error_to_text(error)[1:])
-            made = Unheard(str(inner), rule=f"on {where} of {self.size}", consequence=what)
-        made.speaks = self._speaks if error is None else True
+            reason = f"; {type(error).__name__}: {error}" if error else ""
+            made = Unheard(what, rule=f"waiting for it: {where}{reason}", fixes=("the messages of rank 0",))
+            made.speaks = self._speaks
         return made
+
+    @property
+    def _interval(self) -> float:
+        """Seconds between two looks at whether another rank is in trouble."""
+        return max(WATCHED_EVERY, self.size / AT_ONCE)
+
+    @property
+    def _patience_now(self) -> float:
+        """Seconds to wait for the other ranks; those that came have started, and may look for files meanwhile."""
+        return self._patience if self._rounds == 1 else max(self._patience, ANSWERING_TIME)
 
     def _key(self, name: str) -> str:
         return f"{self._session}/{name if name in LASTING else f'{self._rounds}/{name}'}"
@@ -287,7 +314,8 @@ class Meeting:
         """What was said up to now."""
         texts: dict[str, str] = {}
         said = []
-        for line in self._store.get(self._key(what)).decode().splitlines():
+        lines = self._store.get(self._key(what)).decode().splitlines() if self._store.check([self._key(what)]) else ()
+        for line in lines:
             rank, digest, host = line.split(" ", 2)
             if digest not in texts:
                 texts[digest] = self._store.get(f"text/{digest}").decode()
@@ -301,7 +329,7 @@ class Meeting:
             if (left := deadline - time.monotonic()) <= 0:
                 return False
             time.sleep(min(pause, left))
-            pause = min(2 * pause, LONGEST)
+            pause = min(2 * pause, max(LONGEST, self.size / AT_ONCE))
         return True
 
 

@@ -22,6 +22,9 @@ __all__ = ["Choice", "Many", "Part", "Place", "Problem", "Reader", "Table", "Val
 Place = tuple[str | int, ...]
 """Where something stands: keys and list indices from the top of the file."""
 
+LONGEST_NUMBER, LONGEST_TEXT = 1_000, 20_000
+"""Characters of a number in words, and of other text."""
+
 Made = TypeVar("Made")
 
 
@@ -79,6 +82,11 @@ class Value:
 
     def read(self, data: Any, place: Place, problems: list[Problem]) -> Any:
         """The value, or None and a problem."""
+        most = LONGEST_NUMBER if "number" in self.types else LONGEST_TEXT
+        if isinstance(data, str) and len(data) > most:
+            rule = f"at most {most:,} characters are read here"
+            problems.append(Problem(place, f"a text of {len(data):,} characters", rule=rule))
+            return None
         try:
             return self.parse(data)
         except ValueError as error:

@@ -86,6 +86,7 @@ class AccelerateFile:
         deepspeed_file: The file that `deepspeed_config_file` names; None where it names none, or is not read.
         launcher: `accelerate`, and in a launch script also `torchrun`, `deepspeed`, `srun` or `python`.
         is_script: Whether it is a launch script.
+        tasks: Tasks that Slurm is asked to start on each machine; each starts the launcher.
     """
 
     path: Path
@@ -103,6 +104,7 @@ class AccelerateFile:
     deepspeed_file: Section | None
     launcher: str = "accelerate"
     is_script: bool = False
+    tasks: int = 1
 
     def named(self, key: str) -> str:
         """What the launcher calls a key: torchrun counts processes of a node, and nodes."""

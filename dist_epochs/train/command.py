@@ -12,6 +12,9 @@ __all__ = ["SAME_COMMAND", "launcher_texts", "resume_command"]
 SAME_COMMAND = "the same command with --resume"
 """What is shown where the command itself is not known."""
 
+SHELLS = ("interactive", "bash", "sh", "zsh")
+"""Names of jobs of Slurm that are a shell (`salloc`, `srun --pty bash`), in which commands can be typed."""
+
 LAUNCH_VARIABLES = ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES")
 """Variables that are often set in front of a launch, and that decide which processes it starts."""
 
@@ -27,7 +30,12 @@ def resume_command(arguments: Sequence[str], environment: Mapping[str, str], pro
     Examples:
         >>> resume_command(["r.yaml", "--out", "a run"], {})
         "python -m dist_epochs.train r.yaml --out 'a run' --resume"
+        >>> resume_command(["r.yaml", "--out", "a", "--resume"], {"SLURM_JOB_NAME": "pretraining"})
+        'the same job script'
     """
+    again = [] if {"--resume", "--replan"} & set(arguments) else ["--resume"]
+    if environment.get("SLURM_JOB_NAME", SHELLS[0]) not in SHELLS:
+        return "the same job script" + ", with --resume in it" * len(again)
     if "RANK" in environment:
         words, variables = launcher_texts("cmdline", process), launcher_texts("environ", process)
         if len(words) < 2 or not variables or words[-len(arguments) :] != list(arguments):
@@ -38,7 +46,6 @@ def resume_command(arguments: Sequence[str], environment: Mapping[str, str], pro
         before = [f"{name}={shlex.quote(given[name])}" for name in LAUNCH_VARIABLES if name in given]
     else:
         words, before = ["python", "-m", "dist_epochs.train", *arguments], []
-    again = [] if {"--resume", "--replan"} & set(arguments) else ["--resume"]
     return " ".join([*before, shlex.join([*words, *again])])
 
 

@@ -15,7 +15,8 @@ from dist_epochs.ledger.saves import Saves
 __all__ = ["Attempt", "slow_checkpoint", "this_attempt", "time_limit_error"]
 
 LEAVING = 30.0
-"""Seconds that torchrun, and so `accelerate launch`, gives its ranks between a stop signal and their end."""
+"""Seconds that torchrun, and so `accelerate launch`, gives its ranks between a stop signal and their end, where
+TORCH_ELASTIC_SHUTDOWN_TIMEOUT does not say otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +29,14 @@ class Attempt:
             where it did not start them.
         slurm_restarts: How often Slurm has started the job again; None where it does not say so.
         ends: When the job ends, in seconds since 1970; None where that is not known.
+        leaving: Seconds that its launcher gives the ranks after a stop signal.
     """
 
     job: str | None = None
     torchrun_restarts: int | None = None
     slurm_restarts: int | None = None
     ends: float | None = None
+    leaving: float = LEAVING
 
     def facts(self) -> dict[str, Any]:
         """For the line of a segment; only what is known."""
@@ -78,6 +81,7 @@ def this_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         torchrun_restarts=torchrun,
         slurm_restarts=_count(environment.get("SLURM_RESTART_COUNT")),
         ends=float(ends) if ends else None,
+        leaving=float(_count(environment.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT")) or LEAVING),
     )
 
 
@@ -132,10 +136,10 @@ def slow_checkpoint(seconds: float, attempt: Attempt, now: float) -> str | None:
     took = f"a checkpoint took {seconds:,.0f} s"
     if attempt.ends is not None and seconds > attempt.ends - now:
         return f"{took}, and the job ends in {max(0.0, attempt.ends - now):,.0f} s: no other one can be saved before"
-    if attempt.torchrun_restarts is not None and seconds > LEAVING:
+    if attempt.torchrun_restarts is not None and seconds > attempt.leaving:
         return (
-            f"{took}, and torchrun or accelerate launch ends its ranks {LEAVING:g} s after a stop signal: a stop loses "
-            "the steps since the last checkpoint. Shorter checkpoints.time or checkpoints.steps lose fewer"
+            f"{took}, and torchrun or accelerate launch ends its ranks {attempt.leaving:g} s after a stop signal: a "
+            "stop loses the steps since the last checkpoint. Shorter checkpoints.time or checkpoints.steps lose fewer"
         )
     return None
 

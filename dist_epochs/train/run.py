@@ -59,7 +59,10 @@ def run_recipe(
         say: Prints a line; called on rank 0 only.
 
     Raises:
-        InputError: If recipe, store, launch or output cannot be used; a new run has then written nothing.
+        InputError: If recipe, store, launch or output cannot be used, or ranks differ in them; a new run has then
+            written nothing.
+        Unheard: If rank 0 is not there to tell the error.
+        RankFailed: If something else failed on a rank before training.
         NotFinite: If the loss became NaN or infinite; the run is set back to its last checkpoint.
         RankLost: If another rank is dead or frozen.
         RanksDiffer: If a checkpoint could not be written; the one before it is unchanged.

@@ -17,8 +17,9 @@ from uuid import uuid4
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.troubles import Place, places
 
-__all__ = ["SHARED", "Probe", "not_shared_error"]
+__all__ = ["SHARED", "WRITE_TOGETHER", "Probe", "not_shared_error"]
 
+WRITE_TOGETHER = "All ranks write their parts of a checkpoint into one folder"
 SHARED = "an --out on a file system that all machines share"
 
 VISIBLE = 15.0
@@ -94,7 +95,7 @@ def not_shared_error(out: Path, blind: Sequence[Place], size: int) -> InputError
     """
     return InputError(
         f"{places(blind)} of {size} cannot see what rank 0 writes there",
-        rule="all ranks write their parts of a checkpoint into one folder",
+        rule=WRITE_TOGETHER,
         consequence="nothing was written",
         fixes=SHARED,
         origin=Origin(str(out)),

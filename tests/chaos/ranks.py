@@ -24,6 +24,7 @@ import torch
 import torch._dynamo
 
 from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.runtime import meeting
 from dist_epochs.train import loop, run
 
 BEGUN, STEPPED, BOOKED = range(3)
@@ -105,7 +106,11 @@ def kill_at_event(number: int) -> None:
     left = [number]
 
     def hook(event, arguments):
-        if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and "checkpoints" in str(arguments[0]):
+        if event not in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"):
+            return
+        if "checkpoints" in str(arguments[0]) and not str(arguments[0]).endswith(
+            ".py"
+        ):  # the package has such a folder
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -159,6 +164,7 @@ def be_rank(rank: int, request: dict) -> None:
     os.dup2(log, 2)
     if request.get("scaler"):
         scale_gradients()
+    meeting.WATCHED_EVERY = 0.05  # many ranks are killed, and those that are left are soon done with them
     count(request, rank)
     for fault in request["faults"]:
         carry_fault(fault, rank)

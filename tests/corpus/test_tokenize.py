@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from dist_epochs.corpus import tokenize as module
 from dist_epochs.corpus.readers.document import BadDocument
@@ -200,6 +201,23 @@ def test_what_is_no_tokenizer(tmp_path, content):
         TextTokenizer(tmp_path)
     with pytest.raises(InputError, match="no such tokenizer file"):
         TextTokenizer(tmp_path / "nowhere")
+
+
+def test_a_companion_of_the_tokenizer_that_is_damaged(tmp_path):
+    shutil.copy(TextTokenizer(EMBEDDED).path, tmp_path / "tokenizer.json")
+    for content in ("[", "[]", "[" * 100_000, "9" * 5000):
+        (tmp_path / "tokenizer_config.json").write_text(content)
+        with pytest.raises(InputError, match=r"tokenizer_config\.json: not"):
+            TextTokenizer(tmp_path).roles  # noqa: B018
+    (tmp_path / "tokenizer_config.json").write_text('{"pad_token": 5, "mask_token": {"content": []}}')
+    assert TextTokenizer(tmp_path).roles == TextTokenizer(EMBEDDED).roles
+
+
+def test_a_text_that_the_tokenizer_cannot_encode(tmp_path):
+    tokenizer = Tokenizer(WordLevel({"a": 0}))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match=r"tokenizer\.json: cannot encode"):
+        TextTokenizer(tmp_path).encode(["b"], special_tokens=True)
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path, text_file):

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import verify
+from dist_epochs.corpus.made_from import RECORD
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.verify import VERIFIED, verify_store
 from dist_epochs.errors import InputError
@@ -63,6 +64,16 @@ MANIFESTS = {
     "fingerprint": lambda m: m.update(fingerprint="0" * 64),
     "token_bytes-0": lambda m: m.update(token_bytes=0),
     "block_documents-0": lambda m: m.update(block_documents=0),
+    "outside-by-name": lambda m: first(m).update(name="a/../../b"),
+    "half-a-pair-in-a-name": lambda m: first(m).update(name="\ud800"),
+    "documents-2**60": lambda m: (
+        first(m)["shards"][0].update(documents=2**60, tokens=2**60),
+        first(m).update(documents=2**60, tokens=2**60),
+    ),
+    "words-nan": lambda m: first(m).update(words=float("nan")),
+    "held_out-text": lambda m: m.update(held_out="abc"),
+    "vocabulary_size-1": lambda m: m["tokenizer"].update(vocabulary_size=1),
+    "other-special_ids": lambda m: m["tokenizer"].update(special_ids=[7]),
 }
 
 
@@ -91,6 +102,32 @@ def test_a_manifest_nested_too_deeply(copied):
     (copied / "manifest.json").write_text("[" * 100_000)
     with pytest.raises(InputError):
         Store(copied)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "sources/web/packed-16/packing.json", "tokenizer/tokenizer.json"])
+def test_a_file_that_is_no_file_or_endless(copied, name):
+    path = copied / name
+    size = path.stat().st_size
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError):
+        read_all(copied)
+    path.unlink()
+    path.touch()
+    os.truncate(path, 2**32 + size)
+    with pytest.raises(InputError, match="bytes, "):
+        read_all(copied)
+
+
+def test_a_damaged_record_of_the_command(copied):
+    path = copied / RECORD
+    whole = json.loads(path.read_text())
+    for change in ({"files": 2}, {"drafts": None}, {"digest": 5}, {"command": {}}):
+        path.write_text(json.dumps(whole | change))
+        with pytest.raises(InputError, match="damaged"):
+            read_all(copied)
+    path.unlink()
+    read_all(copied)  # as of a store that was made before there was one
 
 
 def test_every_flipped_byte_is_found(copied):

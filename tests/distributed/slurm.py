@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -71,7 +72,7 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
     key.write_bytes(os.urandom(1024))
     key.chmod(0o600)
     folder.chmod(0o755)
-    controller, *nodes = _free_ports(3)
+    controller, *nodes = free_ports(3)
     (folder / "state").mkdir()
     configuration = folder / "slurm.conf"
     configuration.write_text(f"""
@@ -111,18 +112,43 @@ PartitionName=main Nodes=n1,n2 Default=YES State=UP
         for name in ("n1", "n2"):
             (folder / f"spool.{name}").mkdir()
             slurm.call("slurmd", "-N", name, "-f", configuration)
-        deadline = time.monotonic() + 60
-        while "idle 2" not in slurm.call("sinfo", "--noheader", "--format=%t %D"):
-            assert time.monotonic() < deadline, (folder / "slurmctld.log").read_text()
-            time.sleep(0.2)
+        are_idle = _wait_until(lambda: "idle 2" in slurm.call("sinfo", "--noheader", "--format=%t %D"), 60)
+        assert are_idle, (folder / "slurmctld.log").read_text()
         yield slurm
     finally:
-        for path in ("slurmctld.pid", "slurmd.n1.pid", "slurmd.n2.pid", "munged.pid"):
-            with contextlib.suppress(OSError, ValueError):
-                os.kill(int((folder / path).read_text()), signal.SIGTERM)
+        _stop(slurm, folder)
 
 
-def _free_ports(count: int) -> list[int]:
+def _stop(slurm: Slurm, folder: Path) -> None:
+    """Cancel all jobs, then end the daemons; munged last, without which the others cannot say that they are done."""
+    with contextlib.suppress(AssertionError):
+        slurm.call("scancel", "--user", "root")
+        _wait_until(lambda: not slurm.call("squeue", "--noheader"), 40)
+    for name in ("slurmd.n1", "slurmd.n2", "slurmctld", "munged"):
+        with contextlib.suppress(OSError, ValueError):
+            process = int((folder / f"{name}.pid").read_text())
+            os.kill(process, signal.SIGTERM)
+            if not _wait_until(partial(_has_ended, process), 20):
+                os.kill(process, signal.SIGKILL)
+
+
+def _has_ended(process: int) -> bool:
+    """Whether a process is gone, or waits for a parent that never asks."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def _wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses at the moment."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

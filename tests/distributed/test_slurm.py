@@ -9,7 +9,7 @@ import pytest
 
 from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.render.ledger import ledger_text
-from tests.distributed.slurm import running_slurm, why_not
+from tests.distributed.slurm import free_ports, running_slurm, why_not
 from tests.wandb_files import check_rows, counters_by_segment, offline_files
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,8 +41,9 @@ def submit(slurm, tmp_path, store, write_recipe):
         lines[at] = "export recipe=recipe.yaml out=run"
         script = tmp_path / "slurm.sbatch"
         script.write_text("\n".join(lines) + "\n")
-        home = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-        return slurm.submit(script, ACCELERATE_USE_CPU="true", MASTER_ADDR="127.0.0.1", **home)
+        (port,) = free_ports(1)  # the first job of every test has the number 1
+        here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        return slurm.submit(script, ACCELERATE_USE_CPU="true", **here)
 
     return edited_and_submitted
 
@@ -64,7 +65,7 @@ def test_a_job_is_stopped_requeued_and_finished(slurm, submit, tmp_path):
     run = tmp_path / "run"
     ledger = run / "ledger.jsonl"
     phases = [{"steps": 500, "sequence_length": 16}, {"steps": 100, "sequence_length": 32}]
-    job = submit(phases=phases, tracking={"wandb": "project"})
+    job = submit(phases=phases, tracking={"wandb": "project"}, hardware={"zero_stage": 3})
     wait_for_steps(slurm, job, ledger, 20)
     slurm.call("scancel", "--batch", "--signal=TERM", job)  # what `--signal=B:TERM@300` does
     first = ledger.read_bytes().count(b'"applied"')
@@ -83,6 +84,8 @@ def test_a_job_is_stopped_requeued_and_finished(slurm, submit, tmp_path):
     assert {segment.facts["world_size"] for segment in segments} == {2}
     assert ", 2 × cpu, restart 2 by Slurm, finished" in ledger_text(result, str(run))
     assert result.totals.replayed.steps == 0
+    assert "sharded (FSDP2)" in output(ledger)
+    assert "resume with: the same job script\n" in output(ledger)
 
     names = [path.name for path in run.glob("wandb/offline-run-*/run-*.wandb")]
     assert len(names) == 3

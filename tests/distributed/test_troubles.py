@@ -2,23 +2,32 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from socket import gethostname
 from types import SimpleNamespace
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+IMPATIENT = ["--set", "timeout=1 second"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+PROGRAM = [sys.executable, "-m", "dist_epochs.train"]
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("WANDB", "ACCELERATE", "SLURM", "TORCHELASTIC", "RANK", "WORLD_SIZE", "LOCAL_RANK", "OMP"))
+}
 
 
 @pytest.fixture(scope="module")
 def forks(tmp_path_factory):
-    clean = {n: v for n, v in os.environ.items() if not n.startswith(("WANDB", "ACCELERATE", "SLURM", "TORCHELASTIC"))}
     home = tmp_path_factory.mktemp("home")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.distributed.troubled"], cwd=ROOT, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean | {"HOME": str(home), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=CLEAN | {"HOME": str(home), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     yield process
     process.stdin.close()
@@ -40,7 +49,7 @@ def launch(forks, store, write_recipe, tmp_path):
             one.setdefault("environment", {})
             words = one.pop("words", [])
             one["arguments"] = [
-                str(one.pop("recipe", recipe)), "--out", str(one.pop("out", out)), "--set", "timeout=4 seconds", *words,
+                str(one.pop("recipe", recipe)), "--out", str(one.pop("out", out)), *words,
             ]  # fmt: skip
         forks.stdin.write(json.dumps(ranks) + "\n")
         forks.stdin.flush()
@@ -91,10 +100,10 @@ def test_a_store_that_is_missing_where_rank_0_runs(launch, tmp_path):
 
 
 def test_a_rank_that_does_not_come(launch):
-    ended = launch({"environment": {"SLURM_JOB_NODELIST": "node-a,node-b"}})
+    ended = launch({"environment": {"SLURM_JOB_NODELIST": "node-a,node-b"}, "words": IMPATIENT})
     check_told_once(
         ended,
-        "error: rank 1 of 2 did not come in 4 s, and nothing came from node-b",
+        "error: rank 1 of 2 did not come in 1 s, and nothing came from node-b",
         "  those that came: rank 0 (node-a)",
         "  no rank has begun, and nothing was written",
         "  try the messages of those that are missing (a machine that is down, a Python without this package)",
@@ -103,10 +112,10 @@ def test_a_rank_that_does_not_come(launch):
 
 
 def test_rank_0_does_not_come(launch):
-    ended = launch({"rank": 1, "environment": {"LOCAL_RANK": "0"}})
+    ended = launch({"rank": 1, "environment": {"LOCAL_RANK": "0"}, "words": IMPATIENT})
     (line, where, *fixes) = ended.errors[0].splitlines()
     assert line.startswith("error: rank 0 did not open 127.0.0.1:")
-    assert line.endswith(" in 4 s")
+    assert line.endswith(" in 1 s")
     assert where == "  waiting for it: rank 1 (node-a) of 2; Connection refused"
     check_told_once(ended, line, where, *fixes)
 
@@ -150,7 +159,7 @@ def test_a_run_directory_that_is_not_shared(launch, tmp_path):
     check_told_once(
         ended,
         f"error: {tmp_path}/run: rank 1 (node-b) of 2 cannot see what rank 0 writes there",
-        "  all ranks write their parts of a checkpoint into one folder",
+        "  All ranks write their parts of a checkpoint into one folder",
         "  nothing was written",
         "  try an --out on a file system that all machines share",
     )
@@ -182,3 +191,50 @@ def test_an_unexpected_error_has_its_traceback_once(launch, fault, last):
     assert lines[:2] == ["error: on rank 1 (node-b) of 2 before training:", "Traceback (most recent call last):"]
     assert lines[-1] == last
     check_told_once(ended, *lines, code=1)
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_rank_that_is_killed_before_training(launch, gone):
+    ended = launch(
+        *({"fault": "killed" if rank == gone else "", "environment": {"LOCAL_RANK": "0"}} for rank in (0, 1))
+    )
+    assert (ended.codes[gone], ended.errors[gone]) == (-9, "")
+    said = ended.errors[1 - gone]
+    assert ended.codes[1 - gone] in (1, 2)
+    assert ended.left == []
+    if gone:
+        assert said.startswith("error: rank 1 (node-b) of 2 is gone; on rank 0 (node-a) of 2 before training:\n")
+    else:
+        assert "error: the connection to rank 0 broke\n  waiting for it: rank 1 (node-b) of 2; RuntimeError: " in said
+
+
+def test_torchrun_ends_with_the_error_of_one_rank(store, write_recipe, tmp_path):
+    """The ranks meet in the store of torchrun's agent. Only rank 0 finds its recipe."""
+    write_recipe(store.path).rename(tmp_path / "recipe-0.yaml")
+    command = shlex.join([*PROGRAM, f"{tmp_path}/recipe-RANK.yaml", "--out", str(tmp_path / "run")]).replace(
+        "RANK", "$RANK"
+    )
+    result = subprocess.run(
+        [*TORCHRUN, "--standalone", "--nproc_per_node", "2", "--no-python", "bash", "-c", command],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
+        env=CLEAN | {"HOME": str(tmp_path), "ACCELERATE_USE_CPU": "true"},
+    )  # fmt: skip
+    assert result.returncode != 0
+    told = f"error: {tmp_path}/recipe-1.yaml: no such file\n  on rank 1 ({gethostname()}); the launch has 2 ranks\n"
+    assert result.stderr.count(told) == 1
+    assert result.stderr.count("no such file") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe-0.yaml"]
+
+
+def test_a_process_that_was_started_alone_names_the_missing_rank(store, write_recipe, tmp_path):
+    place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    result = subprocess.run(
+        [*PROGRAM, str(write_recipe(store.path)), "--out", str(tmp_path / "run"), *IMPATIENT],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
+        env=CLEAN | place | {"HOME": str(tmp_path), "ACCELERATE_USE_CPU": "true"},
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        f"error: rank 1 of 2 did not come in 1 s\n  those that came: rank 0 ({gethostname()})\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]

@@ -16,7 +16,6 @@ from uuid import uuid4
 import pytest
 
 from dist_epochs.ledger.reconcile import read_run
-from dist_epochs.render.ledger import ledger_text
 
 ROOT = Path(__file__).parent.parent.parent
 PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"])
@@ -80,6 +79,12 @@ def nodes():
                 ip("netns", "delete", node.name)
 
 
+CPU = {
+    "ACCELERATE_USE_CPU": "true", "GLOO_SOCKET_IFNAME": "eth0", "OMP_NUM_THREADS": "1",
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # else a node that comes back is not told the address of rank 0
+}  # fmt: skip
+
+
 def test_a_node_is_lost_and_brought_back(nodes, tmp_path, store, write_recipe):
     """The other node's torchrun waits for it; the run resumes from its checkpoint and its books balance."""
     phases = [{"steps": 300, "sequence_length": 16}, {"steps": 100, "sequence_length": 32}]
@@ -92,9 +97,7 @@ def test_a_node_is_lost_and_brought_back(nodes, tmp_path, store, write_recipe):
             log, "torchrun", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-id=1",
             "--rdzv-backend=c10d", f"--rdzv-endpoint={nodes[0].address}:29500", f"--local-addr={node.address}",
             f"--rdzv-conf=is_host={str(node is nodes[0]).lower()}",
-            "-m", "dist_epochs.train", recipe, "--out", run, "--resume",
-            ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="eth0", OMP_NUM_THREADS="1",
-            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # else the node that comes back is not told the address of rank 0
+            "-m", "dist_epochs.train", recipe, "--out", run, "--resume", **CPU,
         )  # fmt: skip
 
     first, second = map(start, nodes)
@@ -113,7 +116,28 @@ def test_a_node_is_lost_and_brought_back(nodes, tmp_path, store, write_recipe):
     lost, last = result.totals.segments
     assert lost.status in ("failed", "no end")
     assert (last.status, last.facts["world_size"]) == ("finished", 2)
-    assert last.facts["torchrun_restarts"] in (0, 1)  # of the rank 0 of the new round, on whichever node
+    assert last.facts["torchrun_restarts"] in (0, 1)  # of rank 0 of the new round, on whichever node
     assert last.facts["checkpoint"]
     assert result.totals.replayed.steps + result.totals.unfinished < 20
-    assert "finished" in ledger_text(result, str(run))
+
+
+def test_accelerate_on_two_nodes(nodes, tmp_path, store, write_recipe):
+    """launch/two-nodes.yaml, with one process of each node and the address of the first."""
+    text = (ROOT / "launch" / "two-nodes.yaml").read_text()
+    for stated, here in (("_ip: node-1", f"_ip: {nodes[0].address}"), ("num_processes: 16", "num_processes: 2")):
+        assert stated in text
+        text = text.replace(stated, here)
+    file, run, log = tmp_path / "two-nodes.yaml", tmp_path / "run", tmp_path / "log"
+    file.write_text(text)
+    recipe = write_recipe(store.path)
+    launched = [
+        node.start(
+            log, "accelerate", "launch", "--config_file", file, "--machine_rank", str(rank),
+            "-m", "dist_epochs.train", recipe, "--out", run, **CPU,
+        )
+        for rank, node in enumerate(nodes)
+    ]  # fmt: skip
+    assert [process.wait(180) for process in launched] == [0, 0], log.read_text()
+    result = read_run(run)
+    assert result.agrees
+    assert result.totals.segments[0].facts["world_size"] == 2

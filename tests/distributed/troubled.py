@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -50,6 +51,8 @@ def carry(fault: str) -> None:
         run.exact_plan = fails(InputError("no such plan", origin=Origin("a.yaml", 3)))
     elif fault == "bug":
         run.set_up = fails(ZeroDivisionError("a bug"))
+    elif fault == "killed":
+        run.build_model = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
     elif fault:
         raise ValueError(fault)
 

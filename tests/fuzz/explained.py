@@ -22,6 +22,9 @@ import yaml
 GONE = object()
 """In place of a value that is not there."""
 
+CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
+_NUMBER = re.compile(r"[-+]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][-+]?\d{1,4})?")
+
 SAID = {
     "from", "id", "moves", "name", "note", "notes", "path", "place", "title", "topic", "warnings", "where", "message",
     "citation", "source", "how", "text", "asked", "fix", "fixes",
@@ -104,13 +107,23 @@ def _is_number(value: Any) -> bool:
 
 
 def _yaml(content: bytes) -> Any:
-    """YAML with its numbers as numbers, and everything else as text."""
-    return yaml.load(content.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
+    """YAML whose scalars are numbers, null, true, false, or else text, with and without quotes."""
+    return _typed(yaml.load(content.decode("utf-8-sig"), Loader=yaml.BaseLoader))
+
+
+def _typed(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _typed(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_typed(value) for value in data]
+    if data in CONSTANTS:
+        return CONSTANTS[data]
+    return float(data) if _NUMBER.fullmatch(data) else data
 
 
 def _repeated_keys(content: bytes) -> Iterator[tuple[str, Any, Any]]:
     """Keys that stand twice in one mapping, of which PyYAML takes the last."""
-    nodes = [yaml.compose(content.decode("utf-8-sig"), Loader=yaml.CSafeLoader)]
+    nodes = [yaml.compose(content.decode("utf-8-sig"), Loader=yaml.BaseLoader)]
     while nodes:
         node = nodes.pop()
         if isinstance(node, yaml.MappingNode):

@@ -59,6 +59,14 @@ class Mutation:
     data: bytes | None = None
 
 
+def mutate_twice(content: bytes, draw: Random) -> Mutation:
+    """Two mutations of a file's text and bytes, the second where the first was made or anywhere else."""
+    first, second = (draw.choice((_in_text, _in_bytes)) for _ in range(2))
+    done = first(content, draw)
+    again = second(done.content, draw)
+    return Mutation(f"{done.what}; {again.what}", again.content)
+
+
 def mutate(content: bytes, draw: Random, form: str) -> Mutation:
     """One mutation of a file.
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.fuzz.explained import Explains
+from tests.fuzz.wandb_bytes import wandb_bytes
 
 TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
@@ -43,9 +44,10 @@ MODEL = Explains(form="json", is_typed=True)
 PEOPLE = Explains(form="yaml")
 OTHER_TOOLS = Explains(form="yaml", signed=True)
 LINES = Explains(form="text", matters=r"\s*[^#\s].*|\s*|.*\x00.*")
+SCRIPT = Explains(form="text", matters=rf"#SBATCH.*|{LINES.matters}")
 LOG = Explains(
     form="text",
-    matters=r".*(\x1b|iteration|\[step=|throughput/|\.\.|Running|Num |Total|Gradient|batch size|examples|\d/\d|'|training).*",
+    matters=r".*(\x1b|iteration|\[step=|throughput/|\.\.|Running|Num |Total|Gradient|batch size|\d/\d|'|training).*",
 )
 """A line of a log that is known."""
 UNREAD = Explains(form="text", matters="(?!)")
@@ -57,7 +59,7 @@ WANDB_DATA = {
         "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "num_train_epochs": 3, "max_steps": -1
     },
     "rows": [
-        {"train/global_step": 10 * at, "train/epoch": at / 10, "train/num_input_tokens_seen": 1000 * at, "train/loss": 2}
+        {"train/global_step": 10 * at, "train/epoch": at / 10, "train/num_input_tokens_seen": 900 * at, "train/loss": 2}
         for at in range(1, 9)
     ],
     "summary": {"train/train_runtime": 12.5, "train/total_flos": 1e15, "_step": 8},
@@ -98,12 +100,18 @@ checks:
 WORDS = (
     'solve --steps 1M --batch 256x512 --corpus "3.3B words" --tokens-per-word 1.25',
     "solve --steps 1000 --global-batch 64 --epochs 3",
-    "plan --batch 8x64 --steps 5 --devices 8xH100 --model bert-base --like all",
+    'plan --batch 8x64 --steps 5 --devices 8xH100 --model bert-base --per-device 2 --corpus "9K samples" --like all',
     'plan --global-batch 8 --corpus "3.3B tokens" --sequence-length 128 --epochs 1.5 --per-device 2 --devices 4',
     'plan --batch 8x64 --steps 100 --restarts 1 --checkpoint-every 2 --restart-time "3 min"',
     "explain iteration --examples 100 --epochs 500 --batch-size 10",
     "explain epoch",
     "audit bert",
+    "audit {}/trainer_state.json --devices 2 --per-device 4 --corpus '698 samples' --epochs 3 --steps 66",
+    "audit {}/a.log --devices 8xA100 --model llama-7b --hours 72 --mfu 45% --tokens 300B --sequence-length 4096",
+    "audit {}/a.wandb --epochs 3 --gradient-accumulation 4 --samples 2094 --tokens-per-second 1.2M --precision bf16",
+    "plan {}/r.yaml --set batch.per_device=4 --sweep batch.global_batch=128,256 --strict",
+    "plan {}/r.yaml bert-base gpt2-small",
+    "ledger {}",
 )
 
 
@@ -192,9 +200,16 @@ def _all() -> Iterator[Subject]:
     for path in sorted((ROOT / "launch").glob("*.yaml")):
         words = f"{' '.join(PLAN)} --launch {{}}/a.yaml"
         yield _one(f"--launch {path.name}", words, "a.yaml", path.read_bytes(), "text", OTHER_TOOLS, 8)
+    script, words = ROOT / "launch" / "slurm.sbatch", f"{' '.join(PLAN)} --launch {{}}/a.sbatch"
+    yield _one(f"--launch {script.name}", words, "a.sbatch", script.read_bytes(), "text", SCRIPT, 8)
     yield from _stores()
+    state = _small_json(LOGS / "trainer_state.json")
+    log = (LOGS / "megatron.log").read_bytes()
+    files = {
+        "r.yaml": RECIPE.encode(), "trainer_state.json": state, "a.log": log, "a.wandb": wandb_bytes(WANDB_DATA), **run
+    }  # fmt: skip
     for text in WORDS:
-        yield Subject(text, tuple(shlex.split(text)), {}, None, "words", UNREAD, 6)
+        yield Subject(text, tuple(shlex.split(text)), files, None, "words", UNREAD, 8)
     lines = b'{"text": "one two three"}\n{"text": "four"}\n{"text": "five six"}\n'
     for name, content in (("a.jsonl", lines), ("a.txt", b"one two\nthree\n\nfour five\n")):
         words = f"tokenize {{}}/{name} --tokenizer embedded --count-only"

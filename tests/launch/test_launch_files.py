@@ -15,20 +15,41 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
+from tests.tool_configs.conftest import report
+from tests.tool_configs.launch.test_rules import TRAINABLE
+
 ROOT = Path(__file__).parent.parent.parent
-FILES = {"two-cpu-processes.yaml": (2, True), "eight-gpus.yaml": (8, False)}
+FILES = {
+    "one-gpu.yaml": ("NO", 1, 1, False),
+    "two-cpu-processes.yaml": ("MULTI_GPU", 2, 1, True),  # MULTI_CPU starts a single process
+    "eight-gpus.yaml": ("MULTI_GPU", 8, 1, False),
+    "fsdp2.yaml": ("FSDP", 8, 1, False),
+    "two-nodes.yaml": ("MULTI_GPU", 16, 2, False),
+}
+"""What Accelerate reads: kind, processes of all machines, machines, and whether on the CPU."""
 
 
 @pytest.mark.parametrize(("name", "expected"), FILES.items())
 def test_accelerate_reads_the_file(name, expected):
     config = load_config_from_file(str(ROOT / "launch" / name))
-    assert (config.num_processes, config.use_cpu) == expected
-    assert str(config.distributed_type.value) == "MULTI_GPU"  # MULTI_CPU starts a single process
+    kind, processes = str(config.distributed_type.value), config.num_processes
+    assert (kind, processes, config.num_machines, config.use_cpu) == expected
     assert config.mixed_precision == "no"  # the recipe decides
+    assert config.fsdp_config == ({"fsdp_version": 2} if kind == "FSDP" else {})
 
 
 def test_every_file_is_tested():
     assert {path.name for path in (ROOT / "launch").glob("*.yaml")} == set(FILES)
+
+
+@pytest.mark.parametrize("name", [*FILES, "slurm.sbatch"])
+def test_nothing_is_wrong_with_a_file_beside_a_recipe_that_fits(name):
+    processes = FILES[name][1] if name in FILES else 16
+    settings = [*TRAINABLE, f"hardware.zero_stage={3 * (name == 'fsdp2.yaml')}"]
+    made = report(ROOT / "launch" / name, settings, devices=processes)
+    assert made.launch.file.processes == processes
+    assert not made.goes_wrong
+    assert name in made.command
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)

@@ -30,8 +30,9 @@ def test_every_recipe_and_the_schema_are_in_it(wheel):
     assert names_under(wheel, "dist_epochs/configs/") == {path.name for path in (ROOT / "configs").iterdir()}
 
 
-def test_launch_files_are_in_it_and_scripts_are_not(wheel):
-    assert names_under(wheel, "dist_epochs/launch/") == {path.name for path in (ROOT / "launch").glob("*.yaml")}
+def test_launch_files_are_in_it_and_our_own_scripts_are_not(wheel):
+    shipped = [*(ROOT / "launch").glob("*.yaml"), ROOT / "launch" / "slurm.sbatch"]
+    assert names_under(wheel, "dist_epochs/launch/") == {path.name for path in shipped}
 
 
 @pytest.mark.parametrize("folder", ["configs", "launch"])

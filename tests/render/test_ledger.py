@@ -146,3 +146,13 @@ def test_somebody_else_s_loop(notes, says):
         f"{says}1,024 samples trained of 800 (the dataset's) = 1.28 epochs",
         "  padded-duplicates: 27 duplicates",
     ]
+
+
+def test_restarts_by_torchrun_and_slurm():
+    again = {"torchrun_restarts": 1, "slurm_restarts": 0}, {"torchrun_restarts": 0, "slurm_restarts": 2}
+    segments = [segment(1, 2, "stopped", **again[0]), segment(3, 4, **again[1])]
+    shown = lines(Totals(applied=tally(4), segments=segments))
+    assert shown[1:3] == [
+        "segment 0: steps 1 to 2, 2 × cpu, restart 1 by torchrun, stopped",
+        "segment 1: steps 3 to 4, 2 × cpu, restart 2 by Slurm, finished",
+    ]

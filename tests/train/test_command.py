@@ -37,6 +37,18 @@ def test_a_launcher(tmp_path, words, shown):
     assert found == f"ACCELERATE_USE_CPU=true {shown} -m dist_epochs.train r.yaml --out 'runs/my run' --resume"
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "shown"),
+    [
+        ("dist-epochs", [*TRAIN, "--resume"], "the same job script"),
+        ("dist-epochs", TRAIN, "the same job script, with --resume in it"),
+        ("bash", TRAIN, "python -m dist_epochs.train r.yaml --out 'runs/my run' --resume"),
+    ],
+)
+def test_a_job_of_slurm(name, arguments, shown):
+    assert resume_command(arguments, {"SLURM_JOB_NAME": name}) == shown
+
+
 def test_a_parent_that_is_no_launcher(tmp_path):
     assert resume_command(TRAIN, {"RANK": "0"}, process(tmp_path, ["slurmstepd: [7.0]"])) == SAME_COMMAND
     assert resume_command(TRAIN, {"RANK": "0"}, tmp_path / "nowhere") == SAME_COMMAND

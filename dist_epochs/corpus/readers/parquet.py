@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.readers.document import BadDocument, text_of
+from dist_epochs.corpus.readers.document import LARGEST_DOCUMENT, BadDocument, text_of
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import printable
 
 __all__ = ["read_parquet"]
 
+MOST_PACKED = 200
+"""How many times its size a file of text may unpack to: text is packed to a third, and logs to a fiftieth."""
 BYTES_AT_ONCE = 16 * 2**20
 """Bytes of text that are unpacked at once, where the rows are of about one size."""
 
@@ -24,6 +27,7 @@ def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
+            _check_sizes(file.metadata, path)
             rows_at_once = _rows_at_once(file.metadata)
         if column not in schema.names:
             rule = f"there are {printable(', '.join(schema.names))}"
@@ -46,6 +50,20 @@ def _document(value: Any, column: str, origin: Origin) -> str | BadDocument:
         return text_of({column: value.as_py()}, column, origin)
     except UnicodeDecodeError as error:
         return BadDocument(f"not UTF-8: {error.reason} at byte {error.start} of the text", origin=origin)
+
+
+def _check_sizes(metadata: Any, path: str) -> None:
+    """Refuse a file that unpacks to so much that it would fill the memory before any of it can be looked at."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        size, packed = group.total_byte_size, Path(path).stat().st_size
+        large = size > LARGEST_DOCUMENT * max(1, group.num_rows)
+        if large or (size > LARGEST_DOCUMENT and size > MOST_PACKED * packed):
+            raise InputError(
+                f"{group.num_rows:,} rows that unpack to {size:,} bytes",
+                rule=f"a document has at most {LARGEST_DOCUMENT // 2**20} MiB, and text packs to no 1/{MOST_PACKED}",
+                origin=Origin(f"{path}: row group {number}"),
+            )
 
 
 def _rows_at_once(metadata: Any) -> int:

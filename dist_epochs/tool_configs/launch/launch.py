@@ -68,11 +68,16 @@ class Launch:
         return not self.missing and (self.file.is_ddp or self.file.kind == "FSDP")
 
     @property
+    def recipe_stage(self) -> int:
+        """The ZeRO stage of the recipe itself: 0 where it states none."""
+        hardware = self.plan.recipe.hardware
+        return hardware.zero_stage if hardware is not None and self.states_stage else 0
+
+    @property
     def zero_stage(self) -> int | None:
         """The ZeRO stage that shards as much as what runs: 0 for DDP; None where it is not known."""
         if self.shards_itself:
-            hardware = self.plan.recipe.hardware
-            return hardware.zero_stage if hardware is not None and self.states_stage else 0
+            return self.recipe_stage
         stage = self.file.zero_stage
         return None if stage is None else stage.value
 

@@ -23,6 +23,7 @@ from dist_epochs.train.checkpoints.finite import NotFinite
 from dist_epochs.train.checkpoints.manifest import MANIFEST, Manifest, read_manifest
 from dist_epochs.train.checkpoints.storage import write_part
 from dist_epochs.train.checkpoints.tensor_file import Damaged, TensorFile
+from dist_epochs.train.shared_folder import SHARED, WRITE_TOGETHER
 
 __all__ = ["Checkpoints", "Found"]
 
@@ -165,8 +166,7 @@ def _commit(unnamed: Path, place: Path, manifest: Manifest) -> None:
     for name in manifest.files:
         if not (unnamed / name).is_file():
             raise FileNotFoundError(
-                f"{unnamed / name}: another rank wrote it, and it is not here. Checkpoints need a folder that all "
-                "ranks see; choose an --out on a shared file system."
+                f"{unnamed / name}: another rank wrote it, and rank 0 cannot see it. {WRITE_TOGETHER}. Try {SHARED}."
             )
     write_text(unnamed / MANIFEST, manifest.to_text())
     move(unnamed, place)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
+from dist_epochs.corpus.readers import parquet as parquet_reader
 from dist_epochs.corpus.readers import text
 from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.sources import find_sources
@@ -239,6 +240,19 @@ def test_a_parquet_file_with_one_text_in_a_million_rows(tmp_path):
     documents = source.read(source.units[0])
     assert [len(next(documents)) for _ in range(3)] == [2**20] * 3
     assert pyarrow.total_allocated_bytes() < 100 * 2**20
+
+
+@pytest.mark.parametrize("texts", [["a" * 2000], ["a" * 90] * 30 + ["b" * 200_000]], ids=["a row", "packed small"])
+def test_a_parquet_file_that_unpacks_to_too_much(tmp_path, monkeypatch, texts):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    monkeypatch.setattr(parquet_reader, "LARGEST_DOCUMENT", 1000)
+    path = tmp_path / "a.parquet"
+    table = pyarrow.table({"text": texts})
+    parquet.write_table(table, path, compression="zstd", use_dictionary=False, write_statistics=False)
+    with pytest.raises(InputError, match=r"row group 0: .* rows that unpack to"):
+        read(path)
 
 
 def test_a_damaged_parquet_file(tmp_path):

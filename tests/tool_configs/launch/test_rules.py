@@ -17,7 +17,7 @@ LLAMA = {"model": "llama-7b", "devices": "8xH100", "precision": "bf16"}
 MEGATRON = "distributed_type: MEGATRON_LM\nnum_processes: 8\nmegatron_lm_config:\n  megatron_lm_tp_degree: 2\n"
 IN_SEVERAL_FILES = {"deepspeed-file-beside-keys", "deepspeed-quoted-number"}
 """Seen in test_deepspeed_files.py."""
-OF_SCRIPTS = {"tasks-alone", "processes-known-at-launch"}
+OF_SCRIPTS = {"tasks-alone", "processes-known-at-launch", "machine-rank-missing", "launcher-in-each-task"}
 """Seen in test_scripts.py."""
 
 FIRES = [
@@ -82,10 +82,10 @@ FIRES = [
     ("fsdp-version-1", GPUS.replace("MULTI_GPU", "FSDP"), {}, "none is stated: dist_epochs.train stops",
      "fsdp_version: 2"),
     ("fsdp-on-cpu", FSDP + "use_cpu: true", {}, "acc.yaml:5: FSDP with use_cpu", "MULTI_GPU"),
-    ("sharding-by-recipe", FSDP + "  fsdp_offload_params: true", {}, "acc.yaml:5: fsdp_offload_params is true: weights",
+    ("sharding-by-recipe", FSDP + "  fsdp_offload_params: true", {}, "acc.yaml:5: fsdp_offload_params asks to keep",
      "fsdp_offload_params: false"),
-    ("sharding-by-recipe", FSDP + "  fsdp_reshard_after_forward: false", {}, "gathered again", "after_forward: true"),
-    ("sharding-by-recipe", FSDP + "  fsdp_activation_checkpointing: true", {}, "true: activations are kept",
+    ("sharding-by-recipe", FSDP + "  fsdp_reshard_after_forward: false", {}, "keep gathered", "after_forward: true"),
+    ("sharding-by-recipe", FSDP + "  fsdp_activation_checkpointing: true", {}, "the recipe does not plan it",
      "hardware.activation_checkpointing=true"),
     ("sharding-by-recipe",
      PARALLEL + "  parallelism_config_dp_replicate_size: 2\n  parallelism_config_dp_shard_size: 4", {},
@@ -207,6 +207,13 @@ def test_what_accelerate_config_writes_is_fine_for_one_s_own_program(launches, t
         (FSDP + "use_cpu: true", ["hardware.zero_stage=3"], None),
         (GPUS, ["hardware.zero_stage=3"], None),
         (GPUS, [], None),
+        (PARALLEL + "  parallelism_config_dp_shard_size: 8", ["hardware.zero_stage=3"], None),
+        (PARALLEL + "  parallelism_config_dp_replicate_size: 2\n  parallelism_config_dp_shard_size: 4",
+         ["hardware.zero_stage=3"], "sharding-by-recipe"),
+        (PARALLEL + "  parallelism_config_dp_replicate_size: 2\n  parallelism_config_dp_shard_size: 4",
+         ["hardware.zero_stage=3", "hardware.shard_size=4"], None),
+        (GPUS + "parallelism_config: {parallelism_config_dp_shard_size: 8}", [], "sharding-by-recipe"),
+        (GPUS + "parallelism_config: {parallelism_config_dp_shard_size: 8}", ["hardware.zero_stage=3"], None),
         (FSDP.replace("2", "1") + "use_cpu: true", ["hardware.zero_stage=3"], "fsdp-version-1"),
         (FSDP + "  fsdp_offload_params: true", ["hardware.zero_stage=3"], "sharding-by-recipe"),
         (FSDP + "  fsdp_activation_checkpointing: true",

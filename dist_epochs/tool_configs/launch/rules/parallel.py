@@ -50,6 +50,7 @@ def parallel_sizes(launch: Launch) -> Iterator[Finding]:
     Accelerate compares their product (replicate × shard × tensor × context × sequence) with the processes when the
     program makes its `Accelerator`, and raises. Sizes beyond 1 need GPUs and FSDP version 2: with version 1, or on the
     CPU, it raises too, and with MULTI_GPU `dp_shard_size` shards nothing. Sequence parallelism is left to DeepSpeed.
+    This package's trainer shards by itself, as the recipe says, and compares the two (`sharding-by-recipe`).
 
     What to do: `parallelism_config_dp_shard_size` = processes ÷ all other sizes, or no `parallelism_config`.
     """
@@ -62,9 +63,9 @@ def parallel_sizes(launch: Launch) -> Iterator[Finding]:
     if file.kind == "FSDP" and file.fsdp_version == 1:
         message = "parallelism_config with FSDP version 1: Accelerate raises when the program starts"
         yield Finding(where, message, "fsdp_version: 2 in fsdp_config")
-    if file.use_cpu:
+    if file.use_cpu and not launch.shards_itself:
         yield Finding(where, "parallelism_config on the CPU: Accelerate raises when the program starts", "remove it")
-    if file.is_ddp and sizes["dp_shard_size"] > 1:
+    if file.is_ddp and sizes["dp_shard_size"] > 1 and not launch.shards_itself:
         message = f"dp_shard_size {sizes['dp_shard_size']} with {file.kind} shards nothing: the run is plain DDP"
         yield Finding(where, message, "distributed_type: FSDP with fsdp_version: 2, or remove parallelism_config")
     if file.processes in (None, product) or sizes["sp_size"] > 1:
@@ -88,7 +89,7 @@ def nothing_to_shard(launch: Launch) -> Iterator[Finding]:
     What to do: remove the section, or `parallelism_config_dp_shard_size` = processes.
     """
     file = launch.file
-    if file.kind != "FSDP" or file.fsdp_version != 2 or not _is_read(file) or file.use_cpu:
+    if file.kind != "FSDP" or file.fsdp_version != 2 or not _is_read(file) or file.use_cpu or launch.shards_itself:
         return
     if file.size("dp_shard_size") > 1 or file.size("cp_size") > 1 or prod(map(file.size, SIZES)) == 1:
         return

@@ -79,7 +79,7 @@ def processes_known_at_launch(launch: Launch) -> Iterator[Finding]:
 
 @rule
 def tasks_alone(launch: Launch) -> Iterator[Finding]:
-    """Srun starts the program itself, and no launcher connects its tasks.
+    """Tasks of srun run the program itself, and no launcher connects them.
 
     torchrun and `accelerate launch` give each process its rank and the address of the first. Tasks of `srun python`
     have Slurm's variables only, which this package's trainer and Accelerate do not read: each task is a run of its own

@@ -68,35 +68,47 @@ def sharding_by_recipe(launch: Launch) -> Iterator[Finding]:
 
     What to do: remove them, and state in the recipe what it has a key for.
     """
+    for keys, message, fix in (*_of_fsdp(launch), *_of_sizes(launch)):
+        yield Finding(launch.file.line(*keys), f"{message}: {launch.outcome}", fix, is_of_trainer=True)
+
+
+def _of_fsdp(launch: Launch) -> Iterator[tuple[tuple[str, str], str, str]]:
+    """Settings of `fsdp_config` that are not done: the keys that lead there, what they ask for, and a fix."""
     file, hardware = launch.file, launch.plan.recipe.hardware
     if file.kind != "FSDP" or file.fsdp_version != 2:
         return
     section = file.top.section("fsdp_config")
 
-    def on(name: str) -> bool | None:
-        stated = section.flag(f"fsdp_{name}")
-        return None if stated is None else stated.value
+    def says(key: str, value: bool) -> bool:
+        stated = section.flag(key)
+        return stated is not None and stated.value is value
 
-    found = []
-    if on("offload_params"):
-        found.append(("fsdp_offload_params", "true: weights stay on the devices", "fsdp_offload_params: false"))
-    if on("reshard_after_forward") is False:
-        message = "false: weights are dropped after the forward pass and gathered again"
-        found.append(("fsdp_reshard_after_forward", message, "fsdp_reshard_after_forward: true"))
-    checkpointing = on("activation_checkpointing")
-    if checkpointing and not (hardware and hardware.activation_checkpointing):
-        message = "true: activations are kept"
-        found.append(("fsdp_activation_checkpointing", message, "--set hardware.activation_checkpointing=true"))
-    for key, message, fix in found:
-        message = f"{key} is {message}, since dist_epochs.train shards as the recipe says"
-        yield Finding(file.line("fsdp_config", key), message, fix, is_of_trainer=True)
-    if file.size("dp_replicate_size") > 1 and file.shared == 1:
-        message = (
-            f"parallelism_config asks for {file.size('dp_replicate_size')} copies of the model, each on "
-            f"{file.size('dp_shard_size')} devices; dist_epochs.train takes that from the recipe"
-        )
-        fix = f"remove parallelism_config, and --set hardware.shard_size={file.size('dp_shard_size')}"
-        yield Finding(file.line("parallelism_config"), message, fix, is_of_trainer=True)
+    for key, asks, wanted in (
+        ("fsdp_offload_params", "asks to keep weights in the host's memory", False),
+        ("fsdp_activation_checkpointing_offload", "asks to keep activations in the host's memory", False),
+        ("fsdp_reshard_after_forward", "asks to keep gathered weights after the forward pass", True),
+    ):
+        if says(key, not wanted):
+            yield ("fsdp_config", key), f"{key} {asks}, which is not done", f"{key}: {str(wanted).lower()}"
+    key = "fsdp_activation_checkpointing"
+    if says(key, True) and not (hardware and hardware.activation_checkpointing):
+        message = f"{key} is true, and the recipe does not plan it"
+        yield ("fsdp_config", key), message, f"--set hardware.activation_checkpointing=true, or {key}: false"
+
+
+def _of_sizes(launch: Launch) -> Iterator[tuple[tuple[str], str, str]]:
+    """Copies of the model that `parallelism_config` asks for and the recipe does not."""
+    file, hardware = launch.file, launch.plan.recipe.hardware
+    copies, size = file.size("dp_replicate_size"), file.size("dp_shard_size")
+    if size == 1 or file.shared > 1 or (launch.missing and copies == 1):
+        return
+    planned = hardware.shard_size if hardware is not None else None
+    if launch.recipe_stage == FULL_SHARD and (size == planned or (planned is None and copies == 1)):
+        return
+    message = f"parallelism_config asks for {copies} cop{'y' if copies == 1 else 'ies'} of the model, each on {size} "
+    message += "devices, and the recipe does not"
+    fix = f"--set hardware.zero_stage=3 --set hardware.shard_size={size}, or remove parallelism_config"
+    yield ("parallelism_config",), message, fix
 
 
 @rule
@@ -178,6 +190,9 @@ def _memory(launch: Launch) -> Memory | None:
     if planned is None or plan.cost.trained is None or stage is None or size is None or file.on_cpu:
         return None
     batch = plan.recipe.batch
+    hardware = plan.recipe.hardware
+    if launch.shards_itself and hardware is not None and hardware.shard_size is not None:
+        size = min(size, hardware.shard_size)
     states = states_bytes(
         plan.cost.trained,
         stage,
