@@ -141,8 +141,11 @@ def test_no_file_is_of_two_kinds(path):
     ("text", "stage"),
     [
         ("distributed_type: MULTI_GPU\nnum_processes: 32\nparallelism_config:\n", 3),
-        ("distributed_type: FSDP\nnum_processes: 32\nfsdp_config:\n  fsdp_version: 2\n"
-         "  fsdp_reshard_after_forward: false\nparallelism_config:\n", 2),
+        (
+            "distributed_type: FSDP\nnum_processes: 32\n"
+            "fsdp_config: {fsdp_version: 2, fsdp_reshard_after_forward: false}\nparallelism_config:\n",
+            2,
+        ),
     ],
 )  # fmt: skip
 def test_copies_that_devices_share_are_hybrid_sharding(tmp_path, text, stage):
