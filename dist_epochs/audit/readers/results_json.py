@@ -28,6 +28,13 @@ NAMES_OF_FILES = ("all_results.json", "train_results.json")
 LARGEST = 1 << 20
 """Bytes; such a file has a few dozen numbers."""
 
+ROUNDED = {
+    "train_runtime": Fraction(1, 20_000),
+    "train_samples_per_second": Fraction(1, 2000),
+    "train_steps_per_second": Fraction(1, 2000),
+}
+"""Half a unit of the last decimal that is kept, whatever zeros are not written."""
+
 OLD = "It has no steps a second: it is of Transformers 4.6 or before, whose samples a second are steps."
 NO_STEP = "Its train_loss is 0.0: the last call made no step, so its rates are no speed."
 STOPPED = "It stopped early, or went on from a checkpoint: its rates are those of the plan until Transformers 5.18."
@@ -59,6 +66,9 @@ def read(path: Path) -> FinishedRun:
         return Place(str(path), text.count("\n", 0, text.find(f'"{key}"')) + 1, key)
 
     found = {key: number for key, value in data.items() if (number := Number.read(value, place(key))) is not None}
+    for key, tolerance in ROUNDED.items():
+        if key in found:
+            found[key] = _rounded(found[key], tolerance)
     numbers: dict[str, Number] = {}
     if (corpus := whole(data.get("train_samples"), place("train_samples"))) is not None:
         numbers["corpus"] = corpus
@@ -90,6 +100,11 @@ def read(path: Path) -> FinishedRun:
         further=further,
         notes=tuple(notes),
     )
+
+
+def _rounded(number: Number, tolerance: Fraction) -> Number:
+    value = number.value
+    return Number(Interval(value, max(value - tolerance, Fraction(0)), value + tolerance), number.where, number.text)
 
 
 def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
