@@ -96,7 +96,7 @@ def read(path: Path) -> FinishedRun:
         numbers=numbers,
         counts_passes=True,
         streams=None if "corpus" not in numbers and epoch is not None and epoch.value.denominator != 1 else False,
-        is_cut=STOPPED in notes,
+        is_cut=STOPPED in notes or "corpus" not in numbers,
         further=further,
         notes=tuple(notes),
     )

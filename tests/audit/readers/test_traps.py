@@ -87,6 +87,15 @@ def test_a_card_without_devices_is_of_one(ask, tmp_path):
     assert (found["devices"], found["global_batch"], found["planned_steps"]) == (1, 64, 500)
 
 
+def test_a_card_of_one_process_that_saw_several_devices(ask, tmp_path):
+    """nn.DataParallel: 16 are 4 on each of 4 devices."""
+    path = tmp_path / "README.md"
+    path.write_text(card("train_batch_size: 16", "num_epochs: 3.0"))
+    found = ask(path, "--devices", 4)
+    assert found["verdict"] == "consistent-only-if"
+    assert "one process saw 4 devices" in found["only_if"]
+
+
 def test_a_card_that_was_edited_says_so(ask, tmp_path):
     path = tmp_path / "README.md"
     path.write_text(card("train_batch_size: 16", "num_devices: 4", "total_train_batch_size: 128", "num_epochs: 3"))
