@@ -24,7 +24,7 @@ GONE = object()
 
 SAID = {
     "from", "id", "moves", "name", "note", "notes", "path", "place", "title", "topic", "warnings", "where", "message",
-    "citation", "source", "how", "text", "asked", "fix", "fixes",
+    "citation", "source", "how", "text", "asked", "fix", "fixes", "file", "line",
 }  # fmt: skip
 """Keys of results that repeat text and places."""
 
