@@ -15,7 +15,7 @@ from math import ceil, floor
 from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.packed import read_whole
+from dist_epochs.audit.readers.packed import read_text
 from dist_epochs.audit.readers.passes import last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
 from dist_epochs.errors import InputError, Origin
@@ -56,7 +56,7 @@ def read(path: Path) -> FinishedRun:
     Raises:
         InputError: If it is not a flat JSON object.
     """
-    text = read_whole(path, LARGEST, "the results of a Trainer").decode("utf-8-sig", errors="replace")
+    text = read_text(path, LARGEST, "the results of a Trainer")
     data = load_json(text, Origin(str(path), 1))
     if not isinstance(data, dict) or "train_runtime" not in data:
         rule = "they are one flat object with train_runtime"
