@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 from dist_epochs.audit.readers import (
@@ -17,7 +18,7 @@ from dist_epochs.audit.readers import (
 from dist_epochs.audit.readers.detect import read_file
 from dist_epochs.audit.readers.own_run import read_own_run
 from dist_epochs.audit.readers.packed import ENDINGS, plain_name
-from dist_epochs.audit.readers.record import Comparison, FinishedRun
+from dist_epochs.audit.readers.record import Comparison, FinishedRun, Number
 from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
 from dist_epochs.audit.readers.wandb_run import read_wandb_files
 from dist_epochs.errors import InputError, Origin
@@ -37,6 +38,8 @@ PLACES = ("", "files", "*/files", "wandb/*/files", "version_*", "lightning_logs/
 EVENTS = ("", "runs", "runs/*", "logs", "logs/*", "version_*", "lightning_logs/version_*")
 """Folders in which they stand."""
 MOST_PARTS = 64
+ARGUMENTS = ("wandb", "tfevents")
+"""Kinds that hold the arguments of a Trainer, whatever came of them."""
 
 SETTINGS = (
     "planned_steps", "planned_epochs", "per_device", "gradient_accumulation", "global_batch", "devices", "corpus",
@@ -113,7 +116,8 @@ def _others(path: Path) -> Iterator[Path]:
     seen = set()
     for pattern in (*patterns, *(f"{place}/{tfevents.PATTERN}" for place in EVENTS)):
         for file in sorted(path.glob(pattern.lstrip("/"))):
-            if file.is_file() and file.resolve() not in seen:
+            is_new = file.is_file() and file.resolve() not in seen
+            if is_new and (not file.name.startswith("README") or model_card.has_marks(file, b"")):
                 seen.add(file.resolve())
                 yield file
     logs = [file for file in sorted(path.iterdir()) if plain_name(file).endswith((".log", ".out")) and file.is_file()]
@@ -124,19 +128,53 @@ def _others(path: Path) -> Iterator[Path]:
 def _compared(run: FinishedRun, parts: Sequence[FinishedRun], notes: list[str]) -> FinishedRun:
     """The run with the settings that only other files have, and what both have to be compared."""
     numbers, comparisons = dict(run.numbers), []
+    events = sum(part.kind == "tfevents" for part in parts)
     for part in parts:
-        for name in (*SETTINGS, *TOTALS):
-            theirs, mine = part.numbers.get(name), numbers.get(name)
-            if theirs is None or not theirs.value:
-                continue
-            if mine is None:
-                if name in SETTINGS and not (name == "global_batch" and run.changes_batch):
-                    numbers[name] = theirs
-            elif name in SETTINGS or (_is_whole(run) and _is_whole(part)):
-                comparisons.append(Comparison(name, mine, theirs, part.path))
+        found = list(_comparisons(run, numbers, part))
+        if part.kind == "tfevents" and events > 1 and any(not _agree(one) for one in found):
+            notes.append(f"{part.path} is of another run: {', '.join(one.name for one in found if not _agree(one))}.")
+            continue  # each run into the same folder leaves its events there
+        comparisons += found
+        for name in SETTINGS:
+            is_open = name not in numbers and not (name == "global_batch" and run.changes_batch)
+            if name in part.numbers and is_open and _tells(part, name):
+                numbers[name] = part.numbers[name]
     if parts:
         notes.append(f"Read with it: {', '.join(f'{Path(part.path).name} ({part.kind})' for part in parts)}.")
     return replace(run, numbers=numbers, comparisons=tuple(comparisons), notes=(*run.notes, *notes))
+
+
+def _comparisons(run: FinishedRun, numbers: Mapping[str, Number], part: FinishedRun) -> Iterator[Comparison]:
+    """What both tell, where it must be the same."""
+    names = (*SETTINGS, *(TOTALS if _is_whole(run) and _is_whole(part) else ()))
+    for name in names:
+        mine, theirs = numbers.get(name), part.numbers.get(name)
+        if mine is not None and theirs is not None and theirs.value and _tells(part, name) and _tells(run, name):
+            comparison = Comparison(name, mine, theirs, part.path)
+            if not _is_rounded(comparison):
+                yield comparison
+
+
+def _tells(run: FinishedRun, name: str) -> bool:
+    """Whether a number of a file is that of the run.
+
+    The rates of results may be of one call; epochs that were asked for count nothing where steps were asked for, too.
+    """
+    if name == "planned_steps":
+        return run.kind != "hf-results"
+    return name != "planned_epochs" or run.kind not in ARGUMENTS or "planned_steps" not in run.numbers
+
+
+def _is_rounded(one: Comparison) -> bool:
+    """A state rounds the epochs up that were asked for, and multiplies a micro-batch by the devices of one process."""
+    if one.name == "planned_epochs":
+        return ceil(one.mine.value) == ceil(one.theirs.value) and one.mine.value != one.theirs.value
+    ratio = one.mine.value / one.theirs.value
+    return one.name == "per_device" and ratio > 1 and ratio.denominator == 1
+
+
+def _agree(one: Comparison) -> bool:
+    return one.mine.interval.overlaps(one.theirs.interval)
 
 
 def _is_whole(run: FinishedRun) -> bool:

@@ -139,19 +139,17 @@ def _epoch(text: str, place: Place) -> Number | None:
 
 
 def _layout(numbers: dict[str, Number], path: str, line: int) -> Iterator[str]:
-    """What is left out is one, or the product."""
+    """What is left out is one, or the product. Of devices, that one process ran, which may have seen several."""
     if "per_device" not in numbers:
         return
     place = Place(path, line, "not written, so it is one")
-    for name in ("devices", "gradient_accumulation"):
-        if name not in numbers and ("global_batch" not in numbers or name != "devices"):
-            numbers[name] = Number.exact(1, place)
+    numbers.setdefault("gradient_accumulation", Number.exact(1, place))
     product = numbers["per_device"].value * numbers["gradient_accumulation"].value
+    if "devices" in numbers:
+        product *= numbers["devices"].value
     if "global_batch" not in numbers:
-        numbers["global_batch"] = Number.exact(int(product * numbers["devices"].value), place)
-    elif "devices" not in numbers and product == numbers["global_batch"].value:
-        numbers["devices"] = Number.exact(1, place)
-    if "devices" in numbers and product * numbers["devices"].value != numbers["global_batch"].value:
+        numbers["global_batch"] = Number.exact(int(product), place)
+    elif numbers["global_batch"].value != product:
         yield EDITED
 
 

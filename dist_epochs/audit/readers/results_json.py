@@ -15,7 +15,7 @@ from math import ceil, floor
 from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.packed import read_whole
+from dist_epochs.audit.readers.packed import read_text
 from dist_epochs.audit.readers.passes import last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
 from dist_epochs.errors import InputError, Origin
@@ -27,6 +27,13 @@ HOLDS = "samples of the training set, epochs, planned steps and samples by its r
 NAMES_OF_FILES = ("all_results.json", "train_results.json")
 LARGEST = 1 << 20
 """Bytes; such a file has a few dozen numbers."""
+
+ROUNDED = {
+    "train_runtime": Fraction(1, 20_000),
+    "train_samples_per_second": Fraction(1, 2000),
+    "train_steps_per_second": Fraction(1, 2000),
+}
+"""Half a unit of the last decimal that is kept, whatever zeros are not written."""
 
 OLD = "It has no steps a second: it is of Transformers 4.6 or before, whose samples a second are steps."
 NO_STEP = "Its train_loss is 0.0: the last call made no step, so its rates are no speed."
@@ -49,7 +56,7 @@ def read(path: Path) -> FinishedRun:
     Raises:
         InputError: If it is not a flat JSON object.
     """
-    text = read_whole(path, LARGEST, "the results of a Trainer").decode("utf-8-sig", errors="replace")
+    text = read_text(path, LARGEST, "the results of a Trainer")
     data = load_json(text, Origin(str(path), 1))
     if not isinstance(data, dict) or "train_runtime" not in data:
         rule = "they are one flat object with train_runtime"
@@ -59,6 +66,9 @@ def read(path: Path) -> FinishedRun:
         return Place(str(path), text.count("\n", 0, text.find(f'"{key}"')) + 1, key)
 
     found = {key: number for key, value in data.items() if (number := Number.read(value, place(key))) is not None}
+    for key, tolerance in ROUNDED.items():
+        if key in found:
+            found[key] = _rounded(found[key], tolerance)
     numbers: dict[str, Number] = {}
     if (corpus := whole(data.get("train_samples"), place("train_samples"))) is not None:
         numbers["corpus"] = corpus
@@ -86,10 +96,15 @@ def read(path: Path) -> FinishedRun:
         numbers=numbers,
         counts_passes=True,
         streams=None if "corpus" not in numbers and epoch is not None and epoch.value.denominator != 1 else False,
-        is_cut=STOPPED in notes,
+        is_cut=STOPPED in notes or "corpus" not in numbers,
         further=further,
         notes=tuple(notes),
     )
+
+
+def _rounded(number: Number, tolerance: Fraction) -> Number:
+    value = number.value
+    return Number(Interval(value, max(value - tolerance, Fraction(0)), value + tolerance), number.where, number.text)
 
 
 def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:

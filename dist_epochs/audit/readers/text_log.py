@@ -37,6 +37,7 @@ def read_text_log(path: Path) -> FinishedRun | None:
     """
     reading, console, unknown = LogReading(str(path)), Console(str(path)), MOST_UNKNOWN
     others = [log(str(path)) for log in OTHER_LOGS]
+    is_open = True  # until lines are found that go before those of the others
     marks = [(mark, log) for log in others for mark in log.MARKS]
     for at, line in lines_of(path):
         if unknown > 0 and (unknown := unknown - len(line)) <= 0 and not _is_known(reading, console, others):
@@ -51,10 +52,12 @@ def read_text_log(path: Path) -> FinishedRun | None:
         elif b"[step=" in line or b"throughput/total" in line:
             olmo.read_step(reading, line, at)
         else:
-            for mark, log in marks:
-                if mark in line:
-                    log.read(line, at)
-                    break
+            if is_open:
+                is_open = reading.track.last is None and "planned_steps" not in console.numbers
+                for mark, log in marks:
+                    if mark in line:
+                        log.read(line, at)
+                        break
             console.read(line, at)
     olmo.close_step(reading)
     if reading.track.last is None:  # beside the lines of others there may be arguments of DeepSpeed

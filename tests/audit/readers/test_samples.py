@@ -10,8 +10,8 @@ from dist_epochs.audit.readers import unsupported
 from dist_epochs.audit.readers.contents import HEAD_BYTES
 from dist_epochs.audit.readers.detect import FILES
 from dist_epochs.audit.readers.lines import lines_of
+from dist_epochs.audit.readers.names import FURTHER, NAMES
 from dist_epochs.audit.readers.packed import read_head
-from dist_epochs.audit.readers.record import FURTHER, NAMES
 from dist_epochs.audit.readers.text_log import read_text_log
 from dist_epochs.errors import InputError
 
