@@ -12,7 +12,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.ledger.reconcile import read_run
 
 MADE = Path(__file__).parent.parent / "compatibility/2026-11-27"
-GONE = object()
+GONE = "<gone>"
 
 
 @pytest.fixture
