@@ -103,10 +103,23 @@ def test_a_damaged_part_is_said_and_passed_over(ask, output):
     assert any("all_results.json:1" in note and note.startswith("Not read") for note in found["notes"])
 
 
-@pytest.mark.parametrize(("folder", "kind"), [("wandb-files/run", "wandb"), ("lightning/ddp2", "lightning")])
-def test_folders_of_other_trackers(ask, tmp_path, folder, kind):
-    shutil.copytree(SAMPLES / folder, tmp_path / "version_0")
-    assert ask(tmp_path / "version_0")["kind"] == ask(tmp_path)["kind"] == kind if kind == "lightning" else True
+@pytest.mark.parametrize(
+    ("folder", "place", "kind"),
+    [
+        ("wandb-files/run", "wandb/run-20230707_1-a/files", "wandb"),
+        ("wandb-files/run", "files", "wandb"),
+        ("lightning/ddp2", "lightning_logs/version_0", "lightning"),
+    ],
+)
+def test_folders_of_other_trackers(ask, tmp_path, folder, place, kind):
+    shutil.copytree(SAMPLES / folder, tmp_path / place)
+    assert ask(tmp_path)["kind"] == kind
+
+
+def test_versions_of_lightning_are_runs(ask, tmp_path):
+    for version in ("version_0", "version_1"):
+        shutil.copytree(SAMPLES / "lightning/ddp2", tmp_path / version)
+    assert "2 runs of Lightning: version_0, version_1" in ask(tmp_path, code=2)["asked"]
 
 
 def test_a_log_alone_is_read_and_several_are_not(ask, logs, tmp_path):
