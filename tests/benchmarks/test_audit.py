@@ -65,7 +65,8 @@ MOST_MEGABYTES_OF_A_LOG, BYTES_OF_A_LOG = 100, 10**9
 KINDS_OF_LINES = {
     "megatron": (
         " iteration {0:8d}/ 9000000 | consumed samples: {1:12d} | elapsed time per iteration (ms): 1000.0 | "
-        "learning rate: 1.0E-04 | global batch size:    64 | lm loss: 2.0E+00 | grad norm: 1.0 | number of skipped iterations:   0 |\n"
+        "learning rate: 1.0E-04 | global batch size:    64 | lm loss: 2.0E+00 | "
+        "grad norm: 1.0 | number of skipped iterations:   0 |\n"
     ),
     "torchtitan": (
         "[rank0]:[titan] 2025-11-25 19:45:01,441 - root - INFO - step: {0}  loss:  8.0277  grad_norm:  1.4604  "
