@@ -114,7 +114,9 @@ def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
     if seconds is None or not seconds.interval.low or rate is None or pace is None:
         return
     if pace.value:
-        yield "planned_steps", _product(pace, seconds)
+        steps = _product(pace, seconds)
+        least, most = ceil(steps.interval.low), floor(steps.interval.high)
+        yield "planned_steps", Number.exact(least, pace.where, steps.text) if least == most else steps
     if rate.value and pace is not rate:
         yield "planned_samples", _product(rate, seconds)
 
@@ -128,9 +130,9 @@ def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str
     planned, samples, corpus, epochs = (
         numbers.get(name) for name in ("planned_steps", "planned_samples", "corpus", "epochs")
     )
-    if planned is None or ceil(planned.interval.low) != floor(planned.interval.high):
+    if planned is None or not planned.interval.is_exact:
         return
-    steps = Fraction(ceil(planned.interval.low))
+    steps = planned.value
     if samples is None or corpus is None or epochs is None:
         yield "steps", Number.exact(int(steps), planned.where)
         return
