@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
@@ -55,18 +54,36 @@ class LogReading:
             self.numbers["planned_steps"] = Number.exact(steps, self.place(at))
 
 
-class LineReader(Protocol):
-    """What reads the lines of one kind of log, and keeps what they say."""
+class LineReader:
+    """What reads the lines of one kind of log, and keeps what they say.
 
-    @property
-    def MARKS(self) -> tuple[bytes, ...]:
-        """What stands in each line that it reads."""
+    Attributes:
+        MARKS: What stands in each line that it reads.
+        path: The file.
+        track: The steps.
+        numbers: What else was found, by our names.
+        further: What no check uses.
+    """
+
+    MARKS: tuple[bytes, ...]
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.track = Track(self.place)
+        self.numbers: dict[str, Number] = {}
+        self.further: dict[str, Number | bool] = {}
+
+    def place(self, at: int, key: str = "") -> Place:
+        """A place in the file."""
+        return Place(self.path, at, key)
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
+        raise NotImplementedError
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if nothing counts steps."""
+        raise NotImplementedError
 
 
 def run_of_track(
