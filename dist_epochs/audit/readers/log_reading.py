@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
 
@@ -27,6 +28,9 @@ class LogReading:
         nan: Iterations whose loss was no number.
         lengths: Sequence lengths of steps, where they are logged.
         open_step: An OLMo step whose tokens have not come yet, and its line.
+        tokens_per_second: Those of one device that OLMo-core logged last.
+        last_tokens: The tokens that OLMo logged last.
+        further: What no check uses.
     """
 
     path: str
@@ -40,6 +44,9 @@ class LogReading:
     nan: int = 0
     lengths: set[int] = field(default_factory=set)
     open_step: tuple[int, int] | None = None
+    tokens_per_second: Interval | None = None
+    last_tokens: Number | None = None
+    further: dict[str, Number | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.track = Track(self.place)
