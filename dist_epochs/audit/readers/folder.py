@@ -127,6 +127,7 @@ def _first(path: Path) -> FinishedRun | None:
 def _others(path: Path) -> Iterator[Path]:
     """The other files that belong to a run; a log only where it is the only one."""
     patterns = [f"{place}/{name}{end}" for name in BESIDE for end in ("", *ENDINGS) for place in PLACES]
+    patterns += [f"{STATE}{end}" for end in ENDINGS]
     seen = set()
     for pattern in (*patterns, *(f"{place}/{tfevents.PATTERN}" for place in EVENTS)):
         for file in sorted(path.glob(pattern.lstrip("/"))):
