@@ -162,6 +162,8 @@ def _compared(run: FinishedRun, parts: Sequence[FinishedRun], notes: list[str]) 
 def _comparisons(run: FinishedRun, numbers: Mapping[str, Number], part: FinishedRun) -> Iterator[Comparison]:
     """What both tell, where it must be the same."""
     names = (*SETTINGS, *(TOTALS if _is_whole(run) and _is_whole(part) else ()))
+    if _is_whole(run) and part.kind == "hf-results":
+        names = tuple(dict.fromkeys((*names, "epochs")))  # it is of the whole run, whatever its rates are of
     for name in names:
         mine, theirs = numbers.get(name), part.numbers.get(name)
         if mine is not None and theirs is not None and theirs.value and _tells(part, name) and _tells(run, name):

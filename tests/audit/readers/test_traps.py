@@ -39,6 +39,28 @@ def test_results_of_a_run_that_stopped_early_tell_no_steps(ask, results):
     assert values(found)["planned_steps"] == 300
 
 
+def test_rows_before_packing_are_no_corpus(ask, results):
+    """7,473 rows in 698 samples, three times: 66 steps of 32."""
+    path = results(train_samples=7473, train_runtime=100.0, train_samples_per_second=20.94, train_steps_per_second=0.66)
+    found = ask(path, "--corpus", "698 samples", "--epochs", 3, "--steps", 66, "--global-batch", 32)
+    assert found["verdict"].startswith("consistent")
+    assert any("rows before packing" in note for note in found["notes"])
+
+
+def test_the_last_call_of_a_run_that_went_on_is_not_the_run(ask, results):
+    """Since 5.19 the rates are of the steps of one call: 100 of 300."""
+    path = results(train_runtime=300.0, train_samples_per_second=10.667, train_steps_per_second=0.333)
+    assert ask(path, "--steps", 300, "--corpus", "3200 samples")["verdict"] != "inconsistent"
+
+
+def test_what_passes_leave_out_is_no_stop(ask, results):
+    """Told 14 steps of 16 over 100 rows: 2.24 times the rows by its rates, and epoch 2. With drop_last 12 steps."""
+    for steps in (14, 12):
+        path = results(epoch=2.0, train_samples=100, train_runtime=10.0, train_steps_per_second=steps / 10,
+                       train_samples_per_second=steps * 1.6)  # fmt: skip
+        assert ask(path, "--steps", steps, "--global-batch", 16, "--epochs", 2)["verdict"].startswith("consistent")
+
+
 @pytest.mark.parametrize(
     "keys", [{"train_loss": 0.0}, {"train_loss": 0}, {"train_samples_per_second": 0.0, "train_loss": 0.0}]
 )
