@@ -195,5 +195,7 @@ def _agree(one: Comparison) -> bool:
 
 
 def _is_whole(run: FinishedRun) -> bool:
-    """Whether its totals are those of the whole run."""
-    return not run.is_cut and not run.unlogged
+    """Whether its totals are those of the whole run; a state may be that of a checkpoint before its end."""
+    steps, planned = (run.numbers.get(name) for name in ("steps", "planned_steps"))
+    is_before = steps is not None and planned is not None and steps.value < planned.value
+    return not run.is_cut and not run.unlogged and not is_before

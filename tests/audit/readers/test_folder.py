@@ -80,6 +80,14 @@ def test_parts_that_differ_with_a_right(ask, output, file, old, new):
     assert not [check for check in contradicted if file in check["how"]]
 
 
+def test_a_checkpoint_before_the_end_is_not_the_whole_run(ask, output, write_state):
+    (output / "trainer_state.json").unlink()
+    write_state("checkpoint-4", global_step=4, max_steps=8, epoch=1.0, num_train_epochs=2, train_batch_size=4)
+    found = ask(output)
+    assert found["record"]["steps"]["value"] == 4
+    assert found["record"]["corpus"]["value"] == 37
+
+
 def test_events_of_another_run_in_the_same_folder_are_said(ask, output):
     state = json.loads((output / "trainer_state.json").read_text())
     (output / "trainer_state.json").write_text(json.dumps(state | {"train_batch_size": 2}))
