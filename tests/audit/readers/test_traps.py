@@ -133,6 +133,28 @@ def test_a_card_brackets_the_corpus(ask, tmp_path):
     assert ask(path, "--corpus", "64000 samples", code=1)["verdict"] == "inconsistent"
 
 
+ROWS = "| Epoch | Step |\n|:---:|:---:|\n"
+
+
+def test_a_card_whose_epochs_go_back_is_of_a_stream(ask, tmp_path):
+    path = tmp_path / "README.md"
+    table = ROWS + "| 0.05 | 5000 |\n| 0.01 | 6000 |\n"
+    path.write_text(card("train_batch_size: 64", "training_steps: 10000", table=table))
+    found = ask(path, "--corpus", "1M samples")
+    assert found["verdict"] != "inconsistent"
+    assert "steps_per_epoch" not in found["record"]
+    assert "corpus" not in found["record"]
+
+
+def test_a_card_whose_pass_is_as_long_as_its_plan_may_be_of_a_stream(ask, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(
+        card("train_batch_size: 64", "training_steps: 10000", table=ROWS + "| 0.5 | 5000 |\n| 1.0 | 10000 |\n")
+    )
+    assert ask(path, "--corpus", "100k samples")["verdict"] == "consistent-only-if"
+    assert ask(path, "--corpus", "640k samples")["verdict"].startswith("consistent")
+
+
 def log(tmp_path, *rows):
     path = tmp_path / "trainer_log.jsonl"
     path.write_text(
