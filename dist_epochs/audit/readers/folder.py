@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
@@ -74,6 +75,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             parts.append(part)
     if len(found) > MOST_PARTS:
         notes.append(f"{len(found):,} files of runs are here: the first {MOST_PARTS} were read.")
+    _refuse_several(path, parts)
     if run is None and parts:
         run, parts = parts[0], parts[1:]
         run = replace(run, path=str(path))
@@ -98,6 +100,18 @@ def holds_run(path: Path) -> bool:
     return next(_others(path), None) is not None
 
 
+def _refuse_several(path: Path, parts: Sequence[FinishedRun]) -> None:
+    """Refuse a folder of Lightning's with several versions, each of which is a run."""
+    versions = [Path(part.path).parent.name for part in parts if part.kind == "lightning"]
+    if len(versions) > 1:
+        raise InputError(
+            f"here are {len(versions)} runs of Lightning: {', '.join(versions[:5])}",
+            rule="an audit reads one run, since their steps do not add up",
+            fixes=["one of the folders", f"--many {path}"],
+            origin=Origin(str(path)),
+        )
+
+
 def _first(path: Path) -> FinishedRun | None:
     """The run by the files that hold most of one."""
     if (path / "ledger.jsonl").is_file():
@@ -113,6 +127,7 @@ def _first(path: Path) -> FinishedRun | None:
 def _others(path: Path) -> Iterator[Path]:
     """The other files that belong to a run; a log only where it is the only one."""
     patterns = [f"{place}/{name}{end}" for name in BESIDE for end in ("", *ENDINGS) for place in PLACES]
+    patterns += [f"{STATE}{end}" for end in ENDINGS]
     seen = set()
     for pattern in (*patterns, *(f"{place}/{tfevents.PATTERN}" for place in EVENTS)):
         for file in sorted(path.glob(pattern.lstrip("/"))):
@@ -128,12 +143,12 @@ def _others(path: Path) -> Iterator[Path]:
 def _compared(run: FinishedRun, parts: Sequence[FinishedRun], notes: list[str]) -> FinishedRun:
     """The run with the settings that only other files have, and what both have to be compared."""
     numbers, comparisons = dict(run.numbers), []
-    events = sum(part.kind == "tfevents" for part in parts)
+    of_kind = Counter(one.kind for one in (run, *parts))
     for part in parts:
         found = list(_comparisons(run, numbers, part))
-        if part.kind == "tfevents" and events > 1 and any(not _agree(one) for one in found):
+        if of_kind[part.kind] > 1 and any(not _agree(one) for one in found):
             notes.append(f"{part.path} is of another run: {', '.join(one.name for one in found if not _agree(one))}.")
-            continue  # each run into the same folder leaves its events there
+            continue  # each run into the same folder leaves its events and its wandb files there
         comparisons += found
         for name in SETTINGS:
             is_open = name not in numbers and not (name == "global_batch" and run.changes_batch)
@@ -147,6 +162,8 @@ def _compared(run: FinishedRun, parts: Sequence[FinishedRun], notes: list[str]) 
 def _comparisons(run: FinishedRun, numbers: Mapping[str, Number], part: FinishedRun) -> Iterator[Comparison]:
     """What both tell, where it must be the same."""
     names = (*SETTINGS, *(TOTALS if _is_whole(run) and _is_whole(part) else ()))
+    if _is_whole(run) and part.kind == "hf-results":
+        names = tuple(dict.fromkeys((*names, "epochs")))  # it is of the whole run, whatever its rates are of
     for name in names:
         mine, theirs = numbers.get(name), part.numbers.get(name)
         if mine is not None and theirs is not None and theirs.value and _tells(part, name) and _tells(run, name):
@@ -178,5 +195,7 @@ def _agree(one: Comparison) -> bool:
 
 
 def _is_whole(run: FinishedRun) -> bool:
-    """Whether its totals are those of the whole run."""
-    return not run.is_cut and not run.unlogged
+    """Whether its totals are those of the whole run; a state may be that of a checkpoint before its end."""
+    steps, planned = (run.numbers.get(name) for name in ("steps", "planned_steps"))
+    is_before = steps is not None and planned is not None and steps.value < planned.value
+    return not run.is_cut and not run.unlogged and not is_before

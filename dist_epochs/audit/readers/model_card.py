@@ -8,13 +8,14 @@ are written only where they are above one, or differ. People edit cards.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 from dist_epochs.audit.readers.packed import read_whole
 from dist_epochs.audit.readers.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, as_stream, whole
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
@@ -70,23 +71,35 @@ def read(path: Path) -> FinishedRun:
         (step, epoch), where = rows[-1][:2], rows[-1][2]
         numbers["steps"] = further["last_row_step"] = Number.exact(step, where)
         numbers["epochs"] = epoch
-        pairs: list[tuple[int, object]] = [(step, epoch.text and float(epoch.value)) for step, epoch, _ in rows]
+        pairs: list[tuple[int, object]] = [(step, float(epoch.value)) for step, epoch, _ in rows]
         changes = changes_pace(pairs, numbers["steps"], epoch)
         if changes:
             notes.append(CHANGED)
         else:
             numbers |= steps_per_epoch(pairs, numbers["steps"], epoch, Place(str(path), None, "table"))
     notes += _layout(numbers, str(path), begins + 1)
-    return FinishedRun(
+    streams = _streams(numbers, rows)
+    run = FinishedRun(
         kind="model-card",
         path=str(path),
         numbers=numbers,
         counts_passes=True,
         changes_batch=changes,
+        streams=streams,
         is_cut=not _is_whole(numbers),
         further=further,
         notes=tuple(notes),
     )
+    return as_stream(run) if streams else run
+
+
+def _streams(numbers: Mapping[str, Number], rows: Sequence[tuple[int, Number, Place]]) -> bool | None:
+    """Whether the data had no length: the epoch goes back then, or a pass seems as long as the planned steps."""
+    if any(later.interval.high < earlier.interval.low for (_, earlier, _), (_, later, _) in pairwise(rows)):
+        return True
+    pace, planned = numbers.get("steps_per_epoch"), numbers.get("planned_steps")
+    is_open = pace is not None and planned is not None and pace.interval.holds(planned.value)
+    return None if is_open else False
 
 
 def _bullets(lines: list[str], begins: int, path: str) -> dict[str, Number]:

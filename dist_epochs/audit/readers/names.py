@@ -65,6 +65,7 @@ KINDS: Mapping[str, str] = {
 """What wrote the files of a run, and what it is called."""
 
 FURTHER: Mapping[str, str] = {
+    "passes_begun": "passes that were begun, the running one among them",
     "tokens_per_step": "tokens of a step, over all devices",
     "tokens_per_dp_rank": "tokens of a micro-step, on the devices of one data-parallel rank",
     "micro_steps_per_pass": "micro-steps of a pass, on one device",

@@ -37,6 +37,12 @@ ROUNDED = {
 
 OLD = "It has no steps a second: it is of Transformers 4.6 or before, whose samples a second are steps."
 NO_STEP = "Its train_loss is 0.0: the last call made no step, so its rates are no speed."
+OTHER_ROWS = (
+    "train_samples × epochs are more than the samples by its rates: they are rows before packing, or the rates are of "
+    "the last call alone. They are not taken for the corpus."
+)
+LEAST_SHARE = Fraction(3, 4)
+"""Of the samples of whole passes; what passes leave out at their ends is less."""
 STOPPED = "It stopped early, or went on from a checkpoint: its rates are those of the plan until Transformers 5.18."
 
 
@@ -79,6 +85,9 @@ def read(path: Path) -> FinishedRun:
     is_idle = "train_loss" in found and not found["train_loss"].value
     numbers |= dict(_planned(found))
     notes = [NO_STEP] if is_idle else []
+    if not is_idle and _is_of_other_rows(numbers):
+        numbers.pop("corpus")
+        notes.append(OTHER_ROWS)
     if not is_idle:
         numbers |= dict(_made(numbers, notes))
         numbers |= dict(last_call(found, numbers, Place(str(path))))
@@ -114,7 +123,9 @@ def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
     if seconds is None or not seconds.interval.low or rate is None or pace is None:
         return
     if pace.value:
-        yield "planned_steps", _product(pace, seconds)
+        steps = _product(pace, seconds)
+        least, most = ceil(steps.interval.low), floor(steps.interval.high)
+        yield "planned_steps", Number.exact(least, pace.where, steps.text) if least == most else steps
     if rate.value and pace is not rate:
         yield "planned_samples", _product(rate, seconds)
 
@@ -128,20 +139,25 @@ def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str
     planned, samples, corpus, epochs = (
         numbers.get(name) for name in ("planned_steps", "planned_samples", "corpus", "epochs")
     )
-    if planned is None or ceil(planned.interval.low) != floor(planned.interval.high):
+    if planned is None or not planned.interval.is_exact:
         return
-    steps = Fraction(ceil(planned.interval.low))
+    steps = planned.value
     if samples is None or corpus is None or epochs is None:
         yield "steps", Number.exact(int(steps), planned.where)
         return
     asked = samples.interval / corpus.interval
-    if asked.overlaps(epochs.interval):
-        yield "steps", Number.exact(int(steps), planned.where)
-        return
-    passes = Fraction(ceil(asked.high))
-    reached = Interval.exact(steps) * epochs.interval / asked
-    if steps - reached.high <= passes and epochs.interval.high < asked.low:  # a pass may leave a partial window out
-        yield "steps", Number(Interval(steps, max(steps - passes, Fraction(1)), steps), planned.where, str(steps))
-        return
-    if epochs.interval.high < asked.low:
+    apart = max(asked.low - epochs.interval.high, epochs.interval.low - asked.high, Fraction(0))
+    passes, per_pass = Fraction(ceil(max(asked.high, epochs.interval.high))), steps / max(asked.point, epochs.value)
+    if apart * per_pass > passes:  # by more than what each pass may leave out or add at its end
         notes.append(STOPPED)
+        return
+    least = steps - passes if epochs.interval.high < asked.low else steps
+    yield "steps", Number(Interval(steps, max(least, Fraction(1)), steps), planned.where, str(steps))
+
+
+def _is_of_other_rows(numbers: Mapping[str, Number]) -> bool:
+    """Whether more passes were made than the samples by the rates allow: packing makes few samples of many rows."""
+    samples, corpus, epochs = (numbers.get(name) for name in ("planned_samples", "corpus", "epochs"))
+    if samples is None or corpus is None or epochs is None:
+        return False
+    return samples.interval.high < LEAST_SHARE * corpus.value * epochs.interval.low

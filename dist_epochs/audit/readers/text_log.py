@@ -49,7 +49,7 @@ def read_text_log(path: Path) -> FinishedRun | None:
                 megatron.read_iteration(reading, line, at)
         elif b" ..." in line or b" .. " in line or megatron.OF_DEEPSPEED in line:
             megatron.read_argument(reading, line, at)
-        elif b"[step=" in line or b"throughput/total" in line:
+        elif b"[step=" in line or b"throughput/" in line:
             olmo.read_step(reading, line, at)
         else:
             if is_open:
@@ -83,6 +83,8 @@ def _finished(reading: LogReading, path: Path) -> FinishedRun | None:
         reading.numbers.pop("sequence_length", None)  # a curriculum: no one length makes the tokens
     elif reading.lengths:
         reading.numbers["sequence_length"] = Number.exact(min(reading.lengths), Place(str(path), None, "actual seqlen"))
+    if "steps" in logged and "tokens" not in logged:
+        logged |= olmo.tokens_at_the_end(reading, logged["steps"])
     numbers = {**reading.numbers, **logged}
     return FinishedRun(
         kind=reading.kind or "megatron",
@@ -94,6 +96,7 @@ def _finished(reading: LogReading, path: Path) -> FinishedRun | None:
         segments=track.segments,
         overlaps=track.overlaps,
         gaps=track.gaps,
+        further=reading.further,
         notes=tuple(_notes(reading)),
     )
 

@@ -20,6 +20,7 @@ KINDS = {
     "hf-console": "hf-console", "hf-results": "hf-results", "llamafactory": "llamafactory", "model-card": "model-card",
     "wandb-files": "wandb", "lightning": "lightning", "tfevents": "tfevents", "nanogpt": "nanogpt",
     "torchtitan": "torchtitan", "deepspeed": "deepspeed", "nemo": "nemo", "megatron-bridge": "megatron",
+    "olmo-core": "olmo",
 }  # fmt: skip
 UNREAD = ("composer", "fairseq", "litgpt", "mllog", "nanotron")
 MORE = r"(?P<a>-?[\d,]+(?:\.\d+)?)(?: (?P<word>±|to) (?P<b>[\d,]+(?:\.\d+)?))?"

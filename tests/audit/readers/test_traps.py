@@ -39,6 +39,28 @@ def test_results_of_a_run_that_stopped_early_tell_no_steps(ask, results):
     assert values(found)["planned_steps"] == 300
 
 
+def test_rows_before_packing_are_no_corpus(ask, results):
+    """7,473 rows in 698 samples, three times: 66 steps of 32."""
+    path = results(train_samples=7473, train_runtime=100.0, train_samples_per_second=20.94, train_steps_per_second=0.66)
+    found = ask(path, "--corpus", "698 samples", "--epochs", 3, "--steps", 66, "--global-batch", 32)
+    assert found["verdict"].startswith("consistent")
+    assert any("rows before packing" in note for note in found["notes"])
+
+
+def test_the_last_call_of_a_run_that_went_on_is_not_the_run(ask, results):
+    """Since 5.19 the rates are of the steps of one call: 100 of 300."""
+    path = results(train_runtime=300.0, train_samples_per_second=10.667, train_steps_per_second=0.333)
+    assert ask(path, "--steps", 300, "--corpus", "3200 samples")["verdict"] != "inconsistent"
+
+
+def test_what_passes_leave_out_is_no_stop(ask, results):
+    """Told 14 steps of 16 over 100 rows: 2.24 times the rows by its rates, and epoch 2. With drop_last 12 steps."""
+    for steps in (14, 12):
+        path = results(epoch=2.0, train_samples=100, train_runtime=10.0, train_steps_per_second=steps / 10,
+                       train_samples_per_second=steps * 1.6)  # fmt: skip
+        assert ask(path, "--steps", steps, "--global-batch", 16, "--epochs", 2)["verdict"].startswith("consistent")
+
+
 @pytest.mark.parametrize(
     "keys", [{"train_loss": 0.0}, {"train_loss": 0}, {"train_samples_per_second": 0.0, "train_loss": 0.0}]
 )
@@ -109,6 +131,28 @@ def test_a_card_brackets_the_corpus(ask, tmp_path):
     path.write_text(card("train_batch_size: 64", "num_epochs: 1", table=table))
     assert ask(path, "--corpus", "6400 samples")["verdict"].startswith("consistent")
     assert ask(path, "--corpus", "64000 samples", code=1)["verdict"] == "inconsistent"
+
+
+ROWS = "| Epoch | Step |\n|:---:|:---:|\n"
+
+
+def test_a_card_whose_epochs_go_back_is_of_a_stream(ask, tmp_path):
+    path = tmp_path / "README.md"
+    table = ROWS + "| 0.05 | 5000 |\n| 0.01 | 6000 |\n"
+    path.write_text(card("train_batch_size: 64", "training_steps: 10000", table=table))
+    found = ask(path, "--corpus", "1M samples")
+    assert found["verdict"] != "inconsistent"
+    assert "steps_per_epoch" not in found["record"]
+    assert "corpus" not in found["record"]
+
+
+def test_a_card_whose_pass_is_as_long_as_its_plan_may_be_of_a_stream(ask, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(
+        card("train_batch_size: 64", "training_steps: 10000", table=ROWS + "| 0.5 | 5000 |\n| 1.0 | 10000 |\n")
+    )
+    assert ask(path, "--corpus", "100k samples")["verdict"] == "consistent-only-if"
+    assert ask(path, "--corpus", "640k samples")["verdict"].startswith("consistent")
 
 
 def log(tmp_path, *rows):
