@@ -76,7 +76,7 @@ class Citation:
 class CheckText:
     """Something that follows from the facts."""
 
-    formula: Expression | None = key(Value(_formula), None)
+    formula: Expression | None = key(Value(_formula, ("string",)), None)
     """Numbers and names of facts with + - * / **, brackets, ceil and floor. In a reading, without it, the claim's."""
     stated: Fact | None = key(FactReader(), None, null=False)
     """What the work says it is; without it the check only informs."""
