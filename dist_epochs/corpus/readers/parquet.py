@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.corpus.readers.document import LARGEST_DOCUMENT, BadDocument, text_of
+from dist_epochs.corpus.readers.tokens import Ids
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import printable
 
@@ -18,7 +19,7 @@ BYTES_AT_ONCE = 16 * 2**20
 """Bytes of text that are unpacked at once, where the rows are of about one size."""
 
 
-def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
+def read_parquet(path: str, column: str) -> Iterator[str | Ids | BadDocument]:
     """The documents of a Parquet file."""
     import pyarrow
     from pyarrow import parquet
@@ -45,7 +46,7 @@ def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
         raise InputError(f"cannot be read as Parquet: {reason}", origin=Origin(f"{path}: row {row}")) from None
 
 
-def _document(value: Any, column: str, origin: Origin) -> str | BadDocument:
+def _document(value: Any, column: str, origin: Origin) -> str | Ids | BadDocument:
     try:
         return text_of({column: value.as_py()}, column, origin)
     except UnicodeDecodeError as error:
