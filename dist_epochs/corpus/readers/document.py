@@ -38,7 +38,7 @@ def text_of(row: dict[str, Any], column: str, origin: Origin) -> str | Ids | Bad
         names = names if len(names) <= LONGEST_LIST else f"{names[:LONGEST_LIST]}…"
         return BadDocument(f"no {column!r} key", rule=f"there are {names}", fixes="--text-column", origin=origin)
     text = row[column]
-    if column == TOKENS and isinstance(text, list):
+    if column == TOKENS:
         return _ids(text, row.get(MASK), origin)
     if not isinstance(text, str):
         return BadDocument(f"{column!r} holds {type(text).__name__}, not text", origin=origin)
@@ -51,8 +51,8 @@ def text_of(row: dict[str, Any], column: str, origin: Origin) -> str | Ids | Bad
     return text
 
 
-def _ids(values: list[Any], mask: Any, origin: Origin) -> Ids | BadDocument:
-    if not all(type(value) is int and 0 <= value < 2**32 for value in values):
+def _ids(values: Any, mask: Any, origin: Origin) -> Ids | BadDocument:
+    if not isinstance(values, list) or not all(type(value) is int and 0 <= value < 2**32 for value in values):
         return BadDocument(f"{TOKENS!r} holds something else than ids", origin=origin)
     ids = np.array(values, dtype=np.int64)
     if not isinstance(mask, list):

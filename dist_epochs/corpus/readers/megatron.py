@@ -57,7 +57,8 @@ class _Index:
             return 0
         at, length = (int(self.part(what, self.sequences - 1, self.sequences)[0]) for what in ("bytes", "tokens"))
         if at < 0 or length < 0 or at % self.itemsize:
-            raise _damaged(self.path, f"its last sequence has {length:,} tokens from byte {at:,} on")
+            found = f"its last sequence has {length:,} tokens from byte {at:,} on"
+            raise _damaged(self.path, found, f"a token takes {self.itemsize} bytes")
         return at // self.itemsize + length
 
 
