@@ -92,6 +92,7 @@ def command(
     Parquet with input_ids) and MDS are counted without a tokenizer, and copied or referred to as they are.
     """
     from dist_epochs.arithmetic.quantity import parse_length
+    from dist_epochs.corpus.given_tokens import check_tokenizer
     from dist_epochs.corpus.readers.tokens import Reading
     from dist_epochs.corpus.sources import find_sources
     from dist_epochs.corpus.store import Store
@@ -112,13 +113,14 @@ def command(
     else:
         if verify:
             raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
+        reading = Reading(eos=eos, dtype=dtype)
+        mode = cast("DocumentMode", document)
+        found = find_sources(sources, document=mode, text_column=text_column, reading=reading)
+        check_tokenizer(found, tokenizer is not None)
         if (out is None) is not count_only:
             raise InputError(
                 "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
             )
-        reading = Reading(eos=eos, dtype=dtype)
-        mode = cast("DocumentMode", document)
-        found = find_sources(sources, document=mode, text_column=text_column, reading=reading)
         not_read = [each for source in found for each in source.not_read]
         settings = Settings(
             special_tokens=special_tokens,

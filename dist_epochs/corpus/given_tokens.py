@@ -14,7 +14,7 @@ from dist_epochs.corpus.token_formats import FORMATS
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["check_ids", "check_tokens"]
+__all__ = ["check_ids", "check_tokenizer", "check_tokens"]
 
 
 def check_tokens(
@@ -36,8 +36,7 @@ def check_tokens(
     if text and len(text) < len(sources):
         tokens = next(source.name for source in sources if source.is_tokenized)
         raise InputError(f"{text[0]} is text, and {tokens} is tokens", fixes="a store of each")
-    if text and tokenizer is None:
-        raise InputError("tokens are counted with a tokenizer", fixes=("--tokenizer FILE", "--tokenizer embedded"))
+    check_tokenizer(sources, tokenizer is not None)
     if text and (refer or sources[0].reading != Reading()):
         raise InputError("--eos, --dtype and --refer are for tokens, and this is text", fixes="leaving them out")
     if out is not None and tokenizer is None:
@@ -55,6 +54,12 @@ def check_tokens(
                 rule=rule or "referring is for a store (--out), whose documents are all trained on",
                 fixes="leaving --refer out, which copies them" if out else "--out STORE",
             )
+
+
+def check_tokenizer(sources: Sequence[Source], has_one: bool) -> None:
+    """Refuse text without a tokenizer."""
+    if not has_one and not all(source.is_tokenized for source in sources):
+        raise InputError("tokens are counted with a tokenizer", fixes=("--tokenizer FILE", "--tokenizer embedded"))
 
 
 def _can_refer(source: Source, unit: Unit) -> bool:
