@@ -3,7 +3,8 @@
 import pytest
 
 from dist_epochs import errors
-from dist_epochs.errors import InputError, Origin, error_json, error_text, exit_on_input_error
+from dist_epochs.errors import InputError, Origin, error_json, error_text
+from dist_epochs.terminal import exit_on_input_error
 
 BATCH = InputError(
     "global batch 64 cannot be built on 6 devices with 4 samples each",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
@@ -35,6 +35,7 @@ class Audit:
         unsearched: Where the literal reading of a claim contradicts: the settings that facts were worked out from.
             Slips in them are not searched.
         run: The run; None for a claim.
+        record: Of a run, what its files say and what follows from them alone, by name.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Audit:
     suspects: tuple[Suspect, ...] = ()
     unsearched: tuple[str, ...] = ()
     run: FinishedRun | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def contrary(self) -> tuple[Reading, Check] | None:
@@ -75,7 +77,7 @@ class Audit:
             "suspects": [suspect.to_json() for suspect in self.suspects],
             "missing": self.missing,
             "unsearched": list(self.unsearched),
-            **(self.run.to_json() if self.run is not None else {}),
+            **({**self.run.to_json(), "record": dict(self.record)} if self.run is not None else {}),
             "notes": list(self.notes),
         }
 

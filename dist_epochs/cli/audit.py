@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dist_epochs.cli.hub_runs import PREFIX as HUB
+from dist_epochs.cli.hub_runs import fetch_repository
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
-from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
+from dist_epochs.cli.wandb_runs import PREFIX as WANDB
+from dist_epochs.cli.wandb_runs import fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 from dist_epochs.terminal import show
 
@@ -49,14 +52,20 @@ FLAGS = {
 @click.command(cls=SectionsCommand, short_help="Do the numbers of a paper or a finished run add up?")
 @click.argument("name", metavar="[NAME|FILE|RUN]", required=False)
 @click.option("--all", "every", is_flag=True, help="Audit all claims that come with the package.")
+@click.option(
+    "--many", metavar="LIST|FOLDER", help="Audit each run that a file lists, one a line, or that a folder holds."
+)
 @as_json
-def command(name: str | None, every: bool, as_json: bool, **claimed: str | None) -> None:
+def command(name: str | None, every: bool, many: str | None, as_json: bool, **claimed: str | None) -> None:
     """Recompute what a paper states, or what was claimed of a finished run.
 
     NAME is a claim that comes with the package (bert), FILE a claim file. RUN is what a trainer left behind: a
-    Hugging Face trainer_state.json or its folder, or the Trainer's console; a wandb file or folder,
-    wandb:ENTITY/PROJECT/ID; a text log of Megatron-LM, GPT-NeoX, NeMo 2 or OLMo; or a run directory of ours. Flags
-    are claims about the RUN.
+    Hugging Face trainer_state.json, all_results.json, model card or console, or a folder of them; trainer_log.jsonl of
+    LLaMA-Factory; a wandb file or folder; TensorBoard events; metrics.csv of Lightning; a text log of Megatron-LM,
+    GPT-NeoX, NeMo 2, OLMo, nanoGPT, torchtitan or DeepSpeed; a run directory of ours; wandb:ENTITY/PROJECT/ID or
+    hub:OWNER/NAME. Files may be packed (gz, xz, bz2, zst). Flags are claims about the RUN.
+
+    --many gives one row a run, as CSV, or with --json as a line of JSON each. Of a damaged file it is its error.
 
     Each number's arithmetic is shown. The verdict follows by rule from how the derived numbers agree with the
     stated ones. Exit code 1 means inconsistent; --all always ends with 0.
@@ -66,6 +75,10 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
     from dist_epochs.audit.collection import claim_names
     from dist_epochs.render.audit import audit_text, audits_text
 
+    if many is not None:
+        _refuse_beside_many(name, every, texts)
+        _table(many, as_json)
+        return
     if every and name is not None:
         raise InputError(
             f"{name} and --all are given, and it is not clear which is meant",
@@ -102,10 +115,41 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
 add_flags(command, {"Claimed of a RUN": FLAGS})
 
 
+def _refuse_beside_many(name: str | None, every: bool, texts: Mapping[str, str]) -> None:
+    given = [*([name] if name is not None else []), *(["--all"] if every else []), *(f"--{flag}" for flag in texts)]
+    if given:
+        raise InputError(
+            f"--many and {', '.join(given)} are given, and it is not clear which is meant",
+            rule="--many audits each run that it finds, with nothing claimed",
+            fixes="one of them alone",
+        )
+
+
+def _table(place: str, as_json: bool) -> None:
+    """One row a run, as soon as it is judged."""
+    import csv
+    import io
+    import json
+
+    from dist_epochs.audit.runs.many import COLUMNS, judge_many, runs_of
+
+    if not as_json:
+        show(",".join(COLUMNS))
+    for row in judge_many(runs_of(Path(place)), _run):
+        if as_json:
+            show(json.dumps(row, ensure_ascii=False), as_json=True)
+            continue
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(row.values())
+        show(line.getvalue())
+
+
 def _run(name: str) -> FinishedRun | None:
     """The finished run of a path or an address; None for what may be a claim."""
-    if name.startswith(PREFIX):
+    if name.startswith(WANDB):
         return fetch_run(name)
+    if name.startswith(HUB):
+        return fetch_repository(name)
     path = Path(name)
     if ("/" in name or path.suffix[1:].isalpha()) and not path.exists():
         raise InputError(
@@ -116,7 +160,8 @@ def _run(name: str) -> FinishedRun | None:
         )
     if path.suffix in CLAIM_FILES or not path.exists():
         return None
-    from dist_epochs.audit.readers.detect import read_finished_run, unknown
+    from dist_epochs.audit.readers.detect import unknown
+    from dist_epochs.audit.readers.folder import read_finished_run
 
     run = read_finished_run(path)
     if run is None and not _may_be_claim(path):

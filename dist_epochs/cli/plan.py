@@ -144,14 +144,14 @@ def command(
     if launch_file is not None:
         report = _check_launch(launch_file, documents, recipes, sweeps, exact)
         plans = [report.launch.plan]
-        _show(plans, [document.remarks for document in documents], [_launch_output(report)], as_json)
+        _show(plans, documents, [_launch_output(report)], as_json)
     elif sweeps:
         plans = _sweep(documents, recipes, sweeps, exact, as_json)
     else:
         plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-        found = _framework_reports(plans[0], frameworks, documents[0])
+        found = _framework_reports(plans[0], frameworks, documents[0]) if len(plans) == 1 else []
         extra = [*_framework_output(found), *(ExtraOutput({"holds": holds}, "") for holds in places if holds)]
-        _show(plans, [document.remarks for document in documents], extra, as_json)
+        _show(plans, documents, extra, as_json)
         _raise_refusals(found, frameworks)
     if report is not None and report.goes_wrong:
         raise SystemExit(EXIT_DISAGREES)
@@ -292,14 +292,24 @@ def _launch_output(report: LaunchReport) -> ExtraOutput:
 
 
 def _framework_reports(plan: Plan, frameworks: Sequence[str], document: Document) -> list[FrameworkReport]:
-    """What frameworks report of the plan; ends of passes that are only a Trainer's defaults are left to them."""
-    if not frameworks:
+    """What frameworks report of the plan; ends of passes that are only a Trainer's defaults are left to them.
+
+    Where none is named, it is the one that runs the loop of the files that were read, if it can say anything.
+    """
+    names = frameworks or ([document.framework] if document.framework else [])
+    if not names:
         return []
     from dist_epochs.plan.framework_reports import framework_reports
 
     ends = ("uneven", "last_window")
     assumed = [name for name in ends if document.is_default(("batch", name))]
-    return framework_reports(plan, frameworks, assumed)
+    try:
+        found = framework_reports(plan, names, assumed)
+    except InputError:
+        if frameworks:
+            raise
+        return []
+    return found if frameworks else [one for one in found if one.refusal is None]
 
 
 def _framework_output(found: Sequence[FrameworkReport]) -> list[ExtraOutput]:
@@ -318,7 +328,7 @@ def _raise_refusals(found: Sequence[FrameworkReport], frameworks: Sequence[str])
         raise InputError.together(refusals)
 
 
-def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], extra: Sequence[ExtraOutput], as_json: bool) -> None:
+def _show(plans: Sequence[Plan], documents: Sequence[Document], extra: Sequence[ExtraOutput], as_json: bool) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
@@ -331,7 +341,10 @@ def _show(plans: Sequence[Plan], remarks: Sequence[list[str]], extra: Sequence[E
     (plan,) = plans
     moves = sensitivity_of(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
-        shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": remarks[0]}
+        from dist_epochs.tool_configs.read_values import read_json
+
+        shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": documents[0].remarks}
+        shown["read"] = read_json(documents[0].values_read, plan)
         for more in extra:
             shown |= more.data
         print_json(shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.fields import Place, Problem, dotted, read_part
 from dist_epochs.settings.located import keys_and_values, read_text
 from dist_epochs.settings.scalars import recipe_scalar
-from dist_epochs.settings.value import Located, printable
+from dist_epochs.settings.value import Located, Stated, printable
 from dist_epochs.settings.yaml_text import parse_yaml
 
 __all__ = ["Document", "RecipeError", "load"]
@@ -32,11 +32,15 @@ class Document:
     Attributes:
         data: The keys and values.
         remarks: What to know about the files that were read into it.
+        values_read: What those files state, by name, each with its place.
+        framework: The framework that runs their loop, where their kind says it.
     """
 
     def __init__(self, name: str) -> None:
         self.data: dict[str, Any] = {}
         self.remarks: list[str] = []
+        self.values_read: Mapping[str, Stated[Any]] = {}
+        self.framework: str | None = None
         self._origins: dict[Place, Origin] = {(): Origin(name)}
         self._defaults: set[Place] = set()
 

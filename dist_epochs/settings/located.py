@@ -57,7 +57,7 @@ def parse_located(text: str, name: str, on_repeat: OnRepeat = refuse_repeat) -> 
     if name.lower().endswith(".toml") or looks_like_toml(text):
         return parse_toml(text, name)
     is_json = text.lstrip().startswith(("{", "[")) and not name.lower().endswith((".yaml", ".yml"))
-    return parse_json(text, name, on_repeat) if is_json else parse_yaml(text, name, on_repeat=on_repeat)
+    return parse_json(text, name, on_repeat) if is_json else parse_yaml(text, name, on_repeat=on_repeat, tags=True)
 
 
 def keys_and_values(top: Located) -> Mapping[str, Located]:

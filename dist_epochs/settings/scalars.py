@@ -12,7 +12,8 @@ from fractions import Fraction
 from typing import TypeAlias
 
 __all__ = [
-    "PlainText", "Scalar", "ScalarReader", "WrittenFloat", "exact_number", "exact_scalar", "recipe_scalar",
+    "PlainText", "Scalar", "ScalarReader", "UnknownText", "WrittenFloat", "exact_number",
+    "exact_scalar", "recipe_scalar",
 ]  # fmt: skip
 
 Scalar: TypeAlias = "bool | int | Fraction | float | str | None"
@@ -34,6 +35,24 @@ class PlainText(str):
     """Text that stands without quotes in YAML: tools that read YAML 1.1 may take it for something else."""
 
     __slots__ = ()
+
+
+class UnknownText(PlainText):
+    """A value that is known to something that does not run here: a shell, OmegaConf, the program of a YAML tag.
+
+    Attributes:
+        known_to: What knows it, as in `its value is known to the running shell only`.
+    """
+
+    __slots__ = ("known_to",)
+
+    known_to: str
+
+    def __new__(cls, text: str, known_to: str) -> UnknownText:
+        """A value as it stands in a file."""
+        found = super().__new__(cls, text)
+        found.known_to = known_to
+        return found
 
 
 class WrittenFloat(float):

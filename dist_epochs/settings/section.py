@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import keys_and_values, read_located
-from dist_epochs.settings.scalars import PlainText
+from dist_epochs.settings.scalars import PlainText, UnknownText
 from dist_epochs.settings.value import (
     KeyOrigin,
     Located,
@@ -101,6 +101,14 @@ class Section:
     def states(self, key: str) -> bool:
         """Whether a key has a value, even one that `open_word` leaves open."""
         return key in self.values and self.values[key].value is not None
+
+    def holds_keys(self, key: str) -> bool:
+        """Whether keys and values stand under a key."""
+        return key in self.values and isinstance(self.values[key].value, Mapping)
+
+    def is_unknown(self, key: str) -> bool:
+        """Whether only something that does not run here knows what a key holds."""
+        return key in self.values and isinstance(self.values[key].value, UnknownText)
 
     def was_read(self, key: str) -> bool:
         """Whether the value of a key was looked at."""
@@ -245,6 +253,13 @@ class Section:
     def _value(self, key: str) -> RawValue:
         self.remarks.read.add((self.origin.name, self.prefix + key))
         value = self.values[key].value if key in self.values else None
+        if isinstance(value, UnknownText):
+            raise InputError(
+                f"{self.where(key).key} is {_shown(value)}, which only {value.known_to} knows",
+                rule="the file is read, and nothing in it is run",
+                fixes=("writing the value there", "the value as a flag of plan, with the line removed"),
+                origin=self.line(key),
+            )
         if self.open_word is not None and value == self.open_word:
             self.ignore(key)
             return None

@@ -163,7 +163,6 @@ class _Reader:
 
     def _word(self) -> list[Word]:
         """The words that one word of the script becomes: none, one, or those of an array or a split variable."""
-        line = self.line
         made: list[list[Word]] = [[]]
         for piece in self._pieces():
             for index, word in enumerate(piece.words):
@@ -172,7 +171,7 @@ class _Reader:
                         made.append([])
                     if text or piece.is_quoted:
                         made[-1].append(Word(text, word.line, word.defaults))
-        return [joined_words(parts, line) for parts in made if parts]
+        return [joined_words(parts, parts[0].line) for parts in made if parts]
 
     def _pieces(self) -> list[_Piece]:
         pieces: list[_Piece] = []
@@ -258,7 +257,7 @@ class _Reader:
             return (Word(groups["other"] or "", line, defaults=(found["name"],)),)
         if value is None:
             return (unknown_word(found[0], line),)
-        return tuple(Word(word.marked, line, word.defaults) for word in value)
+        return tuple(value)  # with the lines of the assignment
 
     def _number(self, found: re.Match[str]) -> str:
         value = self.known.get(found[1])

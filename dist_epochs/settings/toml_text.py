@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin
@@ -13,7 +15,11 @@ from dist_epochs.settings.value import DEEPEST, Located, RawValue, too_deep
 
 __all__ = ["looks_like_toml", "parse_toml"]
 
-_HEADER = re.compile(r"\s*\[\[?\s*(?P<name>[^\[\]]+?)\s*\]\]?\s*(#.*)?")
+Path = tuple[str | int, ...]
+"""Names of tables and keys, and indices of tables in an array, that lead to a value."""
+
+_HEADER = re.compile(r"\s*\[(?P<array>\[)?\s*(?P<name>[^\[\]]+?)\s*\]\]?\s*(#.*)?")
+_NAME = re.compile(r"\"[^\"]*\"|'[^']*'|[^.\s]+")
 _KEY = re.compile(r"\s*(?P<name>[\w.\-\"' ]+?)\s*=")
 _STARTS = re.compile(r"\A(?:[ \t\r]*(?:#[^\n]*)?\n)*[ \t]*\[[A-Za-z_][\w.\-]*\][ \t]*(?:#[^\n]*)?\r?\n")
 _ASSIGNS = re.compile(r"^\s*[A-Za-z_][\w.\-]*\s*=", re.MULTILINE)
@@ -44,7 +50,7 @@ def parse_toml(text: str, name: str) -> Located:
         Located(value=50000, origin=Origin(name='x.toml', line=2, column=None))
     """
     try:
-        values = tomllib.loads(text.replace("\r\n", "\n"), parse_float=exact_number)
+        values = tomllib.loads(text.replace("\r\n", "\n"), parse_float=_number)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         found = re.search(r"at line (\d+), column (\d+)", str(error))
         origin = Origin(name, int(found[1]), int(found[2])) if found else Origin(name)
@@ -52,29 +58,46 @@ def parse_toml(text: str, name: str) -> Located:
     return Located(_located(values, (), _lines(text), Origin(name, 1)), Origin(name, 1))
 
 
-def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """The line of each key, by the dotted names that lead to it; the first of several."""
-    lines: dict[tuple[str, ...], int] = {}
-    section: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
+def _number(text: str) -> int | Fraction | float:
+    return float(text) if text.lstrip("+-") in ("inf", "nan") else exact_number(text)
+
+
+def _lines(text: str) -> dict[Path, int]:
+    """The line of each key, by the names and indices that lead to it; the first of several."""
+    lines: dict[Path, int] = {}
+    tables: Counter[Path] = Counter()
+    section: Path = ()
+    quotes = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if quotes:  # inside a text over several lines
+            quotes = "" if quotes in line else quotes
+            continue
         if header := _HEADER.fullmatch(line):
             section = _names(header["name"])
+            if header["array"]:
+                section = (*section, tables[section])
+                tables[section[:-1]] += 1
             lines.setdefault(section, number)
         elif key := _KEY.match(line):
             lines.setdefault((*section, *_names(key["name"])), number)
+        quotes = next((mark for mark in ('"""', "'''") if line.count(mark) % 2), "")
     return lines
 
 
-def _names(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+def _names(dotted: str) -> Path:
+    return tuple(part.strip().strip("\"'") for part in _NAME.findall(dotted))
 
 
-def _located(value: Any, path: tuple[str, ...], lines: Mapping[tuple[str, ...], int], above: Origin) -> RawValue:
+def _located(value: Any, path: Path, lines: Mapping[Path, int], above: Origin) -> RawValue:
     """A value with the lines of its parts; what has none of its own stands where what holds it does."""
     if len(path) > DEEPEST:
         raise too_deep(above)
     if isinstance(value, list):
-        return tuple(Located(_located(item, (*path, "[]"), lines, above), above) for item in value)
+        places = [Origin(above.name, lines.get((*path, index), above.line)) for index in range(len(value))]
+        return tuple(
+            Located(_located(item, (*path, index), lines, places[index]), places[index])
+            for index, item in enumerate(value)
+        )
     if not isinstance(value, dict):
         return value if isinstance(value, str | int | float) or hasattr(value, "denominator") else str(value)
     result: dict[str, Located] = {}

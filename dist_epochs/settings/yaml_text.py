@@ -1,21 +1,23 @@
 """YAML whose values know their line. Nesting is bounded, and so is what a small file can become through aliases.
 
-Only plain YAML is read: a tag of another program, a merge key, or a key that stands twice is an error.
+A key that stands twice is an error. So is the tag of another program in a file of our own; in a tool's file the value
+is then unknown, and only whoever needs it stops.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.scalars import ScalarReader, exact_scalar
+from dist_epochs.settings.scalars import ScalarReader, UnknownText, exact_scalar
 from dist_epochs.settings.value import DEEPEST, Located, OnRepeat, RawValue, key_name, refuse_repeat, too_deep
 
-__all__ = ["parse_yaml"]
+__all__ = ["MOST_VALUES", "parse_yaml"]
 
 MOST_VALUES = 100_000
 """Values of a file with its aliases written out: nine levels of ten aliases would be a billion."""
@@ -26,12 +28,18 @@ _UNDERSTOOD_TAGS = {
     yaml.SequenceStartEvent: (None, f"{_TAG}seq"),
     yaml.MappingStartEvent: (None, f"{_TAG}map"),
 }
+_TYPES = {f"{_TAG}{name}" for name in ("int", "float", "bool", "null")}
 _END_OF_NUMBER = re.compile(r"[0-9]{3}(?![0-9])")
 """The digits after a comma of a number: in `{a: 1,022}` YAML takes them for a key."""
 
 
 def parse_yaml(
-    text: str, name: str, plain: ScalarReader = exact_scalar, on_repeat: OnRepeat = refuse_repeat
+    text: str,
+    name: str,
+    plain: ScalarReader = exact_scalar,
+    on_repeat: OnRepeat = refuse_repeat,
+    *,
+    tags: bool = False,
 ) -> Located:
     r"""Parse YAML.
 
@@ -40,20 +48,21 @@ def parse_yaml(
         name: The file, for messages.
         plain: Reads an unquoted scalar.
         on_repeat: What to do about a key that stands twice in one mapping.
+        tags: Whether tags of other programs may stand here; what they make is `UnknownText`.
 
     Returns:
         The value; None for a file that holds nothing.
 
     Raises:
-        InputError: If it is not one document of YAML, or says something that only another program understands: a tag,
-            a merge key, an alias of itself; if it is nested too deeply or too large; or by `on_repeat`.
+        InputError: If it is not one document of YAML, or says something that only another program understands; if an
+            alias has no end; if it is nested too deeply or too large; or by `on_repeat`.
 
     Examples:
         >>> parse_yaml("a: 1\nb: no", "x.yaml").value["b"]
         Located(value='no', origin=Origin(name='x.yaml', line=2, column=None))
     """
     try:
-        return _Composer(text, name, plain, on_repeat).document()
+        return _Composer(text, name, plain, on_repeat, tags=tags).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         origin = Origin(name, mark.line + 1, mark.column + 1) if mark else Origin(name)
@@ -63,6 +72,11 @@ def parse_yaml(
     except yaml.reader.ReaderError as error:
         origin = Origin(name, text.count("\n", 0, error.position) + 1)
         raise InputError("a control character, which YAML does not have", fixes="removing it", origin=origin) from None
+
+
+def _is_typed(event: Any) -> bool:
+    """Whether a scalar has one of YAML's own tags for what it would be without quotes."""
+    return isinstance(event, yaml.ScalarEvent) and event.tag in _TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +91,12 @@ class _Composed:
 class _Composer:
     """Turns the parser's events into values; an anchor's value is made once, however often it is repeated."""
 
-    def __init__(self, text: str, name: str, plain: ScalarReader, on_repeat: OnRepeat) -> None:
+    def __init__(self, text: str, name: str, plain: ScalarReader, on_repeat: OnRepeat, *, tags: bool) -> None:
         self.events = yaml.parse(text, Loader=yaml.SafeLoader)
         self.name = name
         self.plain = plain
         self.on_repeat = on_repeat
+        self.tags = tags
         self.anchors: dict[str, _Composed | None] = {}
 
     def document(self) -> Located:
@@ -112,7 +127,8 @@ class _Composer:
         return composed
 
     def _new(self, event: Any, depth: int) -> _Composed:
-        if event.tag not in _UNDERSTOOD_TAGS[type(event)]:
+        is_foreign = event.tag not in _UNDERSTOOD_TAGS[type(event)] and not _is_typed(event)
+        if is_foreign and not self.tags:
             asked = "a tag (!…) of another program, which is not read"
             raise InputError(asked, fixes="removing it", origin=self._origin(event))
         if depth > DEEPEST:
@@ -120,12 +136,14 @@ class _Composer:
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            is_plain = event.style is None and event.tag is None
+            is_plain = (event.style is None and event.tag is None) or _is_typed(event)
             composed = _Composed(self.plain(event.value) if is_plain else event.value)
         elif isinstance(event, yaml.SequenceStartEvent):
             composed = self._sequence(event, depth)
         else:
             composed = self._mapping(event, depth)
+        if is_foreign:
+            composed = _Composed(UnknownText("what a tag (!…) makes", "the program of its tag"))
         if event.anchor is not None:
             self.anchors[event.anchor] = composed
         return composed
@@ -140,6 +158,7 @@ class _Composer:
 
     def _mapping(self, start: Any, depth: int) -> _Composed:
         result: dict[str, Located] = {}
+        merged: list[Mapping[str, Located]] = []
         inner: list[_Composed] = []
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             origin = self._origin(event)
@@ -147,7 +166,9 @@ class _Composer:
                 raise InputError("a key must be a word", origin=origin)
             key = event.value
             if key == "<<" and event.style is None:
-                raise InputError("merge keys (<<) are not read", fixes="writing the merged keys out", origin=origin)
+                inner.append(self._compose(next(self.events), depth + 1))
+                merged += self._merged(inner[-1].value, origin)
+                continue
             self._new(event, depth)
             inner.append(self._compose(next(self.events), depth + 1))
             if start.flow_style and result and inner[-1].value is None and _END_OF_NUMBER.match(key):
@@ -161,7 +182,16 @@ class _Composer:
             if key in result:
                 self.on_repeat(key, result[key], found)
             result[key] = found
+        for values in merged:  # what stands in the mapping itself wins, then what is merged first
+            result = {**values, **result}
         return self._collection(start, result, inner)
+
+    def _merged(self, value: RawValue, origin: Origin) -> list[Mapping[str, Located]]:
+        """The mappings of a merge key; what an earlier one has wins."""
+        found = [item.value for item in value] if isinstance(value, tuple) else [value]
+        if not all(isinstance(each, Mapping) for each in found):
+            raise InputError("a merge key (<<) of what is no mapping", fixes="keys and values there", origin=origin)
+        return [each for each in found if isinstance(each, Mapping)]
 
     def _collection(self, start: Any, value: RawValue, inner: list[_Composed]) -> _Composed:
         size = 1 + sum(item.size for item in inner)

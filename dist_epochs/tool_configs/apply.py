@@ -15,25 +15,14 @@ from dist_epochs.settings.fields import Place
 from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.passes import Given
+from dist_epochs.tool_configs.read_values import read_values
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.readers.trl_sft import TRL
-from dist_epochs.tool_configs.stated import LaunchSettings, merge
-from dist_epochs.tool_configs.tool import Given
+from dist_epochs.tool_configs.stated import BATCH, LaunchSettings, merge
 
 __all__ = ["apply_files"]
-
-BATCH = (
-    "devices",
-    "per_device",
-    "gradient_accumulation",
-    "global_batch",
-    "tensor_parallel",
-    "pipeline_parallel",
-    "context_parallel",
-    "expert_parallel",
-)
-"""Factors of the batch."""
 
 ENDS = ("uneven", "last_window")
 """What happens at the ends of passes."""
@@ -48,6 +37,7 @@ PLACES: Mapping[str, Place] = {
     **{name: ("batch", name) for name in BATCH},
     "precision": ("precision",),
     "zero_stage": ("hardware", "zero_stage"),
+    "shard_size": ("hardware", "shard_size"),
     "activation_checkpointing": ("hardware", "activation_checkpointing"),
     "seed": ("seed",),
     "uneven": ("batch", "uneven"),
@@ -83,7 +73,9 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     given = _given(document, own)
     read = [_without_its_length(read_settings(path, given), document) for path in files]
     merged = merge([*read, own])
+    merged = _with_sharding(merged)
     settings = complete(merged, accumulates_once=set(merged.tools) <= BY_DEEPSPEED_S_RULE)
+    document.values_read, document.framework = read_values(settings, own), settings.framework
     settings = _without_unusable(settings, document)
     for name, stated in settings.stated().items():
         if name in PLACES and document.get(PLACES[name]) is None:
@@ -95,6 +87,13 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     if WITH_TRAINER & set(settings.tools):
         settings = _with_trainer_loop(document, settings)
     return _with_length(document, _with_passes(document, settings, given))
+
+
+def _with_sharding(settings: LaunchSettings) -> LaunchSettings:
+    """Copies of the model that devices share are shared whole, where nothing else is said."""
+    if settings.shard_size is None or settings.zero_stage is not None:
+        return settings
+    return replace(settings, zero_stage=Stated(3, settings.shard_size.where))
 
 
 def _with_passes(document: Document, settings: LaunchSettings, given: Given) -> LaunchSettings:
@@ -240,6 +239,8 @@ def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSet
         elif known is not None and parse_length(known) != settings.sequence_length.value:
             where = settings.sequence_length.where
             notes.append(f"{where}: {settings.sequence_length.value:,} there, and {known} is planned")
+    if settings.shard_size is not None and settings.zero_stage is not None and not settings.zero_stage.value:
+        left_out["shard_size"] = None  # nothing is shared
     if settings.warmup_steps is not None and document.get(("optimizer",)) is None:
         notes.append(f"{settings.warmup_steps.where}: a warm-up is planned with an optimizer, and the recipe has none")
         left_out["warmup_steps"] = None

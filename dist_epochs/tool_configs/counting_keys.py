@@ -10,14 +10,16 @@ from dist_epochs.settings.section import Section
 __all__ = ["COUNT", "misspelled", "not_read"]
 
 _COUNT = """
-accumulate_grad_batches batch_size context_parallel_size dp_size epochs generation_batch_size global_batch_size
-global_train_batch_size gradient_accumulation gradient_accumulation_steps limit_train_batches max_duration
-max_epochs max_iters max_samples max_steps max_steps_per_epoch max_tokens max_train_samples max_train_steps
-micro_batch_size mix_strategy n_epochs neat_packing num_epochs num_generations num_iterations num_processes
-num_samples num_train_epochs packing per_device_batch_size per_device_train_batch_size pipeline_parallel_size ramp
-rampup_batch_size sample_packing seq_parallel_size sequence_parallel_degree sequence_parallel_size steps_per_epoch
-steps_per_generation stop_after stop_at streaming tensor_parallel_size total_steps train_batch_size train_epochs
-train_iters train_samples train_subset_num_batches val_set_size val_size world_size
+accumulate_grad_batches batch_size block_size context_parallel_size cp_size dp_size epochs expert_model_parallel_size
+generation_batch_size global_batch_size global_train_batch_size gradient_accumulation gradient_accumulation_steps
+limit_train_batches max_duration max_epochs max_iters max_samples max_steps max_steps_per_epoch max_tokens
+max_train_samples max_train_steps micro_batch_size mix_strategy n_epochs neat_packing nnodes nproc_per_node num_epochs
+num_generations num_gpus num_iterations num_nodes num_processes num_samples num_train_epochs num_train_steps packing
+per_device_batch_size per_device_train_batch_size pipeline_model_parallel_size pipeline_parallel_size ramp
+rampup_batch_size sample_packing seq_length seq_parallel_size sequence_parallel_degree sequence_parallel_size
+steps_per_epoch steps_per_generation stop_after stop_at streaming tensor_model_parallel_size tensor_parallel_size
+total_steps train_batch_size train_epochs train_iters train_samples train_subset_num_batches val_set_size val_size
+world_size
 """
 COUNT = frozenset(_COUNT.split())
 """Keys that change the count in some tool: where one is not read, that is said."""

@@ -16,25 +16,30 @@ from dist_epochs.settings.value import plain_value
 from dist_epochs.tool_configs.counting_keys import misspelled, not_read
 from dist_epochs.tool_configs.from_script import script_settings
 from dist_epochs.tool_configs.kinds import KINDS, kind_of_file
+from dist_epochs.tool_configs.other_tools import other_tool
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.axolotl import AXOLOTL
 from dist_epochs.tool_configs.readers.composer import COMPOSER
 from dist_epochs.tool_configs.readers.gpt_neox import GPT_NEOX
 from dist_epochs.tool_configs.readers.litgpt import LITGPT
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
+from dist_epochs.tool_configs.readers.llama_factory_v1 import LLAMA_FACTORY_V1
 from dist_epochs.tool_configs.readers.nanogpt import NANOGPT
-from dist_epochs.tool_configs.readers.other_tools import other_tool
 from dist_epochs.tool_configs.readers.script import looks_like_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE
 from dist_epochs.tool_configs.readers.trl import GRPO
 from dist_epochs.tool_configs.readers.trl_sft import TRL
+from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["read_settings"]
 
 
-TOOLS: tuple[Tool, ...] = (GPT_NEOX, LITGPT, COMPOSER, TORCHTUNE, TORCHTITAN, AXOLOTL, LLAMA_FACTORY, GRPO, TRL)
+TOOLS: tuple[Tool, ...] = (
+    GPT_NEOX, LITGPT, COMPOSER, TORCHTUNE, TORCHTITAN, AXOLOTL, LLAMA_FACTORY_V1, LLAMA_FACTORY, GRPO, TRL,
+)  # fmt: skip
 """Tools with rules of their own; the first whose file it is is taken, before the kinds above."""
 
 REFUSED = (
@@ -62,7 +67,8 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     """
     if looks_like_script(path, read_text(path)):
         return script_settings(path, given or Given(), read_settings)
-    top = read_section(path)
+    file = known_file(read_section(path))
+    top = file.top
     for keys, what, fix in REFUSED:
         if keys <= top.values.keys():
             raise InputError(f"this is {what}", fixes=fix, origin=top.origin)
@@ -71,12 +77,11 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     tool = next((tool for tool in tools if tool.is_its(values)), None)
     if tool is not None:
         settings = tool.read(top, given or Given())
-        notes = dict.fromkeys((*settings.notes, *not_read(top, tool.name)))
-        return replace(settings, tools=(tool.name,), notes=tuple(notes))
+        return replace(settings, notes=(*settings.notes, *file.notes()))
     if (other := other_tool(values)) is not None:
         raise other.refusal(top)
     kind, strays = kind_of_file(top, values)
     settings = kind.read(replace(top, open_word=kind.open_word))
     known = frozenset().union(*(each.keys for each in KINDS))
-    notes = dict.fromkeys((*settings.notes, *strays, *misspelled(top, known), *not_read(top, kind.name)))
-    return replace(settings, tools=(kind.name,), notes=tuple(notes))
+    notes = dict.fromkeys((*settings.notes, *strays, *misspelled(top, known), *not_read(top, kind.name), *file.notes()))
+    return replace(settings, tools=(kind.name,), framework=kind.framework, notes=tuple(notes))

@@ -4,34 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
-from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import plain_value, printable
-from dist_epochs.tool_configs.counting_keys import COUNT, not_read
+from dist_epochs.settings.value import plain_value
+from dist_epochs.tool_configs.keys import by_default
 from dist_epochs.tool_configs.kinds import TRAINING_ARGUMENTS, kind_of_file, unknown_file
+from dist_epochs.tool_configs.other_tools import FAIRSEQ
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.launchers import launched
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.megatron import MEGATRON
-from dist_epochs.tool_configs.readers.other_tools import FAIRSEQ
-from dist_epochs.tool_configs.readers.script import Arguments, UnknownText, read_script
+from dist_epochs.tool_configs.readers.script import Arguments, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
-from dist_epochs.tool_configs.readers.training_arguments import read_flags
+from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.readers.trl import GRPO
+from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
-from dist_epochs.tool_configs.tool import Given, Tool
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["script_settings"]
 
 BY_FLAGS: tuple[Tool, ...] = (MEGATRON, TORCHTITAN, GRPO, LLAMA_FACTORY)
 """Tools whose programs take flags, beside TrainingArguments."""
 
-COUNTED_FLAGS = COUNT | {
-    "block_size", "expert_model_parallel_size", "pipeline_model_parallel_size", "seq_length",
-    "tensor_model_parallel_size",
-}  # fmt: skip
-"""Flags of programs that change a number."""
+
+def hf_program_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """What flags of a program state that takes TrainingArguments; what they leave out is the Trainer's own.
+
+    Raises:
+        InputError: As `training_arguments_settings`.
+    """
+    stated = training_arguments_settings(top)
+    if stated.per_device is None and stated.global_batch is None and given.batch.per_device is None:
+        each = by_default(top, "per_device_train_batch_size", 8, "the Trainer")
+        stated = replace(stated, per_device=each)
+    if stated.steps is None and stated.epochs is None and not given.has_length:
+        stated = replace(stated, epochs=by_default(top, "num_train_epochs", Fraction(3), "the Trainer"))
+    length = top.count("block_size")
+    if length is not None:
+        top.note("block_size", f"rows are packed into blocks of {length.value:,}: N is blocks, not rows")
+    return replace(stated, sequence_length=length)
+
+
+HF_PROGRAM = Tool(TRAINING_ARGUMENTS.name, lambda _: True, rules=hf_program_rules, framework="transformers")
+"""A program that takes TrainingArguments, and says nothing else of itself."""
 
 
 def script_settings(path: Path, given: Given, read: Callable[[Path], LaunchSettings]) -> LaunchSettings:
@@ -47,17 +65,16 @@ def script_settings(path: Path, given: Given, read: Callable[[Path], LaunchSetti
             used.
     """
     arguments = read_script(path)
-    flags = _without_unknown(arguments.flags)
+    known_flags = known_file(arguments.flags)
+    flags = known_flags.top
     launch = launched(arguments, read)
     if given.batch.devices is not None and arguments.launcher == "python":
         launch = replace(launch, devices=None)  # what is given is known better than that nothing is launched
     known = merge([given.batch, LaunchSettings(devices=launch.devices)])
-    tool = _tool(arguments, flags)
-    settings = merge([tool.read(flags, replace(given, batch=known)), launch])
-    own = (*arguments.launching.remarks.notes, *flags.remarks.notes)
-    shell = _known_to_the_shell(arguments, flags)
-    notes = dict.fromkeys((*own, *settings.notes, *shell, *not_read(flags, tool.name)))
-    return replace(settings, tools=(tool.name,), notes=tuple(notes))
+    settings = merge([_tool(arguments, flags).read(flags, replace(given, batch=known)), launch])
+    told = (*_defaults(arguments, flags), *known_flags.notes())
+    own = (*arguments.launching.remarks.notes, *settings.notes, *told)
+    return replace(settings, notes=tuple(dict.fromkeys(own)))
 
 
 def _tool(arguments: Arguments, flags: Section) -> Tool:
@@ -71,34 +88,10 @@ def _tool(arguments: Arguments, flags: Section) -> Tool:
     kind, _ = kind_of_file(flags, values)
     if kind is not TRAINING_ARGUMENTS:
         raise unknown_file(flags)
-    return Tool(kind.name, lambda _: True, read_flags)
+    return HF_PROGRAM
 
 
-def _known_to_the_shell(arguments: Arguments, flags: Section) -> list[str]:
-    """Notes on defaults of variables that were taken, and on values that only the running shell knows, where read."""
+def _defaults(arguments: Arguments, flags: Section) -> list[str]:
+    """Notes on variables whose default was taken, where they were read."""
     read = {key for section in (arguments.launching, flags) for _, key in section.remarks.read}
-    notes = [note for key, note in arguments.defaults.items() if key in read]
-    for key in sorted(read & (arguments.flags.values.keys() - flags.values.keys())):
-        notes.append(f"{arguments.flags.where(key)}: its value is known to the running shell only, and is not used")
-    return notes
-
-
-def _without_unknown(flags: Section) -> Section:
-    """Flags without those whose values only the running shell knows, where they do not count.
-
-    Raises:
-        InputError: If one counts.
-    """
-    kept = dict(flags.values)
-    for key, found in flags.values.items():
-        if not isinstance(found.value, UnknownText):
-            continue
-        if key in COUNTED_FLAGS:
-            raise InputError(
-                f"--{key} is {printable(found.value)}, which only the running shell knows",
-                rule="the script is read, and not run",
-                fixes=("writing the number there", "the value as a flag of plan, with the line removed"),
-                origin=found.origin,
-            )
-        del kept[key]
-    return replace(flags, values=kept)
+    return [note for key, note in arguments.defaults.items() if key in read]

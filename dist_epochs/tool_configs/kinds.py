@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import key_name
-from dist_epochs.tool_configs.readers.accelerate_settings import accelerate_settings
+from dist_epochs.tool_configs.accelerate_settings import accelerate_settings
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings
@@ -34,6 +34,7 @@ class Kind:
         also: Further keys that it may have, which show nothing.
         read: Its reader.
         open_word: Text that leaves a value open in it.
+        framework: What `--like` calls the framework that runs its loop.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Kind:
     also: frozenset[str] = frozenset()
     read: Callable[[Section], LaunchSettings]
     open_word: str | None = None
+    framework: str | None = None
 
     def marks(self, top: Mapping[str, object]) -> list[str]:
         """The keys of a file that show it is of this kind, and sections that do."""
@@ -84,6 +86,7 @@ TRAINING_ARGUMENTS = Kind(
     ),
     flags=_keys("bf16 fp16 gradient_accumulation_steps"),
     read=training_arguments_settings,
+    framework="transformers",
 )
 
 KINDS = (

@@ -7,9 +7,10 @@ from math import prod
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import KeyOrigin, Stated
+from dist_epochs.tool_configs.complete import data_parallel_size
 from dist_epochs.tool_configs.stated import LaunchSettings
 
-__all__ = ["fsdp_stage", "fsdp_stage_of", "parallel_settings"]
+__all__ = ["degree", "fsdp_stage", "fsdp_stage_of", "parallel_settings", "replicated", "shard_size"]
 
 FSDP_STRATEGIES = {"FULL_SHARD": 3, "SHARD_GRAD_OP": 2, "NO_SHARD": 0, "HYBRID_SHARD": 3, "HYBRID_SHARD_ZERO2": 2}
 SIZES = ("dp_replicate_size", "dp_shard_size", "tp_size", "cp_size", "sp_size")
@@ -62,6 +63,42 @@ def fsdp_stage(config: Section, *, prefix: str, version: int) -> Stated[int] | N
     return Stated(stage, word.where)
 
 
+def degree(section: Section, key: str) -> Stated[int] | None:
+    """A degree of parallelism; -1 is what the others leave of the devices, and is not stated.
+
+    Raises:
+        InputError: If it is no number.
+    """
+    stated = section.number(key, "a number of devices, or -1", least=-1)
+    return None if stated is None or stated.value == -1 else section.count(key)
+
+
+def shard_size(
+    replicas: Stated[int] | None, shards: Stated[int] | None, size: int | None, shared: int = 1
+) -> Stated[int] | None:
+    """Devices that share one copy of the model, where there are several copies (hybrid sharding); else None.
+
+    Args:
+        replicas: Copies of the model.
+        shards: Devices that share a copy, where that is stated.
+        size: Devices that see different data.
+        shared: Devices of a context-parallel group, which share a copy too.
+    """
+    if replicas is None or replicas.value < 2:
+        return None
+    each = shards.value if shards else None if size is None else size // replicas.value
+    return None if each is None or each * shared < 2 else Stated(each * shared, (shards or replicas).where)
+
+
+def replicated(top: Section, own: LaunchSettings, replicas: str, shards: str) -> Stated[int] | None:
+    """The same, of two keys of a file.
+
+    Raises:
+        InputError: If one is no number.
+    """
+    return shard_size(degree(top, replicas), degree(top, shards), data_parallel_size(own))
+
+
 def parallel_settings(config: Section, *, prefix: str) -> LaunchSettings:
     """What a parallelism configuration states.
 
@@ -91,8 +128,10 @@ def parallel_settings(config: Section, *, prefix: str) -> LaunchSettings:
         product = " × ".join(str(value) for value in values)
         where = KeyOrigin(config.origin.name, config.origin.line, key=f"{config.prefix[:-1]} ({product} processes)")
         devices = Stated(prod(values), where)
+    shared = shard_size(sizes["dp_replicate_size"], sizes["dp_shard_size"], None)
     return LaunchSettings(
         devices=devices,
+        shard_size=shared,
         tensor_parallel=sizes["tp_size"],
         context_parallel=splits[0] if splits else context or sequence,
     )

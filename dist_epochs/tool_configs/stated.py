@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -11,9 +11,21 @@ from dist_epochs.arithmetic.loader import LastWindow, Uneven
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import KeyOrigin, SettingValue, Stated
 
-__all__ = ["LastWindow", "LaunchSettings", "Precision", "Uneven", "agree", "merge"]
+__all__ = ["BATCH", "LastWindow", "LaunchSettings", "Precision", "Uneven", "agree", "merge"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
+
+BATCH = (
+    "devices",
+    "per_device",
+    "gradient_accumulation",
+    "global_batch",
+    "tensor_parallel",
+    "pipeline_parallel",
+    "context_parallel",
+    "expert_parallel",
+)
+"""Factors of the batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +60,11 @@ class LaunchSettings:
         adapter: Adapters that are trained beside the model, as `model.adapter` of a recipe says it.
         frozen: Weights that are not trained, as `model.frozen` says it.
         quantization: The bits of the frozen weights, as `model.quantization` says it.
+        shard_size: Devices that share one copy of the model, where there are several copies.
+        told: Further numbers of the tool, by name, that no plan is made of: the steps that the file states where the
+            loop makes others, the micro-steps of a pass.
         tools: The tools whose files these are.
+        framework: What `--like` calls the framework that runs the loop, where a file's kind says it.
         ignored: Where keys stand that bear on the count and could not be used, such as DeepSpeed's "auto".
         notes: What to know about the settings, each with its place.
         quoted: Where numbers stand in quotes that the tool computes with as they are.
@@ -80,14 +96,17 @@ class LaunchSettings:
     adapter: Stated[Mapping[str, Any]] | None = None
     frozen: Stated[Mapping[str, Any]] | None = None
     quantization: Stated[Mapping[str, Any]] | None = None
+    shard_size: Stated[int] | None = None
+    told: Mapping[str, Stated[Any]] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
+    framework: str | None = None
     ignored: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
     quoted: tuple[KeyOrigin, ...] = ()
 
     def stated(self) -> Mapping[str, Stated[Any]]:
         """The settings that are stated, by name."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in named.items() if isinstance(value, Stated)}
 
 
@@ -126,7 +145,9 @@ def merge(settings: Sequence[LaunchSettings]) -> LaunchSettings:
     tools = tuple(tool for given in settings for tool in given.tools)
     return LaunchSettings(
         **merged,
+        told={name: stated for given in settings for name, stated in given.told.items()},
         tools=tools,
+        framework=next((given.framework for given in settings if given.framework is not None), None),
         notes=tuple(dict.fromkeys(notes)),
         ignored=tuple(dict.fromkeys(ignored)),
         quoted=quoted,

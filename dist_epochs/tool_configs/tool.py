@@ -1,66 +1,26 @@
-"""A tool whose configurations are read: how its files are told, and what a reader is given and makes of one."""
+"""A tool whose configurations are read: its marks, what its keys mean, and the rules that are its own.
+
+A reader is a table of keys (`Key`) and one function for what no table says. What all of them do alike is done here:
+places and defaults of keys, the devices and factors that flags state, steps that win over passes, and the notes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision
+from dist_epochs.tool_configs.counting_keys import not_read
+from dist_epochs.tool_configs.keys import Key, Top, by_default
+from dist_epochs.tool_configs.passes import Given
+from dist_epochs.tool_configs.stated import BATCH, LaunchSettings
 
-__all__ = [
-    "Given",
-    "Tool",
-    "Top",
-    "counted",
-    "default",
-    "factor",
-    "have",
-    "note_overridden",
-    "precision_word",
-]
-
-NOT_TAKEN_OFF = "not taken off: it needs a corpus that is stated in samples"
-"""A note on keys that leave out a part of the samples."""
-
-Top = Mapping[str, Any]
-"""The keys and values of a file, without their lines."""
+__all__ = ["Tool"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Given:
-    """What flags and recipe state, as far as a tool's own rules need it.
-
-    Attributes:
-        batch: Factors of the batch.
-        samples: Samples of the corpus, of all its sources together; None where they are not stated as such.
-        sources: Samples by source, where the corpus has several.
-        sequence_length: Positions of a sample, where there is one length.
-        epochs: Passes that are asked for, in place of the file's.
-        has_length: Whether the length of the run is stated, in whatever unit: the file's is then not used.
-    """
-
-    batch: LaunchSettings = field(default_factory=LaunchSettings)
-    samples: int | None = None
-    sources: Mapping[str, int] = field(default_factory=dict)
-    sequence_length: int | None = None
-    epochs: Stated[Fraction] | None = None
-    has_length: bool = False
-
-    def passes(self, stated: Stated[Fraction] | None, steps: Stated[int] | None) -> Stated[Fraction] | None:
-        """The passes that decide how long the run is; None where steps, or something else that is given, do.
-
-        Args:
-            stated: The file's passes.
-            steps: The file's steps, which win over them.
-        """
-        if self.has_length:
-            return self.epochs
-        return None if steps is not None else stated
+def _as_it_is(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    return own
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,88 +30,50 @@ class Tool:
     Attributes:
         name: What to call it.
         is_its: Whether a file's keys show that it is this tool's: two that count, or one that only it has.
-        read: What a file states, by the tool's own rules for batch, steps and ends of passes.
+        keys: The settings that its keys state.
+        rules: What no table says: its rules for batch, steps and ends of passes. It is given the file, what its keys
+            state, and what is given.
+        framework: What `--like` calls the framework that runs its loop; None if that is known to none.
     """
 
     name: str
     is_its: Callable[[Top], bool]
-    read: Callable[[Section, Given], LaunchSettings]
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    rules: Callable[[Section, LaunchSettings, Given], LaunchSettings] = _as_it_is
+    framework: str | None = None
 
+    def read(self, top: Section, given: Given) -> LaunchSettings:
+        """What a file states, by the tool's own rules for batch, steps and ends of passes.
 
-def have(top: Top, least: int, *keys: str) -> bool:
-    """Whether so many of these keys are there; dots lead into sections, and `-` is `_`.
-
-    Examples:
-        >>> have({"lr-decay-style": "cosine", "train": {"steps": 1}}, 2, "lr_decay_style", "train.steps")
-        True
-    """
-    return sum(_find(top, key.split(".")) for key in keys) >= least
-
-
-def _find(section: Any, path: list[str]) -> bool:
-    if not isinstance(section, Mapping):
-        return False
-    named = {str(key).replace("-", "_"): value for key, value in section.items()}
-    return path[0] in named and (len(path) == 1 or _find(named[path[0]], path[1:]))
-
-
-def default(top: Section, key: str, value: int, tool: str) -> Stated[int]:
-    """A tool's own value of a key that is not there, which a note tells."""
-    top.note(key, f"not stated: {value:,}, as {tool} takes it")
-    return Stated(value, Origin(f"{tool}, by default"))
-
-
-def factor(top: Section, key: str, given: Stated[int] | None, value: int | None, tool: str) -> Stated[int] | None:
-    """A factor of the batch: what the file states, else what is given, else the tool's own value.
-
-    Raises:
-        InputError: If the file states no whole number.
-    """
-    stated = top.count(key) or given
-    return stated if stated is not None or value is None else default(top, key, value, tool)
-
-
-def precision_word(top: Section, key: str, words: Mapping[str, Precision], tool: str = "") -> Stated[Precision] | None:
-    """The precision that a tool's word stands for; where it has no such word, that is noted.
-
-    Args:
-        top: The file.
-        key: The key that holds the word.
-        words: Precisions by word.
-        tool: The tool, if it takes the first of `words` where none is stated.
-    """
-    word = top.text(key)
-    if word is None:
-        return Stated(next(iter(words.values())), Origin(f"{tool}, by default")) if tool else None
-    if word.value not in words:
-        top.note(key, "no precision that is planned here: --precision")
-        return None
-    return Stated(words[word.value], word.where)
-
-
-def note_overridden(top: Section, key: str, steps: Stated[int] | None) -> None:
-    """Note that stated steps win over the passes of a key."""
-    if steps is not None and top.states(key):
-        top.note(key, f"not used: the {steps.value:,} steps of {steps.where} decide how long the run is")
-
-
-def counted(steps: int, rule: str, passes: Stated[Fraction], tool: str) -> Stated[int]:
-    """The steps that a tool's own rule makes of its passes.
-
-    Args:
-        steps: The steps.
-        rule: The rule with its numbers.
-        passes: The passes, with the place that states them.
-        tool: The tool.
-
-    Raises:
-        InputError: If that is no step at all.
-    """
-    if steps < 1:
-        raise InputError(
-            f"{float(passes.value):g} passes make no step in {tool}",
-            rule=f"{rule} = 0",
-            fixes=("a smaller batch", "more passes"),
-            origin=passes.where,
+        Raises:
+            InputError: If a value cannot be used.
+        """
+        top = replace(top, values={key.replace("-", "_"): value for key, value in top.values.items()})
+        own = self.rules(top, self._keys(top, given), given)
+        if own.steps is not None and own.epochs is not None:
+            top.remarks.notes.append(
+                f"{own.epochs.where}: not used: the {own.steps.value:,} steps of {own.steps.where} decide how long the "
+                "run is"
+            )
+            own = replace(own, epochs=None)
+        notes = dict.fromkeys((*own.notes, *top.remarks.notes, *not_read(top, self.name)))
+        return replace(
+            own,
+            tools=(self.name,),
+            framework=self.framework,
+            notes=tuple(notes),
+            ignored=tuple(dict.fromkeys(top.remarks.ignored)),
         )
-    return Stated(steps, Origin(f"{passes.where}: {tool} makes {rule} = {steps:,} steps"))
+
+    def _keys(self, top: Section, given: Given) -> LaunchSettings:
+        """What the keys of the table state; factors of the batch that they leave out are those that are given."""
+        known: dict[str, Any] = {name: getattr(given.batch, name) for name in BATCH}
+        for name, key in self.keys.items():
+            found = key.stated(top)
+            if found is None:
+                known[name] = known.get(name) or by_default(top, key.paths[0], key.default, self.name)
+                continue
+            section, last = found
+            is_open = key.open and str(section.raw(last)) in key.open
+            known[name] = known.get(name) if is_open else key.read(section, last)
+        return LaunchSettings(**known)

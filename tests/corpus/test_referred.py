@@ -92,7 +92,7 @@ def test_other_formats_are_copied(tmp_path, place):
     path = {"arrow": "hf-datasets/hf_disk", "parquet": "hf-datasets/hf_padded.parquet", "mds": "mds/mds_ragged"}[place]
     counts = run(SAMPLES / path, tmp_path / "store", sequence_lengths=(16,))
     assert (counts["documents"], counts["tokens"]) == (25, 889)
-    with pytest.raises(InputError, match="a store cannot refer to the tokens.*holds more than its ids"):
+    with pytest.raises(InputError, match=r"a store cannot refer to the tokens.*holds more than its ids"):
         run(SAMPLES / path, tmp_path / "other", refer=True)
 
 

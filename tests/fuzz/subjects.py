@@ -44,6 +44,7 @@ MODEL = Explains(form="json", is_typed=True)
 PEOPLE = Explains(form="yaml")
 OTHER_TOOLS = Explains(form="yaml", signed=True)
 LINES = Explains(form="text", matters=r"\s*[^#\s].*|\s*|.*\x00.*")
+SCRIPT = Explains(form="text", matters=rf"#SBATCH.*|{LINES.matters}")
 LOG = Explains(
     form="text",
     matters=r".*(\x1b|iteration|\[step=|throughput/|\.\.|Running|Num |Total|Gradient|batch size|\d/\d|'|training).*",
@@ -199,6 +200,8 @@ def _all() -> Iterator[Subject]:
     for path in sorted((ROOT / "launch").glob("*.yaml")):
         words = f"{' '.join(PLAN)} --launch {{}}/a.yaml"
         yield _one(f"--launch {path.name}", words, "a.yaml", path.read_bytes(), "text", OTHER_TOOLS, 8)
+    script, words = ROOT / "launch" / "slurm.sbatch", f"{' '.join(PLAN)} --launch {{}}/a.sbatch"
+    yield _one(f"--launch {script.name}", words, "a.sbatch", script.read_bytes(), "text", SCRIPT, 8)
     yield from _stores()
     state = _small_json(LOGS / "trainer_state.json")
     log = (LOGS / "megatron.log").read_bytes()

@@ -49,6 +49,16 @@ def test_a_long_file_with_comments_is_no_toml_at_once():
     assert parse_located(text, "x").value["a"].value == 1
 
 
+def test_lines_of_tables_in_an_array_and_after_texts_over_lines():
+    text = 'note = """\nsteps = 7\n"""\nsteps = 3\nlimit = inf\n'
+    text += '[[data]]\nsteps = 4\n[[data]]\nsteps = 5\n[a."b.c"]\nd = 1\n'
+    found = parse_toml(text, "x.toml").value
+    assert (found["steps"].value, found["steps"].origin.line) == (3, 4)
+    assert found["limit"].value == float("inf")
+    assert [(item.value["steps"].origin.line, item.origin.line) for item in found["data"].value] == [(7, 6), (9, 8)]
+    assert found["a"].value["b.c"].value["d"].origin.line == 11
+
+
 def test_an_error_has_its_place():
     with pytest.raises(InputError) as caught:
         parse_located("[a]\nb = \n", "x.toml")

@@ -183,7 +183,7 @@ def test_no_model_asks_for_a_value(kind, documents):
         setattr(config, name, 0.0)
     model, watch = LossModel(untrained(config, "causal" if objective.is_causal else "masked")), Watch()
     if documents == "by their ends":
-        model.documents, why = attend_within_documents(model.model, causal=objective.is_causal)
+        model.documents, why = attend_within_documents(model, causal=objective.is_causal)
         assert model.documents is not None, why
     micro_batch = MicroBatch(inputs, labels, segments)
     batch = to_device(micro_batch, torch.device("cpu"), objective, by_ends=model.documents is not None)

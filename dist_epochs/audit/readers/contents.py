@@ -1,4 +1,4 @@
-"""Files that stand for others, or hold them packed: what they are is said, and they are not read."""
+"""Files that stand for others, or can run code: what they are is said, and they are not read."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ GIT_LFS = b"version https://git-lfs.github.com/spec/"
 GIT_ANNEX = (b"/annex/objects/", b"../.git/annex/objects/")
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 """How pickles begin, and the archives that torch puts them in."""
-COMPRESSED = {b"\x1f\x8b": "gunzip", b"\xfd7zXZ\x00": "unxz", b"BZh": "bunzip2", b"\x28\xb5\x2f\xfd": "unzstd"}
-"""How compressed files begin, and what unpacks them."""
 
 
 def refuse_unread_content(path: Path, head: bytes) -> None:
     """Refuse a file by its first bytes.
 
     Raises:
-        InputError: If it is a pointer of Git LFS or git-annex, is compressed, or is a pickle.
+        InputError: If it is a pointer of Git LFS or git-annex, or is a pickle.
     """
     origin = Origin(str(path))
     if head.startswith(GIT_LFS):
@@ -40,14 +38,6 @@ def refuse_unread_content(path: Path, head: bytes) -> None:
             fixes=f"git annex get {path.name}",
             origin=origin,
         )
-    for mark, unpack in COMPRESSED.items():
-        if head.startswith(mark):
-            raise InputError(
-                "this file is compressed",
-                rule="runs are read as their trainers wrote them",
-                fixes=f"{unpack} {path.name}, then the file that comes out",
-                origin=origin,
-            )
     if head.startswith(PICKLES):
         raise InputError(
             "this is a pickle, or an archive of one",

@@ -2,43 +2,89 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Protocol, cast
 
+from dist_epochs.audit.readers import (
+    lightning_csv,
+    llama_factory_log,
+    model_card,
+    results_json,
+    tfevents,
+    wandb_summary,
+)
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.own_run import read_own_run
+from dist_epochs.audit.readers.packed import open_run_file, plain_name, read_head
 from dist_epochs.audit.readers.record import FinishedRun
 from dist_epochs.audit.readers.text_log import MOST_UNKNOWN, read_text_log
-from dist_epochs.audit.readers.trainer_state import LARGEST_STATE, STATE, read_trainer_state, state_files
+from dist_epochs.audit.readers.trainer_state import LARGEST_STATE, STATE, read_trainer_state
+from dist_epochs.audit.readers.unsupported import refuse_unsupported
 from dist_epochs.audit.readers.wandb_file import MAGIC
 from dist_epochs.audit.readers.wandb_run import read_wandb_files
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.files import open_file
 
-__all__ = ["read_finished_run", "unknown"]
+__all__ = ["FILES", "FileReader", "read_file", "unknown"]
+
+
+class FileReader(Protocol):
+    """One kind of file.
+
+    Attributes:
+        HOLDS: What such a file holds, and what must be given by flag.
+    """
+
+    HOLDS: str
+
+    def has_marks(self, path: Path, head: bytes) -> bool:
+        """Whether a file is of this kind, by its name and first bytes."""
+
+    def read(self, path: Path) -> FinishedRun:
+        """Read a file.
+
+        Raises:
+            InputError: If it is damaged, or counts nothing.
+        """
+
+
+FILES = {
+    name: cast(FileReader, module)
+    for name, module in {
+        "tfevents": tfevents,
+        "llamafactory": llama_factory_log,
+        "lightning": lightning_csv,
+        "hf-results": results_json,
+        "wandb-summary": wandb_summary,
+        "model-card": model_card,
+    }.items()
+}
+"""Kinds of files, each told by its own marks."""
 
 MARKS = (
-    "global_step and log_history of a Trainer's state (trainer_state.json); :W&B at the start of wandb's "
-    "offline file; 'iteration N/ M |' of Megatron-LM, GPT-NeoX and NeMo 2, '[step=N/M]' of OLMo, or their arguments "
+    "global_step and log_history of a Trainer's state (trainer_state.json); train_runtime of its results "
+    "(all_results.json); the hyperparameters of its model card; :W&B at the start of wandb's offline file, or "
+    "wandb-summary.json; brain.Event of TensorBoard; current_steps of LLaMA-Factory; the columns epoch and step of "
+    "Lightning; 'iteration N/ M |' of Megatron-LM, GPT-NeoX and NeMo 2, '[step=N/M]' of OLMo, 'iter N: loss' of "
+    "nanoGPT, 'step: N … tps:' of torchtitan, 'step=N, skipped=' of DeepSpeed, or their arguments "
     "('seq_length ..... 2048') in a log; '***** Running training *****' of a Trainer's console; the events of our own "
     "ledger.jsonl"
 )
 """What each kind is told by."""
 
+JSON_OBJECT = re.compile(rb"[\xef\xbb\xbf\s]*\{\s*[\"}]")
+"""How an object of JSON begins, and no dict that Python printed."""
+
 LINE_OF_LEDGER = b'{"event":'
 """How each line of our ledger begins."""
 
 
-def read_finished_run(path: Path) -> FinishedRun | None:
-    """Read a run; None for a file that is not a run, and may be a claim.
-
-    A folder is read as the first of: a run of our own (`ledger.jsonl`), a Trainer's output or checkpoint
-    (`trainer_state.json`), a wandb run (`*.wandb`).
+def read_file(path: Path) -> FinishedRun | None:
+    """Read a file of a run, packed or not; None for a file that is not of a run, and may be a claim.
 
     Raises:
-        InputError: If a folder holds none, or what was found is damaged.
+        InputError: If it is damaged, or of a kind that is not read.
     """
-    if path.is_dir():
-        return _folder(path)
     if not path.is_file():
         raise InputError(
             "this is neither a file nor a folder",
@@ -46,16 +92,21 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             fixes="writing it to a file",
             origin=Origin(str(path)),
         )
-    with open_file(path) as file:
-        head = file.read(HEAD_BYTES)
+    head = read_head(path, HEAD_BYTES)
     refuse_unread_content(path, head)
     if head.startswith(MAGIC):
         return read_wandb_files([path], str(path))
     if head.startswith(LINE_OF_LEDGER):
         return read_own_run(path)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return read_trainer_state([path], str(path)) if path.name == STATE or _names_state(path) else None
-    return read_text_log(path)
+    for kind in FILES.values():
+        if kind.has_marks(path, head):
+            return kind.read(path)
+    if JSON_OBJECT.match(head):
+        return read_trainer_state([path], str(path)) if plain_name(path) == STATE or _names_state(path) else None
+    run = read_text_log(path)
+    if run is None:
+        refuse_unsupported(path)
+    return run
 
 
 def unknown(path: Path) -> InputError:
@@ -69,27 +120,10 @@ def unknown(path: Path) -> InputError:
     )
 
 
-def _folder(path: Path) -> FinishedRun:
-    if (path / "ledger.jsonl").is_file():
-        return read_own_run(path)
-    if states := state_files(path):
-        return read_trainer_state(states, str(path))
-    files = sorted({*path.glob("*.wandb"), *path.glob("*/*.wandb"), *path.glob("wandb/*/*.wandb")})
-    if found := [file for file in files if not file.parent.is_symlink()]:  # latest-run points at one of them
-        return read_wandb_files(found, str(path))
-    raise InputError(
-        "there is no finished run in this folder",
-        rule=f"looked for ledger.jsonl, {STATE}, checkpoint-*/{STATE}, *.wandb and offline-run-*/*.wandb; logs are not "
-        "searched for, since several runs may be in a folder",
-        fixes="the name of the log",
-        origin=Origin(str(path)),
-    )
-
-
 def _names_state(path: Path) -> bool:
     """Whether the marks of a state stand anywhere in a file of another name."""
-    with path.open("rb") as file:
-        tail, left = b"", LARGEST_STATE
+    with open_run_file(path) as (file, most):
+        tail, left = b"", min(LARGEST_STATE, most)
         while left > 0 and (block := file.read(1 << 20)):
             if b'"log_history"' in tail + block:
                 return True

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream
 
 __all__ = ["Console"]
 
@@ -49,7 +48,7 @@ class Console:
     """What the lines have said of the last training that began at step 0.
 
     Attributes:
-        name: Name of the file, for places.
+        path: The file, for places.
         numbers: What its head says.
         trainings: Trainings that began at step 0.
         rows: Step and epoch of each row with the same bar before and after it.
@@ -57,7 +56,7 @@ class Console:
         calls: Of each call, the step it goes on from, the last one of its bar, and where it begins.
     """
 
-    name: str
+    path: str
     numbers: dict[str, Number] = field(default_factory=dict)
     trainings: int = 0
     rows: list[tuple[int, object]] = field(default_factory=list)
@@ -72,7 +71,7 @@ class Console:
         if _TRAINING in line:
             if self.calls and not self._has_moved:
                 self.calls.pop()  # several ranks print the same head, or nothing came of it
-            self.calls.append((0, 0, f"{self.name}:{at}"))
+            self.calls.append((0, 0, Place(self.path, at)))
             self._is_in_other_loop, self._has_moved, self._epoch, self.summary = False, False, None, None
         elif not self.calls:
             return
@@ -91,7 +90,7 @@ class Console:
 
     def _head(self, key: bytes, value: int, at: int) -> None:
         if value:
-            self.numbers[HEAD[key]] = Number.exact(value, f"{self.name}:{at}: {key.decode()}")
+            self.numbers[HEAD[key]] = Number.exact(value, Place(self.path, at, key.decode()))
 
     def _bars(self, line: bytes) -> bool:
         """Bars of steps; those of evaluations have other totals, or come behind their own first line."""
@@ -111,7 +110,7 @@ class Console:
         return bool(found)
 
     def _row(self, text: bytes, at: int) -> None:
-        where = f"{self.name}:{at}"
+        where = Place(self.path, at)
         values = {
             key.decode(): _four_digits(value.decode(), where) if quote else value.decode()
             for key, quote, value in _VALUE.findall(text)
@@ -123,7 +122,7 @@ class Console:
         elif "loss" in values:
             self._is_in_other_loop, self._has_moved, self._epoch = False, True, values.get("epoch")
 
-    def finished(self, path: Path) -> FinishedRun | None:
+    def finished(self) -> FinishedRun | None:
         """What was found; None if no training began."""
         if not self.calls or "planned_steps" not in self.numbers:
             return None
@@ -133,27 +132,28 @@ class Console:
         summary = self._own_summary(notes)
         begun, done, _ = self.calls[-1]
         planned = numbers["planned_steps"].value
-        where = f"{self.name}: its bar"
+        where = Place(self.path, None, "its bar")
         if summary is not None and not done:  # without a bar: a call that ends has made its steps
-            done, where = int(planned), f"{self.name}: planned, and ended by its summary"
+            done, where = int(planned), Place(self.path, None, "planned, and ended by its summary")
         if done:
             numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
             if summary is not None and len(self.calls) == 1 and not begun:
-                numbers |= dict(last_call(summary, numbers, path.name))
+                numbers |= dict(last_call(summary, numbers, Place(self.path)))
             if "whole_steps_per_epoch" not in numbers:
-                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), path.name)
+                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), Place(self.path))
         is_stream = numbers["planned_epochs"].value >= UNSIZED if "planned_epochs" in numbers else False
         if is_stream:
             numbers.pop("corpus", None)
         run = FinishedRun(
             kind="hf-console",
-            path=str(path),
+            path=self.path,
             numbers=numbers,
             counts_passes=True,
             is_cut=summary is None and done < planned,
             segments=tuple(self._segments(done)),
             overlaps=tuple(self._overlaps()),
+            further=self._last_call(summary, done, where),
             notes=tuple(notes),
         )
         return as_stream(run) if is_stream else run
@@ -193,8 +193,20 @@ class Console:
         value = summary.get("epoch") if summary is not None else None
         if value is None and self.rows and self.rows[-1][0] == done:
             value = self.rows[-1][1]
-        epoch = logged_epoch(value, f"{self.name}: epoch")
+        epoch = logged_epoch(value, Place(self.path, None, "epoch"))
         return {"epochs": epoch} if epoch is not None else {}
+
+    def _last_call(self, summary: Mapping[str, object] | None, done: int, where: str) -> dict[str, Number | bool]:
+        """What the last start made, and whether its rates are those of steps."""
+        begun = self.calls[-1][0]
+        found: dict[str, Number | bool] = {}
+        if done:
+            found["begun_at_step"] = Number.exact(begun, self.calls[-1][2])
+            found["steps_made_here"] = Number.exact(max(done - begun, 0), where)
+        if summary is not None:
+            loss = _number(summary.get("train_loss"))
+            found["rate_usable"] = done > begun and (loss is None or bool(loss.value))
+        return found
 
     def _segments(self, done: int) -> Iterator[Segment]:
         for begun, last, where in self.calls:

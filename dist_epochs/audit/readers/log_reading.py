@@ -1,13 +1,15 @@
-"""What the lines of a text log have said so far."""
+"""What the lines of a text log have said so far, and what is said of them in the end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from dist_epochs.audit.readers.record import Number
-from dist_epochs.audit.readers.timeline import Track
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place
+from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
 
-__all__ = ["LogReading"]
+__all__ = ["LineReader", "LogReading", "notes_of_track", "run_of_track", "unlogged_steps"]
 
 
 @dataclass(slots=True)
@@ -15,7 +17,7 @@ class LogReading:
     """What the lines of a text log have said so far.
 
     Attributes:
-        name: Name of the file, for places.
+        path: The file, for places.
         kind: The trainer that wrote it: `megatron`, `gpt-neox`, `nemo` or `olmo`; None while nothing tells.
         track: The steps.
         numbers: Arguments that are known here, by our names.
@@ -25,12 +27,12 @@ class LogReading:
         skipped: Iterations skipped, without an update.
         nan: Iterations whose loss was no number.
         lengths: Sequence lengths of steps, where they are logged.
-        open_step: An OLMo step whose tokens have not come yet, and its place.
+        open_step: An OLMo step whose tokens have not come yet, and its line.
     """
 
-    name: str
+    path: str
     kind: str | None = None
-    track: Track = field(default_factory=Track)
+    track: Track = field(init=False)
     numbers: dict[str, Number] = field(default_factory=dict)
     changed: dict[str, list[str]] = field(default_factory=dict)
     precision: str | None = None
@@ -38,9 +40,87 @@ class LogReading:
     skipped: int = 0
     nan: int = 0
     lengths: set[int] = field(default_factory=set)
-    open_step: tuple[int, str] | None = None
+    open_step: tuple[int, int] | None = None
 
-    def plan_steps(self, steps: int, where: str) -> None:
+    def __post_init__(self) -> None:
+        self.track = Track(self.place)
+
+    def place(self, at: int, key: str = "") -> Place:
+        """A place in the file."""
+        return Place(self.path, at, key)
+
+    def plan_steps(self, steps: int, at: int) -> None:
         """The steps that the run was to make, as the first line says it."""
         if steps > 0 and "planned_steps" not in self.numbers:
-            self.numbers["planned_steps"] = Number.exact(steps, where)
+            self.numbers["planned_steps"] = Number.exact(steps, self.place(at))
+
+
+class LineReader(Protocol):
+    """What reads the lines of one kind of log, and keeps what they say."""
+
+    @property
+    def MARKS(self) -> tuple[bytes, ...]:
+        """What stands in each line that it reads."""
+
+    def read(self, line: bytes, at: int) -> None:
+        """The next line with one of the marks."""
+
+    def finished(self) -> FinishedRun | None:
+        """What was found; None if nothing counts steps."""
+
+
+def run_of_track(
+    kind: str,
+    path: str,
+    track: Track,
+    numbers: Mapping[str, Number],
+    *,
+    further: Mapping[str, Number | bool],
+    is_over: bool = False,
+    is_cut: bool = False,
+    notes: Sequence[str] = (),
+) -> FinishedRun:
+    """A log as a finished run.
+
+    Args:
+        kind: One of `KINDS`.
+        path: The file.
+        track: Its lines.
+        numbers: What was found beside their steps and sums.
+        further: What else was found, that no check uses.
+        is_over: Whether the log says that the run ended, so that no step follows its last line.
+        is_cut: Whether the run may have gone on after the log ends.
+        notes: What else is worth knowing.
+    """
+    merged = {**numbers, **track.numbers(Place(path))}
+    return FinishedRun(
+        kind=kind,
+        path=path,
+        numbers=merged,
+        unlogged=0 if is_over else unlogged_steps(track, merged),
+        is_cut=is_cut,
+        segments=track.segments,
+        overlaps=track.overlaps,
+        gaps=track.gaps,
+        further=further,
+        notes=(*notes, *notes_of_track(track)),
+    )
+
+
+def unlogged_steps(track: Track, numbers: Mapping[str, Number]) -> int:
+    """Steps that may have followed the last line, up to those that were planned."""
+    planned = numbers.get("planned_steps")
+    if track.last is None:
+        return 0
+    left = int(planned.value) - track.last.step if planned else track.stride - 1
+    return max(min(track.stride - 1, left), 0)
+
+
+def notes_of_track(track: Track) -> Iterator[str]:
+    """What is worth knowing of the lines."""
+    if track.repeated:
+        yield f"Lines that repeat the step before them: {track.repeated:,}. Several ranks print; each step counts once."
+    if track.is_ragged:
+        yield f"More than {MOST_KEPT:,} segments: the log is garbled, or holds several runs."
+    if track.stride > 1 and len(track.segments) > 1:
+        yield f"A line every {track.stride:,} steps: where segments begin is known to {track.stride:,} steps."

@@ -111,8 +111,7 @@ def _read_record(reading: LogReading, line: bytes, at: int) -> None:
     if b"samples/sec:" in line:
         reading.kind = "gpt-neox"
     reading.kind = reading.kind or "megatron"
-    where = f"{reading.name}:{at}"
-    reading.plan_steps(int(steps[2]), where)
+    reading.plan_steps(int(steps[2]), at)
     counts = {name: int(found[name]) for name in COUNTS if found.get(name, "").isdecimal()}
     reading.skipped += counts.get("skipped", 0)
     reading.nan += counts.get("nan", 0)
@@ -122,7 +121,7 @@ def _read_record(reading: LogReading, line: bytes, at: int) -> None:
     reading.track.add(
         Line(
             step=int(steps[1]),
-            where=where,
+            at=at,
             samples=counts.get("samples"),
             tokens=counts.get("tokens"),
             batch=counts.get("batch") or _batch_of_arguments(reading),
@@ -150,7 +149,7 @@ def read_argument(reading: LogReading, line: bytes, at: int) -> None:
     """A line with one argument, its name and value far apart."""
     if OF_DEEPSPEED in line:
         if match := _ARGUMENT_OF_DEEPSPEED.search(line):
-            _set(reading, ARGUMENTS_OF_DEEPSPEED.get(match[1]), match[2], f"{reading.name}:{at}: {match[1].decode()}")
+            _set(reading, ARGUMENTS_OF_DEEPSPEED.get(match[1]), match[2], reading.place(at, match[1].decode()))
         return
     match = _ARGUMENT.search(line)
     if match is None:
@@ -164,7 +163,7 @@ def read_argument(reading: LogReading, line: bytes, at: int) -> None:
         reading.ramps = True
     if key in (b"global_num_gpus", b"train_micro_batch_size_per_gpu"):
         reading.kind = "gpt-neox"
-    _set(reading, ARGUMENTS.get(key), text, f"{reading.name}:{at}: {key.decode()}")
+    _set(reading, ARGUMENTS.get(key), text, reading.place(at, key.decode()))
 
 
 def _set(reading: LogReading, name: str | None, text: bytes, where: str) -> None:

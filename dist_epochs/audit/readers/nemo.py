@@ -34,8 +34,7 @@ def read_iteration(reading: LogReading, line: bytes, at: int) -> None:
     if begins is None or not found.get("global_step", "").isdecimal():
         return
     reading.kind = "nemo"
-    where = f"{reading.name}:{at}"
-    reading.plan_steps(int(begins[2]) + 1, where)
+    reading.plan_steps(int(begins[2]) + 1, at)
     step, before = int(found["global_step"]) + 1, reading.track.last
     counts = {key: int(text) for key, text in found.items() if text.isdecimal()}
     is_one_step = before is not None and step == before.step + 1
@@ -43,7 +42,7 @@ def read_iteration(reading: LogReading, line: bytes, at: int) -> None:
     reading.track.add(
         Line(
             step=step,
-            where=where,
+            at=at,
             samples=counts.get("consumed_samples") if is_one_step else None,
             batch=counts.get("global_batch_size"),
             seconds=Decimal(seconds) if seconds else None,

@@ -13,7 +13,7 @@ from dist_epochs.audit.readers.timeline import Line
 __all__ = ["close_step", "read_step"]
 
 _STEP = re.compile(rb"\[step=(\d{1,18})/(\d{1,18})[,\]]")
-_TOTAL = re.compile(rb"^\s+throughput/total_tokens=([\d,]{1,30})\s*$")
+_TOTAL = re.compile(rb"^\s+throughput/total[_ ]tokens=([\d,]{1,30})\s*$")
 
 
 def read_step(reading: LogReading, line: bytes, at: int) -> None:
@@ -21,18 +21,17 @@ def read_step(reading: LogReading, line: bytes, at: int) -> None:
     if match := _STEP.search(line):
         close_step(reading)
         reading.kind = "olmo"
-        where = f"{reading.name}:{at}"
-        reading.plan_steps(int(match[2]), where)
-        reading.open_step = int(match[1]), where
+        reading.plan_steps(int(match[2]), at)
+        reading.open_step = int(match[1]), at
     elif reading.open_step and (match := _TOTAL.match(line)):
-        step, where = reading.open_step
-        reading.track.add(Line(step=step, where=where, tokens=int(match[1].replace(b",", b"") or b"0")))
+        step, begun = reading.open_step
+        reading.track.add(Line(step=step, at=begun, tokens=int(match[1].replace(b",", b"") or b"0")))
         reading.open_step = None
 
 
 def close_step(reading: LogReading) -> None:
     """A step whose tokens never came counts, too."""
     if reading.open_step:
-        step, where = reading.open_step
-        reading.track.add(Line(step=step, where=where))
+        step, begun = reading.open_step
+        reading.track.add(Line(step=step, at=begun))
         reading.open_step = None

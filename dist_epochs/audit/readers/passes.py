@@ -8,7 +8,7 @@ from math import floor, inf
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import FLOAT, Number
+from dist_epochs.audit.readers.record import FLOAT, Number, Place
 
 __all__ = ["CHANGED", "UNSIZED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
 
@@ -59,7 +59,8 @@ def steps_per_epoch(
         if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1:
             text = f"{step} ÷ {epoch.text}"
             pace = Interval.exact(step) / epoch.interval
-            return {"steps_per_epoch": Number(pace, f"{where}, step {step}", text)}
+            place = where.at(f"step {step}") if isinstance(where, Place) else f"{where}, step {step}"
+            return {"steps_per_epoch": Number(pace, place, text)}
     if steps is None or epochs is None or not epochs.value or epochs.value.denominator != 1:
         return {}
     if not steps.value or steps.value % epochs.value:
@@ -117,7 +118,7 @@ def _tolerance(epoch: float) -> float:
     return max(min(0.005, 0.5 * 10.0 ** (at + 1 - len(text))), epoch * 1e-9)
 
 
-def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:
+def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], place: Place) -> Iterator[tuple[str, Number]]:
     """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
 
     Since 5.0 steps a second × seconds are the steps of that call; fewer than the run has mean that it was resumed.
@@ -127,11 +128,11 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
     Args:
         logged: The summary.
         numbers: What is known of the run.
-        name: Where it was read.
+        place: Where it was read.
     """
     keys = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
     seconds, rate, pace = (
-        value if isinstance(value := logged.get(key), Number) else Number.read(value, f"{name}: {key}") for key in keys
+        value if isinstance(value := logged.get(key), Number) else Number.read(value, place.at(key)) for key in keys
     )
     if seconds is None or seconds.interval.low <= 0 or logged.get("train_loss") in (0, "0", "0.0"):
         return
@@ -146,11 +147,11 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], name: st
         yield "timed_tokens", numbers["tokens"]
     if rate is not None and rate.value and timed is not None:
         yield "samples_per_second", rate
-        yield "timed_samples", Number(rate.interval * seconds.interval, name, f"{seconds.text} s × {rate.text}")
+        yield "timed_samples", Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
         if steps is not None and steps.value:
             planned = numbers.get("planned_steps")
             most = planned.value if planned is not None and timed.holds(planned.value) else steps.value
             whole = Interval(steps.value, min(steps.value, most), max(steps.value, most))
-            yield "rated_steps", Number(whole, name, steps.text)
+            yield "rated_steps", Number(whole, place, steps.text)
             paced = Interval(steps.value, max(timed.low, Fraction(1)), whole.high)
-            yield "paced_steps", Number(paced, name, steps.text)
+            yield "paced_steps", Number(paced, place, steps.text)

@@ -8,11 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import PurePath
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
 
-__all__ = ["FLOAT", "KINDS", "NAMES", "FinishedRun", "Number", "Segment", "Span", "as_stream", "whole"]
+__all__ = [
+    "FLOAT",
+    "FURTHER",
+    "KINDS",
+    "NAMES",
+    "Comparison",
+    "FinishedRun",
+    "Number",
+    "Place",
+    "Segment",
+    "Span",
+    "as_stream",
+    "whole",
+]
 
 NAMES: Mapping[str, str] = {
     "steps": "optimizer steps reached",
@@ -61,13 +75,64 @@ KINDS: Mapping[str, str] = {
     "nemo": "NeMo 2 log",
     "olmo": "OLMo log",
     "dist-epochs": "our own ledger",
+    "hf-results": "results of the Hugging Face Trainer",
+    "model-card": "model card of the Hugging Face Trainer",
+    "llamafactory": "LLaMA-Factory log",
+    "tfevents": "TensorBoard events",
+    "lightning": "Lightning metrics",
+    "nanogpt": "nanoGPT log",
+    "torchtitan": "torchtitan log",
+    "deepspeed": "DeepSpeed log",
 }
 """What wrote the files of a run, and what it is called."""
+
+FURTHER: Mapping[str, str] = {
+    "tokens_per_step": "tokens of a step, over all devices",
+    "tokens_per_dp_rank": "tokens of a micro-step, on the devices of one data-parallel rank",
+    "micro_steps_per_pass": "micro-steps of a pass, on one device",
+    "steps_of_first_pass": "steps of the first pass",
+    "begun_at_step": "the step that the last start went on from",
+    "steps_made_here": "steps that the last start made",
+    "steps_of_this_call": "the same, as its closing summary tells",
+    "last_row_step": "the step of the last row that was logged",
+    "logged_every": "steps between logged rows",
+    "hparams_batch_size": "batch_size as the user saved it, mostly samples of a micro-step on one device",
+    "skipped": "steps without an update (fp16 overflow), which drew their batch",
+    "applied": "steps with an update",
+    "batch": "samples of a step, over all devices, as rate and time tell",
+    "training_rows": "rows of training",
+    "rate_usable": "whether the logged rates are those of steps that were made",
+    "finished": "whether the closing summary was logged",
+}
+"""What a reader may find beside, that no check uses."""
 
 FLOAT = Fraction(1, 10**9)
 """Relative tolerance of a float that was calculated: the last of its digits are no measurement."""
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
+
+
+class Place(str):
+    """Where something was read, as text (`run.log:12: world_size`), with its file and line as fields.
+
+    Attributes:
+        file: The path of the file; None for what is in no file.
+        line: The line, from 1; None where lines tell nothing.
+    """
+
+    file: str | None
+    line: int | None
+
+    def __new__(cls, file: str, line: int | None = None, key: str = "") -> Place:
+        """A place in a file: its line, and the key or a few words."""
+        parts = (PurePath(file).name or file, f":{line}" if line is not None else "", f": {key}" if key else "")
+        made = super().__new__(cls, "".join(parts))
+        made.file, made.line = file, line
+        return made
+
+    def at(self, key: str) -> Place:
+        """A key in the same line."""
+        return Place(self.file or str(self), self.line, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +141,7 @@ class Number:
 
     Attributes:
         interval: The number, with the tolerance of its spelling; whole numbers have none.
-        where: File, line or key.
+        where: File, line or key; a `Place` where the file is known.
         text: Its spelling.
     """
 
@@ -167,6 +232,23 @@ class Segment:
         return {**self.steps.to_json(), "where": self.where}
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A number that two files of a run have.
+
+    Attributes:
+        name: What it is.
+        mine: In the file that is audited.
+        theirs: In the other one.
+        path: The other file.
+    """
+
+    name: str
+    mine: Number
+    theirs: Number
+    path: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishedRun:
     """What the files of a run say.
@@ -186,6 +268,8 @@ class FinishedRun:
         overlaps: Steps that were made twice.
         gaps: Steps inside a segment of which no line tells.
         balances: Planned and recorded numbers with every difference that has a cause, of our own runs.
+        comparisons: Numbers that other files of the same run have, too.
+        further: What else was found, by the names of `FURTHER`.
         notes: What else is worth knowing, as sentences.
     """
 
@@ -202,10 +286,17 @@ class FinishedRun:
     overlaps: tuple[Span, ...] = ()
     gaps: tuple[Span, ...] = ()
     balances: tuple[Balance, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    further: Mapping[str, Number | bool] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        assert set(self.further) <= set(FURTHER), set(self.further) - set(FURTHER)
         assert set(self.numbers) <= set(NAMES), set(self.numbers) - set(NAMES)
+
+    def counting_passes(self, *, changes_batch: bool = False) -> FinishedRun:
+        """The same run of a trainer that steps the last, partial window of each pass."""
+        return replace(self, counts_passes=True, changes_batch=changes_batch)
 
     @property
     def heading(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -26,7 +27,7 @@ class Line:
 
     Attributes:
         step: Optimizer steps so far.
-        where: `path:line`.
+        at: The line of its file, or the row.
         samples: Samples drawn so far, over all devices.
         tokens: Tokens drawn so far, over all devices.
         batch: Samples of a step, over all devices.
@@ -36,7 +37,7 @@ class Line:
     """
 
     step: int
-    where: str
+    at: int
     samples: int | None = None
     tokens: int | None = None
     batch: int | None = None
@@ -61,11 +62,13 @@ class Track:
     a row is one line printed by two ranks.
 
     Attributes:
+        place: The place of a line or row.
         last: The last line.
         repeated: Lines that repeat the step of the line before them.
         batches: The batches that were logged, with the number of lines (the first thousand kinds).
     """
 
+    place: Callable[[int], str]
     last: Line | None = None
     repeated: int = 0
     batches: Counter[int] = field(default_factory=Counter)
@@ -153,7 +156,9 @@ class Track:
     @property
     def segments(self) -> tuple[Segment, ...]:
         """All starts, with the steps each one made."""
-        return tuple(Segment(Span(self._first(one), one.last.step), one.first.where) for one in self._stretches)
+        return tuple(
+            Segment(Span(self._first(one), one.last.step), self.place(one.first.at)) for one in self._stretches
+        )
 
     def _first(self, stretch: _Stretch) -> int:
         """The first step of a segment: a line tells of the steps since the line before it."""
@@ -193,15 +198,15 @@ class Track:
         """Where the run stands at the end, and the sums."""
         if self.last is None:
             return {}
-        found = {"steps": Number.exact(self.last.step, self.last.where)}
+        found = {"steps": Number.exact(self.last.step, self.place(self.last.at))}
         for name in ("samples", "tokens"):
             if (value := getattr(self.last, name)) is not None:
-                found[name] = Number.exact(value, self.last.where)
+                found[name] = Number.exact(value, self.place(self.last.at))
         if len(self.batches) > 1:
             found["largest_batch"] = Number.exact(max(self.batches), where)
             found["last_batch"] = Number.exact(self._last_batch, where)
         if len(self.batches) == 1:
-            found["global_batch"] = Number.exact(next(iter(self.batches)), self.last.where)
+            found["global_batch"] = Number.exact(next(iter(self.batches)), self.place(self.last.at))
         if self._expected:
             found["segment_samples"] = Number.exact(max(self._drawn, 0), where)  # a counter may have gone back
             drawn = Interval(Fraction(self._expected), Fraction(self._least), Fraction(self._most))

@@ -15,10 +15,10 @@ from typing import Any
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.readers.packed import read_whole
 from dist_epochs.audit.readers.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Segment, Span, as_stream, whole
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.files import read_bytes
 from dist_epochs.settings.json_text import load_json
 
 __all__ = ["STATE", "is_trainer_state", "read_trainer_state", "state_files"]
@@ -90,7 +90,7 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     if not states:
         raise InputError.together(refused)
     mine = max(reversed(states), key=lambda state: state.step)
-    name, rows = mine.path.name, mine.rows
+    name, rows = str(mine.path), mine.rows
     others = [other for other in states if other.path != mine.path]
     strangers = [other for other in others if _is_of_another_run(other, mine)]
     restarts = _restarts(rows)
@@ -101,7 +101,7 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     pairs = [(row["step"], row.get("epoch")) for row in rows]
     changes = not unsized and changes_pace(pairs, numbers["steps"], numbers.get("epochs"))
     if not changes:
-        numbers |= steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), f"{name}: log_history")
+        numbers |= steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), Place(name, None, "log_history"))
     run = FinishedRun(
         kind="hf-trainer",
         path=title,
@@ -122,7 +122,7 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
 
 def _load(path: Path) -> dict[str, Any]:
     origin = Origin(str(path), 1)
-    content = read_bytes(path, LARGEST_STATE, "a Trainer's state")
+    content = read_whole(path, LARGEST_STATE, "a Trainer's state")
     refuse_unread_content(path, content[:HEAD_BYTES])
     if content.count(b",") + content.count(b"[") + content.count(b"{") > MOST_VALUES:
         rule = f"at most {MOST_VALUES:,} are read"
@@ -172,15 +172,17 @@ def _rows(data: Mapping[str, Any]) -> list[_Row]:
 def _numbers(state: _State, name: str) -> Iterator[tuple[str, Number]]:
     keys = {"max_steps": "planned_steps", "train_batch_size": "per_device", "num_input_tokens_seen": "tokens"}
     data = state.data
-    yield "steps", Number.exact(state.step, f"{name}: global_step")
+    yield "steps", Number.exact(state.step, Place(name, None, "global_step"))
     for key, meaning in keys.items():
-        if number := whole(data.get(key), f"{name}: {key}"):
+        if number := whole(data.get(key), Place(name, None, key)):
             yield meaning, number
-    if not _is_unsized(data) and (planned := Number.read(data.get("num_train_epochs"), f"{name}: num_train_epochs")):
+    if not _is_unsized(data) and (
+        planned := Number.read(data.get("num_train_epochs"), Place(name, None, "num_train_epochs"))
+    ):
         yield "planned_epochs", planned
-    if (epoch := logged_epoch(data.get("epoch"), f"{name}: epoch")) is not None:
+    if (epoch := logged_epoch(data.get("epoch"), Place(name, None, "epoch"))) is not None:
         yield "epochs", epoch
-    if (flops := Number.read(data.get("total_flos"), f"{name}: total_flos")) and flops.value:
+    if (flops := Number.read(data.get("total_flos"), Place(name, None, "total_flos"))) and flops.value:
         yield "total_flops", flops
 
 
@@ -188,7 +190,7 @@ def _speed(state: _State, numbers: Mapping[str, Number], name: str) -> Iterator[
     """The clock of the last call, whose summary is the last row but for evaluations."""
     for row in reversed(state.data["log_history"]):
         if isinstance(row, dict) and "train_samples_per_second" in row:
-            yield from last_call(row, numbers, f"{name}: log_history")
+            yield from last_call(row, numbers, Place(name, None, "log_history"))
             return
 
 
@@ -210,7 +212,7 @@ def _segments(state: _State, restarts: Sequence[int], name: str) -> Iterator[Seg
     first = 1
     for at, end in zip(starts, ends, strict=True):
         if end >= first:
-            where = f"{name}: log_history, row {at + 1}" if state.rows else name
+            where = Place(name, None, f"log_history, row {at + 1}") if state.rows else Place(name)
             yield Segment(Span(first, end), where)
         first = end + 1
 

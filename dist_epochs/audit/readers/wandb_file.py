@@ -22,6 +22,7 @@ from zlib import crc32
 
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.readers.protobuf import count_of, fields, parts, text_of
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["MAGIC", "WandbFile", "is_number", "read_wandb_file"]
@@ -38,9 +39,6 @@ LARGEST_RECORD = 1 << 22
 
 HISTORY, SUMMARY, CONFIG, RUN, EXIT, ENVIRONMENT = 2, 3, 5, 17, 18, 26
 """Fields of Record that are read."""
-
-VARINT, LONG, BYTES, SHORT = 0, 1, 2, 5
-"""Wire types of protobuf."""
 
 
 @dataclass(slots=True)
@@ -111,22 +109,22 @@ class _DamageError(Exception):
 
 def _records(file: BinaryIO) -> Iterator[bytes]:
     """Whole records, their parts joined."""
-    parts: list[bytes] = []
+    pieces: list[bytes] = []
     size = 0
     for kind, data, at in _pieces(file):
         if kind in (FULL, FIRST):
-            if parts:
+            if pieces:
                 raise _DamageError(f"at byte {at:,} a record begins inside another")
-            parts, size = [], 0
-        elif kind not in (MIDDLE, LAST) or not parts:
+            pieces, size = [], 0
+        elif kind not in (MIDDLE, LAST) or not pieces:
             raise _DamageError(f"at byte {at:,} a record goes on that never began")
         size += len(data)
-        parts.append(data if size <= LARGEST_RECORD else b"")
+        pieces.append(data if size <= LARGEST_RECORD else b"")
         if kind in (FULL, LAST):
             if size <= LARGEST_RECORD:
-                yield b"".join(parts)
-            parts = []
-    if parts:
+                yield b"".join(pieces)
+            pieces = []
+    if pieces:
         raise _DamageError("the last record has no end")
 
 
@@ -158,62 +156,12 @@ def _pieces(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
         at += _RECORD.size + length
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of a message.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if wire == VARINT:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if wire == BYTES:
-            length, at = _varint(data, at)
-        elif wire in (LONG, SHORT):
-            length = 8 if wire == LONG else 4
-        else:
-            raise ValueError(f"a record has a field of wire type {wire}")
-        if at + length > len(data):
-            raise ValueError("a record ends inside a field")
-        yield number, data[at : at + length]
-        at += length
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 70:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return value, at
-    raise ValueError("a record ends inside a number")
-
-
-def _parts(data: bytes, number: int) -> Iterator[bytes]:
-    """The messages and texts of one field."""
-    yield from (value for found, value in _fields(data) if found == number and isinstance(value, bytes))
-
-
-def _text(data: bytes, number: int) -> str | None:
-    return next((value.decode("utf-8", errors="replace") for value in _parts(data, number)), None)
-
-
-def _count(data: bytes, number: int) -> int | None:
-    return next((value for found, value in _fields(data) if found == number and isinstance(value, int)), None)
-
-
 def _items(data: bytes, number: int, keys: frozenset[str] | None = None) -> Iterator[tuple[str, Any]]:
     """Keys (field 1, or 2 for nested ones) and JSON values (field 16)."""
-    for item in _parts(data, number):
-        nested = [part.decode("utf-8", errors="replace") for part in _parts(item, 2)]
-        key = ".".join(nested) or _text(item, 1)
-        text = _text(item, 16) if keys is None or key in keys else None
+    for item in parts(data, number):
+        nested = [part.decode("utf-8", errors="replace") for part in parts(item, 2)]
+        key = ".".join(nested) or text_of(item, 1)
+        text = text_of(item, 16) if keys is None or key in keys else None
         if key and text is not None:
             try:
                 yield key, json.loads(text)
@@ -222,7 +170,7 @@ def _items(data: bytes, number: int, keys: frozenset[str] | None = None) -> Iter
 
 
 def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:
-    for number, value in _fields(record):
+    for number, value in fields(record):
         if not isinstance(value, bytes):
             continue
         if number == HISTORY:
@@ -237,11 +185,11 @@ def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:
         elif number == CONFIG:
             found.config |= dict(_items(value, 1))
         elif number == RUN:
-            found.run_id = _text(value, 1) or found.run_id
-            for config in _parts(value, 4):
+            found.run_id = text_of(value, 1) or found.run_id
+            for config in parts(value, 4):
                 found.config |= dict(_items(config, 1))
         elif number == EXIT:
-            found.exit_code = _count(value, 1) or 0
+            found.exit_code = count_of(value, 1) or 0
         elif number == ENVIRONMENT:
-            kind, count = _text(value, 18), _count(value, 19)
+            kind, count = text_of(value, 18), count_of(value, 19)
             found.machine = f"{count} × {kind}" if kind and count else found.machine

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream, whole
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, as_stream, whole
 from dist_epochs.audit.readers.timeline import Line, Track
 from dist_epochs.audit.readers.wandb_file import WandbFile, read_wandb_file
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["read_wandb_files", "run_of_rows"]
+__all__ = ["KEYS", "SETTING_KEYS", "read_wandb_files", "run_of_rows"]
 
 STEPS = (
     "ledger/steps",
@@ -60,6 +60,10 @@ CONFIG = {
 is that of generation."""
 
 
+SETTING_KEYS = frozenset((*(key for keys in CONFIG.values() for key in keys), "bf16", "fp16"))
+"""What is kept of a configuration."""
+
+
 def run_of_rows(
     rows: Iterable[Mapping[str, Any]],
     config: Mapping[str, Any],
@@ -69,6 +73,8 @@ def run_of_rows(
     starts: Sequence[int] = (0,),
     notes: Sequence[str] = (),
     is_cut: bool = False,
+    is_wandb: bool = True,
+    places: Mapping[str, Place] | None = None,
 ) -> FinishedRun:
     """Read what a tracker holds.
 
@@ -76,10 +82,12 @@ def run_of_rows(
         rows: Logged rows in their order, each with the keys that were logged together.
         config: The run's configuration.
         summary: Its last values, for what no row holds.
-        name: For messages.
+        name: The file or the run, for places.
         starts: Rows before which the program began.
         notes: What the reader of the rows has to say.
         is_cut: Whether rows may be missing at the end.
+        is_wandb: Whether wandb wrote them, whose own count of steps is none.
+        places: Where keys of the configuration stand, if it is in a file of its own.
 
     Raises:
         InputError: If no row and no summary counts steps, samples or tokens.
@@ -87,7 +95,7 @@ def run_of_rows(
     kept = list(rows)
     keys = _counter_keys(kept, summary, name)
     track = _track(kept, keys, starts, name)
-    numbers = dict(_settings(config, name))
+    numbers = dict(_settings(config, name, places or {}))
     numbers |= track.numbers(name)
     numbers |= dict(_last(kept, summary, keys, numbers, name))
     numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
@@ -105,13 +113,13 @@ def run_of_rows(
         precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
         segments=track.segments,
         overlaps=track.overlaps,
-        notes=(*notes, *_notes(keys, track)),
+        notes=(*notes, *_notes(keys, track, is_wandb=is_wandb)),
     )
     if run.streams:
         return as_stream(run)
     if changes:
         return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
-    found = steps_per_epoch(pairs, numbers.get("steps"), numbers.get("epochs"), f"{name}: {keys['epochs']}")
+    found = steps_per_epoch(pairs, numbers.get("steps"), numbers.get("epochs"), Place(name, None, keys["epochs"] or ""))
     return replace(run, numbers={**numbers, **found})
 
 
@@ -144,7 +152,7 @@ def _key(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], names: S
 def _track(
     rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], starts: Sequence[int], name: str
 ) -> Track:
-    track = Track()
+    track = Track(lambda row: Place(name, None, f"row {row}"))
     begins = set(starts)
     for at, row in enumerate(rows):
         if at in begins:
@@ -157,7 +165,7 @@ def _track(
         step = counts.pop("steps", None)
         if step is not None:
             samples, tokens = (_int(counts.get(meaning)) for meaning in ("samples", "tokens"))
-            track.add(Line(step=int(step.value), where=f"{name}: row {at + 1}", samples=samples, tokens=tokens))
+            track.add(Line(step=int(step.value), at=at + 1, samples=samples, tokens=tokens))
     return track
 
 
@@ -165,12 +173,12 @@ def _int(number: Number | None) -> int | None:
     return int(number.value) if number is not None else None
 
 
-def _settings(config: Mapping[str, Any], name: str) -> Iterator[tuple[str, Number]]:
+def _settings(config: Mapping[str, Any], name: str, places: Mapping[str, Place]) -> Iterator[tuple[str, Number]]:
     for meaning, keys in CONFIG.items():
         if meaning == "sequence_length" and "per_device_train_batch_size" in config:
             continue  # the Trainer adds the model's configuration, whose length is the most it takes
         for key in keys:
-            where = f"{name}: config, {key}"
+            where = places.get(key) or Place(name, None, f"config, {key}")
             read = Number.read(config.get(key), where) if meaning == "planned_epochs" else whole(config.get(key), where)
             if read is not None and read.value:
                 yield meaning, read
@@ -189,7 +197,7 @@ def _last(
         if key is None or meaning in found:
             continue
         row = next((row for row in reversed(rows) if key in row), None)
-        where = f"{name}: {key}" if row is not None else f"{name}: summary, {key}"
+        where = Place(name, None, key if row is not None else f"summary, {key}")
         value = (row if row is not None else summary)[key]
         number = logged_epoch(value, where) if meaning == "epochs" else whole(value, where, least=0)
         if number is not None:
@@ -251,18 +259,19 @@ def _speed(
 ) -> Iterator[tuple[str, Number]]:
     """FLOPs, and the clock of a run that was made in one piece."""
     last = {**summary, **{key: value for row in rows for key, value in row.items()}}
-    flops = Number.read(last.get("train/total_flos", last.get("total_flos")), f"{name}: total_flos")
+    flops = Number.read(last.get("train/total_flos", last.get("total_flos")), Place(name, None, "total_flos"))
     if flops is not None and flops.value:
         yield "total_flops", flops
     if resumed:
         return
     plain = {key.removeprefix("train/"): value for key, value in last.items()}
-    yield from last_call(plain, numbers, name)
+    yield from last_call(plain, numbers, Place(name))
 
 
-def _notes(keys: Mapping[str, str | None], track: Track) -> Iterator[str]:
+def _notes(keys: Mapping[str, str | None], track: Track, *, is_wandb: bool) -> Iterator[str]:
     told = [f"{meaning} from {key}" for meaning, key in keys.items() if key]
-    yield f"Read: {', '.join(told)}. wandb's own _step counts calls of log, and is not used."
+    own = " wandb's own _step counts calls of log, and is not used." if is_wandb else ""
+    yield f"Read: {', '.join(told)}.{own}"
     if keys["steps"] == "trainer/global_step":
         yield "Lightning logs trainer/global_step from 0: after N + 1 steps it is N."
     if track.repeated:
@@ -295,8 +304,7 @@ def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
         summary |= found.summary
     notes = [note for path, found in files for note in _file_notes(path, found)]
     is_cut = any(found.damage or found.exit_code is None for _, found in files)
-    name = Path(title).name or title
-    return run_of_rows(rows, config, summary, name=name, starts=starts, notes=notes, is_cut=is_cut)
+    return run_of_rows(rows, config, summary, name=title, starts=starts, notes=notes, is_cut=is_cut)
 
 
 def _file_notes(path: Path, found: WandbFile) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
 
 __all__ = ["COUNTS_POSITIONS", "SPLITS", "check_layout"]
 
-COUNTS_POSITIONS = ("megatron", "gpt-neox", "nemo", "olmo")
+COUNTS_POSITIONS = ("megatron", "gpt-neox", "nemo", "olmo", "nanogpt", "torchtitan")
 """Trainers whose token counter is samples × length; the HF Trainer's may leave padding out."""
 
 SPLITS = ("tensor_parallel", "pipeline_parallel", "context_parallel")

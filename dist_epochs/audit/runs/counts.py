@@ -25,7 +25,7 @@ LOGGED_AND_CLAIMED = (
 )  # fmt: skip
 
 
-TRAINERS = ("hf-trainer", "hf-console")
+TRAINERS = ("hf-trainer", "hf-console", "hf-results", "model-card", "llamafactory", "tfevents")
 """Records that hold what a Trainer was told."""
 
 
@@ -268,7 +268,9 @@ def _documents(evidence: RunEvidence) -> None:
 
 
 def _balances(evidence: RunEvidence) -> None:
-    """Our own ledger: what was planned is what was recorded and what has a cause."""
+    """Files of one run against each other; of our own ledger, the plan against what was recorded and has a cause."""
+    for other in evidence.run.comparisons:
+        evidence.compare_two(other.name, other.mine, other.theirs)
     for balance in evidence.run.balances:
         parts = [f"{balance.recorded:,} recorded", *(f"{n:,} {cause}" for cause, n in balance.explained.items())]
         total = Interval.exact(balance.recorded + sum(balance.explained.values()))

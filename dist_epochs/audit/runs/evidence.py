@@ -114,6 +114,14 @@ class RunEvidence:
         logged = _fact(number) if number is not None else None
         self.checks.append(compare_with_stated(name, derived, how, logged, uses=uses | {name}, is_logged=True))
 
+    def compare_two(self, name: str, mine: Number, theirs: Number) -> None:
+        """Compare what two files of the run say."""
+        self.checks.append(
+            compare_with_stated(
+                name, theirs.interval, theirs.where, _fact(mine), uses=frozenset({name}), is_logged=True
+            )
+        )
+
     def _to_the_end(self, derived: Interval) -> Interval:
         """What it may have grown to in the steps after the last logged line."""
         steps, largest = self.run.numbers.get("steps"), self.run.numbers.get("largest_batch")

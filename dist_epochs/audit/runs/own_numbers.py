@@ -39,7 +39,10 @@ LOGGED = (
 
 def tell_own_numbers(evidence: RunEvidence) -> None:
     """Add what no check has told yet: logged numbers, then samples, steps a pass, batch, its layout and the corpus."""
-    if evidence.claims.numbers or not (evidence.run.counts_passes or evidence.run.streams):
+    if evidence.claims.numbers:
+        return
+    if not (evidence.run.counts_passes or evidence.run.streams):
+        _corpus_by_micro_steps(evidence, None)
         return
     found, evidence.checks = evidence.checks, []
     known = {check.name for check in found}
@@ -53,6 +56,8 @@ def tell_own_numbers(evidence: RunEvidence) -> None:
     batch = _batch(evidence, samples)
     if samples is not None and batch is not None and per_pass is not None and "corpus" not in evidence.run.numbers:
         _corpus(evidence, samples, batch, per_pass)
+    else:
+        _corpus_by_micro_steps(evidence, per_pass)
 
 
 def _tell(evidence: RunEvidence, name: str, derived: Interval, how: str) -> Interval:
@@ -157,6 +162,30 @@ def _corpus(evidence: RunEvidence, samples: Interval, batch: Interval, per_pass:
     most = Interval(whole.point, min(whole.low, by_steps.low), max(whole.high, by_steps.high))
     how = f"{rounded(samples.point)} ÷ {rounded(told.value)}, if it was told its epochs; told its steps"
     _tell(evidence, "corpus", most, how)
+
+
+def _corpus_by_micro_steps(evidence: RunEvidence, per_pass: Interval | None) -> None:
+    """Micro-steps of a pass × what all devices take in one, the last of which may be short."""
+    if evidence.run.numbers.get("corpus") is not None or not evidence.has("per_device", "devices"):
+        return
+    logged = evidence.run.further.get("micro_steps_per_pass")
+    one = evidence.values["per_device"].interval * evidence.values["devices"].interval
+    if isinstance(logged, Number):
+        micro_steps = logged.interval
+    elif per_pass is not None and evidence.has("gradient_accumulation"):
+        window = evidence.values["gradient_accumulation"].interval
+        micro_steps = per_pass * window
+        if "steps_per_epoch" not in evidence.run.numbers:  # its last window may be short
+            micro_steps = Interval(micro_steps.point, micro_steps.low - window.high + 1, micro_steps.high)
+        micro_steps = _tell(evidence, "micro_steps_per_pass", micro_steps, "steps a pass × accumulation")
+    else:
+        return
+    if not one.is_exact or evidence.values["split"].count != 1:
+        return
+    low, high = ceil(micro_steps.low), floor(micro_steps.high)
+    if 0 < low <= high:
+        corpus = Interval(micro_steps.point * one.point, (low - 1) * one.point + 1, high * one.point)
+        _tell(evidence, "corpus", corpus, f"{rounded(micro_steps.point)} micro-steps × {rounded(one.point)}")
 
 
 def _one_whole(interval: Interval) -> Interval:

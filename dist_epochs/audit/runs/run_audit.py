@@ -17,6 +17,7 @@ from dist_epochs.audit.runs.own_numbers import tell_own_numbers
 from dist_epochs.audit.runs.rate import BY_RATE, check_rate
 from dist_epochs.audit.runs.speed import check_speed, missing_for_mfu
 from dist_epochs.audit.runs.trainer_passes import Ending
+from dist_epochs.audit.runs.whole_record import record_json
 from dist_epochs.audit.verdict import Audit, judge
 
 __all__ = ["audit_run"]
@@ -61,6 +62,7 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
     missing = _missing(evidence)
     if missing is None and literal.worst is None:
         missing = "nothing is claimed, and no number is logged that follows from the others"
+    alone = evidence if not claims.numbers and run.streams is not None else _alone(run)
     verdict, only_if = judge(readings, is_open=missing is not None)
     return Audit(
         id=run.path,
@@ -72,7 +74,19 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
         missing=missing,
         notes=(*run.notes, *dict.fromkeys(evidence.notes)),
         run=run,
+        record=record_json(alone, is_open=run.streams is None),
     )
+
+
+def _alone(run: FinishedRun) -> RunEvidence:
+    """The run with nothing claimed of it."""
+    nothing = Claims(numbers={})
+    if run.kind == "hf-results" and run.streams is None:  # rate × seconds are then steps × batch
+        run = as_stream(run)
+    _, evidence = _reading(run, nothing, "flush", LITERAL)
+    if (told := told_ending(evidence)) is not None:
+        _, evidence = _reading(run, nothing, told[0], LITERAL)
+    return evidence
 
 
 def _others(run: FinishedRun, claims: Claims, literal: Reading, taken: Ending) -> Iterator[Reading]:

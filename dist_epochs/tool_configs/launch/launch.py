@@ -11,7 +11,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.plan import Plan
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
-from dist_epochs.tool_configs.readers.accelerate import AccelerateFile
+from dist_epochs.tool_configs.accelerate_file import AccelerateFile
 
 __all__ = ["Finding", "Launch", "plan_launch"]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from dist_epochs.settings.scalars import UnknownText
 from dist_epochs.settings.section import Section, read_section
+from dist_epochs.settings.slurm import gpus_of_a_node
 from dist_epochs.settings.value import Located
-from dist_epochs.tool_configs.readers.accelerate import AccelerateFile, read_accelerate
-from dist_epochs.tool_configs.readers.script import Arguments, UnknownText, gpus_of_a_node, read_launching
+from dist_epochs.tool_configs.accelerate_file import AccelerateFile
+from dist_epochs.tool_configs.readers.accelerate import read_accelerate
+from dist_epochs.tool_configs.readers.script import Arguments, read_launching
 
 __all__ = ["read_launch_script"]
 
@@ -23,6 +27,7 @@ ACCELERATE_KEYS = (
     "gpu_ids",
 )  # fmt: skip
 """Flags of `accelerate launch` that are keys of its configuration too, and go before them."""
+COUNT = re.compile("[0-9]{1,15}")
 COUNTS = {"torchrun": ("nproc_per_node", "nnodes"), "deepspeed": ("num_gpus", "num_nodes")}
 """Flags for the processes of a node and for the nodes."""
 
@@ -41,7 +46,10 @@ def read_launch_script(path: Path) -> AccelerateFile:
         file = read_accelerate(_accelerate(path, arguments.launching))
     else:
         file = read_accelerate(replace(arguments.launching, values=dict(_keys(arguments))))
-    return replace(file, path=path, launcher=arguments.launcher, is_script=True)
+    tasks = _count(Located(arguments.batch_system.get("ntasks_per_node"), file.top.origin)).value
+    return replace(
+        file, path=path, launcher=arguments.launcher, is_script=True, tasks=tasks if isinstance(tasks, int) else 1
+    )
 
 
 def _accelerate(path: Path, flags: Section) -> Section:
@@ -75,8 +83,9 @@ def _keys(arguments: Arguments) -> Iterator[tuple[str, Located]]:
             yield "num_processes", Located(each.value * nodes.value, each.origin)
     if launcher != "torchrun":
         return
-    if flags.states("node_rank"):
-        yield "machine_rank", _known(flags, "node_rank")
+    for flag, key in (("node_rank", "machine_rank"), ("rdzv_backend", "rdzv_backend")):
+        if flags.states(flag):
+            yield key, _known(flags, flag)
     address = next((key for key in ("standalone", "rdzv_endpoint", "master_addr") if flags.states(key)), None)
     if address is not None:
         known = _known(flags, address)
@@ -93,14 +102,15 @@ def _counts(arguments: Arguments) -> tuple[Located, Located]:
     each_of, nodes_of = COUNTS.get(arguments.launcher, ("", ""))
     unstated = Located(None if arguments.launcher == "deepspeed" else 1, flags.origin)  # it takes all that it finds
     return (
-        _count(_known(flags, each_of)) if flags.states(each_of) else unstated,
-        _count(_known(flags, nodes_of)) if flags.states(nodes_of) else Located(1, flags.origin),
+        _count(_known(flags, each_of)) if each_of in flags.values else unstated,
+        _count(_known(flags, nodes_of)) if nodes_of in flags.values else Located(1, flags.origin),
     )
 
 
 def _count(found: Located) -> Located:
     """A whole number; null for other words, such as `gpu` and `2:4`."""
-    return replace(found, value=int(str(found.value)) if str(found.value).isdigit() else None)
+    word = str(found.value)
+    return replace(found, value=int(word) if COUNT.fullmatch(word) else None)
 
 
 def _known(flags: Section, key: str) -> Located:

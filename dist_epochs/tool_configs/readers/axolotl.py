@@ -15,38 +15,67 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import partly_trained_settings
-from dist_epochs.tool_configs.complete import complete
+from dist_epochs.tool_configs.keys import SEED, count, marks, number, switch
+from dist_epochs.tool_configs.passes import Given, counted, held_out, pass_of
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
-from dist_epochs.tool_configs.sharding import fsdp_stage
+from dist_epochs.tool_configs.sharding import fsdp_stage, replicated
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import (
-    NOT_TAKEN_OFF,
-    Given,
-    Tool,
-    Top,
-    counted,
-    factor,
-    have,
-    note_overridden,
-)
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["AXOLOTL"]
 
 NAME = "Axolotl"
+KEYS = {
+    "per_device": count("micro_batch_size", default=1),
+    "gradient_accumulation": count("gradient_accumulation_steps", default=1),
+    "tensor_parallel": count("tensor_parallel_size"),
+    "context_parallel": count("context_parallel_size", "sequence_parallel_degree"),
+    "sequence_length": count("sequence_len", default=512),
+    "activation_checkpointing": switch("gradient_checkpointing"),
+    "seed": SEED,
+    "steps": count("max_steps", open=("-1", "0")),
+    "epochs": number("num_epochs", default=Fraction(1)),
+}
 
 
-def _is_its(top: Top) -> bool:
-    return have(top, 1, "base_model", "sequence_len") and have(
-        top, 2, "base_model", "sequence_len", "micro_batch_size", "num_epochs", "datasets", "sample_packing", "adapter"
-    )
-
-
-def axolotl_settings(top: Section, given: Given) -> LaunchSettings:
-    """What an Axolotl file states.
+def axolotl_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """Precision, sharding, what a sample is, and ⌈samples × epochs ÷ batch⌉ steps; of packs, whole batches of a pass.
 
     Raises:
-        InputError: If a value cannot be used, or its batch is that of reinforcement learning.
+        InputError: If its batch is that of reinforcement learning, or counts the steps without setting them.
     """
+    _refuse_what_is_not_read(top)
+    engine = LaunchSettings(precision=_precision(top), zero_stage=_fsdp(top))
+    own = replace(
+        merge([replace(own, epochs=None), engine, _deepspeed(top)]),
+        epochs=own.epochs,
+        shard_size=replicated(top, own, "dp_replicate_size", "dp_shard_size"),
+        **partly_trained_settings(top),
+    )
+    for key in ("streaming", "pretraining_dataset"):
+        if top.states(key) and top.raw(key) is not False:
+            top.note(key, "a stream has no number of rows: max_steps says how long the run is")
+    if top.is_on("sample_packing"):
+        top.note("sample_packing", "a sample is a pack of up to sequence_len tokens: N is packs, not rows")
+        found = pass_of(own, given)
+        if found is None:
+            return own
+        steps = int(found.epochs.value * (found.samples // found.batch))
+        rule = f"{float(found.epochs.value):g} × ⌊{found.samples:,} packs ÷ {found.batch:,}⌋"
+        return replace(own, counted_steps=counted(steps, rule, found.epochs, NAME))
+    samples, loop = held_out(top, "val_set_size", given.samples, largest_share=Fraction(1)), Origin(f"{NAME}'s Trainer")
+    left = None if samples in (None, given.samples) else Stated(samples, top.where("val_set_size"))
+    own = replace(own, corpus_samples=left, uneven=Stated("pad", loop), last_window=Stated("flush", loop))
+    found = pass_of(own, given, samples)
+    if found is None:
+        return own
+    rule = f"⌈{found.samples:,} × {float(found.epochs.value):g} ÷ {found.batch:,}⌉"
+    steps = ceil(found.samples * found.epochs.value / found.batch)
+    return replace(own, counted_steps=counted(steps, rule, found.epochs, NAME))
+
+
+def _refuse_what_is_not_read(top: Section) -> None:
+    """`rl: grpo` counts completions; `batch_size` counts the steps and does not set the accumulation."""
     method = top.text("rl")
     if method is not None and method.value in ("grpo", "gdpo"):
         raise InputError(
@@ -55,92 +84,14 @@ def axolotl_settings(top: Section, given: Given) -> LaunchSettings:
             fixes="flags: --corpus 'N samples', with N completions, and --per-device, --devices, --steps",
             origin=method.where,
         )
-    _check_batch_size(top)
-    steps = _steps(top)
-    epochs = top.number("num_epochs", "a number above zero") or Stated(Fraction(1), Origin(f"{NAME}, by default"))
-    note_overridden(top, "num_epochs", steps)
-    is_packed = top.is_on("sample_packing")
-    batch = LaunchSettings(
-        devices=given.batch.devices,
-        per_device=factor(top, "micro_batch_size", given.batch.per_device, 1, NAME),
-        gradient_accumulation=factor(top, "gradient_accumulation_steps", given.batch.gradient_accumulation, 1, NAME),
-        tensor_parallel=top.count("tensor_parallel_size"),
-        context_parallel=top.count("context_parallel_size") or top.count("sequence_parallel_degree"),
-    )
-    _note_switches(top, is_packed=is_packed)
-    samples = given.samples if is_packed else _left_for_training(top, given.samples)
-    own = replace(
-        batch,
-        precision=_precision(top),
-        sequence_length=top.count("sequence_len") or Stated(512, Origin(f"{NAME}, by default")),
-        zero_stage=_fsdp(top),
-        activation_checkpointing=_checkpointing(top),
-        seed=top.count("seed", least=0),
-        steps=steps,
-        epochs=None if steps else epochs,
-        uneven=None if is_packed else Stated("pad", Origin(f"{NAME}'s Trainer")),
-        last_window=None if is_packed else Stated("flush", Origin(f"{NAME}'s Trainer")),
-        corpus_samples=None if samples in (None, given.samples) else Stated(samples, top.where("val_set_size")),
-        counted_steps=_counted(batch, samples, given.passes(epochs, steps), is_packed=is_packed),
-        **partly_trained_settings(top),
-    )
-    engine = _deepspeed(top)
-    remarks = LaunchSettings(ignored=tuple(top.remarks.ignored), notes=tuple(top.remarks.notes))
-    return merge([own, engine, remarks])
-
-
-def _steps(top: Section) -> Stated[int] | None:
-    stated = top.number("max_steps", "a number of steps above zero, or -1", least=-1)
-    return None if stated is None or stated.value <= 0 else top.count("max_steps")
-
-
-def _counted(
-    batch: LaunchSettings, samples: int | None, epochs: Stated[Fraction] | None, *, is_packed: bool
-) -> Stated[int] | None:
-    """⌈samples × epochs ÷ batch⌉; of packs whole batches of each pass."""
-    total = complete(batch).global_batch
-    if epochs is None or samples is None or total is None:
-        return None
-    passes, size = epochs.value, total.value
-    if is_packed:
-        rule = f"{float(passes):g} × ⌊{samples:,} packs ÷ {size:,}⌋"
-        return counted(int(passes * (samples // size)), rule, epochs, NAME)
-    return counted(ceil(samples * passes / size), f"⌈{samples:,} × {float(passes):g} ÷ {size:,}⌉", epochs, NAME)
-
-
-def _left_for_training(top: Section, samples: int | None) -> int | None:
-    """The samples without those that `val_set_size` holds out: a share up to 1, else rows."""
-    held_out = top.number("val_set_size", "a share, or a number of rows")
-    if held_out is None or not held_out.value:
-        return samples
-    if samples is None:
-        top.note("val_set_size", NOT_TAKEN_OFF)
-        return None
-    rows = ceil(held_out.value * samples) if held_out.value <= 1 else int(held_out.value)
-    if rows >= samples:
-        top.refuse("val_set_size", f"less than the {samples:,} samples of the corpus")
-    top.note("val_set_size", f"{rows:,} of {samples:,} samples are held out: {samples - rows:,} are trained on")
-    return samples - rows
-
-
-def _note_switches(top: Section, *, is_packed: bool) -> None:
-    if is_packed:
-        top.note("sample_packing", "a sample is a pack of up to sequence_len tokens: N is packs, not rows")
-    for key in ("streaming", "pretraining_dataset"):
-        if top.is_true(key) or (key == "pretraining_dataset" and top.states(key)):
-            top.note(key, "a stream has no number of rows: max_steps says how long the run is")
-
-
-def _check_batch_size(top: Section) -> None:
-    """`batch_size` counts the steps and does not set the accumulation, so that the two may part."""
     whole, each = top.count("batch_size"), top.count("micro_batch_size")
     if whole is None:
         return
-    count = "" if each is None or whole.value % each.value else f" {whole.value // each.value}"
+    number = "" if each is None or whole.value % each.value else f" {whole.value // each.value}"
     raise InputError(
         f"batch_size {whole.value} is not read",
         rule=f"{NAME} counts its steps with it, and accumulates gradient_accumulation_steps, 1 by default",
-        fixes=f"gradient_accumulation_steps:{count} in its place",
+        fixes=f"gradient_accumulation_steps:{number} in its place",
         origin=whole.where,
     )
 
@@ -148,21 +99,15 @@ def _check_batch_size(top: Section) -> None:
 def _precision(top: Section) -> Stated[Precision] | None:
     """`auto` is bf16 where the device has it, else fp16."""
     off: Stated[Precision] | None = None
-    for precision, keys in (("bf16", ("bf16", "bfloat16")), ("fp16", ("fp16", "float16"))):
-        for key in keys:
-            word = top.text(key)
-            if word is not None and word.value == "auto":
-                top.note(key, "auto: bf16 where the device has it, fp16 otherwise; bf16 is planned")
-            if word is not None and word.value.lower() in ("auto", "true", "full"):
-                return Stated("bf16" if precision == "bf16" else "fp16", word.where)
-            if word is not None and off is None:
-                off = Stated("fp32", word.where)
+    keys: dict[str, Precision] = {"bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16"}
+    for key, precision in keys.items():
+        word = top.text(key)
+        if word is not None and word.value == "auto":
+            top.note(key, "auto: bf16 where the device has it, fp16 otherwise; bf16 is planned")
+        if word is not None and word.value.lower() in ("auto", "true", "full"):
+            return Stated(precision, word.where)
+        off = off or (Stated("fp32", word.where) if word is not None else None)
     return off
-
-
-def _checkpointing(top: Section) -> Stated[bool] | None:
-    word = top.text("gradient_checkpointing")
-    return None if word is None else Stated(word.value.lower() not in ("false", "no", "off"), word.where)
 
 
 def _fsdp(top: Section) -> Stated[int] | None:
@@ -183,4 +128,12 @@ def _deepspeed(top: Section) -> LaunchSettings:
     return deepspeed_settings(inner) if inner.values else LaunchSettings()
 
 
-AXOLOTL = Tool(NAME, _is_its, axolotl_settings)
+AXOLOTL = Tool(
+    NAME,
+    marks(
+        (1, "base_model sequence_len"),
+        (2, "base_model sequence_len micro_batch_size num_epochs datasets sample_packing adapter"),
+    ),
+    KEYS,
+    axolotl_rules,
+)

@@ -11,72 +11,65 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import exact_number
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.references import resolved
+from dist_epochs.tool_configs.keys import SEED, count, flag, marks, word
+from dist_epochs.tool_configs.passes import Given, Pass, counted
 from dist_epochs.tool_configs.sharding import fsdp_stage_of
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import Given, Tool, Top, counted, have, precision_word
+from dist_epochs.tool_configs.stated import LaunchSettings, Precision
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["COMPOSER"]
 
 NAME = "Composer (llm-foundry)"
 PRECISIONS: dict[str, Precision] = {"amp_bf16": "bf16", "amp_fp16": "fp16", "fp32": "fp32"}
 _DURATION = re.compile(r"(?P<number>[0-9][0-9_]*(\.[0-9]+)?([eE][-+]?[0-9]+)?)(?P<unit>ep|ba|sp|tok|iter|sec|dur)")
+MICRO_BATCH = "device_train_microbatch_size"
+KEYS = {
+    "global_batch": count("global_train_batch_size"),
+    "sequence_length": count("max_seq_len"),
+    "precision": word(PRECISIONS, "precision", default="bf16"),
+    "seed": SEED,
+    "activation_checkpointing": flag("fsdp_config.activation_checkpointing"),
+}
 
 
-def _is_its(top: Top) -> bool:
-    return (
-        have(top, 1, "global_train_batch_size")
-        and have(top, 1, "train_loader", "max_duration", "device_train_microbatch_size", "max_seq_len")
-        and not have(top, 1, "model.max_sequence_length")  # then it is OLMo's, in which a bare duration is steps
-    )
+def composer_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """The micro-batch, what is sharded, and the length of the run."""
+    batch, devices = own.global_batch, own.devices
+    of_device = batch.value // devices.value if batch and devices and batch.value % devices.value == 0 else None
+    told: dict[str, Stated[Any]] = {}
+    if batch is not None and devices is not None and of_device is not None:
+        told["device_batch"] = Stated(of_device, Origin(f"÷ of {batch.where}, {devices.where}"))
+    each = _micro_batch(top, of_device) or own.per_device
+    if each is None:  # a plan needs one, and what Composer finds is not known
+        told |= dict.fromkeys(("per_device", "gradient_accumulation"), Stated(None, top.where(MICRO_BATCH)))
+    own = replace(own, per_device=each, zero_stage=_zero_stage(top, devices))
+    return _with_length(top, replace(own, told=told), given, of_device)
 
 
-def composer_settings(top: Section, given: Given) -> LaunchSettings:
-    """What a file of llm-foundry states.
-
-    Raises:
-        InputError: If a value cannot be used.
-    """
-    top = resolved(top)
-    batch, devices = top.count("global_train_batch_size"), given.batch.devices
-    own = LaunchSettings(
-        devices=devices,
-        global_batch=batch,
-        per_device=_micro_batch(top, batch, devices),
-        sequence_length=top.count("max_seq_len"),
-        precision=precision_word(top, "precision", PRECISIONS, NAME),
-        seed=top.count("seed", least=0),
-        activation_checkpointing=top.section("fsdp_config").flag("activation_checkpointing"),
-        zero_stage=_sharding(top, devices),
-    )
-    own = merge([own, _length(top, own, given)])
-    return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
-
-
-def _micro_batch(top: Section, batch: Stated[int] | None, devices: Stated[int] | None) -> Stated[int] | None:
+def _micro_batch(top: Section, of_device: int | None) -> Stated[int] | None:
     """Samples of a micro-batch, at most a device's; None where trying finds them, or the last one is smaller."""
-    key = "device_train_microbatch_size"
-    word = top.text(key)
+    word = top.text(MICRO_BATCH)
     if word is None or word.value == "auto":
-        top.note(key, "auto: halved until it fits, so micro-steps are not known; the global batch is")
+        most = "" if of_device is None else f", at most {of_device} samples a device"
+        top.note(MICRO_BATCH, f"auto: halved until it fits{most}: micro-steps are not known; the global batch is")
         return None
-    stated = top.count(key)
-    if stated is None or batch is None or devices is None or batch.value % devices.value:
+    stated = top.count(MICRO_BATCH)
+    if stated is None or of_device is None:
         return stated
-    of_device = batch.value // devices.value
     if of_device % min(stated.value, of_device):
-        count = -(-of_device // stated.value)
-        top.note(key, f"{of_device} samples of a device in {count} micro-steps, of which the last is smaller")
+        micro_steps = -(-of_device // stated.value)
+        top.note(MICRO_BATCH, f"{of_device} samples of a device in {micro_steps} micro-steps, the last one smaller")
         return None
     return Stated(min(stated.value, of_device), stated.where)
 
 
-def _sharding(top: Section, devices: Stated[int] | None) -> Stated[int] | None:
+def _zero_stage(top: Section, devices: Stated[int] | None) -> Stated[int] | None:
     """FSDP, which is not used on one device."""
     config = top.section("fsdp_config")
     word = config.text("sharding_strategy")
@@ -86,22 +79,22 @@ def _sharding(top: Section, devices: Stated[int] | None) -> Stated[int] | None:
     return Stated(stage, word.where if word else top.where("fsdp_config"))
 
 
-def _length(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+def _with_length(top: Section, own: LaunchSettings, given: Given, of_device: int | None) -> LaunchSettings:
     """Steps or passes of `max_duration`."""
     key = "max_duration"
     if given.has_length:
         top.ignore(key)
-        return _passes(top, own, given, given.epochs)
+        return _passes(top, own, given, of_device)
     word = top.text(key)
     if word is None:
-        return LaunchSettings()
+        return own
     found = _DURATION.fullmatch(word.value)
     if found is None and not word.value.isdigit():
         top.refuse(key, "a number with ep, ba, sp or tok (20e9tok, not 20Btok), or bare, of passes")
     amount = Fraction(str(exact_number(found["number"] if found else word.value)))
     unit = found["unit"] if found else "ep"
     if unit == "ep":
-        return _passes(top, own, given, Stated(amount, word.where))
+        return _passes(top, replace(own, epochs=Stated(amount, word.where)), given, of_device)
     if unit not in ("ba", "sp", "tok"):
         raise InputError(
             f"{word.where} is in {unit}",
@@ -109,46 +102,50 @@ def _length(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
             fixes=("--steps", "ba, sp, tok or ep"),
             origin=top.line(key),
         )
-    return LaunchSettings(steps=_steps(own, unit, amount, given, word.where))
+    length = own.sequence_length.value if own.sequence_length else given.sequence_length
+    if own.global_batch is None or (unit == "tok" and length is None):
+        return own
+    # The first whole batch that reaches the amount ends the run.
+    size = 1 if unit == "ba" else own.global_batch.value * (length or 1 if unit == "tok" else 1)
+    return replace(own, steps=Stated(ceil(amount / size), word.where))
 
 
-def _steps(own: LaunchSettings, unit: str, amount: Fraction, given: Given, where: Origin) -> Stated[int] | None:
-    """The first whole batch that reaches an amount of batches, samples or tokens."""
-    size = Fraction(1)
-    if unit != "ba":
-        assert own.global_batch is not None
-        size = Fraction(own.global_batch.value)
-    if unit == "tok":
-        length = own.sequence_length.value if own.sequence_length else given.sequence_length
-        if length is None:
-            return None
-        size *= length
-    return Stated(ceil(amount / size), where)
-
-
-def _passes(top: Section, own: LaunchSettings, given: Given, epochs: Stated[Fraction] | None) -> LaunchSettings:
+def _passes(top: Section, own: LaunchSettings, given: Given, of_device: int | None) -> LaunchSettings:
     """Whole batches of each pass, cut for each device; with the rest as a smaller one, where it is not dropped."""
-    loader = top.section("train_loader")
+    loader, epochs = top.section("train_loader"), given.passes(own)
     dataset, drops = loader.section("dataset"), loader.flag("drop_last")
     if dataset.states("packing_ratio"):
         dataset.note("packing_ratio", "a sample is a pack: N is packs, about rows ÷ packing_ratio")
     subset = top.count("train_subset_num_batches")
-    batch, devices = own.global_batch, own.devices
-    if given.samples is None or epochs is None or batch is None or devices is None or batch.value % devices.value:
-        return LaunchSettings(epochs=epochs)
-    of_device, streams = batch.value // devices.value, any(map(dataset.states, ("local", "remote", "streams")))
-    is_dropped = drops is None or drops.value
-    each = -(-given.samples // devices.value) if streams or not is_dropped else given.samples // devices.value
+    if given.samples is None or epochs is None or own.global_batch is None or own.devices is None or not of_device:
+        return own
+    streams, is_dropped = any(map(dataset.states, ("local", "remote", "streams"))), drops is None or drops.value
+    rows = Fraction(given.samples, own.devices.value)
+    each = ceil(rows) if streams or not is_dropped else int(rows)
     a_pass = each // of_device if is_dropped else -(-each // of_device)
     if subset is not None:
         a_pass = min(a_pass, subset.value)
     kind = "full batches" if is_dropped else "batches, the last of which may be smaller,"
-    rule = f"{a_pass:,} {kind} of {batch.value:,} a pass of {given.samples:,}, × {float(epochs.value):g}"
-    made = LaunchSettings(epochs=epochs, counted_steps=counted(ceil(epochs.value * a_pass), rule, epochs, NAME))
+    batch, told = (
+        own.global_batch.value,
+        Pass(given.samples, own.devices.value, of_device, 1, epochs).told(None, a_pass),
+    )
+    rule = f"{a_pass:,} {kind} of {batch:,} a pass of {given.samples:,}, × {float(epochs.value):g}"
+    made = counted(ceil(epochs.value * a_pass), rule, epochs, NAME)
+    own = replace(own, counted_steps=made, told={**own.told, **told})
     if is_dropped or subset is not None or own.per_device is None:
-        return made  # full batches alone, or no micro-steps that are known
+        return own  # full batches alone, or no micro-steps that are known
     loop = Origin(f"{NAME}'s loader")
-    return replace(made, uneven=Stated("pad", loop), last_window=Stated("flush", loop))
+    return replace(own, uneven=Stated("pad", loop), last_window=Stated("flush", loop))
 
 
-COMPOSER = Tool(NAME, _is_its, composer_settings)
+COMPOSER = Tool(
+    NAME,
+    marks(
+        (1, "global_train_batch_size"),
+        (1, "train_loader max_duration device_train_microbatch_size max_seq_len"),
+        never="model.max_sequence_length",  # then it is OLMo's, in which a bare duration is steps
+    ),
+    KEYS,
+    composer_rules,
+)

@@ -9,8 +9,10 @@ from typing import Any
 
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
+from dist_epochs.settings.slurm import gpus_of_a_node
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.readers.script import Arguments, gpus_of_a_node
+from dist_epochs.tool_configs.readers.script import Arguments
+from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
 
 __all__ = ["launched"]
@@ -28,7 +30,7 @@ def launched(arguments: Arguments, read: Callable[[Path], LaunchSettings]) -> La
     Raises:
         InputError: If a value cannot be used.
     """
-    launching = arguments.launching
+    launching = known_file(arguments.launching).top
     match arguments.launcher:
         case "torchrun":
             return LaunchSettings(devices=_product(launching, "nproc_per_node", "nnodes"))
@@ -53,6 +55,9 @@ def _product(launching: Section, each: str, machines: str) -> Stated[int] | None
     """Processes of a machine × machines, 1 where they are not stated; None where they are left open."""
     counts: list[int] = []
     for key in (each, machines):
+        if launching.is_unknown(key):
+            launching.note(key, "known at the launch only: give --devices")
+            return None
         word = launching.text(key)
         if word is not None and not word.value.isdigit():
             launching.note(key, f"{word.value} is known at the launch only: give --devices")

@@ -9,23 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import litgpt_adapter
+from dist_epochs.tool_configs.keys import SEED, by_default, count, marks, number, product, word
+from dist_epochs.tool_configs.passes import Given, pass_of
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import (
-    Given,
-    Tool,
-    Top,
-    default,
-    factor,
-    have,
-    note_overridden,
-    precision_word,
-)
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["LITGPT"]
 
@@ -33,59 +25,44 @@ NAME = "litgpt"
 PRECISIONS: dict[str, Precision] = {
     "bf16-true": "bf16", "bf16-mixed": "bf16", "16-true": "fp16", "16-mixed": "fp16", "32-true": "fp32",
 }  # fmt: skip
+KEYS = {
+    "global_batch": count("train.global_batch_size"),
+    "per_device": count("train.micro_batch_size"),
+    "sequence_length": count("train.max_seq_length"),
+    "precision": word(PRECISIONS, "precision"),
+    "seed": SEED,
+    "epochs": number("train.epochs"),
+    "steps": count("train.max_steps"),
+}
 
 
-def _is_its(top: Top) -> bool:
-    return (
-        have(top, 2, "train.global_batch_size", "train.micro_batch_size")
-        and have(top, 1, "checkpoint_dir", "model_name", "eval", "devices", "out_dir")
-        and not have(top, 1, "train.train_iters")
-    )
-
-
-def litgpt_settings(top: Section, given: Given) -> LaunchSettings:
-    """What a litgpt file states.
-
-    Raises:
-        InputError: If a value cannot be used, or the batch is smaller than one micro-batch on each device.
-    """
+def litgpt_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """Devices, the batch as it really is, and the length of pretraining or finetuning."""
     train = top.section("train")
     finetunes = top.states("checkpoint_dir") or (train.states("epochs") and not train.states("max_tokens"))
-    devices = _devices(top) or given.batch.devices
+    devices = product(top, "devices", "num_nodes") or own.devices
     if devices is None and finetunes and not top.states("devices"):
-        devices = default(top, "devices", 1, NAME)
-    stated = train.count("global_batch_size") or default(train, "global_batch_size", 16 if finetunes else 512, NAME)
-    each = factor(train, "micro_batch_size", given.batch.per_device, 1 if finetunes else 4, NAME)
-    assert each is not None
-    batch = LaunchSettings(devices=devices, global_batch=stated, per_device=each)
-    if devices is not None:
-        batch = _real_batch(train, devices, stated, each)
+        devices = by_default(top, "devices", 1, NAME)
+    whole = own.global_batch or by_default(train, "global_batch_size", 16 if finetunes else 512, NAME)
+    each = own.per_device or by_default(train, "micro_batch_size", 1 if finetunes else 4, NAME)
+    assert whole is not None and each is not None  # noqa: PT018
     own = replace(
-        batch,
-        precision=precision_word(top, "precision", PRECISIONS),
-        sequence_length=train.count("max_seq_length"),
+        own,
+        devices=devices,
+        global_batch=whole,
+        per_device=each,
         zero_stage=Stated(3, Origin(f"{NAME}, on several devices")) if devices and devices.value > 1 else None,
         activation_checkpointing=Stated(True, Origin(f"{NAME}, in finetuning")) if finetunes else None,
-        seed=top.count("seed", least=0),
         **litgpt_adapter(top),
     )
-    own = _finetuning(train, own, given) if finetunes else _pretraining(train, own, given)
-    return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
+    if devices is not None:
+        own = _with_real_batch(train, own, devices, whole, each)
+    return _finetuning(train, own, given) if finetunes else _pretraining(train, own, given)
 
 
-def _devices(top: Section) -> Stated[int] | None:
-    """`devices` of a machine × `num_nodes`; -1 and `auto` are those that are there."""
-    word, machines = top.text("devices"), top.count("num_nodes")
-    if word is None or word.value in ("auto", "-1"):
-        return None
-    each = top.count("devices")
-    assert each is not None
-    if machines is not None and machines.value > 1:
-        top.note("devices", f"of each machine: {each.value} × {machines.value} of num_nodes")
-    return Stated(each.value * (machines.value if machines else 1), each.where)
-
-
-def _real_batch(train: Section, devices: Stated[int], stated: Stated[int], each: Stated[int]) -> LaunchSettings:
+def _with_real_batch(
+    train: Section, own: LaunchSettings, devices: Stated[int], stated: Stated[int], each: Stated[int]
+) -> LaunchSettings:
     """The batch as it really is: ⌊⌊batch ÷ devices⌋ ÷ micro-batch⌋ micro-steps."""
     of_device = stated.value // devices.value
     accumulation = of_device // each.value
@@ -97,47 +74,40 @@ def _real_batch(train: Section, devices: Stated[int], stated: Stated[int], each:
             origin=stated.where,
         )
     real = accumulation * each.value * devices.value
-    if real != stated.value:
+    told = {} if real == stated.value else {"stated_global_batch": stated}
+    if told:
         train.note(
             "global_batch_size",
             f"rounded down twice: ⌊{stated.value} ÷ {devices.value}⌋ = {of_device}, ⌊{of_device} ÷ {each.value}⌋ = "
             f"{accumulation} micro-steps: {real} samples a step",
         )
     follows = Origin(f"÷ of {stated.where}, {devices.where}, {each.where}")
-    return LaunchSettings(devices=devices, per_device=each, gradient_accumulation=Stated(accumulation, follows))
+    return replace(own, global_batch=None, gradient_accumulation=Stated(accumulation, follows), told=told)
 
 
 def _finetuning(train: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
     """Micro-steps of all passes ÷ accumulation, rounded down once; `max_steps` may end it earlier."""
-    epochs = train.number("epochs", "a number of passes") or Stated(Fraction(5), Origin(f"{NAME}, by default"))
-    steps, accumulation, size = train.count("max_steps"), own.gradient_accumulation, own.devices
-    own = replace(
-        own,
-        epochs=epochs,
-        uneven=Stated("pad", Origin(f"{NAME}'s loop")),
-        last_window=Stated("carry", Origin(f"{NAME}'s loop")),
-    )
-    passes = given.passes(epochs, None)
-    if given.samples is None or accumulation is None or size is None or own.per_device is None or passes is None:
-        if steps is not None:
-            note_overridden(train, "epochs", steps)
-        return replace(own, steps=steps, epochs=None if steps else epochs)
-    filled, round_ = ceil(Fraction(given.samples, size.value)) * size.value, own.per_device.value * size.value
-    if filled % round_:
+    loop, steps = Origin(f"{NAME}'s loop"), own.steps
+    epochs = own.epochs or Stated(Fraction(5), Origin(f"{NAME}, by default"))
+    own = replace(own, epochs=epochs, uneven=Stated("pad", loop), last_window=Stated("carry", loop))
+    found = pass_of(replace(own, steps=None), given)
+    if found is None:
+        return own
+    filled = -(-found.samples // found.size) * found.size
+    if filled % found.round:
         train.note(
             "epochs",
-            f"a pass draws {filled:,} samples, and its last micro-batches are short: {-filled % round_:,} less than "
-            "planned",
+            f"a pass draws {filled:,} samples, and its last micro-batches are short: {-filled % found.round:,} less "
+            "than planned",
         )
-    micro_steps = ceil(Fraction(ceil(Fraction(given.samples, size.value)), own.per_device.value))
-    made = int(passes.value * micro_steps) // accumulation.value
-    scheduled = int(passes.value * (micro_steps // accumulation.value))
+    micro_steps = -(-filled // found.round)
+    made = int(found.epochs.value * micro_steps) // found.accumulation
+    scheduled = int(found.epochs.value * (micro_steps // found.accumulation))
+    told = {"micro_steps_per_pass": Stated(micro_steps, loop), "schedule_steps": Stated(scheduled, loop)}
     if made != scheduled:
         train.note("epochs", f"windows run on across passes: {made:,} steps, {scheduled:,} in the schedule")
-    if steps is not None and steps.value < made:
-        note_overridden(train, "epochs", steps)
-        return replace(own, steps=steps, epochs=None)
-    return own
+    ends_early = steps is not None and steps.value < made
+    return replace(own, steps=steps if ends_early else None, told={**own.told, **told})
 
 
 def _pretraining(train: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
@@ -146,23 +116,31 @@ def _pretraining(train: Section, own: LaunchSettings, given: Given) -> LaunchSet
     train.ignore("max_steps")
     train.ignore("epochs")
     length = own.sequence_length.value if own.sequence_length else given.sequence_length
+    own = replace(own, steps=None, epochs=None)
     if given.has_length:
         return own
-    if tokens is None:
-        tokens = default(train, "max_tokens", 3 * 10**12, NAME)
+    tokens = tokens or by_default(train, "max_tokens", 3 * 10**12, NAME)
+    assert tokens is not None
     if own.devices is None or own.gradient_accumulation is None or own.per_device is None or length is None:
         train.note("max_tokens", f"{tokens.value:,} tokens make steps once devices and length are known")
         return own
     each = own.per_device.value * length
     micro_steps = tokens.value // own.devices.value // each
-    steps = micro_steps // own.gradient_accumulation.value
+    steps, rest = divmod(micro_steps, own.gradient_accumulation.value)
+    where = train.where("max_tokens")
     if steps < 1:
         train.refuse("max_tokens", "the tokens of a step at least")
     train.note(
         "max_tokens",
-        f"⌊⌊{tokens.value:,} ÷ {own.devices.value}⌋ ÷ {each:,}⌋ = {micro_steps:,} micro-steps make {steps:,} steps",
+        f"⌊⌊{tokens.value:,} ÷ {own.devices.value}⌋ ÷ {each:,}⌋ = {micro_steps:,} micro-steps make {steps:,} steps"
+        + (f"; the last {rest:,} make none" if rest else ""),
     )
-    return replace(own, steps=Stated(steps, train.where("max_tokens")))
+    return replace(own, steps=Stated(steps, where), told={**own.told, "micro_steps": Stated(micro_steps, where)})
 
 
-LITGPT = Tool(NAME, _is_its, litgpt_settings)
+IS_ITS = marks(
+    (2, "train.global_batch_size train.micro_batch_size"),
+    (1, "checkpoint_dir model_name eval devices out_dir"),
+    never="train.train_iters",
+)
+LITGPT = Tool(NAME, IS_ITS, KEYS, litgpt_rules)

@@ -7,47 +7,34 @@ set, and `val_size` holds a part of all of them out afterwards. Then the HF Trai
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil
+from fractions import Fraction
 
-from dist_epochs.errors import InputError, Origin
+from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import by_default, marks
+from dist_epochs.tool_configs.passes import Given, held_out
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import NOT_TAKEN_OFF, Given, Tool, Top, have
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["LLAMA_FACTORY"]
 
 NAME = "LLaMA-Factory"
-LENGTH = 2048
-"""`cutoff_len` where it is not stated."""
+BELOW_ONE = Fraction(1) - Fraction(1, 10**9)
 
 
-def _is_its(top: Top) -> bool:
-    return (
-        have(
-            top, 2, "stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "max_samples", "val_size",
-            "neat_packing", "mix_strategy",
-        )
-        and have(
-            top, 1, "output_dir", "model_name_or_path", "per_device_train_batch_size", "num_train_epochs", "max_steps",
-        )
-        and not have(top, 1, "train_dataset")
-    )  # fmt: skip
-
-
-def llama_factory_settings(top: Section, given: Given) -> LaunchSettings:
-    """What a LLaMA-Factory file states.
+def llama_factory_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """TrainingArguments, and the samples that are left of the data sets.
 
     Raises:
         InputError: If a value cannot be used, or the samples cannot be known from what is given.
     """
     stage, packs = top.text("stage"), top.flag("packing")
     is_packed = packs.value if packs else (stage is not None and stage.value == "pt") or top.is_on("neat_packing")
-    arguments = training_arguments_settings(top)
-    length = None
+    own = training_arguments_settings(top)
     if is_packed:
-        length = top.count("cutoff_len") or Stated(LENGTH, Origin(f"{NAME}, by default"))
+        own = replace(own, sequence_length=top.count("cutoff_len") or by_default(top, "cutoff_len", 2048, NAME))
         if packs is None:
             top.note("packing", "on by default here: a sample is a pack of cutoff_len tokens, and N is packs")
     mix = top.text("mix_strategy")
@@ -55,16 +42,14 @@ def llama_factory_settings(top: Section, given: Given) -> LaunchSettings:
         top.note("mix_strategy", "sources are interleaved, so that a pass has another number of samples than they have")
     if top.text("tokenized_path") is not None:
         top.note("tokenized_path", "where it exists already, max_samples and val_size are those that it was made with")
-    passes = given.passes(arguments.epochs, arguments.steps)
-    samples = None if is_packed else _left_for_training(top, given, needs_it=passes is not None)
+    samples = None if is_packed else _left_for_training(top, given, needs_it=given.passes(own) is not None)
     if top.is_on("streaming"):
         top.note("streaming", "a stream has no number of rows: max_steps says how long the run is")
         samples = None
-    own = replace(arguments, sequence_length=length)
     if samples is not None and samples != given.samples:
         where = top.where("max_samples" if top.states("max_samples") else "val_size")
         own = replace(own, corpus_samples=Stated(samples, where))
-    return replace(own, notes=tuple(dict.fromkeys(top.remarks.notes)), ignored=tuple(top.remarks.ignored))
+    return own
 
 
 def _left_for_training(top: Section, given: Given, *, needs_it: bool) -> int | None:
@@ -73,15 +58,10 @@ def _left_for_training(top: Section, given: Given, *, needs_it: bool) -> int | N
     Raises:
         InputError: If several data sets are cut, their sizes are not given, and the length of the run needs them.
     """
-    most, names = top.count("max_samples"), top.text("dataset")
-    if given.samples is None:
-        for key in ("max_samples", "val_size"):
-            stated = top.number(key, "a share, or a number of rows")
-            if stated is not None and stated.value:
-                top.note(key, NOT_TAKEN_OFF)
-        return None
-    rows = given.samples
-    if most is not None:
+    most, names, rows = top.count("max_samples"), top.text("dataset"), given.samples
+    if most is not None and rows is None:
+        top.note("max_samples", "not taken off: it needs a corpus that is stated in samples")
+    elif most is not None and rows is not None:
         several = [name.strip() for name in names.value.split(",")] if names else []
         sizes = list(given.sources.values()) or [rows]
         if len(several) > len(sizes):
@@ -93,17 +73,20 @@ def _left_for_training(top: Section, given: Given, *, needs_it: bool) -> int | N
                 fixes=[f"--source '{name}:N samples' for each of {', '.join(several)}" for name in several[:1]],
                 origin=top.line("max_samples"),
             )
-        rows = sum(min(most.value, size) for size in sizes)
-        if rows < given.samples:
-            top.note("max_samples", f"cuts each data set: {rows:,} of {given.samples:,} rows are left")
-    held_out = top.number("val_size", "a share, or a number of rows")
-    if held_out is None or not held_out.value or top.states("eval_dataset"):
-        return rows
-    out = ceil(held_out.value * rows) if held_out.value < 1 else int(held_out.value)
-    if out >= rows:
-        top.refuse("val_size", f"less than the {rows:,} rows that there are")
-    top.note("val_size", f"holds {out:,} of {rows:,} rows out: {rows - out:,} are trained on")
-    return rows - out
+        left = sum(min(most.value, size) for size in sizes)
+        if left < rows:
+            top.note("max_samples", f"cuts each data set: {left:,} of {rows:,} rows are left")
+        rows = left
+    return rows if top.states("eval_dataset") else held_out(top, "val_size", rows, largest_share=BELOW_ONE)
 
 
-LLAMA_FACTORY = Tool(NAME, _is_its, llama_factory_settings)
+LLAMA_FACTORY = Tool(
+    NAME,
+    marks(
+        (2, "stage finetuning_type cutoff_len template dataset_dir max_samples val_size neat_packing mix_strategy"),
+        (1, "output_dir model_name_or_path per_device_train_batch_size num_train_epochs max_steps"),
+        never="train_dataset",
+    ),
+    rules=llama_factory_rules,
+    framework="transformers",
+)

@@ -16,36 +16,40 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import complete
+from dist_epochs.tool_configs.keys import count, marks, text
+from dist_epochs.tool_configs.passes import Given, either
 from dist_epochs.tool_configs.readers.deepspeed import precision_of
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool, Top, have
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["MEGATRON"]
 
 NAME = "Megatron-LM"
 BY_DEFAULT = Origin(f"{NAME}, by default")
 SHARDING = {"no_shard": 0, "optim": 1, "optim_grads": 2, "optim_grads_params": 3}
+KEYS = {
+    "per_device": count("micro_batch_size"),
+    "global_batch": count("global_batch_size"),
+    "tensor_parallel": count("tensor_model_parallel_size"),
+    "pipeline_parallel": count("pipeline_model_parallel_size"),
+    "context_parallel": count("context_parallel_size"),
+    "expert_parallel": count("expert_model_parallel_size"),
+    "sequence_length": count("seq_length", "encoder_seq_length"),
+    "seed": count("seed", least=0, default=1234),
+    "warmup_steps": count("lr_warmup_iters", least=0),
+    "steps": count("train_iters"),
+    "ramp": text("rampup_batch_size"),
+}
 
 
-def _is_its(top: Top) -> bool:
-    return have(top, 1, "micro_batch_size") and have(
-        top, 1, "tensor_model_parallel_size", "train_iters", "train_samples", "num_layers"
-    )
-
-
-def megatron_settings(top: Section, given: Given) -> LaunchSettings:
-    """What flags of Megatron-LM state.
+def megatron_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """Precision, sharding, and the steps of `--train-samples`.
 
     Raises:
-        InputError: If a value cannot be used, or both steps and samples are stated.
+        InputError: If both steps and samples are stated, or the batch changes by tokens.
     """
-    steps, samples = top.count("train_iters"), top.count("train_samples")
-    if steps is not None and samples is not None:
-        raise InputError(
-            f"{steps.where} and {samples.where} are both stated",
-            rule=f"{NAME} takes one of them, and stops at its start",
-            fixes="removing one",
-        )
+    samples = top.count("train_samples")
+    either(NAME, own.steps, samples)
     if top.states("step_batch_size_schedule"):
         raise InputError(
             "--step-batch-size-schedule is not read",
@@ -53,34 +57,27 @@ def megatron_settings(top: Section, given: Given) -> LaunchSettings:
             fixes="a recipe with batch: {ramp: {stages: {…}}}",
             origin=top.line("step_batch_size_schedule"),
         )
-    batch, ramp = top.count("global_batch_size"), top.text("rampup_batch_size")
-    own = LaunchSettings(
-        per_device=top.count("micro_batch_size"),
-        global_batch=batch,
-        gradient_accumulation=Stated(1, BY_DEFAULT) if batch is None else None,
-        tensor_parallel=top.count("tensor_model_parallel_size"),
-        pipeline_parallel=top.count("pipeline_model_parallel_size"),
-        context_parallel=top.count("context_parallel_size"),
-        expert_parallel=top.count("expert_model_parallel_size"),
-        sequence_length=top.count("seq_length") or top.count("encoder_seq_length"),
-        precision=precision_of(top.flag("fp16"), top.flag("bf16"), f"{NAME} takes one of them")
-        or Stated("fp32", BY_DEFAULT),
+    precision = precision_of(top.flag("fp16"), top.flag("bf16"), f"{NAME} takes one of them")
+    once = own.gradient_accumulation or (None if own.global_batch else Stated(1, BY_DEFAULT))
+    own = replace(
+        own,
+        gradient_accumulation=once,
+        precision=precision or Stated("fp32", BY_DEFAULT),
         zero_stage=_zero_stage(top),
-        activation_checkpointing=_checkpointing(top),
-        seed=top.count("seed", least=0) or Stated(1234, BY_DEFAULT),
-        warmup_steps=top.count("lr_warmup_iters", least=0),
-        steps=steps,
-        ramp=ramp,
     )
-    whole = batch or complete(replace(own, devices=given.batch.devices)).global_batch
+    own = _with_checkpointing(top, own)
+    whole = own.global_batch or complete(own).global_batch
     if samples is not None and whole is not None:
-        own = replace(own, steps=_steps(top, samples, whole, ramp))
+        own = replace(own, steps=_steps(top, samples, whole, own.ramp))
     elif samples is not None:
         top.note("train_samples", "they make steps once the devices are known: --devices")
-    for key in ("rampup_batch_size", "decrease_batch_size_if_needed"):
-        if top.states(key):
-            top.note(key, f"as {NAME} read it before 2026-04" if ramp and key in str(ramp.where) else "may change it")
-    return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
+    if own.ramp is not None:
+        top.note("rampup_batch_size", f"as {NAME} read it before 2026-04")
+    if top.states("sequence_parallel"):
+        top.note("sequence_parallel", "inside the tensor-parallel group, which is no context parallelism")
+    if top.states("decrease_batch_size_if_needed"):
+        top.note("decrease_batch_size_if_needed", "may change the batch")
+    return own
 
 
 def _steps(top: Section, samples: Stated[int], batch: Stated[int], ramp: Stated[str] | None) -> Stated[int] | None:
@@ -99,8 +96,8 @@ def _steps(top: Section, samples: Stated[int], batch: Stated[int], ramp: Stated[
     )
     steps, drawn = 0, 0
     for size, ends in zip(levels.batches, levels.starts[1:], strict=False):
-        count = max(-((drawn - ends) // size), 0) if drawn < ends else 0
-        steps, drawn = steps + int(count), drawn + int(count) * size
+        more = max(-((drawn - ends) // size), 0) if drawn < ends else 0
+        steps, drawn = steps + int(more), drawn + int(more) * size
     return Stated(steps + max(samples.value - drawn, 0) // batch.value, samples.where)
 
 
@@ -115,15 +112,22 @@ def _zero_stage(top: Section) -> Stated[int] | None:
     return Stated(1 if shards and shards.value else 0, shards.where if shards else BY_DEFAULT)
 
 
-def _checkpointing(top: Section) -> Stated[bool] | None:
-    """All activations with `--recompute-granularity full`; a part of them otherwise."""
+def _with_checkpointing(top: Section, own: LaunchSettings) -> LaunchSettings:
+    """All activations with `--recompute-granularity full`; a part of them otherwise, which no plan is made of."""
     word = top.text("recompute_granularity")
     if word is not None and word.value == "full":
-        return Stated(True, word.where)
+        return replace(own, activation_checkpointing=Stated(True, word.where))
     for key in ("recompute_activations", "recompute_granularity"):
         if top.states(key):
             top.note(key, "some activations are computed again; memory is planned with all of them kept")
-    return None
+            return replace(own, told={**own.told, "activation_checkpointing": Stated("selective", top.where(key))})
+    return own
 
 
-MEGATRON = Tool(NAME, _is_its, megatron_settings)
+MEGATRON = Tool(
+    NAME,
+    marks((1, "micro_batch_size"), (1, "tensor_model_parallel_size train_iters train_samples num_layers")),
+    KEYS,
+    megatron_rules,
+    framework="megatron",
+)

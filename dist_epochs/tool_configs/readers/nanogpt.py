@@ -11,43 +11,52 @@ from dataclasses import replace
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import count, marks, word
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision
-from dist_epochs.tool_configs.tool import Given, Tool, Top, default, factor, have, precision_word
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["NANOGPT"]
 
 NAME = "nanoGPT"
 PRECISIONS: dict[str, Precision] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+KEYS = {
+    "per_device": count("batch_size", default=12),
+    "gradient_accumulation": count("gradient_accumulation_steps", default=40),
+    "steps": count("max_iters", default=600_000),
+    "sequence_length": count("block_size", default=1024),
+    "precision": word(PRECISIONS, "dtype", default="bf16"),
+}
 
 
-def _is_its(top: Top) -> bool:
-    return have(top, 2, "batch_size", "block_size", "gradient_accumulation_steps", "max_iters")
-
-
-def nanogpt_settings(top: Section, given: Given) -> LaunchSettings:
-    """What a configuration of nanoGPT states.
-
-    Raises:
-        InputError: If a value cannot be used.
-    """
-    each = factor(top, "batch_size", given.batch.per_device, 12, NAME)
-    micro_steps = top.count("gradient_accumulation_steps") or default(top, "gradient_accumulation_steps", 40, NAME)
-    iterations = top.count("max_iters") or default(top, "max_iters", 600_000, NAME)
+def nanogpt_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """The micro-steps are those of all devices, and so give the batch; the loop makes one update more."""
+    each, micro_steps, stated = own.per_device, own.gradient_accumulation, own.steps
     assert each is not None
-    top.note("gradient_accumulation_steps", f"of all devices together: {micro_steps.value} ÷ the devices on each")
-    devices = given.batch.devices
-    if devices is not None and micro_steps.value < devices.value:
-        top.note("gradient_accumulation_steps", "before 2023-03 it counted one device; this file may be that old")
-    top.note("max_iters", f"the loop makes {iterations.value + 1:,} updates, one more than it states")
-    own = LaunchSettings(
-        per_device=each,
-        global_batch=Stated(micro_steps.value * each.value, micro_steps.where),
-        sequence_length=top.count("block_size") or Stated(1024, Origin(f"{NAME}, by default")),
-        precision=precision_word(top, "dtype", PRECISIONS, NAME),
-        replacement=Stated(True, Origin(f"{NAME}'s loop")),
-        steps=Stated(iterations.value + 1, iterations.where),
+    assert micro_steps is not None
+    assert stated is not None
+    key = "gradient_accumulation_steps"
+    top.note(key, f"of all devices together: {micro_steps.value} ÷ the devices on each")
+    if own.devices is not None and micro_steps.value < own.devices.value:
+        top.note(key, "before 2023-03 it counted one device; this file may be that old")
+    top.note(
+        "max_iters",
+        f"the loop makes {stated.value + 1:,} updates, one more than it states; places are random: no passes",
     )
-    return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
+    if not top.states("dtype"):
+        top.note("dtype", "bfloat16 where the device has it, float16 otherwise")
+    batch = micro_steps.value * each.value
+    told = {"stated_steps": stated}
+    if own.sequence_length is not None:
+        told["tokens_per_step"] = Stated(batch * own.sequence_length.value, micro_steps.where)
+    return replace(
+        own,
+        gradient_accumulation=None,
+        global_batch=Stated(batch, micro_steps.where),
+        replacement=Stated(True, Origin(f"{NAME}'s loop")),
+        steps=Stated(stated.value + 1, stated.where),
+        told=told,
+    )
 
 
-NANOGPT = Tool(NAME, _is_its, nanogpt_settings)
+NANOGPT = Tool(NAME, marks((2, "batch_size block_size gradient_accumulation_steps max_iters")), KEYS, nanogpt_rules)

@@ -7,18 +7,20 @@ command with the most flags is taken; where several train, none is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.flag_words import flags_section
 from dist_epochs.settings.located import read_text
-from dist_epochs.settings.scalars import PlainText, exact_scalar
-from dist_epochs.settings.section import Remarks, Section
+from dist_epochs.settings.section import Section
 from dist_epochs.settings.shell_words import Command, Word, read_commands
-from dist_epochs.settings.value import Located, RawValue, printable
+from dist_epochs.settings.slurm import asked_of_slurm, slurm_variables
+from dist_epochs.settings.value import printable
+from dist_epochs.tool_configs.launcher_words import LAUNCHERS, launcher_of, program_index
 
-__all__ = ["Arguments", "UnknownText", "gpus_of_a_node", "looks_like_script", "read_launching", "read_script"]
+__all__ = ["Arguments", "looks_like_script", "read_launching", "read_script"]
 
 SUFFIXES = (".sh", ".bash", ".slurm", ".sbatch", ".sub")
 TRAINS = re.compile(
@@ -26,20 +28,6 @@ TRAINS = re.compile(
     "global_batch_size|train_iters|train_samples|max_tokens|max_sentences|training[.].+|deepspeed|train_batch_size)"
 )
 """Flags of a program that trains."""
-_FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.\-]*)(=(?P<value>.*))?", re.DOTALL)
-_SBATCH = re.compile(
-    r"^#SBATCH[ \t]+(?:--(?P<name>[\w-]+)(?:=|[ \t]+)|-(?P<letter>[A-Za-z])[ \t]*)(?P<value>[^\s#]+)", re.MULTILINE
-)
-_LETTERS = {"N": "nodes", "n": "ntasks"}
-_GRES = re.compile(r"gpu(:\w+)?:(?P<count>[0-9]+)")
-LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "srun")
-_PROGRAM = re.compile(r".+\.py|.+\.sh|(llamafactory-cli|fairseq-train|trl|swift|torchtitan)")
-
-
-class UnknownText(PlainText):
-    """A value that only the running shell knows, as it stands in the script."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,10 +91,10 @@ def read_launching(path: Path) -> Arguments:
     )
 
     def launches(words: Sequence[Word]) -> bool:
-        launcher, at = _launcher(words)
+        launcher, at = launcher_of(words)
         if launcher == "python":  # of other programs it is not known that they train
             return any(word.text == "dist_epochs.train" for word in words)
-        return launcher in LAUNCHERS and _program(words, at) < len(words)
+        return launcher in LAUNCHERS and program_index(words, at) < len(words)
 
     return _read(path, launches, missing)
 
@@ -115,11 +103,8 @@ def _read(path: Path, is_it: Callable[[Sequence[Word]], bool], missing: InputErr
     """The one command of a script that something is true of."""
     text = read_text(path)
     origin = Origin(printable(str(path)))
-    batch_system = {
-        (found["name"] or _LETTERS.get(found["letter"], found["letter"])).replace("-", "_"): found["value"]
-        for found in _SBATCH.finditer(text)
-    }
-    found = [command for command in read_commands(text, _slurm_variables(batch_system)) if is_it(command.words)]
+    batch_system = asked_of_slurm(text)
+    found = [command for command in read_commands(text, slurm_variables(batch_system)) if is_it(command.words)]
     if not found:
         raise InputError(missing.asked, rule=missing.rule, fixes=missing.fixes, origin=origin)
     if len(found) > 1:
@@ -133,30 +118,6 @@ def _read(path: Path, is_it: Callable[[Sequence[Word]], bool], missing: InputErr
     return _arguments(path, origin, found[0], batch_system)
 
 
-def gpus_of_a_node(batch_system: Mapping[str, str]) -> str | None:
-    """The GPUs of each node that `#SBATCH` lines ask for, without their type; None where they do not say.
-
-    Examples:
-        >>> gpus_of_a_node({"gpus_per_node": "a100:8"}), gpus_of_a_node({"gres": "gpu:4"})
-        ('8', '4')
-    """
-    gres = _GRES.fullmatch(batch_system.get("gres", ""))
-    return batch_system.get("gpus_per_node", "").rpartition(":")[2] or (gres["count"] if gres else None)
-
-
-def _slurm_variables(batch_system: dict[str, str]) -> dict[str, str]:
-    """Variables that Slurm sets from what the script asks it for."""
-    names = {
-        "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
-        "ntasks_per_node": ("SLURM_NTASKS_PER_NODE",),
-        "gpus_per_node": ("SLURM_GPUS_PER_NODE",),
-        "ntasks": ("SLURM_NTASKS", "SLURM_NPROCS"),
-    }
-    made = {name: batch_system[key] for key, names in names.items() if key in batch_system for name in names}
-    gpus = gpus_of_a_node(batch_system)
-    return made if gpus is None else {**made, "SLURM_GPUS_ON_NODE": gpus}
-
-
 def _key(flag: str) -> str:
     """A flag with `-` as `_` after its first two characters."""
     name, equals, value = flag.partition("=")
@@ -165,103 +126,17 @@ def _key(flag: str) -> str:
 
 def _arguments(path: Path, origin: Origin, command: Command, batch_system: dict[str, str]) -> Arguments:
     words = list(command.words)
-    launcher, at = _launcher(words)
-    end = _program(words, at)
+    launcher, at = launcher_of(words)
+    end = program_index(words, at)
     flags_end = end - 1 if end > at and words[end - 1].text == "-m" else end  # it is no value of the flag before it
     line = Origin(origin.name, words[0].line)
     defaults: dict[str, str] = {}
     return Arguments(
         launcher=launcher,
-        launching=_section(path, line, words[at:flags_end], defaults),
+        launching=flags_section(path, line, words[at:flags_end], defaults),
         program=words[end].text if end < len(words) else launcher,
-        flags=_section(path, line, words[end + 1 :], defaults),
+        flags=flags_section(path, line, words[end + 1 :], defaults),
         environment=command.environment,
         batch_system=batch_system,
         defaults=defaults,
     )
-
-
-def _launcher(words: Sequence[Word]) -> tuple[str, int]:
-    """The launcher, and the index of the first word after it; `srun` starts what stands behind it."""
-    for index, word in enumerate(words):
-        name = Path(word.text).name
-        following = words[index + 1].text if index + 1 < len(words) else ""
-        if name in ("torchrun", "deepspeed", "accelerate-launch"):
-            return name.removesuffix("-launch"), index + 1
-        if name == "accelerate" and following == "launch":
-            return "accelerate", index + 2
-        if re.fullmatch(r"python[0-9.]*", name):
-            module = words[index + 2].text if following == "-m" and index + 2 < len(words) else ""
-            if module in ("torch.distributed.launch", "torch.distributed.run"):
-                return "torchrun", index + 3
-            if module in ("accelerate.commands.launch", "deepspeed"):
-                return module.split(".")[0], index + 3
-            return ("srun" if any(before.text == "srun" for before in words[:index]) else "python"), index + 1
-    return "", 0
-
-
-def _program(words: Sequence[Word], start: int) -> int:
-    """The index of the program's name among the words after the launcher: a script, a module, a known command.
-
-    Else it is the first word that is neither a flag nor may be the value of one.
-    """
-    following = range(start, len(words))
-    for index in following:
-        if words[index].text in ("-m", "--module") and index + 1 < len(words):
-            return index + 1
-        if _PROGRAM.fullmatch(Path(words[index].text).name):
-            return index
-    for index in following:
-        is_value = index > start and words[index - 1].text.startswith("-") and "=" not in words[index - 1].text
-        if not (is_value or words[index].text.startswith("-")):
-            return index
-    return len(words)
-
-
-def _section(path: Path, origin: Origin, words: Sequence[Word], defaults: dict[str, str]) -> Section:
-    """Flags as keys and values: without a value true, with several a text of them all."""
-    values: dict[str, Located] = {}
-    remarks = Remarks()
-    index = 0
-    while index < len(words):
-        found = _FLAG.fullmatch(words[index].text)
-        index += 1
-        if found is None:
-            continue
-        stated = [found["value"]] if found["value"] is not None else []
-        parts = [words[index - 1]]
-        while index < len(words) and not _FLAG.fullmatch(words[index].text):
-            if stated and words[index].may_be_several:
-                note = f"{words[index].text} is known to the running shell only: flags in it are not read"
-                remarks.notes.append(f"{origin.name}:{words[index].line} {printable(note)}")
-            else:
-                stated.append(words[index].text)
-                parts.append(words[index])
-            index += 1
-        where = Origin(origin.name, parts[0].line)
-        name = found["name"].replace("-", "_")
-        if not stated and name.startswith("no_"):
-            name, stated = name.removeprefix("no_"), ["false"]
-        for variable in dict.fromkeys(variable for part in parts for variable in part.defaults):
-            defaults[name] = f"{where} {name}: ${variable} is taken as its default, {' '.join(stated)}"
-        _put(values, name.split("."), Located(_value(stated, parts), where))
-    return Section(file=path, origin=origin, values=values, remarks=remarks)
-
-
-def _value(stated: Sequence[str], parts: Sequence[Word]) -> RawValue:
-    if not stated:
-        return True
-    if not all(part.is_known for part in parts):
-        return UnknownText(" ".join(stated))
-    value = exact_scalar(stated[0]) if len(stated) == 1 else " ".join(stated)
-    return value == "True" if value in ("True", "False") else value
-
-
-def _put(values: dict[str, Located], path: Sequence[str], found: Located) -> None:
-    for part in path[:-1]:
-        inner = values.get(part)
-        if inner is None or not isinstance(inner.value, dict):
-            inner = values[part] = Located({}, found.origin)
-        assert isinstance(inner.value, dict)
-        values = inner.value
-    values[path[-1]] = found

@@ -14,100 +14,88 @@ from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import Given, Tool, Top, default, have, precision_word
+from dist_epochs.tool_configs.keys import Key, by_default, count, marks, word
+from dist_epochs.tool_configs.passes import Given
+from dist_epochs.tool_configs.sharding import degree, shard_size
+from dist_epochs.tool_configs.stated import LaunchSettings, Precision
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["TORCHTITAN"]
 
 NAME = "torchtitan"
 BY_DEFAULT = Origin(f"{NAME}, by default")
 PRECISIONS: dict[str, Precision] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-SHARD = ("data_parallel_shard_degree", "data_parallel_degree")
+STEP, MICRO_STEP = "num_tokens_per_train_step", "num_tokens_per_microbatch_per_dp_rank"
 
 
-def _is_its(top: Top) -> bool:
-    return have(top, 1, "training.steps") and have(
-        top, 1, "training.seq_len", "training.local_batch_size", "training.batch_size",
-        "training.num_tokens_per_microbatch_per_dp_rank", "parallelism.data_parallel_shard_degree",
-    )  # fmt: skip
+def _degree(*names: str) -> Key:
+    sections = ("parallelism", "training", "experimental")
+    return Key(tuple(f"{section}.{name}" for section in sections for name in names), degree)
 
 
-def torchtitan_settings(top: Section, given: Given) -> LaunchSettings:
-    """What a torchtitan file states.
+KEYS = {
+    "tensor_parallel": _degree("tensor_parallel_degree"),
+    "pipeline_parallel": _degree("pipeline_parallel_degree"),
+    "context_parallel": _degree("context_parallel_degree"),
+    "per_device": count("training.local_batch_size", "training.batch_size"),
+    "global_batch": count("training.global_batch_size", open=("-1",)),
+    "sequence_length": count("training.seq_len", "training.max_context_length", default=2048),
+    "precision": word(PRECISIONS, "training.mixed_precision_param", default="bf16"),
+    "seed": count("training.seed", "debug.seed", least=0),
+    "warmup_steps": count("lr_scheduler.warmup_steps", least=0),
+    "steps": count("training.steps"),
+}
 
-    Raises:
-        InputError: If a value cannot be used.
-    """
-    training = top.section("training")
-    places = tuple(top.section(name) for name in ("parallelism", "training", "experimental"))
-    own = LaunchSettings(
-        devices=given.batch.devices,
-        tensor_parallel=_degree(places, "tensor_parallel_degree"),
-        pipeline_parallel=_degree(places, "pipeline_parallel_degree"),
-        context_parallel=_degree(places, "context_parallel_degree"),
-    )
-    replicas, shards = _degree(places, "data_parallel_replicate_degree"), _degree(places, *SHARD)
-    degrees, devices = [replicas, own.tensor_parallel, own.pipeline_parallel, own.context_parallel], own.devices
-    if devices is None and shards is not None:
-        sizes = [shards.value, *(degree.value for degree in degrees if degree)]
+
+def torchtitan_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """Devices and what is sharded, by the degrees; the batch, by samples or by tokens."""
+    replicas = _read(top, _degree("data_parallel_replicate_degree"))
+    shards = _read(top, _degree("data_parallel_shard_degree", "data_parallel_degree"))
+    if own.devices is None and shards is not None:
+        degrees = (shards, replicas, own.tensor_parallel, own.pipeline_parallel, own.context_parallel)
+        sizes = [one.value for one in degrees if one is not None]
         where = KeyOrigin(shards.where.name, shards.where.line, key=f"degrees: {' × '.join(map(str, sizes))}")
+        top.remarks.notes.append(f"{where}: {prod(sizes)} devices follow, since every degree is stated")
         own = replace(own, devices=Stated(prod(sizes), where))
+    size, context = data_parallel_size(own), own.context_parallel
     own = replace(
         own,
-        sequence_length=_length(training),
-        precision=precision_word(training, "mixed_precision_param", PRECISIONS, NAME),
         zero_stage=_zero_stage(top, own, replicas, shards),
+        shard_size=shard_size(replicas, shards, size, context.value if context else 1),
         activation_checkpointing=_checkpointing(top),
-        seed=training.count("seed", least=0) or top.section("debug").count("seed", least=0),
-        warmup_steps=top.section("lr_scheduler").count("warmup_steps", least=0),
-        steps=training.count("steps"),
     )
-    own = merge([own, _batch(training, places[0])])
-    return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
+    return _with_batch(top, own)
 
 
-def _degree(places: tuple[Section, ...], *keys: str) -> Stated[int] | None:
-    """A degree from whichever section has it; -1 is what the others leave, and is not stated."""
-    for section in places:
-        for key in keys:
-            stated = section.number(key, "a number of devices, or -1", least=-1)
-            if stated is not None:
-                return None if stated.value == -1 else section.count(key)
-    return None
+def _read(top: Section, key: Key) -> Stated[int] | None:
+    found = key.stated(top)
+    return None if found is None else key.read(*found)
 
 
-def _batch(training: Section, parallelism: Section) -> LaunchSettings:
-    """Samples of a micro-batch and of a step; without `global_batch_size` a step is one micro-step."""
-    tokens = training.count("num_tokens_per_microbatch_per_dp_rank")
-    if tokens is not None:
-        return _batch_in_tokens(training, parallelism, tokens)
-    each = training.count("local_batch_size") or training.count("batch_size")
-    each = each or default(training, "local_batch_size", 8, NAME)
-    stated = training.number("global_batch_size", "a number of samples, or -1", least=-1)
-    if stated is None or stated.value == -1:
-        return LaunchSettings(per_device=each, gradient_accumulation=Stated(1, BY_DEFAULT))
-    return LaunchSettings(per_device=each, global_batch=training.count("global_batch_size"))
+def _with_batch(top: Section, own: LaunchSettings) -> LaunchSettings:
+    """Samples of a micro-batch and of a step; where no batch is stated, a step is one micro-step.
 
-
-def _batch_in_tokens(training: Section, parallelism: Section, tokens: Stated[int]) -> LaunchSettings:
-    """A micro-batch of tokens of one data-parallel rank, times the micro-batches of a pipeline."""
-    length = _length(training)
-    if tokens.value % length.value:
-        training.refuse("num_tokens_per_microbatch_per_dp_rank", f"a multiple of the length {length.value}")
-    rounds = parallelism.count("num_pp_microbatches")
-    each = tokens.value // length.value * (rounds.value if rounds else 1)
-    step = training.number("num_tokens_per_train_step", "a number of tokens, or -1", least=-1)
-    per_device = Stated(each, tokens.where)
-    if step is None or step.value == -1:
-        return LaunchSettings(per_device=per_device, gradient_accumulation=Stated(1, BY_DEFAULT))
-    if step.value % length.value:
-        training.refuse("num_tokens_per_train_step", f"a multiple of the length {length.value}")
-    whole = Stated(int(step.value) // length.value, step.where)
-    return LaunchSettings(per_device=per_device, global_batch=whole)
-
-
-def _length(training: Section) -> Stated[int]:
-    return training.count("seq_len") or training.count("max_context_length") or Stated(2048, BY_DEFAULT)
+    Since 2026-08 both are tokens, and a pipeline has several micro-batches in one.
+    """
+    training, length = top.section("training"), own.sequence_length
+    each, whole, tokens = own.per_device, own.global_batch, training.count(MICRO_STEP)
+    if tokens is not None and length is not None:
+        of_step = degree(training, STEP)
+        for key, stated in ((MICRO_STEP, tokens), (STEP, of_step)):
+            if stated is not None and stated.value % length.value:
+                training.refuse(key, f"a multiple of the length {length.value}")
+        rounds = top.section("parallelism").count("num_pp_microbatches")
+        each = Stated(tokens.value // length.value * (rounds.value if rounds else 1), tokens.where)
+        whole = of_step and Stated(of_step.value // length.value, of_step.where)
+    if top.section("parallelism").states("pipeline_parallel_microbatch_size"):
+        top.section("parallelism").note("pipeline_parallel_microbatch_size", "splits a micro-batch: no accumulation")
+    once = own.gradient_accumulation or (None if whole else Stated(1, BY_DEFAULT))
+    return replace(
+        own,
+        per_device=each or by_default(training, "local_batch_size", 8, NAME),
+        global_batch=whole,
+        gradient_accumulation=once,
+    )
 
 
 def _zero_stage(
@@ -122,6 +110,8 @@ def _zero_stage(
     pipeline = own.pipeline_parallel
     keeps = word is not None and word.value == "never"
     keeps |= (word is None or word.value == "default") and pipeline is not None and pipeline.value > 1
+    if keeps and word is None:
+        top.remarks.notes.append(f"{top.origin}: weights are kept after the forward pass, as by default with pipelines")
     return Stated(2 if keeps else 3, word.where if word else BY_DEFAULT)
 
 
@@ -136,4 +126,13 @@ def _checkpointing(top: Section) -> Stated[bool] | None:
     return None
 
 
-TORCHTITAN = Tool(NAME, _is_its, torchtitan_settings)
+TORCHTITAN = Tool(
+    NAME,
+    marks(
+        (1, "training.steps"),
+        (1, "training.seq_len training.local_batch_size training.batch_size parallelism.data_parallel_shard_degree "
+            f"training.{MICRO_STEP}"),
+    ),
+    KEYS,
+    torchtitan_rules,
+)  # fmt: skip

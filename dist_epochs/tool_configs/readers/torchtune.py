@@ -9,38 +9,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from fractions import Fraction
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import torchtune_adapter
-from dist_epochs.tool_configs.complete import data_parallel_size
-from dist_epochs.tool_configs.references import resolved
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
-from dist_epochs.tool_configs.tool import Given, Tool, Top, counted, factor, have, precision_word
+from dist_epochs.tool_configs.keys import SEED, Top, count, flag, number, word
+from dist_epochs.tool_configs.passes import Given, counted, pass_of
+from dist_epochs.tool_configs.sharding import replicated
+from dist_epochs.tool_configs.stated import LaunchSettings, Precision
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["TORCHTUNE"]
 
 NAME = "torchtune"
 PRECISIONS: dict[str, Precision] = {"bf16": "bf16", "fp16": "fp16", "fp32": "fp32"}
 REINFORCEMENT = ("num_steps", "ppo_batch_size", "forward_batch_size", "grpo_samples")
+KEYS = {
+    "per_device": count("batch_size"),
+    "gradient_accumulation": count("gradient_accumulation_steps", default=1),
+    "tensor_parallel": count("tensor_parallel_dim"),
+    "context_parallel": count("context_parallel_dim"),
+    "precision": word(PRECISIONS, "dtype"),
+    "sequence_length": count("tokenizer.max_seq_len"),
+    "activation_checkpointing": flag("enable_activation_checkpointing"),
+    "seed": SEED,
+    "epochs": number("epochs"),
+}
 
 
 def _is_its(top: Top) -> bool:
     components = sum(isinstance(value, Mapping) and "_component_" in value for value in top.values())
-    return components >= 2 or (
-        components == 1 and have(top, 1, "max_steps_per_epoch", "batch_size", "log_every_n_steps")
-    )
+    own = {"max_steps_per_epoch", "batch_size", "log_every_n_steps"}
+    return components >= 2 or (components == 1 and bool(own & top.keys()))
 
 
-def torchtune_settings(top: Section, given: Given) -> LaunchSettings:
-    """What a torchtune recipe states.
+def torchtune_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """What is sharded, what a sample is, and whole windows of each pass.
 
     Raises:
-        InputError: If a value cannot be used, or it is a recipe of reinforcement learning.
+        InputError: If it is a recipe of reinforcement learning.
     """
-    top = resolved(top)
     for key in REINFORCEMENT:
         if top.states(key):
             raise InputError(
@@ -49,57 +58,46 @@ def torchtune_settings(top: Section, given: Given) -> LaunchSettings:
                 fixes="flags, such as --devices, --per-device, --gradient-accumulation and --steps",
                 origin=top.line(key),
             )
-    epochs = top.number("epochs", "a number of passes")
-    dataset = top.section("dataset") if isinstance(top.raw("dataset"), Mapping) else None
-    is_packed = dataset is not None and dataset.is_on("packed")
-    if is_packed and dataset is not None:
-        dataset.note("packed", "a sample is a pack of tokenizer.max_seq_len tokens: N is packs, not rows")
+    is_packed = top.holds_keys("dataset") and top.section("dataset").is_on("packed")
+    if is_packed:
+        top.section("dataset").note(
+            "packed", "a sample is a pack of tokenizer.max_seq_len tokens: N is packs, not rows"
+        )
     reshards = top.flag("fsdp_reshard_after_forward")
-    devices = given.batch.devices
-    batch = LaunchSettings(
-        devices=devices,
-        per_device=top.count("batch_size"),
-        gradient_accumulation=factor(top, "gradient_accumulation_steps", given.batch.gradient_accumulation, 1, NAME),
-        tensor_parallel=top.count("tensor_parallel_dim"),
-        context_parallel=top.count("context_parallel_dim"),
-    )
-    stage = Stated(3, reshards.where if reshards else Origin(f"{NAME}, by default"))
-    if reshards is not None and not reshards.value:
-        stage = Stated(2, reshards.where)
+    stage = Stated(3, Origin(f"{NAME}, by default"))
+    if reshards is not None:
+        stage = Stated(3 if reshards.value else 2, reshards.where)
     own = replace(
-        batch,
-        precision=precision_word(top, "dtype", PRECISIONS),
-        sequence_length=top.section("tokenizer").count("max_seq_len") if is_packed else None,
-        zero_stage=stage if devices is not None and devices.value > 1 else None,
-        activation_checkpointing=top.flag("enable_activation_checkpointing"),
-        seed=top.count("seed", least=0),
-        epochs=epochs,
-        **torchtune_adapter(top.section("model")),
+        own,
+        sequence_length=own.sequence_length if is_packed else None,
+        zero_stage=stage if own.devices is not None and own.devices.value > 1 else None,
+        shard_size=replicated(top, own, "data_parallel_replicate_dim", "data_parallel_shard_dim"),
+        **(torchtune_adapter(top.section("model")) if top.holds_keys("model") else {}),
     )
-    own = merge([own, _ends(top, batch, given, given.passes(epochs, None))])
-    return replace(own, notes=tuple(top.remarks.notes), ignored=tuple(top.remarks.ignored))
+    return _with_steps(top, own, given)
 
 
-def _ends(top: Section, batch: LaunchSettings, given: Given, epochs: Stated[Fraction] | None) -> LaunchSettings:
+def _with_steps(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
     """Steps of the run, and the policies of its passes where they give the same."""
-    cap, size = top.count("max_steps_per_epoch"), data_parallel_size(batch)
-    each, accumulation = batch.per_device, batch.gradient_accumulation
-    if given.samples is None or size is None or each is None or accumulation is None or epochs is None:
-        return LaunchSettings()
-    micro_steps = -(-given.samples // size) // each.value
-    whole = micro_steps // accumulation.value
+    found, cap = pass_of(own, given), top.count("max_steps_per_epoch")
+    if found is None:
+        return own
+    micro_steps = -(-found.samples // found.size) // found.each
+    whole = micro_steps // found.accumulation
     steps = min(whole, cap.value) if cap else whole
     rule = (
-        f"⌊⌈{given.samples:,} ÷ {size:,}⌉ ÷ {each.value:,}⌋ = {micro_steps:,} micro-steps a pass, "
-        f"⌊{micro_steps:,} ÷ {accumulation.value:,}⌋ = {whole:,} steps"
+        f"⌊⌈{found.samples:,} ÷ {found.size:,}⌉ ÷ {found.each:,}⌋ = {micro_steps:,} micro-steps a pass, "
+        f"⌊{micro_steps:,} ÷ {found.accumulation:,}⌋ = {whole:,} steps"
     )
     if cap is not None and cap.value < whole:
         rule += f", of which max_steps_per_epoch keeps {cap.value:,}"
-    made = counted(int(epochs.value * steps), f"{rule}, × {float(epochs.value):g}:", epochs, NAME)
-    if steps == whole and micro_steps == given.samples // (each.value * size):
+    epochs = found.epochs
+    made = counted(int(epochs.value * steps), f"{rule}, × {float(epochs.value):g}", epochs, NAME)
+    own = replace(own, counted_steps=made, told=found.told(micro_steps, steps))
+    if steps == whole and micro_steps == found.samples // found.round:
         loop = Origin(f"{NAME}'s loop")
-        return LaunchSettings(counted_steps=made, uneven=Stated("drop", loop), last_window=Stated("drop", loop))
-    return LaunchSettings(counted_steps=made)
+        return replace(own, uneven=Stated("drop", loop), last_window=Stated("drop", loop))
+    return own
 
 
-TORCHTUNE = Tool(NAME, _is_its, torchtune_settings)
+TORCHTUNE = Tool(NAME, _is_its, KEYS, torchtune_rules)

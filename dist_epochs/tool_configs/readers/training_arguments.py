@@ -6,7 +6,6 @@ devices is not among them. Other keys of the same file, such as a script's own f
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 from dist_epochs.errors import InputError, Origin
@@ -16,9 +15,8 @@ from dist_epochs.tool_configs.adapters import partly_trained_settings
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, precision_of
 from dist_epochs.tool_configs.sharding import fsdp_stage, fsdp_stage_of, parallel_settings
 from dist_epochs.tool_configs.stated import LaunchSettings, Uneven, agree, merge
-from dist_epochs.tool_configs.tool import Given, default
 
-__all__ = ["read_flags", "training_arguments_settings"]
+__all__ = ["training_arguments_settings"]
 
 NOTES = {
     "auto_find_batch_size": "per_device_train_batch_size is halved until it fits: the batch may change at the start",
@@ -57,25 +55,6 @@ def training_arguments_settings(top: Section) -> LaunchSettings:
         _deepspeed(top, accumulation),
     ]
     return merge([*parts, LaunchSettings(ignored=tuple(top.remarks.ignored), notes=tuple(top.remarks.notes))])
-
-
-def read_flags(top: Section, given: Given) -> LaunchSettings:
-    """What flags of a program state that takes TrainingArguments; what they leave out is the Trainer's own.
-
-    Raises:
-        InputError: As `training_arguments_settings`.
-    """
-    stated = training_arguments_settings(top)
-    if stated.per_device is None and stated.global_batch is None and given.batch.per_device is None:
-        each = default(top, "per_device_train_batch_size", 8, "the Trainer")
-        stated = replace(stated, per_device=each)
-    if stated.steps is None and stated.epochs is None and not given.has_length:
-        passes = default(top, "num_train_epochs", 3, "the Trainer")
-        stated = replace(stated, epochs=Stated(Fraction(passes.value), passes.where))
-    length = top.count("block_size")
-    if length is not None:
-        top.note("block_size", f"rows are packed into blocks of {length.value:,}: N is blocks, not rows")
-    return replace(stated, sequence_length=length, notes=tuple(dict.fromkeys(top.remarks.notes)))
 
 
 def _batch(top: Section, accelerator: Section, accumulation: Stated[int] | None) -> LaunchSettings:

@@ -10,50 +10,44 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 from dist_epochs.arithmetic.batch import nearest_batches
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
-from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
+from dist_epochs.tool_configs.keys import by_default, count, marks
+from dist_epochs.tool_configs.passes import Given, counted
+from dist_epochs.tool_configs.readers.trl_sft import trl_arguments
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool, Top, default, factor, have
+from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["GRPO"]
 
 NAME = "TRL's GRPO or RLOO"
-BY_DEFAULT = Origin("TRL, by default")
+KEYS = {
+    "devices": count("num_processes"),
+    "per_device": count("per_device_train_batch_size", default=8),
+    "gradient_accumulation": count("gradient_accumulation_steps", default=1),
+}
 
 
-def _is_its(top: Top) -> bool:
-    return have(top, 1, "num_generations", "generation_batch_size", "steps_per_generation", "reward_funcs") and have(
-        top, 1, "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "output_dir",
-        "max_completion_length",
-    )  # fmt: skip
-
-
-def grpo_settings(top: Section, given: Given) -> LaunchSettings:
+def grpo_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
     """What a file for GRPO or RLOO states: samples are completions.
 
     Raises:
         InputError: If a value cannot be used, or a generation does not divide into prompts.
     """
-    generations = top.count("num_generations") or default(top, "num_generations", 8, NAME)
-    arguments = training_arguments_settings(top)
-    per_device = arguments.per_device or factor(top, "per_device_train_batch_size", given.batch.per_device, 8, NAME)
-    accumulation = arguments.gradient_accumulation or factor(
-        top, "gradient_accumulation_steps", given.batch.gradient_accumulation, 1, NAME
-    )
-    epochs = arguments.epochs or Stated(Fraction(3), BY_DEFAULT)
+    generations = top.count("num_generations") or by_default(top, "num_generations", 8, NAME)
+    each, accumulation, arguments = own.per_device, own.gradient_accumulation, trl_arguments(top, NAME)
+    assert generations is not None
+    assert each is not None
+    assert accumulation is not None
+    epochs = arguments.epochs or Stated(Fraction(3), Origin(f"{NAME}, by default"))
+    devices = own.devices or arguments.devices
     own = replace(
-        arguments,
-        per_device=per_device,
-        gradient_accumulation=accumulation,
-        epochs=None if arguments.steps else epochs,
-        precision=arguments.precision or Stated("bf16", BY_DEFAULT),
-        activation_checkpointing=arguments.activation_checkpointing or Stated(True, BY_DEFAULT),
-        uneven=None,
+        arguments, devices=devices, per_device=each, gradient_accumulation=accumulation, epochs=epochs, uneven=None
     )
     top.note(
         "num_generations",
@@ -61,26 +55,34 @@ def grpo_settings(top: Section, given: Given) -> LaunchSettings:
     )
     if top.is_on("use_vllm"):
         top.note("use_vllm", "the devices of a vLLM server train nothing, and are not among those of the run")
-    size = data_parallel_size(replace(own, devices=given.batch.devices))
-    if size is not None and per_device is not None and accumulation is not None:
-        round_ = per_device.value * size
+    told: dict[str, Stated[Any]] = {"unit": Stated("completions", generations.where)}
+    size = data_parallel_size(own)
+    if size is not None:
+        round_ = each.value * size
         of_generation = _steps_per_generation(top, round_, accumulation.value)
         prompts, rest = divmod(round_ * of_generation, generations.value)
         if rest:
             raise _no_whole_prompts(round_ * of_generation, generations)
+        of_step = Fraction(round_ * accumulation.value, generations.value)
+        told["prompts_per_step"] = Stated(of_step if of_step.denominator > 1 else int(of_step), each.where)
         top.note(
             "per_device_train_batch_size",
-            f"counts completions: {round_ * accumulation.value:,} a step are "
-            f"{float(Fraction(round_ * accumulation.value, generations.value)):g} prompts × {generations.value}",
+            f"counts completions: {round_ * accumulation.value:,} a step are {float(of_step):g} prompts × "
+            f"{generations.value}",
         )
-        passes = given.passes(epochs, arguments.steps)
+        passes = given.passes(own)
         if given.samples is not None and passes is not None:
             steps = _steps(top, given.samples, prompts, of_generation, accumulation.value, passes)
+            completions = steps.value * round_ * accumulation.value
+            told |= {
+                "completions": Stated(completions, steps.where),
+                "samples": Stated(completions // generations.value, steps.where),
+            }
             own = replace(own, counted_steps=steps)
     if given.samples is not None:
-        completions = Origin(f"{given.samples:,} prompts × {generations.value} ({generations.where})")
-        own = replace(own, corpus_samples=Stated(given.samples * generations.value, completions))
-    return replace(own, notes=tuple(dict.fromkeys(top.remarks.notes)), ignored=tuple(top.remarks.ignored))
+        completed = Origin(f"{given.samples:,} prompts × {generations.value} ({generations.where})")
+        own = replace(own, corpus_samples=Stated(given.samples * generations.value, completed))
+    return replace(own, told=told)
 
 
 def _steps_per_generation(top: Section, round_: int, accumulation: int) -> int:
@@ -109,15 +111,23 @@ def _steps(
     """⌈passes × ⌈⌊prompts of the corpus ÷ those of a generation⌋ × iterations × micro-steps ÷ accumulation⌉⌉."""
     iterations = top.count("num_iterations")
     repeats = iterations.value if iterations else 1
-    generations = samples // prompts
+    generations, rest = divmod(samples, prompts)
     a_pass = ceil(Fraction(generations * repeats * of_generation, accumulation))
-    steps = ceil(passes.value * a_pass)
-    if steps < 1:
+    if not generations:
         raise InputError(f"{samples:,} prompts are less than the {prompts:,} of one generation", fixes="fewer devices")
-    rule = f"⌊{samples:,} prompts ÷ {prompts:,}⌋ = {generations:,} generations a pass"
-    if repeats > 1:
-        rule += f", each trained on {repeats} times"
-    return Stated(steps, Origin(f"{passes.where}: {rule}: {a_pass:,} steps a pass, {steps:,} in all"))
+    rule = f"⌊{samples:,} prompts ÷ {prompts:,}⌋ generations a pass"
+    rule += f" ({rest:,} left out)" if rest else ""
+    rule += f", each trained on {repeats} times" if repeats > 1 else ""
+    return counted(ceil(passes.value * a_pass), f"{rule}: {a_pass:,} steps a pass", passes, NAME)
 
 
-GRPO = Tool(NAME, _is_its, grpo_settings)
+GRPO = Tool(
+    NAME,
+    marks(
+        (1, "num_generations generation_batch_size steps_per_generation reward_funcs"),
+        (1, "per_device_train_batch_size gradient_accumulation_steps num_train_epochs output_dir "
+            "max_completion_length"),
+    ),
+    KEYS,
+    grpo_rules,
+)  # fmt: skip

@@ -11,51 +11,57 @@ from dataclasses import replace
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.keys import by_default, count, marks
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
-from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given, Tool, Top, have
+from dist_epochs.tool_configs.stated import LaunchSettings, merge
+from dist_epochs.tool_configs.tool import Tool
 
-__all__ = ["TRL"]
+__all__ = ["TRL", "trl_arguments"]
 
 NAME = "TRL"
-BY_DEFAULT = Origin(f"{NAME}, by default")
+KEYS = {"devices": count("num_processes")}
 
 
-def _is_its(top: Top) -> bool:
-    return (
-        have(top, 1, "dataset_name", "dataset_mixture", "datasets")
-        and have(
-            top, 1, "max_length", "assistant_only_loss", "completion_only_loss", "dataset_text_field",
-            "max_prompt_length", "eos_token", "packing_strategy", "padding_free", "loss_type",
-        )
-        and have(top, 1, "per_device_train_batch_size", "num_train_epochs", "output_dir", "max_steps")
-        and not have(
-            top, 1, "num_generations", "generation_batch_size", "steps_per_generation", "reward_funcs", "base_model",
-        )
-    )  # fmt: skip
-
-
-def trl_settings(top: Section, given: Given) -> LaunchSettings:
-    """What a file for TRL's SFT, DPO, KTO or reward training states.
+def trl_arguments(top: Section, tool: str) -> LaunchSettings:
+    """TrainingArguments with TRL's own defaults, which all of its trainers share.
 
     Raises:
         InputError: As `training_arguments_settings`.
     """
     stated = training_arguments_settings(top)
-    packs = top.is_true("packing")
-    processes = top.count("num_processes")
-    if processes is not None:
-        top.note("num_processes", f"{NAME} hands it on to accelerate launch")
-    if stated.precision is None:
-        top.note("bf16", "not stated: on, as TRL takes it")
-    own = replace(
+    saves, precision = stated.activation_checkpointing, stated.precision
+    if precision is None:
+        top.note("bf16", f"not stated: on, as {tool} takes it")
+        precision = Stated("bf16", Origin(f"{tool}, by default"))
+    return replace(
         stated,
-        devices=processes,
-        precision=stated.precision or Stated("bf16", BY_DEFAULT),
-        activation_checkpointing=stated.activation_checkpointing or Stated(True, BY_DEFAULT),
-        sequence_length=(top.count("max_length") or Stated(1024, BY_DEFAULT)) if packs else None,
+        precision=precision,
+        activation_checkpointing=saves or by_default(top, "gradient_checkpointing", True, tool),
     )
-    return replace(own, notes=tuple(dict.fromkeys(top.remarks.notes)), ignored=tuple(top.remarks.ignored))
 
 
-TRL = Tool(NAME, _is_its, trl_settings)
+def trl_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
+    """What a file for TRL's SFT, DPO, KTO or reward training states."""
+    if top.states("num_processes"):
+        top.note("num_processes", f"{NAME} hands it on to accelerate launch")
+    length = None
+    if top.is_true("packing"):
+        length = top.count("max_length") or by_default(top, "max_length", 1024, NAME)
+    launch = LaunchSettings(devices=own.devices, sequence_length=length)
+    return merge([trl_arguments(top, NAME), launch])
+
+
+TRL = Tool(
+    NAME,
+    marks(
+        (1, "dataset_name dataset_mixture datasets"),
+        (1, "max_length assistant_only_loss completion_only_loss dataset_text_field max_prompt_length eos_token "
+            "packing_strategy padding_free loss_type"),
+        (1, "per_device_train_batch_size num_train_epochs output_dir max_steps"),
+        never="num_generations generation_batch_size steps_per_generation reward_funcs base_model",
+    ),
+    KEYS,
+    trl_rules,
+    framework="transformers",
+)  # fmt: skip

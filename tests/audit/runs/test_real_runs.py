@@ -327,26 +327,26 @@ def test_the_head_of_a_console_tells_the_layout(ask, logs):
 @pytest.mark.parametrize(
     ("name", "steps", "epochs", "samples"),
     [
-        ("v4.44_accumulate3", 6, "1.8", 69),
-        ("v4.44_noop_resume", 6, "1.8", 69),
-        ("v4.51_floored_plan", 6, "1.6", 61),
-        ("v5.24_accumulate3", 8, "2", 74),
+        ("v4.44-accumulate3", 6, "1.8", 69),
+        ("v4.44-noop-resume", 6, "1.8", 69),
+        ("v4.51-floored-plan", 6, "1.6", 61),
+        ("v5.24-accumulate3", 8, "2", 74),
     ],
 )
 def test_consoles_of_three_versions(ask, logs, name, steps, epochs, samples):
-    path = logs / f"hf_console_{name}.log"
+    path = logs.parent / f"samples/hf-console/{name}.log"
     found = ask(path, "--samples", samples, "--steps", steps, "--devices", "1")
     assert found["verdict"].startswith("consistent")
     read = {key: number["value"] for key, number in found["read"].items()}
     assert (read["steps"], read["epochs"], read["corpus"]) == (str(steps), epochs, "37")
     assert (read["per_device"], read["gradient_accumulation"], read["global_batch"]) == ("4", "3", "12")
     assert (derived(found, "samples"), derived(found, "devices")) == (str(samples), "1")
-    assert ("samples_per_second" in read) == (name != "v4.44_noop_resume")
+    assert ("samples_per_second" in read) == (name != "v4.44-noop-resume")
     assert ask(path, "--samples", samples * 2, code=1)["verdict"] == "inconsistent"
 
 
 def test_the_console_of_a_stream_holds_no_corpus(ask, logs):
-    found = ask(logs / "hf_console_v5.24_stream_no_tqdm.log")
+    found = ask(logs.parent / "samples/hf-console/v5.24-stream-no-tqdm.log")
     read = {key: number["value"] for key, number in found["read"].items()}
     assert (read["steps"], read["stream_epoch"], read["global_batch"]) == ("12", "2.167", "4")
     assert "corpus" not in read

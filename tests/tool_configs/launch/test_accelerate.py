@@ -22,9 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dist_epochs.errors import InputError
+from dist_epochs.tool_configs.accelerate_file import KINDS
 from dist_epochs.tool_configs.launch.rules.keys import DYNAMO_BACKENDS, LOCAL_KEYS, RETIRED
 from dist_epochs.tool_configs.launch.rules.precision import PRECISIONS
-from dist_epochs.tool_configs.readers.accelerate import KINDS
 from dist_epochs.tool_configs.sharding import SIZES
 from dist_epochs.train.launch import LaunchError, check_environment
 

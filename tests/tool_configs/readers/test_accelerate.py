@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import parse_located
 from dist_epochs.settings.section import Section
-from dist_epochs.tool_configs.readers.accelerate import BESIDE_A_FILE, KNOWN_KEYS
+from dist_epochs.tool_configs.accelerate_file import BESIDE_A_FILE, KNOWN_KEYS
 from dist_epochs.tool_configs.sharding import FSDP_STRATEGIES, SIZES, parallel_settings
 
 # As `accelerate config` writes them.

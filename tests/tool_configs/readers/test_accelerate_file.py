@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dist_epochs.errors import InputError
+from dist_epochs.tool_configs.accelerate_file import KNOWN_KEYS
 from dist_epochs.tool_configs.complete import complete, data_parallel_size
 from dist_epochs.tool_configs.launch.command import asked_processes
-from dist_epochs.tool_configs.readers.accelerate import KNOWN_KEYS, read_accelerate_file
+from dist_epochs.tool_configs.readers.accelerate import read_accelerate_file
 from dist_epochs.tool_configs.sharding import SIZES
 
 

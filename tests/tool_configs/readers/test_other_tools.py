@@ -9,7 +9,7 @@ from dist_epochs.cli.main import main
 from dist_epochs.errors import InputError
 from dist_epochs.tool_configs.detect import TOOLS as READ
 from dist_epochs.tool_configs.detect import read_settings
-from dist_epochs.tool_configs.readers.other_tools import TOOLS
+from dist_epochs.tool_configs.other_tools import TOOLS
 
 FILES = {
     "GPT-NeoX": {

@@ -5,8 +5,8 @@ import pytest
 from dist_epochs.errors import InputError
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings
-from dist_epochs.tool_configs.tool import Given
 
 FLAGS = "train.py --per_device_train_batch_size 2 --gradient_accumulation_steps 4 --max_steps 10 --output_dir o"
 MEGATRON = "pretrain_gpt.py --num-layers 4 --micro-batch-size 2 --seq-length 64 --train-iters 10"
@@ -99,7 +99,7 @@ def test_what_the_trainer_takes_where_flags_are_silent(folder):
 def test_a_value_that_counts_and_only_the_shell_knows_is_refused(folder):
     with pytest.raises(InputError) as caught:
         read(folder, "#!/bin/bash\ntorchrun --nproc_per_node 2 train.py \\\n  --per_device_train_batch_size $1\n")
-    assert caught.value.asked == "--per_device_train_batch_size is $1, which only the running shell knows"
+    assert caught.value.asked == "per_device_train_batch_size is $1, which only the running shell knows"
     assert caught.value.origin.line == 3
 
 

@@ -7,8 +7,8 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
-from dist_epochs.tool_configs.tool import Given
 
 
 def read(folder, text, devices=None, samples=None, name="file.yaml", **more):
@@ -273,4 +273,4 @@ def test_references_that_go_round_are_refused(folder):
     text = COMPOSER + "${a}\na: ${b}\nb: ${a}\n"
     assert "circle" in refused(folder, text).asked
     unknown = COMPOSER.replace("60", "${oc.env:BATCH}") + "2ep\n"
-    assert "must be a whole number" in refused(folder, unknown).asked
+    assert refused(folder, unknown).asked == "global_train_batch_size is ${oc.env:BATCH}, which only OmegaConf knows"

@@ -18,9 +18,9 @@ from dist_epochs.settings.value import Stated, plain_value
 from dist_epochs.tool_configs.apply import apply_files
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import TOOLS, read_settings
-from dist_epochs.tool_configs.readers.other_tools import TOOLS as NOT_READ
+from dist_epochs.tool_configs.other_tools import TOOLS as NOT_READ
+from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
-from dist_epochs.tool_configs.tool import Given
 
 SAMPLES = Path(__file__).parent / "samples"
 PLACES = {

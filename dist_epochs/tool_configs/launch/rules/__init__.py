@@ -29,6 +29,8 @@ from dist_epochs.tool_configs.launch.rules.keys import (
     unread_sections,
 )
 from dist_epochs.tool_configs.launch.rules.machines import (
+    launcher_in_each_task,
+    machine_rank_missing,
     machine_rank_outside,
     main_process_not_reachable,
     main_process_port,
@@ -82,6 +84,8 @@ FINDINGS: tuple[Rule, ...] = (
     batch_beyond_the_launch,
     processes_not_divisible,
     machine_rank_outside,
+    machine_rank_missing,
+    launcher_in_each_task,
     main_process_not_reachable,
     main_process_port,
     one_gpu_id,

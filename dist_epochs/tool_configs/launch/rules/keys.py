@@ -8,8 +8,7 @@ from fractions import Fraction
 from dist_epochs.errors import Origin, close_matches
 from dist_epochs.rules import rule
 from dist_epochs.settings.value import key_name
-from dist_epochs.tool_configs.launch.launch import Finding, Launch
-from dist_epochs.tool_configs.readers.accelerate import (
+from dist_epochs.tool_configs.accelerate_file import (
     DEEPSPEED_ONLY,
     KINDS,
     KNOWN_KEYS,
@@ -17,6 +16,7 @@ from dist_epochs.tool_configs.readers.accelerate import (
     AccelerateFile,
     reads_as_false,
 )
+from dist_epochs.tool_configs.launch.launch import Finding, Launch
 from dist_epochs.tool_configs.sharding import SIZES
 
 __all__ = [

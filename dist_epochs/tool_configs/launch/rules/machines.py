@@ -9,6 +9,8 @@ from dist_epochs.rules import rule
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
 
 __all__ = [
+    "launcher_in_each_task",
+    "machine_rank_missing",
     "machine_rank_outside",
     "main_process_not_reachable",
     "main_process_port",
@@ -79,6 +81,39 @@ def machine_rank_outside(launch: Launch) -> Iterator[Finding]:
     if file.launcher == "torchrun":
         fix = f"--node-rank of {ranks}"
     yield Finding(file.line("machine_rank"), message, fix)
+
+
+@rule
+def machine_rank_missing(launch: Launch) -> Iterator[Finding]:
+    """Torchrun on several machines without a rank for each, where it needs one.
+
+    Without `--rdzv-backend=c10d` the ranks of machines are not agreed on when they meet: they are those of
+    `--node-rank`, 0 where none is stated. Two machines that are both the first wait for others until they time out.
+
+    What to do: `--rdzv-backend=c10d`, or `--node-rank` 0 on the first machine, 1 on the next.
+    """
+    file = launch.file
+    backend = file.top.text("rdzv_backend")
+    if file.launcher != "torchrun" or file.machines == 1 or "machine_rank" in file.top.values:
+        return
+    if backend is None or backend.value == "static":
+        message = f"{file.machines} machines without --rdzv-backend=c10d and without --node-rank: each is the first"
+        yield Finding(file.top.origin, message, "--rdzv-backend=c10d, or --node-rank=… on each machine")
+
+
+@rule
+def launcher_in_each_task(launch: Launch) -> Iterator[Finding]:
+    """Slurm starts several tasks on a node, and each of them starts a launcher with all its processes.
+
+    torchrun and `accelerate launch` start the processes of a machine themselves, so that one task is enough. Eight
+    tasks with eight processes each are 64 on eight GPUs, in eight launches that disturb each other.
+
+    What to do: `#SBATCH --ntasks-per-node=1`.
+    """
+    file = launch.file
+    if file.launcher in ("torchrun", "accelerate") and file.tasks > 1:
+        message = f"#SBATCH asks for {file.tasks} tasks on each node, and each starts a launcher with all its processes"
+        yield Finding(file.top.origin, message, "#SBATCH --ntasks-per-node=1")
 
 
 @rule

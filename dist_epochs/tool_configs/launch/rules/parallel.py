@@ -7,8 +7,8 @@ from math import prod
 
 from dist_epochs.rules import rule
 from dist_epochs.settings.value import KeyOrigin
+from dist_epochs.tool_configs.accelerate_file import AccelerateFile
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
-from dist_epochs.tool_configs.readers.accelerate import AccelerateFile
 from dist_epochs.tool_configs.sharding import SIZES
 
 __all__ = ["megatron_context_parallel", "nothing_to_shard", "only_data_parallel", "parallel_sizes"]

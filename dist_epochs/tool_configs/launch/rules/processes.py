@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dist_epochs.rules import rule
+from dist_epochs.tool_configs.accelerate_file import reads_as_false
 from dist_epochs.tool_configs.launch.launch import Finding, Launch
-from dist_epochs.tool_configs.readers.accelerate import reads_as_false
 
 __all__ = [
     "cpu_by_environment",
@@ -79,7 +79,7 @@ def processes_known_at_launch(launch: Launch) -> Iterator[Finding]:
 
 @rule
 def tasks_alone(launch: Launch) -> Iterator[Finding]:
-    """Srun starts the program itself, and no launcher connects its tasks.
+    """Tasks of srun run the program itself, and no launcher connects them.
 
     torchrun and `accelerate launch` give each process its rank and the address of the first. Tasks of `srun python`
     have Slurm's variables only, which this package's trainer and Accelerate do not read: each task is a run of its own

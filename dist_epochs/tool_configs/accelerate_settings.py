@@ -9,15 +9,15 @@ from __future__ import annotations
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.readers.accelerate import (
+from dist_epochs.tool_configs.accelerate_file import (
     DEEPSPEED_ONLY,
     KINDS,
     KNOWN_KEYS,
     ONE_PROCESS,
     SECTION_OWNERS,
     AccelerateFile,
-    read_accelerate,
 )
+from dist_epochs.tool_configs.readers.accelerate import read_accelerate
 from dist_epochs.tool_configs.sharding import SIZES, parallel_settings
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
 

@@ -1,0 +1,132 @@
+"""`all_results.json` and `train_results.json` of the Hugging Face Trainer: the summary row of its last call.
+
+Its rates are those of the plan (Transformers 4.10 to 5.18): steps a second × seconds are max_steps, samples a second
+× seconds are samples of the data × epochs, or max_steps × batch if it was told its steps. Since 5.19 both are of the
+steps of this call. Until 4.6 there are no steps a second, and the samples a second are steps. A call that finds a
+checkpoint at its last step makes none, writes this file all the same, and its train_loss is 0.0: its rates are no
+speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+
+from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.audit.readers.packed import read_whole
+from dist_epochs.audit.readers.passes import last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
+from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.json_text import load_json
+
+__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+
+HOLDS = "samples of the training set, epochs, planned steps and samples by its rates"
+NAMES_OF_FILES = ("all_results.json", "train_results.json")
+LARGEST = 1 << 20
+"""Bytes; such a file has a few dozen numbers."""
+
+OLD = "It has no steps a second: it is of Transformers 4.6 or before, whose samples a second are steps."
+NO_STEP = "Its train_loss is 0.0: the last call made no step, so its rates are no speed."
+STOPPED = "It stopped early, or went on from a checkpoint: its rates are those of the plan until Transformers 5.18."
+
+
+def has_marks(path: Path, head: bytes) -> bool:
+    """Whether a file is one: a flat object with train_runtime and another key of the summary."""
+    return (
+        head.lstrip().startswith(b"{")
+        and b'"train_runtime"' in head
+        and (b'"train_loss"' in head or b'"train_samples_per_second"' in head)
+        and b'"log_history"' not in head
+    )
+
+
+def read(path: Path) -> FinishedRun:
+    """Read a file.
+
+    Raises:
+        InputError: If it is not a flat JSON object.
+    """
+    text = read_whole(path, LARGEST, "the results of a Trainer").decode("utf-8-sig", errors="replace")
+    data = load_json(text, Origin(str(path), 1))
+    if not isinstance(data, dict) or "train_runtime" not in data:
+        rule = "they are one flat object with train_runtime"
+        raise InputError("these are not the results of a Trainer", rule=rule, origin=Origin(str(path), 1))
+
+    def place(key: str) -> Place:
+        return Place(str(path), text.count("\n", 0, text.find(f'"{key}"')) + 1, key)
+
+    found = {key: number for key, value in data.items() if (number := Number.read(value, place(key))) is not None}
+    numbers: dict[str, Number] = {}
+    if (corpus := whole(data.get("train_samples"), place("train_samples"))) is not None:
+        numbers["corpus"] = corpus
+    if (epoch := logged_epoch(data.get("epoch"), place("epoch"))) is not None:
+        numbers["epochs"] = epoch
+    if (flops := found.get("total_flos")) is not None and flops.value:
+        numbers["total_flops"] = flops
+    is_idle = "train_loss" in found and not found["train_loss"].value
+    numbers |= dict(_planned(found))
+    notes = [NO_STEP] if is_idle else []
+    if not is_idle:
+        numbers |= dict(_made(numbers, notes))
+        numbers |= dict(last_call(found, numbers, Place(str(path))))
+        if "corpus" in numbers:
+            numbers |= steps_per_epoch([], numbers.get("steps"), numbers.get("epochs"), Place(str(path)))
+        if "train_steps_per_second" not in found:
+            notes.append(OLD)
+    further: dict[str, Number | bool] = {"rate_usable": not is_idle and "seconds" in numbers}
+    if is_idle:
+        further["steps_of_this_call"] = Number.exact(0, place("train_loss"))
+        numbers.pop("planned_steps", None)
+    return FinishedRun(
+        kind="hf-results",
+        path=str(path),
+        numbers=numbers,
+        counts_passes=True,
+        streams=None if "corpus" not in numbers and epoch is not None and epoch.value.denominator != 1 else False,
+        is_cut=STOPPED in notes,
+        further=further,
+        notes=tuple(notes),
+    )
+
+
+def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
+    """Steps and samples of the plan, by rate × seconds."""
+    seconds, rate = found.get("train_runtime"), found.get("train_samples_per_second")
+    pace = found.get("train_steps_per_second", rate)
+    if seconds is None or not seconds.interval.low or rate is None or pace is None:
+        return
+    if pace.value:
+        yield "planned_steps", _product(pace, seconds)
+    if rate.value and pace is not rate:
+        yield "planned_samples", _product(rate, seconds)
+
+
+def _product(rate: Number, seconds: Number) -> Number:
+    return Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
+
+
+def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str, Number]]:
+    """Steps that were made: those of the plan, if the run reached its epochs."""
+    planned, samples, corpus, epochs = (
+        numbers.get(name) for name in ("planned_steps", "planned_samples", "corpus", "epochs")
+    )
+    if planned is None or ceil(planned.interval.low) != floor(planned.interval.high):
+        return
+    steps = Fraction(ceil(planned.interval.low))
+    if samples is None or corpus is None or epochs is None:
+        yield "steps", Number.exact(int(steps), planned.where)
+        return
+    asked = samples.interval / corpus.interval
+    if asked.overlaps(epochs.interval):
+        yield "steps", Number.exact(int(steps), planned.where)
+        return
+    passes = Fraction(ceil(asked.high))
+    reached = Interval.exact(steps) * epochs.interval / asked
+    if steps - reached.high <= passes and epochs.interval.high < asked.low:  # a pass may leave a partial window out
+        yield "steps", Number(Interval(steps, max(steps - passes, Fraction(1)), steps), planned.where, str(steps))
+        return
+    if epochs.interval.high < asked.low:
+        notes.append(STOPPED)

@@ -1,0 +1,179 @@
+"""TensorBoard event files of the Hugging Face Trainer and of Lightning, without TensorBoard.
+
+Framing of TFRecord: length (u64), masked CRC-32C of its 8 bytes, data, masked CRC-32C of the data, all little-endian.
+Each record is an Event: 1 wall_time, 2 step, 5 a Summary, whose values (1) have a tag (1), and a float (2) or a
+tensor (8: type 1, bytes 4, floats 5, texts 8). The Trainer writes train/epoch at its global step, and its
+TrainingArguments as JSON under args/text_summary; Lightning writes `epoch` and counts steps from 0. The checksum of
+lengths is compared, that of the data is not: in Python it is slow.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dist_epochs.audit.readers.lightning_csv import PassRows
+from dist_epochs.audit.readers.packed import open_run_file
+from dist_epochs.audit.readers.protobuf import fields, parts, text_of
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place
+from dist_epochs.audit.readers.wandb_run import KEYS, SETTING_KEYS, run_of_rows
+from dist_epochs.errors import InputError, Origin
+
+__all__ = ["HOLDS", "PATTERN", "has_marks", "read"]
+
+HOLDS = "of the Trainer: steps, epochs, rates, batch of a device, accumulation, plan; of Lightning: steps and passes"
+PATTERN = "events.out.tfevents.*"
+MOST_ROWS, LARGEST_RECORD = 4_000_000, 1 << 24
+
+VERSION = b"brain.Event:2"
+WALL_TIME, STEP, SUMMARY = 1, 2, 5
+ARGUMENTS = "args/text_summary"
+SAMPLES_AS_STEPS = ("Train/Samples/", " vs samples")
+"""Tags of DeepSpeed's monitor and of Megatron-LM, whose steps are samples."""
+
+_HEAD = struct.Struct("<QI")
+
+
+def has_marks(path: Path, head: bytes) -> bool:
+    """Whether it begins with the record that every event file begins with."""
+    return VERSION in head[:64] and len(head) > 12 and _length(head) is not None
+
+
+def _length(head: bytes) -> int | None:
+    """The length of a record, if its checksum is right."""
+    length, checksum = _HEAD.unpack(head[:12])
+    return length if _masked_crc(head[:8]) == checksum else None
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _records(file: BinaryIO) -> Iterator[bytes]:
+    """The records, until the file ends.
+
+    Raises:
+        ValueError: If it is damaged, or ends inside a record.
+    """
+    while head := file.read(_HEAD.size):
+        length = _length(head) if len(head) == _HEAD.size else None
+        if length is None:
+            raise ValueError("it ends inside the head of a record" if len(head) < 12 else "a checksum is wrong")
+        if length > LARGEST_RECORD:  # a picture or a graph, which counts nothing
+            while length > 0 and (piece := file.read(min(length, 1 << 20))):
+                length -= len(piece)
+            file.read(4)
+            continue
+        data = file.read(length)
+        if len(data) < length or len(file.read(4)) < 4:
+            raise ValueError("it ends inside a record")
+        yield data
+
+
+def _events(data: bytes) -> tuple[int, dict[str, Any]]:
+    """Step and values of an event, by tag."""
+    step, values = 0, {}
+    for number, value in fields(data):
+        if number == STEP and isinstance(value, int):
+            step = value if value < 1 << 63 else 0
+        elif number == SUMMARY and isinstance(value, bytes):
+            for one in parts(value, 1):
+                tag = text_of(one, 1)
+                if tag is not None:
+                    values[tag] = _value(one)
+    return step, values
+
+
+def _value(data: bytes) -> Any:
+    """A float as the shortest decimal that it is stored for, a text, or None."""
+    for number, value in fields(data):
+        if number == 2 and isinstance(value, bytes) and len(value) == 4:
+            return _decimal(value)
+        if number == 8 and isinstance(value, bytes):
+            tensor = dict(fields(value))
+            stored, kind = tensor.get(4) or tensor.get(5), tensor.get(1)
+            if kind == 1 and isinstance(stored, bytes) and len(stored) >= 4:
+                return _decimal(stored[:4])
+            if kind == 7:
+                return text_of(value, 8)
+    return None
+
+
+def _decimal(data: bytes) -> float:
+    """Seven digits are what a float of 32 bits holds."""
+    return float(f"{struct.unpack('<f', data)[0]:.7g}")
+
+
+def read(path: Path) -> FinishedRun:
+    """Read a file; one that was cut is read up to there.
+
+    Raises:
+        InputError: If no event tells of a step of the Trainer or of Lightning.
+    """
+    rows: dict[int, dict[str, Any]] = {}
+    passes, damage = PassRows(str(path)), ""
+    arguments: dict[str, Any] = {}
+    tags: set[str] = set()
+    is_of_lightning, trained = False, 0
+    of_row: set[str] = set()
+    try:
+        with open_run_file(path) as (file, _):
+            for at, record in enumerate(_records(file)):
+                step, values = _events(record)
+                tags |= set(list(values)[: 1000 - len(tags)])
+                if isinstance(text := values.pop(ARGUMENTS, None), str):
+                    arguments |= _json(text)
+                trained += "train/loss" in values
+                of_row |= values.keys()
+                if "epoch" in values and type(values["epoch"]) is float and values["epoch"].is_integer():
+                    is_of_lightning = True
+                    passes.add(step, int(values["epoch"]), frozenset(of_row), at)
+                    of_row = set()
+                if len(rows) < MOST_ROWS and (kept := {key: one for key, one in values.items() if key in KEYS}):
+                    rows.setdefault(step, {"train/global_step": step}).update(kept)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        damage = str(error)
+    notes = [f"{path.name}: read up to its damage: {damage}. What was logged after it is not here."] if damage else []
+    if arguments or rows:
+        return _of_trainer(path, [rows[step] for step in rows], arguments, trained, notes, is_cut=bool(damage))
+    if is_of_lightning:
+        run = passes.finished("tfevents", None)
+        return replace(run, is_cut=bool(damage), notes=(*notes, *run.notes))
+    rule = "the Trainer writes train/epoch and args/text_summary, Lightning epoch"
+    if any(mark in tag for tag in tags for mark in SAMPLES_AS_STEPS):
+        rule = "they are of DeepSpeed's monitor or of Megatron-LM, whose steps here are samples, and are not read"
+    raise InputError(
+        f"none of its {len(tags):,} tags tells of the steps of a trainer that is known",
+        rule=rule,
+        origin=Origin(str(path)),
+    )
+
+
+def _json(text: str) -> dict[str, Any]:
+    """TrainingArguments, in a block of Markdown."""
+    try:
+        data = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return {key: data[key] for key in SETTING_KEYS if key in data} if isinstance(data, dict) else {}
+
+
+def _of_trainer(
+    path: Path, rows: list[dict[str, Any]], arguments: dict[str, Any], trained: int, notes: list[str], *, is_cut: bool
+) -> FinishedRun:
+    ended = any("train/train_runtime" in row for row in rows)
+    run = run_of_rows(rows, arguments, {}, name=str(path), notes=notes, is_cut=is_cut or not ended, is_wandb=False)
+    rows_of_training = Number.exact(trained, Place(str(path), None, "train/loss"))
+    return replace(run, kind="tfevents", further={"training_rows": rows_of_training, "finished": ended})
