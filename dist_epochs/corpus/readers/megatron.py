@@ -1,65 +1,18 @@
-"""Megatron-LM's `PREFIX.bin` with `PREFIX.idx` (GPT-NeoX, NeMo, Megatron-DeepSpeed too).
-
-The index has 34 bytes (mark, version, type of the ids, number of sequences, entries of the list of documents), then of
-each sequence its tokens (int32) and its first byte (int64), then the first sequence of each document (int64, and the
-end). Source: Megatron-LM megatron/core/datasets/indexed_dataset.py.
-"""
+"""Megatron-LM's `PREFIX.bin` with `PREFIX.idx` (GPT-NeoX, NeMo, Megatron-DeepSpeed too)."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from dist_epochs.corpus.readers.megatron_index import FAIRSEQ, MARK, NAME, bounds, check_size, read_index
 from dist_epochs.corpus.readers.tokens import Facts, Flat, Ids, Reading, mapped, unreadable
-from dist_epochs.errors import InputError
-from dist_epochs.settings.files import open_file
 
-__all__ = ["NAME", "documents", "facts", "flat", "parts"]
+__all__ = ["FAIRSEQ", "MARK", "NAME", "documents", "facts", "flat", "parts"]
 
-NAME = "a Megatron corpus (.bin and .idx)"
-MARK, FAIRSEQ = b"MMIDIDX\0\0", b"TNTIDX\0\0"
-HEADER = struct.Struct("<9sQBQQ")
-CODES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 8: "uint16"}
-FLOATS = (6, 7)
-AT_ONCE = 2**18
-"""Entries of the index that are read at once."""
 LOOKED_AT = 1000
 """Documents of which the last ids are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Index:
-    path: Path
-    dtype: str
-    sequences: int
-    entries: int
-
-    @property
-    def itemsize(self) -> int:
-        return np.dtype(self.dtype).itemsize
-
-    def part(self, what: str, first: int, stop: int) -> np.ndarray[Any, Any]:
-        """Entries of one of the lists: `tokens` of sequences, their `bytes`, or `documents`."""
-        kind = np.dtype("<i4" if what == "tokens" else "<i8")
-        before = {"tokens": 0, "bytes": 4 * self.sequences, "documents": 12 * self.sequences}[what]
-        with open_file(self.path) as file:
-            file.seek(HEADER.size + before + first * kind.itemsize)
-            return np.frombuffer(file.read((stop - first) * kind.itemsize), kind)
-
-    def tokens(self) -> int:
-        """All tokens: where the last sequence ends."""
-        if not self.sequences:
-            return 0
-        at, length = (int(self.part(what, self.sequences - 1, self.sequences)[0]) for what in ("bytes", "tokens"))
-        if at < 0 or length < 0 or at % self.itemsize:
-            found = f"its last sequence has {length:,} tokens from byte {at:,} on"
-            raise _damaged(self.path, found, f"a token takes {self.itemsize} bytes")
-        return at // self.itemsize + length
 
 
 def parts(path: Path) -> tuple[Path, ...]:
@@ -74,9 +27,9 @@ def parts(path: Path) -> tuple[Path, ...]:
 
 def facts(path: Path, reading: Reading, whole: bool) -> Facts:
     """Counts by the index; no token is read but the last ones of some documents."""
-    index = _read(path)
+    index = read_index(path)
     tokens, ids = index.tokens(), path.with_suffix(".bin")
-    more = {"sequences": index.sequences, "dtype": index.dtype, "idx_bytes": path.stat().st_size}
+    more: dict[str, Any] = {"sequences": index.sequences, "dtype": index.dtype, "idx_bytes": path.stat().st_size}
     notes = []
     if reading.eos is not None:
         notes.append("--eos is not used: its index tells the documents")
@@ -85,9 +38,9 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
     if not ids.is_file():
         notes.append(f"{ids.name} is not beside its index, so that their sizes were not compared")
         return Facts(tokens=tokens, documents=index.entries - 1, more=more, notes=tuple(notes))
-    _check_size(index, ids, tokens)
+    check_size(index, ids, tokens)
     if whole:
-        for _ in _bounds(index, tokens):
+        for _ in bounds(index, tokens):
             pass
         ends = [document[-2:].tolist() for document, _ in zip(documents(path, reading), range(LOOKED_AT), strict=False)]
         last = {end[-1] for end in ends if end}
@@ -104,14 +57,14 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
 
 def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     """The documents by the index; those without a token are in it too."""
-    index = _read(path)
+    index = read_index(path)
     tokens = index.tokens()
     place = flat(path, reading)
     if place is None:
         raise unreadable(NAME, path, f"{path.with_suffix('.bin').name} is not beside it")
-    _check_size(index, place.path, tokens)
+    check_size(index, place.path, tokens)
     ids = mapped(place, tokens)
-    for starts in _bounds(index, tokens):
+    for starts in bounds(index, tokens):
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             yield ids[start:stop]
 
@@ -119,85 +72,4 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
 def flat(path: Path, reading: Reading) -> Flat | None:
     """The ids stand in the .bin file, without anything before or between them."""
     ids = path.with_suffix(".bin")
-    return Flat(ids, 0, _read(path).dtype) if ids.is_file() else None
-
-
-def _read(path: Path) -> _Index:
-    with open_file(path) as file:
-        head = file.read(HEADER.size)
-    if head.startswith(FAIRSEQ):
-        old = "the index of fairseq's older form (TNTIDX), which Megatron-LM does not write any more"
-        raise unreadable(NAME, path, old, fixes="Megatron's tools/preprocess_data.py, which makes a new one")
-    if not head.startswith(MARK):
-        raise unreadable(NAME, path, f"an .idx file that begins with {head[:9]!r}", f"{MARK!r} must stand there")
-    if len(head) < HEADER.size:
-        raise _damaged(path, f"cut: {len(head)} bytes of {HEADER.size}")
-    _, version, code, sequences, entries = HEADER.unpack(head)
-    if version != 1:
-        raise unreadable(NAME, path, f"version {version}", "version 1 is known")
-    if code not in CODES:
-        what = "numbers with a fraction, which are no tokens" if code in FLOATS else "no type that is known"
-        raise _damaged(path, f"type {code} of its ids, {what}")
-    size, found = HEADER.size + 12 * sequences + 8 * entries, path.stat().st_size
-    if found not in (size, size + sequences):  # multimodal ones have a byte more for each sequence
-        raise _damaged(path, f"{found:,} bytes, and {sequences:,} sequences and {entries:,} entries take {size:,}")
-    index = _Index(path, CODES[code], sequences, entries)
-    ends = [int(index.part("documents", at, at + 1)[0]) for at in (0, entries - 1)] if entries else []
-    if ends != [0, sequences]:
-        raise _damaged(path, f"its documents reach from sequence {' to '.join(map(str, ends)) or 'none'}",
-                       f"they must reach from 0 to {sequences}")  # fmt: skip
-    return index
-
-
-def _check_size(index: _Index, ids: Path, tokens: int) -> None:
-    found = ids.stat().st_size
-    if found != tokens * index.itemsize:
-        raise _damaged(
-            ids, f"{found:,} bytes, and its index says {tokens:,} tokens of {index.itemsize} bytes each",
-            f"{tokens * index.itemsize:,} bytes",
-        )  # fmt: skip
-
-
-def _bounds(index: _Index, tokens: int) -> Iterator[np.ndarray[Any, Any]]:
-    """First token of some documents, and the end of the last of them; all of the index is checked on the way.
-
-    A list of documents is followed by the next, which begins where it ends.
-    """
-    starts = _checked_starts(index, tokens)
-    begin, sequence = next(starts, np.array([0])), 0
-    for first in range(0, index.entries - 1, AT_ONCE):
-        stop = min(first + AT_ONCE, index.entries - 1)
-        entries = index.part("documents", first, stop + 1)
-        if (np.diff(entries) < 0).any() or entries[0] < 0 or entries[-1] > index.sequences:
-            raise _damaged(index.path, f"its documents {first:,} to {stop:,} do not follow each other")
-        found = np.empty(len(entries), np.int64)
-        done = 0
-        while True:  # `begin` has the first tokens of the sequences from `sequence` on, and the end of the last
-            here = int(np.searchsorted(entries, sequence + len(begin), "left"))
-            found[done:here] = begin[entries[done:here] - sequence]
-            done = here
-            if done == len(entries):
-                break
-            sequence += len(begin) - 1
-            begin = next(starts)
-        yield found
-
-
-def _checked_starts(index: _Index, tokens: int) -> Iterator[np.ndarray[Any, Any]]:
-    """First token of some sequences, and the end of the last of them."""
-    at = 0
-    for first in range(0, index.sequences, AT_ONCE):
-        stop = min(first + AT_ONCE, index.sequences)
-        lengths = index.part("tokens", first, stop).astype(np.int64)
-        starts = np.concatenate(([at], at + np.cumsum(lengths)))
-        wrong = np.flatnonzero((lengths < 0) | (index.part("bytes", first, stop) != starts[:-1] * index.itemsize))
-        if len(wrong) or starts[-1] > tokens:
-            sequence = first + (int(wrong[0]) if len(wrong) else len(lengths) - 1)
-            raise _damaged(index.path, f"sequence {sequence:,} does not begin where the one before it ends, or has "
-                           "less than no token")  # fmt: skip
-        yield starts
-        at = int(starts[-1])
-
-
-def _damaged(path: Path, found: str, rule: str = "") -> InputError:
-    return unreadable(NAME, path, found, rule, "the files as their tool wrote them")
+    return Flat(ids, 0, read_index(path).dtype) if ids.is_file() else None
