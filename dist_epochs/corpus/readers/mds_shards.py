@@ -161,8 +161,10 @@ def samples_of(shard: Shard) -> Iterator[Ids]:
     """The tokens of each sample of a shard."""
     path, data = _content(shard)
     count = shard.samples
-    if len(data) != shard.size or len(data) < 4 * (count + 2) or struct.unpack_from("<I", data)[0] != count:
+    if len(data) != shard.size or len(data) < 4 * (count + 2):
         raise unreadable(NAME, path, f"{len(data):,} bytes, and its index says {shard.size:,} with {count:,} samples")
+    if (said := struct.unpack_from("<I", data)[0]) != count:
+        raise unreadable(NAME, path, f"it says that it has {said:,} samples, and its index {count:,}")
     offsets = np.frombuffer(data, "<u4", count + 1, 4).astype(np.int64)
     if offsets[0] < 4 * (count + 2) or offsets[-1] != len(data) or (np.diff(offsets) < 0).any():
         raise unreadable(NAME, path, "its samples lie outside the shard, or over each other")

@@ -300,7 +300,7 @@ DAMAGE = {
     "mds-missing": (renamed(SHARD, "mds/mds_bytes/x.mds", "mds/mds_bytes"), "this shard of its index is missing"),
     "mds-no-index": (renamed("mds/mds_bytes/index.json", "mds/old.json", SHARD), "not the index.json of an MDS"),
     "mds-packed": (cut_to("mds/mds_fixed/shard.00000.mds.zstd", -9), "1,428 bytes, and its index says 1437"),
-    "mds-zstd": (patched("mds/mds_fixed/shard.00000.mds.zstd", 99, b"\xff" * 99), "damaged or cut"),
+    "mds-zstd": (patched("mds/mds_fixed/shard.00000.mds.zstd", 0, b"\xff" * 99), "damaged or cut"),
 }  # fmt: skip
 
 
