@@ -208,9 +208,12 @@ class Store:
     def __init__(self, path: Path) -> None:
         if not (path / "manifest.json").is_file():
             hint = "there is no such folder" if not path.exists() else "it has no manifest.json"
+            makes = f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`, which makes one"
+            if path.exists():
+                makes = f"`dist-epochs tokenize {path} --tokenizer T --out STORE`, if it is a corpus"
             raise InputError(
                 f"not a token store: {hint}",
-                fixes=f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`, which makes one",
+                fixes=makes,
                 origin=Origin(str(path)),
             )
         self.path = path

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from dist_epochs.cli.main import main
 from dist_epochs.corpus.place import count_place
 from dist_epochs.corpus.readers.tokens import Reading, cut
 from dist_epochs.corpus.sources import find_sources
+from dist_epochs.corpus.token_counts import count_tokens
 from dist_epochs.corpus.token_formats import FORMATS, format_of, other_tool
 from dist_epochs.errors import InputError
 from dist_epochs.settings.document import Document
@@ -313,6 +315,75 @@ def test_damage_is_an_error_that_names_the_format(tmp_path, name):
     assert part in error["asked"] + " " + error["rule"]
     kind = FORMATS.get(name.split("-")[0])
     assert (kind is not None and kind.NAME in error["asked"]) or "misnamed" in name or "mds" in name or "arrow" in name
+
+
+MUTATED = {
+    "megatron-bin": None, "llmc-bin/llama3": 128000, "nanogpt-bin": 63, "hf-datasets/hf_disk": None, "mds/mds_bytes": 1,
+    "mds/mds_fixed": 1, "mds/mds_ragged": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATED)
+def test_no_bytes_make_anything_but_numbers_or_an_error(tmp_path, name):
+    draw = random.Random(name)
+    shutil.copytree(SAMPLES / name, tmp_path / "place", ignore=shutil.ignore_patterns("expected.json"))
+    files = {path: path.read_bytes() for path in sorted((tmp_path / "place").iterdir())}
+    refused = 0
+    for _ in range(60):
+        path = draw.choice(list(files))
+        changed = bytearray(files[path])
+        at = draw.randrange(draw.choice([8, 64, 600, len(changed)])) % len(changed)
+        match draw.randrange(4):
+            case 0:
+                del changed[at:]
+            case 1:
+                del changed[at : at + draw.randrange(1, 9)]
+            case 2:
+                changed[at : at + 8] = draw.choice([b"\xff" * 8, bytes(8), (2**62).to_bytes(8, "little")])
+            case _:
+                changed[at] = draw.choice([0, 1, 127, 128, 255])
+        path.write_bytes(changed)
+        try:
+            sources = find_sources([str(tmp_path / "place")], reading=Reading(eos=MUTATED[name]))
+            counts = count_tokens(sources)
+            tokens = [len(ids) for source in sources for unit in source.units for ids in source.read(unit)]
+            assert sum(tokens) == counts["tokens"]
+        except InputError:
+            refused += 1
+        path.write_bytes(files[path])
+    assert refused > 10
+
+
+def test_the_library_s_own_data_sets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [list(range(1, 1 + length)) for length in (3, 0, 5, 2, 7, 1)]
+    data = datasets.Dataset.from_dict({"input_ids": rows, "id": [*"abcdef"]})
+    data.save_to_disk(tmp_path / "disk", num_shards=2)
+    data.to_parquet(tmp_path / "a.parquet", batch_size=2)
+    data.to_json(tmp_path / "a.jsonl")
+    datasets.DatasetDict({"train": data, "test": data}).save_to_disk(tmp_path / "splits")
+    for place, options in (("disk", ()), ("a.parquet", ()), ("a.jsonl", ("--text-column", "input_ids"))):
+        counts = count(tmp_path / place, *options)
+        assert (counts["documents"], counts["tokens"]) == (6, 18), place
+    assert count(tmp_path / "splits", code=2)["asked"] == "several splits of a data set"
+    assert count(tmp_path / "splits" / "train")["tokens"] == 18
+
+
+def test_text_beside_ids_is_text(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": ["one two"], "input_ids": [[1, 2, 3]]}), path)
+    assert count(path, "--tokenizer", "embedded")["words"] == 2
+    assert count(path, "--text-column", "input_ids")["tokens"] == 3
+
+
+@pytest.mark.parametrize("name", ["megatron-bin", "llmc-bin", "nanogpt-bin", "hf-datasets", "mds"])
+def test_no_corpus_is_taken_for_a_run_or_a_configuration(name):
+    for path in sorted((SAMPLES / name).rglob("*")):
+        if path.is_file() and path.suffix != ".json":
+            for command in (("audit", path), ("plan", "--from", path, "--corpus", "5M tokens", "--steps", "5")):
+                ask(*command, code=2)
 
 
 def test_ids_of_four_bytes_are_not_read_by_two(tmp_path):
