@@ -222,11 +222,9 @@ def _notes(holds: dict[str, Any]) -> Iterator[str]:
     from dist_epochs.arithmetic.text import number
 
     files = f" in {number(len(holds['shards']))} files" if len(holds["shards"]) > 1 else ""
-    shown = [
-        f"{name} {holds[name]}"
-        for name in ("sequences", "rows", "samples", "dtype", "eod", "eot_place")
-        if holds.get(name) is not None
-    ]
+    names = ("sequences", "rows", "samples", "dtype", "eod", "eot_place")
+    known = {name: holds[name] for name in names if holds.get(name) is not None}
+    shown = [f"{name} {number(value) if name in names[:3] else value}" for name, value in known.items()]
     yield f"tokens as {holds['kind']} has them{files}: {', '.join(shown) or 'no more is told'}"
     yield from holds["notes"]
     if kept := holds.get("validation"):

@@ -76,7 +76,7 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     if facts(path, Reading(), False).more["packed"]:
         if reading.eos is None:
             raise unreadable(NAME, path, "its rows are packed, and its documents not known", fixes="--eos")
-        return cut(_rows(path), reading.eos, "after")
+        return cut(_rows(path), reading.eos, "after", path)
     return _rows(path)
 
 

@@ -44,7 +44,7 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     mark, version, tokens = _header(path)
     if reading.eos is None:
         raise unreadable(NAME, path, "its documents are not known", fixes=f"--eos {MARKS[mark, version][1]}")
-    return cut([mapped(Flat(path, HEADER_BYTES, MARKS[mark, version][0]), tokens)], reading.eos, "before")
+    return cut([mapped(Flat(path, HEADER_BYTES, MARKS[mark, version][0]), tokens)], reading.eos, "before", path)
 
 
 def flat(path: Path, reading: Reading) -> Flat | None:

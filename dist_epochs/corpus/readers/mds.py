@@ -52,7 +52,7 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
         return samples
     if reading.eos is None:
         raise unreadable(NAME, path, "its samples are packed, and its documents not known", fixes="--eos")
-    return cut(samples, reading.eos, "after")
+    return cut(samples, reading.eos, "after", path)
 
 
 def flat(path: Path, reading: Reading) -> Flat | None:

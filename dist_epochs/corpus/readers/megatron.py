@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.corpus.readers.megatron_index import FAIRSEQ, MARK, NAME, bounds, check_size, read_index
-from dist_epochs.corpus.readers.tokens import Facts, Flat, Ids, Reading, mapped, unreadable
+from dist_epochs.corpus.readers.tokens import Facts, Flat, Ids, Reading, mapped, refuse_long, unreadable
 
 __all__ = ["FAIRSEQ", "MARK", "NAME", "documents", "facts", "flat", "parts"]
 
@@ -35,6 +35,8 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
         notes.append("--eos is not used: its index tells the documents")
     if index.entries - 1 != index.sequences:
         notes.append(f"{index.sequences:,} sequences are {index.entries - 1:,} documents")
+    if index.is_multimodal:
+        notes.append("it is multimodal: sequences of images count as tokens too")
     if not ids.is_file():
         notes.append(f"{ids.name} is not beside its index, so that their sizes were not compared")
         return Facts(tokens=tokens, documents=index.entries - 1, more=more, notes=tuple(notes))
@@ -66,6 +68,7 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     ids = mapped(place, tokens)
     for starts in bounds(index, tokens):
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            refuse_long(stop - start, path)
             yield ids[start:stop]
 
 

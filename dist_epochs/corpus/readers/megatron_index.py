@@ -39,12 +39,14 @@ class Index:
         dtype: Type of the ids.
         sequences: Sequences of all documents.
         entries: One more than there are documents.
+        is_multimodal: Whether sequences may be images.
     """
 
     path: Path
     dtype: str
     sequences: int
     entries: int
+    is_multimodal: bool
 
     @property
     def itemsize(self) -> int:
@@ -94,7 +96,7 @@ def read_index(path: Path) -> Index:
     size, found = HEADER.size + 12 * sequences + 8 * entries, path.stat().st_size
     if found not in (size, size + sequences):  # multimodal ones have a byte more for each sequence
         raise _damaged(path, f"{found:,} bytes, and {sequences:,} sequences and {entries:,} entries take {size:,}")
-    index = Index(path, CODES[code], sequences, entries)
+    index = Index(path, CODES[code], sequences, entries, found > size)
     ends = [int(index.part("documents", at, at + 1)[0]) for at in (0, entries - 1)] if entries else []
     if ends != [0, sequences]:
         raise _damaged(path, f"its documents reach from sequence {' to '.join(map(str, ends)) or 'none'}",

@@ -48,7 +48,7 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     ids, _ = _ids(path, reading)
     if reading.eos is None:
         raise unreadable(NAME, path, "its documents are not known", fixes="--eos, the id that ends each (often 50256)")
-    return cut([ids], reading.eos, ends_facts(ids, reading.eos)["eot_place"].split()[0])
+    return cut([ids], reading.eos, ends_facts(ids, reading.eos)["eot_place"].split()[0], path)
 
 
 def flat(path: Path, reading: Reading) -> Flat | None:

@@ -23,6 +23,7 @@ __all__ = [
     "cut",
     "ends_facts",
     "mapped",
+    "refuse_long",
     "unreadable",
 ]
 
@@ -33,6 +34,9 @@ DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "uint32", "int64")
 
 IDS_AT_ONCE = 2**22
 """Ids that are looked at at once."""
+
+LONGEST_DOCUMENT = 2**27
+"""Ids of the longest document that is read: as many as a text of the largest size can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +123,46 @@ def mapped(flat: Flat, tokens: int) -> Ids:
     return np.asarray(np.memmap(flat.path, kind, "r", flat.offset, (tokens,)))
 
 
-def cut(chunks: Iterable[Ids], eos: int, place: str) -> Iterator[Ids]:
+def cut(chunks: Iterable[Ids], eos: int, place: str, path: Path) -> Iterator[Ids]:
     """The documents of a stream of ids.
 
     Args:
         chunks: The stream, in pieces of any size; documents may run over them.
         eos: The id between documents.
         place: Whether it stands `before` or `after` each document, and belongs to it.
+        path: The file, for messages.
+
+    Raises:
+        InputError: If a document is too long.
     """
     kept: list[Ids] = []
+    length = 0
     for chunk in chunks:
         start = 0
         for first in range(0, len(chunk), IDS_AT_ONCE):
             found = np.flatnonzero(chunk[first : first + IDS_AT_ONCE] == eos) + first + (place == "after")
             for stop in found.tolist():
                 if kept or stop > start:
+                    refuse_long(length + stop - start, path)
                     yield _joined([*kept, chunk[start:stop]])
-                kept, start = [], stop
+                kept, length, start = [], 0, stop
         if start < len(chunk):
+            length += len(chunk) - start
+            refuse_long(length, path)
             kept.append(chunk[start:])
     if kept:
         yield _joined(kept)
+
+
+def refuse_long(length: int, path: Path) -> None:
+    """Refuse a document that is longer than any, which comes of an id that does not stand between documents.
+
+    Raises:
+        InputError: If it has more than `LONGEST_DOCUMENT` ids.
+    """
+    if length > LONGEST_DOCUMENT:
+        rule, fixes = f"one of at most {LONGEST_DOCUMENT:,} is read", "--eos, the id between documents"
+        raise InputError(f"a document of {length:,} tokens", rule=rule, fixes=fixes, origin=Origin(str(path)))
 
 
 def _joined(pieces: list[Ids]) -> Ids:

@@ -208,17 +208,35 @@ def test_an_index_is_checked_in_parts(tmp_path, monkeypatch):
         assert [each.tolist() for each in FORMATS["megatron"].documents(index, Reading())] == ids
 
 
+def test_an_id_that_is_in_no_document_makes_no_endless_one(monkeypatch):
+    monkeypatch.setattr("dist_epochs.corpus.readers.tokens.LONGEST_DOCUMENT", 100)
+    for place in ("nanogpt-bin/train.bin", "mds/mds_fixed"):
+        error = count(SAMPLES / place, "--eos", "40000", "--sequence-length", "16", code=2)
+        assert error["rule"] == "one of at most 100 is read"
+        assert error["fixes"] == ["--eos, the id between documents"]
+        assert error["place"].startswith(str(SAMPLES / place))
+    assert count(SAMPLES / "nanogpt-bin/train.bin", "--eos", "40000")["documents"] == 1
+
+
+def test_a_multimodal_index_is_said_to_be_one(tmp_path):
+    index = megatron(tmp_path / "a", [[[1, 2], [3]], [[4]]])
+    index.write_bytes(index.read_bytes() + bytes(3))
+    counts = count(index)
+    assert (counts["documents"], counts["tokens"]) == (2, 4)
+    assert any("multimodal" in note for note in counts["holds"]["notes"])
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("stream", [[9, 1, 2, 9, 3], [1, 9, 9, 2], [9], [1, 2], [9, 9], []])
 def test_documents_of_a_stream_whatever_its_pieces(place, stream):
-    whole = [each.tolist() for each in cut([np.array(stream)], 9, place)]
+    whole = [each.tolist() for each in cut([np.array(stream)], 9, place, SAMPLES)]
     assert [number for document in whole for number in document] == stream
     for document in whole:
         marks = [at for at, number in enumerate(document) if number == 9]
         assert marks in ([], [0] if place == "before" else [len(document) - 1])
     for size in (1, 2, 3):
         pieces = [np.array(stream[at : at + size], dtype=np.int64) for at in range(0, len(stream), size)]
-        assert [each.tolist() for each in cut(pieces, 9, place)] == whole
+        assert [each.tolist() for each in cut(pieces, 9, place, SAMPLES)] == whole
 
 
 def test_an_index_without_its_ids_is_counted_and_it_is_said(tmp_path):
