@@ -19,7 +19,7 @@ import numpy as np
 
 from dist_epochs.corpus.readers.tokens import DTYPES, Ids, unreadable
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.settings.files import read_bytes, read_utf8
+from dist_epochs.settings.files import read_utf8
 from dist_epochs.settings.json_text import load_json
 
 __all__ = ["NAME", "Shard", "check_files", "files_of", "is_index", "samples_of", "shards_of"]
@@ -201,11 +201,11 @@ def _ids(shard: Shard, value: memoryview, path: Path, start: int) -> Ids:
 
 def _content(shard: Shard) -> tuple[Path, memoryview]:
     """A shard, unpacked."""
+    check_files(shard)
     plain, *packed = files_of(shard)
     if plain.is_file():
-        return plain, memoryview(read_bytes(plain, LARGEST_SHARD, "an MDS shard"))
+        return plain, np.memmap(plain, np.uint8, "r").data if shard.size else memoryview(b"")
     compression = str(shard.entry["compression"]).partition(":")[0]
-    check_files(shard)
     if compression not in ("zstd", "gz"):
         raise unreadable(NAME, packed[0], f"packed by {compression!a}", "zstd and gz are unpacked")
     import pyarrow
