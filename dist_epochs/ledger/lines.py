@@ -48,7 +48,8 @@ LINES: Mapping[str, Check] = {
         {
             "time": NUMBER, "world_size": SIZE, "data_parallel_size": SIZE, "per_device": maybe(SIZE),
             "gradient_accumulation": maybe(SIZE), "device": TEXT, "precision": maybe(TEXT), "versions": table(TEXT),
-            "counted": each(TEXT), "refused": each(TEXT),
+            "counted": each(TEXT), "refused": each(TEXT), "plan": TEXT, "checkpoint": TEXT, "wandb": TEXT,
+            "peak": record({}),
         },
     ),
     "begin": record({"step": STEP}),

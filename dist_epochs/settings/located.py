@@ -19,8 +19,8 @@ from dist_epochs.settings.yaml_text import parse_yaml
 
 __all__ = ["keys_and_values", "parse_located", "read_located", "read_text"]
 
-MOST_BYTES = 4_000_000
-"""Size of the largest file that is read."""
+MOST_BYTES = 1_000_000
+"""Size of the largest file that is read: YAML takes a second or two for it."""
 
 
 def read_text(path: Path) -> str:
@@ -56,8 +56,17 @@ def parse_located(text: str, name: str, on_repeat: OnRepeat = refuse_repeat) -> 
         return parse_assignments(text, name)
     if name.lower().endswith(".toml") or looks_like_toml(text):
         return parse_toml(text, name)
-    is_json = text.lstrip().startswith(("{", "[")) and not name.lower().endswith((".yaml", ".yml"))
-    return parse_json(text, name, on_repeat) if is_json else parse_yaml(text, name, on_repeat=on_repeat, tags=True)
+    if not text.lstrip().startswith(("{", "[")) or name.lower().endswith((".yaml", ".yml")):
+        return parse_yaml(text, name, on_repeat=on_repeat, tags=True)
+    try:
+        return parse_json(text, name, on_repeat)
+    except InputError as error:
+        if name.lower().endswith(".json"):
+            raise
+        try:  # YAML has braces too, with comments and words without quotes
+            return parse_yaml(text, name, on_repeat=on_repeat, tags=True)
+        except InputError:
+            raise error from None
 
 
 def keys_and_values(top: Located) -> Mapping[str, Located]:

@@ -114,13 +114,17 @@ class Section:
         """Whether the value of a key was looked at."""
         return (self.origin.name, self.prefix + key) in self.remarks.read
 
+    def look_for(self, key: str) -> None:
+        """Remember that a key was asked for, whether it is there or not."""
+        self.remarks.read.add((self.origin.name, self.prefix + key))
+
     def note(self, key: str, remark: str) -> None:
         """Say something about a key."""
         self.remarks.notes.append(f"{self.where(key)}: {remark}")
 
     def ignore(self, key: str) -> None:
         """Remark that a key bears on the count and is not used, if it is there."""
-        self.remarks.read.add((self.origin.name, self.prefix + key))
+        self.look_for(key)
         if self.states(key):
             self.remarks.ignored.append(self.where(key))
 
@@ -251,7 +255,7 @@ class Section:
         raise InputError(f"{where.key} must be {wanted}, not {_shown(self.values[key].value)}", origin=self.line(key))
 
     def _value(self, key: str) -> RawValue:
-        self.remarks.read.add((self.origin.name, self.prefix + key))
+        self.look_for(key)
         value = self.values[key].value if key in self.values else None
         if isinstance(value, UnknownText):
             raise InputError(

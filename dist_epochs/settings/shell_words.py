@@ -15,6 +15,10 @@ from dist_epochs.settings.shell_word import MARKS, Word, joined_words, split_wor
 
 __all__ = ["Command", "Word", "read_commands"]
 
+LONGEST_VALUE, MOST_EXPANDED = 20_000, 1_000_000
+"""Characters of a variable, and of all that variables become in a script: sixty lines of `A=$A$A` would fill memory.
+What is longer is unknown."""
+
 _SPACE = re.compile(r"(?:[ \t\r]|\\\n)+")
 _ARRAY_OF = re.compile(r"\$\{(?P<name>\w+)\[[@*]\]\}")
 _BRACED = re.compile(r"\$\{(?P<name>\w+)(?::?(?P<how>[-=])(?P<other>[^${}\"']*))?\}")
@@ -72,6 +76,7 @@ class _Reader:
         self.text, self.at, self.line = text, 0, 1
         self.known = known
         self.depth = 0
+        self.left = MOST_EXPANDED
         self.text_ends = ""
 
     def commands(self) -> Iterator[Command]:
@@ -255,8 +260,10 @@ class _Reader:
         groups = found.groupdict()
         if value is None and groups.get("how"):
             return (Word(groups["other"] or "", line, defaults=(found["name"],)),)
-        if value is None:
+        size = sum(len(word.marked) + 1 for word in value or ())
+        if value is None or size > min(LONGEST_VALUE, self.left):
             return (unknown_word(found[0], line),)
+        self.left -= size
         return tuple(value)  # with the lines of the assignment
 
     def _number(self, found: re.Match[str]) -> str:

@@ -10,8 +10,8 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.scalars import Scalar
 
 __all__ = [
-    "DEEPEST", "KeyOrigin", "Located", "OnRepeat", "RawValue", "SettingValue", "Stated", "key_name", "kind_of",
-    "plain_value", "printable", "refuse_repeat", "too_deep",
+    "DEEPEST", "DerivedOrigin", "KeyOrigin", "Located", "OnRepeat", "RawValue", "SettingValue", "Stated", "key_name",
+    "kind_of", "plain_value", "printable", "refuse_repeat", "too_deep",
 ]  # fmt: skip
 
 SettingValue = TypeVar("SettingValue", covariant=True)
@@ -55,6 +55,24 @@ class KeyOrigin(Origin):
 
     def __str__(self) -> str:
         return f"{Origin.__str__(self)} {self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedOrigin(KeyOrigin):
+    """A key from which a value follows by a rule.
+
+    Attributes:
+        rule: The rule, with its numbers.
+
+    Examples:
+        >>> str(DerivedOrigin("a.yaml", 3, key="epochs", rule="2 × 10 = 20 steps"))
+        'a.yaml:3 epochs: 2 × 10 = 20 steps'
+    """
+
+    rule: str = ""
+
+    def __str__(self) -> str:
+        return f"{KeyOrigin.__str__(self)}: {self.rule}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ class _Composer:
         self.on_repeat = on_repeat
         self.tags = tags
         self.anchors: dict[str, _Composed | None] = {}
+        self.values = 0
 
     def document(self) -> Located:
         next(self.events)  # the stream begins
@@ -133,6 +134,9 @@ class _Composer:
             raise InputError(asked, fixes="removing it", origin=self._origin(event))
         if depth > DEEPEST:
             raise too_deep(self._origin(event))
+        self.values += 1
+        if self.values > MOST_VALUES:  # keys count here, too: two seconds have passed
+            raise self._too_many(event)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
@@ -196,12 +200,12 @@ class _Composer:
     def _collection(self, start: Any, value: RawValue, inner: list[_Composed]) -> _Composed:
         size = 1 + sum(item.size for item in inner)
         if size > MOST_VALUES:
-            raise InputError(
-                f"more than {MOST_VALUES:,} values, with aliases (*…) written out",
-                fixes="writing out what is meant",
-                origin=self._origin(start),
-            )
+            raise self._too_many(start)
         return _Composed(value, size, 1 + max((item.height for item in inner), default=0))
+
+    def _too_many(self, event: Any) -> InputError:
+        asked = f"more than {MOST_VALUES:,} values, with aliases (*…) written out"
+        return InputError(asked, fixes="writing out what is meant", origin=self._origin(event))
 
     def _origin(self, event: Any) -> Origin:
         return Origin(self.name, event.start_mark.line + 1)

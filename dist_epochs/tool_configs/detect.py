@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import read_text
 from dist_epochs.settings.section import read_section
-from dist_epochs.settings.value import plain_value
+from dist_epochs.settings.value import plain_value, printable
 from dist_epochs.tool_configs.counting_keys import misspelled, not_read
 from dist_epochs.tool_configs.from_script import script_settings
 from dist_epochs.tool_configs.kinds import KINDS, kind_of_file
@@ -67,6 +67,7 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     """
     if looks_like_script(path, read_text(path)):
         return script_settings(path, given or Given(), read_settings)
+    _refuse_python_of_torchtitan(path)
     file = known_file(read_section(path))
     top = file.top
     for keys, what, fix in REFUSED:
@@ -85,3 +86,25 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     known = frozenset().union(*(each.keys for each in KINDS))
     notes = dict.fromkeys((*settings.notes, *strays, *misspelled(top, known), *not_read(top, kind.name), *file.notes()))
     return replace(settings, tools=(kind.name,), framework=kind.framework, notes=tuple(notes))
+
+
+def _refuse_python_of_torchtitan(path: Path) -> None:
+    """Since 2026-02 torchtitan's configurations are Python, of which a file holds several.
+
+    Raises:
+        InputError: If a file is one.
+    """
+    if path.suffix.lower() != ".py":
+        return
+    lines = read_text(path).splitlines()
+    line = next((number for number, text in enumerate(lines, 1) if "TrainingConfig(" in text), None)
+    if line is not None:
+        raise InputError(
+            "this is a configuration of torchtitan in Python, which is not read here",
+            rule="a file holds several, and what is not stated is in the code",
+            fixes=(
+                "the JSON that torchtitan saves of a run",
+                "flags: --per-device (local_batch_size), --global-batch, --sequence-length (seq_len), --steps",
+            ),
+            origin=Origin(printable(str(path)), line),
+        )

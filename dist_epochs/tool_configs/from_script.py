@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import plain_value
-from dist_epochs.tool_configs.keys import by_default
 from dist_epochs.tool_configs.kinds import TRAINING_ARGUMENTS, kind_of_file, unknown_file
 from dist_epochs.tool_configs.other_tools import FAIRSEQ
 from dist_epochs.tool_configs.passes import Given
@@ -20,9 +18,11 @@ from dist_epochs.tool_configs.readers.script import Arguments, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.readers.trl import GRPO
+from dist_epochs.tool_configs.readers.trl_sft import TRL
 from dist_epochs.tool_configs.references import known_file
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Tool
+from dist_epochs.tool_configs.trainer_defaults import with_trainer_defaults
 
 __all__ = ["script_settings"]
 
@@ -36,12 +36,7 @@ def hf_program_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchS
     Raises:
         InputError: As `training_arguments_settings`.
     """
-    stated = training_arguments_settings(top)
-    if stated.per_device is None and stated.global_batch is None and given.batch.per_device is None:
-        each = by_default(top, "per_device_train_batch_size", 8, "the Trainer")
-        stated = replace(stated, per_device=each)
-    if stated.steps is None and stated.epochs is None and not given.has_length:
-        stated = replace(stated, epochs=by_default(top, "num_train_epochs", Fraction(3), "the Trainer"))
+    stated = with_trainer_defaults(top, training_arguments_settings(top), given)
     length = top.count("block_size")
     if length is not None:
         top.note("block_size", f"rows are packed into blocks of {length.value:,}: N is blocks, not rows")
@@ -83,6 +78,8 @@ def _tool(arguments: Arguments, flags: Section) -> Tool:
     tool = next((tool for tool in BY_FLAGS if tool.is_its(values)), None)
     if tool is not None:
         return tool
+    if arguments.program == "trl":
+        return TRL
     if arguments.program == "fairseq-train":
         raise FAIRSEQ.refusal(flags)
     kind, _ = kind_of_file(flags, values)

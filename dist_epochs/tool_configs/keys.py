@@ -43,8 +43,10 @@ class Key:
             section: Section | None = top
             for part in above:
                 section = section.section(part) if section and section.holds_keys(part) else None
-            if section is not None and section.states(key):
-                return section, key
+            if section is not None:
+                section.look_for(key)
+                if section.states(key):
+                    return section, key
         return None
 
 

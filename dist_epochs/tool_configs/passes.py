@@ -10,7 +10,7 @@ from typing import Any
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import Stated
+from dist_epochs.settings.value import DerivedOrigin, KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete, data_parallel_size
 from dist_epochs.tool_configs.stated import LaunchSettings
 
@@ -135,7 +135,10 @@ def counted(steps: int, rule: str, passes: Stated[Fraction], tool: str) -> State
             fixes=("a smaller batch", "more passes"),
             origin=passes.where,
         )
-    return Stated(steps, Origin(f"{passes.where}: {tool} makes {rule} = {steps:,} steps"))
+    where, made = passes.where, f"{tool} makes {rule} = {steps:,} steps"
+    if isinstance(where, KeyOrigin):
+        return Stated(steps, DerivedOrigin(where.name, where.line, key=where.key, rule=made))
+    return Stated(steps, Origin(f"{where}: {made}"))
 
 
 def held_out(top: Section, key: str, samples: int | None, *, largest_share: Fraction) -> int | None:

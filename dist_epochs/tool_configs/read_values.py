@@ -1,7 +1,7 @@
 """What other tools' files state, each value with the file and the line that state it: `read` of `plan --json`.
 
 Values that follow from several keys, or are a tool's own where the file is silent, have no line; what they follow from
-is said instead.
+is said.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.errors import Origin
-from dist_epochs.settings.value import KeyOrigin, Stated
+from dist_epochs.settings.value import DerivedOrigin, KeyOrigin, Stated
 from dist_epochs.tool_configs.stated import LaunchSettings
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ def _of_plan(plan: Plan) -> dict[str, Stated[Any]]:
 def _entry(stated: Stated[Any]) -> dict[str, Any]:
     value, where = stated.value, stated.where
     is_of_file = where.line is not None
+    rule = where.rule if isinstance(where, DerivedOrigin) else None
     return {
         "value": json_number(value) if isinstance(value, Fraction) else value,
         "file": where.name if is_of_file else None,
         "line": where.line,
         "key": where.key if isinstance(where, KeyOrigin) else None,
-        "follows": None if is_of_file else str(where),
+        "follows": rule if is_of_file else str(where),
     }

@@ -128,6 +128,8 @@ class _Resolver:
         item: Located | None = None
         for part in path:
             inner = held_by[-1] if item is None else item.value
+            if item is not None and isinstance(inner, str) and "${" in inner:
+                inner = self.value(item, held_by, steps + 1)
             if isinstance(inner, tuple) and part.isdigit() and int(part) < len(inner):
                 item = inner[int(part)]
             elif isinstance(inner, Mapping) and part in inner:

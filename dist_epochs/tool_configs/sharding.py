@@ -73,21 +73,18 @@ def degree(section: Section, key: str) -> Stated[int] | None:
     return None if stated is None or stated.value == -1 else section.count(key)
 
 
-def shard_size(
-    replicas: Stated[int] | None, shards: Stated[int] | None, size: int | None, shared: int = 1
-) -> Stated[int] | None:
-    """Devices that share one copy of the model, where there are several copies (hybrid sharding); else None.
+def shard_size(replicas: Stated[int] | None, shards: Stated[int] | None, size: int | None) -> Stated[int] | None:
+    """Data-parallel devices that share one copy of the model, where there are several (hybrid sharding); else None.
 
     Args:
         replicas: Copies of the model.
         shards: Devices that share a copy, where that is stated.
         size: Devices that see different data.
-        shared: Devices of a context-parallel group, which share a copy too.
     """
     if replicas is None or replicas.value < 2:
         return None
     each = shards.value if shards else None if size is None else size // replicas.value
-    return None if each is None or each * shared < 2 else Stated(each * shared, (shards or replicas).where)
+    return None if each is None or each < 2 else Stated(each, (shards or replicas).where)
 
 
 def replicated(top: Section, own: LaunchSettings, replicas: str, shards: str) -> Stated[int] | None:

@@ -59,3 +59,31 @@ def test_a_state_of_a_million_rows(tmp_path):
     )
     assert times <= MOST_TIMES_THE_TIME
     assert memory <= MOST_TIMES_THE_MEMORY
+
+
+MOST_MEGABYTES_OF_A_LOG, BYTES_OF_A_LOG = 100, 10**9
+KINDS_OF_LINES = {
+    "megatron": (
+        " iteration {0:8d}/ 9000000 | consumed samples: {1:12d} | elapsed time per iteration (ms): 1000.0 | "
+        "learning rate: 1.0E-04 | global batch size:    64 | lm loss: 2.0E+00 | "
+        "grad norm: 1.0 | number of skipped iterations:   0 |\n"
+    ),
+    "torchtitan": (
+        "[rank0]:[titan] 2025-11-25 19:45:01,441 - root - INFO - step: {0}  loss:  8.0277  grad_norm:  1.4604  "
+        "memory:  1.21GiB(0.86%)  tps: 5,756  tflops: 0.41  mfu: 0.04%\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS_OF_LINES))
+def test_a_log_of_a_gigabyte(tmp_path, kind):
+    path = tmp_path / "a.log"
+    with path.open("w") as file:
+        step = 0
+        while file.tell() < BYTES_OF_A_LOG:
+            lines = (KINDS_OF_LINES[kind].format(at, 64 * at) for at in range(step + 1, step + 10_001))
+            file.write("".join(lines))
+            step += 10_000
+    seconds, memory = cost(AUDIT, path)
+    print(f"\na {kind} log of 1 GB: {seconds:.0f} CPU seconds, {1000 / seconds:.0f} MB a second, {memory:.0f} MiB")
+    assert memory <= MOST_MEGABYTES_OF_A_LOG

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[-+]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][-+]?\d{1,4})?"
 
 SAID = {
     "from", "id", "moves", "name", "note", "notes", "path", "place", "title", "topic", "warnings", "where", "message",
-    "citation", "source", "how", "text", "asked", "fix", "fixes",
+    "citation", "source", "how", "text", "asked", "fix", "fixes", "file", "line",
 }  # fmt: skip
 """Keys of results that repeat text and places."""
 

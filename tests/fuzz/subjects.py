@@ -149,6 +149,26 @@ def _small_json(path: Path) -> bytes:
     return json.dumps(cut(json.loads(path.read_bytes()))).encode()
 
 
+def _records() -> Iterator[Subject]:
+    """The records of other trainers: whatever is in them may change what is read, and nothing may fail."""
+    for path in sorted((LOGS.parent / "samples").rglob("*")):
+        if path.suffix == ".md" and path.parent == LOGS.parent / "samples":
+            continue
+        if path.is_file() and path.name != "expected.json" and path.parent.parent.name != "wandb-files":
+            form = "json" if path.suffix == ".json" else "text"
+            explains = Explains(form=form, signed=True, leaves_out=True)
+            name = path.name if path.suffix != ".md" else "README.md"
+            yield _one(
+                f"record {path.parent.name}/{path.name}",
+                f"audit {{}}/{name}",
+                name,
+                path.read_bytes(),
+                form,
+                explains,
+                1,
+            )
+
+
 def _one(
     name: str, words: str, file: str, content: bytes | str, form: str, explains: Explains, weight: int = 4
 ) -> Subject:
@@ -184,6 +204,7 @@ def _all() -> Iterator[Subject]:
             yield _one(f"state {path.stem}", "audit {}", "trainer_state.json", content, "json", STATE, 5)
     for path in sorted(LOGS.glob("*.log")):
         yield _one(f"log {path.stem}", "audit {}/a.log", "a.log", path.read_bytes(), "text", LOG, 6)
+    yield from _records()
     for name, data in (("of a Trainer", WANDB_DATA), ("plain", WANDB_PLAIN)):
         yield _one(f"wandb {name}", "audit {}/a.wandb", "a.wandb", json.dumps(data), "wandb", WANDB, 20)
     for path in sorted((TESTS / "tool_configs/readers/samples").iterdir()):

@@ -19,7 +19,7 @@ def report(failures: list[Failure]) -> str:
     return f"{len(failures)} cases failed:\n" + "\n".join(map(str, failures[:SHOWN]))
 
 
-@pytest.mark.parametrize("numbers", numbers_of(0, FIXED, 4), ids=str)
+@pytest.mark.parametrize("numbers", list(numbers_of(0, FIXED, 4)), ids=str)
 def test_fixed_cases(numbers):
     failures = run_cases(numbers)
     assert not failures, report(failures)
@@ -31,5 +31,8 @@ def test_many_cases():
     """A hundred thousand cases, on all cores: `FUZZ_START` and `FUZZ_CASES` choose others."""
     start, count = int(os.environ.get("FUZZ_START", FIXED)), int(os.environ.get("FUZZ_CASES", CAMPAIGN))
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        failures = [each for part in pool.map(run_cases, numbers_of(start, count, count // 500 or 1)) for each in part]
+        failures = []
+        for part in pool.map(run_cases, numbers_of(start, count, count // 500 or 1)):
+            failures += part
+            print(*part, sep="\n", end="\n" if part else "", flush=True)  # with -s as they come
     assert not failures, report(failures)

@@ -12,7 +12,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.ledger.reconcile import read_run
 
 MADE = Path(__file__).parent.parent / "compatibility/2026-11-27"
-GONE = object()
+GONE = "<gone>"
 
 
 @pytest.fixture
@@ -103,6 +103,7 @@ def test_a_plan_that_is_none(run, text):
         (0, ("world_size",), 0),
         (0, ("counted",), "samples"),
         (0, ("device",), {"a": 1}),
+        (0, ("plan",), 1000000000),
         (1, ("samples",), GONE),
         (1, ("known",), "guess"),
         (1, ("samples",), 50.5),

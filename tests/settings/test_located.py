@@ -1,6 +1,7 @@
 """Both syntaxes give the values that other parsers give, and the lines that an editor shows."""
 
 import json
+import time
 from decimal import Decimal
 from fractions import Fraction
 
@@ -153,7 +154,7 @@ def test_a_syntax_error_does_not_repeat_what_may_be_a_secret(text):
     [
         (b"a: 1\nb: \xff\n", "x.yaml:2: not UTF-8 text"),
         ("{}".encode("utf-16"), "x.yaml:1: not UTF-8 text"),
-        (b"#" * 4_000_001, "x.yaml: more than 4 MB"),
+        (b"#" * 1_000_001, "x.yaml: more than 1 MB"),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path, raw, message):
@@ -174,3 +175,27 @@ def test_no_file(tmp_path, name, message):
 
 def test_a_byte_order_mark_is_not_part_of_the_first_key():
     assert list(parse_located('\ufeff{"a": 1}', "x.json").value) == list(parse_located("\ufeffa: 1", "x.yaml").value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "a: [" + "1," * 490_000 + "]"),
+        ("a.yaml", "".join(f"k{at}: 1\n" for at in range(90_000))),
+        ("a.py", "".join(f"k{at} = 1\n" for at in range(80_000))),
+    ],
+    ids=["list", "keys", "assignments"],
+)
+def test_the_largest_files_take_seconds(name, text):
+    begun = time.process_time()
+    try:
+        parse_located(text, name)
+    except InputError as error:
+        assert "more than 100,000 values" in error.asked
+    assert time.process_time() - begun < 5
+
+
+def test_sums_of_a_python_file_on_several_lines():
+    text = "a = 5 * 8; b = 'é'; c = 1.5e3\r\nd = (2 *\n 3)\nx = 'y'\rf = 7"
+    found = {key: (item.value, item.origin.line) for key, item in parse_located(text, "x.py").value.items()}
+    assert found == {"a": (40, 1), "b": ("é", 1), "c": (1500, 1), "d": (6, 2), "x": ("y", 4), "f": (7, 5)}

@@ -90,3 +90,11 @@ def test_sums_are_python_s(text):
     found = whole_sum(text)
     if found is not None:
         assert found == eval(text.replace("/", "//").replace("////", "//"), {})
+
+
+def test_variables_that_would_fill_the_memory():
+    lines = ["A0=x", *(f"A{at}=$A{at - 1}$A{at - 1}" for at in range(1, 60)), "run $A3 $A59"]
+    words = read_commands("\n".join(lines))[-1].words
+    assert (words[1].text, words[1].is_known, words[2].is_known) == ("x" * 8, True, False)
+    arrays = ["A=(a b)", *(['A=("${A[@]}" "${A[@]}")'] * 60), "run ${A[@]}"]
+    assert not read_commands("\n".join(arrays))[-1].words[-1].is_known

@@ -16,9 +16,9 @@ from math import ceil, floor
 from statistics import median
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.log_reading import run_of_track
+from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.timeline import Line, Track
+from dist_epochs.audit.readers.timeline import Line
 
 __all__ = ["DeepspeedLog"]
 
@@ -39,22 +39,16 @@ _COMMAND = re.compile(rb"\bdeepspeed\b.{0,3000}")
 _FLAG = re.compile(rb"--(" + b"|".join(FLAGS) + rb")[= ](\d{1,9})\b")
 
 
-class DeepspeedLog:
+class DeepspeedLog(LineReader):
     """What the lines have said so far."""
 
     MARKS = (b", skipped=", b"/global_step=", b"Total Micro Batches", b"--per_device_train_batch_size")
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self.track = Track(self._place)
-        self.numbers: dict[str, Number] = {}
-        self.further: dict[str, Number | bool] = {}
+        super().__init__(path)
         self._timer: tuple[datetime, int, int, int] | None = None
         self._batches: list[float] = []
         self._windows: set[Fraction] = set()
-
-    def _place(self, at: int, key: str = "") -> Place:
-        return Place(self.path, at, key)
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
@@ -62,17 +56,17 @@ class DeepspeedLog:
             step, skipped = int(match[1]), int(match[2])
             if step:  # at its start it prints step 0
                 self.track.add(Line(step=step, at=at))
-                self.further["skipped"] = Number.exact(skipped, self._place(at, "skipped"))
-                self.further["applied"] = Number.exact(max(step - skipped, 0), self._place(at, "step − skipped"))
+                self.further["skipped"] = Number.exact(skipped, self.place(at, "skipped"))
+                self.further["applied"] = Number.exact(max(step - skipped, 0), self.place(at, "step − skipped"))
         elif match := _TIMER.search(line):
             self._time(match, at)
         elif match := _PASS.search(line):
-            self.numbers["planned_epochs"] = Number.exact(int(match[2]), self._place(at))
-            self.further["micro_steps_per_pass"] = Number.exact(int(match[3]), self._place(at, "Total Micro Batches"))
+            self.numbers["planned_epochs"] = Number.exact(int(match[2]), self.place(at))
+            self.further["micro_steps_per_pass"] = Number.exact(int(match[3]), self.place(at, "Total Micro Batches"))
         elif match := _COMMAND.search(line):
             for key, text in _FLAG.findall(match[0]):
                 if int(text):
-                    self.numbers[FLAGS[key]] = Number.exact(int(text), self._place(at, f"--{key.decode()}"))
+                    self.numbers[FLAGS[key]] = Number.exact(int(text), self.place(at, f"--{key.decode()}"))
 
     def _time(self, match: re.Match[bytes], at: int) -> None:
         try:

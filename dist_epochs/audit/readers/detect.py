@@ -97,6 +97,10 @@ def read_file(path: Path) -> FinishedRun | None:
     if head.startswith(MAGIC):
         return read_wandb_files([path], str(path))
     if head.startswith(LINE_OF_LEDGER):
+        if plain_name(path) != path.name:
+            raise InputError(
+                "a packed ledger is not read", fixes="unpacking it beside its plan.json", origin=Origin(str(path))
+            )
         return read_own_run(path)
     for kind in FILES.values():
         if kind.has_marks(path, head):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 from dist_epochs.audit.readers import (
@@ -17,7 +19,7 @@ from dist_epochs.audit.readers import (
 from dist_epochs.audit.readers.detect import read_file
 from dist_epochs.audit.readers.own_run import read_own_run
 from dist_epochs.audit.readers.packed import ENDINGS, plain_name
-from dist_epochs.audit.readers.record import Comparison, FinishedRun
+from dist_epochs.audit.readers.record import Comparison, FinishedRun, Number
 from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
 from dist_epochs.audit.readers.wandb_run import read_wandb_files
 from dist_epochs.errors import InputError, Origin
@@ -37,6 +39,8 @@ PLACES = ("", "files", "*/files", "wandb/*/files", "version_*", "lightning_logs/
 EVENTS = ("", "runs", "runs/*", "logs", "logs/*", "version_*", "lightning_logs/version_*")
 """Folders in which they stand."""
 MOST_PARTS = 64
+ARGUMENTS = ("wandb", "tfevents")
+"""Kinds that hold the arguments of a Trainer, whatever came of them."""
 
 SETTINGS = (
     "planned_steps", "planned_epochs", "per_device", "gradient_accumulation", "global_batch", "devices", "corpus",
@@ -71,6 +75,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             parts.append(part)
     if len(found) > MOST_PARTS:
         notes.append(f"{len(found):,} files of runs are here: the first {MOST_PARTS} were read.")
+    _refuse_several(path, parts)
     if run is None and parts:
         run, parts = parts[0], parts[1:]
         run = replace(run, path=str(path))
@@ -95,6 +100,18 @@ def holds_run(path: Path) -> bool:
     return next(_others(path), None) is not None
 
 
+def _refuse_several(path: Path, parts: Sequence[FinishedRun]) -> None:
+    """Refuse a folder of Lightning's with several versions, each of which is a run."""
+    versions = [Path(part.path).parent.name for part in parts if part.kind == "lightning"]
+    if len(versions) > 1:
+        raise InputError(
+            f"here are {len(versions)} runs of Lightning: {', '.join(versions[:5])}",
+            rule="an audit reads one run, since their steps do not add up",
+            fixes=["one of the folders", f"--many {path}"],
+            origin=Origin(str(path)),
+        )
+
+
 def _first(path: Path) -> FinishedRun | None:
     """The run by the files that hold most of one."""
     if (path / "ledger.jsonl").is_file():
@@ -110,10 +127,12 @@ def _first(path: Path) -> FinishedRun | None:
 def _others(path: Path) -> Iterator[Path]:
     """The other files that belong to a run; a log only where it is the only one."""
     patterns = [f"{place}/{name}{end}" for name in BESIDE for end in ("", *ENDINGS) for place in PLACES]
+    patterns += [f"{STATE}{end}" for end in ENDINGS]
     seen = set()
     for pattern in (*patterns, *(f"{place}/{tfevents.PATTERN}" for place in EVENTS)):
         for file in sorted(path.glob(pattern.lstrip("/"))):
-            if file.is_file() and file.resolve() not in seen:
+            is_new = file.is_file() and file.resolve() not in seen
+            if is_new and (not file.name.startswith("README") or model_card.has_marks(file, b"")):
                 seen.add(file.resolve())
                 yield file
     logs = [file for file in sorted(path.iterdir()) if plain_name(file).endswith((".log", ".out")) and file.is_file()]
@@ -124,21 +143,59 @@ def _others(path: Path) -> Iterator[Path]:
 def _compared(run: FinishedRun, parts: Sequence[FinishedRun], notes: list[str]) -> FinishedRun:
     """The run with the settings that only other files have, and what both have to be compared."""
     numbers, comparisons = dict(run.numbers), []
+    of_kind = Counter(one.kind for one in (run, *parts))
     for part in parts:
-        for name in (*SETTINGS, *TOTALS):
-            theirs, mine = part.numbers.get(name), numbers.get(name)
-            if theirs is None or not theirs.value:
-                continue
-            if mine is None:
-                if name in SETTINGS and not (name == "global_batch" and run.changes_batch):
-                    numbers[name] = theirs
-            elif name in SETTINGS or (_is_whole(run) and _is_whole(part)):
-                comparisons.append(Comparison(name, mine, theirs, part.path))
+        found = list(_comparisons(run, numbers, part))
+        if of_kind[part.kind] > 1 and any(not _agree(one) for one in found):
+            notes.append(f"{part.path} is of another run: {', '.join(one.name for one in found if not _agree(one))}.")
+            continue  # each run into the same folder leaves its events and its wandb files there
+        comparisons += found
+        for name in SETTINGS:
+            is_open = name not in numbers and not (name == "global_batch" and run.changes_batch)
+            if name in part.numbers and is_open and _tells(part, name):
+                numbers[name] = part.numbers[name]
     if parts:
         notes.append(f"Read with it: {', '.join(f'{Path(part.path).name} ({part.kind})' for part in parts)}.")
     return replace(run, numbers=numbers, comparisons=tuple(comparisons), notes=(*run.notes, *notes))
 
 
+def _comparisons(run: FinishedRun, numbers: Mapping[str, Number], part: FinishedRun) -> Iterator[Comparison]:
+    """What both tell, where it must be the same."""
+    names = (*SETTINGS, *(TOTALS if _is_whole(run) and _is_whole(part) else ()))
+    if _is_whole(run) and part.kind == "hf-results":
+        names = tuple(dict.fromkeys((*names, "epochs")))  # it is of the whole run, whatever its rates are of
+    for name in names:
+        mine, theirs = numbers.get(name), part.numbers.get(name)
+        if mine is not None and theirs is not None and theirs.value and _tells(part, name) and _tells(run, name):
+            comparison = Comparison(name, mine, theirs, part.path)
+            if not _is_rounded(comparison):
+                yield comparison
+
+
+def _tells(run: FinishedRun, name: str) -> bool:
+    """Whether a number of a file is that of the run.
+
+    The rates of results may be of one call; epochs that were asked for count nothing where steps were asked for, too.
+    """
+    if name == "planned_steps":
+        return run.kind != "hf-results"
+    return name != "planned_epochs" or run.kind not in ARGUMENTS or "planned_steps" not in run.numbers
+
+
+def _is_rounded(one: Comparison) -> bool:
+    """A state rounds the epochs up that were asked for, and multiplies a micro-batch by the devices of one process."""
+    if one.name == "planned_epochs":
+        return ceil(one.mine.value) == ceil(one.theirs.value) and one.mine.value != one.theirs.value
+    ratio = one.mine.value / one.theirs.value
+    return one.name == "per_device" and ratio > 1 and ratio.denominator == 1
+
+
+def _agree(one: Comparison) -> bool:
+    return one.mine.interval.overlaps(one.theirs.interval)
+
+
 def _is_whole(run: FinishedRun) -> bool:
-    """Whether its totals are those of the whole run."""
-    return not run.is_cut and not run.unlogged
+    """Whether its totals are those of the whole run; a state may be that of a checkpoint before its end."""
+    steps, planned = (run.numbers.get(name) for name in ("steps", "planned_steps"))
+    is_before = steps is not None and planned is not None and steps.value < planned.value
+    return not run.is_cut and not run.unlogged and not is_before

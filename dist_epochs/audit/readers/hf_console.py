@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -110,7 +110,7 @@ class Console:
         return bool(found)
 
     def _row(self, text: bytes, at: int) -> None:
-        where = Place(self.path, at)
+        where = Place(self.path, at) if b"train_runtime" in text else ""  # there may be millions of rows
         values = {
             key.decode(): _four_digits(value.decode(), where) if quote else value.decode()
             for key, quote, value in _VALUE.findall(text)
@@ -194,7 +194,9 @@ class Console:
         if value is None and self.rows and self.rows[-1][0] == done:
             value = self.rows[-1][1]
         epoch = logged_epoch(value, Place(self.path, None, "epoch"))
-        return {"epochs": epoch} if epoch is not None else {}
+        if epoch is None:
+            return {}
+        return {"epochs": epoch if epoch.where else replace(epoch, where=Place(self.path, None, "epoch"))}
 
     def _last_call(self, summary: Mapping[str, object] | None, done: int, where: str) -> dict[str, Number | bool]:
         """What the last start made, and whether its rates are those of steps."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place
 from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
 
@@ -28,6 +28,9 @@ class LogReading:
         nan: Iterations whose loss was no number.
         lengths: Sequence lengths of steps, where they are logged.
         open_step: An OLMo step whose tokens have not come yet, and its line.
+        tokens_per_second: Those of one device that OLMo-core logged last.
+        last_tokens: The tokens that OLMo logged last.
+        further: What no check uses.
     """
 
     path: str
@@ -41,6 +44,9 @@ class LogReading:
     nan: int = 0
     lengths: set[int] = field(default_factory=set)
     open_step: tuple[int, int] | None = None
+    tokens_per_second: Interval | None = None
+    last_tokens: Number | None = None
+    further: dict[str, Number | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.track = Track(self.place)
@@ -55,18 +61,36 @@ class LogReading:
             self.numbers["planned_steps"] = Number.exact(steps, self.place(at))
 
 
-class LineReader(Protocol):
-    """What reads the lines of one kind of log, and keeps what they say."""
+class LineReader:
+    """What reads the lines of one kind of log, and keeps what they say.
 
-    @property
-    def MARKS(self) -> tuple[bytes, ...]:
-        """What stands in each line that it reads."""
+    Attributes:
+        MARKS: What stands in each line that it reads.
+        path: The file.
+        track: The steps.
+        numbers: What else was found, by our names.
+        further: What no check uses.
+    """
+
+    MARKS: tuple[bytes, ...]
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.track = Track(self.place)
+        self.numbers: dict[str, Number] = {}
+        self.further: dict[str, Number | bool] = {}
+
+    def place(self, at: int, key: str = "") -> Place:
+        """A place in the file."""
+        return Place(self.path, at, key)
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
+        raise NotImplementedError
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if nothing counts steps."""
+        raise NotImplementedError
 
 
 def run_of_track(

@@ -8,13 +8,14 @@ are written only where they are above one, or differ. People edit cards.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 from dist_epochs.audit.readers.packed import read_whole
 from dist_epochs.audit.readers.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
+from dist_epochs.audit.readers.record import FinishedRun, Number, Place, as_stream, whole
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
@@ -70,23 +71,35 @@ def read(path: Path) -> FinishedRun:
         (step, epoch), where = rows[-1][:2], rows[-1][2]
         numbers["steps"] = further["last_row_step"] = Number.exact(step, where)
         numbers["epochs"] = epoch
-        pairs: list[tuple[int, object]] = [(step, epoch.text and float(epoch.value)) for step, epoch, _ in rows]
+        pairs: list[tuple[int, object]] = [(step, float(epoch.value)) for step, epoch, _ in rows]
         changes = changes_pace(pairs, numbers["steps"], epoch)
         if changes:
             notes.append(CHANGED)
         else:
             numbers |= steps_per_epoch(pairs, numbers["steps"], epoch, Place(str(path), None, "table"))
     notes += _layout(numbers, str(path), begins + 1)
-    return FinishedRun(
+    streams = _streams(numbers, rows)
+    run = FinishedRun(
         kind="model-card",
         path=str(path),
         numbers=numbers,
         counts_passes=True,
         changes_batch=changes,
+        streams=streams,
         is_cut=not _is_whole(numbers),
         further=further,
         notes=tuple(notes),
     )
+    return as_stream(run) if streams else run
+
+
+def _streams(numbers: Mapping[str, Number], rows: Sequence[tuple[int, Number, Place]]) -> bool | None:
+    """Whether the data had no length: the epoch goes back then, or a pass seems as long as the planned steps."""
+    if any(later.interval.high < earlier.interval.low for (_, earlier, _), (_, later, _) in pairwise(rows)):
+        return True
+    pace, planned = numbers.get("steps_per_epoch"), numbers.get("planned_steps")
+    is_open = pace is not None and planned is not None and pace.interval.holds(planned.value)
+    return None if is_open else False
 
 
 def _bullets(lines: list[str], begins: int, path: str) -> dict[str, Number]:
@@ -139,19 +152,17 @@ def _epoch(text: str, place: Place) -> Number | None:
 
 
 def _layout(numbers: dict[str, Number], path: str, line: int) -> Iterator[str]:
-    """What is left out is one, or the product."""
+    """What is left out is one, or the product. Of devices, that one process ran, which may have seen several."""
     if "per_device" not in numbers:
         return
     place = Place(path, line, "not written, so it is one")
-    for name in ("devices", "gradient_accumulation"):
-        if name not in numbers and ("global_batch" not in numbers or name != "devices"):
-            numbers[name] = Number.exact(1, place)
+    numbers.setdefault("gradient_accumulation", Number.exact(1, place))
     product = numbers["per_device"].value * numbers["gradient_accumulation"].value
+    if "devices" in numbers:
+        product *= numbers["devices"].value
     if "global_batch" not in numbers:
-        numbers["global_batch"] = Number.exact(int(product * numbers["devices"].value), place)
-    elif "devices" not in numbers and product == numbers["global_batch"].value:
-        numbers["devices"] = Number.exact(1, place)
-    if "devices" in numbers and product * numbers["devices"].value != numbers["global_batch"].value:
+        numbers["global_batch"] = Number.exact(int(product), place)
+    elif numbers["global_batch"].value != product:
         yield EDITED
 
 

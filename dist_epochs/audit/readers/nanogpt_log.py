@@ -12,9 +12,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.log_reading import run_of_track
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.timeline import Line, Track
+from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
+from dist_epochs.audit.readers.record import FinishedRun, Number
+from dist_epochs.audit.readers.timeline import Line
 
 __all__ = ["NanoGptLog"]
 
@@ -27,22 +27,18 @@ _SETTING = re.compile(rb"\bOverriding: (" + "|".join(SETTINGS).encode() + rb") =
 _MODDED = re.compile(rb"\bstep:(\d{1,15})/(\d{1,15}) .{0,200}?\btrain_time:\d{1,15}ms step_avg:(\d{1,9}\.\d{1,3})ms")
 
 
-class NanoGptLog:
+class NanoGptLog(LineReader):
     """What the lines have said so far."""
 
     MARKS = (b"tokens per iteration will be", b"iter ", b"train loss ", b"Overriding: ", b"train_time:")
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self.track = Track(self._place)
+        super().__init__(path)
         self.settings: dict[str, Number] = {}
         self.planned: Number | None = None
         self.tokens: Number | None = None
         self.ranks = 0
         self.has_begun = False
-
-    def _place(self, at: int, key: str = "") -> Place:
-        return Place(self.path, at, key)
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
@@ -51,7 +47,7 @@ class NanoGptLog:
         elif match := _EVALUATION.search(line):
             self._begin()
         elif match := _MODDED.search(line):
-            self.planned = Number.exact(int(match[2]), self._place(at))
+            self.planned = Number.exact(int(match[2]), self.place(at))
             if step := int(match[1]):
                 self._step(step, at, Decimal(match[3].decode()) / 1000)
         elif match := _TOKENS.search(line):
@@ -59,10 +55,10 @@ class NanoGptLog:
                 self.ranks, self.has_begun = 0, False
                 self.track.start()
             self.ranks += 1
-            self.tokens = Number.exact(int(match[1].replace(b",", b"") or b"0"), self._place(at))
+            self.tokens = Number.exact(int(match[1].replace(b",", b"") or b"0"), self.place(at))
         elif match := _SETTING.search(line):
             key = match[1].decode()
-            self.settings[key] = Number.exact(int(match[2]), self._place(at, key))
+            self.settings[key] = Number.exact(int(match[2]), self.place(at, key))
 
     def _begin(self) -> None:
         self.has_begun = True

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.files import open_file
 
-__all__ = ["ENDINGS", "MOST_UNPACKED", "open_run_file", "plain_name", "read_head", "read_whole"]
+__all__ = ["ENDINGS", "MOST_UNPACKED", "open_run_file", "plain_name", "read_head", "read_text", "read_whole"]
 
 MOST_UNPACKED = 1 << 36
 """Bytes that come out of a packed file at most; more is no log, but a file made to fill a disk."""
@@ -114,3 +114,17 @@ def read_whole(path: Path, most: int, what: str) -> bytes:
         rule = f"it has more than {most / 10**6:,.0f} MB"
         raise InputError(f"this is larger than {what} is", rule=rule, origin=Origin(str(path)))
     return content
+
+
+def read_text(path: Path, most: int, what: str) -> str:
+    """All of a text file, unpacked.
+
+    Raises:
+        InputError: If it cannot be read, is larger, or is not UTF-8.
+    """
+    content = read_whole(path, most, what)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"this is not {what}: it is not UTF-8 text", origin=Origin(str(path), line)) from None

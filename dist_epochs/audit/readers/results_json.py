@@ -15,7 +15,7 @@ from math import ceil, floor
 from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.packed import read_whole
+from dist_epochs.audit.readers.packed import read_text
 from dist_epochs.audit.readers.passes import last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
 from dist_epochs.errors import InputError, Origin
@@ -28,8 +28,21 @@ NAMES_OF_FILES = ("all_results.json", "train_results.json")
 LARGEST = 1 << 20
 """Bytes; such a file has a few dozen numbers."""
 
+ROUNDED = {
+    "train_runtime": Fraction(1, 20_000),
+    "train_samples_per_second": Fraction(1, 2000),
+    "train_steps_per_second": Fraction(1, 2000),
+}
+"""Half a unit of the last decimal that is kept, whatever zeros are not written."""
+
 OLD = "It has no steps a second: it is of Transformers 4.6 or before, whose samples a second are steps."
 NO_STEP = "Its train_loss is 0.0: the last call made no step, so its rates are no speed."
+OTHER_ROWS = (
+    "train_samples × epochs are more than the samples by its rates: they are rows before packing, or the rates are of "
+    "the last call alone. They are not taken for the corpus."
+)
+LEAST_SHARE = Fraction(3, 4)
+"""Of the samples of whole passes; what passes leave out at their ends is less."""
 STOPPED = "It stopped early, or went on from a checkpoint: its rates are those of the plan until Transformers 5.18."
 
 
@@ -49,7 +62,7 @@ def read(path: Path) -> FinishedRun:
     Raises:
         InputError: If it is not a flat JSON object.
     """
-    text = read_whole(path, LARGEST, "the results of a Trainer").decode("utf-8-sig", errors="replace")
+    text = read_text(path, LARGEST, "the results of a Trainer")
     data = load_json(text, Origin(str(path), 1))
     if not isinstance(data, dict) or "train_runtime" not in data:
         rule = "they are one flat object with train_runtime"
@@ -59,6 +72,9 @@ def read(path: Path) -> FinishedRun:
         return Place(str(path), text.count("\n", 0, text.find(f'"{key}"')) + 1, key)
 
     found = {key: number for key, value in data.items() if (number := Number.read(value, place(key))) is not None}
+    for key, tolerance in ROUNDED.items():
+        if key in found:
+            found[key] = _rounded(found[key], tolerance)
     numbers: dict[str, Number] = {}
     if (corpus := whole(data.get("train_samples"), place("train_samples"))) is not None:
         numbers["corpus"] = corpus
@@ -69,6 +85,9 @@ def read(path: Path) -> FinishedRun:
     is_idle = "train_loss" in found and not found["train_loss"].value
     numbers |= dict(_planned(found))
     notes = [NO_STEP] if is_idle else []
+    if not is_idle and _is_of_other_rows(numbers):
+        numbers.pop("corpus")
+        notes.append(OTHER_ROWS)
     if not is_idle:
         numbers |= dict(_made(numbers, notes))
         numbers |= dict(last_call(found, numbers, Place(str(path))))
@@ -86,10 +105,15 @@ def read(path: Path) -> FinishedRun:
         numbers=numbers,
         counts_passes=True,
         streams=None if "corpus" not in numbers and epoch is not None and epoch.value.denominator != 1 else False,
-        is_cut=STOPPED in notes,
+        is_cut=STOPPED in notes or "corpus" not in numbers,
         further=further,
         notes=tuple(notes),
     )
+
+
+def _rounded(number: Number, tolerance: Fraction) -> Number:
+    value = number.value
+    return Number(Interval(value, max(value - tolerance, Fraction(0)), value + tolerance), number.where, number.text)
 
 
 def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
@@ -99,7 +123,9 @@ def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
     if seconds is None or not seconds.interval.low or rate is None or pace is None:
         return
     if pace.value:
-        yield "planned_steps", _product(pace, seconds)
+        steps = _product(pace, seconds)
+        least, most = ceil(steps.interval.low), floor(steps.interval.high)
+        yield "planned_steps", Number.exact(least, pace.where, steps.text) if least == most else steps
     if rate.value and pace is not rate:
         yield "planned_samples", _product(rate, seconds)
 
@@ -113,20 +139,25 @@ def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str
     planned, samples, corpus, epochs = (
         numbers.get(name) for name in ("planned_steps", "planned_samples", "corpus", "epochs")
     )
-    if planned is None or ceil(planned.interval.low) != floor(planned.interval.high):
+    if planned is None or not planned.interval.is_exact:
         return
-    steps = Fraction(ceil(planned.interval.low))
+    steps = planned.value
     if samples is None or corpus is None or epochs is None:
         yield "steps", Number.exact(int(steps), planned.where)
         return
     asked = samples.interval / corpus.interval
-    if asked.overlaps(epochs.interval):
-        yield "steps", Number.exact(int(steps), planned.where)
-        return
-    passes = Fraction(ceil(asked.high))
-    reached = Interval.exact(steps) * epochs.interval / asked
-    if steps - reached.high <= passes and epochs.interval.high < asked.low:  # a pass may leave a partial window out
-        yield "steps", Number(Interval(steps, max(steps - passes, Fraction(1)), steps), planned.where, str(steps))
-        return
-    if epochs.interval.high < asked.low:
+    apart = max(asked.low - epochs.interval.high, epochs.interval.low - asked.high, Fraction(0))
+    passes, per_pass = Fraction(ceil(max(asked.high, epochs.interval.high))), steps / max(asked.point, epochs.value)
+    if apart * per_pass > passes:  # by more than what each pass may leave out or add at its end
         notes.append(STOPPED)
+        return
+    least = steps - passes if epochs.interval.high < asked.low else steps
+    yield "steps", Number(Interval(steps, max(least, Fraction(1)), steps), planned.where, str(steps))
+
+
+def _is_of_other_rows(numbers: Mapping[str, Number]) -> bool:
+    """Whether more passes were made than the samples by the rates allow: packing makes few samples of many rows."""
+    samples, corpus, epochs = (numbers.get(name) for name in ("planned_samples", "corpus", "epochs"))
+    if samples is None or corpus is None or epochs is None:
+        return False
+    return samples.interval.high < LEAST_SHARE * corpus.value * epochs.interval.low

@@ -37,6 +37,7 @@ def read_text_log(path: Path) -> FinishedRun | None:
     """
     reading, console, unknown = LogReading(str(path)), Console(str(path)), MOST_UNKNOWN
     others = [log(str(path)) for log in OTHER_LOGS]
+    is_open = True  # until lines are found that go before those of the others
     marks = [(mark, log) for log in others for mark in log.MARKS]
     for at, line in lines_of(path):
         if unknown > 0 and (unknown := unknown - len(line)) <= 0 and not _is_known(reading, console, others):
@@ -48,13 +49,15 @@ def read_text_log(path: Path) -> FinishedRun | None:
                 megatron.read_iteration(reading, line, at)
         elif b" ..." in line or b" .. " in line or megatron.OF_DEEPSPEED in line:
             megatron.read_argument(reading, line, at)
-        elif b"[step=" in line or b"throughput/total" in line:
+        elif b"[step=" in line or b"throughput/" in line:
             olmo.read_step(reading, line, at)
         else:
-            for mark, log in marks:
-                if mark in line:
-                    log.read(line, at)
-                    break
+            if is_open:
+                is_open = reading.track.last is None and "planned_steps" not in console.numbers
+                for mark, log in marks:
+                    if mark in line:
+                        log.read(line, at)
+                        break
             console.read(line, at)
     olmo.close_step(reading)
     if reading.track.last is None:  # beside the lines of others there may be arguments of DeepSpeed
@@ -80,6 +83,8 @@ def _finished(reading: LogReading, path: Path) -> FinishedRun | None:
         reading.numbers.pop("sequence_length", None)  # a curriculum: no one length makes the tokens
     elif reading.lengths:
         reading.numbers["sequence_length"] = Number.exact(min(reading.lengths), Place(str(path), None, "actual seqlen"))
+    if "steps" in logged and "tokens" not in logged:
+        logged |= olmo.tokens_at_the_end(reading, logged["steps"])
     numbers = {**reading.numbers, **logged}
     return FinishedRun(
         kind=reading.kind or "megatron",
@@ -91,6 +96,7 @@ def _finished(reading: LogReading, path: Path) -> FinishedRun | None:
         segments=track.segments,
         overlaps=track.overlaps,
         gaps=track.gaps,
+        further=reading.further,
         notes=tuple(_notes(reading)),
     )
 

@@ -1,6 +1,5 @@
 """TensorBoard event files of the Hugging Face Trainer and of Lightning, without TensorBoard.
 
-Framing of TFRecord: length (u64), masked CRC-32C of its 8 bytes, data, masked CRC-32C of the data, all little-endian.
 Each record is an Event: 1 wall_time, 2 step, 5 a Summary, whose values (1) have a tag (1), and a float (2) or a
 tensor (8: type 1, bytes 4, floats 5, texts 8). The Trainer writes train/epoch at its global step, and its
 TrainingArguments as JSON under args/text_summary; Lightning writes `epoch` and counts steps from 0. The checksum of
@@ -11,15 +10,15 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from dist_epochs.audit.readers.lightning_csv import PassRows
 from dist_epochs.audit.readers.packed import open_run_file
 from dist_epochs.audit.readers.protobuf import fields, parts, text_of
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place
+from dist_epochs.audit.readers.tfrecord import record_length, records
 from dist_epochs.audit.readers.wandb_run import KEYS, SETTING_KEYS, run_of_rows
 from dist_epochs.errors import InputError, Origin
 
@@ -27,7 +26,7 @@ __all__ = ["HOLDS", "PATTERN", "has_marks", "read"]
 
 HOLDS = "of the Trainer: steps, epochs, rates, batch of a device, accumulation, plan; of Lightning: steps and passes"
 PATTERN = "events.out.tfevents.*"
-MOST_ROWS, LARGEST_RECORD = 4_000_000, 1 << 24
+MOST_ROWS = 1_000_000
 
 VERSION = b"brain.Event:2"
 WALL_TIME, STEP, SUMMARY = 1, 2, 5
@@ -35,49 +34,10 @@ ARGUMENTS = "args/text_summary"
 SAMPLES_AS_STEPS = ("Train/Samples/", " vs samples")
 """Tags of DeepSpeed's monitor and of Megatron-LM, whose steps are samples."""
 
-_HEAD = struct.Struct("<QI")
-
 
 def has_marks(path: Path, head: bytes) -> bool:
     """Whether it begins with the record that every event file begins with."""
-    return VERSION in head[:64] and len(head) > 12 and _length(head) is not None
-
-
-def _length(head: bytes) -> int | None:
-    """The length of a record, if its checksum is right."""
-    length, checksum = _HEAD.unpack(head[:12])
-    return length if _masked_crc(head[:8]) == checksum else None
-
-
-def _masked_crc(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    """The records, until the file ends.
-
-    Raises:
-        ValueError: If it is damaged, or ends inside a record.
-    """
-    while head := file.read(_HEAD.size):
-        length = _length(head) if len(head) == _HEAD.size else None
-        if length is None:
-            raise ValueError("it ends inside the head of a record" if len(head) < 12 else "a checksum is wrong")
-        if length > LARGEST_RECORD:  # a picture or a graph, which counts nothing
-            while length > 0 and (piece := file.read(min(length, 1 << 20))):
-                length -= len(piece)
-            file.read(4)
-            continue
-        data = file.read(length)
-        if len(data) < length or len(file.read(4)) < 4:
-            raise ValueError("it ends inside a record")
-        yield data
+    return VERSION in head[:64] and record_length(head) is not None
 
 
 def _events(data: bytes) -> tuple[int, dict[str, Any]]:
@@ -128,7 +88,7 @@ def read(path: Path) -> FinishedRun:
     of_row: set[str] = set()
     try:
         with open_run_file(path) as (file, _):
-            for at, record in enumerate(_records(file)):
+            for at, record in enumerate(records(file)):
                 step, values = _events(record)
                 tags |= set(list(values)[: 1000 - len(tags)])
                 if isinstance(text := values.pop(ARGUMENTS, None), str):

@@ -14,9 +14,9 @@ import re
 from decimal import Decimal
 from math import prod
 
-from dist_epochs.audit.readers.log_reading import run_of_track
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.timeline import Line, Track
+from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
+from dist_epochs.audit.readers.record import FinishedRun, Number
+from dist_epochs.audit.readers.timeline import Line
 
 __all__ = ["TorchtitanLog"]
 
@@ -43,7 +43,7 @@ _STEP = re.compile(
 )
 
 
-class TorchtitanLog:
+class TorchtitanLog(LineReader):
     """What the lines have said so far."""
 
     MARKS = (
@@ -55,16 +55,11 @@ class TorchtitanLog:
     )
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self.track = Track(self._place)
-        self.numbers: dict[str, Number] = {}
+        super().__init__(path)
         self.tokens: dict[str, Number] = {}
         self.world: Number | None = None
         self.data_parallel: Number | None = None
         self.is_over = False
-
-    def _place(self, at: int, key: str = "") -> Place:
-        return Place(self.path, at, key)
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
@@ -76,7 +71,7 @@ class TorchtitanLog:
             for key, text in _HEAD.findall(line):
                 self._set(HEAD[key], int(text.replace(b",", b"") or b"0"), at, key.decode().strip(":"))
             for text, of in _TOKENS.findall(line):
-                self.tokens[of.decode()] = Number.exact(int(text), self._place(at, f"tokens per {of.decode()}"))
+                self.tokens[of.decode()] = Number.exact(int(text), self.place(at, f"tokens per {of.decode()}"))
         elif match := _MESH.search(line):
             self._mesh({key.decode(): int(text) for key, text in _DIMENSION.findall(match[1])}, at)
         elif match := _OLD_MESH.search(line):
@@ -90,12 +85,12 @@ class TorchtitanLog:
 
     def _set(self, name: str, value: int, at: int, key: str) -> None:
         if value:
-            self.numbers[name] = Number.exact(value, self._place(at, key))
+            self.numbers[name] = Number.exact(value, self.place(at, key))
 
     def _mesh(self, sizes: dict[str, int], at: int) -> None:
-        self.world = Number.exact(prod(sizes.get(name, 1) for name in OF_WORLD), self._place(at, "device mesh"))
+        self.world = Number.exact(prod(sizes.get(name, 1) for name in OF_WORLD), self.place(at, "device mesh"))
         size = prod(sizes.get(name, 1) for name in DATA_PARALLEL)
-        self.data_parallel = Number.exact(size, self._place(at, "device mesh"))
+        self.data_parallel = Number.exact(size, self.place(at, "device mesh"))
         for key, name in OF_DIMENSIONS.items():
             self._set(name, sizes.get(key, 1), at, key)
 

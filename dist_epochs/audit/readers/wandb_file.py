@@ -22,6 +22,7 @@ from zlib import crc32
 
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.readers.packed import open_run_file
 from dist_epochs.audit.readers.protobuf import count_of, fields, parts, text_of
 from dist_epochs.errors import InputError, Origin
 
@@ -75,7 +76,7 @@ def read_wandb_file(path: Path, keys: frozenset[str] | None = None) -> WandbFile
         InputError: If it does not begin as wandb's files do.
     """
     found = WandbFile()
-    with path.open("rb") as file:
+    with open_run_file(path) as (file, _):
         head = file.read(_HEADER.size)
         if len(head) < _HEADER.size or head[:4] != MAGIC:
             refuse_unread_content(path, head + file.read(HEAD_BYTES))

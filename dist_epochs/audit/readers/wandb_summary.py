@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.packed import read_whole
+from dist_epochs.audit.readers.packed import read_text
 from dist_epochs.audit.readers.record import FinishedRun, Place
 from dist_epochs.audit.readers.wandb_file import is_number
 from dist_epochs.audit.readers.wandb_run import KEYS, SETTING_KEYS, run_of_rows
@@ -65,7 +65,7 @@ def read(path: Path) -> FinishedRun:
 
 
 def _json(path: Path, what: str) -> Mapping[str, Any]:
-    text = read_whole(path, LARGEST, what).decode("utf-8-sig", errors="replace")
+    text = read_text(path, LARGEST, what)
     data = load_json(text, Origin(str(path), 1))
     if not isinstance(data, dict):
         raise InputError(f"this is not {what}", rule="it is no object", origin=Origin(str(path), 1))
@@ -74,7 +74,7 @@ def _json(path: Path, what: str) -> Mapping[str, Any]:
 
 def _config(path: Path) -> tuple[dict[str, Any], dict[str, Place]]:
     """The values of `key: {desc: …, value: …}`, and their lines."""
-    text = read_whole(path, LARGEST, "a wandb configuration").decode("utf-8-sig", errors="replace")
+    text = read_text(path, LARGEST, "a wandb configuration")
     top = parse_yaml(text, str(path)).value
     found: dict[str, Any] = {}
     places = {}

@@ -171,7 +171,9 @@ def _samples(evidence: RunEvidence) -> None:
     if "samples" in numbers and (batch is None or batch.origin == "derived"):
         return  # the batch came from the samples, or changes
     steps = evidence.values.get("steps")
-    if evidence.run.streams or (evidence.run.kind in (*TRAINERS, "wandb") and steps is not None and steps.count):
+    if evidence.run.streams or (
+        evidence.run.kind in (*TRAINERS, "wandb", "lightning") and steps is not None and steps.count
+    ):
         _samples_in_passes(evidence)
     elif not ("samples" in numbers and _begins_late(evidence)):
         evidence.compare_formula("samples", "steps * global_batch")

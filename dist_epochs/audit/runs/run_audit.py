@@ -102,7 +102,12 @@ def _others(run: FinishedRun, claims: Claims, literal: Reading, taken: Ending) -
         numbers = {**run.numbers, "rated_steps": run.numbers["paced_steps"]}
         title = "it was resumed after its first steps, and the logged rates are of the steps since (Transformers 5.19)"
         yield _reading(replace(run, numbers=numbers), claims, taken, title)[0]
-    if run.kind in TRAINERS and (by_rate or _contradicts(literal, "per_device", by_log=False)):
+    of_one_process = run.kind == "model-card" and "devices" not in run.numbers
+    if run.kind in TRAINERS and (
+        by_rate
+        or _contradicts(literal, "per_device", by_log=False)
+        or (of_one_process and _contradicts(literal, "devices", by_log=False))
+    ):
         yield from _several_devices(run, claims, taken)
 
 

@@ -8,7 +8,8 @@ from math import ceil
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import NAMES, Number, Place
+from dist_epochs.audit.readers.names import NAMES
+from dist_epochs.audit.readers.record import Number, Place
 from dist_epochs.audit.runs.counts import TRAINERS
 from dist_epochs.audit.runs.evidence import RunEvidence
 
@@ -47,8 +48,11 @@ def _derived(evidence: RunEvidence) -> Iterator[tuple[str, Interval, str]]:
     """What follows from the logged numbers."""
     for check in evidence.checks:
         name = {"steps a pass": "steps_per_epoch"}.get(check.name, check.name)
-        if name in NAMES or name == "micro_steps_per_pass":
-            yield name, check.derived, check.how
+        if name not in NAMES and name != "micro_steps_per_pass":
+            continue
+        known = evidence.values.get(name)
+        is_settled = known is not None and known.origin == "derived" and known.interval.is_exact
+        yield name, known.interval if known is not None and is_settled else check.derived, check.how
     if evidence.run.counts_passes and evidence.has("corpus", "per_device", "devices", "gradient_accumulation"):
         yield from _first_pass(evidence)
 

@@ -139,13 +139,9 @@ def _passes(top: Section, own: LaunchSettings, given: Given, of_device: int | No
     return replace(own, uneven=Stated("pad", loop), last_window=Stated("flush", loop))
 
 
-COMPOSER = Tool(
-    NAME,
-    marks(
-        (1, "global_train_batch_size"),
-        (1, "train_loader max_duration device_train_microbatch_size max_seq_len"),
-        never="model.max_sequence_length",  # then it is OLMo's, in which a bare duration is steps
-    ),
-    KEYS,
-    composer_rules,
+IS_ITS = marks(
+    (1, "global_train_batch_size"),
+    (1, "train_loader max_duration device_train_microbatch_size max_seq_len"),
+    never="model.max_sequence_length",  # then it is OLMo's, in which a bare duration is steps
 )
+COMPOSER = Tool(NAME, IS_ITS, KEYS, composer_rules)

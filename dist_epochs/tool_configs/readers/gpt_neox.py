@@ -22,13 +22,14 @@ __all__ = ["GPT_NEOX"]
 
 NAME = "GPT-NeoX"
 PRECISIONS: dict[str, Precision] = {"fp16": "fp16", "bfloat16": "bf16", "fp32": "fp32"}
+STAGES = "pipe_parallel_size"
 KEYS = {
     "global_batch": count("train_batch_size"),
     "per_device": count("train_micro_batch_size_per_gpu"),
     "gradient_accumulation": count("gradient_accumulation_steps", default=1),
     "tensor_parallel": count("model_parallel_size"),
     "context_parallel": count("context_parallel_size"),
-    "pipeline_parallel": count("pipe_parallel_size", open=("0",)),  # 0 is one stage
+    "pipeline_parallel": count(STAGES, open=("0",)),  # 0 is one stage
     "sequence_length": count("seq_length"),
     "precision": word(PRECISIONS, "precision"),
     "zero_stage": Key(("zero_optimization.stage",), zero_stage),
@@ -45,7 +46,7 @@ def gpt_neox_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSet
     own = replace(
         own,
         devices=own.devices or product(top, "num_gpus", "num_nodes"),
-        pipeline_parallel=own.pipeline_parallel or Stated(1, top.where("pipe_parallel_size")),
+        pipeline_parallel=own.pipeline_parallel or (Stated(1, top.where(STAGES)) if top.states(STAGES) else None),
         precision=own.precision or _precision(top),
     )
     share, over = top.number("warmup", "a share of the steps"), top.count("lr_decay_iters") or own.steps
@@ -63,6 +64,8 @@ def gpt_neox_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSet
 
 def _precision(top: Section) -> Stated[Precision]:
     """What the sections of DeepSpeed say, which `precision` replaces; without either it is fp32."""
+    if top.states("precision"):
+        top.refuse("precision", f"one of {', '.join(PRECISIONS)}")
     fp16, bf16 = (top.section(key).flag("enabled") for key in ("fp16", "bf16"))
     kind = top.section("fp16").text("type")
     if fp16 is not None and fp16.value and kind is not None and kind.value == "bfloat16":  # as older files write it

@@ -17,6 +17,7 @@ from dist_epochs.tool_configs.passes import Given, held_out
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings
 from dist_epochs.tool_configs.tool import Tool
+from dist_epochs.tool_configs.trainer_defaults import with_trainer_defaults
 
 __all__ = ["LLAMA_FACTORY"]
 
@@ -32,7 +33,7 @@ def llama_factory_rules(top: Section, own: LaunchSettings, given: Given) -> Laun
     """
     stage, packs = top.text("stage"), top.flag("packing")
     is_packed = packs.value if packs else (stage is not None and stage.value == "pt") or top.is_on("neat_packing")
-    own = training_arguments_settings(top)
+    own = with_trainer_defaults(top, training_arguments_settings(top), given)
     if is_packed:
         own = replace(own, sequence_length=top.count("cutoff_len") or by_default(top, "cutoff_len", 2048, NAME))
         if packs is None:
@@ -44,6 +45,13 @@ def llama_factory_rules(top: Section, own: LaunchSettings, given: Given) -> Laun
         top.note("tokenized_path", "where it exists already, max_samples and val_size are those that it was made with")
     samples = None if is_packed else _left_for_training(top, given, needs_it=given.passes(own) is not None)
     if top.is_on("streaming"):
+        if own.steps is None and not given.has_length:
+            raise InputError(
+                "streaming is on, and max_steps is not stated",
+                rule=f"a stream has no number of rows, and {NAME} stops at its start",
+                fixes=("max_steps", "--steps"),
+                origin=top.line("streaming"),
+            )
         top.note("streaming", "a stream has no number of rows: max_steps says how long the run is")
         samples = None
     if samples is not None and samples != given.samples:

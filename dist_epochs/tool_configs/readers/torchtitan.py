@@ -57,11 +57,10 @@ def torchtitan_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchS
         where = KeyOrigin(shards.where.name, shards.where.line, key=f"degrees: {' × '.join(map(str, sizes))}")
         top.remarks.notes.append(f"{where}: {prod(sizes)} devices follow, since every degree is stated")
         own = replace(own, devices=Stated(prod(sizes), where))
-    size, context = data_parallel_size(own), own.context_parallel
     own = replace(
         own,
         zero_stage=_zero_stage(top, own, replicas, shards),
-        shard_size=shard_size(replicas, shards, size, context.value if context else 1),
+        shard_size=shard_size(replicas, shards, data_parallel_size(own)),
         activation_checkpointing=_checkpointing(top),
     )
     return _with_batch(top, own)

@@ -16,6 +16,7 @@ from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Tool
+from dist_epochs.tool_configs.trainer_defaults import with_trainer_defaults
 
 __all__ = ["TRL", "trl_arguments"]
 
@@ -49,7 +50,7 @@ def trl_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings
     if top.is_true("packing"):
         length = top.count("max_length") or by_default(top, "max_length", 1024, NAME)
     launch = LaunchSettings(devices=own.devices, sequence_length=length)
-    return merge([trl_arguments(top, NAME), launch])
+    return merge([with_trainer_defaults(top, trl_arguments(top, NAME), given), launch])
 
 
 TRL = Tool(

@@ -63,16 +63,71 @@ def test_parts_that_contradict_each_other(ask, output, file, old, new, name):
     assert any(file in check["how"] for check in contradicted)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("README.md", "num_epochs: 2", "num_epochs: 1.5"),  # a state rounds up
+        ("README.md", "training_hyperparameters", "anything"),
+        ("all_results.json", '"train_steps_per_second": 35.216', '"train_steps_per_second": 17.6'),  # of one call
+        ("all_results.json", '"train_loss": 3.9', '"train_loss": 0.0'),
+    ],
+)
+def test_parts_that_differ_with_a_right(ask, output, file, old, new):
+    path = output / file
+    path.write_text(path.read_text().replace(old, new))
+    found = ask(output)
+    contradicted = [check for check in found["readings"][0]["checks"] if check["agreement"] == "contradicts"]
+    assert not [check for check in contradicted if file in check["how"]]
+
+
+def test_a_checkpoint_before_the_end_is_not_the_whole_run(ask, output, write_state):
+    (output / "trainer_state.json").unlink()
+    write_state("checkpoint-4", global_step=4, max_steps=8, epoch=1.0, num_train_epochs=2, train_batch_size=4)
+    found = ask(output)
+    assert found["record"]["steps"]["value"] == 4
+    assert found["record"]["corpus"]["value"] == 37
+
+
+def test_events_of_another_run_in_the_same_folder_are_said(ask, output):
+    state = json.loads((output / "trainer_state.json").read_text())
+    (output / "trainer_state.json").write_text(json.dumps(state | {"train_batch_size": 2}))
+    (output / "README.md").unlink()
+    events = next(output.glob("runs/*"))
+    (events / "events.out.tfevents.1795762080.vm.1.0").write_bytes(
+        (SAMPLES / "tfevents/events.out.tfevents.cut").read_bytes()
+    )
+    found = ask(output)
+    assert any("is of another run: per_device" in note for note in found["notes"])
+
+
+def test_a_readme_that_is_no_card_is_no_part(ask, output, logs):
+    (output / "README.md").write_text((logs / "megatron.log").read_text())
+    assert not any("README.md" in note for note in ask(output)["notes"])
+
+
 def test_a_damaged_part_is_said_and_passed_over(ask, output):
     (output / "all_results.json").write_text('{"train_runtime": 1.0, "train_loss": ')
     found = ask(output)
     assert any("all_results.json:1" in note and note.startswith("Not read") for note in found["notes"])
 
 
-@pytest.mark.parametrize(("folder", "kind"), [("wandb-files/run", "wandb"), ("lightning/ddp2", "lightning")])
-def test_folders_of_other_trackers(ask, tmp_path, folder, kind):
-    shutil.copytree(SAMPLES / folder, tmp_path / "version_0")
-    assert ask(tmp_path / "version_0")["kind"] == ask(tmp_path)["kind"] == kind if kind == "lightning" else True
+@pytest.mark.parametrize(
+    ("folder", "place", "kind"),
+    [
+        ("wandb-files/run", "wandb/run-20230707_1-a/files", "wandb"),
+        ("wandb-files/run", "files", "wandb"),
+        ("lightning/ddp2", "lightning_logs/version_0", "lightning"),
+    ],
+)
+def test_folders_of_other_trackers(ask, tmp_path, folder, place, kind):
+    shutil.copytree(SAMPLES / folder, tmp_path / place)
+    assert ask(tmp_path)["kind"] == kind
+
+
+def test_versions_of_lightning_are_runs(ask, tmp_path):
+    for version in ("version_0", "version_1"):
+        shutil.copytree(SAMPLES / "lightning/ddp2", tmp_path / version)
+    assert "2 runs of Lightning: version_0, version_1" in ask(tmp_path, code=2)["asked"]
 
 
 def test_a_log_alone_is_read_and_several_are_not(ask, logs, tmp_path):

@@ -12,7 +12,10 @@ PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
 
 @pytest.mark.parametrize("ending", PACKERS)
-@pytest.mark.parametrize("name", ["megatron.log", "trainer_state.json", "../samples/llamafactory/hykun1989-cut.jsonl"])
+@pytest.mark.parametrize(
+    "name",
+    ["megatron.log", "trainer_state.json", "steps_back_to_0.wandb", "../samples/llamafactory/hykun1989-cut.jsonl"],
+)
 def test_the_same_as_unpacked(ask, logs, tmp_path, ending, name):
     plain = ask(logs / name)
     path = tmp_path / (name.rpartition("/")[2] + ending)
@@ -58,3 +61,17 @@ def test_zstd_without_its_library(ask, tmp_path, monkeypatch):
     path = tmp_path / "a.log.zst"
     path.write_bytes(b"\x28\xb5\x2f\xfd packed")
     assert ask(path, code=2)["fixes"][0] == "pip install 'dist-epochs[zstd]'"
+
+
+def test_a_packed_ledger(ask, tmp_path):
+    path = tmp_path / "ledger.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"event":"segment"}\n'))
+    assert ask(path, code=2)["asked"] == "a packed ledger is not read"
+
+
+def test_a_folder_with_a_packed_state_and_log(ask, logs, tmp_path):
+    for name in ("trainer_state.json", "megatron.log"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((logs / name).read_bytes()))
+    found = ask(tmp_path, code=1)  # they are of two runs
+    assert found["kind"] == "hf-trainer"
+    assert any("megatron.log.gz (megatron)" in note for note in found["notes"])

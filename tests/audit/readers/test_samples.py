@@ -10,8 +10,8 @@ from dist_epochs.audit.readers import unsupported
 from dist_epochs.audit.readers.contents import HEAD_BYTES
 from dist_epochs.audit.readers.detect import FILES
 from dist_epochs.audit.readers.lines import lines_of
+from dist_epochs.audit.readers.names import FURTHER, NAMES
 from dist_epochs.audit.readers.packed import read_head
-from dist_epochs.audit.readers.record import FURTHER, NAMES
 from dist_epochs.audit.readers.text_log import read_text_log
 from dist_epochs.errors import InputError
 
@@ -20,6 +20,7 @@ KINDS = {
     "hf-console": "hf-console", "hf-results": "hf-results", "llamafactory": "llamafactory", "model-card": "model-card",
     "wandb-files": "wandb", "lightning": "lightning", "tfevents": "tfevents", "nanogpt": "nanogpt",
     "torchtitan": "torchtitan", "deepspeed": "deepspeed", "nemo": "nemo", "megatron-bridge": "megatron",
+    "olmo-core": "olmo",
 }  # fmt: skip
 UNREAD = ("composer", "fairseq", "litgpt", "mllog", "nanotron")
 MORE = r"(?P<a>-?[\d,]+(?:\.\d+)?)(?: (?P<word>±|to) (?P<b>[\d,]+(?:\.\d+)?))?"

@@ -170,3 +170,10 @@ def test_flags_of_torchtitan(folder):
 def test_a_script_is_told_by_its_name_or_its_first_line(folder, name):
     folder.write(name, f"#!/usr/bin/env bash\ntorchrun --nproc_per_node 2 {FLAGS}\n")
     assert folder.values(name)["devices"] == 2
+
+
+def test_trl_s_own_command_has_trl_s_defaults(folder):
+    settings = read(folder, "trl sft --model_name_or_path m --per_device_train_batch_size 2 --max_steps 5 "
+                            "--num_processes 4")  # fmt: skip
+    assert settings.tools == ("TRL",)
+    assert (devices(settings), settings.precision.value, settings.activation_checkpointing.value) == (4, "bf16", True)

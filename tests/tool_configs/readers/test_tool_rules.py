@@ -274,3 +274,50 @@ def test_references_that_go_round_are_refused(folder):
     assert "circle" in refused(folder, text).asked
     unknown = COMPOSER.replace("60", "${oc.env:BATCH}") + "2ep\n"
     assert refused(folder, unknown).asked == "global_train_batch_size is ${oc.env:BATCH}, which only OmegaConf knows"
+
+
+LLAMA = "stage: sft\ntemplate: qwen\noutput_dir: o\n"
+
+
+def test_what_stands_on_the_trainer_takes_its_defaults(folder):
+    found, notes = read(folder, LLAMA, devices=2)
+    assert (found["per_device"], found["epochs"]) == (8, 3)
+    assert sum("as the Trainer takes it" in note for note in notes) == 2
+    found, _ = read(folder, "dataset_name: d\nmax_length: 64\noutput_dir: o\nmax_steps: 5\n", devices=2)
+    assert (found["per_device"], found["steps"], found.get("epochs")) == (8, 5, None)
+
+
+def test_a_stream_of_llama_factory_needs_steps(folder):
+    assert "max_steps is not stated" in refused(folder, LLAMA + "streaming: true\n").asked
+    assert read(folder, LLAMA + "streaming: true\n", has_length=True)[0]["per_device"] == 8
+
+
+LLAMA_V1 = "train_dataset: d\ncutoff_len: 128\nmicro_batch_size: 2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "devices", "samples", "steps", "values"),
+    [
+        ("", 4, 1001, 3 * 125, {"global_batch": 8, "gradient_accumulation": 1, "last_window": "drop"}),
+        ("global_batch_size: 32\nnum_train_epochs: 1\n", 4, 1001, 31, {"gradient_accumulation": 4}),
+        ("dist_config: {cp_size: 2}\nmax_steps: 7\n", 4, 1001, None, {"global_batch": 4, "context_parallel": 2}),
+    ],
+)
+def test_version_1_of_llama_factory(folder, text, devices, samples, steps, values):
+    found, _ = read(folder, LLAMA_V1 + text, devices=devices, samples=samples)
+    assert found.get("counted_steps") == steps
+    assert {key: found[key] for key in values} == values
+
+
+@pytest.mark.parametrize(
+    ("text", "devices", "size"),
+    [
+        ("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = -1\n", 16, 8),
+        ("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = 4\ncontext_parallel_degree = 2\n", None, 4),
+        ("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = 1\n", None, None),
+        ("data_parallel_shard_degree = 8\n", None, None),
+    ],
+)
+def test_copies_of_torchtitan(folder, text, devices, size):
+    found, _ = read(folder, f"{TITAN}[parallelism]\n{text}", devices=devices, name="t.toml")
+    assert found.get("shard_size") == size
