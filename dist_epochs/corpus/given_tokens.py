@@ -68,7 +68,8 @@ def _can_refer(source: Source, unit: Unit) -> bool:
 
 def check_ids(documents: Sequence[Ids], tokenizer: TextTokenizer, unit: Unit) -> None:
     """Refuse ids that the tokenizer does not have, which come of another tokenizer or a wrong type."""
-    least, most = (int(find(list(map(find, documents)))) for find in (np.min, np.max))
+    ids = np.concatenate(documents)
+    least, most = (int(ids.min()), int(ids.max())) if len(ids) else (0, 0)
     if least < 0 or most >= tokenizer.vocabulary_size:
         raise InputError(
             f"token {most if least >= 0 else least:,} is not among the {tokenizer.vocabulary_size:,} of the tokenizer",
