@@ -8,7 +8,7 @@ from typing import Any
 from dist_epochs.corpus.folder import files_under
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.token_counts import count_tokens
-from dist_epochs.corpus.token_formats import named_file, of_folder
+from dist_epochs.corpus.token_formats import named_file, of_folder, refuse_other_tools
 from dist_epochs.errors import InputError
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.value import printable
@@ -62,4 +62,8 @@ def _holds_tokens(path: Path) -> bool:
     options: dict[str, Any] = {"text_column": "text", "dtype": None}
     if not path.is_dir():
         return path.is_file() and named_file(path, **options) is not None
-    return bool(of_folder(path, files_under(path)[0], **options)[0])
+    files = files_under(path)[0]
+    if of_folder(path, files, **options)[0]:
+        return True
+    refuse_other_tools(files)
+    return False

@@ -16,7 +16,7 @@ from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.parquet import read_parquet
 from dist_epochs.corpus.readers.text import DocumentMode, read_text
 from dist_epochs.corpus.readers.tokens import NOTHING_MORE, Ids, Reading
-from dist_epochs.corpus.token_formats import FORMATS, is_validation, named_file, of_folder
+from dist_epochs.corpus.token_formats import FORMATS, is_validation, named_file, of_folder, refuse_other_tools
 from dist_epochs.corpus.tokenizer import EMBEDDED
 from dist_epochs.errors import InputError, Origin
 
@@ -199,6 +199,7 @@ def _units_of_folder(
     )
     units = tuple(Unit.of(file, kind) for file, kind in sorted((tokens or texts).items()))
     if not units:
+        refuse_other_tools(found)
         raise InputError(
             f"no {', '.join(FILE_ENDINGS)} file in this folder, nor tokens",
             rule=f"not read: {'; '.join(map(str, not_read[:MOST_NAMED]))}" if not_read else "",

@@ -14,8 +14,9 @@ from dist_epochs.corpus.readers.tokens import Reading, TokenFormat
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.files import open_file, read_utf8
 from dist_epochs.settings.json_text import load_json
+from dist_epochs.settings.value import printable
 
-__all__ = ["FORMATS", "format_of", "is_validation", "named_file", "of_folder", "other_tool"]
+__all__ = ["FORMATS", "format_of", "is_validation", "named_file", "of_folder", "other_tool", "refuse_other_tools"]
 
 FORMATS: dict[str, TokenFormat] = {
     name: cast(TokenFormat, module)
@@ -52,7 +53,10 @@ def format_of(path: Path, *, text_column: str = "text", dtype: str | None = None
                 return "llm.c"
             return "nanogpt" if path.name in nanogpt.NAMES or dtype else None
         case ".arrow" if _head(path).startswith((columns.STREAM, columns.FILE)):
-            return "datasets"
+            try:
+                return "datasets" if columns.COLUMN in columns.columns_of(path) else None
+            except InputError:
+                return "datasets"  # its reader says what is wrong
         case ".parquet":
             try:
                 names = columns.columns_of(path)
@@ -79,11 +83,7 @@ def named_file(path: Path, *, text_column: str, dtype: str | None) -> tuple[str,
     kind = format_of(found, text_column=text_column, dtype=dtype) if found.is_file() else None
     if kind is not None:
         return kind, found
-    if (tool := other_tool(path)) is not None:
-        fixes = "the text that it was made from" if tool else ()
-        raise InputError(
-            f"{tool}, which is not read", rule=f"read are {', '.join(FORMATS)}", fixes=fixes, origin=origin
-        )
+    refuse_other_tools([path])
     if found.suffix == ".idx":
         FORMATS["megatron"].facts(found, Reading(), False)  # says what is wrong with it
     if found.suffix == ".bin":
@@ -97,7 +97,10 @@ def named_file(path: Path, *, text_column: str, dtype: str | None) -> tuple[str,
         rule = "it has shards and a version" if found.is_file() else "it must stand beside the shards"
         raise InputError("not the index.json of an MDS data set", rule=rule, origin=Origin(str(found)))
     if found.suffix == ".arrow":
-        raise InputError("not an Arrow file: damaged or cut at its beginning", origin=origin)
+        has_mark = _head(path).startswith((columns.STREAM, columns.FILE))
+        rule = f"there are {printable(', '.join(columns.columns_of(path)))}" if has_mark else ""
+        asked = f"no column {columns.COLUMN!r}" if has_mark else "not an Arrow file: damaged or cut at its beginning"
+        raise InputError(asked, rule=rule, origin=origin)
     return None
 
 
@@ -107,7 +110,7 @@ def of_folder(
     """The files of tokens of a folder with their formats, the other files, and what must not be read.
 
     Raises:
-        InputError: If the folder is that of several splits, or of a tool that is not read.
+        InputError: If the folder is that of several splits.
     """
     left = list(files)
     if (folder / "dataset_dict.json").is_file():
@@ -127,10 +130,22 @@ def of_folder(
             not_read.append(NotRead(str(file), reason))
             belonging.add(file)
             del found[file]
-    if not found and (tools := [tool for file in left if (tool := other_tool(file))]):
-        rule = f"read are {', '.join(FORMATS)}"
-        raise InputError(f"{tools[0]}, which is not read", rule=rule, origin=Origin(str(folder)))
-    return found, [file for file in left if file not in belonging], not_read
+    left = [file for file in left if file not in belonging]
+    others = {file: tool for file in left if (tool := other_tool(file))}
+    not_read += [NotRead(str(file), f"{tool}, which is not read") for file, tool in others.items()]
+    return found, [file for file in left if file not in others], not_read
+
+
+def refuse_other_tools(files: Iterable[Path]) -> None:
+    """Refuse files of which one holds tokens of a tool that is not read.
+
+    Raises:
+        InputError: With the first of them.
+    """
+    for file in files:
+        if (tool := other_tool(file)) is not None:
+            rule, fixes = f"read are {', '.join(FORMATS)}", "the text that it was made from"
+            raise InputError(f"{tool}, which is not read", rule=rule, fixes=fixes, origin=Origin(str(file)))
 
 
 def is_validation(path: Path) -> bool:

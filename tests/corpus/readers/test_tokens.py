@@ -422,6 +422,32 @@ def test_text_and_tokens_in_one_folder_are_not_added_up(tmp_path):
     assert error["rule"] == "a.jsonl (text), train.bin (llm.c)"
 
 
+def test_a_folder_of_text_may_hold_other_things(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    (tmp_path / "a.txt").write_text("one two\n")
+    (tmp_path / "b.tar.gz").write_bytes(b"")
+    table = pyarrow.table({"text": ["three"]})
+    with pyarrow.OSFile(str(tmp_path / "c.arrow"), "wb") as file, pyarrow.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    counts = count(tmp_path, "--tokenizer", "embedded")
+    assert counts["documents"] == 1
+    assert {Path(each["path"]).name: each["reason"] for each in counts["not_read"]} == {
+        "b.tar.gz": "an archive, perhaps of webdataset (.tar), which is not read",
+        "c.arrow": "not text, JSON lines or Parquet",
+    }
+    error = count(tmp_path / "c.arrow", code=2)
+    assert (error["asked"], error["rule"]) == ("no column 'input_ids'", "there are text")
+
+
+def test_a_plan_on_what_is_not_read_names_it(tmp_path):
+    flags = ("--batch", "4x32", "--steps", "5")
+    for name in ("datatrove/standard", "levanter/cache", "webdataset/wds-00002.tar"):
+        (error,) = ask("plan", "--corpus", SAMPLES / name, *flags, code=2)["errors"]
+        assert error["asked"].endswith("which is not read")
+    (error,) = ask("plan", "--corpus", tmp_path, *flags, code=2)["errors"]
+    assert error["asked"] == "not a token store: it has no manifest.json"
+
+
 def test_splits_of_a_data_set_are_not_added_up(tmp_path):
     for split in ("train", "test"):
         shutil.copytree(SAMPLES / "hf-datasets" / "hf_disk", tmp_path / split)
