@@ -33,7 +33,7 @@ FLAGS = {
         "money": ("5000", "What may be spent, in the currency of --price."),
     },
     "What is drawn": {
-        "corpus": ("'3.3B words'", "Size of the corpus with its unit, or a store."),
+        "corpus": ("'3.3B words'", "Size of the corpus with its unit, a store, or another tool's tokens."),
         "tokens-per-word": ("1.24", "Tokens for one word of a corpus in words."),
         "temperature": ("2", "Mix sources by size to the power of 1 ÷ temperature."),
         "max-epochs": ("4", "Cap on how often a source may be repeated."),
@@ -138,6 +138,7 @@ def command(
         )
     recipes = tuple(map(find_recipe, recipes))
     documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
+    places = [_count_place(document, path) for document, path in _named(documents, recipes)]
     if verify:
         _verify([_recipe(document, path) for document, path in _named(documents, recipes)])
     if launch_file is not None:
@@ -149,7 +150,8 @@ def command(
     else:
         plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
         found = _framework_reports(plans[0], frameworks, documents[0]) if len(plans) == 1 else []
-        _show(plans, documents, _framework_output(found), as_json)
+        extra = [*_framework_output(found), *(ExtraOutput({"holds": holds}, "") for holds in places if holds)]
+        _show(plans, documents, extra, as_json)
         _raise_refusals(found, frameworks)
     if report is not None and report.goes_wrong:
         raise SystemExit(EXIT_DISAGREES)
@@ -195,6 +197,19 @@ def _apply_files(document: Document, files: Sequence[Path]) -> None:
     document.remarks += [*found.notes, *(f"{key}: left open, or not used here" for key in found.ignored)]
     for remark in document.remarks:
         show(f"note {remark}", err=True)
+
+
+def _count_place(document: Document, path: Path) -> dict[str, Any] | None:
+    """Count a corpus of another tool's tokens where it lies; what is to be known of it is printed with the plan."""
+    if document.get(("corpus", "store")) is None:
+        return None
+    from dist_epochs.corpus.place import count_place
+
+    known = len(document.remarks)
+    holds = count_place(document, path.resolve().parent)
+    for remark in document.remarks[known:]:
+        show(f"note {remark}", err=True)
+    return holds
 
 
 def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:

@@ -49,6 +49,22 @@ MOST_NAMED = 20
     "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
     help="What to do about a document that cannot be read; skipped ones are counted.",
 )  # fmt: skip
+@click.option(
+    "--eos",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="ID",
+    help="Of tokens: the id between documents, where no index tells these.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["uint16", "uint32", "int32", "int64"]),
+    help="Of tokens in a file that does not say it: the type of an id.",
+)
+@click.option(
+    "--refer",
+    is_flag=True,
+    help="Of tokens: leave them in their files, to which the store refers, instead of copying them.",
+)
 @click.option("--verify", is_flag=True, help="Of a store: compare all digests, even if that was done before.")
 @as_json
 def command(
@@ -62,16 +78,22 @@ def command(
     special_tokens: bool,
     held_out: str,
     on_error: str,
+    eos: int | None,
+    dtype: str | None,
+    refer: bool,
     verify: bool,
     as_json: bool,
 ) -> None:
     """Count the documents, words, tokens and samples of each SOURCE, and write a token store.
 
-    SOURCE is a .txt, .jsonl (.gz too) or .parquet file, a folder of these, `hf:NAME[:CONFIG[:SPLIT]]`
+    SOURCE is a .txt, .jsonl (.gz or .zst too) or .parquet file, a folder of these, `hf:NAME[:CONFIG[:SPLIT]]`
     for a dataset, or `embedded`; write name=SOURCE to name it. A store as the only SOURCE is packed at
-    further lengths, or verified.
+    further lengths, or verified. Tokens of Megatron (.bin, .idx), llm.c and nanoGPT (.bin), `datasets` (Arrow or
+    Parquet with input_ids) and MDS are counted without a tokenizer, and copied or referred to as they are.
     """
     from dist_epochs.arithmetic.quantity import parse_length
+    from dist_epochs.corpus.given_tokens import check_tokenizer
+    from dist_epochs.corpus.readers.tokens import Reading
     from dist_epochs.corpus.sources import find_sources
     from dist_epochs.corpus.store import Store
     from dist_epochs.corpus.tokenize import Settings, pack, tokenize
@@ -91,23 +113,26 @@ def command(
     else:
         if verify:
             raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
-        if tokenizer is None:
-            raise InputError("tokens are counted with a tokenizer", fixes=("--tokenizer FILE", "--tokenizer embedded"))
+        reading = Reading(eos=eos, dtype=dtype)
+        mode = cast("DocumentMode", document)
+        found = find_sources(sources, document=mode, text_column=text_column, reading=reading)
+        check_tokenizer(found, tokenizer is not None)
         if (out is None) is not count_only:
             raise InputError(
                 "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
             )
-        found = find_sources(sources, document=cast("DocumentMode", document), text_column=text_column)
         not_read = [each for source in found for each in source.not_read]
         settings = Settings(
             special_tokens=special_tokens,
             held_out=_share(held_out),
             on_error=cast(Literal["stop", "skip"], on_error),
             sequence_lengths=lengths,
+            refer=refer,
         )
+        given = None if tokenizer is None else TextTokenizer(tokenizer)
         try:
             with _bar(found) as progress:
-                counts = tokenize(found, TextTokenizer(tokenizer), settings, out=out, progress=progress)
+                counts = tokenize(found, given, settings, out=out, progress=progress)
         except KeyboardInterrupt as stop:
             for note in getattr(stop, "__notes__", ()):
                 show(f"interrupted: {note}", err=True)
@@ -166,8 +191,10 @@ def _text(counts: dict[str, Any], out: Path | None) -> str:
     def rows() -> Iterator[tuple[str, str, str]]:
         uncounted = {kind: counts[f"{kind}_documents"] for kind in ("empty", "skipped")}
         notes = [f"{number(count)} {kind}" for kind, count in uncounted.items() if count]
-        yield "documents", number(counts["documents"]), f"and {', '.join(notes)}, not counted" if notes else ""
-        yield "words", number(counts["words"]), "whitespace-separated"
+        if counts["documents"] is not None:
+            yield "documents", number(counts["documents"]), f"and {', '.join(notes)}, not counted" if notes else ""
+        if counts["words"] is not None:
+            yield "words", number(counts["words"]), "whitespace-separated"
         per_word = f"= {counts['tokens_per_word']:.4f} per word" if counts["words"] else ""
         yield "tokens", number(counts["tokens"]), per_word
         for length, samples in counts["samples"].items():
@@ -181,4 +208,24 @@ def _text(counts: dict[str, Any], out: Path | None) -> str:
     written = (
         "written before, by the same command from the same files, to" if counts["written_before"] else "written to"
     )
-    return "\n".join([title, aligned(rows()), *([f"{written} {printable(str(out))}"] if out else [])])
+    said = [
+        f"note {printable(note)}"
+        for source in counts["sources"]
+        if "holds" in source
+        for note in _notes(source["holds"])
+    ]
+    return "\n".join([title, aligned(rows()), *said, *([f"{written} {printable(str(out))}"] if out else [])])
+
+
+def _notes(holds: dict[str, Any]) -> Iterator[str]:
+    """What a corpus of tokens holds, and what has to be known of it."""
+    from dist_epochs.arithmetic.text import number
+
+    files = f" in {number(len(holds['shards']))} files" if len(holds["shards"]) > 1 else ""
+    names = ("sequences", "rows", "samples", "dtype", "eod", "eot_place")
+    known = {name: holds[name] for name in names if holds.get(name) is not None}
+    shown = [f"{name} {number(value) if name in names[:3] else value}" for name, value in known.items()]
+    yield f"tokens as {holds['kind']} has them{files}: {', '.join(shown) or 'no more is told'}"
+    yield from holds["notes"]
+    if kept := holds.get("validation"):
+        yield f"{', '.join(kept['files'])}: {number(kept['tokens'])} tokens for evaluation, which are in the above"

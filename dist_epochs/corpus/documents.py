@@ -1,4 +1,4 @@
-"""The documents of one input file that have text, and how many were taken so far."""
+"""The documents of one input file that hold something, and how many were taken so far."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from itertools import islice
 from typing import Literal
 
 from dist_epochs.corpus.readers.document import BadDocument
+from dist_epochs.corpus.readers.tokens import Ids
 from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["Documents"]
+__all__ = ["Document", "Documents", "content_of"]
+
+Document = str | Ids
+"""A document: its text, or its tokens."""
+
+
+def content_of(document: Document) -> bytes:
+    """What makes a document the same as another: its text, or its ids whatever their type."""
+    return document.encode() if isinstance(document, str) else document.astype("<i8").tobytes()
 
 
 class Documents:
-    """Iterates over the documents with text.
+    """Iterates over the documents with text, or tokens.
 
     Empty ones are counted in the draft; unreadable ones are counted there too, or are an error.
 
@@ -28,7 +37,9 @@ class Documents:
         given: Documents taken so far, empty and unreadable ones included.
     """
 
-    def __init__(self, documents: Iterator[str | BadDocument], draft: Draft, on_error: Literal["stop", "skip"]) -> None:
+    def __init__(
+        self, documents: Iterator[str | Ids | BadDocument], draft: Draft, on_error: Literal["stop", "skip"]
+    ) -> None:
         self.given = 0
         self._documents = documents
         self._draft = draft
@@ -60,7 +71,7 @@ class Documents:
                 origin=Origin(name),
             )
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Document]:
         for document in self._documents:
             self._note(document)
             if isinstance(document, BadDocument):
@@ -68,12 +79,12 @@ class Documents:
                     skip = "`--on-error skip`, which counts such documents and continues"
                     raise document.but(fixes=(*document.fixes, skip))
                 self._draft.skipped_documents += 1
-            elif not document.strip():
+            elif not (document.strip() if isinstance(document, str) else len(document)):
                 self._draft.empty_documents += 1
             else:
                 yield document
 
-    def _note(self, document: str | BadDocument) -> None:
+    def _note(self, document: Document | BadDocument) -> None:
         self.given += 1
-        text = b"" if isinstance(document, BadDocument) else document.encode()
+        text = b"" if isinstance(document, BadDocument) else content_of(document)
         self._texts.update(len(text).to_bytes(8, "little") + text)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.corpus.damage import check_keys, damaged, is_sha256, shown, whole_number
+from dist_epochs.corpus.referred import REFERRING, check_referring
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import digest_of_json
 
@@ -105,11 +106,13 @@ def _check_source(entry: Any, path: Path) -> None:
         raise damaged(path, f"{where}shards is {shown(shards)} and must be a list of shards")
     for number, shard in enumerate(shards):
         place = f"{where}shard {number}: "
-        check_keys(shard, ("documents", "tokens", "sha256"), path, place)
+        check_keys(shard, ("documents", "tokens", "sha256"), path, place, may=REFERRING)
         whole_number(shard, "documents", path, 1, place)
         whole_number(shard, "tokens", path, shard["documents"], place)  # documents without a token are left out
         if not is_sha256(shard["sha256"]):
             raise damaged(path, f"{place}sha256 is {shown(shard['sha256'])} and must be a SHA-256")
+        if shard.keys() & set(REFERRING):
+            check_referring(shard, path, place)
     for name in ("documents", "tokens"):
         found = sum(shard[name] for shard in shards)
         if found != entry[name]:

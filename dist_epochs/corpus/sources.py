@@ -1,25 +1,30 @@
-"""Finds the sources of a corpus: files, folders of files, datasets of the hub, and the embedded text."""
+"""Finds the sources of a corpus: files and folders of text or tokens, datasets of the hub, and the embedded text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dist_epochs.corpus.folder import NotRead, files_under
 from dist_epochs.corpus.manifest import is_source_name
+from dist_epochs.corpus.readers.columns import COLUMN
 from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub
 from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.readers.embedded import read_embedded
 from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.parquet import read_parquet
 from dist_epochs.corpus.readers.text import DocumentMode, read_text
+from dist_epochs.corpus.readers.tokens import NOTHING_MORE, Ids, Reading
+from dist_epochs.corpus.token_formats import FORMATS, is_validation, named_file, of_folder, refuse_other_tools
 from dist_epochs.corpus.tokenizer import EMBEDDED
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HELD_OUT", "Source", "Unit", "find_sources"]
 
 FILE_ENDINGS = (".txt", ".jsonl", ".parquet")
+PACKED = (".gz", ".zst")
+"""Endings of files that are unpacked while they are read."""
 MOST_NAMED = 5
 """What is not read of a folder without sources, of which an error names no more."""
 HELD_OUT = ".held-out"
@@ -32,9 +37,9 @@ class Unit:
 
     Attributes:
         name: Path, or name of the dataset.
-        kind: Ending of the file, `hub` or `embedded`.
-        size: Bytes; 0 where unknown.
-        modified: When the file was last changed, in nanoseconds; 0 where unknown.
+        kind: Ending of the file, `hub`, `embedded`, or a format of tokens.
+        size: Bytes, with all that belongs to it; 0 where unknown.
+        modified: When it was last changed, in nanoseconds; 0 where unknown.
     """
 
     name: str
@@ -44,9 +49,11 @@ class Unit:
 
     @classmethod
     def of(cls, path: Path, kind: str) -> Unit:
-        """A file as it is now."""
-        status = path.stat()
-        return cls(str(path), kind, status.st_size, status.st_mtime_ns)
+        """A file, with those that belong to it, as it is now."""
+        parts = FORMATS[kind].parts(path) if kind in FORMATS else (path,)
+        statuses = [part.stat() for part in parts]
+        size, modified = sum(each.st_size for each in statuses), max(each.st_mtime_ns for each in statuses)
+        return cls(str(parts[0]), kind, size, modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,8 @@ class Source:
         not_read: What a folder holds besides, and why it is not read.
         document: What a document of a text file is.
         text_column: Column that holds the text in JSON lines, Parquet and datasets.
+        reading: What files of tokens do not say.
+        held_out: Whether all of it is kept for evaluation.
     """
 
     name: str
@@ -66,9 +75,19 @@ class Source:
     not_read: tuple[NotRead, ...] = field(default=(), compare=False)
     document: DocumentMode = "line"
     text_column: str = "text"
+    reading: Reading = NOTHING_MORE
+    held_out: bool = False
 
-    def read(self, unit: Unit) -> Iterator[str | BadDocument]:
+    @property
+    def is_tokenized(self) -> bool:
+        """Whether it holds tokens already."""
+        rows = (".jsonl", "hub") if self.text_column == COLUMN else ()
+        return any(unit.kind in FORMATS or unit.kind in rows for unit in self.units)
+
+    def read(self, unit: Unit) -> Iterator[str | Ids | BadDocument]:
         """The documents of one unit; in place of one that cannot be read, the error that says why."""
+        if unit.kind in FORMATS:
+            return FORMATS[unit.kind].documents(Path(unit.name), self.reading)
         match unit.kind:
             case ".txt":
                 return read_text(Path(unit.name), self.document)
@@ -83,7 +102,11 @@ class Source:
 
 
 def find_sources(
-    arguments: tuple[str, ...], *, document: DocumentMode = "line", text_column: str = "text"
+    arguments: Iterable[str],
+    *,
+    document: DocumentMode = "line",
+    text_column: str = "text",
+    reading: Reading = NOTHING_MORE,
 ) -> tuple[Source, ...]:
     """Turn command-line sources into named sources.
 
@@ -91,17 +114,27 @@ def find_sources(
         arguments: Each a file, a folder, `embedded` or `hf:NAME`, optionally as `name=…`.
         document: What a document of a text file is.
         text_column: Column that holds the text.
+        reading: What files of tokens do not say.
 
     Raises:
         InputError: If something does not exist, holds nothing readable, or two sources share a name.
     """
-    sources = []
+    sources: list[Source] = []
+    held_out = []
     for argument in arguments:
         name, equals, place = argument.partition("=")
         if not equals or Path(argument).exists():
             name, place = "", argument
-        units, not_read, own_name = _units(place)
-        sources.append(Source(name or own_name, units, not_read, document, text_column))
+        units, not_read, own_name = _units(place, text_column, reading.dtype)
+        kept = [unit for unit in units if unit.kind in FORMATS and is_validation(Path(unit.name))]
+        kept = [] if len(kept) == len(units) else kept
+        training = tuple(unit for unit in units if unit not in kept)
+        source = Source(name or own_name, training, not_read, document, text_column, reading)
+        sources.append(source)
+        if kept:
+            held_out.append(
+                replace(source, name=f"{source.name}{HELD_OUT}", units=tuple(kept), not_read=(), held_out=True)
+            )
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
@@ -112,10 +145,10 @@ def find_sources(
             )
         if not is_source_name(name):
             raise InputError(f"{name!r} cannot name a source", fixes="name=PATH")
-    return tuple(sources)
+    return (*sources, *held_out)
 
 
-def _units(place: str) -> tuple[tuple[Unit, ...], tuple[NotRead, ...], str]:
+def _units(place: str, text_column: str, dtype: str | None) -> tuple[tuple[Unit, ...], tuple[NotRead, ...], str]:
     if place == EMBEDDED:
         return (Unit(EMBEDDED, EMBEDDED),), (), "python-docs"
     if place.startswith(HUB_PREFIX):
@@ -129,26 +162,58 @@ def _units(place: str) -> tuple[tuple[Unit, ...], tuple[NotRead, ...], str]:
     if not path.is_dir():
         if not path.is_file():
             raise InputError("neither a file nor a folder", origin=Origin(place))
-        kind = _kind(path)
-        if kind is None:
+        if (named := named_file(path, text_column=text_column, dtype=dtype)) is not None:
+            kind, file = named
+            return (Unit.of(file, kind),), (), path.resolve().parent.name if kind == "mds" else file.stem
+        text = _kind(path)
+        if text is None:
             raise InputError(
-                f"not a {', '.join(FILE_ENDINGS)} file", rule=".gz may follow the first two", origin=Origin(place)
+                f"not a {', '.join(FILE_ENDINGS)} file, nor one of tokens",
+                rule=f"{' or '.join(PACKED)} may follow the first two",
+                origin=Origin(place),
             )
-        return (Unit.of(path, kind),), (), path.name.removesuffix(".gz").rpartition(".")[0]
+        return (Unit.of(path, text),), (), _plain(path).rpartition(".")[0]
+    return _units_of_folder(path, text_column, dtype)
+
+
+def _units_of_folder(
+    path: Path, text_column: str, dtype: str | None
+) -> tuple[tuple[Unit, ...], tuple[NotRead, ...], str]:
     found, not_read = files_under(path)
-    kinds = {file: _kind(file) for file in found}
-    units = tuple(Unit.of(file, kind) for file, kind in kinds.items() if kind)
-    not_read += [NotRead(str(file), "not text, JSON lines or Parquet") for file, kind in kinds.items() if not kind]
-    if not units:
+    tokens, others, leftovers = of_folder(path, found, text_column=text_column, dtype=dtype)
+    texts = {file: kind for file in others if (kind := _kind(file))}
+    origin = Origin(str(path))
+    if (texts and tokens) or len(set(tokens.values())) > 1:
+        kinds = [f"{next(iter(texts)).name} (text)"] if texts else []
+        kinds += [
+            f"{next(file for file in tokens if tokens[file] == kind).name} ({kind})" for kind in set(tokens.values())
+        ]
+        asked = "this folder holds corpora of several kinds, which may be the same text twice"
         raise InputError(
-            f"no {', '.join(FILE_ENDINGS)} file in this folder",
+            asked, rule=", ".join(sorted(kinds)), fixes="the file that is meant, or its own folder", origin=origin
+        )
+    why = "not tokens, and nothing that belongs to them" if tokens else "not text, JSON lines or Parquet"
+    not_read = sorted(
+        [*not_read, *leftovers, *(NotRead(str(file), why) for file in others if file not in texts)],
+        key=lambda each: each.path,
+    )
+    units = tuple(Unit.of(file, kind) for file, kind in sorted((tokens or texts).items()))
+    if not units:
+        refuse_other_tools(found)
+        raise InputError(
+            f"no {', '.join(FILE_ENDINGS)} file in this folder, nor tokens",
             rule=f"not read: {'; '.join(map(str, not_read[:MOST_NAMED]))}" if not_read else "",
-            origin=Origin(place),
+            origin=origin,
         )
     return units, tuple(not_read), path.resolve().name
 
 
+def _plain(path: Path) -> str:
+    """The name without the ending of a packed file."""
+    return path.stem if path.suffix in PACKED else path.name
+
+
 def _kind(path: Path) -> str | None:
-    name = path.name.removesuffix(".gz")
+    name = _plain(path)
     kind = next((kind for kind in FILE_ENDINGS if name.endswith(kind)), None)
     return None if kind == ".parquet" and name != path.name else kind

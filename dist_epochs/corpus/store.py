@@ -2,7 +2,7 @@
 
     STORE/manifest.json                       counts, tokenizer, fingerprint; written last
     STORE/tokenizer/tokenizer.json
-    STORE/sources/NAME/00000.tokens           ids of the documents, one document after the other
+    STORE/sources/NAME/00000.tokens           ids of the documents, in order; or another tool's file
     STORE/sources/NAME/00000.lengths          tokens of each document, uint32
     STORE/sources/NAME/packed-128/            samples of length 128 (see `Packing`)
     STORE/verified.json                       files whose digests were compared (see `verify`)
@@ -30,6 +30,7 @@ from dist_epochs.corpus.manifest import check_manifest
 from dist_epochs.corpus.order import Recent
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES, check_packing, packing_counts
+from dist_epochs.corpus.referred import file_of, ids_of
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
@@ -68,7 +69,10 @@ class SourceStore:
         self._token_type = token_type
         self._tokens: Recent[NDArray[Any]] = Recent(64)
         for number, shard in enumerate(entry["shards"]):
-            _check_size(self.shard(number, "tokens"), shard["tokens"] * token_type.itemsize)
+            if "file" in shard:
+                file_of(shard)
+            else:
+                _check_size(self.shard(number, "tokens"), shard["tokens"] * token_type.itemsize)
             _check_size(self.shard(number, "lengths"), shard["documents"] * LENGTHS.itemsize)
         self.lengths: Integers = np.concatenate(
             [self._shard_lengths(number, shard["tokens"]) for number, shard in enumerate(entry["shards"])]
@@ -121,12 +125,15 @@ class SourceStore:
         )
 
     def shard(self, number: int, what: str) -> Path:
-        """The file of a shard: `tokens` or `lengths`."""
+        """The file of a shard: `tokens` or `lengths`. Tokens may stand in a file outside the store."""
+        if what == "tokens" and (file := self.entry["shards"][number].get("file")) is not None:
+            return Path(file)
         return self.folder / f"{number:05d}.{what}"
 
     def shard_tokens(self, number: int) -> NDArray[Any]:
         """Ids of one shard, read from the disk when they are used."""
-        return _mapped(self.shard(number, "tokens"), self._token_type)
+        shard = self.entry["shards"][number]
+        return ids_of(shard) if "file" in shard else _mapped(self.shard(number, "tokens"), self._token_type)
 
     def _shard_lengths(self, number: int, tokens: int) -> Integers:
         """Tokens of each document of a shard."""
@@ -201,9 +208,12 @@ class Store:
     def __init__(self, path: Path) -> None:
         if not (path / "manifest.json").is_file():
             hint = "there is no such folder" if not path.exists() else "it has no manifest.json"
+            makes = f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`, which makes one"
+            if path.exists():
+                makes = f"`dist-epochs tokenize {path} --tokenizer T --out STORE`, if it is a corpus"
             raise InputError(
                 f"not a token store: {hint}",
-                fixes=f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`, which makes one",
+                fixes=makes,
                 origin=Origin(str(path)),
             )
         self.path = path

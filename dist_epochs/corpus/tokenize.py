@@ -1,4 +1,4 @@
-"""Tokenizes sources once: exact counts, and a store that training reads.
+"""Tokenizes sources once, or takes their tokens as they are: exact counts, and a store that training reads.
 
 The store is built in `STORE.partial` and renamed at the end. After a kill, a full disk or a document that cannot be
 read, the same command continues after the last complete shard.
@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dist_epochs.corpus.documents import Documents
+from dist_epochs.corpus.documents import Document, Documents, content_of
+from dist_epochs.corpus.given_tokens import check_ids, check_tokens
 from dist_epochs.corpus.made_from import (
     Command,
     Reached,
@@ -29,6 +30,8 @@ from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, seal
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
 from dist_epochs.corpus.store import SourceStore, Store, pack_source
+from dist_epochs.corpus.token_counts import count_tokens
+from dist_epochs.corpus.token_formats import FORMATS
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.corpus.workplace import remove, workplace
@@ -62,17 +65,19 @@ class Settings:
         held_out: Share of the documents that is kept for evaluation, chosen by their hash.
         on_error: Whether a document that cannot be read is an error, or is skipped and counted.
         sequence_lengths: Lengths to pack at.
+        refer: Whether tokens of another tool stay in their files, to which the store refers, instead of being copied.
     """
 
     special_tokens: bool = True
     held_out: Fraction = Fraction(0)
     on_error: Literal["stop", "skip"] = "stop"
     sequence_lengths: tuple[int, ...] = ()
+    refer: bool = False
 
 
 def tokenize(
     sources: Sequence[Source],
-    tokenizer: TextTokenizer,
+    tokenizer: TextTokenizer | None,
     settings: Settings,
     *,
     out: Path | None = None,
@@ -82,7 +87,7 @@ def tokenize(
 
     Args:
         sources: What to read.
-        tokenizer: Turns text into ids.
+        tokenizer: Turns text into ids; of tokens, the one that they were made with, which only a store needs.
         settings: How documents become tokens.
         out: Folder of the store; None only counts.
         progress: Called with the bytes of input that were read since the last call.
@@ -95,18 +100,20 @@ def tokenize(
         InputError: If something cannot be read or written, there is no document, or `out` is not empty. What was
             complete is kept next to `out` then, for the same command to go on.
     """
-    command = Command(
-        tuple(sources),
-        {
-            "source": str([(source.name, source.document, source.text_column) for source in sources]),
-            "tokenizer": tokenizer.fingerprint,
-            "--held-out": str(settings.held_out),
-            "--special-tokens": str(settings.special_tokens),
-            "--on-error": settings.on_error,
-        },
-    )
+    check_tokens(sources, tokenizer, out, refer=settings.refer, held_out=settings.held_out)
+    command = _command(sources, tokenizer, settings)
+    adds = settings.special_tokens and not sources[0].is_tokenized
+    if out is None and sources[0].is_tokenized:
+        counted = count_tokens(sources)
+        if settings.sequence_lengths:
+            _, lengths = _count(tokenizer, settings, command, None, progress)
+            samples = _samples_of(lengths, settings.sequence_lengths)
+            counted["samples"] = _by_length(samples[source.name] for source in sources if not source.held_out)
+        return counted
+    assert tokenizer is not None
     if out is None:
-        manifest, lengths = _count(tokenizer, settings, command, None, progress)
+        drafts, lengths = _count(tokenizer, settings, command, None, progress)
+        manifest = _manifest(drafts, tokenizer, settings, adds)
         return describe(manifest, _samples_of(lengths, settings.sequence_lengths))
     out = out.resolve()
     if (counts := _counts_before(out, command, settings)) is not None:
@@ -116,12 +123,26 @@ def tokenize(
         if (counts := _counts_before(out, command, settings)) is not None:  # another process was faster
             remove(partial)
             return counts
-        manifest, _ = _count(tokenizer, settings, command, partial, progress)
+        drafts, _ = _count(tokenizer, settings, command, partial, progress)
         tokenizer.save(partial / "tokenizer")
-        write_json(partial / "manifest.json", manifest)
+        write_json(partial / "manifest.json", _manifest(drafts, tokenizer, settings, adds))
         pack(Store(partial), settings.sequence_lengths)
         move(partial, out)
     return describe(*_counts_of(Store(out)))
+
+
+def _command(sources: Sequence[Source], tokenizer: TextTokenizer | None, settings: Settings) -> Command:
+    parts = {
+        "source": str([(source.name, source.document, source.text_column) for source in sources]),
+        "tokenizer": tokenizer.fingerprint if tokenizer else "",
+        "--held-out": str(settings.held_out),
+        "--special-tokens": str(settings.special_tokens and not sources[0].is_tokenized),
+        "--on-error": settings.on_error,
+    }
+    if sources[0].is_tokenized:
+        reading = sources[0].reading
+        parts |= {"--eos": str(reading.eos), "--dtype": str(reading.dtype), "--refer": str(settings.refer)}
+    return Command(tuple(sources), parts)
 
 
 def pack(store: Store, sequence_lengths: Sequence[int]) -> dict[str, Any]:
@@ -170,17 +191,14 @@ def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> di
     training = [entry for entry in manifest["sources"] if not entry["held_out"]]
     fields = ("documents", "words", "bytes", "tokens", "empty_documents", "skipped_documents")
     totals = {name: sum(entry[name] for entry in training) for name in fields}
-    by_length: dict[str, int] = {}
-    for entry in training:
-        for length, count in samples.get(entry["name"], {}).items():
-            by_length[str(length)] = by_length.get(str(length), 0) + count
+    by_length = _by_length(samples.get(entry["name"], {}) for entry in training)
     held_out = [entry for entry in manifest["sources"] if entry["held_out"]]
     return {
-        **totals,
+        **_with_text(totals),
         "tokens_per_word": totals["tokens"] / totals["words"] if totals["words"] else None,
         "samples": by_length,
         "sources": [
-            {name: entry[name] for name in ("name", *fields)}
+            _with_text({name: entry[name] for name in ("name", *fields)})
             | {"samples": {str(length): count for length, count in samples.get(entry["name"], {}).items()}}
             for entry in training
         ],
@@ -190,11 +208,25 @@ def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> di
     }
 
 
+def _by_length(samples: Iterable[Mapping[int, int]]) -> dict[str, int]:
+    """Samples of all sources by length."""
+    found: dict[str, int] = {}
+    for each in samples:
+        for length, count in each.items():
+            found[str(length)] = found.get(str(length), 0) + count
+    return found
+
+
+def _with_text(counts: dict[str, Any]) -> dict[str, Any]:
+    """Counts whose words and bytes are null where only tokens are known, as every text with documents has words."""
+    return counts if counts["words"] else counts | {"words": None, "bytes": None}
+
+
 def _count(
-    tokenizer: TextTokenizer, settings: Settings, command: Command, folder: Path | None, progress: Progress
-) -> tuple[dict[str, Any], dict[str, list[list[int]]]]:
-    """Read all sources; returns the manifest, and the document lengths of the shards of each source."""
-    token_type = np.dtype("<u2" if tokenizer.vocabulary_size <= 2**16 else "<u4")
+    tokenizer: TextTokenizer | None, settings: Settings, command: Command, folder: Path | None, progress: Progress
+) -> tuple[Sequence[Draft], dict[str, list[list[int]]]]:
+    """Read all sources; returns their counts, and the document lengths of the shards of each source."""
+    token_type = _token_type(tokenizer)
     reached = recall(folder) if folder is not None else Reached()
     drafts = list(reached.drafts) or _empty_drafts(command, settings)
     writers = {d.name: SourceWriter(d, folder and folder / "sources" / d.name, token_type) for d in drafts}
@@ -214,32 +246,51 @@ def _count(
             if number < reached.files:
                 progress(unit.size)
                 continue
+            if settings.refer:
+                writers[source.name].flat = FORMATS[unit.kind].flat(Path(unit.name), source.reading)
             documents = Documents(source.read(unit), writers[source.name].draft, settings.on_error)
             if number == reached.files:
                 documents.skip(reached.documents, reached.texts, unit.name)
             for texts in _batches(documents, unit, progress):
-                _write(source, texts, tokenizer, settings, writers)
+                _write(source, unit, texts, tokenizer, settings, writers)
                 if sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS:
                     close_shards(number, documents.given, documents.texts)
             if number + 1 == len(units) or units[number + 1][0] is not source:
-                _check_not_empty([draft for draft in drafts if draft.name.removesuffix(HELD_OUT) == source.name])
+                own = {source.name, *([f"{source.name}{HELD_OUT}"] if settings.held_out else ())}
+                _check_not_empty([draft for draft in drafts if draft.name in own])
+                close_shards(number + 1)
+            elif settings.refer:  # a shard is in one file
                 close_shards(number + 1)
     finally:
         for writer in writers.values():
             writer.abandon()
     lengths = {name: writer.lengths for name, writer in writers.items()}
-    return _manifest(drafts, tokenizer, settings, token_type), lengths
+    return drafts, lengths
+
+
+def _token_type(tokenizer: TextTokenizer | None) -> np.dtype[Any]:
+    """The smallest type that holds every id; without a tokenizer nothing is written."""
+    return np.dtype("<u2" if tokenizer is not None and tokenizer.vocabulary_size <= 2**16 else "<u4")
 
 
 def _write(
     source: Source,
-    texts: Sequence[str],
-    tokenizer: TextTokenizer,
+    unit: Unit,
+    documents: Sequence[Document],
+    tokenizer: TextTokenizer | None,
     settings: Settings,
     writers: Mapping[str, SourceWriter],
 ) -> None:
-    for text, ids in zip(texts, tokenizer.encode(texts, special_tokens=settings.special_tokens), strict=True):
-        writers[_destination(source, text, settings)].add(ids, text)
+    texts = [document for document in documents if isinstance(document, str)]
+    encoded = iter(tokenizer.encode(texts, special_tokens=settings.special_tokens) if texts and tokenizer else ())
+    if tokenizer is not None and len(texts) < len(documents):
+        check_ids([ids for ids in documents if not isinstance(ids, str)], tokenizer, unit)
+    for document in documents:
+        writer = writers[_destination(source, document, settings)]
+        if isinstance(document, str):
+            writer.add(next(encoded), document)
+        else:
+            writer.add(document)
 
 
 def _check_not_empty(drafts: Sequence[Draft]) -> None:
@@ -257,51 +308,53 @@ def _check_not_empty(drafts: Sequence[Draft]) -> None:
 
 
 def _empty_drafts(command: Command, settings: Settings) -> list[Draft]:
-    names = [source.name for source in command.sources]
-    held_out = [Draft(name=f"{name}{HELD_OUT}", held_out=True) for name in names if settings.held_out]
-    return [*(Draft(name=name, held_out=False) for name in names), *held_out]
+    drafts = [Draft(name=source.name, held_out=source.held_out) for source in command.sources]
+    names = [draft.name for draft in drafts if not draft.held_out] if settings.held_out else []
+    given = {draft.name for draft in drafts}
+    return drafts + [Draft(name=name, held_out=True) for each in names if (name := f"{each}{HELD_OUT}") not in given]
 
 
-def _batches(documents: Iterable[str], unit: Unit, progress: Progress) -> Iterator[list[str]]:
+def _batches(documents: Iterable[Document], unit: Unit, progress: Progress) -> Iterator[list[Document]]:
     """The documents that are encoded at once."""
     left = unit.size
-    texts: list[str] = []
-    characters = 0
+    texts: list[Document] = []
+    characters = read = 0
     for text in documents:
         texts.append(text)
         characters += len(text)
+        read += len(text) if isinstance(text, str) else text.nbytes
         if len(texts) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
             yield texts
-            done = min(left, characters)
+            done = min(left, read)
             left -= done
             progress(done)
-            texts, characters = [], 0
+            texts, characters, read = [], 0, 0
     if texts:
         yield texts
     progress(left)
 
 
-def _destination(source: Source, text: str, settings: Settings) -> str:
-    if not settings.held_out:
+def _destination(source: Source, document: Document, settings: Settings) -> str:
+    if not settings.held_out or source.held_out:
         return source.name
-    draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    draw = int.from_bytes(hashlib.sha256(content_of(document)).digest()[:8], "little")
     return f"{source.name}{HELD_OUT}" if draw < settings.held_out * 2**64 else source.name
 
 
 def _manifest(
-    drafts: Sequence[Draft], tokenizer: TextTokenizer, settings: Settings, token_type: np.dtype[Any]
+    drafts: Sequence[Draft], tokenizer: TextTokenizer, settings: Settings, adds_special: bool
 ) -> dict[str, Any]:
     manifest = {
         "version": STORE_VERSION,
         "sources": [asdict(draft) for draft in drafts],
-        "token_bytes": token_type.itemsize,
+        "token_bytes": _token_type(tokenizer).itemsize,
         "block_documents": BLOCK_DOCUMENTS,
         "held_out": str(settings.held_out),
         "tokenizer": {
             "fingerprint": tokenizer.fingerprint,
             "vocabulary_size": tokenizer.vocabulary_size,
             "special_ids": tokenizer.special_ids,
-            "special_tokens_added": settings.special_tokens,
+            "special_tokens_added": adds_special,
         },
     }
     return sealed({**manifest, "fingerprint": content_fingerprint(manifest)})

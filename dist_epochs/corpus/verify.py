@@ -20,6 +20,7 @@ from dist_epochs.corpus.damage import damaged, damaged_packing, read_object
 from dist_epochs.corpus.made_from import RECORD, has_record, read_record
 from dist_epochs.corpus.manifest import content_fingerprint
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES
+from dist_epochs.corpus.referred import changed
 from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.corpus.tokenizer import LARGEST_TOKENIZER
 from dist_epochs.errors import InputError
@@ -127,11 +128,12 @@ def _shard_part(store: Store, source: SourceStore, number: int) -> _Part:
     def check(progress: Progress) -> None:
         with _errors_as_damage(path):
             found = _shard_digest(source, number, progress)
-        expected = source.entry["shards"][number]["sha256"]
-        if found != expected:
-            raise damaged(
-                path, f"its tokens are not those that were written: their SHA-256 is {found} and must be {expected}"
-            )
+        shard = source.entry["shards"][number]
+        if found != (expected := shard["sha256"]):
+            refers = "file" in shard
+            what = f"from byte {shard['offset']:,} on its tokens" if refers else "its tokens"
+            asked = f"{what} are not those that were written: their SHA-256 is {found} and must be {expected}"
+            raise (changed if refers else damaged)(path, asked)
 
     return _Part((store.path / "manifest.json", path, source.shard(number, "lengths")), check)
 
@@ -182,7 +184,7 @@ def _errors_as_damage(path: Path) -> Iterator[None]:
 
 
 def _name(store: Store, path: Path) -> str:
-    return path.relative_to(store.path).as_posix()
+    return (path.relative_to(store.path) if path.is_relative_to(store.path) else path).as_posix()
 
 
 def _size_and_time(path: Path) -> list[int] | None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dist_epochs.corpus.readers.tokens import Flat
+from dist_epochs.corpus.referred import refer_to
 from dist_epochs.corpus.store import LENGTHS
 from dist_epochs.runtime.files import make_durable, named_errors
 
@@ -34,14 +36,20 @@ class Draft:
 
 
 class SourceWriter:
-    """Writes (or only counts) one source, shard by shard."""
+    """Writes (or only counts) one source, shard by shard.
+
+    Attributes:
+        flat: The file that the ids stand in already, one document after the other: a shard refers to it then, and
+            holds the lengths alone. It must not change within a shard.
+    """
 
     def __init__(self, draft: Draft, folder: Path | None, token_type: np.dtype[Any]) -> None:
         self.draft = draft
+        self.flat: Flat | None = None
         self.lengths: list[list[int]] = []  # per shard; kept for --count-only
         self._folder = folder
         self._token_type = token_type
-        self._open: tuple[Any, Any] | None = None
+        self._open: tuple[Any, ...] | None = None
         self._digest = hashlib.sha256()
         self._documents = self._tokens = 0
         if folder is not None:
@@ -63,13 +71,13 @@ class SourceWriter:
             elif path.stem not in complete:
                 path.unlink()
 
-    def add(self, ids: np.ndarray[Any, Any], text: str) -> None:
-        """Add one document; one without a token is only counted as empty."""
+    def add(self, ids: np.ndarray[Any, Any], text: str = "") -> None:
+        """Add one document, of which there may be no text; one without a token is only counted as empty."""
         draft = self.draft
         if not len(ids):
             draft.empty_documents += 1
             return
-        raw = ids.astype(self._token_type).tobytes()
+        raw = ids.tobytes() if self.flat else ids.astype(self._token_type).tobytes()
         self._write(raw, np.array([len(ids)], LENGTHS).tobytes())
         self._digest.update(len(ids).to_bytes(8, "little") + raw)
         if self._folder is None:  # --count-only packs from these; a store keeps them on the disk
@@ -94,9 +102,10 @@ class SourceWriter:
                 file.close()
         if self._folder is not None:
             make_durable(self._folder)
-        self.draft.shards.append(
-            {"documents": self._documents, "tokens": self._tokens, "sha256": self._digest.hexdigest()}
-        )
+        shard = {"documents": self._documents, "tokens": self._tokens, "sha256": self._digest.hexdigest()}
+        if self.flat is not None:
+            shard |= refer_to(self.flat, self.draft.shards)
+        self.draft.shards.append(shard)
         self._open, self._digest = None, hashlib.sha256()
         self._documents = self._tokens = 0
 
@@ -111,7 +120,8 @@ class SourceWriter:
             return
         if self._open is None:
             stem = self._folder / f"{len(self.draft.shards):05d}"
-            self._open = (open(f"{stem}.tokens", "wb"), open(f"{stem}.lengths", "wb"))  # noqa: SIM115, PTH123
-        for file, data in zip(self._open, (tokens, length), strict=True):
+            written = ("lengths",) if self.flat else ("lengths", "tokens")
+            self._open = tuple(open(f"{stem}.{what}", "wb") for what in written)  # noqa: SIM115, PTH123
+        for file, data in zip(self._open, (length, tokens), strict=False):
             with named_errors(file.name):
                 file.write(data)

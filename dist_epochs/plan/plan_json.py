@@ -141,7 +141,7 @@ def _corpus(plan: Plan) -> dict[str, Any]:
         "tokens": json_number(plan.corpus_tokens.value) if plan.corpus_tokens else None,
         "stated_samples": stated,
         "documents": facts and facts.documents,
-        "words": facts and facts.words,
+        "words": (facts.words or None) if facts else None,
         "store": facts and facts.store,
         "fingerprint": facts and facts.fingerprint,
         "samples": {

@@ -48,10 +48,8 @@ def _head(plan: Plan) -> Iterator[str]:
     facts, corpus = plan.facts, plan.recipe.corpus
     if facts is not None:
         yield title
-        yield (
-            f"corpus  {number(facts.documents)} documents, {number(facts.words)} words × "
-            f"{facts.tokens / facts.words:.4f} tokens/word = {number(facts.tokens)} tokens, counted"
-        )
+        words = f"{number(facts.words)} words × {facts.tokens / facts.words:.4f} tokens/word = " if facts.words else ""
+        yield f"corpus  {number(facts.documents)} documents, {words}{number(facts.tokens)} tokens, counted"
         for length in plan.lengths:
             if all(length in source.samples for source in facts.sources):
                 samples = sum(facts.samples(length).values())

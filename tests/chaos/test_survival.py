@@ -9,11 +9,14 @@ import time
 import numpy as np
 import pytest
 
+from dist_epochs.corpus.sources import find_sources
+from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.render.ledger import ledger_text
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.harness import bitwise_equal, cut, difference, flip_byte, kill_after, wait_for
 from tests.chaos.ranks import BOOKED, STEPPED
 from tests.conftest import tiny_model
+from tests.corpus.corpora import megatron
 from tests.wandb_files import check_rows, counters_by_segment, offline_files
 
 pytestmark = pytest.mark.timeout(900)
@@ -29,6 +32,27 @@ def test_killed_on_changing_worlds(chaos, undisturbed):
     run.check_finished()
     assert run.result.totals.replayed.steps > 0
     assert difference(run.weights(), undisturbed(4)) < 1e-5
+
+
+def test_a_store_that_refers_to_another_tool_s_tokens(chaos, store, tmp_path):
+    """Killed, resumed and reconciled like one of our own; and it is the same run as on a copy of these tokens."""
+    lengths, ids = store.sources()[0].lengths.tolist(), iter(np.concatenate(_blocks(store.sources()[0])).tolist())
+    index = megatron(tmp_path / "web_text_document", [[[next(ids) for _ in range(length)]] for length in lengths])
+    runs = {}
+    for name in ("referred", "copied"):
+        settings = Settings(sequence_lengths=(16, 32), refer=name == "referred")
+        tokenize(find_sources((str(index),)), store.tokenizer(), settings, out=tmp_path / f"store-{name}")
+        runs[name] = chaos(name, corpus={"store": str(tmp_path / f"store-{name}")})
+    runs["referred"].run(2, during=kill_after(12))
+    for run in runs.values():
+        assert run.run(2).codes == [0, 0]
+        run.check_finished()
+    assert runs["referred"].result.totals.replayed.steps > 0
+    assert bitwise_equal(runs["referred"].weights(), runs["copied"].weights())
+
+
+def _blocks(source):
+    return [source.tokens(block) for block in range(len(source.blocks))]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

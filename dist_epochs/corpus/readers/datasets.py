@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dist_epochs.corpus.readers.document import BadDocument, text_of
+from dist_epochs.corpus.readers.document import MASK, TOKENS, BadDocument, text_of
+from dist_epochs.corpus.readers.tokens import Ids
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HUB_PREFIX", "read_hub"]
@@ -14,7 +15,7 @@ HUB_PREFIX = "hf:"
 """Prefix of a dataset for `datasets.load_dataset`: `hf:NAME[:CONFIGURATION[:SPLIT]]`."""
 
 
-def read_hub(name: str, column: str) -> Iterator[str | BadDocument]:
+def read_hub(name: str, column: str) -> Iterator[str | Ids | BadDocument]:
     """The documents of a dataset, `NAME[:CONFIGURATION[:SPLIT]]`."""
     import datasets
 
@@ -29,7 +30,7 @@ def read_hub(name: str, column: str) -> Iterator[str | BadDocument]:
         raise InputError(f"cannot be loaded: {error}", origin=Origin(f"{HUB_PREFIX}{name}")) from None
 
 
-def _rows(rows: Any, column: str, place: str) -> Iterator[str | BadDocument]:
+def _rows(rows: Any, column: str, place: str) -> Iterator[str | Ids | BadDocument]:
     if rows.column_names is not None:
         if column not in rows.column_names:
             raise InputError(
@@ -38,6 +39,8 @@ def _rows(rows: Any, column: str, place: str) -> Iterator[str | BadDocument]:
                 fixes="--text-column",
                 origin=Origin(place),
             )
-        rows = rows.select_columns([column])
+        rows = rows.select_columns(
+            [name for name in (column, MASK) if name in rows.column_names and (name == column or column == TOKENS)]
+        )
     for number, row in enumerate(rows):
         yield text_of(row, column, Origin(f"{place}: row {number}"))

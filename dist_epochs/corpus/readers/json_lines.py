@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dist_epochs.corpus.readers.document import BadDocument, text_of
 from dist_epochs.corpus.readers.text import read_lines
+from dist_epochs.corpus.readers.tokens import Ids
 from dist_epochs.errors import Origin
 
 __all__ = ["read_json_lines"]
@@ -16,7 +17,7 @@ LARGEST_LINE = 32 * 2**20
 """Bytes of the longest line that is read: what a line of empty lists becomes takes 25 times its size."""
 
 
-def read_json_lines(path: Path, column: str) -> Iterator[str | BadDocument]:
+def read_json_lines(path: Path, column: str) -> Iterator[str | Ids | BadDocument]:
     """The documents of a file of JSON lines."""
     for number, line in read_lines(path, LARGEST_LINE):
         if isinstance(line, BadDocument):
@@ -25,7 +26,7 @@ def read_json_lines(path: Path, column: str) -> Iterator[str | BadDocument]:
             yield _json_document(line, column, Origin(str(path), number))
 
 
-def _json_document(line: str, column: str, origin: Origin) -> str | BadDocument:
+def _json_document(line: str, column: str, origin: Origin) -> str | Ids | BadDocument:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.corpus.readers.document import LARGEST_DOCUMENT, BadDocument, text_of
+from dist_epochs.corpus.readers.tokens import Ids
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import printable
 
-__all__ = ["read_parquet"]
+__all__ = ["read_parquet", "rows_at_once"]
 
 MOST_PACKED = 200
 """How many times its size a file of text may unpack to: text is packed to a third, and logs to a fiftieth."""
@@ -18,7 +19,7 @@ BYTES_AT_ONCE = 16 * 2**20
 """Bytes of text that are unpacked at once, where the rows are of about one size."""
 
 
-def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
+def read_parquet(path: str, column: str) -> Iterator[str | Ids | BadDocument]:
     """The documents of a Parquet file."""
     import pyarrow
     from pyarrow import parquet
@@ -28,7 +29,7 @@ def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
             _check_sizes(file.metadata, path)
-            rows_at_once = _rows_at_once(file.metadata)
+            at_once = rows_at_once(file.metadata)
         if column not in schema.names:
             rule = f"there are {printable(', '.join(schema.names))}"
             raise InputError(f"no column {column!r}", rule=rule, fixes="--text-column", origin=Origin(path))
@@ -36,7 +37,7 @@ def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
         # A text that rows repeat stands in the file once, and as a dictionary it does in memory too.
         repeated = [column] if is_text else None
         with parquet.ParquetFile(path, read_dictionary=repeated, buffer_size=2**20, pre_buffer=False) as file:
-            for batch in file.iter_batches(rows_at_once, columns=[column]):
+            for batch in file.iter_batches(at_once, columns=[column]):
                 for value in batch.column(column):
                     yield _document(value, column, Origin(f"{path}: row {row}"))
                     row += 1
@@ -45,7 +46,7 @@ def read_parquet(path: str, column: str) -> Iterator[str | BadDocument]:
         raise InputError(f"cannot be read as Parquet: {reason}", origin=Origin(f"{path}: row {row}")) from None
 
 
-def _document(value: Any, column: str, origin: Origin) -> str | BadDocument:
+def _document(value: Any, column: str, origin: Origin) -> str | Ids | BadDocument:
     try:
         return text_of({column: value.as_py()}, column, origin)
     except UnicodeDecodeError as error:
@@ -66,7 +67,7 @@ def _check_sizes(metadata: Any, path: str) -> None:
             )
 
 
-def _rows_at_once(metadata: Any) -> int:
+def rows_at_once(metadata: Any) -> int:
     """Rows that hold about `BYTES_AT_ONCE` bytes in the largest group of rows.
 
     The sizes of a single column would say more, but pyarrow ends the program where they are damaged.
