@@ -280,7 +280,7 @@ def main(rank, world, folder, step):
 if __name__ == "__main__":
     folder = sys.argv[1]
     for step, world in ((4, 2), (8, 3)):
-        torch.multiprocessing.spawn(main, (world, folder, step), nprocs=world)
+        torch.multiprocessing.start_processes(main, (world, folder, step), nprocs=world, start_method="fork")
 """
 
 
