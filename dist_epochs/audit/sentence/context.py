@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dist_epochs.audit.sentence.lexicon import after_number, before_number, device_name
 from dist_epochs.audit.sentence.numerals import Numeral
@@ -12,7 +12,7 @@ from dist_epochs.audit.sentence.numerals import Numeral
 __all__ = ["Context", "Places", "contexts"]
 
 _BOUNDARY = re.compile(
-    r"(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\bet al)(?<!\bFig)(?<!\bTab)(?<!\bSec)(?<!\bEq)(?<!\bresp)[.!?](?=\s|$)"
+    r"(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\bet al)(?<!\bFig)(?<!\bTab)(?<!\bSec)(?<!\bEq)(?<!\bresp)(?<!\bMio)(?<!\bMrd)[.!?](?=\s|$)"
     r"|[。！？；;]|\n\s*(?:[•·▪*+-]|\d{1,2}[.)])\s+|\n\s*\n| [-•] (?=[A-Z])|\n(?=\|)"
 )
 """Ends of sentences and of list items."""
@@ -51,6 +51,11 @@ class Context:
     noun: re.Match[str] | None
     key: re.Match[str] | None
     is_name: bool
+
+    def since(self, used: int) -> Context:
+        """The same number where its text up to a place, of `near`, belongs to the number before it."""
+        near = self.near[max(used, 0) :]
+        return replace(self, near=near, key=before_number().search(near))
 
     @property
     def category(self) -> str:
@@ -136,8 +141,11 @@ def _until_next(found: Sequence[Numeral], at: int, text: str, last: int) -> int:
         start = other.first
         while start > end and re.match(r"[\w-]", text[start - 1]) and text[start - 1].isascii():
             start -= 1
+        if re.match(r"[xX×]\s?[A-Z]", text[start : start + 3]):
+            start += 1
         is_memory = re.match(r"\d+\s?GB?\b", text[other.first : other.first + 8]) is not None
-        if not (is_memory or device_name(text, start)):
+        word = text.rfind(" ", 0, max(start - 1, 0)) + 1  # TPU v3
+        if not (is_memory or device_name(text, start) or (word > end and device_name(text, word))):
             return min(other.start, last)
     return last
 

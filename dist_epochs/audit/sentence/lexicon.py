@@ -22,7 +22,7 @@ _MEASURE = r"(?:\s*(?:个|個|张|張|枚の?|台の?|块|塊|条|條|件|次|�
 
 NOUNS: Mapping[str, str] = {
     "device_time": rf"(?:{_DEVICE_NAME}|GPU|TPU|NPU|gpu|device|chip|core|node|accelerator)[\s-]*(?:hours?|days?|years?|h\b)|(?:GPU|卡)\s?(?:小时|時間|시간)|GPU-?Stunden|GPU-?Tagen?|计算时|卡时|heures?[- ]GPU",
-    "device": rf"(?:{_DEVICE_NAME}(?:\s+(?:\d+\s?GB\s+)?{_DEVICE_WORD})?|{_DEVICE_WORD})",
+    "device": rf"(?:{_DEVICE_NAME}(?:[\s-]+(?:\d+\s?GB\s+)?{_DEVICE_WORD})?|{_DEVICE_WORD})",
     "node": r"(?:nodes?|machines?|hosts?|servers?|节点|節點|ノード|노드|Knoten|n(?:œ|oe)uds?)(?![\w-])",
     "flop": r"(?:[KMGTPEZ]|peta|exa|zetta)?FLOPs?(?![\w/])|floating[- ]point operations",
     "parameter": r"(?:param(?:eter)?s?|Parametern?|paramètres|参数|參數|パラメータ|파라미터|매개변수)(?![\w])",
@@ -95,21 +95,21 @@ def _compiled(pattern: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
 def after_number() -> re.Pattern[str]:
     """A noun after a number: a group for each category, and `modifiers` before it."""
     nouns = "|".join(f"(?P<{name}>{pattern})" for name, pattern in NOUNS.items())
-    return re.compile(rf"(?P<hyphen>-)?\s*(?:[x×*]\s*(?={_DEVICE_NAME}|{_DEVICE_WORD}))?{_MEASURE}\s*(?P<modifiers>{_MODIFIERS})(?:{nouns})")
+    return re.compile(rf"(?P<hyphen>-)?\s*(?:[x×*]\s*(?={_DEVICE_NAME}|{_DEVICE_WORD}))?{_MEASURE}\s*(?:de\s+|d')?(?P<modifiers>{_MODIFIERS})(?:{nouns})", re.IGNORECASE)
 
 
 @cache
 def any_noun() -> re.Pattern[str]:
     """A noun of the field after a number that is a word: `three epochs`."""
     nouns = "|".join(NOUNS[name] for name in ("device", "node", "step", "epoch", "micro", "time"))
-    return re.compile(rf"\s+{_MODIFIERS}(?:{nouns})")
+    return re.compile(rf"\s+{_MODIFIERS}(?:{nouns})", re.IGNORECASE)
 
 
 @cache
 def before_number() -> re.Pattern[str]:
     """A key at the end of the text before a number: a group for each category, and the `link` between."""
     keys = "|".join(f"(?P<{name}>{pattern})" for name, pattern in KEYS.items())
-    return re.compile(rf"(?<![A-Za-z])(?:{keys})(?:\s*\([^()\d]{{0,20}}\))?{_LINKS}$")
+    return re.compile(rf"(?<![A-Za-z])(?:{keys})(?:\s*\([^()\d]{{0,20}}\))?{_LINKS}$", re.IGNORECASE)
 
 
 def device_name(text: str, at: int) -> bool:

@@ -61,6 +61,8 @@ _BOUND = {
     name: re.compile(rf"(?:(?<![A-Za-z])(?:{words}))\s*(?:of\s+)?$", re.IGNORECASE) for name, words in BEFORE.items()
 }
 _BOUND_AFTER = {name: re.compile(rf"\s*(?:{words})") for name, words in AFTER.items()}
+_NO_BOUND = re.compile(r"(?i)\b(?:epochs?|passes|steps|times|averaged|trained|spread|made|accumulated|gradients|iterates?|up|down|ramped|annealed|decay\w*|warm\w*|linearly)\s+$")
+"""Words after which `over` is no bound: `40 epochs over 3.3B words`."""
 _RANGE = re.compile(r"\s*(?:-|to|bis|à|~)\s*$")
 LONGEST_BOUND = 40
 """Characters before a number in which a word for its tolerance is looked for."""
@@ -192,7 +194,7 @@ def _bound(text: str, first: int, end: int) -> tuple[int, str]:
         window = text[max(0, start - LONGEST_BOUND) : start]
         for name, pattern in _BOUND.items():
             match = pattern.search(window)
-            if match is not None:
+            if match is not None and not (match[0].lower().startswith("over") and _NO_BOUND.search(window[: match.start()])):
                 start, said = start - len(window) + match.start(), said or name
                 break
     after = next((name for name, pattern in _BOUND_AFTER.items() if pattern.match(text, end)), "")

@@ -51,11 +51,14 @@ def read_text(given: str) -> Reading:
         unused = tuple(_unused(joined, context, "no training is described") for context in all_contexts)
         return Reading(given=given, facts=(), unused=unused, clauses=clauses)
     roles = _roles(text, all_contexts)
-    facts, unused = [], []
+    facts: list[Found] = []
+    unused: list[Unused] = []
+    used = 0
     for context, role in zip(all_contexts, roles, strict=True):
         if role is not None and role.name:
             facts.append(_found(joined, context, role))
-        else:
+            used = _span(context, role, context.numeral.start, context.numeral.end)[1]
+        elif context.numeral.end > used:  # else it is in the name of a device
             unused.append(_unused(joined, context, role.why if role is not None else "nothing says what it counts"))
     return Reading(given=given, facts=tuple(facts), unused=tuple(unused), clauses=clauses)
 
@@ -72,13 +75,19 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
     """The role of every number."""
     in_table = table_roles(text, all_contexts)
     roles: list[Role | None] = []
+    used = 0
     for at, context in enumerate(all_contexts):
+        if context.near:
+            context = all_contexts[at] = context.since(used - context.numeral.start + len(context.near))
         if at in in_table:
             roles.append(in_table[at])
         elif context.is_name:
             roles.append(Role("", why="part of a name, a date or a reference"))
         else:
             roles.append(role_of(context))
+        role = roles[-1]
+        if role is not None and context.noun is not None and not context.is_name:
+            used = context.numeral.end + context.noun.end() + role.tail
     roles = product_roles(text, all_contexts, roles)
     for at in range(len(roles) - 1, -1, -1):
         if roles[at] is None:
@@ -86,7 +95,23 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
     for at, context in enumerate(all_contexts):
         if roles[at] is None:
             roles[at] = _as_before(text, all_contexts, roles, at) or _grown_batch(context, roles[:at])
-    return _in_rounds(all_contexts, roles)
+    return _with_units(_in_rounds(all_contexts, roles))
+
+
+def _with_units(roles: list[Role | None]) -> list[Role | None]:
+    """Batches that say nothing of what they count: the one kind of sample that the text names."""
+    kinds = {role.unit.split()[0] for role in roles if role is not None and role.name in _OF_SAMPLES} - {"samples", "tokens", "words", ""}
+    if len(kinds) != 1:
+        return roles
+    kind = kinds.pop()
+    return [
+        replace(role, unit=kind) if role is not None and role.name in _BATCHES and role.unit == "samples" else role
+        for role in roles
+    ]
+
+
+_BATCHES = ("global_batch", "per_device")
+_OF_SAMPLES = ("corpus", "samples", "samples_or_steps")
 
 
 def _same_as_next(text: str, all_contexts: list[Context], roles: list[Role | None], at: int) -> Role | None:
@@ -142,7 +167,7 @@ def _grown_batch(context: Context, before: list[Role | None]) -> Role | None:
 def _in_rounds(all_contexts: list[Context], roles: list[Role | None]) -> list[Role | None]:
     """Steps of each round of an outer loop, where rounds are called iterations."""
     each = r"\b(?:every|each|per) (?:outer )?(?:iteration|round|cycle|generation)\b"
-    rounds = {context.clause for context in all_contexts if find(rf"{each}[^.;]*\bsteps\b", context.sentence)}
+    rounds = {context.clause for context in all_contexts if find(rf"{each}.*\bsteps\b", context.sentence)}
     if not rounds:
         return roles
     changed = []

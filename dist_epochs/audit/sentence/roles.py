@@ -58,8 +58,12 @@ _PER_NODE = r"^\s*(?:/|per |each|on each |in each )\s*(?:node|machine|host|serve
 _PER_EPOCH = r"^\s*(?:/|per\s+|an?\s+|each\s+|every\s+|in (?:each|every|one) |for (?:each|every|one) |pro\s+|par\s+)(?:training |full )?(?:epoch|pass|Epoche|époque)(?!\w)"
 _PER_SECOND = r"^\s*(?:/\s?|per\s+|a\s+|每)(?:sec(?:ond)?|s|秒)(?![a-z])\.?"
 _PER_TIME = r"^\s*(?:/\s?|per\s+|a\s+|every\s+|each\s+)(day|hour)(?!\w)"
-_EPOCH_IS = r"(?:\b(?:an?|one|each|every|per|1|single)\s+(?:training |full )?epoch|(?<!\d)1 epoch)\b[^.;]{0,40}$"
-_EACH_STEP = r"\b(?:every|each|one|per|a single)\s+(?:optimizer |training |gradient )?(?:update|step|iteration)\b[^.;]{0,40}$|(?:steps?|updates?|iterations?)\s+(?:of|with|at|on|over|à|von|mit)\s*$"
+_EPOCH_IS = (
+    r"\b(?:an?|one|each|every|1|single)\s+(?:training |full )?(?:epoch|pass)\s*(?:\w+ly |thus |then |therefore |here |which )*"
+    r"(?:is|has|takes?|contains?|consists|amounts|equals|=|~|corresponds|means|covers|comprises|of|lasts|being)(?!\w)[^.;\d]{0,30}$|\bper epoch,?\s*$"
+)
+_EACH_STEP = r"\b(?:every|each|one|per|a single)\s+(?:optimizer |training |gradient )?(?:update|step|iteration)\b[^.;]{0,40}$"
+_STEPS_OF = r"(?:steps?|updates?|iterations?)\s+(?:of|with|à|von|mit)\s*$"
 _BATCH_NEAR = r"(?:\bbatch(?:es)?\b|batch[- ]size|バッチ|批次|배치|Batch(?:größe)?)"
 _DATA = r"(?:corpus|corpora|data ?sets?|\bdata\b|collection|\bPile\b|training set|train(?:ing)? split|training examples|语料|数据集|データセット|コーパス|데이터셋|말뭉치|Korpus|Datensatz|Daten)"
 _SEEN = r"\b(?:see[sn]?|saw|draws?|drew|drawn|consum\w+|process\w+|during|ingest\w*|iterat\w+ (?:over|through))\b|看了?|見た|본"
@@ -79,9 +83,11 @@ def role_of(context: Context) -> Role | None:
         key = ""
     if key in ("steps", "epochs", "tokens") and category == "" and not _links(context):
         key = ""
+    if context.numeral.is_percent:
+        return _utilization(context) if key == "utilization" else _percent(context)
     decide = _BY_KEY.get(key) if key else _BY_NOUN.get(category)
     if decide is None:
-        return _percent(context) if context.numeral.is_percent else None
+        return None
     return decide(context)
 
 
@@ -95,9 +101,15 @@ def _unit(context: Context, default: str) -> str:
     if context.noun is None or context.category not in ("sample", "batch", "frame"):
         return default
     noun = context.noun[context.category].lower()
-    if noun == "batch" or context.category == "batch":
+    if context.category == "batch":
         return default
-    return noun if noun.endswith("s") or not noun.isascii() else f"{noun}s"
+    if not noun.isascii():
+        return next((english for signs, english in _SAMPLES.items() if re.search(signs, noun)), "samples")
+    return noun if noun.endswith("s") else f"{noun}s"
+
+
+_SAMPLES = {"实例|實例": "instances", "图|画像|이미지": "images", "序列|시퀀스|シーケンス|séquence": "sequences"}
+"""What samples are, in other scripts."""
 
 
 def _said(context: Context) -> frozenset[str]:
@@ -187,6 +199,8 @@ def _steps(context: Context) -> Role:
         return Role("", why="steps of a schedule")
     if find(r"\bfirst\b", context.near) and find(rf"{_SCHEDULE}|learning rate|\blr\b|linear", context.sentence):
         return Role("", why="steps of a schedule")
+    if find(rf"^\s*(?:of|with|using|by)?\s*(?:the )?(?:{_SAMPLER})", context.tail):
+        return Role("", why="steps of something else")
     if find(_SAMPLER, context.modifiers) or find(r"(?:save|log|evaluat|checkpoint)\w* (?:at )?every", context.near):
         return Role("", why="steps of something else")
     return Role("steps", "steps", tail=_length(r"^\s*in (?:total|all)\b", context.tail), words=words)
@@ -234,10 +248,10 @@ def _tokens(context: Context) -> Role:
     if find(r"^-?\s*(?:mini-?)?batch(?:es)?(?!\w)", tail):
         return Role("batch_tokens", "tokens", tail=_length(r"^-?\s*(?:mini-?)?batch(?:es)?", tail), words=words)
     each = _length(r"^\s*(?:each|apiece)(?!\w)", tail)
-    if find(r"(?:steps?|updates?|iterations?|batches)\s+(?:of|with|at|à|von|mit|x|×|\*)\s*$", near):
+    if find(r"(?:steps?|updates?|iterations?|batches)\s+(?:of|with|at|à|von|mit|x|×|\*)\s*(?:~|about)?\s*$", context.before):
         return Role("batch_tokens", "tokens", tail=each, words=words)
     samples = r"(?:sequences?|samples?|examples?|documents?|chunks?|blocks?|windows?|Sequenzen|séquences)"
-    if find(rf"{samples}\s*(?:each )?(?:of|with|at|à|von|mit|containing|x|×|\*|@)\s*(?:length|up to|longueur|Länge)?\s*(?:of )?$", near):
+    if find(rf"{samples}\s*(?:each )?(?:of|with|at|à|von|mit|containing|x|×|\*|@)\s*(?:length|up to|longueur|Länge)?\s*(?:of )?$", context.before):
         return Role("sequence_length", "tokens")
     if find(r"^(?:-|\s)*(?:context|sequences?|windows?|samples?|chunks?|blocks?|inputs?|documents)(?!\w)", tail) and (
         find(r"^(?:-|\s)*(?:context|windows?|chunks?|blocks?|inputs?)", tail) or (context.noun is not None and context.noun["hyphen"])
@@ -254,6 +268,8 @@ def _tokens(context: Context) -> Role:
 
 def _batch_before(near: str) -> bool:
     """Whether a batch is what a number is of, with no other noun between."""
+    if find(rf"{_BATCH_NEAR}[^.;]{{0,30}}\b(?:increas|gr[eo]w|ramp|rais|rises?|rose|scal)\w*[^.;]{{0,20}}\bfrom\s*$", near):
+        return True
     match = find(rf"{_BATCH_NEAR}[^.;]{{0,40}}$", near)
     return match is not None and not find(r"\b(?:steps|epochs|for|over|train\w*|total|until|through|on|from|past)\b", match[0])
 
@@ -265,7 +281,7 @@ def _is_corpus(context: Context) -> bool:
         return True
     if find(_EPOCH_IS, context.before) or find(_PER_EPOCH, tail):
         return True
-    if find(r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|over the|sur|über)\b[^.;]{0,30}$", near):
+    if find(r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|over the|sur|über)\b[^.;]{0,30}$", context.before):
         return True
     match = find(rf"{_DATA}[^.;]{{0,50}}$", near)
     if match is None or find(r"(?:\bfor|\bsees?|\bsaw|\bthrough|\bconsum\w*|\bprocess\w*|\bafter|\buntil|\bto|\btrain\w*)\s*$", near):
@@ -297,7 +313,7 @@ def _samples(context: Context) -> Role:
     if find(r"^\s*(?:/|per )\s*(?:query|prompt|question|class|document|video|image)", tail):
         return Role("", why="samples for each of something")
     of_length = r"^\s*(?:each )?(?:of|with|at|x|×|\*|@|von|à|mit)\s*(?:length\s*)?(?:of )?[\d]"
-    if find(_EACH_STEP, near) or _batch_before(near):
+    if find(_EACH_STEP, near) or find(_STEPS_OF, context.before) or _batch_before(near):
         return Role("global_batch", unit, words=words)
     if find(r"(?:validation|test|held-?out|evaluat\w+|benchmark)[^.;,]{0,40}$", near) or find(r"^\s*(?:of|from) the (?:\w+ )?(?:validation|test)", tail):
         return Role("", why="data of an evaluation")
@@ -311,7 +327,8 @@ def _samples(context: Context) -> Role:
         return Role("global_batch" if not find(_DATA, near) else "corpus", unit, words=words)
     if find(r"samples?|实例|样本|샘플|サンプル", unit) and not find(r"\b(?:on|over|with|use[sd]?|using|contain\w*|has|have|auf|sur|of)\b[^,]{0,20}$", near):
         return Role("samples", unit, words=words | {"either"})
-    return Role("corpus", unit, words=words)
+    is_data = find(r"\b(?:on|over|through|from|use[sd]?|using|contain\w*|has|have|ha[ds]|comprises?|auf|sur|became|of)\b[^,]{0,25}$", near)
+    return Role("corpus", unit, words=words if is_data else words | {"either"})
 
 
 def _frames(context: Context) -> Role:
@@ -341,14 +358,18 @@ def _devices(context: Context) -> Role:
     if find(r"spare|standby|backup|idle|reserve|备用|予備|예비", context.modifiers + context.noun[0]) or find(r"备用|予備", context.near):
         return Role("", why="spare devices")
     if per_node := find(_PER_NODE, context.tail):
-        if per_node[0].strip() != "each" or find(r"nodes?|machines?|hosts?|servers?", context.near):
+        if per_node[0].strip() != "each" or find(r"(?:nodes?|machines?|hosts?|servers?)\W+\w*\W*$", context.before):
             return Role("devices_per_node", "GPUs", tail=per_node.end())
-    if find(r"(?:nodes?|machines?|hosts?|servers?|Knoten|nœuds)\s*(?:,\s*)?(?:each )?(?:with|of|having|x|×|\*|mit|avec|de)\s*(?:each )?$", context.near):
+    if find(r"(?:nodes?|machines?|hosts?|servers?|Knoten|nœuds)\s*(?:,\s*)?(?:each )?(?:with|of|having|x|×|\*|mit|avec|de)\s*(?:each )?$", context.before):
         return Role("devices_per_node", "GPUs")
     unit = re.sub(r"^\W*(?:[x×*]\s*)?", "", context.noun[0]).strip().replace("\n", " ")
     unit = re.sub(r"^(?:张|張|枚の?|台の?|个|個|块|장의?|대의?|개의?)\s*", "", unit)
-    plural = unit if not unit.isascii() or unit.endswith(("s", "S")) or re.search(r"\d", unit.split()[-1]) else f"{unit}s"
-    return Role("devices", re.sub(r"\s?\d+\s?GB", "", plural).strip())
+    unit = re.sub(r"\s?\b\d+\s?GB", "", unit).strip()
+    if re.search(r"\d\w?s$", unit):
+        unit = unit[:-1]  # 64 A100s
+    elif not re.search(r"\d", unit.split()[-1]) and unit.isascii() and context.numeral.value != 1:
+        unit = f"{unit.removesuffix('s')}s"
+    return Role("devices", unit)
 
 
 def _nodes(context: Context) -> Role:
@@ -418,7 +439,7 @@ def _percent(context: Context) -> Role | None:
         return Role("mfu", "", tail=_length(r"^\s*(?:\w+ ){0,3}?(?:MFU|HFU|utili[sz]ation)", context.after))
     if find(_MIXTURE, context.sentence) and not find(r"accura|score|faster|fewer|improv|top-1", context.after[:40]):
         if find(r"^\s*(?:of the |from |are |is )?[A-Za-z(]", context.after):
-            return Role("mixture_share", "of the samples", tail=_length(r"^\s*(?:of the )?[\w-]+", context.after))
+            return Role("mixture_share", "of the samples", tail=_length(r"^\s*(?:of the )?[\w-]+", context.tail))
     return None
 
 

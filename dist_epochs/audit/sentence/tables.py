@@ -116,5 +116,8 @@ def _fill(
     if len(bare) != len(numeric):
         return False
     for at, (role, unit) in zip(bare, numeric, strict=True):
+        noun = contexts[at].noun
+        if role == "devices" and noun is not None:
+            unit = noun["device"]
         found[at] = Role(role, unit, why="a setting of a table", words=frozenset({"column"}))
     return True
