@@ -95,7 +95,28 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
     for at, context in enumerate(all_contexts):
         if roles[at] is None:
             roles[at] = _as_before(text, all_contexts, roles, at) or _grown_batch(context, roles[:at])
-    return _with_units(_in_rounds(all_contexts, roles))
+    return _with_units(_of_parts(text, all_contexts, _in_rounds(all_contexts, roles)))
+
+
+def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) -> list[Role | None]:
+    """A batch beside the effective one is that of a device; an accumulation that something is divided by, the batch."""
+    names = {role.name for role in roles if role is not None}
+    batches = [at for at, role in enumerate(roles) if role is not None and role.name == "global_batch"]
+    whole = [at for at in batches if "whole" in roles[at].words]  # type: ignore[union-attr]
+    values = {all_contexts[at].numeral.value for at in whole}
+    if len(values) == 1 and names & {"gradient_accumulation", "devices"} and "per_device" not in names:
+        parts = [at for at in batches if at not in whole and all_contexts[at].numeral.value not in values]
+        if len(parts) == 1 and all_contexts[parts[0]].numeral.value < min(values):
+            role = roles[parts[0]]
+            assert role is not None
+            roles = [*roles[: parts[0]], replace(role, name="per_device"), *roles[parts[0] + 1 :]]
+    if "gradient_accumulation" in names and not names & {"global_batch", "per_device", "batch_tokens"}:
+        if find(r"\bquotient\b|\bdivid|÷", text):
+            roles = [
+                replace(role, name="global_batch", unit="samples") if role is not None and role.name == "gradient_accumulation" else role
+                for role in roles
+            ]
+    return roles
 
 
 def _with_units(roles: list[Role | None]) -> list[Role | None]:
@@ -184,6 +205,7 @@ def _in_rounds(all_contexts: list[Context], roles: list[Role | None]) -> list[Ro
 
 def _found(joined: Joined, context: Context, role: Role) -> Found:
     start, end = _span(context, role, context.numeral.start, context.numeral.end)
+    end -= len(joined.text[start:end]) - len(joined.text[start:end].rstrip())
     given = joined.place(start, end)
     return Found(
         role=role.name, unit=role.unit, numeral=context.numeral, start=given[0], end=given[1],

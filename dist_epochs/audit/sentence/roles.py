@@ -281,7 +281,7 @@ def _is_corpus(context: Context) -> bool:
         return True
     if find(_EPOCH_IS, context.before) or find(_PER_EPOCH, tail):
         return True
-    if find(r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|over the|sur|über)\b[^.;]{0,30}$", context.before):
+    if find(r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|over the|sur|über)\b[^.;,\d]{0,30}$", context.before):
         return True
     match = find(rf"{_DATA}[^.;]{{0,50}}$", near)
     if match is None or find(r"(?:\bfor|\bsees?|\bsaw|\bthrough|\bconsum\w*|\bprocess\w*|\bafter|\buntil|\bto|\btrain\w*)\s*$", near):

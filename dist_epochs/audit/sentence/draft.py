@@ -1,0 +1,268 @@
+"""A claim in the making: the facts of a text by name, and what is stated to follow from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from dist_epochs.arithmetic.agreement import Agreement
+from dist_epochs.audit.check import agreement_of
+from dist_epochs.audit.expression import Expression, evaluate, names_in
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.grammar import parse_expression
+from dist_epochs.audit.sentence.facts import as_fact, as_stated, is_bound, is_same
+from dist_epochs.audit.sentence.reading import Found, Reading
+from dist_epochs.audit.sentence.relations import NAMES, RELATIONS, TITLES, Relation, relation_of
+from dist_epochs.audit.sentence.runs import Run, Totals, split_runs
+from dist_epochs.arithmetic.quantity import Quantity, Unit
+from dist_epochs.arithmetic.text import number
+
+__all__ = ["Draft", "DraftCheck", "make_draft"]
+
+_ROLE = re.compile(r"[a-z_]{3,}")
+FLOPS_RANGE = (Fraction(9, 10), Fraction(2))
+"""Attention and recomputation cost up to so many times 6 FLOPs a parameter and token; the text does not say what."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCheck:
+    """Something that is stated, or only follows.
+
+    Attributes:
+        name: What it is called.
+        formula: The formula, in the names of facts.
+        stated: The stated number; None where nothing is stated.
+        run: The number of its run, from 0.
+        result: The role of the result.
+        words: Whether it takes a word for a token.
+        free: A factor that the text does not state, and that the formula takes as one.
+    """
+
+    name: str
+    formula: Expression
+    stated: Fact | None
+    run: int
+    result: str
+    words: bool = False
+    free: str = ""
+
+    def agreement(self, facts: Mapping[str, Fact], stated: Fact | None = None) -> Agreement | None:
+        """How it comes out."""
+        wanted = stated or self.stated
+        if wanted is None:
+            return None
+        return agreement_of(evaluate(self.formula, {name: facts[name].interval for name in names_in(self.formula)}), wanted)
+
+    def ratio(self, facts: Mapping[str, Fact]) -> Fraction:
+        """Derived ÷ stated."""
+        assert self.stated is not None
+        derived = evaluate(self.formula, {name: facts[name].interval for name in names_in(self.formula)})
+        return derived.point / self.stated.number.value if self.stated.number.value else Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A claim in the making.
+
+    Attributes:
+        facts: Numbers by name.
+        roles: The role of each name, and the number of its run.
+        found: The facts of the text, by name.
+        checks: What is stated to follow, and what only follows.
+        dropped: What does not agree, and rests on numbers of which the text does not tell whose they are.
+        runs: The runs.
+    """
+
+    facts: Mapping[str, Fact]
+    roles: Mapping[str, tuple[str, int]]
+    found: Mapping[str, Found]
+    checks: tuple[DraftCheck, ...]
+    dropped: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+    def names(self, role: str, run: int) -> str | None:
+        """The name of a run's fact; None if it has none."""
+        return next((name for name, its in self.roles.items() if its == (role, run)), None)
+
+    @property
+    def contradictions(self) -> tuple[DraftCheck, ...]:
+        """What does not agree."""
+        return tuple(check for check in self.checks if check.agreement(self.facts) is Agreement.CONTRADICTS)
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Puts a draft together, run by run."""
+
+    facts: dict[str, Fact] = field(default_factory=dict)
+    roles: dict[str, tuple[str, int]] = field(default_factory=dict)
+    found: dict[str, Found] = field(default_factory=dict)
+    checks: list[DraftCheck] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
+def make_draft(reading: Reading) -> Draft:
+    """The numbers of a text as facts, and what is stated to follow from them as checks."""
+    runs, totals = split_runs(reading.given, reading.facts)
+    built = _Builder()
+    for at, run in enumerate(runs):
+        _add_run(built, run, at, f"_{at + 1}" if len(runs) > 1 else "")
+    for at, total in enumerate(totals):
+        _add_total(built, total, at)
+    return Draft(built.facts, built.roles, built.found, tuple(built.checks), tuple(dict.fromkeys(built.dropped)), runs)
+
+
+def _add_run(built: _Builder, run: Run, at: int, suffix: str) -> None:
+    names = {}
+    inputs: dict[str, Found] = {}
+    for role, said in run.facts.items():
+        usable = [found for found in said if not is_bound(found) and not found.words & {"grown"}]
+        if role == "hours" or usable:
+            inputs[role] = min(usable or said, key=_tolerance)
+    corpus = _counted(run.facts["corpus"][0]) if "corpus" in run.facts else ""
+    if corpus == "other":
+        inputs.pop("corpus", None)
+    for role, found in inputs.items():
+        names[role] = f"{NAMES.get(role, role)}{suffix}"
+        built.facts[names[role]] = as_fact(found)
+        built.roles[names[role]] = (role, at)
+        built.found[names[role]] = found
+    _add_same(built, run, at, suffix, inputs, names)
+    formulas = _with_batch(inputs)
+    stated = set(run.facts)
+    about = {role for role, said in run.facts.items() if all(found.numeral.bound for found in said)}
+    for identity in dict.fromkeys(relation.identity for relation in RELATIONS):
+        known = relation_of(identity, stated, {*inputs, *formulas}, about, corpus)
+        if known:
+            _add_stated(built, run, at, suffix, known[0], formulas, names, corpus)
+    _add_informing(built, run, at, suffix, formulas, names, corpus)
+
+
+def _tolerance(found: Found) -> Fraction:
+    half = found.numeral.quantity.half or Fraction(0)
+    return half + (found.numeral.value if found.numeral.bound else 0)
+
+
+def _counted(found: Found) -> str:
+    """What a corpus counts: tokens, words, samples; `other` for hours and bytes."""
+    if found.unit in ("tokens", "words"):
+        return found.unit
+    return "other" if "audio" in found.unit or found.unit in ("bytes", "") else "samples"
+
+
+def _with_batch(inputs: Mapping[str, Found]) -> dict[str, str]:
+    """A batch that is stated by its parts alone, as formulas have it."""
+    if "global_batch" in inputs or "per_device" not in inputs or "devices" not in inputs:
+        return {}
+    parts = [role for role in ("per_device", "devices", "gradient_accumulation") if role in inputs]
+    return {"global_batch": f"({' * '.join(parts)})"}
+
+
+def _formula(relation: Relation, formulas: Mapping[str, str], names: Mapping[str, str]) -> Expression:
+    text = _ROLE.sub(lambda match: formulas.get(match[0], match[0]), relation.formula)
+    return parse_expression(_ROLE.sub(lambda match: names.get(match[0], match[0]), text))
+
+
+def _title(result: str, suffix: str) -> str:
+    title = TITLES.get(result, result.replace("_", " "))
+    return f"{title}, run {suffix[1:]}" if suffix else title
+
+
+def _add_stated(
+    built: _Builder, run: Run, at: int, suffix: str, relation: Relation, formulas: Mapping[str, str],
+    names: Mapping[str, str], corpus: str,
+) -> None:  # fmt: skip
+    """A check for each number that is stated for a result, unless it accuses on numbers that may be another's."""
+    formula = _formula(relation, formulas, names)
+    free = relation.without or ("gradient_accumulation" if _lacks_accumulation(relation, formulas, run) else "")
+    used = relation.needs | {relation.result}
+    is_certain = run.is_certain and not used & run.borrowed and not any(
+        "either" in found.words for role in used for found in run.facts.get(role, ())
+    )
+    for found in _distinct(run.facts[relation.result]):
+        if found.words & {"phase"} and relation.result == "tokens":
+            continue  # a point of the schedule
+        name = _free_name(built, _title(relation.result, suffix))
+        check = DraftCheck(name, formula, as_stated(found), at, relation.result, corpus == "words" and "corpus" in relation.needs, free)
+        outcome = check.agreement(built.facts)
+        if outcome is Agreement.CONTRADICTS and (not is_certain or _is_beyond(relation, check, built.facts)):
+            built.dropped.append(_not_compared(check, relation, is_certain))
+            continue
+        if outcome is Agreement.CONTRADICTS and relation.identity != "batch" and free:
+            built.dropped.append(f"{name}: the text does not say whether gradients are accumulated")
+            continue
+        built.checks.append(check)
+
+
+def _lacks_accumulation(relation: Relation, formulas: Mapping[str, str], run: Run) -> bool:
+    return "global_batch" in relation.needs and "global_batch" in formulas and "gradient_accumulation" not in run.facts
+
+
+def _is_beyond(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact]) -> bool:
+    """Whether FLOPs are off by what attention and recomputation may cost, which the text does not tell."""
+    if relation.identity != "flops":
+        return False
+    ratio = 1 / check.ratio(facts) if check.ratio(facts) else Fraction(0)
+    return FLOPS_RANGE[0] <= ratio <= FLOPS_RANGE[1] and abs(ratio - Fraction(4, 3)) > Fraction(1, 50)
+
+
+def _not_compared(check: DraftCheck, relation: Relation, is_certain: bool) -> str:
+    if is_certain:
+        return f"{check.name}: 6 a parameter and token do not give them; attention and recomputation, which cost more, are not stated"
+    return f"{check.name}: the text does not tell which of its numbers belong together"
+
+
+def _distinct(said: Sequence[Found]) -> Iterator[Found]:
+    for at, found in enumerate(said):
+        if not any(found.numeral.value == other.numeral.value and found.numeral.bound == other.numeral.bound for other in said[:at]):
+            yield found
+
+
+def _free_name(built: _Builder, name: str) -> str:
+    taken = {check.name for check in built.checks}
+    return next(each for each in (name, *(f"{name}, again {at}" for at in range(2, 99))) if each not in taken)
+
+
+def _add_same(built: _Builder, run: Run, at: int, suffix: str, inputs: Mapping[str, Found], names: Mapping[str, str]) -> None:
+    """A number that is said twice, in full and rounded: whether it rounds so."""
+    for role, said in run.facts.items():
+        for other in _distinct(said):
+            used = inputs.get(role)
+            if used is None or other is used or other.numeral.value == used.numeral.value or not is_same(used, other) or role == "hours":
+                continue
+            name = _free_name(built, f"{_title(role, suffix)}, rounded")
+            built.checks.append(DraftCheck(name, parse_expression(names[role]), as_stated(other), at, role))
+
+
+def _add_informing(
+    built: _Builder, run: Run, at: int, suffix: str, formulas: Mapping[str, str], names: Mapping[str, str], corpus: str
+) -> None:
+    """What follows and is not stated: the first of each result."""
+    own = {role for role in names if role not in run.borrowed}
+    results = {check.result for check in built.checks if check.run == at}
+    for relation in RELATIONS:
+        if relation.result in run.facts or relation.result in results or relation.only_about or relation.without:
+            continue
+        fits = not relation.corpus or corpus == relation.corpus
+        if relation.needs <= {*own, *formulas} and fits and relation.result not in ("flops", "devices") and (
+            "global_batch" in own or "global_batch" not in relation.needs or formulas
+        ):
+            built.checks.append(DraftCheck(_free_name(built, _title(relation.result, suffix)), _formula(relation, formulas, names), None, at, relation.result))
+            results.add(relation.result)
+
+
+def _add_total(built: _Builder, totals: Totals, at: int) -> None:
+    """A total against the sum of its parts."""
+    names = []
+    is_each = len({id(part) for part in totals.parts}) < len(totals.parts)
+    for number_of, part in enumerate(dict.fromkeys(totals.parts)):
+        name = f"{NAMES.get(part.role, part.role)}_part_{number_of + 1}_{at + 1}"
+        built.facts[name] = as_fact(part)
+        built.found[name] = part
+        built.roles[name] = (f"{part.role} part", -1 - at)
+        names.append(name)
+    formula = f"{len(totals.parts)} * {names[0]}" if is_each else " + ".join(names)
+    title = _free_name(built, f"{_title(totals.total.role, '')} in all")
+    built.checks.append(DraftCheck(title, parse_expression(formula), as_stated(totals.total), -1, totals.total.role))

@@ -1,0 +1,270 @@
+"""The usual other readings of a budget: what people mean where the numbers do not add up as printed.
+
+None of them makes a claim consistent without being named as the condition.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import combinations
+
+from dist_epochs.arithmetic.agreement import Agreement
+from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.arithmetic.text import number, rounded
+from dist_epochs.audit.expression import Expression, Name, names_in
+from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.grammar import parse_expression
+from dist_epochs.audit.sentence.draft import Draft, DraftCheck
+from dist_epochs.audit.expression import written
+
+__all__ = ["Change", "settling", "usual_changes"]
+
+TOKENS_PER_WORD = (Fraction(1), Fraction(5, 2))
+"""What a word may be, in tokens."""
+MOST_SHARING = 512
+"""Devices, micro-steps or devices of one model that are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Another way to read a text.
+
+    Attributes:
+        key: What it is about: two changes of one key exclude each other.
+        literal: What is taken for granted as printed.
+        assumes: What is taken instead.
+        facts: Numbers in place of those printed.
+        stated: Stated numbers in place of those printed, by the name of the check.
+        formulas: Formulas in place of the usual ones, by the name of the check.
+        is_small: Whether it moves numbers by less than a tenth.
+    """
+
+    key: str
+    literal: str
+    assumes: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    stated: Mapping[str, Fact] = field(default_factory=dict)
+    formulas: Mapping[str, Expression] = field(default_factory=dict)
+    is_small: bool = False
+
+    def __add__(self, other: Change) -> Change:
+        return Change(
+            f"{self.key} and {other.key}", f"{self.literal}, and {other.literal}", f"{self.assumes} and {other.assumes}",
+            {**self.facts, **other.facts}, {**self.stated, **other.stated}, {**self.formulas, **other.formulas},
+            self.is_small and other.is_small,
+        )  # fmt: skip
+
+    def contradicts(self, draft: Draft) -> bool:
+        """Whether something that is stated contradicts the text, read so."""
+        return any(self.outcome(draft, check) is Agreement.CONTRADICTS for check in draft.checks)
+
+    def outcome(self, draft: Draft, check: DraftCheck) -> Agreement | None:
+        """How a check comes out, read so."""
+        taken = replace(check, formula=self.formulas.get(check.name, check.formula))
+        return taken.agreement({**draft.facts, **self.facts}, self.stated.get(check.name))
+
+
+def usual_changes(draft: Draft) -> tuple[Change, ...]:
+    """The usual readings that change something of what contradicts."""
+    wrong = draft.contradictions
+    found = [*_powers_of_two(draft)]
+    for check in wrong:
+        found += [*_of_check(draft, check)]
+    kept: dict[str, Change] = {}
+    for change in found:
+        moved = any(change.outcome(draft, check) is not None and _touches(change, check) for check in wrong)
+        if moved and change.assumes not in kept:
+            kept[change.assumes] = change
+    return tuple(kept.values())
+
+
+def settling(draft: Draft, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The changes to try: with those that settle everything only two at a time, where none does alone."""
+    if not changes or any(not change.contradicts(draft) for change in changes):
+        return changes
+    pairs = (one + two for one, two in combinations(changes, 2) if one.key != two.key and not set(one.facts) & set(two.facts))
+    return (*changes, *(pair for pair in pairs if not pair.contradicts(draft)))
+
+
+def _touches(change: Change, check: DraftCheck) -> bool:
+    return bool(set(change.facts) & set(names_in(check.formula))) or check.name in change.stated or check.name in change.formulas
+
+
+def _powers_of_two(draft: Draft) -> Iterator[Change]:
+    """K as 1,024 and M as 2^20: everywhere, or in what is printed for a result."""
+    facts, letters = {}, set()
+    for name, fact in draft.facts.items():
+        binary = _binary(fact)
+        if binary is not None and draft.roles[name][0] in _IN_KI:
+            facts[name], letter = binary
+            letters.add(letter)
+    stated = {}
+    for check in draft.contradictions:
+        if check.stated is not None and check.result in _IN_KI:
+            binary = _binary(check.stated) or _binary_of_thousands(check.stated)
+            if binary is not None:
+                stated[check.name] = binary[0]
+    if facts:
+        said = " and ".join(f"{letter} is {_POWERS[letter]}" for letter in sorted(letters))
+        yield Change("powers", "K is 1,000 and M is 1,000,000", f"a {said}", facts, {}, is_small=True)
+        if stated:
+            yield Change("powers", "K is 1,000 and M is 1,000,000", f"a {said} throughout", facts, stated, is_small=True)
+    for name, fact in stated.items():
+        printed = next(check.stated for check in draft.contradictions if check.name == name)
+        assert printed is not None
+        text = f"{printed.number.text} is {_in_binary(fact.number.value)}"
+        yield Change("powers", "K is 1,000 and M is 1,000,000", text, {}, {name: fact}, is_small=True)
+
+
+_IN_KI = ("global_batch", "sequence_length", "batch_tokens", "steps", "per_device", "tokens")
+_POWERS = {"K": "1,024", "M": "2^20"}
+
+
+def _binary(fact: Fact) -> tuple[Fact, str] | None:
+    """A number with a K or M, as a power of two."""
+    match = re.search(r"\d\s*([KkMm])$", fact.number.text)
+    if match is None:
+        return None
+    letter = match[1].upper()
+    return _scaled(fact, Fraction(1024, 1000) ** (1 if letter == "K" else 2)), letter
+
+
+def _binary_of_thousands(fact: Fact) -> tuple[Fact, str] | None:
+    """A number in full that ends in three zeros, as so many times 1,024."""
+    value = fact.number.value
+    if value.denominator != 1 or value % 1000 or not fact.number.is_written_out:
+        return None
+    return _scaled(fact, Fraction(1024, 1000) ** (2 if value % 10**6 == 0 else 1)), "K"
+
+
+def _in_binary(value: Fraction) -> str:
+    for power, scale in ((20, "1,048,576"), (10, "1,024")):
+        if value % 2**power == 0:
+            return f"{number(value / 2**power)} × {scale}"
+    return number(value)
+
+
+def _scaled(fact: Fact, factor: Fraction) -> Fact:
+    value = fact.number.value * factor
+    return Fact(number=_quantity(fact.number, value), exact=True)
+
+
+def _quantity(like: Quantity, value: Fraction) -> Quantity:
+    return replace(like, number=Interval.exact(value), factors=(value,), half=None, text=number(value))
+
+
+def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
+    """What may be meant otherwise in one check that contradicts."""
+    assert check.stated is not None
+    ratio = check.ratio(draft.facts)
+    if not ratio:
+        return
+    named = {draft.roles[name][0]: name for name in names_in(check.formula) if name in draft.roles}
+    run = check.run
+    if check.words and "corpus" in named:
+        yield from _tokens_per_word(draft, check, named["corpus"], ratio)
+    if check.result == "global_batch":
+        yield from _unstated_factor(check, ratio)
+    if "global_batch" in named:
+        yield from _of_batch(draft, check, named, run)
+    accumulation = draft.names("gradient_accumulation", run)
+    steps = named.get("steps")
+    if steps is not None and accumulation is not None:
+        fact = draft.facts[steps]
+        value = fact.number.value / draft.facts[accumulation].number.value
+        if value.denominator == 1:
+            changed = Fact(number=_quantity(fact.number, value), exact=True)
+            yield Change("steps", "steps are optimizer steps", f"the {fact.number.text} steps are micro-steps", {steps: changed})
+    if check.result == "steps" and accumulation is not None:
+        value = check.stated.number.value / draft.facts[accumulation].number.value
+        changed = Fact(number=_quantity(check.stated.number, value), exact=False, digits=None)
+        changed = replace(changed, between=_around(changed.number))
+        yield Change("steps", "steps are optimizer steps", f"the {check.stated.number.text} steps are micro-steps", {}, {check.name: changed})
+    if check.result == "flops":
+        yield Change("FLOPs", "a token costs 6 FLOPs a parameter", "a token costs 8 FLOPs a parameter, as with recomputation",
+                     formulas={check.name: parse_expression(written(check.formula).replace("6 ×", "8 ×"))})  # fmt: skip
+        active = draft.names("active_parameters", run)
+        if active is not None and "parameters" in named:
+            yield Change("parameters", "FLOPs count all parameters", "FLOPs count the active parameters alone",
+                         {named["parameters"]: draft.facts[active]})  # fmt: skip
+    if check.result in ("steps", "steps_per_epoch") and "ceil" in written(check.formula):
+        yield from _partial_batches(draft, check, named)
+
+
+def _around(quantity: Quantity) -> tuple[Quantity, Quantity]:
+    return _quantity(quantity, quantity.value - 1), _quantity(quantity, quantity.value + 1)
+
+
+def _tokens_per_word(draft: Draft, check: DraftCheck, corpus: str, ratio: Fraction) -> Iterator[Change]:
+    if not TOKENS_PER_WORD[0] <= ratio <= TOKENS_PER_WORD[1]:
+        return
+    fact = draft.facts[corpus]
+    value = Fraction(round(ratio * 100), 100)
+    changed = replace(fact, number=replace(fact.number * Quantity.exact(value), text=f"{fact.number.text} × {float(value):g}"), digits=None)
+    yield Change("words", "a word is one token", f"a word is about {float(value):g} tokens", {corpus: changed})
+
+
+def _unstated_factor(check: DraftCheck, ratio: Fraction) -> Iterator[Change]:
+    """A batch that is a multiple, or a part, of what its stated factors give."""
+    times = 1 / ratio
+    formula = check.formula
+    if times.denominator == 1 and 1 < times <= MOST_SHARING and check.free:
+        said = {
+            "gradient_accumulation": f"gradients are accumulated over {rounded(times)} micro-steps",
+            "devices": f"it runs on {rounded(times)} devices",
+        }[check.free]
+        yield Change(check.free, f"{check.free.replace('_', ' ')} is one", said, formulas={check.name: _times(formula, times)})
+    if ratio.denominator == 1 and 1 < ratio <= MOST_SHARING and check.free != "devices" and "devices" in written(formula):
+        yield Change("sharing", "every device holds other samples", f"{rounded(ratio)} devices share one copy of the model",
+                     formulas={check.name: _times(formula, times)})  # fmt: skip
+
+
+def _times(formula: Expression, factor: Fraction) -> Expression:
+    text = f"({written(formula)}) * {factor.numerator}"
+    return parse_expression(f"{text} / {factor.denominator}" if factor.denominator > 1 else text)
+
+
+def _of_batch(draft: Draft, check: DraftCheck, named: Mapping[str, str], run: int) -> Iterator[Change]:
+    """A batch that is per device, in tokens, or steps that are samples."""
+    name = named["global_batch"]
+    fact, found = draft.facts[name], draft.found[name]
+    devices = draft.names("devices", run)
+    accumulation = draft.names("gradient_accumulation", run)
+    if devices is not None and "whole" not in found.words:
+        count = draft.facts[devices].number.value
+        value = fact.number.value * count
+        changed = replace(fact, number=_quantity(fact.number, value), exact=True)
+        yield Change("batch", "the batch is that of all devices", f"the batch of {fact.number.text} is per device", {name: changed})
+        if accumulation is not None:
+            value *= draft.facts[accumulation].number.value
+            changed = replace(fact, number=_quantity(fact.number, value), exact=True)
+            yield Change("batch", "the batch is that of all devices",
+                         f"the batch of {fact.number.text} is per device and micro-step", {name: changed})  # fmt: skip
+    elif accumulation is not None and "whole" not in found.words:
+        value = fact.number.value * draft.facts[accumulation].number.value
+        changed = replace(fact, number=_quantity(fact.number, value), exact=True)
+        yield Change("batch", "the batch is that of a step", f"the batch of {fact.number.text} is that of a micro-step", {name: changed})
+    if "sequence_length" in named and found.unit == "samples":
+        one = Fact.exactly(1)
+        yield Change("batch", "the batch counts samples", f"the batch of {fact.number.text} counts tokens", {named["sequence_length"]: one})
+    steps = named.get("steps")
+    if steps is not None:
+        yield Change("steps", "steps are optimizer steps", f"the {draft.facts[steps].number.text} steps count samples", {name: Fact.exactly(1)})
+
+
+def _partial_batches(draft: Draft, check: DraftCheck, named: Mapping[str, str]) -> Iterator[Change]:
+    """Partial batches at the end of each pass."""
+    if not {"corpus", "global_batch"} <= named.keys():
+        return
+    each = f"{named['corpus']} / {named['global_batch']}"
+    epochs = f"{named['epochs']} * " if "epochs" in named else ""
+    for function, done in (("ceil", "kept"), ("floor", "dropped")):
+        formula = parse_expression(f"{epochs}{function}({each})")
+        said = f"the last partial batch{' of each epoch' if epochs else ''} is {done}"
+        yield Change("partial batches", "partial batches run on", said, formulas={check.name: formula}, is_small=True)
+
+
