@@ -10,6 +10,7 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
+from dist_epochs.cli.sentences import audit_flags, audit_sentence, audit_table, is_sentence, is_text_file, tell
 from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 from dist_epochs.terminal import show
@@ -24,6 +25,7 @@ FLAGS = {
     "devices": ("8xA100", "Devices, with their kind for the utilization."),
     "per-device": ("2", "Samples per device and micro-step."),
     "gradient-accumulation": ("4", "Micro-steps per step."),
+    "batch": ("256x512", "Of a claim without a RUN: samples × length of a step, samples, or tokens."),
     "global-batch": ("32", "Samples per step, over all devices."),
     "sequence-length": ("4096", "Positions per sample."),
     "tensor-parallel": ("2", "Devices that share each layer."),
@@ -47,11 +49,18 @@ FLAGS = {
 
 
 @click.command(cls=SectionsCommand, short_help="Do the numbers of a paper or a finished run add up?")
-@click.argument("name", metavar="[NAME|FILE|RUN]", required=False)
+@click.argument("name", metavar="[SENTENCE|NAME|FILE|RUN]", required=False)
+@click.option("--write", metavar="CLAIM.yaml", help="Save what was understood of a sentence as a claim file.")
+@click.option("--table", metavar="MIXTURE.csv", help="Audit the shares, sizes and epochs of a mixture: CSV or Markdown.")
 @click.option("--all", "every", is_flag=True, help="Audit all claims that come with the package.")
 @as_json
-def command(name: str | None, every: bool, as_json: bool, **claimed: str | None) -> None:
+def command(
+    name: str | None, every: bool, write: str | None, table: str | None, as_json: bool, **claimed: str | None
+) -> None:
     """Recompute what a paper states, or what was claimed of a finished run.
+
+    SENTENCE is a text that states a budget, - for standard input, or a file of it (.txt, .md, .pdf). Flags without
+    a RUN are such a claim, too: --steps 1M --batch 256x512 --corpus '3.3B words' --epochs ~40.
 
     NAME is a claim that comes with the package (bert), FILE a claim file. RUN is what a trainer left behind: a
     Hugging Face trainer_state.json or its folder, or the Trainer's console; a wandb file or folder,
@@ -72,6 +81,15 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
             rule="--all audits every claim that comes with the package",
             fixes=[f"{name} alone", "--all alone"],
         )
+    if table is not None:
+        audit_table(table, texts.get("tokens"), as_json)
+        return
+    if name is not None and not every and (is_sentence(name) or name.lower().endswith(".pdf")) and not texts:
+        tell(audit_sentence(name), as_json, write)
+        return
+    if name is None and not every and texts:
+        tell(audit_flags(texts), as_json, write)
+        return
     if not every and name is None:
         raise InputError(
             "nothing is named that could be audited",
@@ -79,6 +97,13 @@ def command(name: str | None, every: bool, as_json: bool, **claimed: str | None)
             fixes=["one of them", "a claim file", "the path of a run", "--all"],
         )
     run = _run(name) if name is not None and name not in claim_names() else None
+    if run is None and name is not None and is_text_file(name) and not texts:
+        tell(audit_sentence(name), as_json, write)
+        return
+    if write is not None:
+        raise InputError(
+            "--write saves the claim that a sentence states, and none is given", fixes="a sentence, or flags alone"
+        )
     if texts and run is None:
         flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in texts)
         raise InputError(
@@ -119,7 +144,7 @@ def _run(name: str) -> FinishedRun | None:
     from dist_epochs.audit.readers.detect import read_finished_run, unknown
 
     run = read_finished_run(path)
-    if run is None and not _may_be_claim(path):
+    if run is None and not _may_be_claim(path) and not is_text_file(name):
         raise unknown(path)
     return run
 

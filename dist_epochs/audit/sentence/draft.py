@@ -239,9 +239,11 @@ def _add_same(built: _Builder, run: Run, at: int, suffix: str, inputs: Mapping[s
 def _add_informing(
     built: _Builder, run: Run, at: int, suffix: str, formulas: Mapping[str, str], names: Mapping[str, str], corpus: str
 ) -> None:
-    """What follows and is not stated: the first of each result."""
+    """What follows where nothing is stated that does: the first of each result."""
     own = {role for role in names if role not in run.borrowed}
-    results = {check.result for check in built.checks if check.run == at}
+    if any(check.stated is not None and check.run == at for check in built.checks):
+        return
+    results: set[str] = set()
     for relation in RELATIONS:
         if relation.result in run.facts or relation.result in results or relation.only_about or relation.without:
             continue

@@ -1,0 +1,123 @@
+"""What `dist-epochs audit` makes of a pasted sentence, a text file, flags alone, or a table of a mixture."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dist_epochs.cli.output import print_json
+from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
+from dist_epochs.terminal import show
+
+if TYPE_CHECKING:
+    from dist_epochs.audit.sentence.audited import SentenceAudit
+
+__all__ = ["TEXT_FILES", "audit_flags", "audit_sentence", "audit_table", "is_sentence", "is_text_file", "tell"]
+
+TEXT_FILES = (".txt", ".md", ".pdf")
+STANDARD_INPUT = "-"
+
+_FILE_NAME = re.compile(r"\S*[^\s.]\.[A-Za-z]{2,9}|[^.]*/[^.]*\.(?:ya?ml|jsonl?|log|txt|md|pdf|csv|wandb)")
+LEAST_WORDS = 4
+"""Words of a sentence without a digit."""
+
+
+def is_sentence(name: str) -> bool:
+    """Whether an argument is a sentence, or `-`, rather than the name of a claim or a path.
+
+    Examples:
+        >>> is_sentence("1M steps, 40 epochs"), is_sentence("bert mlm"), is_sentence("my runs/a 1.log"), is_sentence("-")
+        (True, False, False, True)
+    """
+    if name == STANDARD_INPUT:
+        return True
+    has_words = re.search(r"\s", name.strip()) is not None or (not name.isascii() and re.search(r"\d", name) is not None)
+    if not name.strip() or not has_words:
+        return name != "" and not name.strip()
+    if _FILE_NAME.fullmatch(name) or _exists(name):
+        return False
+    return re.search(r"\d", name) is not None or len(name.split()) >= LEAST_WORDS
+
+
+def is_text_file(name: str) -> bool:
+    """Whether an argument is a file of text that is there."""
+    return Path(name).suffix.lower() in TEXT_FILES and _exists(name)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def audit_sentence(name: str) -> SentenceAudit:
+    """Audit a sentence, standard input, or a file of text.
+
+    Raises:
+        InputError: If there is no text, or too much.
+    """
+    from dist_epochs.audit.sentence.audited import audit_text_of
+    from dist_epochs.audit.sentence.sources import read_source, read_stream
+
+    if name == STANDARD_INPUT:
+        return audit_text_of(read_stream(sys.stdin.buffer), "standard input")
+    if is_text_file(name):
+        try:
+            return audit_text_of(read_source(Path(name)), name)
+        except InputError as error:
+            raise error if error.origin else error.but(origin=Origin(name)) from None
+    return audit_text_of(name)
+
+
+def audit_flags(texts: Mapping[str, str]) -> SentenceAudit:
+    """Audit what flags alone state of a run.
+
+    Raises:
+        InputError: If one of them is no number, or says something of a finished run only.
+    """
+    from dist_epochs.audit.sentence.audited import audit_reading
+    from dist_epochs.audit.sentence.flags import read_flags
+
+    return audit_reading(read_flags(texts), "flags")
+
+
+def audit_table(path: str, total: str | None, as_json: bool) -> None:
+    """Audit the table of a mixture."""
+    from dist_epochs.audit.claim_audit import audit_claim
+    from dist_epochs.audit.sentence.mixture_table import read_mixture_table
+    from dist_epochs.render.audit import audit_text
+
+    audit = audit_claim(path, read_mixture_table(Path(path), total))
+    print_json(audit.to_json()) if as_json else show(audit_text(audit))
+    _end(audit.verdict)
+
+
+def tell(found: SentenceAudit, as_json: bool, write: str | None) -> None:
+    """Print the audit of a text, and write its claim to a file if that is asked.
+
+    Raises:
+        InputError: If there is no claim to write, or a file in its place.
+        SystemExit: With the exit code of numbers that do not add up.
+    """
+    if write is not None:
+        from dist_epochs.audit.sentence.writing import write_claim
+
+        write_claim(found, Path(write))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        from dist_epochs.render.sentence import sentence_text
+
+        show(sentence_text(found))
+    _end(found.audit.verdict)
+
+
+def _end(verdict: str) -> None:
+    from dist_epochs.audit.check import Verdict
+
+    if verdict is Verdict.INCONSISTENT:
+        raise SystemExit(EXIT_DISAGREES)
