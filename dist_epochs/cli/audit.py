@@ -71,6 +71,15 @@ def command(
     stated ones. Exit code 1 means inconsistent; --all always ends with 0.
     """
     texts = {flag: text for flag, text in claimed.items() if text is not None}
+    if table is not None:
+        audit_table(table, texts.get("tokens"), as_json)
+        return
+    if name is not None and not every and (is_sentence(name) or name.lower().endswith(".pdf")) and not texts:
+        tell(audit_sentence(name), as_json, write)
+        return
+    if name is None and not every and texts:
+        tell(audit_flags(texts), as_json, write)
+        return
     from dist_epochs.audit.check import Verdict
     from dist_epochs.audit.collection import claim_names
     from dist_epochs.render.audit import audit_text, audits_text
@@ -81,15 +90,6 @@ def command(
             rule="--all audits every claim that comes with the package",
             fixes=[f"{name} alone", "--all alone"],
         )
-    if table is not None:
-        audit_table(table, texts.get("tokens"), as_json)
-        return
-    if name is not None and not every and (is_sentence(name) or name.lower().endswith(".pdf")) and not texts:
-        tell(audit_sentence(name), as_json, write)
-        return
-    if name is None and not every and texts:
-        tell(audit_flags(texts), as_json, write)
-        return
     if not every and name is None:
         raise InputError(
             "nothing is named that could be audited",
