@@ -13,7 +13,7 @@ __all__ = ["Context", "Places", "contexts"]
 
 _BOUNDARY = re.compile(
     r"(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\bet al)(?<!\bFig)(?<!\bTab)(?<!\bSec)(?<!\bEq)(?<!\bresp)(?<!\bMio)(?<!\bMrd)[.!?](?=\s|$)"
-    r"|[。！？；;]|\n\s*(?:[•·▪*+-]|\d{1,2}[.)])\s+|\n\s*\n| [-•] (?=[A-Z])|\n(?=\|)"
+    r"|[。！？；;]|\n\s*(?:[•·▪*+-]|\d{1,2}[.)])\s+|\n\s*\n| [-•] (?=[A-Z])|\n(?=\||\s*[A-Za-z][\w /()-]{0,40}[:=])"
 )
 """Ends of sentences and of list items."""
 

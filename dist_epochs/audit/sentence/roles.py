@@ -66,6 +66,8 @@ _EACH_STEP = r"\b(?:every|each|one|per|a single)\s+(?:optimizer |training |gradi
 _STEPS_OF = r"(?:steps?|updates?|iterations?)\s+(?:of|with|à|von|mit)\s*$"
 _BATCH_NEAR = r"(?:\bbatch(?:es)?\b|batch[- ]size|バッチ|批次|배치|Batch(?:größe)?)"
 _DATA = r"(?:corpus|corpora|data ?sets?|\bdata\b|collection|\bPile\b|training set|train(?:ing)? split|training examples|语料|数据集|データセット|コーパス|데이터셋|말뭉치|Korpus|Datensatz|Daten)"
+_PARTS_NEAR = r"batch|accumulat|\bbs\b|samples|sequences|images"
+_IN_OTHER_WORDS = r"(?:i\.e\.,?|that is|which (?:is|are|gives|makes|means)|corresponds? to|corresponding to|equals?|equivalent to|amounts? to|=|→|giving|相当于|即|つまり|すなわち|soit|das sind|totall?ing|for a total of)\s*$"
 _SEEN = r"\b(?:see[sn]?|saw|draws?|drew|drawn|consum\w+|process\w+|during|ingest\w*|iterat\w+ (?:over|through))\b|看了?|見た|본"
 _AFTER_SEEN = r"^\s*(?:have been |has been |were |are |was |is )?(?:seen|drawn|processed|consumed|trained on|in total|in all|overall|altogether|本当)"
 _SCHEDULE = r"warm|decay|anneal|cool-?down|ramp|aufwärm|échauff|预热|ウォームアップ|웜업"
@@ -85,6 +87,8 @@ def role_of(context: Context) -> Role | None:
         key = ""
     if context.numeral.is_percent:
         return _utilization(context) if key == "utilization" else _percent(context)
+    if not key and not category and _length(_PER_DEVICE, context.after) and find(_PARTS_NEAR, context.sentence):
+        return Role("per_device", "samples", tail=_length(_PER_DEVICE, context.after))
     decide = _BY_KEY.get(key) if key else _BY_NOUN.get(category)
     if decide is None:
         return None
@@ -243,6 +247,9 @@ def _tokens(context: Context) -> Role:
     if find(r"^\s*(?:/|per )\s*(?:active )?param", tail):
         return Role("", why="tokens for each parameter")
     words = _said(context)
+    samples = r"(?:sequences?|samples?|examples?|documents?|chunks?|blocks?|windows?|Sequenzen|séquences)"
+    if find(rf"{samples}\s*(?:each )?(?:of|with|at|à|von|mit|containing|x|×|\*|@)\s*(?:length|up to|longueur|Länge)?\s*(?:of )?$", context.before):
+        return Role("sequence_length", "tokens")
     if per_step := _length(_PER_STEP, tail):
         return Role("batch_tokens", "tokens", tail=per_step, words=words)
     if find(r"^-?\s*(?:mini-?)?batch(?:es)?(?!\w)", tail):
@@ -250,9 +257,6 @@ def _tokens(context: Context) -> Role:
     each = _length(r"^\s*(?:each|apiece)(?!\w)", tail)
     if find(r"(?:steps?|updates?|iterations?|batches)\s+(?:of|with|at|à|von|mit|x|×|\*)\s*(?:~|about)?\s*$", context.before):
         return Role("batch_tokens", "tokens", tail=each, words=words)
-    samples = r"(?:sequences?|samples?|examples?|documents?|chunks?|blocks?|windows?|Sequenzen|séquences)"
-    if find(rf"{samples}\s*(?:each )?(?:of|with|at|à|von|mit|containing|x|×|\*|@)\s*(?:length|up to|longueur|Länge)?\s*(?:of )?$", context.before):
-        return Role("sequence_length", "tokens")
     if find(r"^(?:-|\s)*(?:context|sequences?|windows?|samples?|chunks?|blocks?|inputs?|documents)(?!\w)", tail) and (
         find(r"^(?:-|\s)*(?:context|windows?|chunks?|blocks?|inputs?)", tail) or (context.noun is not None and context.noun["hyphen"])
     ):
@@ -323,11 +327,15 @@ def _samples(context: Context) -> Role:
         return Role("", why="the size of a memory")
     if find(_SEEN, near) or find(_AFTER_SEEN, tail) or words & {"total"} or find(_SEEN, tail[:24]):
         return Role("samples", unit, words=words)
+    if find(_IN_OTHER_WORDS, near) or find(r"(?:steps?|updates?|iterations?|batch(?:es)?|步|스텝|ステップ)\s*\($", context.before):
+        return Role("samples", unit, words=words)
     if find(r"\b(?:corpora|corpus)\b", near) or find(of_length, tail) and not find(r"\b(?:on|contain\w*|has|have|comprises?)\b\s*$", near):
         return Role("global_batch" if not find(_DATA, near) else "corpus", unit, words=words)
     if find(r"samples?|实例|样本|샘플|サンプル", unit) and not find(r"\b(?:on|over|with|use[sd]?|using|contain\w*|has|have|auf|sur|of)\b[^,]{0,20}$", near):
         return Role("samples", unit, words=words | {"either"})
-    is_data = find(r"\b(?:on|over|through|from|use[sd]?|using|contain\w*|has|have|ha[ds]|comprises?|auf|sur|became|of)\b[^,]{0,25}$", near)
+    is_data = find(r"\b(?:on|over|through|from|use[sd]?|using|contain\w*|has|have|ha[ds]|comprises?|auf|sur|became|of)\b[^,]{0,25}$", near) or (
+        find(r"train", context.modifiers) or find(r"\b(?:on|over|through|from|auf|sur)\b[^,;.]{0,40}\($", context.before)
+    )
     return Role("corpus", unit, words=words if is_data else words | {"either"})
 
 
@@ -346,6 +354,8 @@ def _batches(context: Context) -> Role | None:
         return Role("steps_per_epoch", "steps")
     if find(r"accumulat\w* (?:gradients )?(?:over|for)\s*$", context.near):
         return Role("gradient_accumulation", "micro-steps")
+    if find(r"^\s*of\s+(?:size\s+)?\d", context.tail) and find(r"process|train|draw|over|for\s*$|see[sn]?\b|saw|steps?", context.near):
+        return Role("steps", "steps")
     return None
 
 
