@@ -51,7 +51,9 @@ FLAGS = {
 @click.command(cls=SectionsCommand, short_help="Do the numbers of a paper or a finished run add up?")
 @click.argument("name", metavar="[SENTENCE|NAME|FILE|RUN]", required=False)
 @click.option("--write", metavar="CLAIM.yaml", help="Save what was understood of a sentence as a claim file.")
-@click.option("--table", metavar="MIXTURE.csv", help="Audit the shares, sizes and epochs of a mixture: CSV or Markdown.")
+@click.option(
+    "--table", metavar="MIXTURE.csv", help="Audit the shares, sizes and epochs of a mixture: CSV or Markdown."
+)
 @click.option("--all", "every", is_flag=True, help="Audit all claims that come with the package.")
 @as_json
 def command(

@@ -29,17 +29,18 @@ def is_sentence(name: str) -> bool:
     """Whether an argument is a sentence, or `-`, rather than the name of a claim or a path.
 
     Examples:
-        >>> is_sentence("1M steps, 40 epochs"), is_sentence("bert mlm"), is_sentence("my runs/a 1.log"), is_sentence("-")
-        (True, False, False, True)
+        >>> is_sentence("1M steps, 40 epochs"), is_sentence("bert mlm"), is_sentence("my runs/a 1.log")
+        (True, False, False)
     """
     if name == STANDARD_INPUT:
         return True
-    has_words = re.search(r"\s", name.strip()) is not None or (not name.isascii() and re.search(r"\d", name) is not None)
+    has_digit = re.search(r"\d", name) is not None
+    has_words = re.search(r"\s", name.strip()) is not None or (not name.isascii() and has_digit)
     if not name.strip() or not has_words:
         return name != "" and not name.strip()
     if _FILE_NAME.fullmatch(name) or _exists(name):
         return False
-    return re.search(r"\d", name) is not None or len(name.split()) >= LEAST_WORDS
+    return has_digit or len(name.split()) >= LEAST_WORDS
 
 
 def is_text_file(name: str) -> bool:

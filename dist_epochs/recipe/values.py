@@ -70,7 +70,7 @@ def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quanti
 
 
 def _file(data: Any) -> str:
-    name = _text(data)
+    name: str = TEXT.parse(data)
     refuse_name(name)
     return name
 

@@ -18,7 +18,6 @@ from dist_epochs.audit.sentence.reader import read_text
 from dist_epochs.audit.sentence.reading import Reading
 from dist_epochs.audit.sentence.usual import Change, settling, usual_changes
 from dist_epochs.audit.verdict import Audit
-from dist_epochs.errors import InputError
 
 __all__ = ["SentenceAudit", "audit_text_of", "claim_of"]
 
@@ -81,19 +80,28 @@ def claim_of(draft: Draft, changes: Sequence[Change], name: str) -> Claim | None
     if not draft.checks:
         return None
     checks = {check.name: CheckText(formula=check.formula, stated=check.stated) for check in draft.checks}
-    facts = {name: fact for name, fact in draft.facts.items() if any(name in names_in(check.formula) for check in draft.checks)}
+    facts = {
+        name: fact
+        for name, fact in draft.facts.items()
+        if any(name in names_in(check.formula) for check in draft.checks)
+    }
     assumes = {change.key: change.literal for change in changes}
     if any(check.words for check in draft.checks):
         assumes["words"] = "a word is one token"
     readings = {}
     for change in changes:
         own = {
-            check.name: CheckText(formula=change.formulas.get(check.name, check.formula), stated=change.stated.get(check.name, check.stated))
+            check.name: CheckText(
+                formula=change.formulas.get(check.name, check.formula),
+                stated=change.stated.get(check.name, check.stated),
+            )
             for check in draft.checks
             if check.name in change.stated or check.name in change.formulas
         }
         readings[change.assumes] = ReadingText(
-            assumes={change.key: change.assumes}, checks=own or None, facts={name: fact for name, fact in change.facts.items() if name in facts} or None
+            assumes={change.key: change.assumes},
+            checks=own or None,
+            facts={name: fact for name, fact in change.facts.items() if name in facts} or None,
         )
     return Claim(title=name, facts=facts, checks=checks, assumes=assumes or None, readings=readings or None)
 
@@ -142,6 +150,12 @@ def _off(check: DraftCheck, draft: Draft) -> str:
 def _nothing(reading: Reading, draft: Draft, name: str) -> Audit:
     """The audit of a text of which nothing follows."""
     return Audit(
-        id=name, title=name, heading=name, verdict=Verdict.UNDERDETERMINED, only_if=None,
-        readings=(WayToRead(name=LITERAL, assumes={}, checks=()),), missing=what_is_missing(reading, draft), notes=draft.dropped,
-    )  # fmt: skip
+        id=name,
+        title=name,
+        heading=name,
+        verdict=Verdict.UNDERDETERMINED,
+        only_if=None,
+        readings=(WayToRead(name=LITERAL, assumes={}, checks=()),),
+        missing=what_is_missing(reading, draft),
+        notes=draft.dropped,
+    )

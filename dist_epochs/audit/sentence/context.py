@@ -11,9 +11,11 @@ from dist_epochs.audit.sentence.numerals import Numeral
 
 __all__ = ["Context", "Places", "contexts"]
 
+_ABBREVIATIONS = ("e.g", "i.e", "ca", "approx", "vs", "et al", "Fig", "Tab", "Sec", "Eq", "resp", "Mio", "Mrd")
+_NO_ABBREVIATION = "".join(rf"(?<!\b{re.escape(each)})" for each in _ABBREVIATIONS)
 _BOUNDARY = re.compile(
-    r"(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\bet al)(?<!\bFig)(?<!\bTab)(?<!\bSec)(?<!\bEq)(?<!\bresp)(?<!\bMio)(?<!\bMrd)[.!?](?=\s|$)"
-    r"|[。！？；;]|\n\s*(?:[•·▪*+-]|\d{1,2}[.)])\s+|\n\s*\n| [-•] (?=[A-Z])|\n(?=\||\s*[A-Za-z][\w /()-]{0,40}[:=])"
+    rf"{_NO_ABBREVIATION}[.!?](?=\s|$)|[。！？；;]|\n\s*(?:[•·▪*+-]|\d{{1,2}}[.)])\s+|\n\s*\n| [-•] (?=[A-Z])"
+    r"|\n(?=\||\s*[A-Za-z][\w /()-]{0,40}[:=])"
 )
 """Ends of sentences and of list items."""
 
@@ -115,7 +117,9 @@ def contexts(text: str, found: Sequence[Numeral], places: Places) -> list[Contex
         previous = found[at - 1].end if at else 0
         following = found[at + 1].start if at + 1 < len(found) else len(text)
         before = text[max(first, numeral.start - MOST_BEFORE) : numeral.start]
-        near = text[max(first, previous, numeral.start - MOST_BEFORE) : numeral.start] if previous <= numeral.start else ""
+        near = (
+            text[max(first, previous, numeral.start - MOST_BEFORE) : numeral.start] if previous <= numeral.start else ""
+        )
         after = text[numeral.end : min(last, numeral.end + MOST_AFTER)]
         until = _until_next(found, at, text, last)
         noun = after_number().match(text, numeral.end, until)
@@ -150,11 +154,21 @@ def _until_next(found: Sequence[Numeral], at: int, text: str, last: int) -> int:
     return last
 
 
-_MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?|Januar|Februar|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre)\.?"
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|"
+    r"Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?|"
+    r"Januar|Februar|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|"
+    r"mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre)\.?"
+)
 _DATE_BEFORE = re.compile(rf"{_MONTH}\s*$|{_MONTH}\s\d{{1,2}},?\s*$|[年月]\s*$|년\s*$|월\s*$")
-_DATE_AFTER = re.compile(rf"\s*年|\s*(?:年|月)\s*\d|\s*月(?!\d)|\s*[日号](?!间)|\s*년|\s*월|\.?\s*{_MONTH}(?!\w)|\s?(?:am|pm)\b|:\d\d")
+_DATE_AFTER = re.compile(
+    rf"\s*年|\s*(?:年|月)\s*\d|\s*月(?!\d)|\s*[日号](?!间)|\s*년|\s*월|\.?\s*{_MONTH}(?!\w)|\s?(?:am|pm)\b|:\d\d"
+)
 _REFERENCE_BEFORE = re.compile(
-    r"(?i)(?:\b(?:tables?|tab\.|figures?|fig\.|sections?|sec\.|§|eq\.|equations?|appendix|chapter|page|p\.|pp\.|line|version|ref\.|arxiv:?|stage|phase|étape|Stufe|Phase|step|part|run|experiment|seed|layer|epoch|day|week|hour|iteration|item|no\.)\s*|\[)$"
+    r"(?i)(?:\b(?:tables?|tab\.|figures?|fig\.|sections?|sec\.|§|eq\.|"
+    r"equations?|appendix|chapter|page|p\.|pp\.|line|version|ref\.|arxiv:?|"
+    r"stage|phase|étape|Stufe|Phase|step|part|run|experiment|seed|layer|"
+    r"epoch|day|week|hour|iteration|item|no\.)\s*|\[)$"
 )
 _REFERENCE_AFTER = re.compile(r"\s*[\],](?:\s*\d+\s*[\],])*")
 _ORDINAL_AFTER = re.compile(r"(?:st|nd|rd|th)\b|단계|번째|\s*(?:层|層|层|층)")
@@ -176,6 +190,6 @@ def _is_name(text: str, numeral: Numeral, noun: re.Match[str] | None) -> bool:
         return True
     if _DATE_BEFORE.search(head) and noun is None:
         return True
-    if _REFERENCE_BEFORE.search(head) and (noun is None or not noun["modifiers"] == ""):
+    if _REFERENCE_BEFORE.search(head) and (noun is None or noun["modifiers"] != ""):
         return True
     return bool(head.endswith("[") and _REFERENCE_AFTER.match(rest) and rest.lstrip()[:1] in "],")

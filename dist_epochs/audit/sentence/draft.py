@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from dist_epochs.arithmetic.agreement import Agreement
@@ -16,8 +16,6 @@ from dist_epochs.audit.sentence.facts import as_fact, as_stated, is_bound, is_sa
 from dist_epochs.audit.sentence.reading import Found, Reading
 from dist_epochs.audit.sentence.relations import NAMES, RELATIONS, TITLES, Relation, relation_of
 from dist_epochs.audit.sentence.runs import Run, Totals, split_runs
-from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.arithmetic.text import number
 
 __all__ = ["Draft", "DraftCheck", "make_draft"]
 
@@ -53,7 +51,9 @@ class DraftCheck:
         wanted = stated or self.stated
         if wanted is None:
             return None
-        return agreement_of(evaluate(self.formula, {name: facts[name].interval for name in names_in(self.formula)}), wanted)
+        return agreement_of(
+            evaluate(self.formula, {name: facts[name].interval for name in names_in(self.formula)}), wanted
+        )
 
     def ratio(self, facts: Mapping[str, Fact]) -> Fraction:
         """Derived ÷ stated."""
@@ -178,14 +178,18 @@ def _add_stated(
     formula = _formula(relation, formulas, names)
     free = relation.without or ("gradient_accumulation" if _lacks_accumulation(relation, formulas, run) else "")
     used = relation.needs | {relation.result}
-    is_certain = run.is_certain and not used & run.borrowed and not any(
-        "either" in found.words for role in used for found in run.facts.get(role, ())
+    is_certain = (
+        run.is_certain
+        and not used & run.borrowed
+        and not any("either" in found.words for role in used for found in run.facts.get(role, ()))
     )
     for found in _distinct(run.facts[relation.result]):
         if found.words & {"phase"} and relation.result == "tokens":
             continue  # a point of the schedule
         name = _free_name(built, _title(relation.result, suffix))
-        check = DraftCheck(name, formula, as_stated(found), at, relation.result, corpus == "words" and "corpus" in relation.needs, free)
+        check = DraftCheck(
+            name, formula, as_stated(found), at, relation.result, corpus == "words" and "corpus" in relation.needs, free
+        )
         outcome = check.agreement(built.facts)
         if outcome is Agreement.CONTRADICTS and (not is_certain or _is_beyond(relation, check, built.facts)):
             built.dropped.append(_not_compared(check, relation, is_certain))
@@ -210,13 +214,19 @@ def _is_beyond(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact])
 
 def _not_compared(check: DraftCheck, relation: Relation, is_certain: bool) -> str:
     if is_certain:
-        return f"{check.name}: 6 a parameter and token do not give them; attention and recomputation, which cost more, are not stated"
+        return (
+            f"{check.name}: 6 a parameter and token do not give them; attention and recomputation, which "
+            f"cost more, are not stated"
+        )
     return f"{check.name}: the text does not tell which of its numbers belong together"
 
 
 def _distinct(said: Sequence[Found]) -> Iterator[Found]:
     for at, found in enumerate(said):
-        if not any(found.numeral.value == other.numeral.value and found.numeral.bound == other.numeral.bound for other in said[:at]):
+        if not any(
+            found.numeral.value == other.numeral.value and found.numeral.bound == other.numeral.bound
+            for other in said[:at]
+        ):
             yield found
 
 
@@ -225,12 +235,20 @@ def _free_name(built: _Builder, name: str) -> str:
     return next(each for each in (name, *(f"{name}, again {at}" for at in range(2, 99))) if each not in taken)
 
 
-def _add_same(built: _Builder, run: Run, at: int, suffix: str, inputs: Mapping[str, Found], names: Mapping[str, str]) -> None:
+def _add_same(
+    built: _Builder, run: Run, at: int, suffix: str, inputs: Mapping[str, Found], names: Mapping[str, str]
+) -> None:
     """A number that is said twice, in full and rounded: whether it rounds so."""
     for role, said in run.facts.items():
         for other in _distinct(said):
             used = inputs.get(role)
-            if used is None or other is used or other.numeral.value == used.numeral.value or not is_same(used, other) or role == "hours":
+            if (
+                used is None
+                or other is used
+                or other.numeral.value == used.numeral.value
+                or not is_same(used, other)
+                or role == "hours"
+            ):
                 continue
             name = _free_name(built, f"{_title(role, suffix)}, rounded")
             built.checks.append(DraftCheck(name, parse_expression(names[role]), as_stated(other), at, role))
@@ -248,10 +266,21 @@ def _add_informing(
         if relation.result in run.facts or relation.result in results or relation.only_about or relation.without:
             continue
         fits = not relation.corpus or corpus == relation.corpus
-        if relation.needs <= {*own, *formulas} and fits and relation.result not in ("flops", "devices") and (
-            "global_batch" in own or "global_batch" not in relation.needs or formulas
+        if (
+            relation.needs <= {*own, *formulas}
+            and fits
+            and relation.result not in ("flops", "devices")
+            and ("global_batch" in own or "global_batch" not in relation.needs or formulas)
         ):
-            built.checks.append(DraftCheck(_free_name(built, _title(relation.result, suffix)), _formula(relation, formulas, names), None, at, relation.result))
+            built.checks.append(
+                DraftCheck(
+                    _free_name(built, _title(relation.result, suffix)),
+                    _formula(relation, formulas, names),
+                    None,
+                    at,
+                    relation.result,
+                )
+            )
             results.add(relation.result)
 
 

@@ -17,10 +17,17 @@ from dist_epochs.audit.sentence.reading import Found
 __all__ = ["as_fact", "as_stated", "is_bound", "is_same"]
 
 UNITS = {
-    "steps": Unit.STEP, "global_batch": Unit.SAMPLE, "per_device": Unit.SAMPLE, "samples": Unit.SAMPLE, "tokens": Unit.TOKEN,
-    "batch_tokens": Unit.TOKEN, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "batch_per_rank": Unit.SAMPLE,
+    "steps": Unit.STEP,
+    "global_batch": Unit.SAMPLE,
+    "per_device": Unit.SAMPLE,
+    "samples": Unit.SAMPLE,
+    "tokens": Unit.TOKEN,
+    "batch_tokens": Unit.TOKEN,
+    "epochs": Unit.EPOCH,
+    "devices": Unit.DEVICE,
+    "batch_per_rank": Unit.SAMPLE,
     "devices_per_node": Unit.DEVICE,
-}  # fmt: skip
+}
 """What the numbers of a role count."""
 
 EXACT = ("steps", "devices", "nodes", "devices_per_node", "gradient_accumulation", "steps_per_epoch", "epochs")
@@ -42,7 +49,7 @@ def as_fact(found: Found) -> Fact:
     if found.role == "hours" or numeral.bound in (MORE, LESS) or numeral.upper is not None:
         return as_stated(found)
     is_setting = found.role in EXACT or (found.role in EXACT_IN_FULL and quantity.is_written_out)
-    return Fact(number=quantity, exact=True if is_setting and numeral.bound != ABOUT else False, digits=_digits(found))
+    return Fact(number=quantity, exact=is_setting and numeral.bound != ABOUT, digits=_digits(found))
 
 
 def as_stated(found: Found) -> Fact:
@@ -67,10 +74,22 @@ def is_same(one: Found, other: Found) -> bool:
     if first.upper is not None or second.upper is not None:
         return (first.value, first.upper and first.upper.value) == (second.value, second.upper and second.upper.value)
     if first.value == second.value:
-        return one.words & {"each"} == other.words & {"each"} and first.bound not in (MORE, LESS) or first.bound == second.bound
+        return (
+            one.words & {"each"} == other.words & {"each"} and first.bound not in (MORE, LESS)
+        ) or first.bound == second.bound
     if MORE in (first.bound, second.bound) or LESS in (first.bound, second.bound):
         return False
-    if one.role not in ("tokens", "samples", "steps", "batch_tokens", "corpus", "parameters", "flops", "device_hours", "global_batch"):
+    if one.role not in (
+        "tokens",
+        "samples",
+        "steps",
+        "batch_tokens",
+        "corpus",
+        "parameters",
+        "flops",
+        "device_hours",
+        "global_batch",
+    ):
         return False
     halves = [numeral.quantity.half or Fraction(0) for numeral in (first, second)]
     return abs(first.value - second.value) <= max(halves) and max(halves) > 20 * min(halves)
@@ -102,7 +121,9 @@ def _digits(found: Found) -> int | None:
 def _ends(found: Found, quantity: Quantity) -> tuple[Quantity, Quantity] | None:
     numeral, value = found.numeral, quantity.value
     if numeral.upper is not None:
-        return quantity.exactly(), replace(numeral.upper.counted_in(quantity.unit).exactly(), text=f"{numeral.upper.text}")
+        return quantity.exactly(), replace(
+            numeral.upper.counted_in(quantity.unit).exactly(), text=f"{numeral.upper.text}"
+        )
     if numeral.bound == MORE:
         return replace(quantity.exactly(), text=quantity.text), _at(quantity, value * LARGEST_OF_BOUND)
     if numeral.bound == LESS:

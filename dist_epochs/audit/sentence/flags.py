@@ -31,7 +31,15 @@ ROLES: Mapping[str, tuple[str, str, Unit | None]] = {
 }
 """The role of a flag, its unit, and what it must count."""
 
-OF_A_RUN = ("documents", "model", "precision", "peak_tflops", "tensor_parallel", "pipeline_parallel", "context_parallel")
+OF_A_RUN = (
+    "documents",
+    "model",
+    "precision",
+    "peak_tflops",
+    "tensor_parallel",
+    "pipeline_parallel",
+    "context_parallel",
+)
 """Flags that say something only beside a finished run."""
 
 CORPORA = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
@@ -62,8 +70,21 @@ def read_flags(texts: Mapping[str, str]) -> Reading:
         try:
             for role, unit, quantity in _of_flag(name, text):
                 is_about = re.match(r"\s*(?:~|≈|about|approx)", text) is not None
-                numeral = Numeral(start, start, len(given), quantity, _spelling(quantity, text), ABOUT if is_about else "")
-                facts.append(Found(role=role, unit=unit, numeral=numeral, start=start, end=len(given), text=given[start:], clause=0, place=start))
+                numeral = Numeral(
+                    start, start, len(given), quantity, _spelling(quantity, text), ABOUT if is_about else ""
+                )
+                facts.append(
+                    Found(
+                        role=role,
+                        unit=unit,
+                        numeral=numeral,
+                        start=start,
+                        end=len(given),
+                        text=given[start:],
+                        clause=0,
+                        place=start,
+                    )
+                )
         except InputError as error:
             raise error if error.origin else error.but(origin=Origin(flag)) from None
     return Reading(given=given, facts=tuple(facts), unused=(), clauses=(given,))
@@ -86,8 +107,11 @@ def _of_flag(name: str, text: str) -> Iterator[tuple[str, str, Quantity]]:
     elif name == "corpus":
         quantity = parse(text, what="corpus")
         if quantity.unit not in CORPORA:
-            raise InputError(f"corpus {text!r} does not say what it counts", rule="a corpus is so many tokens, words or samples",
-                             fixes=(f"'{text} tokens'", f"'{text} words'", f"'{text} samples'"))  # fmt: skip
+            raise InputError(
+                f"corpus {text!r} does not say what it counts",
+                rule="a corpus is so many tokens, words or samples",
+                fixes=(f"'{text} tokens'", f"'{text} words'", f"'{text} samples'"),
+            )
         yield "corpus", CORPORA[quantity.unit], quantity
     elif name == "devices":
         yield from _devices(text)
@@ -100,7 +124,9 @@ def _of_flag(name: str, text: str) -> Iterator[tuple[str, str, Quantity]]:
 def _batch(text: str) -> Iterator[tuple[str, str, Quantity]]:
     quantity = parse(text, per=(Unit.STEP,), what="batch")
     if quantity.is_product and len(quantity.factors) == 2:
-        for role, unit, value in zip(("global_batch", "sequence_length"), ("sequences", "tokens"), quantity.factors, strict=True):
+        for role, unit, value in zip(
+            ("global_batch", "sequence_length"), ("sequences", "tokens"), quantity.factors, strict=True
+        ):
             number = Quantity.exact(value)
             yield role, unit, replace(number, text=str(value))
     elif quantity.unit in (Unit.TOKEN, Unit.POSITION):
@@ -114,4 +140,8 @@ def _devices(text: str) -> Iterator[tuple[str, str, Quantity]]:
     if match is None:
         raise InputError(f"devices {text!r} are no number", fixes=("8xA100", "8"))
     noun = after_number().match(text, match.end())
-    yield "devices", (noun["device"] if noun is not None and noun["device"] else "GPUs"), replace(parse(match[1]), text=match[1])
+    yield (
+        "devices",
+        (noun["device"] if noun is not None and noun["device"] else "GPUs"),
+        replace(parse(match[1]), text=match[1]),
+    )

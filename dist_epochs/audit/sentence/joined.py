@@ -7,7 +7,7 @@ span in the text that is read is a span in the text that was given.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 __all__ = ["Joined", "join"]
@@ -35,7 +35,7 @@ class Joined:
 
 
 _CHARACTERS = {
-    **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
+    **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if code != 0xFF0C},
     **{ord(sign): " " for sign in "\t\x0b\x0c\u00a0\u2007\u3000`\u2002\u2003\u2004\u2005\u2006\u2008\u205f"},
     **{ord(sign): "-" for sign in "\u2010\u2011\u2012\u2013\u2014\u2212"},
     **{ord(sign): "~" for sign in "≈∼〜≃≅"},
@@ -82,11 +82,11 @@ def join(given: str) -> Joined:
     text, starts, ends = given, tuple(range(len(given))), tuple(range(1, len(given) + 1))
     joined = Joined(text.translate(_CHARACTERS), given, starts, ends)
     for pattern, new in (*_BROKEN, *_SPACES, *(_LATEX if "$" in given or "\\" in given else ())):
-        joined = _replaced(joined, re.compile(pattern), lambda match, new=new: match.expand(new))
+        joined = _replaced(joined, re.compile(pattern), new)
     return joined
 
 
-def _replaced(joined: Joined, pattern: re.Pattern[str], new: Callable[[re.Match[str]], str]) -> Joined:
+def _replaced(joined: Joined, pattern: re.Pattern[str], new: str) -> Joined:
     """A text with every match replaced; of a group that is kept, each character keeps its place."""
     pieces: list[str] = []
     starts: list[int] = []
@@ -96,7 +96,7 @@ def _replaced(joined: Joined, pattern: re.Pattern[str], new: Callable[[re.Match[
         pieces.append(joined.text[last : match.start()])
         starts += joined.starts[last : match.start()]
         ends += joined.ends[last : match.start()]
-        made = new(match)
+        made = match.expand(new)
         pieces.append(made)
         for start, end in _places(joined, match, made):
             starts.append(start)

@@ -11,13 +11,25 @@ from dist_epochs.audit.sentence.relations import RELATIONS
 __all__ = ["what_is_missing"]
 
 WORDS: Mapping[str, str] = {
-    "steps": "the number of steps", "global_batch": "the global batch", "sequence_length": "the sequence length",
-    "batch_tokens": "the tokens of a batch", "tokens": "the tokens in all", "samples": "the samples in all", "epochs": "the epochs",
-    "corpus": "the size of the corpus", "per_device": "the batch per device", "devices": "the number of devices",
-    "gradient_accumulation": "the accumulation", "steps_per_epoch": "the steps of an epoch", "hours": "the hours",
-    "device_hours": "the device hours", "tokens_per_second_per_device": "the tokens a second and device",
-    "tokens_per_second": "the tokens a second", "parameters": "the parameters", "flops": "the FLOPs",
-}  # fmt: skip
+    "steps": "the number of steps",
+    "global_batch": "the global batch",
+    "sequence_length": "the sequence length",
+    "batch_tokens": "the tokens of a batch",
+    "tokens": "the tokens in all",
+    "samples": "the samples in all",
+    "epochs": "the epochs",
+    "corpus": "the size of the corpus",
+    "per_device": "the batch per device",
+    "devices": "the number of devices",
+    "gradient_accumulation": "the accumulation",
+    "steps_per_epoch": "the steps of an epoch",
+    "hours": "the hours",
+    "device_hours": "the device hours",
+    "tokens_per_second_per_device": "the tokens a second and device",
+    "tokens_per_second": "the tokens a second",
+    "parameters": "the parameters",
+    "flops": "the FLOPs",
+}
 MOST = 3
 """Additions that are named."""
 

@@ -23,11 +23,27 @@ MOST_ROWS = 100
 """Sources of a mixture: formulas add that many."""
 
 COLUMNS: Mapping[str, str] = {
-    "share": r"(?:sampling |mixture |mixing )?(?:shares?|weights?|proportions?|prob(?:ability)?\w*|ratios?|mix(?:ture)?)(?: ?\(?(?:%|in %|percent)\)?)?|%|占比|比例|비율|比率",
-    "drawn": r"(?:effective |seen |drawn |trained |sampled |training )(?:num(?:ber of)? |# ?)?tokens?.*|tokens? (?:seen|drawn|trained|sampled|in training|in mix\w*).*",
-    "epochs": r"(?:# ?|num(?:ber of)? )?(?:effective )?(?:epochs?|passes|repeats?|repetitions?)(?: .*)?|轮数|エポック数?|에폭",
-    "size": r"(?:disk |corpus |data ?set |source |unique |raw |available |total )*(?:sizes?|tokens?|num(?:ber of)? tokens|# ?tokens|samples?)(?: ?\(.*\))?|大小|サイズ|크기",
-    "name": r"sources?|data ?sets?|names?|corpus|corpora|domains?|subsets?|components?|data|mixture|数据集|来源|データセット|데이터셋|",
+    "share": (
+        r"(?:sampling |mixture |mixing )?(?:shares?|weights?|proportions?|"
+        r"prob(?:ability)?\w*|ratios?|mix(?:ture)?)(?: ?\(?(?:%|in %|percent)\)?)?|"
+        r"%|占比|比例|비율|比率"
+    ),
+    "drawn": (
+        r"(?:effective |seen |drawn |trained |sampled |training )(?:num(?:ber of)? |"
+        r"# ?)?tokens?.*|tokens? (?:seen|drawn|trained|sampled|in training|"
+        r"in mix\w*).*"
+    ),
+    "epochs": r"(?:# ?|num(?:ber of)? )?(?:effective )?(?:epochs?|passes|repeats?|repetitions?)(?: .*)?|"
+    r"轮数|エポック数?|에폭",
+    "size": (
+        r"(?:disk |corpus |data ?set |source |unique |raw |available |total )*(?:sizes?|"
+        r"tokens?|num(?:ber of)? tokens|# ?tokens|samples?)(?: ?\(.*\))?|"
+        r"大小|サイズ|크기"
+    ),
+    "name": (
+        r"sources?|data ?sets?|names?|corpus|corpora|domains?|subsets?|components?|"
+        r"data|mixture|数据集|来源|データセット|데이터셋|"
+    ),
 }
 """What a column is, by its header."""
 
@@ -77,7 +93,9 @@ def read_mixture_table(path: Path, stated_total: str | None = None) -> Claim:
             origin=Origin(str(path)),
         )
     used = {name for check in {**checks, **sums}.values() for name in _names(check.formula)}
-    return Claim(title=path.name, facts={name: fact for name, fact in facts.items() if name in used}, checks={**checks, **sums})
+    return Claim(
+        title=path.name, facts={name: fact for name, fact in facts.items() if name in used}, checks={**checks, **sums}
+    )
 
 
 def _names(formula: Expression | None) -> Sequence[str]:
@@ -105,7 +123,10 @@ def _checks(sources: Sequence[_Row], facts: Mapping[str, Fact]) -> Iterator[tupl
         if epochs in facts and size in facts and seen in facts:
             yield f"epochs of {row.name}", CheckText(formula=Name(seen) / Name(size), stated=facts[epochs])
         elif epochs in facts and size in facts and share in facts and "drawn_in_all" in facts:
-            yield f"epochs of {row.name}", CheckText(formula=Name("drawn_in_all") * Name(share) / Name(size), stated=facts[epochs])
+            yield (
+                f"epochs of {row.name}",
+                CheckText(formula=Name("drawn_in_all") * Name(share) / Name(size), stated=facts[epochs]),
+            )
         elif epochs in facts and size in facts and share in facts and in_all is not None:
             yield f"share of {row.name}", CheckText(formula=Name(size) * Name(epochs) / in_all, stated=facts[share])
 
@@ -121,7 +142,11 @@ def _drawn(at: int, facts: Mapping[str, Fact]) -> Expression | None:
 
 def _sums(sources: Sequence[_Row], whole: _Row | None, facts: Mapping[str, Fact]) -> Iterator[tuple[str, CheckText]]:
     """Columns that add up: shares to one, the others to the row of totals."""
-    for column, title in (("share", "sum of the shares"), ("size", "sum of the sizes"), ("drawn", "sum of what is drawn")):
+    for column, title in (
+        ("share", "sum of the shares"),
+        ("size", "sum of the sizes"),
+        ("drawn", "sum of what is drawn"),
+    ):
         names = [f"{column}_{at}" for at in range(len(sources)) if f"{column}_{at}" in facts]
         if len(names) < len(sources) or len(names) < 2:
             continue
@@ -136,16 +161,24 @@ def _rows(text: str, path: Path) -> Iterator[_Row]:
     """The rows of a table, each with its line."""
     lines = [*_cells(text)]
     if len(lines) < 2:
-        raise InputError("no table", rule="a header and a row for each source, as CSV or Markdown", origin=Origin(str(path)))
+        raise InputError(
+            "no table", rule="a header and a row for each source, as CSV or Markdown", origin=Origin(str(path))
+        )
     if len(lines) > MOST_ROWS + 1:
-        raise InputError(f"the table has {len(lines) - 1:,} rows", rule=f"at most {MOST_ROWS} are read", origin=Origin(str(path)))
+        raise InputError(
+            f"the table has {len(lines) - 1:,} rows", rule=f"at most {MOST_ROWS} are read", origin=Origin(str(path))
+        )
     number, header = lines[0]
     columns = [_column(cell) for cell in header]
     if "name" not in columns:
         columns[0] = "name"
     if not {"share", "drawn", "epochs", "size"} & set(columns):
         hint = nearest("share", [cell for cell in header if cell.strip()])
-        raise InputError(f"no column of the table is known{hint}", rule="share, size, tokens drawn, epochs", origin=Origin(str(path), number))
+        raise InputError(
+            f"no column of the table is known{hint}",
+            rule="share, size, tokens drawn, epochs",
+            origin=Origin(str(path), number),
+        )
     in_percent = {at for at, cell in enumerate(header) if columns[at] == "share" and re.search(r"%|percent", cell)}
     scales = [_scale(cell) for cell in header]
     for line, cells in lines[1:]:
@@ -187,7 +220,9 @@ def _column(header: str) -> str:
 
 def _scale(header: str) -> str:
     """The scale that a header gives its numbers: `Tokens (B)`, `size in billions`."""
-    match = re.search(r"\(?(?:in )?\b([KMBT]|thousands?|millions?|billions?|trillions?)\b(?: tokens)?\)?\s*$", header.strip())
+    match = re.search(
+        r"\(?(?:in )?\b([KMBT]|thousands?|millions?|billions?|trillions?)\b(?: tokens)?\)?\s*$", header.strip()
+    )
     return match[1] if match is not None else ""
 
 
@@ -200,5 +235,3 @@ def _number(cell: str, in_percent: bool, scale: str, origin: Origin) -> Quantity
     if in_percent and "%" not in cell:
         return replace(parse(f"{cell}%"), text=f"{cell}%")
     return number
-
-

@@ -1,4 +1,4 @@
-"""Numbers in running text: where they stand, how they are spelled for the number parser, and how exactly they are meant."""
+"""Numbers in running text: where they stand, what the number parser makes of them, and how exactly they are meant."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ ABOUT, MORE, LESS = "about", "more than", "less than"
 
 BEFORE: Mapping[str, str] = {
     ABOUT: r"~\s*=|=~|~|about|around|approximately|approx\.?|roughly|circa|ca\.|c\.|nearly|almost|close to|some(?= \d)"
-    r"|on the order of|大约|大約|约为|约|約|およそ|ほぼ|약|대략|ungefähr|etwa|rund|zirka|environ|quelque|à peu près|près de",
-    MORE: r"(?:just |a little |slightly |well )?(?:more than|over|above|exceeding|exceeds|in excess of)|at least|no fewer than"
+    r"|on the order of|大约|大約|约为|约|約|およそ|ほぼ|약|대략|ungefähr|etwa|rund|zirka"
+    r"|environ|quelque|à peu près|près de",
+    MORE: r"(?:just |a little |slightly |well )?(?:more than|over|above|exceeding|"
+    r"exceeds|in excess of)|at least|no fewer than"
     r"|no less than|(?<!\w)>=?|≥|超过|超過|至少|超えて|최소|mehr als|mindestens|über|plus de|au moins",
-    LESS: r"(?:just |a little |slightly |well )?(?:less than|fewer than|under|below)|at most|up to|no more than|(?<!\w)<=?|≤"
+    LESS: r"(?:just |a little |slightly |well )?(?:less than|fewer than|under|"
+    r"below)|at most|up to|no more than|(?<!\w)<=?|≤"
     r"|不到|至多|最多|최대|weniger als|höchstens|bis zu|knapp|moins de|au plus|jusqu'à",
 }
 """Words before a number that say how exactly it is meant."""
@@ -29,24 +32,69 @@ AFTER: Mapping[str, str] = {MORE: r"余り?|多(?=[个万亿])|以上|이상|강
 """And after it."""
 
 _WORDS: Mapping[str, str] = {
-    "half a": "0.5", "a": "1", "an": "1", "single": "1", "one": "1", "two": "2", "three": "3", "four": "4",
-    "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10", "eleven": "11", "twelve": "12",
-    "sixteen": "16", "twenty": "20", "thirty": "30", "thirty-two": "32", "forty": "40", "fifty": "50",
-    "sixty-four": "64", "zwei": "2", "drei": "3", "vier": "4", "acht": "8", "zehn": "10", "deux": "2", "trois": "3",
-    "quatre": "4", "huit": "8", "dix": "10",
-}  # fmt: skip
+    "half a": "0.5",
+    "a": "1",
+    "an": "1",
+    "single": "1",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "ten": "10",
+    "eleven": "11",
+    "twelve": "12",
+    "sixteen": "16",
+    "twenty": "20",
+    "thirty": "30",
+    "thirty-two": "32",
+    "forty": "40",
+    "fifty": "50",
+    "sixty-four": "64",
+    "zwei": "2",
+    "drei": "3",
+    "vier": "4",
+    "acht": "8",
+    "zehn": "10",
+    "deux": "2",
+    "trois": "3",
+    "quatre": "4",
+    "huit": "8",
+    "dix": "10",
+}
 """Numbers that are written as words, before a scale or a noun of the field."""
 
 _SCALES = r"thousand|million|billion|trillion"
 _FOREIGN: Mapping[str, str] = {
-    "tausend": "thousand", "mille": "thousand", "millionen": "million", "million": "million", "mio.": "million",
-    "milliarden": "billion", "milliarde": "billion", "mrd.": "billion", "billionen": "trillion", "millions": "million",
-    "milliards": "billion", "milliard": "billion", "billions": "billion",
-}  # fmt: skip
+    "tausend": "thousand",
+    "mille": "thousand",
+    "millionen": "million",
+    "million": "million",
+    "mio.": "million",
+    "milliarden": "billion",
+    "milliarde": "billion",
+    "mrd.": "billion",
+    "billionen": "trillion",
+    "millions": "million",
+    "milliards": "billion",
+    "milliard": "billion",
+    "billions": "billion",
+}
 """Scales of German and French, which count a milliard where English has a billion."""
 
-_DIGITS = r"\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?|\d{1,3}(?:\.\d{3}){2,}(?!\d)|\d{1,3}(?: \d{3})+(?![\d.,])|\d+(?:_\d{3})+|\d+(?:[.,]\d+)?|\.\d+"
-_POWER = r"(?:\s?[x×*·]\s?10\s?(?:\*\*|\^)\s?\d+|[eE][+-]?\d+(?!\w)|\s?[x×]\s?10[⁰¹²³⁴⁵⁶⁷⁸⁹]+|(?<=[^\d.,]2)[⁰¹²³⁴⁵⁶⁷⁸⁹]+|(?<=^2)[⁰¹²³⁴⁵⁶⁷⁸⁹]+|(?<=[^\d.,]10)[⁰¹²³⁴⁵⁶⁷⁸⁹]+|(?:\*\*|\^)\d+)"
+_DIGITS = (
+    r"\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?|\d{1,3}(?:\.\d{3}){2,}(?!\d)|"
+    r"\d{1,3}(?: \d{3})+(?![\d.,])|\d+(?:_\d{3})+|\d+(?:[.,]\d+)?|\.\d+"
+)
+_POWER = (
+    r"(?:\s?[x×*·]\s?10\s?(?:\*\*|\^)\s?\d+|[eE][+-]?\d+(?!\w)|\s?[x×]\s?10[⁰¹²³⁴⁵⁶⁷⁸⁹]+|"
+    r"(?<=[^\d.,]2)[⁰¹²³⁴⁵⁶⁷⁸⁹]+|(?<=^2)[⁰¹²³⁴⁵⁶⁷⁸⁹]+|(?<=[^\d.,]10)[⁰¹²³⁴⁵⁶⁷⁸⁹]+|"
+    r"(?:\*\*|\^)\d+)"
+)
 _FOREIGN_SCALE = "|".join(re.escape(word) for word in sorted(_FOREIGN, key=len, reverse=True))
 _NUMBER = re.compile(
     rf"(?P<digits>{_DIGITS})(?P<power>{_POWER})?"
@@ -54,14 +102,18 @@ _NUMBER = re.compile(
     rf"(?:(?P<gap>[ -]?|\n)(?P<scale>{SCALE}|(?i:{_FOREIGN_SCALE})(?![A-Za-z])))?(?P<percent>\s?%|\s?per ?cent\b)?"
 )
 _WORD = re.compile(
-    rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?=[ \n])(?:[ \n](?P<scale>(?:{_SCALES})s?)\b)?",
+    rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?=[ \n])"
+    rf"(?:[ \n](?P<scale>(?:{_SCALES})s?)\b)?",
     re.IGNORECASE,
 )
 _BOUND = {
     name: re.compile(rf"(?:(?<![A-Za-z])(?:{words}))\s*(?:of\s+)?$", re.IGNORECASE) for name, words in BEFORE.items()
 }
 _BOUND_AFTER = {name: re.compile(rf"\s*(?:{words})") for name, words in AFTER.items()}
-_NO_BOUND = re.compile(r"(?i)\b(?:epochs?|passes|steps|times|averaged|trained|spread|made|accumulated|gradients|iterates?|up|down|ramped|annealed|decay\w*|warm\w*|linearly)\s+$")
+_NO_BOUND = re.compile(
+    r"(?i)\b(?:epochs?|passes|steps|times|averaged|trained|spread|made|accumulated|gradients|iterates?|up|down|ramped"
+    r"|annealed|decay\w*|warm\w*|linearly)\s+$"
+)
 """Words after which `over` is no bound: `40 epochs over 3.3B words`."""
 _RANGE = re.compile(r"\s*(?:-|to|bis|à|~)\s*$")
 LONGEST_BOUND = 40
@@ -116,9 +168,15 @@ def numerals(text: str, nouns: re.Pattern[str]) -> Iterator[Numeral]:
         following = found[at + 1] if at + 1 < len(found) else None
         if following is not None and _is_range(text, numeral, following):
             yield Numeral(
-                numeral.start, numeral.first, following.end, _in_scale(numeral, following), text[numeral.first : following.end],
-                numeral.bound, following.quantity, is_percent=following.is_percent,
-            )  # fmt: skip
+                numeral.start,
+                numeral.first,
+                following.end,
+                _in_scale(numeral, following),
+                text[numeral.first : following.end],
+                numeral.bound,
+                following.quantity,
+                is_percent=following.is_percent,
+            )
             at += 2
             continue
         yield numeral
@@ -140,7 +198,9 @@ def _is_range(text: str, lower: Numeral, upper: Numeral) -> bool:
     between = text[lower.end : upper.start]
     if not between or upper.is_word or lower.is_word or not _RANGE.fullmatch(between):
         return False
-    if between.strip() in ("to", "bis", "à") and not re.search(r"(?i)\b(?:from|between|von|de)\s*$", text[: lower.start]):
+    if between.strip() in ("to", "bis", "à") and not re.search(
+        r"(?i)\b(?:from|between|von|de)\s*$", text[: lower.start]
+    ):
         return bool(re.match(r"[\s-]*[A-Za-z]", text[upper.end : upper.end + 3])) and lower.value < upper.value
     return lower.value < upper.value
 
@@ -170,7 +230,9 @@ def _read(match: re.Match[str]) -> Quantity | None:
     elif re.fullmatch(r"\d+,\d+", digits) and not re.fullmatch(r"\d{1,3},\d{3}", digits):
         digits = digits.replace(",", ".")
     try:
-        return parse(f"{digits.replace(' ', '')}{power}{_FOREIGN.get(scale.lower(), scale)}{'%' if match['percent'] else ''}")
+        return parse(
+            f"{digits.replace(' ', '')}{power}{_FOREIGN.get(scale.lower(), scale)}{'%' if match['percent'] else ''}"
+        )
     except InputError:
         return None
 
@@ -183,7 +245,13 @@ def _words(text: str, nouns: re.Pattern[str]) -> Iterator[Numeral]:
             continue
         start, bound = _bound(text, match.start(), match.end())
         yield Numeral(
-            start, match.start(), match.end(), parse(f"{_WORDS[word]} {scale or ''}".strip()), match[0], bound, is_word=True
+            start,
+            match.start(),
+            match.end(),
+            parse(f"{_WORDS[word]} {scale or ''}".strip()),
+            match[0],
+            bound,
+            is_word=True,
         )
 
 
@@ -194,7 +262,9 @@ def _bound(text: str, first: int, end: int) -> tuple[int, str]:
         window = text[max(0, start - LONGEST_BOUND) : start]
         for name, pattern in _BOUND.items():
             match = pattern.search(window)
-            if match is not None and not (match[0].lower().startswith("over") and _NO_BOUND.search(window[: match.start()])):
+            if match is not None and not (
+                match[0].lower().startswith("over") and _NO_BOUND.search(window[: match.start()])
+            ):
                 start, said = start - len(window) + match.start(), said or name
                 break
     after = next((name for name, pattern in _BOUND_AFTER.items() if pattern.match(text, end)), "")

@@ -11,9 +11,14 @@ from dist_epochs.audit.sentence.roles import Role
 
 __all__ = ["product_roles"]
 
-_TIMES = re.compile(r"[^×*=\d.;:\n]{0,40}?\s*(?:[×*·]|(?<![A-Za-z])[xX](?![A-Za-z])|\btimes\b|\bmal\b|\bfois\b)\s*\(?\s*")
+_TIMES = re.compile(
+    r"[^×*=\d.;:\n]{0,40}?\s*(?:[×*·]|(?<![A-Za-z])[xX](?![A-Za-z])|\btimes\b|\bmal\b|\bfois\b)\s*\(?\s*"
+)
 _EQUALS = re.compile(r"[^×*=\d.;:\n]{0,40}?\s*(?:=|~=?|equals|ergibt|soit|为)\s*(?:about |~)?\s*")
-_PICTURE = r"(?i)resolution|pixel|\bpx\b|image size|\bcrops?\b|patch|kernel|\bgrid\b|render|generat|upsampl|resiz|\bimages? (?:of|at)\b"
+_PICTURE = (
+    r"(?i)resolution|pixel|\bpx\b|image size|\bcrops?\b|patch|kernel|"
+    r"\bgrid\b|render|generat|upsampl|resiz|\bimages? (?:of|at)\b"
+)
 
 PRODUCTS = {
     frozenset({"per_device", "devices", "gradient_accumulation"}): "global_batch",
@@ -72,7 +77,11 @@ def _read_product(
     known = {at: role.name for at in factors if (role := roles[at]) is not None and role.name}
     bare = [at for at in factors if roles[at] is None or (contexts[at].is_name and contexts[at].noun is None)]
     first = contexts[factors[0]]
-    stated = {contexts[at].numeral.value: role.name for at, role in enumerate(roles) if role is not None and role.name and at not in factors}
+    stated = {
+        contexts[at].numeral.value: role.name
+        for at, role in enumerate(roles)
+        if role is not None and role.name and at not in factors
+    }
     is_batch = find(r"batch|tokens|バッチ|批次|배치", f"{first.near} {contexts[factors[-1]].after[:40]}") is not None
     if len(bare) == len(factors):
         names = [stated.get(contexts[at].numeral.value, "") for at in factors]
@@ -81,7 +90,9 @@ def _read_product(
                 roles[at] = Role("", why="a factor that is stated already")
             _name_result(contexts, roles, result, PRODUCTS.get(frozenset(names)))
             return
-        if find(_PICTURE, f"{first.near} {contexts[factors[-1]].after[:30]}") or not (is_batch or _after_batch(roles, factors)):
+        if find(_PICTURE, f"{first.near} {contexts[factors[-1]].after[:30]}") or not (
+            is_batch or _after_batch(roles, factors)
+        ):
             for at in factors:
                 roles[at] = Role("", why="a size of pictures, or another product")
             return
@@ -91,9 +102,15 @@ def _read_product(
         return
     for at in factors:
         role = roles[at]
-        if role is not None and role.name == "tokens" and set(known.values()) & {"global_batch", "samples", "corpus", "per_device"}:
+        if (
+            role is not None
+            and role.name == "tokens"
+            and set(known.values()) & {"global_batch", "samples", "corpus", "per_device"}
+        ):
             roles[at] = Role("sequence_length", "tokens")
-        elif role is not None and role.name in ("samples", "corpus") and len(factors) > 1 and "tokens" in known.values():
+        elif (
+            role is not None and role.name in ("samples", "corpus") and len(factors) > 1 and "tokens" in known.values()
+        ):
             roles[at] = Role("global_batch", role.unit)
         elif at in bare and len(bare) == 1:
             name = _missing(set(known.values()), stated.get(contexts[at].numeral.value))
@@ -111,8 +128,14 @@ def _after_batch(roles: Sequence[Role | None], factors: list[int]) -> bool:
 def _name_pair(contexts: Sequence[Context], roles: list[Role | None], factors: list[int]) -> None:
     """Two bare factors of a batch are samples and their length; the length is what is stated as such, or the larger."""
     values = [contexts[at].numeral.value for at in factors]
-    lengths = {contexts[at].numeral.value for at, role in enumerate(roles) if role is not None and role.name == "sequence_length"}
-    batches = {contexts[at].numeral.value for at, role in enumerate(roles) if role is not None and role.name == "global_batch"}
+    lengths = {
+        contexts[at].numeral.value
+        for at, role in enumerate(roles)
+        if role is not None and role.name == "sequence_length"
+    }
+    batches = {
+        contexts[at].numeral.value for at, role in enumerate(roles) if role is not None and role.name == "global_batch"
+    }
     one_is_length = (values[0] in lengths or values[1] in batches) or (
         values[1] not in lengths and values[0] not in batches and values[0] > values[1]
     )

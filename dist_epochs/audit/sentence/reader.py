@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 from dist_epochs.arithmetic.spelling import scale_of
@@ -22,8 +21,11 @@ __all__ = ["LONGEST", "read_text"]
 LONGEST = 200_000
 """Characters of a text: a long paper. A book is no sentence."""
 
-_SAME = re.compile(r"\s*,?\s*(?:\(?\s*(?:=|~=?|i\.e\.,?|or|that is,?|also|即|つまり|d\.h\.|soit|équivalent à)\s*)+\s*$|\s*\(\s*$")
+_SAME = re.compile(
+    r"\s*,?\s*(?:\(?\s*(?:=|~=?|i\.e\.,?|or|that is,?|also|即|つまり|d\.h\.|soit|équivalent à)\s*)+\s*$|\s*\(\s*$"
+)
 _ALSO = re.compile(r"\s*(?:,|and|or|und|et|,\s*and|/|、|和|と|및|then|bzw\.|respectively)\s*$")
+_ENDS = re.compile(r"\s*(?:$|[,.;:)\n]|(?:and|or|respectively|for|in|on|und|et)\b)")
 _TO = re.compile(r"(?i)\bbatch(?:es)?\b[^.;]{0,60}\bto\s*$")
 
 
@@ -34,7 +36,9 @@ def read_text(given: str) -> Reading:
         InputError: If it is empty, or longer than a text of a budget is.
     """
     if not given.strip():
-        raise InputError("the text is empty", rule="an audit needs the sentences that state a budget", fixes="pasting them")
+        raise InputError(
+            "the text is empty", rule="an audit needs the sentences that state a budget", fixes="pasting them"
+        )
     if len(given) > LONGEST:
         raise InputError(
             f"the text has {len(given):,} characters",
@@ -48,8 +52,8 @@ def read_text(given: str) -> Reading:
     all_contexts = contexts(text, _without_overlaps(found), places)
     clauses = tuple(text[first:last] for first, last in places.spans)
     if not is_about_training(text):
-        unused = tuple(_unused(joined, context, "no training is described") for context in all_contexts)
-        return Reading(given=given, facts=(), unused=unused, clauses=clauses)
+        others = tuple(_unused(joined, context, "no training is described") for context in all_contexts)
+        return Reading(given=given, facts=(), unused=others, clauses=clauses)
     roles = _roles(text, all_contexts)
     facts: list[Found] = []
     unused: list[Unused] = []
@@ -110,18 +114,25 @@ def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) 
             role = roles[parts[0]]
             assert role is not None
             roles = [*roles[: parts[0]], replace(role, name="per_device"), *roles[parts[0] + 1 :]]
-    if "gradient_accumulation" in names and not names & {"global_batch", "per_device", "batch_tokens"}:
-        if find(r"\bquotient\b|\bdivid|÷", text):
-            roles = [
-                replace(role, name="global_batch", unit="samples") if role is not None and role.name == "gradient_accumulation" else role
-                for role in roles
-            ]
+    is_divided = find(r"\bquotient\b|\bdivid|÷", text) is not None
+    if is_divided and not names & {"global_batch", "per_device", "batch_tokens"}:
+        roles = [
+            replace(role, name="global_batch", unit="samples")
+            if role and role.name == "gradient_accumulation"
+            else role
+            for role in roles
+        ]
     return roles
 
 
 def _with_units(roles: list[Role | None]) -> list[Role | None]:
     """Batches that say nothing of what they count: the one kind of sample that the text names."""
-    kinds = {role.unit.split()[0] for role in roles if role is not None and role.name in _OF_SAMPLES} - {"samples", "tokens", "words", ""}
+    kinds = {role.unit.split()[0] for role in roles if role is not None and role.name in _OF_SAMPLES} - {
+        "samples",
+        "tokens",
+        "words",
+        "",
+    }
     if len(kinds) != 1:
         return roles
     kind = kinds.pop()
@@ -147,7 +158,8 @@ def _same_as_next(text: str, all_contexts: list[Context], roles: list[Role | Non
     ratio = float(here.value / there.value) if there.value else 0.0
     if _SAME.fullmatch(between) and 0.9 < ratio < 1.1:
         return replace(following, tail=0)
-    if _ALSO.fullmatch(between) and all_contexts[at + 1].key is None and 1 / 1000 < ratio < 1000:
+    is_bare = not re.search(r"[=:]\s*$", all_contexts[at].near) and here.value.denominator == 1
+    if _ALSO.fullmatch(between) and all_contexts[at + 1].key is None and 1 / 1000 < ratio < 1000 and is_bare:
         return replace(following, tail=0)
     return None
 
@@ -162,7 +174,8 @@ def _as_before(text: str, all_contexts: list[Context], roles: list[Role | None],
     between = text[there.numeral.end : here.numeral.start]
     if find(r"(?:各|\beach(?: of)?|\bje|\bchacun\w*)\s*$", between) and _scale(here) == _scale(there):
         return replace(before, tail=0, unit=f"{before.unit} each", words=before.words | {"each"})
-    if _ALSO.fullmatch(between) and there.key is not None and _scale(here) == _scale(there):
+    is_bare = _ENDS.match(here.after) is not None
+    if _ALSO.fullmatch(between) and there.key is not None and _scale(here) == _scale(there) and is_bare:
         return replace(before, tail=0)
     if _SAME.fullmatch(between) and there.numeral.value and 0.9 < float(here.numeral.value / there.numeral.value) < 1.1:
         return replace(before, tail=0)
@@ -215,9 +228,9 @@ def _found(joined: Joined, context: Context, role: Role) -> Found:
 
 def _span(context: Context, role: Role | None, start: int, end: int) -> tuple[int, int]:
     """From the key, or the number with the words for its tolerance, to the end of the noun."""
-    if context.key is not None and role is not None and context.key_name not in ("other", "epoch"):
-        if not context.noun or context.key_name in ("batch", "per_device", "length", "accumulation"):
-            start = context.numeral.start - (len(context.near) - context.key.start())
+    belongs = not context.noun or context.key_name in ("batch", "per_device", "length", "accumulation")
+    if context.key is not None and role is not None and context.key_name not in ("other", "epoch") and belongs:
+        start = context.numeral.start - (len(context.near) - context.key.start())
     if context.noun is not None and role is not None:
         end += context.noun.end()
     if role is not None:
@@ -228,7 +241,12 @@ def _span(context: Context, role: Role | None, start: int, end: int) -> tuple[in
 def _unused(joined: Joined, context: Context, why: str) -> Unused:
     start, end = context.numeral.first, context.numeral.end
     text = joined.text
-    while start > 0 and not context.numeral.is_word and re.match(r"[\w/.-]", text[start - 1]) and text[start - 1].isascii():
+    while (
+        start > 0
+        and not context.numeral.is_word
+        and re.match(r"[\w/.-]", text[start - 1])
+        and text[start - 1].isascii()
+    ):
         start -= 1
     while end < len(text) and re.match(r"[A-Za-z0-9]", text[end]):
         end += 1
@@ -236,5 +254,3 @@ def _unused(joined: Joined, context: Context, why: str) -> Unused:
         end = max(end, context.numeral.end + context.noun.end())
     given = joined.place(start, end)
     return Unused(text=joined.given[slice(*given)], start=given[0], end=given[1], why=why)
-
-

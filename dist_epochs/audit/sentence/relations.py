@@ -8,16 +8,23 @@ from dataclasses import dataclass
 __all__ = ["NAMES", "RELATIONS", "TITLES", "Relation", "relation_of"]
 
 NAMES: Mapping[str, str] = {
-    "global_batch": "batch", "sequence_length": "length", "batch_tokens": "tokens_per_batch",
+    "global_batch": "batch",
+    "sequence_length": "length",
+    "batch_tokens": "tokens_per_batch",
     "gradient_accumulation": "accumulation",
-}  # fmt: skip
+}
 """What roles are called in formulas, where it is not their name."""
 
 TITLES: Mapping[str, str] = {
-    "global_batch": "global batch", "batch_tokens": "tokens a batch", "device_hours": "device hours",
-    "steps_per_epoch": "steps per epoch", "tokens_per_day": "tokens per day", "flops": "FLOPs", "batch_per_rank": "batch of a rank",
+    "global_batch": "global batch",
+    "batch_tokens": "tokens a batch",
+    "device_hours": "device hours",
+    "steps_per_epoch": "steps per epoch",
+    "tokens_per_day": "tokens per day",
+    "flops": "FLOPs",
+    "batch_per_rank": "batch of a rank",
     "tokens_per_second": "tokens per second",
-}  # fmt: skip
+}
 """What results are called."""
 
 

@@ -52,30 +52,74 @@ _COMPATIBLE: Mapping[str, tuple[str, ...]] = {
 }
 """Which nouns a number may have after a key: `batch size: 40 epochs` are epochs."""
 
-_PER_STEP = r"^\s*(?:tokens?\s*)?(?:/|per\s+|an?\s+|every\s+|each\s+|in (?:each|every|one) |pro\s+|par\s+|毎)(?:global |optimizer |training |gradient |mini-?)?(?:batch|step|update|iteration|Schritt|étape|步)(?!\w)"
-_PER_DEVICE = r"^\s*(?:,\s*)?\(?(?:/|per[- ]|on each |on every |for each |each |pro\s+|par\s+|on (?:a|one|every|each) )\s*(?:NVIDIA )?(?:GPU|device|core|chip|TPU|accelerator|worker|rank|card|[AHV]\d{2,4}\w*|H\d00)(?:-\w+)?(?:\s?GPUs?|(?![\w-]))"
+_PER_STEP = (
+    r"^\s*(?:tokens?\s*)?(?:/|per\s+|an?\s+|every\s+|each\s+|in (?:each|"
+    r"every|one) |pro\s+|par\s+|毎)(?:global |optimizer |training |gradient |"
+    r"mini-?)?(?:batch|step|update|iteration|Schritt|étape|步)(?!\w)"
+)
+_PER_DEVICE = (
+    r"^\s*(?:,\s*)?\(?(?:/|per[- ]|on each |on every |for each |each |"
+    r"pro\s+|par\s+|on (?:a|one|every|each) )\s*(?:NVIDIA )?(?:GPU|device|"
+    r"core|chip|TPU|accelerator|worker|rank|card|[AHV]\d{2,4}\w*|H\d00)(?:-\w+)?(?:\s?GPUs?|"
+    r"(?![\w-]))"
+)
 _PER_NODE = r"^\s*(?:/|per |each|on each |in each )\s*(?:node|machine|host|server)?(?!\w)"
-_PER_EPOCH = r"^\s*(?:/|per\s+|an?\s+|each\s+|every\s+|in (?:each|every|one) |for (?:each|every|one) |pro\s+|par\s+)(?:training |full )?(?:epoch|pass|Epoche|époque)(?!\w)"
+_PER_EPOCH = (
+    r"^\s*(?:/|per\s+|an?\s+|each\s+|every\s+|in (?:each|every|one) |"
+    r"for (?:each|every|one) |pro\s+|par\s+)(?:training |full )?(?:epoch|"
+    r"pass|Epoche|époque)(?!\w)"
+)
 _PER_SECOND = r"^\s*(?:/\s?|per\s+|a\s+|每)(?:sec(?:ond)?|s|秒)(?![a-z])\.?"
 _PER_TIME = r"^\s*(?:/\s?|per\s+|a\s+|every\s+|each\s+)(day|hour)(?!\w)"
 _EPOCH_IS = (
-    r"\b(?:an?|one|each|every|1|single)\s+(?:training |full )?(?:epoch|pass)\s*(?:\w+ly |thus |then |therefore |here |which )*"
-    r"(?:is|has|takes?|contains?|consists|amounts|equals|=|~|corresponds|means|covers|comprises|of|lasts|being)(?!\w)[^.;\d]{0,30}$|\bper epoch,?\s*$"
+    r"\b(?:an?|one|each|every|1|single)\s+(?:training |full )?(?:epoch|"
+    r"pass)\s*(?:\w+ly |thus |then |therefore |here |which )*"
+    r"(?:is|has|takes?|contains?|consists|amounts|equals|=|~|corresponds|"
+    r"means|covers|comprises|of|lasts|being)(?!\w)[^.;\d]{0,30}$|\bper epoch,?\s*$"
 )
-_EACH_STEP = r"\b(?:every|each|one|per|a single)\s+(?:optimizer |training |gradient )?(?:update|step|iteration)\b[^.;]{0,40}$"
+_EACH_STEP = (
+    r"\b(?:every|each|one|per|a single)\s+(?:optimizer |training |gradient )?(?:update|step|iteration)\b[^.;]{0,40}$"
+)
 _STEPS_OF = r"(?:steps?|updates?|iterations?)\s+(?:of|with|à|von|mit)\s*$"
 _BATCH_NEAR = r"(?:\bbatch(?:es)?\b|batch[- ]size|バッチ|批次|배치|Batch(?:größe)?)"
-_DATA = r"(?:corpus|corpora|data ?sets?|\bdata\b|collection|\bPile\b|training set|train(?:ing)? split|training examples|语料|数据集|データセット|コーパス|데이터셋|말뭉치|Korpus|Datensatz|Daten)"
+_DATA = (
+    r"(?:corpus|corpora|data ?sets?|\bdata\b|collection|\bPile\b|training set|"
+    r"train(?:ing)? split|training examples|语料|数据集|データセット|コーパス|데이터셋|말뭉치|"
+    r"Korpus|Datensatz|Daten)"
+)
 _PARTS_NEAR = r"batch|accumulat|\bbs\b|samples|sequences|images"
-_IN_OTHER_WORDS = r"(?:i\.e\.,?|that is|which (?:is|are|gives|makes|means)|corresponds? to|corresponding to|equals?|equivalent to|amounts? to|=|→|giving|相当于|即|つまり|すなわち|soit|das sind|totall?ing|for a total of)\s*$"
-_SEEN = r"\b(?:see[sn]?|saw|draws?|drew|drawn|consum\w+|process\w+|during|ingest\w*|iterat\w+ (?:over|through))\b|看了?|見た|본"
-_AFTER_SEEN = r"^\s*(?:have been |has been |were |are |was |is )?(?:seen|drawn|processed|consumed|trained on|in total|in all|overall|altogether|本当)"
+_IN_OTHER_WORDS = (
+    r"(?:i\.e\.,?|that is|which (?:is|are|gives|makes|means)|corresponds? to|"
+    r"corresponding to|equals?|equivalent to|amounts? to|=|→|giving|相当于|"
+    r"即|つまり|すなわち|soit|das sind|totall?ing|for a total of)\s*$"
+)
+_SEEN = (
+    r"\b(?:see[sn]?|saw|draws?|drew|drawn|consum\w+|process\w+|during|"
+    r"ingest\w*|iterat\w+ (?:over|through))\b|看了?|見た|본"
+)
+_AFTER_SEEN = (
+    r"^\s*(?:have been |has been |were |are |was |is )?(?:seen|drawn|"
+    r"processed|consumed|trained on|in total|in all|overall|altogether|"
+    r"本当)"
+)
 _SCHEDULE = r"warm|decay|anneal|cool-?down|ramp|aufwärm|échauff|预热|ウォームアップ|웜업"
 _EVERY = r"(?:\bevery|\beach|\balle|\bjede|\btoutes les|\btous les|\bper|每|毎)(?:\s+(?:~|about)?)?\s*$"
 _EVERY_AFTER = r"^\s*(?:마다|ごと|毎に)"
-_SAMPLER = r"PLMS|DDI[MP]|DDPM|sampl(?:ing|er)|denois|inference|diffusion|Euler|solver|DPM|warm|decay|anneal|eval|decod|MCMC|Langevin|rollout|logging|environment|\benv\b|validation|reverse|spare|refinement|editing"
-_RUNS = r"(?i)train|\btook\b|\btakes?\b|\btaken\b|\brun\b|\brunning\b|\bruns\b|\bran\b|GPU|TPU|[AHV]\d00|历时|耗时|用时|学習|학습|demande|dur[ée]|dauer|benötigt|lasted|lasts|finish|complet|wall|needs?|requires?"
-_MIXTURE = r"(?i)mixture|\bmix(?:es|ed|ing)?\b|blend|composition|proportion|sampling (?:weight|ratio|rate)|\bweights?\b|consists? of|混合|配比|ミックス|Mischung|mélange"
+_SAMPLER = (
+    r"PLMS|DDI[MP]|DDPM|sampl(?:ing|er)|denois|inference|diffusion|Euler|"
+    r"solver|DPM|warm|decay|anneal|eval|decod|MCMC|Langevin|rollout|logging|"
+    r"environment|\benv\b|validation|reverse|spare|refinement|editing"
+)
+_RUNS = (
+    r"(?i)train|\btook\b|\btakes?\b|\btaken\b|\brun\b|\brunning\b|\bruns\b|"
+    r"\bran\b|GPU|TPU|[AHV]\d00|历时|耗时|用时|学習|학습|demande|dur[ée]|dauer|"
+    r"benötigt|lasted|lasts|finish|complet|wall|needs?|requires?"
+)
+_MIXTURE = (
+    r"(?i)mixture|\bmix(?:es|ed|ing)?\b|blend|composition|proportion|"
+    r"sampling (?:weight|ratio|rate)|\bweights?\b|consists? of|混合|配比|"
+    r"ミックス|Mischung|mélange"
+)
 
 
 def role_of(context: Context) -> Role | None:
@@ -123,12 +167,19 @@ def _said(context: Context) -> frozenset[str]:
     if re.search(r"effective|global|total|overall|combined|全局|글로벌|グローバル|effektiv", around):
         found.add("whole")
     if find(r"^\s*,?\s*(?:in total|in all|overall|altogether|总共|insgesamt|au total)", context.tail) or find(
-        r"(?:in total|in all|a total of|total of|overall|au total|insgesamt|总共|共|altogether)[^.;:]{0,20}$", context.near
+        r"(?:in total|in all|a total of|total of|overall|au total|insgesamt|总共|共|altogether)[^.;:]{0,20}$",
+        context.near,
     ):
         found.add("total")
     if find(r"^\s*(?:each|apiece)(?!\w)", context.tail) or find(r"(?:各|\beach\b)\s*$", context.near):
         found.add("each")
-    if find(r"(?:first|then|next|another|further|more|phase|stage|followed by|after (?:that|which)|afterwards|subsequent|last|remaining)\b", context.near):
+    if find(
+        (
+            r"(?:first|then|next|another|further|more|phase|stage|followed by|"
+            r"after (?:that|which)|afterwards|subsequent|last|remaining)\b"
+        ),
+        context.near,
+    ):
         found.add("phase")
     return frozenset(found)
 
@@ -144,7 +195,10 @@ def _accumulation(context: Context) -> Role:
 def _batch_per_device(context: Context) -> Role:
     if context.category == "token":
         return Role("tokens_per_device", "tokens")
-    if find(r"per (?:update|optimizer step)|一次迭代|每次(?:迭代|更新)|更新ごと", context.near) and context.key is not None:
+    if (
+        find(r"per (?:update|optimizer step)|一次迭代|每次(?:迭代|更新)|更新ごと", context.near)
+        and context.key is not None
+    ):
         return Role("batch_per_rank", _unit(context, "samples"))
     return Role("per_device", _unit(context, "samples"))
 
@@ -157,7 +211,9 @@ def _batch(context: Context) -> Role:
     if context.category == "time":
         return Role("batch_audio", _audio_unit(context), tail=_length(r"^\s*of \w+", context.tail))
     if find(r"GPU 上|单卡|单张|每卡|每张", context.near):
-        return Role("batch_per_rank" if find(r"一次迭代|每次", context.near) else "per_device", _unit(context, "samples"))
+        return Role(
+            "batch_per_rank" if find(r"一次迭代|每次", context.near) else "per_device", _unit(context, "samples")
+        )
     per_device = _length(_PER_DEVICE, context.tail)
     if per_device or find(r"(?:per|each)[- ](?:device|GPU|gpu|core|chip|TPU|worker)[^.;]{0,12}$", context.near):
         return Role("per_device", _unit(context, "samples"), tail=per_device)
@@ -190,7 +246,10 @@ def _steps(context: Context) -> Role:
     if find(_EPOCH_IS, context.near) or find(_EPOCH_IS, context.before):
         return Role("steps_per_epoch", "steps")
     if find(_EVERY, context.near) or find(_EVERY_AFTER, context.tail):
-        updates = r"accumulat|updat(?:e[sd]?|ing) (?:the )?(?:param|weight|model|once|every)|梯度|更新|step(?:s|ped)? the optimizer|勾配|누적"
+        updates = (
+            r"accumulat|updat(?:e[sd]?|ing) (?:the )?(?:param|weight|model|once|"
+            r"every)|梯度|更新|step(?:s|ped)? the optimizer|勾配|누적"
+        )
         if find(updates, context.sentence):
             return Role("gradient_accumulation", "micro-steps")
         return Role("", why="an interval")
@@ -226,7 +285,9 @@ def _epochs(context: Context) -> Role:
         return Role("", why="epochs of a schedule")
     if find(_EVERY, context.near) or find(_EVERY_AFTER, context.tail):
         return Role("", why="an interval")
-    if context.numeral.value == 1 and find(r"^\s*(?:amounts?|corresponds?|is|equals?|takes?|has|=|consists?|contains?|means)(?!\w)", context.tail):
+    if context.numeral.value == 1 and find(
+        r"^\s*(?:amounts?|corresponds?|is|equals?|takes?|has|=|consists?|contains?|means)(?!\w)", context.tail
+    ):
         return Role("", why="the unit of another number")
     if find(r"patience|without improvement", context.sentence) and find(r"patience[^,.;]{0,20}$", context.near):
         return Role("", why="patience")
@@ -248,17 +309,26 @@ def _tokens(context: Context) -> Role:
         return Role("", why="tokens for each parameter")
     words = _said(context)
     samples = r"(?:sequences?|samples?|examples?|documents?|chunks?|blocks?|windows?|Sequenzen|séquences)"
-    if find(rf"{samples}\s*(?:each )?(?:of|with|at|à|von|mit|containing|x|×|\*|@)\s*(?:length|up to|longueur|Länge)?\s*(?:of )?$", context.before):
+    if find(
+        (
+            rf"{samples}\s*(?:each )?(?:of|with|at|à|von|mit|containing|x|×|\*|"
+            rf"@)\s*(?:length|up to|longueur|Länge)?\s*(?:of )?$"
+        ),
+        context.before,
+    ):
         return Role("sequence_length", "tokens")
     if per_step := _length(_PER_STEP, tail):
         return Role("batch_tokens", "tokens", tail=per_step, words=words)
     if find(r"^-?\s*(?:mini-?)?batch(?:es)?(?!\w)", tail):
         return Role("batch_tokens", "tokens", tail=_length(r"^-?\s*(?:mini-?)?batch(?:es)?", tail), words=words)
     each = _length(r"^\s*(?:each|apiece)(?!\w)", tail)
-    if find(r"(?:steps?|updates?|iterations?|batches)\s+(?:of|with|at|à|von|mit|x|×|\*)\s*(?:~|about)?\s*$", context.before):
+    if find(
+        r"(?:steps?|updates?|iterations?|batches)\s+(?:of|with|at|à|von|mit|x|×|\*)\s*(?:~|about)?\s*$", context.before
+    ):
         return Role("batch_tokens", "tokens", tail=each, words=words)
     if find(r"^(?:-|\s)*(?:context|sequences?|windows?|samples?|chunks?|blocks?|inputs?|documents)(?!\w)", tail) and (
-        find(r"^(?:-|\s)*(?:context|windows?|chunks?|blocks?|inputs?)", tail) or (context.noun is not None and context.noun["hyphen"])
+        find(r"^(?:-|\s)*(?:context|windows?|chunks?|blocks?|inputs?)", tail)
+        or (context.noun is not None and context.noun["hyphen"])
     ):
         return Role("sequence_length", "tokens", tail=_length(r"^(?:-|\s)*(?:context (?:length|window)|\w+)", tail))
     if find(r"^\s*(?:/|per )\s*(?:sample|sequence|example|document)(?!\w)", tail):
@@ -272,23 +342,38 @@ def _tokens(context: Context) -> Role:
 
 def _batch_before(near: str) -> bool:
     """Whether a batch is what a number is of, with no other noun between."""
-    if find(rf"{_BATCH_NEAR}[^.;]{{0,30}}\b(?:increas|gr[eo]w|ramp|rais|rises?|rose|scal)\w*[^.;]{{0,20}}\bfrom\s*$", near):
+    if find(
+        rf"{_BATCH_NEAR}[^.;]{{0,30}}\b(?:increas|gr[eo]w|ramp|rais|rises?|rose|scal)\w*[^.;]{{0,20}}\bfrom\s*$", near
+    ):
         return True
     match = find(rf"{_BATCH_NEAR}[^.;]{{0,40}}$", near)
-    return match is not None and not find(r"\b(?:steps|epochs|for|over|train\w*|total|until|through|on|from|past)\b", match[0])
+    return match is not None and not find(
+        r"\b(?:steps|epochs|for|over|train\w*|total|until|through|on|from|past)\b", match[0]
+    )
 
 
 def _is_corpus(context: Context) -> bool:
     """Whether a number of tokens, words or samples is the size of the data rather than what was drawn."""
     tail, near = context.tail, context.near
-    if find(rf"^(?:-|\s)*(?:training )?(?:text )?{_DATA}", tail) or find(r"unique|dedup|distinct|raw", context.modifiers):
+    if find(rf"^(?:-|\s)*(?:training )?(?:text )?{_DATA}", tail) or find(
+        r"unique|dedup|distinct|raw", context.modifiers
+    ):
         return True
     if find(_EPOCH_IS, context.before) or find(_PER_EPOCH, tail):
         return True
-    if find(r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|over the|sur|über)\b[^.;,\d]{0,30}$", context.before):
+    if find(
+        r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|over the|sur|über)\b[^.;,\d]{0,30}$",
+        context.before,
+    ):
         return True
-    match = find(rf"{_DATA}[^.;]{{0,50}}$", near)
-    if match is None or find(r"(?:\bfor|\bsees?|\bsaw|\bthrough|\bconsum\w*|\bprocess\w*|\bafter|\buntil|\bto|\btrain\w*)\s*$", near):
+    match = find(
+        rf"{_DATA}(?:[^.;,]{{0,50}}|,[^.;]{{0,40}}\b(?:has|have|contains?|comprises?|holds|is|are|of)\s*)$", near
+    )
+    if (
+        match is None
+        or "total" in _said(context)
+        or find(r"(?:\bfor|\bsees?|\bsaw|\bthrough|\bconsum\w*|\bprocess\w*|\bafter|\buntil|\bto|\btrain\w*)\s*$", near)
+    ):
         return False
     return not find(r"\b(?:train\w*|total|budget|steps?)\b", match[0][len(find(_DATA, match[0])[0]) :])  # type: ignore[index]
 
@@ -309,7 +394,9 @@ def _samples(context: Context) -> Role:
         return Role("per_device", unit, tail=per_device)
     if find(r"^\s*(?:/|per )\s*(?:s|sec|second)(?!\w)", tail):
         on_device = _length(_PER_DEVICE, tail[_length(_PER_SECOND, tail) :])
-        return Role("samples_per_second" + "_per_device" * bool(on_device), f"{unit}/s", tail=_length(_PER_SECOND, tail))
+        return Role(
+            "samples_per_second" + "_per_device" * bool(on_device), f"{unit}/s", tail=_length(_PER_SECOND, tail)
+        )
     if per_step := _length(_PER_STEP, tail):
         return Role("global_batch", unit, tail=per_step, words=words)
     if batches := _length(r"^-?\s*(?:mini-?)?batch(?:es)?(?![\w])", tail):
@@ -319,7 +406,9 @@ def _samples(context: Context) -> Role:
     of_length = r"^\s*(?:each )?(?:of|with|at|x|×|\*|@|von|à|mit)\s*(?:length\s*)?(?:of )?[\d]"
     if find(_EACH_STEP, near) or find(_STEPS_OF, context.before) or _batch_before(near):
         return Role("global_batch", unit, words=words)
-    if find(r"(?:validation|test|held-?out|evaluat\w+|benchmark)[^.;,]{0,40}$", near) or find(r"^\s*(?:of|from) the (?:\w+ )?(?:validation|test)", tail):
+    if find(r"(?:validation|test|held-?out|evaluat\w+|benchmark)[^.;,]{0,40}$", near) or find(
+        r"^\s*(?:of|from) the (?:\w+ )?(?:validation|test)", tail
+    ):
         return Role("", why="data of an evaluation")
     if _is_corpus(context):
         return Role("corpus", unit, tail=_length(rf"^(?:-|\s)*(?:\w+ )?{_DATA}", tail), words=words)
@@ -327,20 +416,35 @@ def _samples(context: Context) -> Role:
         return Role("", why="the size of a memory")
     if find(_SEEN, near) or find(_AFTER_SEEN, tail) or words & {"total"} or find(_SEEN, tail[:24]):
         return Role("samples", unit, words=words)
-    if find(_IN_OTHER_WORDS, near) or find(r"(?:steps?|updates?|iterations?|batch(?:es)?|步|스텝|ステップ)\s*\($", context.before):
+    if find(_IN_OTHER_WORDS, near) or find(
+        r"(?:steps?|updates?|iterations?|batch(?:es)?|步|스텝|ステップ)\s*\($", context.before
+    ):
         return Role("samples", unit, words=words)
-    if find(r"\b(?:corpora|corpus)\b", near) or find(of_length, tail) and not find(r"\b(?:on|contain\w*|has|have|comprises?)\b\s*$", near):
+    if find(r"\b(?:corpora|corpus)\b", near) or (
+        find(of_length, tail) and not find(r"\b(?:on|contain\w*|has|have|comprises?)\b\s*$", near)
+    ):
         return Role("global_batch" if not find(_DATA, near) else "corpus", unit, words=words)
-    if find(r"samples?|实例|样本|샘플|サンプル", unit) and not find(r"\b(?:on|over|with|use[sd]?|using|contain\w*|has|have|auf|sur|of)\b[^,]{0,20}$", near):
+    if find(r"samples?|实例|样本|샘플|サンプル", unit) and not find(
+        r"\b(?:on|over|with|use[sd]?|using|contain\w*|has|have|auf|sur|of)\b[^,]{0,20}$", near
+    ):
         return Role("samples", unit, words=words | {"either"})
-    is_data = find(r"\b(?:on|over|through|from|use[sd]?|using|contain\w*|has|have|ha[ds]|comprises?|auf|sur|became|of)\b[^,]{0,25}$", near) or (
-        find(r"train", context.modifiers) or find(r"\b(?:on|over|through|from|auf|sur)\b[^,;.]{0,40}\($", context.before)
+    is_data = find(
+        (
+            r"\b(?:on|over|through|from|use[sd]?|using|contain\w*|has|have|ha[ds]|"
+            r"comprises?|auf|sur|became|of)\b[^,]{0,25}$"
+        ),
+        near,
+    ) or (
+        find(r"train", context.modifiers)
+        or find(r"\b(?:on|over|through|from|auf|sur)\b[^,;.]{0,40}\($", context.before)
     )
     return Role("corpus", unit, words=words if is_data else words | {"either"})
 
 
 def _frames(context: Context) -> Role:
-    if find(r"most recent|buffer|replay|memory|stack|skip", f"{context.modifiers} {context.tail[:30]} {context.near}") and not find(_SEEN, context.near):
+    if find(
+        r"most recent|buffer|replay|memory|stack|skip", f"{context.modifiers} {context.tail[:30]} {context.near}"
+    ) and not find(_SEEN, context.near):
         return Role("", why="frames of a memory")
     if find(r"^\s*(?:/|per )", context.tail):
         return Role("", why="a rate")
@@ -354,7 +458,9 @@ def _batches(context: Context) -> Role | None:
         return Role("steps_per_epoch", "steps")
     if find(r"accumulat\w* (?:gradients )?(?:over|for)\s*$", context.near):
         return Role("gradient_accumulation", "micro-steps")
-    if find(r"^\s*of\s+(?:size\s+)?\d", context.tail) and find(r"process|train|draw|over|for\s*$|see[sn]?\b|saw|steps?", context.near):
+    if find(r"^\s*of\s+(?:size\s+)?\d", context.tail) and find(
+        r"process|train|draw|over|for\s*$|see[sn]?\b|saw|steps?", context.near
+    ):
         return Role("steps", "steps")
     return None
 
@@ -365,12 +471,21 @@ def _micro(context: Context) -> Role:
 
 def _devices(context: Context) -> Role:
     assert context.noun is not None
-    if find(r"spare|standby|backup|idle|reserve|备用|予備|예비", context.modifiers + context.noun[0]) or find(r"备用|予備", context.near):
+    if find(r"spare|standby|backup|idle|reserve|备用|予備|예비", context.modifiers + context.noun[0]) or find(
+        r"备用|予備", context.near
+    ):
         return Role("", why="spare devices")
-    if per_node := find(_PER_NODE, context.tail):
-        if per_node[0].strip() != "each" or find(r"(?:nodes?|machines?|hosts?|servers?)\W+\w*\W*$", context.before):
-            return Role("devices_per_node", "GPUs", tail=per_node.end())
-    if find(r"(?:nodes?|machines?|hosts?|servers?|Knoten|nœuds)\s*(?:,\s*)?(?:each )?(?:with|of|having|x|×|\*|mit|avec|de)\s*(?:each )?$", context.before):
+    per_node = find(_PER_NODE, context.tail)
+    after_nodes = find(r"(?:nodes?|machines?|hosts?|servers?)\W+\w*\W*$", context.before) is not None
+    if per_node is not None and (per_node[0].strip() != "each" or after_nodes):
+        return Role("devices_per_node", "GPUs", tail=per_node.end())
+    if find(
+        (
+            r"(?:nodes?|machines?|hosts?|servers?|Knoten|nœuds)\s*(?:,\s*)?(?:each )?(?:with|"
+            r"of|having|x|×|\*|mit|avec|de)\s*(?:each )?$"
+        ),
+        context.before,
+    ):
         return Role("devices_per_node", "GPUs")
     unit = re.sub(r"^\W*(?:[x×*]\s*)?", "", context.noun[0]).strip().replace("\n", " ")
     unit = re.sub(r"^(?:张|張|枚の?|台の?|个|個|块|장의?|대의?|개의?)\s*", "", unit)
@@ -387,7 +502,9 @@ def _nodes(context: Context) -> Role:
 
 
 def _parameters(context: Context) -> Role:
-    if find(r"\bactive|activated|激活", context.modifiers) or find(r"^\s*(?:are |is |being )?(?:active|activated)", context.tail):
+    if find(r"\bactive|activated|激活", context.modifiers) or find(
+        r"^\s*(?:are |is |being )?(?:active|activated)", context.tail
+    ):
         return Role("active_parameters", "parameters")
     return Role("parameters", "parameters")
 
@@ -410,18 +527,48 @@ def _time(context: Context) -> Role | None:
     unit = context.noun["time"].lower()
     if re.match(r"sec|min", unit) or not find(_RUNS, f"{context.before} {context.after}"):
         return Role("", why="a time")
-    if find(r"^\s*(?:ago|later|old|per|/|long|each)(?!\w)", context.tail) or find(r"(?:every|within|past|last|after)\s*$", context.near):
+    if find(r"^\s*(?:ago|later|old|per|/|long|each)(?!\w)", context.tail) or find(
+        r"(?:every|within|past|last|after)\s*$", context.near
+    ):
         return Role("", why="a time")
     return Role("hours", _TIMES.get(unit, unit))
 
 
 _TIMES = {
-    "个月": "months", "個月": "months", "小时": "hours", "小時": "hours", "时间": "hours", "時間": "hours", "시간": "hours",
-    "天": "days", "日": "days", "日間": "days", "일": "days", "周": "weeks", "stunden": "hours", "tage": "days",
-    "tagen": "days", "wochen": "weeks", "monate": "months", "monaten": "months", "heures": "hours", "heure": "hours",
-    "jours": "days", "jour": "days", "semaines": "weeks", "mois": "months", "hour": "hours", "day": "days", "week": "weeks",
-    "month": "months", "h": "hours", "hrs": "hours", "hr": "hours", "stunde": "hours", "tag": "days",
-}  # fmt: skip
+    "个月": "months",
+    "個月": "months",
+    "小时": "hours",
+    "小時": "hours",
+    "时间": "hours",
+    "時間": "hours",
+    "시간": "hours",
+    "天": "days",
+    "日": "days",
+    "日間": "days",
+    "일": "days",
+    "周": "weeks",
+    "stunden": "hours",
+    "tage": "days",
+    "tagen": "days",
+    "wochen": "weeks",
+    "monate": "months",
+    "monaten": "months",
+    "heures": "hours",
+    "heure": "hours",
+    "jours": "days",
+    "jour": "days",
+    "semaines": "weeks",
+    "mois": "months",
+    "hour": "hours",
+    "day": "days",
+    "week": "weeks",
+    "month": "months",
+    "h": "hours",
+    "hrs": "hours",
+    "hr": "hours",
+    "stunde": "hours",
+    "tag": "days",
+}
 
 
 def _audio_unit(context: Context) -> str:
@@ -445,11 +592,15 @@ def _flops(context: Context) -> Role:
 
 
 def _percent(context: Context) -> Role | None:
-    if find(r"^\s*(?:\w+ )?(?:MFU|HFU|model flops? utili[sz]ation|(?:model |hardware |GPU )?(?:FLOPs? )?utili[sz]ation)", context.after):
+    if find(
+        r"^\s*(?:\w+ )?(?:MFU|HFU|model flops? utili[sz]ation|(?:model |hardware |GPU )?(?:FLOPs? )?utili[sz]ation)",
+        context.after,
+    ):
         return Role("mfu", "", tail=_length(r"^\s*(?:\w+ ){0,3}?(?:MFU|HFU|utili[sz]ation)", context.after))
-    if find(_MIXTURE, context.sentence) and not find(r"accura|score|faster|fewer|improv|top-1", context.after[:40]):
-        if find(r"^\s*(?:of the |from |are |is )?[A-Za-z(]", context.after):
-            return Role("mixture_share", "of the samples", tail=_length(r"^\s*(?:of the )?[\w-]+", context.tail))
+    is_share = find(r"^\s*(?:of the |from |are |is )?[A-Za-z(]", context.after) is not None
+    of_results = find(r"accura|score|faster|fewer|improv|top-1", context.after[:40]) is not None
+    if is_share and not of_results and find(_MIXTURE, context.sentence):
+        return Role("mixture_share", "of the samples", tail=_length(r"^\s*(?:of the )?[\w-]+", context.tail))
     return None
 
 

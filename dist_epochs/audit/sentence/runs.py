@@ -14,7 +14,14 @@ __all__ = ["Run", "Totals", "split_runs"]
 
 _MARKS: tuple[tuple[int, str], ...] = (
     (4, r"[;。；]|\.\s|\n\s*[•·*-]|\n\n"),
-    (3, r"(?i)\b(?:the other|any other|another|whereas|while|respectively|followed by|second (?:phase|stage|model|run)|phase \d|stage \d)\b|(?:^|[\s,])then\b|afterwards|다음|然后|その後"),
+    (
+        3,
+        (
+            r"(?i)\b(?:the other|any other|another|whereas|while|respectively|"
+            r"followed by|second (?:phase|stage|model|run)|phase \d|stage \d)\b|"
+            r"(?:^|[\s,])then\b|afterwards|다음|然后|その後"
+        ),
+    ),
     (2, r"(?i),\s*(?:and|but|or)\s|\s(?:and|und|et|versus|vs\.?|than)\s|[()]|\s[/|]\s|\n"),
     (1, r",\s|，|、"),
 )
@@ -72,7 +79,11 @@ def split_runs(text: str, facts: Sequence[Found]) -> tuple[tuple[Run, ...], tupl
     for group, sure in zip(groups, certain, strict=True):
         own = _by_role(group)
         shared = {role: said for role, said in _by_role(every).items() if role not in own and _is_one(said)}
-        found.append(Run({**own, **shared}, frozenset(shared), sure, any("phase" in fact.words for fact in group) or bool(totals)))
+        found.append(
+            Run(
+                {**own, **shared}, frozenset(shared), sure, any("phase" in fact.words for fact in group) or bool(totals)
+            )
+        )
     return tuple(found), totals
 
 
@@ -93,7 +104,9 @@ def _groups(text: str, facts: Sequence[Found]) -> tuple[list[list[Found]], list[
     certain = [True]
     for fact in facts:
         group = groups[-1]
-        again = next((at for at, other in enumerate(group) if other.role == fact.role and not is_same(other, fact)), None)
+        again = next(
+            (at for at, other in enumerate(group) if other.role == fact.role and not is_same(other, fact)), None
+        )
         if again is None:
             group.append(fact)
             continue
@@ -148,4 +161,7 @@ def is_sum(whole: Found, parts: Sequence[Found]) -> bool:
 
 
 def _are_phases(parts: Sequence[Found]) -> bool:
-    return all("phase" in part.words or at == 0 for at, part in enumerate(parts)) and len({part.clause for part in parts}) == 1
+    return (
+        all("phase" in part.words or at == 0 for at, part in enumerate(parts))
+        and len({part.clause for part in parts}) == 1
+    )

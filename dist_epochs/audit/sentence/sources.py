@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,18 +49,22 @@ def _pdf_text(path: Path) -> str:
     """The text of a PDF's pages, each a paragraph."""
     raw = read_bytes(path, MOST_PDF_BYTES, "a PDF")
     try:
-        from pypdf import PdfReader
+        pypdf = import_module("pypdf")
     except ModuleNotFoundError:
         raise InputError(
             "a PDF is read with pypdf, which is not installed",
             fixes=("pip install 'dist-epochs[pdf]'", "pasting the paragraph"),
         ) from None
     try:
-        reader: Any = PdfReader(io.BytesIO(raw))
+        reader: Any = pypdf.PdfReader(io.BytesIO(raw))
         pages = [str(page.extract_text() or "") for page in reader.pages[:MOST_PAGES]]
     except Exception as error:  # pypdf raises whatever a damaged file makes of it
-        raise InputError("the PDF cannot be read", rule=f"pypdf says: {type(error).__name__}", fixes="pasting the paragraph") from None
+        raise InputError(
+            "the PDF cannot be read", rule=f"pypdf says: {type(error).__name__}", fixes="pasting the paragraph"
+        ) from None
     text = "\n\n".join(pages)
     if not text.strip():
-        raise InputError("the PDF has no text: its pages are pictures", fixes=("recognizing the text first", "pasting the paragraph"))
+        raise InputError(
+            "the PDF has no text: its pages are pictures", fixes=("recognizing the text first", "pasting the paragraph")
+        )
     return text

@@ -12,9 +12,15 @@ from dist_epochs.audit.sentence.roles import Role
 __all__ = ["column_role", "table_roles"]
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
-    (r"(?:global )?batch(?: size)? ?[(/\[,]? ?(?:in )?(?:#\s*)?tokens ?[)\]]?|tokens? ?(?:per|/) ?(?:batch|step)", "batch_tokens", "tokens"),
+    ((
+r"(?:global )?batch(?: size)? ?[(/\[,]? ?(?:in )?(?:#\s*)?tokens ?[)\]]?|"
+r"tokens? ?(?:per|/) ?(?:batch|step)"
+), "batch_tokens", "tokens"),
     (r"(?:micro|local|per[- ](?:device|gpu))[- ]?batch(?:[- ]size)?|mbs", "per_device", "samples"),
-    (r"(?:global |effective |total )?(?:mini-?)?batch(?:[- ]?size)?(?: ?\((?:samples|sequences|images)\))?|gbs|bs|bsz", "global_batch", "samples"),
+    ((
+r"(?:global |effective |total )?(?:mini-?)?batch(?:[- ]?size)?(?: ?\((?:samples|"
+r"sequences|images)\))?|gbs|bs|bsz"
+), "global_batch", "samples"),
     (r"(?:max )?(?:sequence|context|seq\.?|ctx)(?:[- ]?(?:length|len|window))?|length", "sequence_length", "tokens"),
     (r"(?:training |optimizer |total )?(?:steps|updates|iterations|iters)", "steps", "steps"),
     (r"epochs|passes", "epochs", "epochs"),
@@ -28,7 +34,11 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     (r"(?:training |wall )?(?:hours|time ?\(h(?:ours)?\))", "hours", "hours"),
     (r"(?:training )?flops", "flops", "FLOPs"),
     (r"mfu|utili[sz]ation", "mfu", ""),
-    (r"(?:peak |max )?(?:lr|learning rate)|warm-?up(?: steps)?|layers|heads|d_?model|hidden(?: size)?|dim|loss|ppl|perplexity|acc(?:uracy)?|top-1|dropout|weight decay|seed", "", ""),
+    ((
+r"(?:peak |max )?(?:lr|learning rate)|warm-?up(?: steps)?|layers|"
+r"heads|d_?model|hidden(?: size)?|dim|loss|ppl|perplexity|acc(?:uracy)?|"
+r"top-1|dropout|weight decay|seed"
+), "", ""),
     (r"model|name|run|stage|phase|variant|config(?:uration)?|method|source|corpus name", "name", ""),
 )  # fmt: skip
 """What a column's header says of its numbers."""
@@ -107,12 +117,21 @@ def _fill(
             inside = [at for at in here if offset + place <= contexts[at].numeral.first < offset + place + len(cell)]
             place += len(cell) + 1
             for at in inside[:1] if role != "name" else inside:
-                found[at] = Role(role if role != "name" else "", unit, why="a name or setting of a table", words=frozenset({"column"}))
+                found[at] = Role(
+                    role if role != "name" else "",
+                    unit,
+                    why="a name or setting of a table",
+                    words=frozenset({"column"}),
+                )
             for at in inside[1:] if role != "name" else ():
                 found[at] = Role("", why="a part of a cell")
         return True
     numeric = [column for column in header if column[0] != "name"]
-    bare = [at for at in here if not contexts[at].is_name and (contexts[at].noun is None or contexts[at].category == "device")]
+    bare = [
+        at
+        for at in here
+        if not contexts[at].is_name and (contexts[at].noun is None or contexts[at].category == "device")
+    ]
     if len(bare) != len(numeric):
         return False
     for at, (role, unit) in zip(bare, numeric, strict=True):

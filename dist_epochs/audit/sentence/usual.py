@@ -15,11 +15,10 @@ from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Quantity
 from dist_epochs.arithmetic.text import number, rounded
-from dist_epochs.audit.expression import Expression, Name, names_in
+from dist_epochs.audit.expression import Expression, names_in, written
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.sentence.draft import Draft, DraftCheck
-from dist_epochs.audit.expression import written
 
 __all__ = ["Change", "settling", "usual_changes"]
 
@@ -53,10 +52,14 @@ class Change:
 
     def __add__(self, other: Change) -> Change:
         return Change(
-            f"{self.key} and {other.key}", f"{self.literal}, and {other.literal}", f"{self.assumes} and {other.assumes}",
-            {**self.facts, **other.facts}, {**self.stated, **other.stated}, {**self.formulas, **other.formulas},
+            f"{self.key} and {other.key}",
+            f"{self.literal}, and {other.literal}",
+            f"{self.assumes} and {other.assumes}",
+            {**self.facts, **other.facts},
+            {**self.stated, **other.stated},
+            {**self.formulas, **other.formulas},
             self.is_small and other.is_small,
-        )  # fmt: skip
+        )
 
     def contradicts(self, draft: Draft) -> bool:
         """Whether something that is stated contradicts the text, read so."""
@@ -86,12 +89,18 @@ def settling(draft: Draft, changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """The changes to try: with those that settle everything only two at a time, where none does alone."""
     if not changes or any(not change.contradicts(draft) for change in changes):
         return changes
-    pairs = (one + two for one, two in combinations(changes, 2) if one.key != two.key and not set(one.facts) & set(two.facts))
+    pairs = (
+        one + two for one, two in combinations(changes, 2) if one.key != two.key and not set(one.facts) & set(two.facts)
+    )
     return (*changes, *(pair for pair in pairs if not pair.contradicts(draft)))
 
 
 def _touches(change: Change, check: DraftCheck) -> bool:
-    return bool(set(change.facts) & set(names_in(check.formula))) or check.name in change.stated or check.name in change.formulas
+    return (
+        bool(set(change.facts) & set(names_in(check.formula)))
+        or check.name in change.stated
+        or check.name in change.formulas
+    )
 
 
 def _powers_of_two(draft: Draft) -> Iterator[Change]:
@@ -112,7 +121,9 @@ def _powers_of_two(draft: Draft) -> Iterator[Change]:
         said = " and ".join(f"{letter} is {_POWERS[letter]}" for letter in sorted(letters))
         yield Change("powers", "K is 1,000 and M is 1,000,000", f"a {said}", facts, {}, is_small=True)
         if stated:
-            yield Change("powers", "K is 1,000 and M is 1,000,000", f"a {said} throughout", facts, stated, is_small=True)
+            yield Change(
+                "powers", "K is 1,000 and M is 1,000,000", f"a {said} throughout", facts, stated, is_small=True
+            )
     for name, fact in stated.items():
         printed = next(check.stated for check in draft.contradictions if check.name == name)
         assert printed is not None
@@ -178,19 +189,35 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
         value = fact.number.value / draft.facts[accumulation].number.value
         if value.denominator == 1:
             changed = Fact(number=_quantity(fact.number, value), exact=True)
-            yield Change("steps", "steps are optimizer steps", f"the {fact.number.text} steps are micro-steps", {steps: changed})
+            yield Change(
+                "steps", "steps are optimizer steps", f"the {fact.number.text} steps are micro-steps", {steps: changed}
+            )
     if check.result == "steps" and accumulation is not None:
         value = check.stated.number.value / draft.facts[accumulation].number.value
         changed = Fact(number=_quantity(check.stated.number, value), exact=False, digits=None)
         changed = replace(changed, between=_around(changed.number))
-        yield Change("steps", "steps are optimizer steps", f"the {check.stated.number.text} steps are micro-steps", {}, {check.name: changed})
+        yield Change(
+            "steps",
+            "steps are optimizer steps",
+            f"the {check.stated.number.text} steps are micro-steps",
+            {},
+            {check.name: changed},
+        )
     if check.result == "flops":
-        yield Change("FLOPs", "a token costs 6 FLOPs a parameter", "a token costs 8 FLOPs a parameter, as with recomputation",
-                     formulas={check.name: parse_expression(written(check.formula).replace("6 ×", "8 ×"))})  # fmt: skip
+        yield Change(
+            "FLOPs",
+            "a token costs 6 FLOPs a parameter",
+            "a token costs 8 FLOPs a parameter, as with recomputation",
+            formulas={check.name: parse_expression(written(check.formula).replace("6 ×", "8 ×"))},
+        )
         active = draft.names("active_parameters", run)
         if active is not None and "parameters" in named:
-            yield Change("parameters", "FLOPs count all parameters", "FLOPs count the active parameters alone",
-                         {named["parameters"]: draft.facts[active]})  # fmt: skip
+            yield Change(
+                "parameters",
+                "FLOPs count all parameters",
+                "FLOPs count the active parameters alone",
+                {named["parameters"]: draft.facts[active]},
+            )
     if check.result in ("steps", "steps_per_epoch") and "ceil" in written(check.formula):
         yield from _partial_batches(draft, check, named)
 
@@ -204,7 +231,11 @@ def _tokens_per_word(draft: Draft, check: DraftCheck, corpus: str, ratio: Fracti
         return
     fact = draft.facts[corpus]
     value = Fraction(round(ratio * 100), 100)
-    changed = replace(fact, number=replace(fact.number * Quantity.exact(value), text=f"{fact.number.text} × {float(value):g}"), digits=None)
+    changed = replace(
+        fact,
+        number=replace(fact.number * Quantity.exact(value), text=f"{fact.number.text} × {float(value):g}"),
+        digits=None,
+    )
     yield Change("words", "a word is one token", f"a word is about {float(value):g} tokens", {corpus: changed})
 
 
@@ -217,10 +248,21 @@ def _unstated_factor(check: DraftCheck, ratio: Fraction) -> Iterator[Change]:
             "gradient_accumulation": f"gradients are accumulated over {rounded(times)} micro-steps",
             "devices": f"it runs on {rounded(times)} devices",
         }[check.free]
-        yield Change(check.free, f"{check.free.replace('_', ' ')} is one", said, formulas={check.name: _times(formula, times)})
-    if ratio.denominator == 1 and 1 < ratio <= MOST_SHARING and check.free != "devices" and "devices" in written(formula):
-        yield Change("sharing", "every device holds other samples", f"{rounded(ratio)} devices share one copy of the model",
-                     formulas={check.name: _times(formula, times)})  # fmt: skip
+        yield Change(
+            check.free, f"{check.free.replace('_', ' ')} is one", said, formulas={check.name: _times(formula, times)}
+        )
+    if (
+        ratio.denominator == 1
+        and 1 < ratio <= MOST_SHARING
+        and check.free != "devices"
+        and "devices" in written(formula)
+    ):
+        yield Change(
+            "sharing",
+            "every device holds other samples",
+            f"{rounded(ratio)} devices share one copy of the model",
+            formulas={check.name: _times(formula, times)},
+        )
 
 
 def _times(formula: Expression, factor: Fraction) -> Expression:
@@ -238,22 +280,46 @@ def _of_batch(draft: Draft, check: DraftCheck, named: Mapping[str, str], run: in
         count = draft.facts[devices].number.value
         value = fact.number.value * count
         changed = replace(fact, number=_quantity(fact.number, value), exact=True)
-        yield Change("batch", "the batch is that of all devices", f"the batch of {fact.number.text} is per device", {name: changed})
+        yield Change(
+            "batch",
+            "the batch is that of all devices",
+            f"the batch of {fact.number.text} is per device",
+            {name: changed},
+        )
         if accumulation is not None:
             value *= draft.facts[accumulation].number.value
             changed = replace(fact, number=_quantity(fact.number, value), exact=True)
-            yield Change("batch", "the batch is that of all devices",
-                         f"the batch of {fact.number.text} is per device and micro-step", {name: changed})  # fmt: skip
+            yield Change(
+                "batch",
+                "the batch is that of all devices",
+                f"the batch of {fact.number.text} is per device and micro-step",
+                {name: changed},
+            )
     elif accumulation is not None and "whole" not in found.words:
         value = fact.number.value * draft.facts[accumulation].number.value
         changed = replace(fact, number=_quantity(fact.number, value), exact=True)
-        yield Change("batch", "the batch is that of a step", f"the batch of {fact.number.text} is that of a micro-step", {name: changed})
+        yield Change(
+            "batch",
+            "the batch is that of a step",
+            f"the batch of {fact.number.text} is that of a micro-step",
+            {name: changed},
+        )
     if "sequence_length" in named and found.unit == "samples":
         one = Fact.exactly(1)
-        yield Change("batch", "the batch counts samples", f"the batch of {fact.number.text} counts tokens", {named["sequence_length"]: one})
+        yield Change(
+            "batch",
+            "the batch counts samples",
+            f"the batch of {fact.number.text} counts tokens",
+            {named["sequence_length"]: one},
+        )
     steps = named.get("steps")
     if steps is not None:
-        yield Change("steps", "steps are optimizer steps", f"the {draft.facts[steps].number.text} steps count samples", {name: Fact.exactly(1)})
+        yield Change(
+            "steps",
+            "steps are optimizer steps",
+            f"the {draft.facts[steps].number.text} steps count samples",
+            {name: Fact.exactly(1)},
+        )
 
 
 def _partial_batches(draft: Draft, check: DraftCheck, named: Mapping[str, str]) -> Iterator[Change]:
@@ -266,5 +332,3 @@ def _partial_batches(draft: Draft, check: DraftCheck, named: Mapping[str, str]) 
         formula = parse_expression(f"{epochs}{function}({each})")
         said = f"the last partial batch{' of each epoch' if epochs else ''} is {done}"
         yield Change("partial batches", "partial batches run on", said, formulas={check.name: formula}, is_small=True)
-
-

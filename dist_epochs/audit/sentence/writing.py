@@ -25,7 +25,9 @@ def write_claim(found: SentenceAudit, path: Path) -> None:
     if found.claim is None:
         raise InputError("there is no claim to write", rule=found.audit.missing or "", origin=Origin("--write"))
     if path.exists():
-        raise InputError("a file of this name is there, and is not replaced", fixes="another name", origin=Origin(str(path)))
+        raise InputError(
+            "a file of this name is there, and is not replaced", fixes="another name", origin=Origin(str(path))
+        )
     path.write_text(claim_yaml(found.claim, found.reading.given), encoding="utf-8")
 
 
@@ -39,7 +41,7 @@ def claim_yaml(claim: Claim, text: str) -> str:
     if claim.assumes:
         data["assumes"] = dict(claim.assumes)
     data["checks"] = {name: _check(check) for name, check in (claim.checks or {}).items()}
-    readings = {}
+    readings: dict[str, dict[str, Any]] = {}
     for name, reading in (claim.readings or {}).items():
         readings[name] = {"assumes": dict(reading.assumes or {})}
         if reading.facts:
@@ -50,7 +52,9 @@ def claim_yaml(claim: Claim, text: str) -> str:
 
 
 def _check(check: CheckText) -> dict[str, Any]:
-    found: dict[str, Any] = {"formula": written(check.formula).replace("×", "*").replace("÷", "/")} if check.formula is not None else {}
+    found: dict[str, Any] = (
+        {"formula": written(check.formula).replace("×", "*").replace("÷", "/")} if check.formula is not None else {}
+    )
     return found | ({"stated": _fact(check.stated)} if check.stated is not None else {})
 
 
