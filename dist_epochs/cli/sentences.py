@@ -37,7 +37,7 @@ def is_sentence(name: str) -> bool:
     has_digit = re.search(r"\d", name) is not None
     has_words = re.search(r"\s", name.strip()) is not None or (not name.isascii() and has_digit)
     if not name.strip() or not has_words:
-        return name != "" and not name.strip()
+        return not name.strip()
     if _FILE_NAME.fullmatch(name) or _exists(name):
         return False
     return has_digit or len(name.split()) >= LEAST_WORDS
@@ -66,7 +66,7 @@ def audit_sentence(name: str) -> SentenceAudit:
 
     if name == STANDARD_INPUT:
         return audit_text_of(read_stream(sys.stdin.buffer), "standard input")
-    if is_text_file(name):
+    if is_text_file(name) or name.lower().endswith(".pdf"):
         try:
             return audit_text_of(read_source(Path(name)), name)
         except InputError as error:

@@ -20,6 +20,8 @@ from dist_epochs.audit.sentence.runs import Run, Totals, split_runs
 __all__ = ["Draft", "DraftCheck", "make_draft"]
 
 _ROLE = re.compile(r"[a-z_]{3,}")
+MOST_INFORMING = 4
+"""Runs of which it is told what follows, where nothing is stated that does."""
 FLOPS_RANGE = (Fraction(9, 10), Fraction(2))
 """Attention and recomputation cost up to so many times 6 FLOPs a parameter and token; the text does not say what."""
 
@@ -137,7 +139,8 @@ def _add_run(built: _Builder, run: Run, at: int, suffix: str) -> None:
         known = relation_of(identity, stated, {*inputs, *formulas}, about, corpus)
         if known:
             _add_stated(built, run, at, suffix, known[0], formulas, names, corpus)
-    _add_informing(built, run, at, suffix, formulas, names, corpus)
+    if at < MOST_INFORMING:
+        _add_informing(built, run, at, suffix, formulas, names, corpus)
 
 
 def _tolerance(found: Found) -> Fraction:
@@ -222,12 +225,8 @@ def _not_compared(check: DraftCheck, relation: Relation, is_certain: bool) -> st
 
 
 def _distinct(said: Sequence[Found]) -> Iterator[Found]:
-    for at, found in enumerate(said):
-        if not any(
-            found.numeral.value == other.numeral.value and found.numeral.bound == other.numeral.bound
-            for other in said[:at]
-        ):
-            yield found
+    """Numbers that are said twice, once."""
+    yield from {(found.numeral.value, found.numeral.bound): found for found in reversed(said)}.values()
 
 
 def _free_name(built: _Builder, name: str) -> str:

@@ -102,20 +102,31 @@ def _groups(text: str, facts: Sequence[Found]) -> tuple[list[list[Found]], list[
     """Facts that follow each other, split where a role comes again with another number."""
     groups: list[list[Found]] = [[]]
     certain = [True]
+    distinct: dict[str, list[Found]] = {}
     for fact in facts:
-        group = groups[-1]
-        again = next(
-            (at for at, other in enumerate(group) if other.role == fact.role and not is_same(other, fact)), None
-        )
-        if again is None:
+        group, said = groups[-1], distinct.setdefault(fact.role, [])
+        other = next((other for other in said if not is_same(other, fact)), None)
+        if other is None:
             group.append(fact)
+            if not any(_says_the_same(each, fact) for each in said):
+                said.append(fact)
             continue
+        again = next(at for at, each in enumerate(group) if each is other)
         cut, strength = _cut(text, group, again, fact)
         groups[-1], moved = group[:cut], group[cut:]
         groups.append([*moved, fact])
+        distinct = _by_role_as_lists(groups[-1])
         certain[-1] = certain[-1] and strength > 0
         certain.append(strength > 1 or (strength == 1 and not moved))
     return groups, certain
+
+
+def _says_the_same(one: Found, other: Found) -> bool:
+    return (one.numeral.value, one.numeral.bound, one.words) == (other.numeral.value, other.numeral.bound, other.words)
+
+
+def _by_role_as_lists(facts: Sequence[Found]) -> dict[str, list[Found]]:
+    return {role: list(said) for role, said in _by_role(facts).items()}
 
 
 def _cut(text: str, group: Sequence[Found], again: int, fact: Found) -> tuple[int, int]:
@@ -136,7 +147,10 @@ def _totals(facts: Sequence[Found]) -> Iterator[Totals]:
     """Numbers that are said to be totals, or are the sum of the others of their role."""
     for role in SUMMED:
         same = [fact for fact in facts if fact.role == role and fact.numeral.upper is None]
-        distinct = [fact for at, fact in enumerate(same) if not any(is_same(fact, other) for other in same[:at])]
+        distinct: list[Found] = []
+        for fact in same:
+            if not any(is_same(fact, other) for other in distinct):
+                distinct.append(fact)
         if len(distinct) < 3:
             each = [fact for fact in distinct if "each" in fact.words]
             if len(distinct) == 2 and len(each) == 1:
