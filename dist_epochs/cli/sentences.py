@@ -21,6 +21,8 @@ TEXT_FILES = (".txt", ".md", ".pdf")
 STANDARD_INPUT = "-"
 
 _FILE_NAME = re.compile(r"\S*[^\s.]\.[A-Za-z]{2,9}|[^.]*/[^.]*\.(?:ya?ml|jsonl?|log|txt|md|pdf|csv|wandb)")
+HEAD = 4096
+"""Bytes of a file that tell whether it is text."""
 LEAST_WORDS = 4
 """Words of a sentence without a digit."""
 
@@ -44,8 +46,22 @@ def is_sentence(name: str) -> bool:
 
 
 def is_text_file(name: str) -> bool:
-    """Whether an argument is a file of text that is there."""
-    return Path(name).suffix.lower() in TEXT_FILES and _exists(name)
+    """Whether an argument is a file that holds sentences, or a PDF: a word or a damaged log is no text."""
+    path = Path(name)
+    if path.suffix.lower() not in TEXT_FILES or not _exists(name) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    return path.suffix.lower() == ".pdf" or (b"\0" not in head and len(head.split()) >= LEAST_WORDS and _is_utf8(head))
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the beginning of a file is text; it may end within a character."""
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4 and len(head) == HEAD
+    return True
 
 
 def _exists(name: str) -> bool:

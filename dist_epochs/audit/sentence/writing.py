@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.quantity import Quantity
+from dist_epochs.arithmetic.quantity import Quantity, parse
 from dist_epochs.audit.claim import CheckText, Claim
 from dist_epochs.audit.expression import written
 from dist_epochs.audit.fact import Fact
@@ -73,8 +73,12 @@ def _fact(fact: Fact) -> dict[str, Any]:
 def _spelled(number: Quantity, is_about: bool) -> str:
     """A number as it is printed, with the unit that it counts."""
     value = number.value
-    text = number.text.removeprefix("~")
-    if " " in text or not text.replace(",", "").replace(".", "").rstrip("KkMBT").isdigit() or not text.isascii():
-        text = str(value.numerator) if value.denominator == 1 else str(float(value))
     counted = f" {number.unit}s" if number.unit is not None else ""
-    return f"{'~' if is_about else ''}{text}{counted}"
+    about = "~" if is_about else ""
+    text = f"{about}{number.text.removeprefix('~')}{counted}"
+    try:
+        if parse(text).value == value:
+            return text
+    except InputError:
+        pass  # a time, or a spelling of another language
+    return f"{about}{value.numerator if value.denominator == 1 else float(value)}{counted}"
