@@ -183,6 +183,7 @@ def _add_stated(
     used = relation.needs | {relation.result}
     is_certain = (
         run.is_certain
+        and not (relation.identity == "batch" and "model_parallel" in run.facts)
         and not used & run.borrowed
         and not any("either" in found.words for role in used for found in run.facts.get(role, ()))
     )

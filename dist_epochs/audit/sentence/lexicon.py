@@ -132,10 +132,14 @@ KEYS: Mapping[str, str] = {
     "epoch": r"epoch|step|iteration",
     "tokens": r"(?:(?:token|training) budget|tokens(?: seen| trained)?|total tokens|训练量|训练数据量|"
     r"token ?数|토큰 ?수|トークン数)",
+    "parallel": (
+        r"(?:(?:tensor|pipeline|model|context|expert)[- ]?(?:model[- ]?)?parallel(?:ism)?(?:[- _](?:degree|size))?"
+        r"|\b(?:TP|PP|CP|EP)(?=\s?=|\s?\d))"
+    ),
     "samples": r"(?:samples seen|total samples|samples drawn|images seen)",
     "devices": (
-        r"(?:(?:FSDP|HSDP|DDP|DP|data[- ]?parallel\w*|ZeRO)[- ]+(?:degree|"
-        r"size)|world[- _]?size|(?:number of |num_?)(?:GPUs|gpus|devices|"
+        r"(?:(?:FSDP|HSDP|DDP|DP|data[- ]?parallel\w*|ZeRO)[- ]+(?:degree|size)|"
+        r"data[- ]?parallel(?:ism)?|\bDP(?==)|world[- _]?size|(?:number of |num_?)(?:GPUs|gpus|devices|"
         r"accelerators|TPUs|chips)|n_gpus|GPUs|nproc_per_node)"
     ),
     "nodes": r"(?:number of |num_?)(?:nodes|machines)|nnodes|Nodes",
@@ -148,6 +152,10 @@ KEYS: Mapping[str, str] = {
         r"(?:(?:corpus|dataset|data set|training set|train set|training data|"
         r"data)(?: size)?|num(?:ber of )?_?(?:train_?)?examples|语料(?:库)?|"
         r"数据集|データセット|데이터셋|말뭉치|Datensatz|Korpus|corpus d'entraînement)"
+    ),
+    "examples": (
+        r"(?:len\(\w+\)|(?:num(?:ber of)?[_ ])?(?:train(?:ing)?[_ ])?(?:examples|samples|images|sequences|rows)"
+        r"|(?:train(?:ing)? |data ?)set)"
     ),
     "utilization": r"(?:MFU|HFU|(?:model (?:FLOPs?|flops?) )?utili[sz]ation)",
     "hours": r"(?:(?:training|wall[- ]?clock|total) time|Trainingszeit|训练时间|durée)",

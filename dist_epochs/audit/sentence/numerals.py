@@ -88,7 +88,7 @@ _FOREIGN: Mapping[str, str] = {
 
 _DIGITS = (
     r"\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?|\d{1,3}(?:\.\d{3}){2,}(?!\d)|"
-    r"\d{1,3}(?: \d{3})+(?![\d.,])|\d+(?:_\d{3})+|\d+(?:[.,]\d+)?|\.\d+"
+    r"\d+(?:_\d{3})+|\d+(?:[.,]\d+)?|\.\d+"
 )
 _POWER = (
     r"(?:\s?[x×*·]\s?10\s?(?:\*\*|\^)\s?\d+|[eE][+-]?\d+(?!\w)|\s?[x×]\s?10[⁰¹²³⁴⁵⁶⁷⁸⁹]+|"
@@ -96,11 +96,16 @@ _POWER = (
     r"(?:\*\*|\^)\d+)"
 )
 _FOREIGN_SCALE = "|".join(re.escape(word) for word in sorted(_FOREIGN, key=len, reverse=True))
-_NUMBER = re.compile(
-    rf"(?P<digits>{_DIGITS})(?P<power>{_POWER})?"
+_SPACED = r"\d{1,3}(?: \d{3})+(?![\d.,])"
+"""Thousands set apart by spaces, as in French."""
+_FOREIGN_TEXT = re.compile(r"(?i)\b(?:und|mit|auf|der|die|das|des|les|sur|avec|pendant|du)\b")
+_REST = (
+    rf"(?P<power>{_POWER})?"
     rf"(?P<mark>(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹]+)?"
     rf"(?:(?P<gap>[ -]?|\n)(?P<scale>{SCALE}|(?i:{_FOREIGN_SCALE})(?![A-Za-z])))?(?P<percent>\s?%|\s?per ?cent\b)?"
 )
+_NUMBER = re.compile(rf"(?P<digits>{_DIGITS}){_REST}")
+_SPACED_NUMBER = re.compile(rf"(?P<digits>{_SPACED}|{_DIGITS}){_REST}")
 _WORD = re.compile(
     rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?=[ \n])"
     rf"(?:[ \n](?P<scale>(?:{_SCALES})s?)\b)?",
@@ -110,11 +115,12 @@ _BOUND = {
     name: re.compile(rf"(?:(?<![A-Za-z])(?:{words}))\s*(?:of\s+)?$", re.IGNORECASE) for name, words in BEFORE.items()
 }
 _BOUND_AFTER = {name: re.compile(rf"\s*(?:{words})") for name, words in AFTER.items()}
-_NO_BOUND = re.compile(
-    r"(?i)\b(?:epochs?|passes|steps|times|averaged|trained|spread|made|accumulated|gradients|iterates?|up|down|ramped"
-    r"|annealed|decay\w*|warm\w*|linearly)\s+$"
+_BEFORE_OVER = re.compile(
+    r"(?i)(?:^|[(,:;]|\b(?:for|of|with|to|is|was|are|were|has|have|had|at|took|takes?|used?|uses|using|needs?|requires?"
+    r"|contains?|comprises?|totall?ing|sees?|saw|consum\w+|process\w+|reach\w*|cost\w*|in|than|and|by|lasted|lasts"
+    r"|gives?|makes?|made))\s*$"
 )
-"""Words after which `over` is no bound: `40 epochs over 3.3B words`."""
+"""Words after which `over` is a bound: `for over 3 epochs`, and not `40 epochs over 3.3B words`."""
 _RANGE = re.compile(r"\s*(?:-|to|bis|à|~)\s*$")
 LONGEST_BOUND = 40
 """Characters before a number in which a word for its tolerance is looked for."""
@@ -206,7 +212,8 @@ def _is_range(text: str, lower: Numeral, upper: Numeral) -> bool:
 
 
 def _digits(text: str) -> Iterator[Numeral]:
-    for match in _NUMBER.finditer(text):
+    pattern = _SPACED_NUMBER if _FOREIGN_TEXT.search(text) else _NUMBER
+    for match in pattern.finditer(text):
         quantity = _read(match)
         if quantity is None:
             continue
@@ -263,7 +270,7 @@ def _bound(text: str, first: int, end: int) -> tuple[int, str]:
         for name, pattern in _BOUND.items():
             match = pattern.search(window)
             if match is not None and not (
-                match[0].lower().startswith("over") and _NO_BOUND.search(window[: match.start()])
+                match[0].lower().startswith("over") and not _BEFORE_OVER.search(window[: match.start()])
             ):
                 start, said = start - len(window) + match.start(), said or name
                 break

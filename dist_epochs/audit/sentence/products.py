@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.lexicon import find
@@ -19,6 +20,9 @@ _PICTURE = (
     r"(?i)resolution|pixel|\bpx\b|image size|\bcrops?\b|patch|kernel|"
     r"\bgrid\b|render|generat|upsampl|resiz|\bimages? (?:of|at)\b"
 )
+
+SHORTEST = 64
+"""Tokens of a length that stands in a product without a noun."""
 
 PRODUCTS = {
     frozenset({"per_device", "devices", "gradient_accumulation"}): "global_batch",
@@ -115,6 +119,9 @@ def _read_product(
         elif at in bare and len(bare) == 1:
             name = _missing(set(known.values()), stated.get(contexts[at].numeral.value))
             roles[at] = Role(name, UNITS[name]) if name else roles[at]
+    is_pair = len(factors) == 2 and len(bare) == 1 and set(known.values()) == {"global_batch"}
+    if is_pair and roles[bare[0]] is None and contexts[bare[0]].numeral.value >= SHORTEST:  # batch 1024 x 2048
+        roles[bare[0]] = Role("sequence_length", "tokens")
     names = [role.name for at in factors if (role := roles[at]) is not None]
     _name_result(contexts, roles, result, PRODUCTS.get(frozenset(names)))
 
@@ -154,6 +161,10 @@ def _missing(known: set[str], stated: str | None) -> str | None:
 
 
 def _name_result(contexts: Sequence[Context], roles: list[Role | None], result: int | None, name: str | None) -> None:
-    if result is None or name is None or (roles[result] is not None and roles[result].name):  # type: ignore[union-attr]
+    if result is None or name is None:
         return
-    roles[result] = Role(name, UNITS[name])
+    role = roles[result]
+    if role is None or not role.name:
+        roles[result] = Role(name, UNITS[name])
+    elif name == {"samples": "global_batch", "corpus": "global_batch", "tokens": "batch_tokens"}.get(role.name):
+        roles[result] = replace(role, name=name)

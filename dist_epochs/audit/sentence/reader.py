@@ -114,6 +114,14 @@ def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) 
             role = roles[parts[0]]
             assert role is not None
             roles = [*roles[: parts[0]], replace(role, name="per_device"), *roles[parts[0] + 1 :]]
+    ranks = [
+        at for at, role in enumerate(roles) if role is not None and role.name == "devices" and role.unit == "ranks"
+    ]
+    if ranks and len([role for role in roles if role is not None and role.name == "devices"]) > len(ranks):
+        roles = [
+            replace(role, name="data_parallel") if role is not None and at in ranks else role
+            for at, role in enumerate(roles)
+        ]
     is_divided = find(r"\bquotient\b|\bdivid|÷", text) is not None
     if is_divided and not names & {"global_batch", "per_device", "batch_tokens"}:
         roles = [

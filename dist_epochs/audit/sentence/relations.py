@@ -57,6 +57,8 @@ class Relation:
 
 
 RELATIONS: tuple[Relation, ...] = (
+    Relation("batch", "global_batch", "per_device * data_parallel * gradient_accumulation"),
+    Relation("batch", "global_batch", "per_device * data_parallel", without="gradient_accumulation"),
     Relation("batch", "global_batch", "per_device * devices * gradient_accumulation"),
     Relation("batch", "global_batch", "per_device * devices", without="gradient_accumulation"),
     Relation("batch", "global_batch", "per_device * gradient_accumulation", without="devices"),

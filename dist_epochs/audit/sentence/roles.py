@@ -42,6 +42,8 @@ _COMPATIBLE: Mapping[str, tuple[str, ...]] = {
     "epoch": (),
     "tokens": ("", "token"),
     "samples": ("", "sample"),
+    "examples": ("", "sample"),
+    "parallel": ("",),
     "devices": ("", "device"),
     "nodes": ("", "node"),
     "active": ("", "parameter"),
@@ -51,6 +53,8 @@ _COMPATIBLE: Mapping[str, tuple[str, ...]] = {
     "hours": ("time",),
 }
 """Which nouns a number may have after a key: `batch size: 40 epochs` are epochs."""
+_LINKED = ("steps", "epochs", "tokens", "examples")
+"""Keys that are nouns as well: without a link they say nothing of a number after them."""
 
 _PER_STEP = (
     r"^\s*(?:tokens?\s*)?(?:/|per\s+|an?\s+|every\s+|each\s+|in (?:each|"
@@ -75,7 +79,8 @@ _EPOCH_IS = (
     r"\b(?:an?|one|each|every|1|single)\s+(?:training |full )?(?:epoch|"
     r"pass)\s*(?:\w+ly |thus |then |therefore |here |which )*"
     r"(?:is|has|takes?|contains?|consists|amounts|equals|=|~|corresponds|"
-    r"means|covers|comprises|of|lasts|being)(?!\w)[^.;\d]{0,30}$|\bper epoch,?\s*$"
+    r"means|covers|comprises|of|lasts|being)(?!\w)[^.;\d]{0,30}$|\bper epoch,?\s*$|"
+    r"(?:一个|每个?|(?<!\d)1\s*(?:个)?)\s*(?:epoch|轮|エポック|에폭)[^。；,，、\d]{0,8}$"
 )
 _EACH_STEP = (
     r"\b(?:every|each|one|per|a single)\s+(?:optimizer |training |gradient )?(?:update|step|iteration)\b[^.;]{0,40}$"
@@ -122,17 +127,25 @@ _MIXTURE = (
 )
 
 
+_NAMED = re.compile(r"(?:^|[\s(])[A-Z][\w.-]*(?:\s\d(?:\.\d)?)?\s$")
+"""A name, perhaps with a version, before the size of a model."""
+
+
 def role_of(context: Context) -> Role | None:
     """The role of a number; None where neither a key nor a noun says what it is."""
     key, category = context.key_name, context.category
     if key == "epoch" or (key and category not in _COMPATIBLE[key]):
         key = ""
-    if key in ("steps", "epochs", "tokens") and category == "" and not _links(context):
+    if key in _LINKED and category == "" and not _links(context):
         key = ""
     if context.numeral.is_percent:
         return _utilization(context) if key == "utilization" else _percent(context)
+    if not key and not category and find(r"(?:micro|local)[- ]?batch(?:es)? (?:size )?of\s*$", context.before):
+        return Role("per_device", "samples")
     if not key and not category and _length(_PER_DEVICE, context.after) and find(_PARTS_NEAR, context.sentence):
         return Role("per_device", "samples", tail=_length(_PER_DEVICE, context.after))
+    if not key and not category and re.search(r"\d[BM]$", context.numeral.spelling) and _NAMED.search(context.before):
+        return Role("parameters", "parameters", words=frozenset({"either"}))  # Qwen3 8B
     decide = _BY_KEY.get(key) if key else _BY_NOUN.get(category)
     if decide is None:
         return None
@@ -141,7 +154,9 @@ def role_of(context: Context) -> Role | None:
 
 def _links(context: Context) -> bool:
     """Whether something ties a key to the number: `steps: 1M`, and neither `in steps 3` nor `steps, 3`."""
-    return context.key is not None and bool(context.key["link"].strip(" \n"))
+    if context.key is None:
+        return False
+    return bool(context.key["link"].strip(" \n")) or not context.key[0].strip().isascii()
 
 
 def _unit(context: Context, default: str) -> str:
@@ -234,6 +249,10 @@ def _corpus_key(context: Context) -> Role | None:
     return _BY_NOUN[context.category](context)
 
 
+def _examples(context: Context) -> Role:
+    return Role("corpus", _unit(context, "samples"), words=_said(context) | {"either"})
+
+
 def _length(pattern: str, text: str) -> int:
     match = find(pattern, text)
     return match.end() if match is not None else 0
@@ -286,7 +305,9 @@ def _epochs(context: Context) -> Role:
     if find(_EVERY, context.near) or find(_EVERY_AFTER, context.tail):
         return Role("", why="an interval")
     if context.numeral.value == 1 and find(
-        r"^\s*(?:amounts?|corresponds?|is|equals?|takes?|has|=|consists?|contains?|means)(?!\w)", context.tail
+        r"^\s*(?:あたり|当|=|有|は|が|:)?\s*(?:약|約|约)?\s*[\d,]+\s*(?:万|만)?\s*(?:steps?|步|ステップ|스텝|次迭代)|"
+        r"^\s*(?:amounts?|corresponds?|is|equals?|takes?|has|=|consists?|contains?|means)(?!\w)",
+        context.tail,
     ):
         return Role("", why="the unit of another number")
     if find(r"patience|without improvement", context.sentence) and find(r"patience[^,.;]{0,20}$", context.near):
@@ -622,6 +643,8 @@ _BY_KEY: Mapping[str, Callable[[Context], Role | None]] = {
     "epochs": _epochs,
     "tokens": _role("tokens", "tokens"),
     "samples": _role("samples", "samples"),
+    "examples": _examples,
+    "parallel": _role("model_parallel", "devices"),
     "devices": _role("devices", "ranks"),
     "nodes": _role("nodes", "nodes"),
     "active": _role("active_parameters", "parameters"),
