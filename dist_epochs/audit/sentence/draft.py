@@ -13,13 +13,16 @@ from dist_epochs.audit.expression import Expression, evaluate, names_in
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.sentence.facts import as_fact, as_stated, is_bound, is_same
+from dist_epochs.audit.sentence.phases import of_all_phases, phase_formulas
 from dist_epochs.audit.sentence.reading import Found, Reading
 from dist_epochs.audit.sentence.relations import NAMES, RELATIONS, TITLES, Relation, relation_of
 from dist_epochs.audit.sentence.runs import Run, Totals, split_runs
 
-__all__ = ["Draft", "DraftCheck", "make_draft"]
+__all__ = ["WHOLE_TEXT", "Draft", "DraftCheck", "make_draft"]
 
 _ROLE = re.compile(r"[a-z_]{3,}")
+WHOLE_TEXT = -1
+"""The run of a check that is about all of them."""
 MOST_INFORMING = 4
 """Runs of which it is told what follows, where nothing is stated that does."""
 FLOPS_RANGE = (Fraction(9, 10), Fraction(2))
@@ -109,14 +112,17 @@ def make_draft(reading: Reading) -> Draft:
     """The numbers of a text as facts, and what is stated to follow from them as checks."""
     runs, totals = split_runs(reading.given, reading.facts)
     built = _Builder()
+    whole = of_all_phases(runs)
     for at, run in enumerate(runs):
-        _add_run(built, run, at, f"_{at + 1}" if len(runs) > 1 else "")
+        _add_run(built, run, at, f"_{at + 1}" if len(runs) > 1 else "", whole)
+    for role in whole:
+        _add_whole(built, role, runs)
     for at, total in enumerate(totals):
         _add_total(built, total, at)
     return Draft(built.facts, built.roles, built.found, tuple(built.checks), tuple(dict.fromkeys(built.dropped)), runs)
 
 
-def _add_run(built: _Builder, run: Run, at: int, suffix: str) -> None:
+def _add_run(built: _Builder, run: Run, at: int, suffix: str, whole: frozenset[str]) -> None:
     names = {}
     inputs: dict[str, Found] = {}
     for role, said in run.facts.items():
@@ -138,7 +144,8 @@ def _add_run(built: _Builder, run: Run, at: int, suffix: str) -> None:
     for identity in dict.fromkeys(relation.identity for relation in RELATIONS):
         known = relation_of(identity, stated, {*inputs, *formulas}, about, corpus)
         if known:
-            _add_stated(built, run, at, suffix, known[0], formulas, names, corpus)
+            is_own = known[0].result not in whole
+            _add_stated(built, run, at, suffix, known[0], formulas, names, corpus, is_own)
     if at < MOST_INFORMING:
         _add_informing(built, run, at, suffix, formulas, names, corpus)
 
@@ -175,7 +182,7 @@ def _title(result: str, suffix: str) -> str:
 
 def _add_stated(
     built: _Builder, run: Run, at: int, suffix: str, relation: Relation, formulas: Mapping[str, str],
-    names: Mapping[str, str], corpus: str,
+    names: Mapping[str, str], corpus: str, is_own: bool,
 ) -> None:  # fmt: skip
     """A check for each number that is stated for a result, unless it accuses on numbers that may be another's."""
     formula = _formula(relation, formulas, names)
@@ -183,6 +190,7 @@ def _add_stated(
     used = relation.needs | {relation.result}
     is_certain = (
         run.is_certain
+        and is_own
         and not (relation.identity == "batch" and "model_parallel" in run.facts)
         and not used & run.borrowed
         and not any("either" in found.words for role in used for found in run.facts.get(role, ()))
@@ -282,6 +290,31 @@ def _add_informing(
                 )
             )
             results.add(relation.result)
+
+
+def _add_whole(built: _Builder, role: str, runs: Sequence[Run]) -> None:
+    """A total that is stated once against what all phases give; it accuses only where it is called a total."""
+    names = {its: name for name, its in built.roles.items()}
+    formulas = phase_formulas(role, runs, names)
+    if formulas is None:
+        return
+    for found in _distinct(next(run.facts[role] for run in runs if role in run.facts and role not in run.borrowed)):
+        words = any(_counted(run.facts["corpus"][0]) == "words" for run in runs if "corpus" in run.facts)
+        check = DraftCheck(
+            _free_name(built, f"{_title(role, '')} of all phases"),
+            parse_expression(" + ".join(formulas)),
+            as_stated(found),
+            WHOLE_TEXT,
+            role,
+            words and role == "epochs",
+        )
+        alone = [other for other in built.checks if other.result == role and other.stated is not None]
+        is_wrong = check.agreement(built.facts) is Agreement.CONTRADICTS
+        if is_wrong and (alone or "total" not in found.words or not all(run.is_certain for run in runs)):
+            continue
+        built.checks[:] = [other for other in built.checks if is_wrong or other not in alone]
+        built.dropped[:] = [said for said in built.dropped if not said.startswith(_title(role, ""))]
+        built.checks.append(check)
 
 
 def _add_total(built: _Builder, totals: Totals, at: int) -> None:

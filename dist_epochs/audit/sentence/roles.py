@@ -618,6 +618,13 @@ def _percent(context: Context) -> Role | None:
         context.after,
     ):
         return Role("mfu", "", tail=_length(r"^\s*(?:\w+ ){0,3}?(?:MFU|HFU|utili[sz]ation)", context.after))
+    of_training = (
+        r"^\s*(?:of (?:it|them|the data|these) )?(?:is |are )?(?:used )?(?:for|"
+        r"as|in) (?:the )?train|^\s*(?:the )?train(?:ing)?[- ](?:split|set|"
+        r"data)"
+    )
+    if find(of_training, context.after):
+        return Role("training_share", "")
     is_share = find(r"^\s*(?:of the |from |are |is )?[A-Za-z(]", context.after) is not None
     of_results = find(r"accura|score|faster|fewer|improv|top-1", context.after[:40]) is not None
     if is_share and not of_results and find(_MIXTURE, context.sentence):

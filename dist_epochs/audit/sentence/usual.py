@@ -14,11 +14,12 @@ from itertools import combinations
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Quantity
-from dist_epochs.arithmetic.text import number, rounded
+from dist_epochs.arithmetic.text import number, rounded, scaled
 from dist_epochs.audit.expression import Expression, names_in, written
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
-from dist_epochs.audit.sentence.draft import Draft, DraftCheck
+from dist_epochs.audit.sentence.draft import WHOLE_TEXT, Draft, DraftCheck
+from dist_epochs.audit.sentence.phases import with_one_length
 
 __all__ = ["Change", "settling", "usual_changes"]
 
@@ -176,6 +177,16 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
         return
     named = {draft.roles[name][0]: name for name in names_in(check.formula) if name in draft.roles}
     run = check.run
+    if run == WHOLE_TEXT:
+        yield from _one_length(draft, check)
+        return
+    share = next((name for name, its in draft.roles.items() if its[0] == "training_share"), None)
+    if share is not None and "corpus" in named:
+        fact = draft.facts[named["corpus"]]
+        value = fact.number.value * draft.facts[share].number.value
+        changed = replace(fact, number=_quantity(fact.number, value), digits=None)
+        said = f"epochs are over the training split, {draft.facts[share].number.text} of {fact.number.text}"
+        yield Change("split", "epochs are over all of the data", said, {named["corpus"]: changed})
     if check.words and "corpus" in named:
         yield from _tokens_per_word(draft, check, named["corpus"], ratio)
     if check.result == "global_batch":
@@ -203,6 +214,8 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
             {},
             {check.name: changed},
         )
+    if check.result == "flops" and "tokens" in named:
+        yield from _base_model(draft, check, named["tokens"])
     if check.result == "flops":
         yield Change(
             "FLOPs",
@@ -220,6 +233,30 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
             )
     if check.result in ("steps", "steps_per_epoch") and "ceil" in written(check.formula):
         yield from _partial_batches(draft, check, named)
+
+
+def _one_length(draft: Draft, check: DraftCheck) -> Iterator[Change]:
+    """One phase's length for all of them."""
+    names = {its: name for name, its in draft.roles.items()}
+    for length, formulas in with_one_length(check.result, draft.runs, names):
+        said = f"every step has length {scaled(draft.facts[length].number.value)}"
+        formula = parse_expression(" + ".join(formulas))
+        yield Change("lengths", "every phase has its own length", said, formulas={check.name: formula})
+
+
+def _base_model(draft: Draft, check: DraftCheck, tokens: str) -> Iterator[Change]:
+    """FLOPs of a model that was trained on, with those of the model that it started from."""
+    for name, (role, _) in draft.roles.items():
+        if role == "tokens" and name != tokens and draft.facts[name].number.value != draft.facts[tokens].number.value:
+            fact = draft.facts[tokens]
+            value = fact.number.value + draft.facts[name].number.value
+            said = f"the compute of the base model's {draft.facts[name].number.text} tokens is included"
+            yield Change(
+                "base",
+                "FLOPs are of this run alone",
+                said,
+                {tokens: replace(fact, number=_quantity(fact.number, value))},
+            )
 
 
 def _around(quantity: Quantity) -> tuple[Quantity, Quantity]:
