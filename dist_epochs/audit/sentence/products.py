@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.lexicon import find
-from dist_epochs.audit.sentence.roles import Role
+from dist_epochs.audit.sentence.phrases import Role
 
 __all__ = ["product_roles"]
 

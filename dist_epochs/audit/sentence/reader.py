@@ -10,9 +10,10 @@ from dist_epochs.audit.sentence.context import Context, Places, contexts
 from dist_epochs.audit.sentence.joined import Joined, join
 from dist_epochs.audit.sentence.lexicon import any_noun, find, is_about_training
 from dist_epochs.audit.sentence.numerals import Numeral, numerals
+from dist_epochs.audit.sentence.phrases import Role
 from dist_epochs.audit.sentence.products import product_roles
 from dist_epochs.audit.sentence.reading import Found, Reading, Unused
-from dist_epochs.audit.sentence.roles import Role, role_of
+from dist_epochs.audit.sentence.roles import role_of
 from dist_epochs.audit.sentence.tables import table_roles
 from dist_epochs.errors import InputError
 

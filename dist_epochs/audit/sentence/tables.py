@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from dist_epochs.audit.sentence.context import Context
-from dist_epochs.audit.sentence.roles import Role
+from dist_epochs.audit.sentence.phrases import Role
 
 __all__ = ["column_role", "table_roles"]
 
