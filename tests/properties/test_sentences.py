@@ -202,13 +202,12 @@ def claims(draw):
             continue
         value = draw(SIZES[piece])
         pattern = draw(st.sampled_from(PATTERNS[piece]))
-        spelling = (
-            "1e22"
-            if piece == "flops" and value == 10**22
-            else draw(st.sampled_from(scaled(value)))
-            if piece != "flops"
-            else f"{value:.2e}"
-        )
+        if piece == "flops":
+            spelling = f"{int(value):.2e}"
+        elif piece == "devices":
+            spelling = str(value)  # nobody writes 1.44KxA100
+        else:
+            spelling = draw(st.sampled_from(scaled(value)))
         is_rough = piece not in ("devices", "global_batch", "per_device", "parameters") and pattern.startswith("{}")
         text += pattern.format((draw(st.sampled_from(ABOUT)) if is_rough else "") + spelling)
         facts.append((piece, Fraction(value)))

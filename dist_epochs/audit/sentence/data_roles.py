@@ -79,6 +79,9 @@ def examples_role(context: Context) -> Role:
     return Role("corpus", unit_of(context, "samples"), words=said_of(context) | {"either"})
 
 
+_EACH_DEVICE = r"\b(?:each|every|per|a single|one) (?:GPU|TPU|device|worker|rank|core|chip|accelerator)\b[^.;,]{0,30}$"
+
+
 def tokens_role(context: Context) -> Role:
     """Tokens: of a batch, a length, a corpus or a rate; else those drawn."""
     tail, near = context.tail, context.near
@@ -119,6 +122,10 @@ def tokens_role(context: Context) -> Role:
         return Role("sequence_length", "tokens", tail=length_of(r"^(?:-|\s)*(?:context (?:length|window)|\w+)", tail))
     if find(r"^\s*(?:/|per )\s*(?:sample|sequence|example|document)(?!\w)", tail):
         return Role("sequence_length", "tokens", tail=length_of(r"^\s*(?:/|per )\s*\w+", tail))
+    in_brackets = near.strip() == "(" and find(rf"{_BATCH_NEAR}[^.;()]{{0,40}}\($", context.before) is not None
+    of_many = r"\b(?:steps|updates|iterations|epochs)\b[^()]*\($|\d\w*\s+(?:mini-?)?batches\b[^()]*\($"
+    if in_brackets and not find(of_many, context.before):
+        return Role("batch_tokens", "tokens", words=words)
     if find(_EACH_STEP, near) or _batch_before(near):
         return Role("batch_tokens", "tokens", words=words)
     if _is_corpus(context):
@@ -185,6 +192,8 @@ def samples_role(context: Context) -> Role:
         return Role(
             "samples_per_second" + "_per_device" * bool(on_device), f"{unit}/s", tail=length_of(_PER_SECOND, tail)
         )
+    if find(_EACH_DEVICE, near):
+        return Role("per_device", unit)
     if per_step := length_of(PER_STEP, tail):
         return Role("global_batch", unit, tail=per_step, words=words)
     if batches := length_of(r"^-?\s*(?:mini-?)?batch(?:es)?(?![\w])", tail):

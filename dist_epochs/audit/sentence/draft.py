@@ -164,10 +164,16 @@ def _counted(found: Found) -> str:
 
 def _with_batch(inputs: Mapping[str, Found]) -> dict[str, str]:
     """A batch that is stated by its parts alone, as formulas have it."""
-    if "global_batch" in inputs or "per_device" not in inputs or "devices" not in inputs:
-        return {}
-    parts = [role for role in ("per_device", "devices", "gradient_accumulation") if role in inputs]
-    return {"global_batch": f"({' * '.join(parts)})"}
+    found = {}
+    if "devices" not in inputs and {"nodes", "devices_per_node"} <= inputs.keys():
+        found["devices"] = "(nodes * devices_per_node)"
+    if "global_batch" not in inputs and "per_device" in inputs and "devices" in {*inputs, *found}:
+        devices = found.get("devices", "devices")
+        found["global_batch"] = " * ".join(
+            ["(per_device", devices, *(["gradient_accumulation"] if "gradient_accumulation" in inputs else [])]
+        )
+        found["global_batch"] += ")"
+    return found
 
 
 def _formula(relation: Relation, formulas: Mapping[str, str], names: Mapping[str, str]) -> Expression:

@@ -63,6 +63,7 @@ EPOCH_IS = (
     r"pass)\s*(?:\w+ly |thus |then |therefore |here |which )*"
     r"(?:is|has|takes?|contains?|consists|amounts|equals|=|~|corresponds|"
     r"means|covers|comprises|of|lasts|being)(?!\w)[^.;\d]{0,30}$|\bper epoch,?\s*$|"
+    r"\b(?:an?|one|each|every) (?:epoch|pass)\b[^;]{0,60}\b(?:has|takes?|consists of|comprises)\s*$|"
     r"(?:一个|每个?|(?<!\d)1\s*(?:个)?)\s*(?:epoch|轮|エポック|에폭)[^。；,，、\d]{0,8}$"
 )
 

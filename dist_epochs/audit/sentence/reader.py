@@ -123,6 +123,13 @@ def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) 
             replace(role, name="data_parallel") if role is not None and at in ranks else role
             for at, role in enumerate(roles)
         ]
+    drawn = [at for at, role in enumerate(roles) if role is not None and role.name == "tokens"]
+    parts = [at for at in drawn if find(r"\b(?:on|over|auf|sur)\s*$", all_contexts[at].near)]
+    if "epochs" in names and "corpus" not in names and len(drawn) == 2 and len(parts) == 1:
+        role = roles[parts[0]]
+        assert role is not None
+        if "total" not in role.words:  # 1.5B tokens, 3 epochs, 4.5B tokens in all
+            roles = [*roles[: parts[0]], replace(role, name="corpus"), *roles[parts[0] + 1 :]]
     is_divided = find(r"\bquotient\b|\bdivid|÷", text) is not None
     if is_divided and not names & {"global_batch", "per_device", "batch_tokens"}:
         roles = [

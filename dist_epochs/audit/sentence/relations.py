@@ -80,6 +80,8 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("epochs", "epochs", "steps * batch_tokens / corpus", corpus="tokens"),
     Relation("epochs", "epochs", "tokens / corpus", corpus="tokens"),
     Relation("passes", "steps_per_epoch", "ceil(corpus / global_batch)", corpus="samples"),
+    Relation("passes", "steps_per_epoch", "ceil(corpus / batch_tokens)", corpus="tokens"),
+    Relation("passes", "steps_per_epoch", "ceil(corpus / (global_batch * sequence_length))", corpus="tokens"),
     Relation("rounds", "steps", "epochs * steps_per_epoch"),
     Relation("device time", "device_hours", "devices * hours"),
     Relation("rate", "device_hours", "tokens / tokens_per_second_per_device / 3600"),

@@ -82,6 +82,8 @@ def role_of(context: Context) -> Role | None:
         key = ""
     if context.numeral.is_percent:
         return utilization_role(context) if key == "utilization" else percent_role(context)
+    if not key and not category and find(r"^\s*\(\s*(?:gradient[- ])?accum", context.after):
+        return Role("gradient_accumulation", "micro-steps")
     if not key and not category and find(r"(?:micro|local)[- ]?batch(?:es)? (?:size )?of\s*$", context.before):
         return Role("per_device", "samples")
     if not key and not category and length_of(PER_DEVICE, context.after) and find(_PARTS_NEAR, context.sentence):

@@ -75,7 +75,7 @@ def batch_role(context: Context) -> Role:
         return Role(
             "batch_per_rank" if find(r"一次迭代|每次", context.near) else "per_device", unit_of(context, "samples")
         )
-    per_device = length_of(PER_DEVICE, context.tail)
+    per_device = length_of(rf"{PER_DEVICE}|^\s*on each of (?=(?:the |our )?\w+ )", context.tail)
     if per_device or find(r"(?:per|each)[- ](?:device|GPU|gpu|core|chip|TPU|worker)[^.;]{0,12}$", context.near):
         return Role("per_device", unit_of(context, "samples"), tail=per_device)
     if context.category == "" and context.key is not None and find(r"tokens?\)", context.key[0]):
