@@ -23,6 +23,8 @@ __all__ = ["WHOLE_TEXT", "Draft", "DraftCheck", "make_draft"]
 _ROLE = re.compile(r"[a-z_]{3,}")
 WHOLE_TEXT = -1
 """The run of a check that is about all of them."""
+MOST_APART = 700
+"""Characters between facts that may accuse each other."""
 MOST_INFORMING = 4
 """Runs of which it is told what follows, where nothing is stated that does."""
 FLOPS_RANGE = (Fraction(9, 10), Fraction(2))
@@ -119,7 +121,10 @@ def make_draft(reading: Reading) -> Draft:
         _add_whole(built, role, runs)
     for at, total in enumerate(totals):
         _add_total(built, total, at)
-    return Draft(built.facts, built.roles, built.found, tuple(built.checks), tuple(dict.fromkeys(built.dropped)), runs)
+    stated = [check for check in built.checks if check.stated is not None]
+    return Draft(
+        built.facts, built.roles, built.found, tuple(stated or built.checks), tuple(dict.fromkeys(built.dropped)), runs
+    )
 
 
 def _add_run(built: _Builder, run: Run, at: int, suffix: str, whole: frozenset[str]) -> None:
@@ -197,10 +202,12 @@ def _add_stated(
     is_certain = (
         run.is_certain
         and is_own
+        and _are_near([found for role in used for found in run.facts.get(role, ())])
         and not (relation.identity == "batch" and "model_parallel" in run.facts)
         and not used & run.borrowed
         and not any("either" in found.words for role in used for found in run.facts.get(role, ()))
     )
+    clauses = {found.clause for role in relation.needs - run.borrowed for found in run.facts.get(role, ())}
     for found in _distinct(run.facts[relation.result]):
         if found.words & {"phase"} and relation.result == "tokens":
             continue  # a point of the schedule
@@ -209,13 +216,20 @@ def _add_stated(
             name, formula, as_stated(found), at, relation.result, corpus == "words" and "corpus" in relation.needs, free
         )
         outcome = check.agreement(built.facts)
+        is_certain = is_certain and (not suffix or found.clause in clauses)
         if outcome is Agreement.CONTRADICTS and (not is_certain or _is_beyond(relation, check, built.facts)):
-            built.dropped.append(_not_compared(check, relation, is_certain))
+            if not used & run.borrowed:
+                built.dropped.append(_not_compared(check, relation, is_certain))
             continue
         if outcome is Agreement.CONTRADICTS and relation.identity != "batch" and free:
             built.dropped.append(f"{name}: the text does not say whether gradients are accumulated")
             continue
         built.checks.append(check)
+
+
+def _are_near(facts: Sequence[Found]) -> bool:
+    """Whether facts stand within a paragraph or two: further apart they may be those of other experiments."""
+    return not facts or max(found.end for found in facts) - min(found.start for found in facts) <= MOST_APART
 
 
 def _lacks_accumulation(relation: Relation, formulas: Mapping[str, str], run: Run) -> bool:
@@ -315,6 +329,8 @@ def _add_whole(built: _Builder, role: str, runs: Sequence[Run]) -> None:
             words and role == "epochs",
         )
         alone = [other for other in built.checks if other.result == role and other.stated is not None]
+        if any(other.agreement(built.facts) is not Agreement.CONTRADICTS for other in alone):
+            return
         is_wrong = check.agreement(built.facts) is Agreement.CONTRADICTS
         if is_wrong and (alone or "total" not in found.words or not all(run.is_certain for run in runs)):
             continue

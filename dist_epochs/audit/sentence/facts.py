@@ -36,6 +36,8 @@ EXACT = ("steps", "devices", "nodes", "devices_per_node", "gradient_accumulation
 EXACT_IN_FULL = ("global_batch", "per_device", "sequence_length", "corpus", "samples", "batch_per_rank")
 """Exact where they are written to the last digit."""
 
+LARGEST_ROUNDING = Fraction(1, 20)
+"""A number that is said twice is not further from its rounded one: 500K and 1M steps are two."""
 LARGEST_OF_BOUND = 10
 """What is more than a number is at most so many times it."""
 MONTH = Interval(Fraction(487, 16), Fraction(28), Fraction(31))
@@ -92,7 +94,8 @@ def is_same(one: Found, other: Found) -> bool:
     ):
         return False
     halves = [numeral.quantity.half or Fraction(0) for numeral in (first, second)]
-    return abs(first.value - second.value) <= max(halves) and max(halves) > 20 * min(halves)
+    apart = abs(first.value - second.value)
+    return apart <= min(max(halves), LARGEST_ROUNDING * first.value) and max(halves) > 20 * min(halves)
 
 
 def _quantity(found: Found) -> Quantity:

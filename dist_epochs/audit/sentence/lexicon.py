@@ -62,6 +62,7 @@ NOUNS: Mapping[str, str] = {
     ),
     "batch": r"(?:(?:mini-?)?batch(?:es)?|批次|배치|バッチ|Batches|lots)(?![A-Za-z])",
     "byte": r"(?:[KMGTP]i?B|(?:kilo|mega|giga|tera)?bytes?|文件)(?!\w)",
+    "times": r"times(?!\w)",
     "length": r"(?:context|sequence)(?:[- ](?:length|window|size))?(?!\w)",
     "time": (
         r"(?:hours?|hrs?|h|days?|weeks?|months?|years?|minutes?|mins?|seconds?|"
@@ -172,7 +173,7 @@ _LINKS = rf"(?P<link>[\s'\"|]*(?:{_LINK}[\s'\"|]*){{0,3}})"
 _TRAINING = (
     r"(?i)train|tun(?:e|ing|ed)\b|learn|optimi[sz]|gradient|\bGPUs?\b|"
     r"\bTPUs?\b|[AHV]100|tokens?\b|checkpoint|corpus|dataset"
-    r"|\bparam(?:eter)?s\b|accelerators?\b|passes over|FLOPs?\b|\bsteps?\b|"
+    r"|\bparam(?:eter)?s\b|accelerators?\b|passes over|context (?:window|length)|FLOPs?\b|\bsteps?\b|"
     r"sequences?\b|minibatch|batch[- _]size|model|tfrecord|samples?\b|"
     r"GBS|epochs? (?:over|of|on)|训练|學習|学習|学习|학습|학습한다"
     r"|trainier|Lernen|entraîn|apprent|参数|批次|ステップ|迭代|标识符|iteration|videos|agent"

@@ -39,6 +39,7 @@ from dist_epochs.audit.sentence.run_roles import (
     outer_role,
     sequence_length_role,
     steps_role,
+    times_role,
 )
 
 __all__ = ["role_of"]
@@ -80,6 +81,8 @@ def role_of(context: Context) -> Role | None:
         key = ""
     if key in _LINKED and category == "" and not is_linked(context):
         key = ""
+    if find(r"^\W*(?:evaluation|inference|decoding|generation|at test time|validation)\b", context.sentence):
+        return Role("", why="of an evaluation")
     if context.numeral.is_percent:
         return utilization_role(context) if key == "utilization" else percent_role(context)
     if not key and not category and find(r"^\s*\(\s*(?:gradient[- ])?accum", context.after):
@@ -139,5 +142,6 @@ _BY_NOUN: Mapping[str, Callable[[Context], Role | None]] = {
     "byte": lambda _: Role("", why="bytes"),
     "length": sequence_length_role,
     "time": time_role,
+    "times": times_role,
     "model": model_role,
 }

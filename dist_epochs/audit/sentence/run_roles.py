@@ -28,6 +28,7 @@ __all__ = [
     "outer_role",
     "sequence_length_role",
     "steps_role",
+    "times_role",
 ]
 
 
@@ -147,6 +148,12 @@ def epochs_role(context: Context) -> Role:
     if find(r"patience|without improvement", context.sentence) and find(r"patience[^,.;]{0,20}$", context.near):
         return Role("", why="patience")
     return Role("epochs", "epochs", words=said_of(context))
+
+
+def times_role(context: Context) -> Role | None:
+    """Passes over the data: `is seen 300 times`."""
+    passes = r"\b(?:pass\w*|seen|sees?|repeat\w*|iterat\w+|goes|go|went|loop\w*) ?(?:over|through)?\b[^.;\d]{0,40}$"
+    return Role("epochs", "epochs") if find(passes, context.near) else None
 
 
 def batches_role(context: Context) -> Role | None:
