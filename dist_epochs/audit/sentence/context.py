@@ -19,8 +19,10 @@ _BOUNDARY = re.compile(
 )
 """Ends of sentences and of list items."""
 
-_NAME_BEFORE = re.compile(r"[A-Za-zΑ-Ωα-ω_#@]$|[A-Za-zΑ-Ωα-ω][-/._]$|[A-Za-z_]\d+[-/._]$|\d[./:]$|[A-Za-z]-[\w-]*-$")
-_TIMES = re.compile(r"\d\s?x$")
+_NAME_BEFORE = re.compile(
+    r"[A-Za-zΑ-Ωα-ω_#@]\Z|[A-Za-zΑ-Ωα-ω][-/._]\Z|[A-Za-z_]\d+[-/._]\Z|\d[./:]\Z|[A-Za-z]-[\w-]*-\Z"
+)
+_TIMES = re.compile(r"\d\s?x\Z")
 _AFTER_NAME = re.compile(r"[A-Za-zΑ-Ωα-ω]|:\d|-[A-Za-z]|[-/]\d")
 
 MOST_BEFORE = 160

@@ -157,7 +157,8 @@ def _is_corpus(context: Context) -> bool:
     if "total" in said_of(context):
         return False
     if find(
-        r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|over the|sur|über)\b(?:(?!\band\b)[^.;,\d]){0,30}$",
+        r"\b(?:epochs?|passes|times|époques|Epochen)\s+(?:over|of|through|on|sur|über)\b"
+        r"(?:(?!\band\b)[^.;,\d]){0,30}$",
         context.before,
     ):
         return True

@@ -9,6 +9,7 @@ from dist_epochs.arithmetic.spelling import scale_of
 from dist_epochs.audit.sentence.context import Context, Places, contexts
 from dist_epochs.audit.sentence.joined import Joined, join
 from dist_epochs.audit.sentence.lexicon import any_noun, find, is_about_training
+from dist_epochs.audit.sentence.lines import unwrapped
 from dist_epochs.audit.sentence.numerals import Numeral, numerals
 from dist_epochs.audit.sentence.phrases import Role
 from dist_epochs.audit.sentence.products import product_roles
@@ -47,6 +48,7 @@ def read_text(given: str) -> Reading:
             fixes="the paragraph that states the budget",
         )
     joined = join(given)
+    joined = replace(joined, text=unwrapped(joined.text))
     text = joined.text
     places = Places.of(text)
     found = [numeral for numeral in numerals(text, any_noun()) if numeral.start >= 0]

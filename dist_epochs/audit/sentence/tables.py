@@ -9,7 +9,7 @@ from functools import cache
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.phrases import Role
 
-__all__ = ["column_role", "table_roles"]
+__all__ = ["column_role", "is_header", "table_roles"]
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ((
@@ -86,6 +86,11 @@ def table_roles(text: str, contexts: Sequence[Context]) -> Mapping[int, Role]:
         if not _fill(found, header, contexts, here, start, line, is_piped):
             header = None
     return found
+
+
+def is_header(line: str) -> bool:
+    """Whether a line is the header of a table."""
+    return _columns(line) is not None
 
 
 def _columns(line: str) -> list[tuple[str, str]] | None:

@@ -4,6 +4,7 @@ import json
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 
 import pytest
 
@@ -88,6 +89,18 @@ def test_every_number_is_a_fact_or_listed(text):
         )
     digits = [at for at, sign in enumerate(text["text"]) if sign.isascii() and sign.isdigit()]
     assert all(any(start <= at < end for start, end in spans) for at in digits)
+
+
+def test_prose_that_was_wrapped_is_read_the_same():
+    prose = [text["text"] for text in TEXTS if "\n" not in text["text"]]
+    for width in (38, 60):
+        lines = ["\n".join(wrap(text, width, break_long_words=False, break_on_hyphens=False)) for text in prose]
+        same = [facts(one) == facts(other) for one, other in zip(prose, lines, strict=True)]
+        assert sum(same) >= 0.95 * len(same)
+
+
+def facts(text):
+    return [(fact.role, fact.numeral.value) for fact in audited(text).reading.facts]
 
 
 def test_bert():
