@@ -12,11 +12,13 @@ from dist_epochs.audit.check import Reading as WayToRead
 from dist_epochs.audit.claim import CheckText, Claim, ReadingText
 from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.audit.expression import names_in, written
-from dist_epochs.audit.sentence.draft import Draft, DraftCheck, make_draft
+from dist_epochs.audit.sentence.building import make_draft
+from dist_epochs.audit.sentence.change import Change
+from dist_epochs.audit.sentence.draft import Draft, DraftCheck
 from dist_epochs.audit.sentence.missing import what_is_missing
 from dist_epochs.audit.sentence.reader import read_text
 from dist_epochs.audit.sentence.reading import Reading
-from dist_epochs.audit.sentence.usual import Change, settling, usual_changes
+from dist_epochs.audit.sentence.usual import settling, usual_changes
 from dist_epochs.audit.verdict import Audit
 
 __all__ = ["SentenceAudit", "audit_text_of", "claim_of"]

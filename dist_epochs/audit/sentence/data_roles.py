@@ -166,7 +166,7 @@ def _is_corpus(context: Context) -> bool:
         rf"{_DATA}(?:[^.;,]{{0,50}}|,[^.;]{{0,40}}\b(?:has|have|contains?|comprises?|holds|is|are|of)\s*)$", near
     )
     if match is None or find(
-        r"(?:\bfor|\bsees?|\bsaw|\bthrough|\bconsum\w*|\bprocess\w*|\bafter|\buntil|\bto|\btrain\w*)\s*$", near
+        r"(?:\bfor|\band|\bsees?|\bsaw|\bthrough|\bconsum\w*|\bprocess\w*|\bafter|\buntil|\bto|\btrain\w*)\s*$", near
     ):
         return False
     return not find(r"\b(?:train\w*|total|budget|steps?)\b", match[0][len(find(_DATA, match[0])[0]) :])  # type: ignore[index]

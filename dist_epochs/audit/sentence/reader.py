@@ -28,7 +28,8 @@ _SAME = re.compile(
 )
 _ALSO = re.compile(r"\s*(?:,|and|or|und|et|,\s*and|/|、|和|と|및|then|bzw\.|respectively)\s*$")
 _ENDS = re.compile(r"\s*(?:$|[,.;:)\n]|(?:and|or|respectively|for|in|on|und|et)\b)")
-_TO = re.compile(r"(?i)\bbatch(?:es)?\b[^.;]{0,60}\bto\s*$")
+_TO = re.compile(r"(?i)\b(?:batch(?:es)?|doubl\w+|tripl\w+|quadrupl\w+|halv\w+)\b[^.;]{0,60}\bto\s*$")
+_OF_ELSE = re.compile(r"(?i)GPU|TPU|device|learning|\brate\b|length|context|\bsteps?\b|model")
 
 
 def read_text(given: str) -> Reading:
@@ -207,7 +208,7 @@ def _scale(context: Context) -> int:
 
 def _grown_batch(context: Context, before: list[Role | None]) -> Role | None:
     """A batch that grows to a bare number counts what it counted before: `the batch doubles, to 16M`."""
-    if not _TO.search(context.near) or context.numeral.is_percent:
+    if not _TO.search(context.near) or _OF_ELSE.search(context.near) or context.numeral.is_percent:
         return None
     batches = [role for role in before if role is not None and role.name in ("batch_tokens", "global_batch")]
     if not batches:

@@ -5,23 +5,22 @@ None of them makes a claim consistent without being named as the condition.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
 
-from dist_epochs.arithmetic.agreement import Agreement
-from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Quantity
-from dist_epochs.arithmetic.text import number, rounded, scaled
+from dist_epochs.arithmetic.text import rounded, scaled
 from dist_epochs.audit.expression import Expression, names_in, written
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
-from dist_epochs.audit.sentence.draft import WHOLE_TEXT, Draft, DraftCheck
+from dist_epochs.audit.sentence.change import Change, quantity_like
+from dist_epochs.audit.sentence.draft import GROWN, WHOLE_TEXT, Draft, DraftCheck
 from dist_epochs.audit.sentence.phases import with_one_length
+from dist_epochs.audit.sentence.powers import powers_of_two
 
-__all__ = ["Change", "settling", "usual_changes"]
+__all__ = ["settling", "usual_changes"]
 
 TOKENS_PER_WORD = (Fraction(1), Fraction(5, 2))
 """What a word may be, in tokens."""
@@ -29,53 +28,10 @@ MOST_SHARING = 512
 """Devices, micro-steps or devices of one model that are tried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Another way to read a text.
-
-    Attributes:
-        key: What it is about: two changes of one key exclude each other.
-        literal: What is taken for granted as printed.
-        assumes: What is taken instead.
-        facts: Numbers in place of those printed.
-        stated: Stated numbers in place of those printed, by the name of the check.
-        formulas: Formulas in place of the usual ones, by the name of the check.
-        is_small: Whether it moves numbers by less than a tenth.
-    """
-
-    key: str
-    literal: str
-    assumes: str
-    facts: Mapping[str, Fact] = field(default_factory=dict)
-    stated: Mapping[str, Fact] = field(default_factory=dict)
-    formulas: Mapping[str, Expression] = field(default_factory=dict)
-    is_small: bool = False
-
-    def __add__(self, other: Change) -> Change:
-        return Change(
-            f"{self.key} and {other.key}",
-            f"{self.literal}, and {other.literal}",
-            f"{self.assumes} and {other.assumes}",
-            {**self.facts, **other.facts},
-            {**self.stated, **other.stated},
-            {**self.formulas, **other.formulas},
-            self.is_small and other.is_small,
-        )
-
-    def contradicts(self, draft: Draft) -> bool:
-        """Whether something that is stated contradicts the text, read so."""
-        return any(self.outcome(draft, check) is Agreement.CONTRADICTS for check in draft.checks)
-
-    def outcome(self, draft: Draft, check: DraftCheck) -> Agreement | None:
-        """How a check comes out, read so."""
-        taken = replace(check, formula=self.formulas.get(check.name, check.formula))
-        return taken.agreement({**draft.facts, **self.facts}, self.stated.get(check.name))
-
-
 def usual_changes(draft: Draft) -> tuple[Change, ...]:
     """The usual readings that change something of what contradicts."""
     wrong = draft.contradictions
-    found = [*_powers_of_two(draft)]
+    found = [*powers_of_two(draft)]
     for check in wrong:
         found += [*_of_check(draft, check)]
     kept: dict[str, Change] = {}
@@ -104,71 +60,6 @@ def _touches(change: Change, check: DraftCheck) -> bool:
     )
 
 
-def _powers_of_two(draft: Draft) -> Iterator[Change]:
-    """K as 1,024 and M as 2^20: everywhere, or in what is printed for a result."""
-    facts, letters = {}, set()
-    for name, fact in draft.facts.items():
-        binary = _binary(fact)
-        if binary is not None and draft.roles[name][0] in _IN_KI:
-            facts[name], letter = binary
-            letters.add(letter)
-    stated = {}
-    for check in draft.contradictions:
-        if check.stated is not None and check.result in _IN_KI:
-            binary = _binary(check.stated) or _binary_of_thousands(check.stated)
-            if binary is not None:
-                stated[check.name] = binary[0]
-    if facts:
-        said = " and ".join(f"{letter} is {_POWERS[letter]}" for letter in sorted(letters))
-        yield Change("powers", "K is 1,000 and M is 1,000,000", f"a {said}", facts, {}, is_small=True)
-        if stated:
-            yield Change(
-                "powers", "K is 1,000 and M is 1,000,000", f"a {said} throughout", facts, stated, is_small=True
-            )
-    for name, fact in stated.items():
-        printed = next(check.stated for check in draft.contradictions if check.name == name)
-        assert printed is not None
-        text = f"{printed.number.text} is {_in_binary(fact.number.value)}"
-        yield Change("powers", "K is 1,000 and M is 1,000,000", text, {}, {name: fact}, is_small=True)
-
-
-_IN_KI = ("global_batch", "sequence_length", "batch_tokens", "steps", "per_device", "tokens")
-_POWERS = {"K": "1,024", "M": "2^20"}
-
-
-def _binary(fact: Fact) -> tuple[Fact, str] | None:
-    """A number with a K or M, as a power of two."""
-    match = re.search(r"\d\s*([KkMm])$", fact.number.text)
-    if match is None:
-        return None
-    letter = match[1].upper()
-    return _scaled(fact, Fraction(1024, 1000) ** (1 if letter == "K" else 2)), letter
-
-
-def _binary_of_thousands(fact: Fact) -> tuple[Fact, str] | None:
-    """A number in full that ends in three zeros, as so many times 1,024."""
-    value = fact.number.value
-    if value.denominator != 1 or value % 1000 or not fact.number.is_written_out:
-        return None
-    return _scaled(fact, Fraction(1024, 1000) ** (2 if value % 10**6 == 0 else 1)), "K"
-
-
-def _in_binary(value: Fraction) -> str:
-    for power, scale in ((20, "1,048,576"), (10, "1,024")):
-        if value % 2**power == 0:
-            return f"{number(value / 2**power)} × {scale}"
-    return number(value)
-
-
-def _scaled(fact: Fact, factor: Fraction) -> Fact:
-    value = fact.number.value * factor
-    return Fact(number=_quantity(fact.number, value), exact=True)
-
-
-def _quantity(like: Quantity, value: Fraction) -> Quantity:
-    return replace(like, number=Interval.exact(value), factors=(value,), half=None, text=number(value))
-
-
 def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
     """What may be meant otherwise in one check that contradicts."""
     assert check.stated is not None
@@ -177,6 +68,10 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
         return
     named = {draft.roles[name][0]: name for name in names_in(check.formula) if name in draft.roles}
     run = check.run
+    length = next((name for name in names_in(check.formula) if name.startswith("length_after")), None)
+    if check.result == GROWN and length is not None:
+        said = f"the batch of {check.stated.number.text} counts tokens, not sequences"
+        yield Change("batch", "the batch counts sequences", said, {length: Fact.exactly(1)})
     if run == WHOLE_TEXT:
         yield from _one_length(draft, check)
         return
@@ -184,7 +79,7 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
     if share is not None and "corpus" in named:
         fact = draft.facts[named["corpus"]]
         value = fact.number.value * draft.facts[share].number.value
-        changed = replace(fact, number=_quantity(fact.number, value), digits=None)
+        changed = replace(fact, number=quantity_like(fact.number, value), digits=None)
         said = f"epochs are over the training split, {draft.facts[share].number.text} of {fact.number.text}"
         yield Change("split", "epochs are over all of the data", said, {named["corpus"]: changed})
     if check.words and "corpus" in named:
@@ -199,13 +94,13 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
         fact = draft.facts[steps]
         value = fact.number.value / draft.facts[accumulation].number.value
         if value.denominator == 1:
-            changed = Fact(number=_quantity(fact.number, value), exact=True)
+            changed = Fact(number=quantity_like(fact.number, value), exact=True)
             yield Change(
                 "steps", "steps are optimizer steps", f"the {fact.number.text} steps are micro-steps", {steps: changed}
             )
     if check.result == "steps" and accumulation is not None:
         value = check.stated.number.value / draft.facts[accumulation].number.value
-        changed = Fact(number=_quantity(check.stated.number, value), exact=False, digits=None)
+        changed = Fact(number=quantity_like(check.stated.number, value), exact=False, digits=None)
         changed = replace(changed, between=_around(changed.number))
         yield Change(
             "steps",
@@ -255,12 +150,12 @@ def _base_model(draft: Draft, check: DraftCheck, tokens: str) -> Iterator[Change
                 "base",
                 "FLOPs are of this run alone",
                 said,
-                {tokens: replace(fact, number=_quantity(fact.number, value))},
+                {tokens: replace(fact, number=quantity_like(fact.number, value))},
             )
 
 
 def _around(quantity: Quantity) -> tuple[Quantity, Quantity]:
-    return _quantity(quantity, quantity.value - 1), _quantity(quantity, quantity.value + 1)
+    return quantity_like(quantity, quantity.value - 1), quantity_like(quantity, quantity.value + 1)
 
 
 def _tokens_per_word(draft: Draft, check: DraftCheck, corpus: str, ratio: Fraction) -> Iterator[Change]:
@@ -316,7 +211,7 @@ def _of_batch(draft: Draft, check: DraftCheck, named: Mapping[str, str], run: in
     if devices is not None and "whole" not in found.words:
         count = draft.facts[devices].number.value
         value = fact.number.value * count
-        changed = replace(fact, number=_quantity(fact.number, value), exact=True)
+        changed = replace(fact, number=quantity_like(fact.number, value), exact=True)
         yield Change(
             "batch",
             "the batch is that of all devices",
@@ -325,7 +220,7 @@ def _of_batch(draft: Draft, check: DraftCheck, named: Mapping[str, str], run: in
         )
         if accumulation is not None:
             value *= draft.facts[accumulation].number.value
-            changed = replace(fact, number=_quantity(fact.number, value), exact=True)
+            changed = replace(fact, number=quantity_like(fact.number, value), exact=True)
             yield Change(
                 "batch",
                 "the batch is that of all devices",
@@ -334,7 +229,7 @@ def _of_batch(draft: Draft, check: DraftCheck, named: Mapping[str, str], run: in
             )
     elif accumulation is not None and "whole" not in found.words:
         value = fact.number.value * draft.facts[accumulation].number.value
-        changed = replace(fact, number=_quantity(fact.number, value), exact=True)
+        changed = replace(fact, number=quantity_like(fact.number, value), exact=True)
         yield Change(
             "batch",
             "the batch is that of a step",

@@ -186,6 +186,12 @@ def test_two_runs_are_told_apart_or_not_compared():
     assert ask(untold)["verdict"] in ("underdetermined", "consistent")
 
 
+def test_a_batch_that_is_doubled():
+    text = "Training starts with a batch size of 1M tokens; after 10K steps it is doubled, to {}."
+    assert ask(text.format("2M"))["verdict"] == "consistent"
+    assert ask(text.format("4M"), code=1)["verdict"] == "inconsistent"
+
+
 def pdf_of(*pages):
     """A package of the name of pypdf whose files have these pages."""
     made = [types.SimpleNamespace(extract_text=lambda page=page: page) for page in pages]
