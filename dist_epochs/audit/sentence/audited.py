@@ -130,6 +130,8 @@ def _brought(draft: Draft) -> list[str]:
     """What the agreement rests on, and the text does not state: one length for all steps, and a word as a token."""
     found = []
     for check in draft.checks:
+        if check.brings:
+            found.append(check.brings)
         if check.words and check.stated is not None:
             for name in names_in(check.formula):
                 if draft.roles.get(name, ("", 0))[0] == "sequence_length":

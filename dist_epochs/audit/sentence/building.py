@@ -140,19 +140,29 @@ def _add_stated(
         and not used & run.borrowed
         and not any("either" in found.words for role in used for found in run.facts.get(role, ()))
     )
+    in_tokens = relation.result == "tokens" and relation.without == "sequence_length"
+    if in_tokens and run.facts["global_batch"][0].unit != "samples":
+        return  # it says what it counts
     clauses = {found.clause for role in relation.needs - run.borrowed for found in run.facts.get(role, ())}
     for found in _distinct(run.facts[relation.result]):
         if found.words & {"phase"} and relation.result == "tokens":
             continue  # a point of the schedule
         name = _free_name(built, _title(relation.result, suffix))
         check = DraftCheck(
-            name, formula, as_stated(found), at, relation.result, corpus == "words" and "corpus" in relation.needs, free
+            name=name,
+            formula=formula,
+            stated=as_stated(found),
+            run=at,
+            result=relation.result,
+            words=corpus == "words" and "corpus" in relation.needs,
+            free="" if in_tokens else free,
+            brings=f"the batch of {run.facts['global_batch'][0].numeral.spelling} counts tokens" if in_tokens else "",
         )
         outcome = check.agreement(built.facts)
-        is_certain = is_certain and (not suffix or found.clause in clauses)
-        if outcome is Agreement.CONTRADICTS and (not is_certain or _is_beyond(relation, check, built.facts)):
-            if not used & run.borrowed:
-                built.dropped.append(_not_compared(check, relation, is_certain))
+        is_sure = is_certain and not in_tokens and (not suffix or found.clause in clauses)
+        if outcome is Agreement.CONTRADICTS and (not is_sure or _is_beyond(relation, check, built.facts)):
+            if not used & run.borrowed and not in_tokens:
+                built.dropped.append(_not_compared(check, relation, is_sure))
             continue
         if outcome is Agreement.CONTRADICTS and relation.identity != "batch" and free:
             built.dropped.append(f"{name}: the text does not say whether gradients are accumulated")

@@ -33,6 +33,7 @@ class DraftCheck:
         result: The role of the result.
         words: Whether it takes a word for a token.
         free: A factor that the text does not state, and that the formula takes as one.
+        brings: What else it takes for granted and the text does not state.
     """
 
     name: str
@@ -42,6 +43,7 @@ class DraftCheck:
     result: str
     words: bool = False
     free: str = ""
+    brings: str = ""
 
     def agreement(self, facts: Mapping[str, Fact], stated: Fact | None = None) -> Agreement | None:
         """How it comes out."""

@@ -94,8 +94,8 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
         else:
             roles.append(role_of(context))
         role = roles[-1]
-        if role is not None and context.noun is not None and not context.is_name:
-            used = context.numeral.end + context.noun.end() + role.tail
+        if role is not None and not context.is_name and (context.noun is not None or role.tail):
+            used = context.numeral.end + (context.noun.end() if context.noun is not None else 0) + role.tail
     roles = product_roles(text, all_contexts, roles)
     for at in range(len(roles) - 1, -1, -1):
         if roles[at] is None:

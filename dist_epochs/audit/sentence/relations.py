@@ -73,6 +73,7 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("drawn", "tokens", "steps * global_batch * sequence_length"),
     Relation("drawn", "tokens", "steps * batch_tokens"),
     Relation("drawn", "tokens", "samples * sequence_length"),
+    Relation("drawn", "tokens", "steps * global_batch", without="sequence_length"),
     Relation("epochs", "steps", "ceil(epochs * corpus / global_batch)", corpus="samples"),
     Relation("epochs", "epochs", "steps * global_batch / corpus", corpus="samples"),
     Relation("epochs", "epochs", "samples / corpus", corpus="samples"),
