@@ -10,7 +10,16 @@ import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
-from dist_epochs.cli.sentences import audit_flags, audit_sentence, audit_table, is_sentence, is_text_file, tell
+from dist_epochs.cli.sentences import (
+    audit_flags,
+    audit_sentence,
+    audit_table,
+    is_sentence,
+    is_text_file,
+    refuse_beside_table,
+    refuse_flags,
+    tell,
+)
 from dist_epochs.cli.wandb_runs import PREFIX, fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 from dist_epochs.terminal import show
@@ -74,9 +83,11 @@ def command(
     """
     texts = {flag: text for flag, text in claimed.items() if text is not None}
     if table is not None:
+        refuse_beside_table(name, every, write, texts)
         audit_table(table, texts.get("tokens"), as_json)
         return
-    if name is not None and not every and (is_sentence(name) or name.lower().endswith(".pdf")) and not texts:
+    if name is not None and not every and (is_sentence(name) or name.lower().endswith(".pdf")):
+        refuse_flags(texts)
         tell(audit_sentence(name), as_json, write)
         return
     if name is None and not every and texts:
@@ -99,7 +110,8 @@ def command(
             fixes=["one of them", "a claim file", "the path of a run", "--all"],
         )
     run = _run(name) if name is not None and name not in claim_names() else None
-    if run is None and name is not None and is_text_file(name) and not texts:
+    if run is None and name is not None and is_text_file(name):
+        refuse_flags(texts)
         tell(audit_sentence(name), as_json, write)
         return
     if write is not None:

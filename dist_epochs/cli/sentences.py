@@ -15,7 +15,17 @@ from dist_epochs.terminal import show
 if TYPE_CHECKING:
     from dist_epochs.audit.sentence.audited import SentenceAudit
 
-__all__ = ["TEXT_FILES", "audit_flags", "audit_sentence", "audit_table", "is_sentence", "is_text_file", "tell"]
+__all__ = [
+    "TEXT_FILES",
+    "audit_flags",
+    "audit_sentence",
+    "audit_table",
+    "is_sentence",
+    "is_text_file",
+    "refuse_beside_table",
+    "refuse_flags",
+    "tell",
+]
 
 TEXT_FILES = (".txt", ".md", ".pdf")
 STANDARD_INPUT = "-"
@@ -88,6 +98,40 @@ def audit_sentence(name: str) -> SentenceAudit:
         except InputError as error:
             raise error if error.origin else error.but(origin=Origin(name)) from None
     return audit_text_of(name)
+
+
+def refuse_flags(texts: Mapping[str, str]) -> None:
+    """Refuse flags beside a text, which states its own numbers.
+
+    Raises:
+        InputError: If there are any.
+    """
+    if texts:
+        raise InputError(
+            f"{', '.join(_flags(texts))}: a sentence states its own numbers",
+            rule="flags are claims of a finished run, or a claim by themselves",
+            fixes=("the number in the sentence", "the flags alone"),
+        )
+
+
+def refuse_beside_table(name: str | None, every: bool, write: str | None, texts: Mapping[str, str]) -> None:
+    """Refuse what says nothing of the table of a mixture: all but the tokens that are drawn in all.
+
+    Raises:
+        InputError: If there is any.
+    """
+    others = [*([name] if name is not None else []), *(["--all"] if every else []), *(["--write"] if write else [])]
+    others += _flags({flag: text for flag, text in texts.items() if flag != "tokens"})
+    if others:
+        raise InputError(
+            f"--table and {', '.join(others)} are given, and it is not clear which is meant",
+            rule="--table audits a mixture, of which --tokens may say how much is drawn in all",
+            fixes="one of them alone",
+        )
+
+
+def _flags(texts: Mapping[str, str]) -> list[str]:
+    return [f"--{flag.replace('_', '-')}" for flag in texts]
 
 
 def audit_flags(texts: Mapping[str, str]) -> SentenceAudit:

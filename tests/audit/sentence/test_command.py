@@ -115,6 +115,13 @@ def test_what_was_understood_is_saved_and_reads_back(tmp_path, text):
     assert asked(text, "--write", str(path))["asked"] == "a file of this name is there, and is not replaced"
 
 
+def test_what_does_not_go_together():
+    assert (
+        asked("We make 10 steps of 2 samples", "--steps", "9")["asked"] == "--steps: a sentence states its own numbers"
+    )
+    assert "--table and bert, --epochs are given" in asked("bert", "--table", "m.csv", "--epochs", "2")["asked"]
+
+
 def test_nothing_to_save(tmp_path):
     assert (
         asked("A text without numbers of anything", "--write", str(tmp_path / "c.yaml"))["asked"]
