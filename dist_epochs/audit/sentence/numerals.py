@@ -96,9 +96,12 @@ _POWER = (
     r"(?:\*\*|\^)\d+)"
 )
 _FOREIGN_SCALE = "|".join(re.escape(word) for word in sorted(_FOREIGN, key=len, reverse=True))
-_SPACED = r"\d{1,3}(?: \d{3})+(?![\d.,])"
-"""Thousands set apart by spaces, as in French."""
-_FOREIGN_TEXT = re.compile(r"(?i)\b(?:und|mit|auf|der|die|das|des|les|sur|avec|pendant|du)\b")
+_SPACED = r"\d{1,3}(?: \d{3})+(?![\d.,])|[1-9]\d{0,2}(?:\.\d{3})+(?![\d.,]\d)"
+"""Thousands set apart by spaces, as in French, or by points, as in German."""
+_FOREIGN_TEXT = re.compile(
+    r"\b(?:und|auf|mit|einer|wird|wurde|das|der|avec|pendant|sur|les|sont|est|Schritten?|Epochen|époques|étapes)\b"
+)
+"""Words of German and French, whose thousands are set apart by points or spaces."""
 _REST = (
     rf"(?P<power>{_POWER})?"
     rf"(?P<mark>(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹]+)?"
@@ -214,7 +217,7 @@ def _is_range(text: str, lower: Numeral, upper: Numeral) -> bool:
 def _digits(text: str) -> Iterator[Numeral]:
     pattern = _SPACED_NUMBER if _FOREIGN_TEXT.search(text) else _NUMBER
     for match in pattern.finditer(text):
-        quantity = _read(match)
+        quantity = _read(match, pattern is _SPACED_NUMBER)
         if quantity is None:
             continue
         end = match.end()
@@ -226,13 +229,13 @@ def _digits(text: str) -> Iterator[Numeral]:
         )
 
 
-def _read(match: re.Match[str]) -> Quantity | None:
+def _read(match: re.Match[str], is_foreign: bool) -> Quantity | None:
     """What the number parser makes of a number; None for what it does not read."""
     digits, scale = match["digits"], match["scale"] or ""
     if scale in ("m", "b", "t") and match["gap"]:
         scale = ""
     power = match["power"] or ""
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}", digits):
+    if re.fullmatch(r"[1-9]\d{0,2}(?:\.\d{3})+", digits) and (is_foreign or digits.count(".") > 1):
         digits = digits.replace(".", "")
     elif re.fullmatch(r"\d+,\d+", digits) and not re.fullmatch(r"\d{1,3},\d{3}", digits):
         digits = digits.replace(",", ".")

@@ -133,6 +133,13 @@ def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) 
         assert role is not None
         if "total" not in role.words:  # 1.5B tokens, 3 epochs, 4.5B tokens in all
             roles = [*roles[: parts[0]], replace(role, name="corpus"), *roles[parts[0] + 1 :]]
+    unsure = [
+        at for at, role in enumerate(roles) if role is not None and role.name == "samples" and "either" in role.words
+    ]
+    if "epochs" in names and "corpus" not in names and len(unsure) == 1:  # epochs are over something
+        role = roles[unsure[0]]
+        assert role is not None
+        roles = [*roles[: unsure[0]], replace(role, name="corpus"), *roles[unsure[0] + 1 :]]
     is_divided = find(r"\bquotient\b|\bdivid|÷", text) is not None
     if is_divided and not names & {"global_batch", "per_device", "batch_tokens"}:
         roles = [
