@@ -24,6 +24,8 @@ __all__ = ["make_draft"]
 _ROLE = re.compile(r"[a-z_]{3,}")
 MOST_APART = 700
 """Characters between facts that may accuse each other."""
+MOST_PAUSES = Fraction(3, 2)
+"""How many times longer than its rate says a run may take with pauses."""
 MOST_INFORMING = 4
 """Runs of which it is told what follows, where nothing is stated that does."""
 FLOPS_RANGE = (Fraction(9, 10), Fraction(2))
@@ -164,6 +166,9 @@ def _add_stated(
             if not used & run.borrowed and not in_tokens:
                 built.dropped.append(_not_compared(check, relation, is_sure))
             continue
+        if outcome is Agreement.CONTRADICTS and _has_pauses(relation, check, built.facts):
+            built.dropped.append(f"{name}: it took longer than the rate says, as with pauses, which are not stated")
+            continue
         if outcome is Agreement.CONTRADICTS and relation.identity != "batch" and free:
             built.dropped.append(f"{name}: the text does not say whether gradients are accumulated")
             continue
@@ -185,6 +190,15 @@ def _is_beyond(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact])
         return False
     ratio = 1 / check.ratio(facts) if check.ratio(facts) else Fraction(0)
     return FLOPS_RANGE[0] <= ratio <= FLOPS_RANGE[1] and abs(ratio - Fraction(4, 3)) > Fraction(1, 50)
+
+
+def _has_pauses(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact]) -> bool:
+    """Whether a run took longer than its rate says, as with pauses and restarts."""
+    if relation.identity != "rate":
+        return False
+    ratio = check.ratio(facts)
+    longer = ratio if relation.result == "tokens" else 1 / ratio if ratio else Fraction(0)
+    return 1 < longer <= MOST_PAUSES
 
 
 def _not_compared(check: DraftCheck, relation: Relation, is_certain: bool) -> str:

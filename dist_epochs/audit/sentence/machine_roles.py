@@ -103,7 +103,9 @@ def device_time_role(context: Context) -> Role:
     assert context.noun is not None
     unit = re.sub(r"^[\W_]+", "", context.noun[0]).strip()
     unit = "compute hours" if "计算时" in unit else re.sub(r"[\s-]+", " ", unit)
-    return Role("device_hours", unit if not unit.isascii() or unit.endswith(("s", "h")) else f"{unit}s")
+    of_more = r"includ|ablation|all (?:of )?(?:our |the )?(?:experiments|runs|models|training)|project|development"
+    words = frozenset({"either"}) if find(of_more, context.sentence) else frozenset()
+    return Role("device_hours", unit if not unit.isascii() or unit.endswith(("s", "h")) else f"{unit}s", words=words)
 
 
 def flops_role(context: Context) -> Role:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.lexicon import find
+from dist_epochs.audit.sentence.numerals import LESS
 from dist_epochs.audit.sentence.phrases import (
     EPOCH_IS,
     PER_DEVICE,
@@ -86,7 +87,10 @@ def batch_role(context: Context) -> Role:
 
 def sequence_length_role(context: Context) -> Role:
     """Positions of a sample."""
-    return Role("sequence_length", "words" if context.category == "word" else "tokens")
+    key = context.key[0] if context.key is not None else ""
+    is_most = find(r"max", key) is not None or context.numeral.bound == LESS
+    words = frozenset({"most"}) if is_most else frozenset()
+    return Role("sequence_length", "words" if context.category == "word" else "tokens", words=words)
 
 
 def steps_role(context: Context) -> Role:

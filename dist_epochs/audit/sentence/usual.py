@@ -84,6 +84,11 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
         yield Change("split", "epochs are over all of the data", said, {named["corpus"]: changed})
     if check.words and "corpus" in named:
         yield from _tokens_per_word(draft, check, named["corpus"], ratio)
+    length = named.get("sequence_length")
+    if length is not None and "most" in draft.found[length].words and ratio > 1 and check.result != "batch_tokens":
+        value = draft.facts[length].number.value / ratio
+        said = f"samples have {scaled(value)} tokens on average, and {draft.facts[length].number.text} at most"
+        yield Change("length", "every sample is full", said, {length: Fact.exactly(value)})
     if check.result == "global_batch":
         yield from _unstated_factor(check, ratio)
     if "global_batch" in named:

@@ -109,3 +109,18 @@ def test_bert():
         "consistent-only-if", "every step has length 512 and a word is one token",
     )  # fmt: skip
     assert "256 × 512 is 131,072, not 128,000." in found.notes
+
+
+OTHERS = json.loads((Path(__file__).parent / "other_sentences.json").read_text(encoding="utf-8"))
+
+
+def test_verdicts_of_other_sentences():
+    """Sentences that were written after the grammar, in other wording; each with the verdicts that a reader may reach."""
+    wrong = [
+        (each["text"], verdict) for each in OTHERS if (verdict := verdict_of(each["text"])) not in each["verdicts"]
+    ]
+    assert not wrong
+
+
+def verdict_of(text):
+    return str(audited(text).audit.verdict)
