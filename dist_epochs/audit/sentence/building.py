@@ -86,8 +86,31 @@ def _add_run(built: _Builder, run: Run, at: int, suffix: str, whole: frozenset[s
         if known:
             is_own = known[0].result not in whole
             _add_stated(built, run, at, suffix, known[0], formulas, names, corpus, is_own)
+    _add_either(built, run, at, suffix, formulas, names)
     if at < MOST_INFORMING:
         _add_informing(built, run, at, suffix, formulas, names, corpus)
+
+
+def _add_either(
+    built: _Builder, run: Run, at: int, suffix: str, formulas: Mapping[str, str], names: Mapping[str, str]
+) -> None:
+    """Samples that may be the data or what was drawn: the other reading, where it agrees, by its name."""
+    said = [found for found in run.facts.get("corpus", ()) if "either" in found.words]
+    if len(said) != 1 or "samples" in run.facts or not {"steps", "global_batch"} <= {*names, *formulas}:
+        return
+    if "corpus" in run.borrowed or any(check.run == at and check.stated is not None for check in built.checks):
+        return
+    relation = next(relation for relation in RELATIONS if relation.formula == "steps * global_batch")
+    check = DraftCheck(
+        name=_free_name(built, _title("samples", suffix)),
+        formula=_formula(relation, formulas, names),
+        stated=as_stated(said[0]),
+        run=at,
+        result="samples",
+        brings=f"{said[0].numeral.spelling} {said[0].unit} are those drawn, not the data",
+    )
+    if check.agreement(built.facts) is not Agreement.CONTRADICTS:
+        built.checks.append(check)
 
 
 def _tolerance(found: Found) -> Fraction:

@@ -145,6 +145,13 @@ def _batch_before(near: str) -> bool:
     )
 
 
+_REPEATED = (
+    r"^\s*(?:\([^()]*\)\s*)?(?:are |is |were |each )?(?:seen |repeated |passed |visited )?(?:about |~)?"
+    r"(?:[\d.,]+|two|three|four|five|six|seven|eight|nine|ten|twice|several)(?:\s+times|(?<=twice))(?!\w)"
+)
+"""What is seen so many times is the data."""
+
+
 def _is_corpus(context: Context) -> bool:
     """Whether a number of tokens, words or samples is the size of the data rather than what was drawn."""
     tail, near = context.tail, context.near
@@ -152,7 +159,7 @@ def _is_corpus(context: Context) -> bool:
         r"unique|dedup|distinct|raw", context.modifiers
     ):
         return True
-    if find(EPOCH_IS, context.before) or find(PER_EPOCH, tail):
+    if find(EPOCH_IS, context.before) or find(PER_EPOCH, tail) or find(_REPEATED, tail):
         return True
     if "total" in said_of(context):
         return False

@@ -154,10 +154,13 @@ def epochs_role(context: Context) -> Role:
     return Role("epochs", "epochs", words=said_of(context))
 
 
+_SEES = r"\b(?:see[sn]?|saw|goes|went|pass\w*|repeat\w*|visit\w*)\b[^.;]{0,60}$"
+
+
 def times_role(context: Context) -> Role | None:
     """Passes over the data: `is seen 300 times`."""
     passes = r"\b(?:pass\w*|seen|sees?|repeat\w*|iterat\w+|goes|go|went|loop\w*) ?(?:over|through)?\b[^.;\d]{0,40}$"
-    return Role("epochs", "epochs") if find(passes, context.near) else None
+    return Role("epochs", "epochs") if find(passes, context.near) or find(_SEES, context.before) else None
 
 
 def batches_role(context: Context) -> Role | None:
