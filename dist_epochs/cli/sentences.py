@@ -30,6 +30,9 @@ __all__ = [
 TEXT_FILES = (".txt", ".md", ".pdf")
 STANDARD_INPUT = "-"
 
+_CHINESE_MARKS = re.compile("[，。、：；（）]|[^/]*(?:步|轮|ステップ|エポック|词元|批次|バッチ)[^/]*$")
+"""What tells a sentence without spaces from a path."""
+
 _FILE_NAME = re.compile(r"\S*[^\s.]\.[A-Za-z]{2,9}|[^.]*/[^.]*\.(?:ya?ml|jsonl?|log|txt|md|pdf|csv|wandb)")
 HEAD = 4096
 """Bytes of a file that tell whether it is text."""
@@ -47,7 +50,7 @@ def is_sentence(name: str) -> bool:
     if name == STANDARD_INPUT:
         return True
     has_digit = re.search(r"\d", name) is not None
-    has_words = re.search(r"\s", name.strip()) is not None or (not name.isascii() and has_digit)
+    has_words = re.search(r"\s", name.strip()) is not None or (has_digit and _CHINESE_MARKS.search(name) is not None)
     if not name.strip() or not has_words:
         return not name.strip()
     if _FILE_NAME.fullmatch(name) or _exists(name):
