@@ -173,6 +173,12 @@ def _audit_run(run: FinishedRun, texts: Mapping[str, str]) -> Audit:
     from dist_epochs.audit.runs.claims import read_claims
     from dist_epochs.audit.runs.run_audit import audit_run
 
+    if "batch" in texts:
+        raise InputError(
+            "--batch: a finished run has a batch of each kind",
+            rule="--batch is for a claim without a run",
+            fixes=("--global-batch, in samples", "--per-device"),
+        )
     return audit_run(run, read_claims(texts))
 
 

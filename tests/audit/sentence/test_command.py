@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import yaml
@@ -119,6 +120,8 @@ def test_what_does_not_go_together():
     assert (
         asked("We make 10 steps of 2 samples", "--steps", "9")["asked"] == "--steps: a sentence states its own numbers"
     )
+    run = str(Path(__file__).parents[1] / "readers" / "logs" / "trainer_state.json")
+    assert asked(run, "--batch", "32")["fixes"] == ["--global-batch, in samples", "--per-device"]
     assert "--table and bert, --epochs are given" in asked("bert", "--table", "m.csv", "--epochs", "2")["asked"]
 
 
