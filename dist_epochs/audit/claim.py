@@ -14,8 +14,8 @@ from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.units import unit_problems
 from dist_epochs.errors import InputError, nearest
-from dist_epochs.recipe.values import FLAG, TEXT
 from dist_epochs.settings.fields import Many, Part, Table, Value, key
+from dist_epochs.settings.plain import FLAG, TEXT
 
 __all__ = ["UNITS", "CheckText", "Citation", "Claim", "ClaimKeys", "ReadingText", "at_place"]
 

@@ -13,8 +13,8 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count
 from dist_epochs.arithmetic.text import number
 from dist_epochs.audit.labels import as_named, split_label
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.values import FLAG, TEXT
 from dist_epochs.settings.fields import Choice, Many, Part, Place, Problem, Value, key
+from dist_epochs.settings.plain import FLAG, TEXT
 
 __all__ = ["Fact", "FactReader"]
 

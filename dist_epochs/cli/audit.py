@@ -12,6 +12,16 @@ from dist_epochs.cli.hub_runs import PREFIX as HUB
 from dist_epochs.cli.hub_runs import fetch_repository
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
+from dist_epochs.cli.sentences import (
+    audit_flags,
+    audit_sentence,
+    audit_table,
+    is_sentence,
+    is_text_file,
+    refuse_beside_table,
+    refuse_flags,
+    tell,
+)
 from dist_epochs.cli.wandb_runs import PREFIX as WANDB
 from dist_epochs.cli.wandb_runs import fetch_run
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
@@ -27,6 +37,7 @@ FLAGS = {
     "devices": ("8xA100", "Devices, with their kind for the utilization."),
     "per-device": ("2", "Samples per device and micro-step."),
     "gradient-accumulation": ("4", "Micro-steps per step."),
+    "batch": ("256x512", "Of a claim without a RUN: samples × length of a step, samples, or tokens."),
     "global-batch": ("32", "Samples per step, over all devices."),
     "sequence-length": ("4096", "Positions per sample."),
     "tensor-parallel": ("2", "Devices that share each layer."),
@@ -50,14 +61,29 @@ FLAGS = {
 
 
 @click.command(cls=SectionsCommand, short_help="Do the numbers of a paper or a finished run add up?")
-@click.argument("name", metavar="[NAME|FILE|RUN]", required=False)
+@click.argument("name", metavar="[SENTENCE|NAME|FILE|RUN]", required=False)
+@click.option("--write", metavar="CLAIM.yaml", help="Save what was understood of a sentence as a claim file.")
+@click.option(
+    "--table", metavar="MIXTURE.csv", help="Audit the shares, sizes and epochs of a mixture: CSV or Markdown."
+)
 @click.option("--all", "every", is_flag=True, help="Audit all claims that come with the package.")
 @click.option(
     "--many", metavar="LIST|FOLDER", help="Audit each run that a file lists, one a line, or that a folder holds."
 )
 @as_json
-def command(name: str | None, every: bool, many: str | None, as_json: bool, **claimed: str | None) -> None:
+def command(
+    name: str | None,
+    every: bool,
+    write: str | None,
+    table: str | None,
+    many: str | None,
+    as_json: bool,
+    **claimed: str | None,
+) -> None:
     """Recompute what a paper states, or what was claimed of a finished run.
+
+    SENTENCE is a text that states a budget, - for standard input, or a file of it (.txt, .md, .pdf). Flags without
+    a RUN are such a claim, too: --steps 1M --batch 256x512 --corpus '3.3B words' --epochs ~40.
 
     NAME is a claim that comes with the package (bert), FILE a claim file. RUN is what a trainer left behind: a
     Hugging Face trainer_state.json, all_results.json, model card or console, or a folder of them; trainer_log.jsonl of
@@ -71,14 +97,25 @@ def command(name: str | None, every: bool, many: str | None, as_json: bool, **cl
     stated ones. Exit code 1 means inconsistent; --all always ends with 0.
     """
     texts = {flag: text for flag, text in claimed.items() if text is not None}
-    from dist_epochs.audit.check import Verdict
-    from dist_epochs.audit.collection import claim_names
-    from dist_epochs.render.audit import audit_text, audits_text
-
     if many is not None:
         _refuse_beside_many(name, every, texts)
         _table(many, as_json)
         return
+    if table is not None:
+        refuse_beside_table(name, every, write, texts)
+        audit_table(table, texts.get("tokens"), as_json)
+        return
+    if name is not None and not every and (is_sentence(name) or name.lower().endswith(".pdf")):
+        refuse_flags(texts)
+        tell(audit_sentence(name), as_json, write)
+        return
+    if name is None and not every and texts:
+        tell(audit_flags(texts), as_json, write)
+        return
+    from dist_epochs.audit.check import Verdict
+    from dist_epochs.audit.collection import claim_names
+    from dist_epochs.render.audit import audit_text, audits_text
+
     if every and name is not None:
         raise InputError(
             f"{name} and --all are given, and it is not clear which is meant",
@@ -92,6 +129,14 @@ def command(name: str | None, every: bool, many: str | None, as_json: bool, **cl
             fixes=["one of them", "a claim file", "the path of a run", "--all"],
         )
     run = _run(name) if name is not None and name not in claim_names() else None
+    if run is None and name is not None and is_text_file(name):
+        refuse_flags(texts)
+        tell(audit_sentence(name), as_json, write)
+        return
+    if write is not None:
+        raise InputError(
+            "--write saves the claim that a sentence states, and none is given", fixes="a sentence, or flags alone"
+        )
     if texts and run is None:
         flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in texts)
         raise InputError(
@@ -164,7 +209,7 @@ def _run(name: str) -> FinishedRun | None:
     from dist_epochs.audit.readers.folder import read_finished_run
 
     run = read_finished_run(path)
-    if run is None and not _may_be_claim(path):
+    if run is None and not _may_be_claim(path) and not is_text_file(name):
         raise unknown(path)
     return run
 
@@ -179,6 +224,12 @@ def _audit_run(run: FinishedRun, texts: Mapping[str, str]) -> Audit:
     from dist_epochs.audit.runs.claims import read_claims
     from dist_epochs.audit.runs.run_audit import audit_run
 
+    if "batch" in texts:
+        raise InputError(
+            "--batch: a finished run has a batch of each kind",
+            rule="--batch is for a claim without a run",
+            fixes=("--global-batch, in samples", "--per-device"),
+        )
     return audit_run(run, read_claims(texts))
 
 

@@ -11,6 +11,7 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, 
 from dist_epochs.errors import InputError
 from dist_epochs.settings.fields import Value
 from dist_epochs.settings.files import refuse_name
+from dist_epochs.settings.plain import FLAG, TEXT
 
 __all__ = [
     "BATCH",
@@ -68,22 +69,10 @@ def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quanti
     return number
 
 
-def _text(data: Any) -> str:
-    if not isinstance(data, str):
-        raise InputError(f"it must be text, not {data!r}", fixes="quotes around it")
-    return data
-
-
 def _file(data: Any) -> str:
-    name = _text(data)
+    name: str = TEXT.parse(data)
     refuse_name(name)
     return name
-
-
-def _flag(data: Any) -> bool:
-    if not isinstance(data, bool):
-        raise InputError(f"it must be true or false, not {data!r}")
-    return data
 
 
 def _share(data: Any) -> Fraction:
@@ -137,9 +126,7 @@ def _money(data: Any) -> Fraction:
     return _positive(str(data).strip().lstrip("$€£¥ "))
 
 
-TEXT = Value(_text, ("string",))
 FILE = Value(_file, ("string",))
-FLAG = Value(_flag, ("boolean",))
 STEPS = count(Unit.STEP)
 SAMPLES = count(Unit.SAMPLE)
 PER_DEVICE = count(Unit.SAMPLE, per=(Unit.DEVICE,))

@@ -30,7 +30,8 @@ def modules_after(arguments):
 @pytest.mark.parametrize(
     "arguments",
     [["--version"], ["--help"], ["solve", "--help"], ["tokenize", "--help"],
-     ["solve", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B tokens"]],
+     ["solve", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B tokens"],
+     ["audit", "100K steps of 0.5M tokens each, 50B tokens in all"]],
     ids=" ".join,
 )  # fmt: skip
 def test_no_heavy_library_and_no_pydantic(arguments):

@@ -1,0 +1,121 @@
+"""The roles of what a run takes: devices, time, FLOPs, and of the size of its model."""
+
+from __future__ import annotations
+
+import re
+
+from dist_epochs.audit.sentence.context import Context
+from dist_epochs.audit.sentence.lexicon import find
+from dist_epochs.audit.sentence.phrases import TIMES, Role, audio_unit
+
+__all__ = [
+    "device_time_role",
+    "devices_role",
+    "flops_role",
+    "model_role",
+    "nodes_role",
+    "parameters_role",
+    "time_role",
+    "utilization_role",
+]
+
+
+_PER_NODE = r"^\s*(?:/|per |each|on each |in each )\s*(?:node|machine|host|server)?(?!\w)"
+_RUNS = (
+    r"(?i)train|\btook\b|\btakes?\b|\btaken\b|\brun\b|\brunning\b|\bruns\b|"
+    r"\bran\b|GPU|TPU|[AHV]\d00|历时|耗时|用时|学習|학습|demande|dur[ée]|dauer|"
+    r"benötigt|lasted|lasts|finish|complet|wall|needs?|requires?"
+)
+
+
+def devices_role(context: Context) -> Role:
+    """Devices, those of a node, or spare ones."""
+    assert context.noun is not None
+    if find(r"spare|standby|backup|idle|reserve|备用|予備|예비", context.modifiers + context.noun[0]) or find(
+        r"备用|予備", context.near
+    ):
+        return Role("", why="spare devices")
+    per_node = find(_PER_NODE, context.tail)
+    after_nodes = find(r"(?:nodes?|machines?|hosts?|servers?)\W+\w*\W*$", context.before) is not None
+    if per_node is not None and (per_node[0].strip() != "each" or after_nodes):
+        return Role("devices_per_node", "GPUs", tail=per_node.end())
+    if find(
+        (
+            r"(?:nodes?|machines?|hosts?|servers?|Knoten|nœuds)\s*(?:,\s*)?(?:each )?(?:with|"
+            r"of|having|x|×|\*|mit|avec|de)\s*(?:each )?$"
+        ),
+        context.before,
+    ):
+        return Role("devices_per_node", "GPUs")
+    unit = re.sub(r"^\W*(?:[x×*]\s*)?", "", context.noun[0]).strip().replace("\n", " ")
+    unit = re.sub(r"^(?:张|張|枚の?|台の?|个|個|块|장의?|대의?|개의?)\s*", "", unit)
+    unit = re.sub(r"\s?\b\d+\s?GB", "", unit).strip()
+    if re.search(r"\d\w?s$", unit):
+        unit = unit[:-1]  # 64 A100s
+    elif not re.search(r"\d", unit.split()[-1]) and unit.isascii() and context.numeral.value != 1:
+        unit = f"{unit.removesuffix('s')}s"
+    return Role("devices", unit)
+
+
+def nodes_role(context: Context) -> Role:
+    """Machines."""
+    return Role("nodes", "nodes")
+
+
+def parameters_role(context: Context) -> Role:
+    """Parameters, or the active ones."""
+    if find(r"\bactive|activated|激活", context.modifiers) or find(
+        r"^\s*(?:are |is |being )?(?:active|activated)", context.tail
+    ):
+        return Role("active_parameters", "parameters")
+    return Role("parameters", "parameters")
+
+
+def model_role(context: Context) -> Role | None:
+    """Parameters, where a model is called by its size."""
+    if context.numeral.value < 10**6 or context.modifiers.count(" ") > 2:
+        return None
+    return Role("parameters", "parameters")
+
+
+def time_role(context: Context) -> Role | None:
+    """Hours of the run, of audio or of a game."""
+    assert context.noun is not None
+    of_what = find(r"^\s*of (?:\w+ )?(?:audio|speech|video|recordings?|music|footage)", context.tail)
+    if of_what is not None:
+        name = "batch_audio" if find(r"\bbatch\b[^.;]{0,40}$", context.near) else "corpus"
+        return Role(name, audio_unit(context), tail=of_what.end())
+    of_game = find(r"^\s*of (?:game|gameplay|experience|play|in-game)\w*(?: \w+)?", context.tail)
+    if of_game is not None:
+        return Role("game_days", f"{context.noun['time'].lower()} of game experience", tail=of_game.end())
+    unit = context.noun["time"].lower()
+    if re.match(r"sec|min", unit) or not find(_RUNS, f"{context.before} {context.after}"):
+        return Role("", why="a time")
+    if find(r"^\s*(?:ago|later|old|per|/|long|each)(?!\w)", context.tail) or find(
+        r"(?:every|within|past|last|after)\s*$", context.near
+    ):
+        return Role("", why="a time")
+    return Role("hours", TIMES.get(unit, unit))
+
+
+def device_time_role(context: Context) -> Role:
+    """Hours × devices."""
+    assert context.noun is not None
+    unit = re.sub(r"^[\W_]+", "", context.noun[0]).strip()
+    unit = "compute hours" if "计算时" in unit else re.sub(r"[\s-]+", " ", unit)
+    of_more = r"includ|ablation|all (?:of )?(?:our |the )?(?:experiments|runs|models|training)|project|development"
+    words = frozenset({"either"}) if find(of_more, context.sentence) else frozenset()
+    return Role("device_hours", unit if not unit.isascii() or unit.endswith(("s", "h")) else f"{unit}s", words=words)
+
+
+def flops_role(context: Context) -> Role:
+    """FLOPs in all."""
+    assert context.noun is not None
+    if find(r"^\s*(?:/|per )\s*(?:s|sec|second|GPU|token|forward|image)", context.tail):
+        return Role("", why="FLOPs of a part")
+    return Role("flops", context.noun["flop"])
+
+
+def utilization_role(context: Context) -> Role | None:
+    """Utilization, where it is a share."""
+    return Role("mfu", "") if context.numeral.is_percent or context.numeral.value < 1 else None

@@ -1,0 +1,147 @@
+"""The role of one number, from the key before it, the noun after it, and the words around both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from dist_epochs.audit.sentence.context import Context
+from dist_epochs.audit.sentence.data_roles import (
+    corpus_key_role,
+    examples_role,
+    frames_role,
+    percent_role,
+    samples_role,
+    tokens_role,
+    words_role,
+)
+from dist_epochs.audit.sentence.lexicon import find
+from dist_epochs.audit.sentence.machine_roles import (
+    device_time_role,
+    devices_role,
+    flops_role,
+    model_role,
+    nodes_role,
+    parameters_role,
+    time_role,
+    utilization_role,
+)
+from dist_epochs.audit.sentence.phrases import PER_DEVICE, Role, is_linked, length_of, said_of
+from dist_epochs.audit.sentence.run_roles import (
+    accumulation_role,
+    ambiguous_role,
+    batch_per_device_role,
+    batch_role,
+    batches_role,
+    epochs_role,
+    micro_role,
+    other_role,
+    outer_role,
+    sequence_length_role,
+    steps_role,
+    times_role,
+)
+
+__all__ = ["role_of"]
+
+
+_COMPATIBLE: Mapping[str, tuple[str, ...]] = {
+    "other": ("", "step", "epoch", "sample", "token", "byte", "frame", "batch", "model"),
+    "accumulation": ("", "step", "batch", "micro", "sample"),
+    "per_device": ("", "sample", "token", "batch"),
+    "batch": ("", "sample", "token", "word", "batch", "frame", "time"),
+    "length": ("", "token", "word", "sample", "length"),
+    "steps": ("", "step"),
+    "epochs": ("", "epoch"),
+    "epoch": (),
+    "tokens": ("", "token"),
+    "samples": ("", "sample"),
+    "examples": ("", "sample"),
+    "parallel": ("",),
+    "devices": ("", "device"),
+    "nodes": ("", "node"),
+    "active": ("", "parameter"),
+    "parameters": ("", "parameter"),
+    "corpus": ("", "token", "word", "sample"),
+    "utilization": ("",),
+    "hours": ("time",),
+}
+"""Which nouns a number may have after a key: `batch size: 40 epochs` are epochs."""
+_LINKED = ("steps", "epochs", "tokens", "examples")
+"""Keys that are nouns as well: without a link they say nothing of a number after them."""
+_PARTS_NEAR = r"batch|accumulat|\bbs\b|samples|sequences|images"
+_NAMED = re.compile(r"(?:^|[\s(])[A-Z][\w.-]*(?:\s\d(?:\.\d)?)?\s$")
+"""A name, perhaps with a version, before the size of a model."""
+
+
+def role_of(context: Context) -> Role | None:
+    """The role of a number; None where neither a key nor a noun says what it is."""
+    key, category = context.key_name, context.category
+    if key == "epoch" or (key and category not in _COMPATIBLE[key]):
+        key = ""
+    if key in _LINKED and category == "" and not is_linked(context):
+        key = ""
+    if find(r"^\W*(?:evaluation|inference|decoding|generation|at test time|validation)\b", context.sentence):
+        return Role("", why="of an evaluation")
+    if context.numeral.is_percent:
+        return utilization_role(context) if key == "utilization" else percent_role(context)
+    if not key and not category and find(r"^\s*\(\s*(?:gradient[- ])?accum", context.after):
+        return Role("gradient_accumulation", "micro-steps")
+    if not key and not category and find(r"(?:micro|local)[- ]?batch(?:es)? (?:size )?of\s*$", context.before):
+        return Role("per_device", "samples")
+    if not key and not category and length_of(PER_DEVICE, context.after) and find(_PARTS_NEAR, context.sentence):
+        return Role("per_device", "samples", tail=length_of(PER_DEVICE, context.after))
+    if not key and not category and re.search(r"\d[BM]$", context.numeral.spelling) and _NAMED.search(context.before):
+        return Role("parameters", "parameters", words=frozenset({"either"}))  # Qwen3 8B
+    decide = _BY_KEY.get(key) if key else _BY_NOUN.get(category)
+    if decide is None:
+        return None
+    return decide(context)
+
+
+def _role(name: str, unit: str) -> Callable[[Context], Role]:
+    return lambda context: Role(name, unit, words=said_of(context))
+
+
+_BY_KEY: Mapping[str, Callable[[Context], Role | None]] = {
+    "other": other_role,
+    "accumulation": accumulation_role,
+    "per_device": batch_per_device_role,
+    "batch": batch_role,
+    "length": sequence_length_role,
+    "steps": steps_role,
+    "epochs": epochs_role,
+    "tokens": _role("tokens", "tokens"),
+    "samples": _role("samples", "samples"),
+    "examples": examples_role,
+    "parallel": _role("model_parallel", "devices"),
+    "devices": _role("devices", "ranks"),
+    "nodes": _role("nodes", "nodes"),
+    "active": _role("active_parameters", "parameters"),
+    "parameters": _role("parameters", "parameters"),
+    "corpus": corpus_key_role,
+    "utilization": utilization_role,
+    "hours": time_role,
+}
+_BY_NOUN: Mapping[str, Callable[[Context], Role | None]] = {
+    "device_time": device_time_role,
+    "device": devices_role,
+    "node": nodes_role,
+    "flop": flops_role,
+    "parameter": parameters_role,
+    "outer": outer_role,
+    "micro": micro_role,
+    "ambiguous": ambiguous_role,
+    "step": steps_role,
+    "epoch": epochs_role,
+    "token": tokens_role,
+    "word": words_role,
+    "frame": frames_role,
+    "sample": samples_role,
+    "batch": batches_role,
+    "byte": lambda _: Role("", why="bytes"),
+    "length": sequence_length_role,
+    "time": time_role,
+    "times": times_role,
+    "model": model_role,
+}
