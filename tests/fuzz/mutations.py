@@ -167,6 +167,10 @@ def _short(value: Any) -> str:
     return ascii(value)[:60]
 
 
+LONGEST_COUNTED = 1000
+"""Digits of a number that is counted up; Python refuses to read more than 4,300 as an integer."""
+
+
 def _in_text(content: bytes, draw: Random) -> Mutation:
     """A number or a word replaced."""
     found = list(draw.choice((_NUMBER, _NUMBER, _WORD)).finditer(content))
@@ -174,7 +178,7 @@ def _in_text(content: bytes, draw: Random) -> Mutation:
         return _in_bytes(content, draw)
     match = draw.choice(found)
     token = draw.choice(TOKENS).encode(errors="surrogatepass")
-    if draw.random() < 0.2 and match[0].isdigit():
+    if draw.random() < 0.2 and match[0].isdigit() and len(match[0]) < LONGEST_COUNTED:
         token = str(draw.choice((int(match[0]) + 1, int(match[0]) * 2, -int(match[0])))).encode()
     what = f"{ascii(token)[:60]} for {ascii(match[0])[:60]} at {match.start()}"
     return Mutation(what, content[: match.start()] + token + content[match.end() :])
