@@ -71,8 +71,12 @@ class Explains:
         elif self.form == "lines":
             yield from _changed_events(before.split(b"\n")[:-1], after.split(b"\n")[:-1])
         else:
-            parse = json.loads if self.form == "json" else _yaml
-            yield from _compared(_leaves(parse(before)), _leaves(parse(after)))
+            try:
+                parse = json.loads if self.form == "json" else _yaml
+                old, new = parse(before), parse(after)
+            except yaml.YAMLError:  # of a JSON file with a key that is too long for YAML, JSON makes sense
+                old, new = json.loads(before), json.loads(after)
+            yield from _compared(_leaves(old), _leaves(new))
             if self.form == "yaml" and Counter(after.splitlines()) - Counter(before.splitlines()):
                 yield from _repeated_keys(after)
 
