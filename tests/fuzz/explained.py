@@ -71,13 +71,10 @@ class Explains:
         elif self.form == "lines":
             yield from _changed_events(before.split(b"\n")[:-1], after.split(b"\n")[:-1])
         else:
-            try:
-                parse = json.loads if self.form == "json" else _yaml
-                old, new = parse(before), parse(after)
-            except yaml.YAMLError:  # of a JSON file with a key that is too long for YAML, JSON makes sense
-                old, new = json.loads(before), json.loads(after)
-            yield from _compared(_leaves(old), _leaves(new))
-            if self.form == "yaml" and Counter(after.splitlines()) - Counter(before.splitlines()):
+            is_json = self.form == "json" or _is_no_yaml(after)  # as with a key that is too long for YAML
+            parse = json.loads if is_json else _yaml
+            yield from _compared(_leaves(parse(before)), _leaves(parse(after)))
+            if not is_json and Counter(after.splitlines()) - Counter(before.splitlines()):
                 yield from _repeated_keys(after)
 
     def _can_stand(self, place: str, old: Any, new: Any) -> bool:
@@ -113,6 +110,14 @@ def _is_number(value: Any) -> bool:
 def _yaml(content: bytes) -> Any:
     """YAML whose scalars are numbers, null, true, false, or else text, with and without quotes."""
     return _typed(yaml.load(content.decode("utf-8-sig"), Loader=yaml.BaseLoader))
+
+
+def _is_no_yaml(content: bytes) -> bool:
+    try:
+        _yaml(content)
+    except yaml.YAMLError:
+        return True
+    return False
 
 
 def _typed(data: Any) -> Any:
