@@ -1,4 +1,4 @@
-"""The files of a folder, and what of it is not read: nothing is left out without a word."""
+"""The files of a folder, and what of it is not read, with the reason."""
 
 from __future__ import annotations
 

@@ -213,34 +213,19 @@ def _of_batch(draft: Draft, check: DraftCheck, named: Mapping[str, str], run: in
     fact, found = draft.facts[name], draft.found[name]
     devices = draft.names("devices", run)
     accumulation = draft.names("gradient_accumulation", run)
+
+    def multiplied(factor: Fraction, reading: str, of: str) -> Change:
+        changed = replace(fact, number=quantity_like(fact.number, fact.number.value * factor), exact=True)
+        return Change("batch", reading, f"the batch of {fact.number.text} is {of}", {name: changed})
+
+    micro_steps = None if accumulation is None else draft.facts[accumulation].number.value
     if devices is not None and "whole" not in found.words:
         count = draft.facts[devices].number.value
-        value = fact.number.value * count
-        changed = replace(fact, number=quantity_like(fact.number, value), exact=True)
-        yield Change(
-            "batch",
-            "the batch is that of all devices",
-            f"the batch of {fact.number.text} is per device",
-            {name: changed},
-        )
-        if accumulation is not None:
-            value *= draft.facts[accumulation].number.value
-            changed = replace(fact, number=quantity_like(fact.number, value), exact=True)
-            yield Change(
-                "batch",
-                "the batch is that of all devices",
-                f"the batch of {fact.number.text} is per device and micro-step",
-                {name: changed},
-            )
-    elif accumulation is not None and "whole" not in found.words:
-        value = fact.number.value * draft.facts[accumulation].number.value
-        changed = replace(fact, number=quantity_like(fact.number, value), exact=True)
-        yield Change(
-            "batch",
-            "the batch is that of a step",
-            f"the batch of {fact.number.text} is that of a micro-step",
-            {name: changed},
-        )
+        yield multiplied(count, "the batch is that of all devices", "per device")
+        if micro_steps is not None:
+            yield multiplied(count * micro_steps, "the batch is that of all devices", "per device and micro-step")
+    elif micro_steps is not None and "whole" not in found.words:
+        yield multiplied(micro_steps, "the batch is that of a step", "that of a micro-step")
     if "sequence_length" in named and found.unit == "samples":
         one = Fact.exactly(1)
         yield Change(

@@ -103,7 +103,7 @@ def uneven_ranks(plan: Plan) -> str | None:
     """Devices do not get the same number of samples.
 
     In another trainer's loop (`even_batches=False`) one device runs out of micro-batches first. With DDP the others
-    then wait in the gradient reduction for ever, or the loop ends early on all, unless it joins uneven inputs.
+    then wait in the gradient reduction without end, or the loop ends early on all, unless it joins uneven inputs.
     (`batch.uneven: allow` of this package is another thing: slices differ by at most one sample, micro-steps are equal
     on all devices, and nobody waits.)
 

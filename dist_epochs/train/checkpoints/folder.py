@@ -86,9 +86,11 @@ class Checkpoints:
         try:
             on_first(self.ranks, lambda: _make_empty(unnamed))
             part = write_part(file, tensors, self.ranks)
-            if found := [name for name in self.ranks.share(part.not_finite) if name]:
+            told = self.ranks.share(json.dumps([file.name, part.digest, part.not_finite]))
+            written = [json.loads(text) for text in told]
+            if found := [tensor for _, _, tensor in written if tensor]:
                 raise NotFinite(f"{found[0]} is not finite after step {manifest.step}")
-            files = dict(json.loads(text) for text in self.ranks.share(json.dumps([file.name, part.digest])))
+            files = {name: digest for name, digest, _ in written}
             on_first(self.ranks, lambda: _commit(unnamed, place, replace(manifest, world_size=size, files=files)))
         except BaseException:
             if self.ranks.rank == 0:

@@ -180,7 +180,7 @@ EXPECTED = {
         ["corpus=10000 samples"],
         {"global_batch": 128, "per_device": 4, "gradient_accumulation": 8, "data_parallel_size": 4, "steps": 237},
     ),
-    "script-torchrun.sh": (
+    "../../samples/hf-args/torchrun/train.sh": (
         ["corpus=52002 samples"],
         {"global_batch": 256, "data_parallel_size": 16, "steps": 612, "precision": "bf16", "zero_stage": 3},
     ),
@@ -189,7 +189,7 @@ EXPECTED = {
         {"global_batch": 64, "data_parallel_size": 4, "steps": 5000, "samples": 320_000, "positions": 327_680_000,
          "precision": "bf16", "seed": 13, "activation_checkpointing": True},
     ),
-    "script-megatron-arrays.sh": (
+    "../../samples/megatron-lm/arrays/pretrain.sh": (
         [],
         {"global_batch": 1536, "per_device": 1, "gradient_accumulation": 384, "data_parallel_size": 4,
          "steps": 100_000, "positions": 629_145_600_000, "precision": "bf16", "zero_stage": 1, "seed": 4321},
