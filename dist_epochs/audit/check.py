@@ -81,7 +81,7 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """The check as the audit's JSON shows it; of a run, also `by` whom it is stated."""
-        found = {
+        found: dict[str, Any] = {
             "name": self.name,
             "derived": str(self.derived.point),
             "value": json_number(self.derived.point),
@@ -92,6 +92,9 @@ class Check:
             "ratio": self.ratio,
             "how": self.how,
         }
+        if self.stated is not None:
+            ends = self.stated.interval
+            found |= {"stated_low": json_number(ends.low), "stated_high": json_number(ends.high)}
         if self.formula is not None:
             return found
         return found | {"by": ("log" if self.is_logged else "claim") if self.printed else None}

@@ -14,7 +14,7 @@ from dist_epochs.plan.sweep import Sweep, SweptPlan
 from dist_epochs.render.cost import memory_span, span
 from dist_epochs.render.text import table
 
-__all__ = ["comparison_json", "comparison_text", "sweep_json", "sweep_text"]
+__all__ = ["compared_rows", "comparison_json", "comparison_text", "sweep_json", "sweep_text"]
 
 Shown = TypeVar("Shown")
 
@@ -124,12 +124,15 @@ def _series(title: str, setting: str, series: Sequence[SweptPlan]) -> Iterator[s
 
 
 def _columns(titles: Sequence[str], plans: Sequence[Plan]) -> str:
-    rows: list[tuple[str, list[str | None]]] = []
+    return table(["", *titles], compared_rows(plans))
+
+
+def compared_rows(plans: Sequence[Plan]) -> Iterator[list[str]]:
+    """What is compared: a label and the text of each plan; rows that no plan knows are left out."""
     for label, show in ROWS:
-        rows.append((label, [show(plan) for plan in plans]))
+        cells = [show(plan) for plan in plans]
+        if any(cells):
+            yield [label, *(cell or "" for cell in cells)]
         if label == EPOCHS:
             for name in _source_names(plans):
-                epochs = [_known(scaled, _source_epochs(plan, name)) for plan in plans]
-                rows.append((f"  of {name}", epochs))
-    known = [[label, *(cell or "" for cell in cells)] for label, cells in rows if any(cells)]
-    return table(["", *titles], known)
+                yield [f"  of {name}", *(_known(scaled, _source_epochs(plan, name)) or "" for plan in plans)]

@@ -14,7 +14,7 @@ from dist_epochs.plan.sensitivity import ChangedAssumption
 from dist_epochs.render.cost import cost_rows
 from dist_epochs.render.text import aligned, table
 
-__all__ = ["plan_text", "warnings_text"]
+__all__ = ["plan_head", "plan_rows", "plan_text", "warnings_text"]
 
 Row = tuple[str, str, str]
 
@@ -26,7 +26,7 @@ OBJECTIVES = {"masked": "masked LM", "causal": "causal LM"}
 
 def plan_text(plan: Plan, moves: Sequence[ChangedAssumption] = ()) -> str:
     """The whole plan, for a terminal."""
-    parts = [*_head(plan), "", aligned([*_rows(plan), *cost_rows(plan)])]
+    parts = [*plan_head(plan), "", aligned(plan_rows(plan))]
     if len(plan.sources) > 1:
         parts += ["", _sources(plan)]
     if moves:
@@ -42,7 +42,8 @@ def warnings_text(plan: Plan) -> str:
     return "\n".join(f"{'note' if w.is_note else 'warning'} {w.rule}: {w.message}" for w in plan.warnings)
 
 
-def _head(plan: Plan) -> Iterator[str]:
+def plan_head(plan: Plan) -> Iterator[str]:
+    """The title and the corpus, a line each."""
     model = plan.recipe.model
     title = plan.name + (f", {OBJECTIVES[model.objective]}" if model and model.objective else "")
     facts, corpus = plan.facts, plan.recipe.corpus
@@ -70,7 +71,8 @@ def _tokens(plan: Plan) -> str:
     return f"{short(size.value)} {size.unit}s"
 
 
-def _rows(plan: Plan) -> Iterator[Row]:
+def plan_rows(plan: Plan) -> Iterator[Row]:
+    """Label, number and formula of everything that the plan derives, costs included."""
     yield from _batch_rows(plan)
     yield from _loop_rows(plan) if plan.loop else _step_rows(plan)
     totals = plan.totals
@@ -88,6 +90,7 @@ def _rows(plan: Plan) -> Iterator[Row]:
         is_guess = plan.coverage != 1 and (plan.loop is not None or len(plan.lengths) > 1) and not by_document
         expected = ", expected" if by_chance or is_guess else ""
         yield "coverage", f"{float(plan.coverage):.2%}", f"of the {what} at least once{expected}"
+    yield from cost_rows(plan)
 
 
 def _batch_rows(plan: Plan) -> Iterator[Row]:
