@@ -14,6 +14,7 @@ from dist_epochs.usage import Group
 __all__ = ["main"]
 
 COMMANDS = {
+    "init": "Write a recipe that fits a corpus and the devices at hand.",
     "solve": "Find the missing one of steps × batch = corpus × epochs.",
     "plan": "What a run will draw and cost, before it runs.",
     "tokenize": "Count a corpus exactly, and write its tokens.",
