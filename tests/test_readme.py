@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from dist_epochs.cli.main import main
 
 ROOT = Path(__file__).parent.parent
-GUIDES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+GUIDES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 README = GUIDES[0].read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?<=^```console\n)(.*?)(?=^```$)", re.DOTALL | re.MULTILINE)
 CUT = "\n…\n"

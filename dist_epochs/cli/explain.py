@@ -68,7 +68,7 @@ def _page_of_rule(topic: str) -> tuple[str, str]:
     from dist_epochs.frameworks.words.entries import ENTRIES
     from dist_epochs.frameworks.words.terms import TERMS
 
-    pages = _pages()
+    pages = rule_pages()
     name = find_name(topic, pages)
     if name is not None:
         return name, pages[name]
@@ -108,7 +108,7 @@ def _numbers(texts: Mapping[str, str | None]) -> Numbers | None:
     return Numbers(counts["examples"], counts["epochs"], counts.get("batch_size"))
 
 
-def _pages() -> Mapping[str, str]:
+def rule_pages() -> Mapping[str, str]:
     """The pages of all rules; each package registers its own when it is imported."""
     import dist_epochs.frameworks.causes
     import dist_epochs.integrations.warnings
@@ -125,7 +125,7 @@ def _list_topics(as_json: bool) -> None:
 
     headings = {term.name: f"What {term.word} means, in textbooks and in frameworks." for term in TERMS}
     headings |= {entry.name: f"{entry.meaning}." for entry in ENTRIES}
-    headings |= {name: text.partition("\n")[0] for name, text in _pages().items()}
+    headings |= {name: text.partition("\n")[0] for name, text in rule_pages().items()}
     if as_json:
         print_json({"topics": headings})
         return
