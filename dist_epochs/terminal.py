@@ -27,6 +27,27 @@ _UNSEEN = re.compile(
 """Control characters but for tabs and line ends, what turns the direction of text around, and halves of characters."""
 
 
+_COLOURS = (
+    (31, re.compile(r"^(?:error:|INCONSISTENT\b)", re.MULTILINE)),
+    (33, re.compile(r"^(?:warning\b|CONSISTENT ONLY IF\b|UNDERDETERMINED\b)", re.MULTILINE)),
+    (32, re.compile(r"^(?:CONSISTENT(?! ONLY IF)\b|plan = ledger in every unit$)", re.MULTILINE)),
+    (2, re.compile(r"^note\b", re.MULTILINE)),
+)
+"""What a line begins with, and the SGR code that it is shown in: red, yellow, green, faint."""
+
+
+def _takes_colour(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that shows colours, and nobody said no (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _coloured(text: str) -> str:
+    """Text with the words that it is scanned for in colour; the words stay, for who sees no colour."""
+    for code, pattern in _COLOURS:
+        text = pattern.sub(rf"\x1b[{code}m\g<0>\x1b[0m", text)
+    return text
+
+
 def visible(text: str) -> str:
     r"""Text whose control characters are written out.
 
@@ -65,7 +86,8 @@ def show(text: str, *, err: bool = False, as_json: bool = False) -> None:
         return
     replace_unknown_characters(stream)
     try:
-        stream.write((visible_json if as_json else visible)(text) + "\n")
+        shown = (visible_json if as_json else visible)(text)
+        stream.write((_coloured(shown) if _takes_colour(stream) and not as_json else shown) + "\n")
         stream.flush()
     except BrokenPipeError:
         if not err:

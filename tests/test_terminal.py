@@ -96,3 +96,31 @@ def test_nobody_listens(words):
     is_error = words[-1] == "none.yaml"
     assert (done.returncode, done.stderr.startswith(b"error: ")) == (2 * is_error, is_error)
     assert is_error or done.stderr == b""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colour_on_a_terminal_only(monkeypatch, variables, is_coloured):
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = "CONSISTENT ONLY IF a word is one token\n  error: within a line\nwarning x: y\nnotes\n"
+    screen, pipe = Terminal(), io.StringIO()
+    for stream in (screen, pipe):
+        monkeypatch.setattr(sys, "stdout", stream)
+        show(text)
+    assert pipe.getvalue() == text + "\n"
+    assert ("\x1b[33mCONSISTENT ONLY IF\x1b[0m a word" in screen.getvalue()) == is_coloured
+    assert ("\x1b[33mwarning\x1b[0m x" in screen.getvalue()) == is_coloured
+    assert "error: within" in screen.getvalue()
+    monkeypatch.setattr(sys, "stdout", screen := Terminal())
+    show('{"a": "error: b"}', as_json=True)
+    assert "\x1b" not in screen.getvalue()
