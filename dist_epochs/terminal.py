@@ -44,7 +44,7 @@ def _takes_colour(stream: TextIO) -> bool:
 def _coloured(text: str) -> str:
     """Text with the words that it is scanned for in colour; the words stay, for who sees no colour."""
     for code, pattern in _COLOURS:
-        text = pattern.sub(rf"\x1b[{code}m\g<0>\x1b[0m", text)
+        text = pattern.sub(f"\x1b[{code}m\\g<0>\x1b[0m", text)
     return text
 
 
