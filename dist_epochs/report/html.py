@@ -65,7 +65,7 @@ def table(header: Sequence[Content], rows: Iterable[Sequence[Content]], caption:
     ]
     title = element("caption", caption) if caption else Markup()
     whole = element("table", title, element("thead", element("tr", heads)), element("tbody", body))
-    return element("div", whole, class_="wide", tabindex=0, role="region", aria_label=caption or "table")
+    return element("div", whole, class_="wide", tabindex=0, role="group", aria_label=caption or "table")
 
 
 def _is_numeric(cells: Iterable[Markup]) -> bool:

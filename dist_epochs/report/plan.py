@@ -37,7 +37,7 @@ def plan_report(plan: Plan, moves: Sequence[ChangedAssumption]) -> Markup:
     parts = [
         *(element("p", line.strip(), class_="muted") for line in plan_head(plan)),
         tiles(_tiles(data)),
-        section("Derivation", table(["", "number", "from"], plan_rows(plan))),
+        section("Derivation", table(["what", "number", "from"], plan_rows(plan))),
         *_phases(data),
         *_cost(data),
         *_sources(data),
@@ -54,7 +54,7 @@ def plans_report(plans: Sequence[Plan]) -> Markup:
     epochs = [(plan.name, plan.epochs["samples"]) for plan in plans]
     known = [svg.Bar(name, scaled(value), float(value), float(value)) for name, value in epochs if value is not None]
     parts = [
-        section("Side by side", table(["", *names], compared_rows(plans))),
+        section("Side by side", table(["quantity", *names], compared_rows(plans))),
         section(
             "What differs",
             svg.bars("Epochs", known) if known else "",
@@ -130,7 +130,7 @@ def _cost(data: dict[str, Any]) -> Iterator[Markup]:
     if not rows:
         return
     plot = svg.bars("Hours", list(_hours(data))) if "wall_hours" in ranges else Markup()
-    yield section("Cost and time", plot, table(["", "lowest", "highest"], rows))
+    yield section("Cost and time", plot, table(["cost", "lowest", "highest"], rows))
 
 
 def _hours(data: dict[str, Any]) -> Iterator[svg.Bar]:
