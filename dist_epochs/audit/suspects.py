@@ -89,9 +89,9 @@ class Suspect:
 
     @property
     def told(self) -> str:
-        """The change in words."""
+        """The change in words, and what kind of slip it would have been."""
         by = f" by {self.why}" if self.why else f" (× {float(self.after / self.before):.6g})"
-        return f"{self.name}: {lossless(self.before)} → {lossless(self.after)}{by}: {TOLD[self.slip]}"
+        return f"{self.name} {lossless(self.before)} → {lossless(self.after)}{by}, {TOLD[self.slip]}"
 
     @property
     def standing(self) -> tuple[int, int, int, int, int]:
