@@ -117,9 +117,9 @@ def find_suspects(equations: Sequence[Equation], numbers: Mapping[str, Fact]) ->
     """Single changes after which nothing contradicts, the likeliest first.
 
     Every number is tried with every slip: facts and stated numbers alike. A change counts if it closes all
-    contradictions and opens none. First come those after which the checks round to what is stated, then numbers that
-    somebody would have printed, then the simpler slips, then changes to a rounder number (a run of 1,000,000 steps is likelier than one of 976,563), then those that
-    more checks bear out.
+    contradictions and opens none. First come those after which the checks round to what is stated, then those to
+    numbers that somebody would have printed, then the simpler slips, then changes to a rounder number (a run of
+    1,000,000 steps is likelier than one of 976,563), then those that more checks bear out.
 
     Args:
         equations: The checks of one reading that state something.

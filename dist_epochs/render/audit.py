@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from dist_epochs.audit.check import Verdict
 from dist_epochs.audit.readers.record import FinishedRun, Span
 from dist_epochs.audit.suspects import Suspect
-from dist_epochs.audit.check import Verdict
 from dist_epochs.audit.verdict import Audit
 from dist_epochs.render.audit_rows import Row, rows_of, strongest, tried, verdict_words
-from dist_epochs.render.wrapping import paragraph, wrapped_table
+from dist_epochs.render.wrapping import COLUMNS, paragraph, wrapped_table
 
 __all__ = ["audit_text", "audits_text"]
 
@@ -22,6 +22,7 @@ NEVER = 9
 """The importance of what only the whole text holds."""
 MOST_SUSPECTS = 6
 MOST_SEGMENTS = 8
+MOST_SEGMENTS_OF_A_SCREEN = 2
 INDENT = "  "
 
 
@@ -79,9 +80,9 @@ def _verdict(audit: Audit, full: bool) -> Iterator[str]:
     word, rest = verdict_words(audit)
     yield from paragraph(f"{word}{'' if rest.startswith(':') else ' '}{rest}.", INDENT)
     beside = f"Beside that, {audit.missing}." if audit.missing and audit.verdict is not Verdict.UNDERDETERMINED else ""
-    rest = " ".join(said for said in (strongest(audit), beside, tried(audit, full)) if said)
-    if rest:
-        yield from paragraph(rest)
+    rest = " ".join(said for said in (strongest(audit), beside) if said)
+    for said in (rest, tried(audit, full)):
+        yield from paragraph(said) if said else ()
 
 
 def _parts(audit: Audit, full: bool) -> Iterator[_Part]:
@@ -104,9 +105,9 @@ def _body(audit: Audit, shown: Sequence[_Part], parts: Sequence[_Part], *, full:
     chosen = {id(part) for part in shown}
     rows = [part.content for part in parts if id(part) in chosen and isinstance(part.content, Row)]
     below = [part for part in parts if id(part) in chosen and not isinstance(part.content, Row)]
-    lines = ["", *_table(audit, rows)]
+    lines = ["", *_table(audit, rows)] if rows else []
     if not any(isinstance(part.content, Row) for part in parts) and audit.run is not None:
-        lines += ["  nothing follows from what was read"]
+        lines += ["", "  nothing follows from what was read"]
     previous = ""
     for part in below:
         assert not isinstance(part.content, Row)
@@ -123,15 +124,13 @@ def _body(audit: Audit, shown: Sequence[_Part], parts: Sequence[_Part], *, full:
 
 
 def _table(audit: Audit, rows: Sequence[Row]) -> Iterator[str]:
-    if not rows:
-        return
     header = ("", "stated" if audit.run is None else "claimed", "derived", "", "how")
     cells: list[tuple[str, ...]] = []
     last, stated = "", ""
     for at, row in enumerate(rows):
         told = (row.stated, row.derived, row.agreement, row.how)
         is_alone = row.number != last and (at + 1 == len(rows) or rows[at + 1].number != row.number)
-        if row.number == last:
+        if row.number == last and row.reading:
             cells.append((f"  {row.reading}", row.stated if row.stated != stated else "", *told[1:]))
         elif not row.reading:
             cells.append((row.number, *told))
@@ -151,7 +150,9 @@ def _suspects(suspects: Sequence[Suspect], full: bool) -> Iterator[_Part]:
     if full and suspects:
         lines = ["One change that would close it, the likeliest first"]
         for suspect in suspects[:MOST_SUSPECTS]:
-            lines += [f"  {line}" for line in paragraph(f"{suspect.rank}  {suspect.told}", "   ", width=78)]
+            lines += [
+                f"  {line}" for line in paragraph(f"{suspect.rank}. {suspect.told}", "   ", width=COLUMNS - len(INDENT))
+            ]
         if len(suspects) > MOST_SUSPECTS:
             lines.append(f"  and {len(suspects) - MOST_SUSPECTS} more with --json")
         if len(suspects) > 1 and suspects[1].rank == 1:
@@ -164,26 +165,31 @@ def _suspects(suspects: Sequence[Suspect], full: bool) -> Iterator[_Part]:
         yield _Part("change", importance, tuple(paragraph(f"{first}: {suspect.told}.", INDENT)))
 
 
+def _indented(text: str) -> list[str]:
+    """The lines of a numbered text below its title."""
+    return [INDENT + line for line in paragraph(text, "   ", width=COLUMNS - len(INDENT))]
+
+
 def _history(run: FinishedRun, full: bool) -> Iterator[list[str]]:
     """Starts of the program, and steps that were made twice or that no line tells of."""
+    mark = "" if full else "- "
     count = len(run.segments)
     if count > 1:
-        most = MOST_SEGMENTS if full else 2
-        lines = [f"{count} segments, {count - 1} restart{'s' * (count > 2)}"]
+        most = MOST_SEGMENTS if full else MOST_SEGMENTS_OF_A_SCREEN
+        lines = [f"{mark}{count} segments, {count - 1} restart{'s' * (count > 2)}"]
         for at, segment in enumerate(run.segments[:most]):
-            told = f"{at}: steps {segment.steps.first:,} to {segment.steps.last:,}  ({segment.where})"
-            lines += [f"  {line}" for line in paragraph(told, "   ", width=78)]
+            told = f"{at}: steps {segment.steps.first:,} to {segment.steps.last:,} ({segment.where})"
+            lines += _indented(told)
         if count > most:
             lines.append(f"  and {count - most:,} more with {'--json' if full else '--full'}")
         yield lines
-    yield from _spans("made twice", run.overlaps)
-    yield from _spans("without a line", run.gaps)
+    for what, spans in (("made twice", run.overlaps), ("without a line", run.gaps)):
+        if spans:
+            yield paragraph(f"{mark}{_spans(what, spans)}", INDENT)
 
 
-def _spans(what: str, spans: Sequence[Span]) -> Iterator[list[str]]:
-    if not spans:
-        return
+def _spans(what: str, spans: Sequence[Span]) -> str:
     told = ", ".join(f"{span.first:,}–{span.last:,}" for span in spans[:MOST_SEGMENTS])
     more = f" and {len(spans) - MOST_SEGMENTS:,} more" if len(spans) > MOST_SEGMENTS else ""
     total = sum(span.length for span in spans)
-    yield paragraph(f"{total:,} step{'s' * (total != 1)} {what}: {told}{more}", INDENT)
+    return f"{total:,} step{'s' * (total != 1)} {what}: {told}{more}"

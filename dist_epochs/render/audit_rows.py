@@ -108,8 +108,13 @@ def strongest(audit: Audit) -> str:
         share = f"{apart:.1%}" if apart >= LEAST_IN_TENTHS else f"{100 * apart:.2g}%"
         times = f"{share} {'more' if ratio > 1 else 'fewer'}"
     else:
-        times = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
+        times = f"{_times(ratio)} times as many" if ratio > 1 else f"{_times(1 / ratio)} times fewer"
     return f"Read otherwise ({reading.name}), {check.name} come to {scaled(check.derived.point)}: {times}."
+
+
+def _times(ratio: float) -> str:
+    """A factor in two digits, large ones whole."""
+    return f"{ratio:.2g}" if ratio < 100 else f"{ratio:,.0f}" if ratio < LARGEST_IN_FULL else f"{ratio:.2g}"
 
 
 def tried(audit: Audit, full: bool) -> str:

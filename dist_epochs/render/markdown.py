@@ -7,36 +7,35 @@ from collections.abc import Iterator, Sequence
 
 __all__ = ["bullets", "escaped", "markdown_table", "quoted"]
 
-_MEANS = re.compile(r"([\\`*_~|<\[\]])")
+_MEANS = re.compile(r"([\\`*~|<\[]|(?<!\w)_|_(?!\w))")
 """Signs that change how text is shown: `~40 … ~50` would be struck through, a `|` would end a cell."""
 
-_BEGINS = re.compile(r"^(\s*)([#>+-]|\d+(?=[.)]))")
+_BEGINS = re.compile(r"^(\d*)([#+-](?=\s)|>|[.)](?=\s))")
 """What makes a heading, a quotation or a list of a line that begins with it."""
 
 _CALLS = re.compile(r"(?<![\w`])@(?=\w)|(?<![\w&])#(?=\d)")
 """What would tell a person or link an issue."""
 
+_ADDRESS = re.compile(r"(https?://[^\s<>|`]+)")
+"""GitHub links it as it stands."""
+
 
 def escaped(text: str) -> str:
-    r"""Text that is shown as it is, on one line.
+    r"""Text that is shown as it is, on one line; addresses are links.
 
     Examples:
         >>> print(escaped("~40 epochs of a_b | c"))
-        \~40 epochs of a\_b \| c
-        >>> print(escaped("- 3 of @all"))
-        \- 3 of @<!-- -->all
+        \~40 epochs of a_b \| c
+        >>> print(escaped("- 3 of @all, *https://a.b/_c_*"))
+        \- 3 of @<!-- -->all, \*https://a.b/_c_*
     """
-    line = _MEANS.sub(r"\\\1", " ".join(text.split()))
-    line = _CALLS.sub(lambda found: f"{found[0]}<!-- -->", line)
-    return _BEGINS.sub(lambda found: f"{found[1]}{_begun(found[2])}", line)
-
-
-def _begun(sign: str) -> str:
-    return f"{sign}<!-- -->" if sign.isdigit() else f"\\{sign}"
+    parts = _ADDRESS.split(" ".join(text.split()))
+    parts[::2] = [_CALLS.sub(lambda found: f"{found[0]}<!-- -->", _MEANS.sub(r"\\\1", part)) for part in parts[::2]]
+    return _BEGINS.sub(r"\1\\\2", "".join(parts))
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
-    """A table: its cells are text, columns without any are left out.
+    r"""A table: its cells are text, columns without any are left out.
 
     Args:
         header: Titles of the columns.
@@ -44,7 +43,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: 
         align: `<` or `>` for each column. Default: all to the left.
 
     Examples:
-        >>> print("\\n".join(markdown_table(["unit", "", "value"], [["step", "", "3"]], "<<>")))
+        >>> print("\n".join(markdown_table(["unit", "", "value"], [["step", "", "3"]], "<<>")))
         | unit | value |
         |---|--:|
         | step | 3 |

@@ -43,7 +43,7 @@ def paragraph(text: str, indent: str = "", *, width: int = COLUMNS) -> list[str]
 @lru_cache(maxsize=4096)
 def _paragraph(text: str, indent: str, width: int) -> tuple[str, ...]:
     if width_of(text) <= width:
-        return (text.strip(),)
+        return (" ".join(text.split()),)
     lines: list[str] = []
     line = ""
     for word in _words(text, width - len(indent)):
@@ -154,9 +154,7 @@ def _cell(text: str, width: int) -> tuple[str, ...]:
     return (inner + first, *(inner + line for line in rest))
 
 
-def _lines(
-    row: Sequence[str], used: Sequence[int], widths: Sequence[int], align: str, indent: str
-) -> list[str]:
+def _lines(row: Sequence[str], used: Sequence[int], widths: Sequence[int], align: str, indent: str) -> list[str]:
     cells = [_cell(row[at], width) for at, width in zip(used, widths, strict=True)]
     lines = []
     for at in range(max((len(cell) for cell in cells), default=1)):
