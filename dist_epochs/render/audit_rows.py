@@ -193,7 +193,8 @@ def _row(audit: Audit, reading: Reading, check: Check) -> Row:
 def _stated(check: Check) -> str:
     """What is stated, without the unit if the number is called by it; or the rule that is broken."""
     number, _, unit = (check.printed or "").rpartition(" ")
-    told = number if unit and number[-1:].isalnum() and unit in check.name.split() else check.printed or ""
+    is_said = unit in check.name.split() and number[-1:].isalnum() and "=" not in number
+    told = number if is_said else check.printed or ""
     return f"logged {told}" if check.is_logged else told
 
 

@@ -18,7 +18,7 @@ GAP = "  "
 NARROWEST = 10
 """Of a column whose cells are wrapped."""
 
-_BREAK = re.compile(r"\s+(?![%×÷+−→])")
+_BREAK = re.compile(r"\s+(?![%×÷+−→]|digits?\))")
 """Where a line may end: a formula is broken behind its signs, and a number keeps its per cent."""
 
 _PART = re.compile(r"[^/\-_]*[/\-_]+|[^/\-_]+")
@@ -82,7 +82,8 @@ def wrapped_table(
 ) -> list[list[str]]:
     """Rows of cells in columns, each row as its lines; cells are wrapped where the whole is too wide.
 
-    Of the widths that the columns may have, those are taken that make the fewest lines.
+    Of the widths that the columns may have, those are taken that make the fewest lines, and of these the ones that
+    break no cell into many.
 
     Args:
         rows: Cells; leading spaces are kept.
@@ -120,7 +121,7 @@ def wrapped_table(
             sizes[last, left] = _size([row[last] for row in rows], left)
         mine = [sizes[column] for column in zip(used, (*chosen, left), strict=True)]
         lines = sum(map(max, zip(*(size.lines for size in mine), strict=True)))
-        cost = (sum(size.cut for size in mine), lines, sum(sum(size.lines) for size in mine))
+        cost = (sum(size.cut for size in mine), lines, sum(count**2 for size in mine for count in size.lines))
         if found is None or cost < found:
             found, best = cost, [*chosen, left]
     return [_lines(row, used, best, align, indent) for row in rows]
