@@ -68,10 +68,14 @@ class Shown:
         """
         if self.as_json:
             print_json(found.to_json())
-        else:
-            from dist_epochs.render.sentence import sentence_markdown, sentence_text
+        elif self.as_markdown:
+            from dist_epochs.render.sentence_markdown import sentence_markdown
 
-            show(sentence_markdown(found) if self.as_markdown else sentence_text(found, full=self.full))
+            show(sentence_markdown(found))
+        else:
+            from dist_epochs.render.sentence import sentence_text
+
+            show(sentence_text(found, full=self.full))
         _end(found.audit.verdict)
 
     def audits(self, audits: Sequence[Audit]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dist_epochs.audit.check import Verdict
 from dist_epochs.audit.readers.record import FinishedRun, Span
@@ -26,8 +26,7 @@ MOST_SEGMENTS_OF_A_SCREEN = 2
 INDENT = "  "
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """Something that is shown if there is room: a row of the table, or lines below it.
 
     Attributes:

@@ -8,17 +8,16 @@ from collections.abc import Iterator, Sequence
 from dist_epochs.audit.sentence.audited import SentenceAudit
 from dist_epochs.audit.sentence.reading import Found
 from dist_epochs.render.audit import audit_text
-from dist_epochs.render.audit_markdown import audit_markdown
-from dist_epochs.render.markdown import bullets, markdown_table, quoted
 from dist_epochs.render.wrapping import COLUMNS, paragraph, width_of
 
-__all__ = ["sentence_markdown", "sentence_text"]
+__all__ = ["flat", "sentence_text", "unused_text"]
 
 WIDTH = COLUMNS - 2
 MOST_LINES = 60
 """Lines of a text that are repeated; of a longer one, those with facts."""
 MOST_LINES_OF_A_SCREEN = 8
 MOST_UNUSED = 60
+"""Numbers that are no facts and are listed."""
 MOST_UNUSED_OF_A_SCREEN = 6
 
 
@@ -31,38 +30,20 @@ def sentence_text(found: SentenceAudit, *, full: bool = False) -> str:
     """
     reading = found.reading
     lines = [*_annotated(reading.given, reading.facts, MOST_LINES if full else MOST_LINES_OF_A_SCREEN, full)]
-    unused = _unused(found, MOST_UNUSED if full else MOST_UNUSED_OF_A_SCREEN)
+    unused = unused_text(found, MOST_UNUSED if full else MOST_UNUSED_OF_A_SCREEN)
     return audit_text(found.audit, full=full, subject=[*lines, *paragraph(unused, "  ")] if unused else lines)
 
 
-def sentence_markdown(found: SentenceAudit) -> str:
-    """The audit of a text, for a review: the text, its facts, and the audit."""
-    reading = found.reading
-    rows = []
-    for fact in reading.facts:
-        data = fact.to_json()
-        rows.append((_flat(fact.text), fact.role.replace("_", " "), _value(data["value"]), data["unit"] or ""))
-    blocks = [[*quoted(reading.given)], markdown_table(("text", "is read as", "value", "unit"), rows, "<<><")]
-    unused = _unused(found, MOST_UNUSED)
-    blocks += [bullets([unused])] if unused else []
-    return audit_markdown(found.audit, ["\n\n".join("\n".join(block) for block in blocks if block)])
-
-
-def _value(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return " to ".join(map(_value, value))
-    return f"{value:,.12g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _unused(found: SentenceAudit, most: int) -> str:
+def unused_text(found: SentenceAudit, most: int = MOST_UNUSED) -> str:
     """The numbers that are no facts, each with what it is."""
     unused = found.reading.unused
-    told = "; ".join(f"{_flat(number.text)} ({number.why})" for number in unused[:most])
+    told = "; ".join(f"{flat(number.text)} ({number.why})" for number in unused[:most])
     more = f" and {len(unused) - most:,} more" if len(unused) > most else ""
     return f"Not used: {told}{more}." if unused else ""
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
+    """A part of the text on one line."""
     return re.sub(r"\s+", " ", text).strip()
 
 

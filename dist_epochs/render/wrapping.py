@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
@@ -25,6 +24,7 @@ _PART = re.compile(r"[^/\-_]*[/\-_]+|[^/\-_]+")
 """What a path or an address that is longer than a line is made of."""
 
 
+@lru_cache(maxsize=4096)
 def width_of(text: str) -> int:
     """Columns of a text: characters of Chinese, Japanese and Korean take two."""
     return len(text) if text.isascii() else sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
@@ -120,25 +120,19 @@ def wrapped_table(
         if (last, left) not in sizes:
             sizes[last, left] = _size([row[last] for row in rows], left)
         mine = [sizes[column] for column in zip(used, (*chosen, left), strict=True)]
-        lines = sum(map(max, zip(*(size.lines for size in mine), strict=True)))
-        cost = (sum(size.cut for size in mine), lines, sum(count**2 for size in mine for count in size.lines))
+        lines = sum(map(max, zip(*(lines for lines, _ in mine), strict=True)))
+        cost = (sum(cut for _, cut in mine), lines, sum(count**2 for lines, _ in mine for count in lines))
         if found is None or cost < found:
             found, best = cost, [*chosen, left]
+        if found[1] == len(rows):
+            break
     return [_lines(row, used, best, align, indent) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class _Size:
-    """A column at some width: the lines of each cell, and how many cells hold a word that must be cut."""
-
-    lines: tuple[int, ...]
-    cut: int
-
-
-def _size(cells: Sequence[str], width: int) -> _Size:
+def _size(cells: Sequence[str], width: int) -> tuple[tuple[int, ...], int]:
+    """Of a column of some width: the lines of each cell, and how many cells hold a word that must be cut."""
     lines = tuple(len(_cell(cell, width)) for cell in cells)
-    cut = sum(_longest_word(cell) > width for cell, count in zip(cells, lines, strict=True) if count > 1)
-    return _Size(lines, cut)
+    return lines, sum(_longest_word(cell) > width for cell, count in zip(cells, lines, strict=True) if count > 1)
 
 
 @lru_cache(maxsize=4096)

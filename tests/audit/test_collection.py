@@ -101,7 +101,7 @@ def test_the_command():
         "CONSISTENT ONLY IF every step has length 512 and a word is one token.",
         "Read otherwise (two lengths), epochs come to 12.91: 3.1 times fewer.",
         "epochs ~40 38.79 overlaps 1M × 128,000 ÷ 3.3B",
-        "256 × 512 multiplied out 39.72 rounds 1M × 256 × 512 ÷",
+        "256 × 512 multiplied 39.72 rounds 1M × 256 × 512 ÷ 3.3B",
     ):
         assert line in [" ".join(each.split()) for each in text.splitlines()]
     data = json.loads(call("bert", "--json").stdout)

@@ -10,7 +10,8 @@ import pytest
 
 from dist_epochs.arithmetic.quantity import SPELLINGS
 from dist_epochs.audit.sentence.audited import audit_text_of
-from dist_epochs.render.sentence import sentence_markdown, sentence_text
+from dist_epochs.render.sentence import sentence_text
+from dist_epochs.render.sentence_markdown import sentence_markdown
 from dist_epochs.render.wrapping import width_of
 
 TEXTS = json.loads((Path(__file__).parent / "sentences.json").read_text(encoding="utf-8"))
