@@ -6,10 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from dist_epochs.audit.check import Verdict
-from dist_epochs.audit.readers.record import FinishedRun, Span
+from dist_epochs.audit.readers.record import FinishedRun
 from dist_epochs.audit.suspects import Suspect
 from dist_epochs.audit.verdict import Audit
-from dist_epochs.render.audit_rows import Row, rows_of, strongest, tried, verdict_words
+from dist_epochs.render.audit_rows import (
+    BESIDE,
+    DISPUTED,
+    FURTHER,
+    MOST_SEGMENTS,
+    NEVER,
+    SECOND,
+    Row,
+    history_of,
+    rows_of,
+    strongest,
+    tried,
+    verdict_words,
+)
 from dist_epochs.render.wrapping import COLUMNS, paragraph, wrapped_table
 
 __all__ = ["audit_text", "audits_text"]
@@ -18,10 +31,7 @@ MOST_ROWS = 23
 """A terminal opens with 24, and the last one is the prompt's."""
 LEAST_ROWS = 8
 """Rows that are left for the arithmetic below a long text."""
-NEVER = 9
-"""The importance of what only the whole text holds."""
 MOST_SUSPECTS = 6
-MOST_SEGMENTS = 8
 MOST_SEGMENTS_OF_A_SCREEN = 2
 INDENT = "  "
 
@@ -91,12 +101,12 @@ def _parts(audit: Audit, full: bool) -> Iterator[_Part]:
     yield from _suspects(audit.suspects, full)
     if audit.unsearched:
         told = f"Not searched for slips: {'; '.join(audit.unsearched)}."
-        yield _Part("note", 8, tuple(paragraph(told, INDENT)))
+        yield _Part("note", FURTHER, tuple(paragraph(told, INDENT)))
     if audit.run is not None:
-        yield from (_Part("note", 2, tuple(lines)) for lines in _history(audit.run, full))
+        yield from (_Part("note", DISPUTED, tuple(lines)) for lines in _history(audit.run, full))
     for at, note in enumerate(audit.notes):
         lines = paragraph(note) if full else paragraph(f"- {note}", INDENT)
-        yield _Part("note", (1, 5)[at] if at < 2 else 7, tuple(lines))
+        yield _Part("note", (BESIDE, SECOND)[at] if at < 2 else FURTHER, tuple(lines))
 
 
 def _body(audit: Audit, shown: Sequence[_Part], parts: Sequence[_Part], *, full: bool = False) -> list[str]:
@@ -156,11 +166,11 @@ def _suspects(suspects: Sequence[Suspect], full: bool) -> Iterator[_Part]:
             lines.append(f"  and {len(suspects) - MOST_SUSPECTS} more with --json")
         if len(suspects) > 1 and suspects[1].rank == 1:
             lines.append("Nothing that is stated tells those of one rank apart.")
-        yield _Part("change", 1, tuple(lines))
+        yield _Part("change", BESIDE, tuple(lines))
         return
     for at, suspect in enumerate(suspects[:MOST_SUSPECTS]):
         first = "One change would close it" if at == 0 else "Or, as likely"
-        importance = 1 if at == 0 else 5 if suspect.rank == 1 else NEVER
+        importance = BESIDE if at == 0 else SECOND if suspect.rank == 1 else NEVER
         yield _Part("change", importance, tuple(paragraph(f"{first}: {suspect.told}.", INDENT)))
 
 
@@ -170,25 +180,11 @@ def _indented(text: str) -> list[str]:
 
 
 def _history(run: FinishedRun, full: bool) -> Iterator[list[str]]:
-    """Starts of the program, and steps that were made twice or that no line tells of."""
-    mark = "" if full else "- "
-    count = len(run.segments)
-    if count > 1:
+    for title, rows in history_of(run):
         most = MOST_SEGMENTS if full else MOST_SEGMENTS_OF_A_SCREEN
-        lines = [f"{mark}{count} segments, {count - 1} restart{'s' * (count > 2)}"]
-        for at, segment in enumerate(run.segments[:most]):
-            told = f"{at}: steps {segment.steps.first:,} to {segment.steps.last:,} ({segment.where})"
-            lines += _indented(told)
-        if count > most:
-            lines.append(f"  and {count - most:,} more with {'--json' if full else '--full'}")
+        lines = paragraph(title if full else f"- {title}", INDENT)
+        for row in rows[:most]:
+            lines += _indented(row)
+        if len(rows) > most:
+            lines.append(f"  and {len(rows) - most:,} more with {'--json' if full else '--full'}")
         yield lines
-    for what, spans in (("made twice", run.overlaps), ("without a line", run.gaps)):
-        if spans:
-            yield paragraph(f"{mark}{_spans(what, spans)}", INDENT)
-
-
-def _spans(what: str, spans: Sequence[Span]) -> str:
-    told = ", ".join(f"{span.first:,}–{span.last:,}" for span in spans[:MOST_SEGMENTS])
-    more = f" and {len(spans) - MOST_SEGMENTS:,} more" if len(spans) > MOST_SEGMENTS else ""
-    total = sum(span.length for span in spans)
-    return f"{total:,} step{'s' * (total != 1)} {what}: {told}{more}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from dist_epochs.audit.check import LITERAL, Verdict
 from dist_epochs.audit.verdict import Audit
-from dist_epochs.render.audit_rows import rows_of, strongest, tried, verdict_words
+from dist_epochs.render.audit_rows import MOST_SEGMENTS, history_of, rows_of, strongest, tried, verdict_words
 from dist_epochs.render.markdown import bullets, escaped, markdown_table
 
 __all__ = ["audit_markdown", "audits_markdown"]
@@ -23,7 +23,7 @@ def audit_markdown(audit: Audit, subject: Sequence[str] | None = None) -> str:
     """
     told = [f"### {escaped(audit.title if audit.run is None else audit.heading)}"] if subject is None else subject
     blocks = [told, _verdict(audit), _readings(audit), _section("One change that would settle it", _suspects(audit))]
-    blocks += [_section("What is missing", _missing(audit)), _section("Notes", audit.notes)]
+    blocks += [_section("What is missing", _missing(audit)), _section("Notes", [*_history(audit), *audit.notes])]
     blocks += [_section("Sources", audit.sources)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -62,6 +62,12 @@ def _missing(audit: Audit) -> Iterator[str]:
         yield audit.missing
     if audit.unsearched:
         yield f"Not searched for slips: {'; '.join(audit.unsearched)}."
+
+
+def _history(audit: Audit) -> Iterator[str]:
+    for title, rows in history_of(audit.run) if audit.run is not None else ():
+        more = f"; and {len(rows) - MOST_SEGMENTS:,} more" if len(rows) > MOST_SEGMENTS else ""
+        yield f"{title}{': ' * bool(rows)}{'; '.join(rows[:MOST_SEGMENTS])}{more}"
 
 
 def _section(title: str, items: Iterator[str] | Sequence[str]) -> list[str]:

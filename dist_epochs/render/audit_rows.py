@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf, log
@@ -9,9 +10,23 @@ from math import inf, log
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.text import number, precise, scaled, short
 from dist_epochs.audit.check import Check, Reading, Verdict
+from dist_epochs.audit.readers.record import FinishedRun
 from dist_epochs.audit.verdict import Audit
 
-__all__ = ["Row", "condition_of", "rows_of", "strongest", "tried", "verdict_words"]
+__all__ = [
+    "BESIDE",
+    "DISPUTED",
+    "FURTHER",
+    "MOST_SEGMENTS",
+    "NEVER",
+    "SECOND",
+    "Row",
+    "history_of",
+    "rows_of",
+    "strongest",
+    "tried",
+    "verdict_words",
+]
 
 MOST_READINGS = 5
 """With more, one may fit by chance, and the text says so."""
@@ -20,9 +35,12 @@ LARGEST_PERCENTAGE = 1.5
 LEAST_IN_TENTHS = 0.0005
 """Smaller shares would be shown as 0.0 per cent."""
 LARGEST_IN_FULL = 10**18
+MOST_SEGMENTS = 8
 
-DECIDES = 0
-"""The importance of what the verdict turns on."""
+DECIDES, BESIDE, DISPUTED, STATED, DERIVED, SECOND, ASSUMED, FURTHER, NEVER = range(9)
+"""What is kept first where room is short: what the verdict turns on; the printed reading beside it, the best change and the
+first note; other contradictions and restarts; what is stated and agrees; what merely follows; the second note and changes
+that are as likely; what other readings assume; further notes; and what only the whole text holds."""
 
 AGREEMENTS = {
     Agreement.EXACT: "exact",
@@ -51,8 +69,7 @@ class Row:
         derived: What comes out.
         agreement: How they agree: `exact`, `rounds`, `overlaps`, `no`; empty if nothing is stated.
         how: The arithmetic.
-        importance: How much a reader needs it, the most at 0: contradictions and what settles them, then what is
-            stated, then what merely follows.
+        importance: How much a reader needs it, the most at 0.
         repeats: Whether the literal reading has the same row.
     """
 
@@ -68,10 +85,10 @@ class Row:
 
 def verdict_words(audit: Audit) -> tuple[str, str]:
     """The verdict in capitals, and what it says, as the rest of its sentence."""
-    return VERDICTS[audit.verdict], condition_of(audit)
+    return VERDICTS[audit.verdict], _condition(audit)
 
 
-def condition_of(audit: Audit) -> str:
+def _condition(audit: Audit) -> str:
     """What follows the verdict: its condition, what contradicts, or what is missing."""
     of_run = audit.run is not None
     match audit.verdict:
@@ -158,12 +175,12 @@ def _distance(check: Check) -> float:
 
 def _rows(audit: Audit, mine: list[tuple[Reading, Check]]) -> list[Row]:
     first, *others = (_row(audit, reading, check) for reading, check in mine)
-    same = replace(first, reading="", importance=0)
-    others = [replace(row, repeats=replace(row, reading="", importance=0) == same) for row in others]
+    same = replace(first, reading="", importance=DECIDES)
+    others = [replace(row, repeats=replace(row, reading="", importance=DECIDES) == same) for row in others]
     if first.reading and first.stated:  # of a number that only other readings have, each of them tells
-        first, *others = (replace(row, importance=min(row.importance, 2)) for row in (first, *others))
+        first, *others = (replace(row, importance=min(row.importance, DISPUTED)) for row in (first, *others))
     elif any(row.importance == DECIDES and not row.repeats for row in others):
-        first = replace(first, importance=min(first.importance, 1))
+        first = replace(first, importance=min(first.importance, BESIDE))
     return [first, *others]
 
 
@@ -174,11 +191,11 @@ def _row(audit: Audit, reading: Reading, check: Check) -> Row:
     if is_contrary or settles or (reading.literal and check.contradicts):
         importance = DECIDES
     elif check.contradicts:
-        importance = 2
+        importance = DISPUTED
     elif not reading.literal:
-        importance = 6
+        importance = ASSUMED
     else:
-        importance = 3 if check.printed else 4
+        importance = STATED if check.printed else DERIVED
     return Row(
         number=_label(check.name),
         reading="" if reading.literal else reading.name,
@@ -196,6 +213,23 @@ def _stated(check: Check) -> str:
     is_said = unit in check.name.split() and number[-1:].isalnum() and "=" not in number
     told = number if is_said else check.printed or ""
     return f"logged {told}" if check.is_logged else told
+
+
+def history_of(run: FinishedRun) -> Iterator[tuple[str, list[str]]]:
+    """Starts of the program, each with its steps; and steps that were made twice or that no line tells of."""
+    count = len(run.segments)
+    if count > 1:
+        rows = [
+            f"{at}: steps {segment.steps.first:,} to {segment.steps.last:,} ({segment.where})"
+            for at, segment in enumerate(run.segments)
+        ]
+        yield f"{count} segments, {count - 1} restart{'s' * (count > 2)}", rows
+    for what, spans in (("made twice", run.overlaps), ("without a line", run.gaps)):
+        total = sum(span.length for span in spans)
+        told = ", ".join(f"{span.first:,}–{span.last:,}" for span in spans[:MOST_SEGMENTS])
+        more = f" and {len(spans) - MOST_SEGMENTS:,} more" if len(spans) > MOST_SEGMENTS else ""
+        if spans:
+            yield f"{total:,} step{'s' * (total != 1)} {what}: {told}{more}", []
 
 
 def _label(name: str) -> str:
