@@ -38,9 +38,9 @@ LARGEST_IN_FULL = 10**18
 MOST_SEGMENTS = 8
 
 DECIDES, BESIDE, DISPUTED, STATED, DERIVED, SECOND, ASSUMED, FURTHER, NEVER = range(9)
-"""What is kept first where room is short: what the verdict turns on; the printed reading beside it, the best change and the
-first note; other contradictions and restarts; what is stated and agrees; what merely follows; the second note and changes
-that are as likely; what other readings assume; further notes; and what only the whole text holds."""
+"""What is kept first where room is short: what the verdict turns on; the printed reading beside it, the best change and
+the first note; other contradictions, and restarts; what is stated and agrees; what merely follows; the second note and
+changes that are as likely; what other readings assume; further notes; and what only the whole text holds."""
 
 AGREEMENTS = {
     Agreement.EXACT: "exact",
