@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-__all__ = ["number", "percent", "precise", "rounded", "scaled", "short"]
+__all__ = ["lossless", "number", "percent", "precise", "rounded", "scaled", "short"]
 
 LARGEST_SCALED = 10**15
 """From here on scales are no longer read as words."""
@@ -64,6 +64,25 @@ def scaled(value: int | float | Fraction) -> str:
     if value >= 10**6 or (value >= 1000 and Fraction(value).denominator == 1):
         return short(value)
     return f"{float(value):,.0f}" if value >= 1000 else f"{float(value):.4g}"
+
+
+def lossless(value: Fraction) -> str:
+    """A number with nothing rounded away: with its scale where that takes at most four digits, else in full.
+
+    Beyond twelve digits, which nobody reads, it is rounded to them.
+
+    Examples:
+        >>> lossless(Fraction(22 * 10**11)), lossless(Fraction(26214400000)), lossless(Fraction(15, 2))
+        ('2.2T', '26,214,400,000', '7.5')
+    """
+    for size, letter in SCALES:
+        if size <= value < LARGEST_SCALED and (value * 1000 / size).denominator == 1 and value < 10**4 * size:
+            digits = f"{float(value / size):.12g}"
+            if len(digits.replace(".", "")) <= 4:
+                return f"{digits}{letter}"
+    if value.denominator == 1 and value < LARGEST_SCALED:
+        return f"{int(value):,}"
+    return f"{float(value):,.12g}"
 
 
 def rounded(value: Fraction | None) -> str:

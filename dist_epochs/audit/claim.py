@@ -140,6 +140,26 @@ class Claim(ClaimKeys):
         told = (self.title, found.authors, year, arxiv, doi, found.url, found.where)
         return ", ".join(part for part in told if part)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where its numbers were read, with addresses; and which of them were not."""
+        found = self.citation
+        arxiv = f"https://arxiv.org/abs/{found.arxiv}" if found.arxiv else None
+        doi = f"https://doi.org/{found.doi}" if found.doi else None
+        work = ", ".join(part for part in (arxiv or doi or found.url, found.where) if part)
+        facts = {**self.facts}
+        for reading in (self.readings or {}).values():
+            facts |= {name: fact for name, fact in (reading.facts or {}).items() if name not in facts}
+        read_in: dict[str, list[str]] = {}
+        for name, fact in facts.items():
+            if fact.read_in is not None and not fact.derived:
+                read_in.setdefault(fact.read_in, []).append(name)
+        others = (f"{', '.join(names)}: {place}" for place, names in read_in.items())
+        recalled = ", ".join(name for name, fact in facts.items() if fact.recalled)
+        assumed = (f"{name}: assumed, {fact.assumed}" for name, fact in facts.items() if fact.assumed)
+        unread = f"{recalled}: recalled, not read" if recalled else None
+        return tuple(part for part in (work, *others, unread, *assumed) if part)
+
     @staticmethod
     def cross_field_errors(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str | InputError]]:
         """What does not fit together of what was read, with its place; None stands for what could not be read."""

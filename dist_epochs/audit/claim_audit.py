@@ -50,6 +50,7 @@ def audit_claim(name: str, claim: Claim) -> Audit:
         notes=claim.notes,
         suspects=_suspects(readings[0]),
         unsearched=_unsearched(readings[0]),
+        sources=claim.sources,
     )
 
 

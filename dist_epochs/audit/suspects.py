@@ -12,6 +12,7 @@ from math import ceil, floor, prod
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import Unit, json_number
+from dist_epochs.arithmetic.text import lossless
 from dist_epochs.audit.check import agreement_of
 from dist_epochs.audit.expression import Expression, Number, evaluate, names_in, numbers_in, point_of
 from dist_epochs.audit.fact import Fact
@@ -36,6 +37,9 @@ FLOPS_PER_PARAMETER = {Number("6"), Number("8")}
 
 MULTIPLIED = (Slip.PER_DEVICE, Slip.FACTOR)
 """Slips after which a count need not divide: the 3.2B steps that are printed were samples, and rounded."""
+
+MOST_PRINTED = 5
+"""Digits of a number that anybody prints who prints few: 2.2T that were 2.098083496T were printed as 2.1T."""
 
 LEAST_SIZE = 10**6
 """Parameters of the smallest model that is named after them."""
@@ -68,6 +72,7 @@ class Suspect:
         agreement: The worst agreement of the checks it takes part in, after the change.
         support: How many of them there are.
         rougher: By how many digits it would be less round.
+        is_unprinted: Whether nobody prints as many digits as it would have.
         rank: Its place; those that nothing tells apart share one.
     """
 
@@ -79,19 +84,20 @@ class Suspect:
     agreement: Agreement
     support: int
     rougher: int
+    is_unprinted: bool = False
     rank: int = 0
 
     @property
     def told(self) -> str:
-        """The change in words."""
+        """The change in words, and what kind of slip it would have been."""
         by = f" by {self.why}" if self.why else f" (× {float(self.after / self.before):.6g})"
-        return f"{self.name}: {float(self.before):,.12g} → {float(self.after):,.12g}{by}: {TOLD[self.slip]}"
+        return f"{self.name} {lossless(self.before)} → {lossless(self.after)}{by}, {TOLD[self.slip]}"
 
     @property
-    def standing(self) -> tuple[int, int, int, int]:
+    def standing(self) -> tuple[int, int, int, int, int]:
         """What suspects are ranked by, the likeliest least: see `find_suspects`."""
         rough = self.agreement is Agreement.OVERLAPS
-        return rough, self.slip, self.rougher, -self.support
+        return rough, self.is_unprinted, self.slip, self.rougher, -self.support
 
     def to_json(self) -> dict[str, object]:
         """The suspect as the audit's JSON shows it."""
@@ -111,9 +117,9 @@ def find_suspects(equations: Sequence[Equation], numbers: Mapping[str, Fact]) ->
     """Single changes after which nothing contradicts, the likeliest first.
 
     Every number is tried with every slip: facts and stated numbers alike. A change counts if it closes all
-    contradictions and opens none. First come those after which the checks round to what is stated, then the simpler
-    slips, then changes to a rounder number (a run of 1,000,000 steps is likelier than one of 976,563), then those that
-    more checks bear out.
+    contradictions and opens none. First come those after which the checks round to what is stated, then those to
+    numbers that somebody would have printed, then the simpler slips, then changes to a rounder number (a run of
+    1,000,000 steps is likelier than one of 976,563), then those that more checks bear out.
 
     Args:
         equations: The checks of one reading that state something.
@@ -181,8 +187,11 @@ def _tried(
     if worst is Agreement.CONTRADICTS:
         return None
     before, after = fact.number.value, correction.fact.number.value
-    rougher = roughness(after, correction.fact.tolerance) - roughness(before, fact.tolerance)
-    return Suspect(name, correction.slip, before, after, correction.why, worst, len(mine), rougher)
+    digits = roughness(after, correction.fact.tolerance)
+    rougher = digits - roughness(before, fact.tolerance)
+    # what another number was multiplied into by mistake may have had any digits
+    is_unprinted = digits > MOST_PRINTED and rougher > 1 and correction.slip not in MULTIPLIED
+    return Suspect(name, correction.slip, before, after, correction.why, worst, len(mine), rougher, is_unprinted)
 
 
 def _agreement(equation: Equation, numbers: Mapping[str, Fact]) -> Agreement:

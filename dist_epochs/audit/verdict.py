@@ -34,6 +34,7 @@ class Audit:
         suspects: Where the literal reading of a claim contradicts: single changes that would close it.
         unsearched: Where the literal reading of a claim contradicts: the settings that facts were worked out from.
             Slips in them are not searched.
+        sources: Where a claim's numbers were read, with addresses; and what was recalled or assumed, not read.
         run: The run; None for a claim.
         record: Of a run, what its files say and what follows from them alone, by name.
     """
@@ -48,6 +49,7 @@ class Audit:
     notes: tuple[str, ...]
     suspects: tuple[Suspect, ...] = ()
     unsearched: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     run: FinishedRun | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,6 +79,7 @@ class Audit:
             "suspects": [suspect.to_json() for suspect in self.suspects],
             "missing": self.missing,
             "unsearched": list(self.unsearched),
+            "sources": list(self.sources),
             **({**self.run.to_json(), "record": dict(self.record)} if self.run is not None else {}),
             "notes": list(self.notes),
         }

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dist_epochs.cli.audit_output import Shown
 from dist_epochs.cli.hub_runs import PREFIX as HUB
 from dist_epochs.cli.hub_runs import fetch_repository
-from dist_epochs.cli.output import as_json, print_json
+from dist_epochs.cli.output import as_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.cli.sentences import (
     audit_flags,
@@ -24,7 +25,7 @@ from dist_epochs.cli.sentences import (
 )
 from dist_epochs.cli.wandb_runs import PREFIX as WANDB
 from dist_epochs.cli.wandb_runs import fetch_run
-from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ FLAGS = {
 @click.option(
     "--many", metavar="LIST|FOLDER", help="Audit each run that a file lists, one a line, or that a folder holds."
 )
+@click.option("--full", is_flag=True, help="Show everything, not only what fits into 24 rows.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown for a review.")
 @as_json
 def command(
     name: str | None,
@@ -77,6 +80,8 @@ def command(
     write: str | None,
     table: str | None,
     many: str | None,
+    full: bool,
+    as_markdown: bool,
     as_json: bool,
     **claimed: str | None,
 ) -> None:
@@ -93,28 +98,28 @@ def command(
 
     --many gives one row a run, as CSV, or with --json as a line of JSON each. Of a damaged file it is its error.
 
-    Each number's arithmetic is shown. The verdict follows by rule from how the derived numbers agree with the
+    The verdict comes first, then the numbers that it turns on, with their arithmetic, in at most 24 rows; --full shows
+    all, --markdown what a reviewer can paste. The verdict follows by rule from how the derived numbers agree with the
     stated ones. Exit code 1 means inconsistent; --all always ends with 0.
     """
     texts = {flag: text for flag, text in claimed.items() if text is not None}
+    shown = Shown(as_json=as_json, as_markdown=as_markdown, full=full)
     if many is not None:
-        _refuse_beside_many(name, every, texts)
+        _refuse_beside_many(name, every, {**texts, **dict.fromkeys(_given(full=full, markdown=as_markdown), "")})
         _table(many, as_json)
         return
     if table is not None:
         refuse_beside_table(name, every, write, texts)
-        audit_table(table, texts.get("tokens"), as_json)
+        audit_table(table, texts.get("tokens"), shown)
         return
     if name is not None and not every and (is_sentence(name) or name.lower().endswith(".pdf")):
         refuse_flags(texts)
-        tell(audit_sentence(name), as_json, write)
+        tell(audit_sentence(name), shown, write)
         return
     if name is None and not every and texts:
-        tell(audit_flags(texts), as_json, write)
+        tell(audit_flags(texts), shown, write)
         return
-    from dist_epochs.audit.check import Verdict
     from dist_epochs.audit.collection import claim_names
-    from dist_epochs.render.audit import audit_text, audits_text
 
     if every and name is not None:
         raise InputError(
@@ -131,7 +136,7 @@ def command(
     run = _run(name) if name is not None and name not in claim_names() else None
     if run is None and name is not None and is_text_file(name):
         refuse_flags(texts)
-        tell(audit_sentence(name), as_json, write)
+        tell(audit_sentence(name), shown, write)
         return
     if write is not None:
         raise InputError(
@@ -144,20 +149,17 @@ def command(
             fixes="leaving them out",
         )
     if every:
-        audits = [_audit_claim(shipped) for shipped in claim_names()]
-        if as_json:
-            print_json({"claims": [audit.to_json() for audit in audits]})
-        else:
-            show(audits_text(audits))
+        shown.audits([_audit_claim(shipped) for shipped in claim_names()])
         return
     assert name is not None
-    audit = _audit_run(run, texts) if run is not None else _audit_claim(name)
-    print_json(audit.to_json()) if as_json else show(audit_text(audit))
-    if audit.verdict is Verdict.INCONSISTENT:
-        raise SystemExit(EXIT_DISAGREES)
+    shown.audit(_audit_run(run, texts) if run is not None else _audit_claim(name))
 
 
 add_flags(command, {"Claimed of a RUN": FLAGS})
+
+
+def _given(**flags: bool) -> list[str]:
+    return [flag for flag, is_given in flags.items() if is_given]
 
 
 def _refuse_beside_many(name: str | None, every: bool, texts: Mapping[str, str]) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dist_epochs.cli.output import print_json
-from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
-from dist_epochs.terminal import show
+from dist_epochs.errors import InputError, Origin
 
 if TYPE_CHECKING:
     from dist_epochs.audit.sentence.audited import SentenceAudit
+    from dist_epochs.cli.audit_output import Shown
 
 __all__ = [
     "TEXT_FILES",
@@ -149,19 +148,16 @@ def audit_flags(texts: Mapping[str, str]) -> SentenceAudit:
     return audit_reading(read_flags(texts), "flags")
 
 
-def audit_table(path: str, total: str | None, as_json: bool) -> None:
+def audit_table(path: str, total: str | None, shown: Shown) -> None:
     """Audit the table of a mixture."""
     from dist_epochs.audit.claim_audit import audit_claim
     from dist_epochs.audit.sentence.mixture_table import read_mixture_table
-    from dist_epochs.render.audit import audit_text
 
-    audit = audit_claim(path, read_mixture_table(Path(path), total))
-    print_json(audit.to_json()) if as_json else show(audit_text(audit))
-    _end(audit.verdict)
+    shown.audit(audit_claim(path, read_mixture_table(Path(path), total)))
 
 
-def tell(found: SentenceAudit, as_json: bool, write: str | None) -> None:
-    """Print the audit of a text, and write its claim to a file if that is asked.
+def tell(found: SentenceAudit, shown: Shown, write: str | None) -> None:
+    """Show the audit of a text, and write its claim to a file if that is asked.
 
     Raises:
         InputError: If there is no claim to write, or a file in its place.
@@ -171,17 +167,4 @@ def tell(found: SentenceAudit, as_json: bool, write: str | None) -> None:
         from dist_epochs.audit.sentence.writing import write_claim
 
         write_claim(found, Path(write))
-    if as_json:
-        print_json(found.to_json())
-    else:
-        from dist_epochs.render.sentence import sentence_text
-
-        show(sentence_text(found))
-    _end(found.audit.verdict)
-
-
-def _end(verdict: str) -> None:
-    from dist_epochs.audit.check import Verdict
-
-    if verdict is Verdict.INCONSISTENT:
-        raise SystemExit(EXIT_DISAGREES)
+    shown.sentence(found)

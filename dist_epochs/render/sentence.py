@@ -1,55 +1,72 @@
-"""The audit of a text: the text with each number's role under it, the numbers that were not used, and the verdict."""
+"""The audit of a text: the verdict, the text with each number's role under it, and what follows from them."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 
 from dist_epochs.audit.sentence.audited import SentenceAudit
 from dist_epochs.audit.sentence.reading import Found
 from dist_epochs.render.audit import audit_text
+from dist_epochs.render.wrapping import COLUMNS, paragraph, width_of
 
-__all__ = ["sentence_text"]
+__all__ = ["flat", "sentence_text", "unused_text"]
 
-WIDTH = 78
+WIDTH = COLUMNS - 2
 MOST_LINES = 60
 """Lines of a text that are repeated; of a longer one, those with facts."""
+MOST_LINES_OF_A_SCREEN = 8
+MOST_UNUSED = 60
+"""Numbers that are no facts and are listed."""
+MOST_UNUSED_OF_A_SCREEN = 6
 
 
-def sentence_text(found: SentenceAudit) -> str:
-    """The audit of a text, for a terminal."""
+def sentence_text(found: SentenceAudit, *, full: bool = False) -> str:
+    """The audit of a text, for a terminal.
+
+    Args:
+        found: The audit.
+        full: Whether everything is shown; else what fits into 24 rows, if the text is short enough.
+    """
     reading = found.reading
-    parts = [*_annotated(reading.given, reading.facts), ""]
-    if reading.unused:
-        told = "; ".join(f"{_flat(number.text)} ({number.why})" for number in reading.unused[:MOST_LINES])
-        more = len(reading.unused) - MOST_LINES
-        parts += [*wrap(f"Not used: {told}{f' and {more:,} more' if more > 0 else ''}.", WIDTH), ""]
-    return "\n".join([*parts, audit_text(found.audit)])
+    lines = [*_annotated(reading.given, reading.facts, MOST_LINES if full else MOST_LINES_OF_A_SCREEN, full)]
+    unused = unused_text(found, MOST_UNUSED if full else MOST_UNUSED_OF_A_SCREEN)
+    return audit_text(found.audit, full=full, subject=[*lines, *paragraph(unused, "  ")] if unused else lines)
 
 
-def _flat(text: str) -> str:
+def unused_text(found: SentenceAudit, most: int = MOST_UNUSED) -> str:
+    """The numbers that are no facts, each with what it is."""
+    unused = found.reading.unused
+    told = "; ".join(f"{flat(number.text)} ({number.why})" for number in unused[:most])
+    more = f" and {len(unused) - most:,} more" if len(unused) > most else ""
+    return f"Not used: {told}{more}." if unused else ""
+
+
+def flat(text: str) -> str:
+    """A part of the text on one line."""
     return re.sub(r"\s+", " ", text).strip()
 
 
-def _annotated(text: str, facts: Sequence[Found]) -> Iterator[str]:
+def _annotated(text: str, facts: Sequence[Found], most: int, full: bool) -> Iterator[str]:
     """The lines of a text, each with the roles of its numbers under it."""
     lines = [*_lines(text)]
-    is_long = len(lines) > MOST_LINES
-    for start, line in lines:
+    if len(lines) > most:
+        lines = [(start, line) for start, line in lines if any(start <= at.start < start + len(line) for at in facts)]
+    shown = lines if full else lines[:most]
+    for start, line in shown:
         here = [fact for fact in facts if start <= fact.start < start + len(line)]
-        if is_long and not here:
-            continue
         yield line.replace("\t", " ")
         rows: list[str] = []
         for fact in here:
-            column = _width(line[: fact.start - start])
+            role = fact.role.replace("_", " ")
+            column = min(width_of(line[: fact.start - start]), COLUMNS - len(role))
             row = next((at for at, row in enumerate(rows) if len(row) < column), len(rows))
             if row == len(rows):
                 rows.append("")
-            rows[row] = f"{rows[row]:<{column}}{fact.role.replace('_', ' ')}"
+            rows[row] = f"{rows[row]:<{column}}{role}"
         yield from rows
+    if len(lines) > len(shown):
+        yield f"({len(lines) - len(shown):,} more lines with numbers: --full)"
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -58,16 +75,11 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     for line in text.splitlines(keepends=True):
         place, rest = start, line.rstrip("\r\n")
         start += len(line)
-        while _width(rest) > WIDTH:
-            cut = next(at for at in range(len(rest) + 1) if _width(rest[:at]) > WIDTH) - 1
+        while width_of(rest) > WIDTH:
+            cut = next(at for at in range(len(rest) + 1) if width_of(rest[:at]) > WIDTH) - 1
             space = rest.rfind(" ", 1, cut + 1)
             cut = space + 1 if space > 0 else max(cut, 1)
             yield place, rest[:cut].rstrip()
             place, rest = place + cut, rest[cut:]
         if rest.strip():
             yield place, rest
-
-
-def _width(text: str) -> int:
-    """Columns of a text: characters of Chinese, Japanese and Korean take two."""
-    return len(text) if text.isascii() else sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)

@@ -1,6 +1,7 @@
 """The shipped claims: their verdicts, and that each says where its numbers were read."""
 
 import json
+import re
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from click.testing import CliRunner
 from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.audit.collection import claim_names, find_claim
 from dist_epochs.cli.main import main
+from dist_epochs.render.audit import audit_text
+from dist_epochs.render.audit_markdown import audit_markdown
+from dist_epochs.render.wrapping import width_of
 
 VERDICTS = {
     "consistent": "bert-mlm bluebert chipnemo deberta deepseek-v3 detectron2 electra gopher gptj gptneo lamda "
@@ -94,12 +98,12 @@ def call(*arguments, code=0):
 def test_the_command():
     text = call("bert").stdout
     for line in (
-        "CONSISTENT ONLY IF every step has length 512 and a word is one token",
+        "CONSISTENT ONLY IF every step has length 512 and a word is one token.",
         "Read otherwise (two lengths), epochs come to 12.91: 3.1 times fewer.",
-        "as printed                38.79  overlaps  = 1M × 128,000 ÷ 3.3B",
-        "256 × 512 multiplied out  39.72  rounds    = 1M × 256 × 512 ÷ 3.3B",
+        "epochs ~40 38.79 overlaps 1M × 128,000 ÷ 3.3B",
+        "256 × 512 multiplied 39.72 rounds 1M × 256 × 512 ÷ 3.3B",
     ):
-        assert line in text
+        assert line in [" ".join(each.split()) for each in text.splitlines()]
     data = json.loads(call("bert", "--json").stdout)
     assert (data["id"], data["verdict"], data["only_if"]) == (
         "bert",
@@ -115,6 +119,42 @@ def test_the_command():
     assert "bert" in call("--all").stdout
     claims = json.loads(call("--all", "--json").stdout)["claims"]
     assert [claim["id"] for claim in claims] == list(claim_names())
+
+
+@pytest.mark.parametrize("name", claim_names())
+def test_every_claim_fits_a_terminal_and_begins_with_its_verdict(name):
+    found = audit_claim(*find_claim(name))
+    lines = audit_text(found).splitlines()
+    assert len(lines) <= 24
+    assert lines[0].split()[0].rstrip(":") in ("CONSISTENT", "INCONSISTENT", "UNDERDETERMINED")
+    full = audit_text(found, full=True).splitlines()
+    assert max(width_of(line) for line in (*lines, *full)) <= 80
+    for note in found.notes:
+        assert note in " ".join(" ".join(full).split())
+    rows = [line for line in audit_markdown(found).splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+
+
+def test_a_review_in_markdown():
+    review = call("bert", "--markdown").stdout
+    for line in (
+        "### BERT: Pre-training of Deep Bidirectional Transformers",
+        "**CONSISTENT ONLY IF** every step has length 512 and a word is one token.",
+        "| number | reading | stated | derived | agrees | how |",
+        r"| epochs | two lengths | \~40 | 12.91 | no | 256 × (900,000 × 128 + 100,000 × 512) ÷ 3.3B |",
+        "- https://arxiv.org/abs/1810.04805, appendix A.2",
+        "- pieces: XLNet, arXiv:1906.08237, section 3.1: 2.78B + 1.09B subwords of the same corpora",
+    ):
+        assert line in review.splitlines()
+    assert call("silly-t5", "--markdown", code=1).stdout.count("**INCONSISTENT:**") == 1
+    assert call("--all", "--markdown").stdout.count("\n| ") == len(claim_names())
+    assert "recalled, not read" in call("gpt1", "--markdown").stdout
+
+
+def test_one_form_of_output():
+    assert "--json and --markdown are given" in call("bert", "--json", "--markdown", code=2).stderr
+    assert "--many and --full are given" in call("--many", "runs", "--full", code=2).stderr
+    assert max(map(len, call("--all").stdout.splitlines())) <= 80
 
 
 def test_what_is_no_claim():

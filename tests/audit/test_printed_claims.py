@@ -83,7 +83,7 @@ def test_the_slip_that_ranks_first(name, suspect, after):
 
 def test_what_was_printed_is_shown():
     assert shipped("between").readings[0].checks[0].printed == "between 2 and 3"
-    assert "stated: epochs between 2 and 3\n" in audit_text(shipped("between"))
+    assert "INCONSISTENT: epochs (between 2 and 3 stated, 3.29 derived)." in audit_text(shipped("between")).splitlines()
     assert shipped("whole-steps").readings[0].checks[0].how == "3T ÷ 2.097M, up to the next whole step"
 
 

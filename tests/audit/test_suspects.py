@@ -386,3 +386,11 @@ def test_slips_of_papers(facts, checks, name, after, slip):
     first = next((suspect for suspect in found.suspects if suspect.name == name), None)
     assert first is not None, [suspect.told for suspect in found.suspects]
     assert (first.after, first.told.count(slip)) == (after, 1)
+
+
+def test_numbers_that_nobody_prints_come_behind_rounder_ones():
+    facts = {"steps": "500K steps", "batch": "8192 sequences", "length": "512"}
+    found = of(facts, {"tokens": ("steps * batch * length", "2.2T")})
+    stated = [suspect.after for suspect in found.suspects if suspect.name == "stated tokens"]
+    assert stated[:2] == [2_100_000_000_000, Fraction(22 * 10**11, 1) * Fraction(1000, 1024) ** 2]
+    assert found.suspects[0].told.startswith("stated tokens 2.2T → 2.1T (× 0.954545), one digit")

@@ -14,6 +14,7 @@ from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.sentence.draft import GROWN, WHOLE_TEXT, Draft, DraftCheck
 from dist_epochs.audit.sentence.facts import as_fact, as_stated, is_bound, is_same
 from dist_epochs.audit.sentence.growth import Growth, growths
+from dist_epochs.audit.sentence.meanings import other_meanings
 from dist_epochs.audit.sentence.phases import of_all_phases, phase_formulas
 from dist_epochs.audit.sentence.reading import Found, Reading
 from dist_epochs.audit.sentence.relations import NAMES, RELATIONS, TITLES, Relation, relation_of
@@ -86,31 +87,28 @@ def _add_run(built: _Builder, run: Run, at: int, suffix: str, whole: frozenset[s
         if known:
             is_own = known[0].result not in whole
             _add_stated(built, run, at, suffix, known[0], formulas, names, corpus, is_own)
-    _add_either(built, run, at, suffix, formulas, names)
+    _add_meanings(built, run, at, suffix, formulas, names)
     if at < MOST_INFORMING:
         _add_informing(built, run, at, suffix, formulas, names, corpus)
 
 
-def _add_either(
+def _add_meanings(
     built: _Builder, run: Run, at: int, suffix: str, formulas: Mapping[str, str], names: Mapping[str, str]
 ) -> None:
-    """Samples that may be the data or what was drawn: the other reading, where it agrees, by its name."""
-    said = [found for found in run.facts.get("corpus", ()) if "either" in found.words]
-    if len(said) != 1 or "samples" in run.facts or not {"steps", "global_batch"} <= {*names, *formulas}:
+    """What a run may mean beside, where nothing else that is stated follows, and it agrees."""
+    if any(check.run == at and check.stated is not None for check in built.checks):
         return
-    if "corpus" in run.borrowed or any(check.run == at and check.stated is not None for check in built.checks):
-        return
-    relation = next(relation for relation in RELATIONS if relation.formula == "steps * global_batch")
-    check = DraftCheck(
-        name=_free_name(built, _title("samples", suffix)),
-        formula=_formula(relation, formulas, names),
-        stated=as_stated(said[0]),
-        run=at,
-        result="samples",
-        brings=f"{said[0].numeral.spelling} {said[0].unit} are those drawn, not the data",
-    )
-    if check.agreement(built.facts) is not Agreement.CONTRADICTS:
-        built.checks.append(check)
+    for meaning in other_meanings(run, names, formulas):
+        check = DraftCheck(
+            name=_free_name(built, _title(meaning.relation.result, suffix)),
+            formula=_formula(meaning.relation, formulas, meaning.names),
+            stated=as_stated(meaning.stated),
+            run=at,
+            result=meaning.relation.result,
+            brings=meaning.brings,
+        )
+        if check.agreement(built.facts) is not Agreement.CONTRADICTS:
+            built.checks.append(check)
 
 
 def _tolerance(found: Found) -> Fraction:

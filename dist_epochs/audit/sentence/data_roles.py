@@ -6,6 +6,7 @@ from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.lexicon import find
 from dist_epochs.audit.sentence.phrases import (
     EPOCH_IS,
+    PER_BATCH_KOREAN,
     PER_DEVICE,
     PER_EPOCH,
     PER_STEP,
@@ -34,6 +35,11 @@ _EACH_STEP = (
 )
 _STEPS_OF = r"(?:steps?|updates?|iterations?)\s+(?:of|with|à|von|mit)\s*$"
 _BATCH_NEAR = r"(?:\bbatch(?:es)?\b|batch[- ]size|バッチ|批次|배치|Batch(?:größe)?)"
+_TOKENS_OF_BATCH = (
+    rf"{_BATCH_NEAR}\s+(?:sizes?\s+)?(?:of|with|:|=)\s*(?:about |~)?[\d.,]+\s?[KkMm]?(?:illion)?\s+tokens\s*"
+    r"(?:,|\(|=|or|i\.e\.,?)+\s*$"
+)
+"""A batch in tokens, after which a number of samples says the same batch."""
 _DATA = (
     r"(?:corpus|corpora|data ?sets?|\bdata\b|collection|\bPile\b|training set|"
     r"train(?:ing)? split|training examples|语料|数据集|データセット|コーパス|데이터셋|말뭉치|"
@@ -106,11 +112,13 @@ def tokens_role(context: Context) -> Role:
         context.before,
     ):
         return Role("sequence_length", "tokens")
-    if per_step := length_of(PER_STEP, tail):
+    if per_step := length_of(PER_STEP, tail) or length_of(PER_BATCH_KOREAN, tail):
         return Role("batch_tokens", "tokens", tail=per_step, words=words)
     if find(r"^-?\s*(?:mini-?)?batch(?:es)?(?!\w)", tail):
         return Role("batch_tokens", "tokens", tail=length_of(r"^-?\s*(?:mini-?)?batch(?:es)?", tail), words=words)
     each = length_of(r"^\s*(?:each|apiece)(?!\w)", tail)
+    if each and find(rf"{samples}\s*[,(]?\s*$", context.before):  # 512 sequences, 2,048 tokens each
+        return Role("sequence_length", "tokens", tail=each)
     if find(
         r"(?:steps?|updates?|iterations?|batches)\s+(?:of|with|at|à|von|mit|x|×|\*)\s*(?:~|about)?\s*$", context.before
     ):
@@ -210,6 +218,8 @@ def samples_role(context: Context) -> Role:
         return Role("", why="samples for each of something")
     of_length = r"^\s*(?:each )?(?:of|with|at|x|×|\*|@|von|à|mit)\s*(?:length\s*)?(?:of )?[\d]"
     if find(_EACH_STEP, near) or find(_STEPS_OF, context.before) or _batch_before(near):
+        return Role("global_batch", unit, words=words)
+    if find(_TOKENS_OF_BATCH, context.before) and not find(r"^[^.;]{0,20}\b(?:corpus|data|in (?:total|all))\b", tail):
         return Role("global_batch", unit, words=words)
     if find(r"(?:validation|test|held-?out|evaluat\w+|benchmark)[^.;,]{0,40}$", near) or find(
         r"^\s*(?:of|from) the (?:\w+ )?(?:validation|test)", tail

@@ -103,8 +103,19 @@ def _quantity(found: Found) -> Quantity:
     unit = UNITS.get(found.role)
     if found.role == "corpus":
         unit = {"words": Unit.WORD, "tokens": Unit.TOKEN}.get(found.unit, Unit.SAMPLE)
-    text = f"{'~' if numeral.bound == ABOUT else ''}{numeral.spelling}"
-    return replace(numeral.quantity.counted_in(unit), text=_plain(text))
+    quantity = numeral.quantity.counted_in(unit)
+    if numeral.bound != ABOUT:
+        return replace(quantity, text=_plain(numeral.spelling))
+    return replace(_about(quantity, numeral.spelling), text=_plain(f"~{numeral.spelling}"))
+
+
+def _about(quantity: Quantity, spelling: str) -> Quantity:
+    """The number with a whole unit of its last digit, as everywhere after `~`, if it has more than one digit."""
+    digits = re.match(r"\D*([\d.,_]*)", spelling)
+    half, value = quantity.half, quantity.value
+    if half is None or digits is None or len(re.sub(r"\D", "", digits[1]).lstrip("0")) < 2:
+        return quantity
+    return replace(quantity, number=Interval(value, value - 2 * half, value + 2 * half))
 
 
 def _plain(text: str) -> str:

@@ -10,6 +10,7 @@ from dist_epochs.audit.sentence.lexicon import find
 
 __all__ = [
     "EPOCH_IS",
+    "PER_BATCH_KOREAN",
     "PER_DEVICE",
     "PER_EPOCH",
     "PER_STEP",
@@ -47,6 +48,8 @@ PER_STEP = (
     r"every|one) |pro\s+|par\s+|毎)(?:global |optimizer |training |gradient |"
     r"mini-?)?(?:batch|step|update|iteration|Schritt|étape|步)(?!\w)"
 )
+PER_BATCH_KOREAN = r"^\s*[을를]?\s*(?:한\s*|매\s*|각\s*)?(?:배치|스텝|업데이트)\s*(?:당|마다)"
+"""After `토큰`: the particle of an object, and per batch."""
 PER_DEVICE = (
     r"^\s*(?:,\s*)?\(?(?:/|per[- ]|on each |on every |for each |each |"
     r"pro\s+|par\s+|on (?:a|one|every|each) )\s*(?:NVIDIA )?(?:GPU|device|"

@@ -103,6 +103,7 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
     for at, context in enumerate(all_contexts):
         if roles[at] is None:
             roles[at] = _as_before(text, all_contexts, roles, at) or _grown_batch(context, roles[:at])
+            roles[at] = roles[at] or _batch_in_brackets(all_contexts, roles, at)
     return _with_units(_of_parts(text, all_contexts, _in_rounds(all_contexts, roles)))
 
 
@@ -222,6 +223,25 @@ def _grown_batch(context: Context, before: list[Role | None]) -> Role | None:
         return None
     tokens = [role for role in batches if role.name == "batch_tokens"]
     return replace((tokens or batches)[0], tail=0, words=frozenset({"grown", "bare"}))
+
+
+def _batch_in_brackets(all_contexts: list[Context], roles: list[Role | None], at: int) -> Role | None:
+    """A total in brackets behind the last part of a batch: `16 per GPU on 512 GPUs (8192 in total)`."""
+    context = all_contexts[at]
+    if not at or not find(r"^\s*(?:in total|in all|overall|total)\s*\)", context.after):
+        return None
+    if not re.fullmatch(r"\s*\(\s*", context.near) or context.clause != all_contexts[at - 1].clause:
+        return None
+    said = [role.name for role, other in zip(roles[:at], all_contexts, strict=False)
+            if role is not None and other.clause == context.clause]  # fmt: skip
+    last = roles[at - 1]
+    if last is None or not last.name:
+        return None
+    if last.name in ("per_device", "devices", "gradient_accumulation") and "per_device" in said:
+        return Role("global_batch", "samples", words=frozenset({"whole"}))
+    if last.name == "sequence_length" and "global_batch" in said and "batch_tokens" not in said:
+        return Role("batch_tokens", "tokens", words=frozenset({"whole"}))
+    return None
 
 
 def _in_rounds(all_contexts: list[Context], roles: list[Role | None]) -> list[Role | None]:

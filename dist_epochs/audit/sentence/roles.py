@@ -26,7 +26,7 @@ from dist_epochs.audit.sentence.machine_roles import (
     time_role,
     utilization_role,
 )
-from dist_epochs.audit.sentence.phrases import PER_DEVICE, Role, is_linked, length_of, said_of
+from dist_epochs.audit.sentence.phrases import PER_BATCH_KOREAN, PER_DEVICE, Role, is_linked, length_of, said_of
 from dist_epochs.audit.sentence.run_roles import (
     accumulation_role,
     ambiguous_role,
@@ -91,6 +91,10 @@ def role_of(context: Context) -> Role | None:
         return Role("per_device", "samples")
     if not key and not category and length_of(PER_DEVICE, context.after) and find(_PARTS_NEAR, context.sentence):
         return Role("per_device", "samples", tail=length_of(PER_DEVICE, context.after))
+    if not key and not category and find(r"토큰을?\s*$", context.near):  # 토큰을 50만 개씩 배치당
+        each = length_of(r"^\s*개?씩?", context.after)
+        if per_batch := length_of(PER_BATCH_KOREAN, context.after[each:]):
+            return Role("batch_tokens", "tokens", tail=each + per_batch)
     if not key and not category and re.search(r"\d[BM]$", context.numeral.spelling) and _NAMED.search(context.before):
         return Role("parameters", "parameters", words=frozenset({"either"}))  # Qwen3 8B
     decide = _BY_KEY.get(key) if key else _BY_NOUN.get(category)

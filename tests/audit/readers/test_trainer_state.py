@@ -152,7 +152,9 @@ def test_a_resume_that_only_the_pace_shows(ask, write_state):
 def test_claims_for_one_epoch_are_multiplied(ask, tell, write_state):
     path = write_state(global_step=66, epoch=3.0, num_train_epochs=3, max_steps=66)
     assert ask(path, "--steps", "22 steps per epoch", "--epochs", 3)["verdict"] == "consistent"
-    assert "22 steps per epoch × 3 = 66 steps" in tell(path, "--steps", "22 steps per epoch", "--epochs", 3)
+    text = tell(path, "--steps", "22 steps per epoch", "--epochs", 3)
+    assert "22 steps per epoch × " in text
+    assert " 3 = 66 steps\n" in text
     assert ask(path, "--steps", "23 steps per epoch", "--epochs", 3, code=1)["verdict"] == "inconsistent"
     assert ask(path, "--steps", "22 steps per epoch", code=2)["fixes"] == ["giving --epochs too"]
     assert "4,096 is no number of samples" in ask(path, "--global-batch", "32x128", code=2)["rule"]

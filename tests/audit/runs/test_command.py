@@ -2,8 +2,15 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
+
+from dist_epochs.audit.readers.folder import read_finished_run
+from dist_epochs.audit.runs.claims import read_claims
+from dist_epochs.audit.runs.run_audit import audit_run
+from dist_epochs.render.audit import audit_text
+from dist_epochs.render.audit_markdown import audit_markdown
 
 
 @pytest.mark.parametrize(
@@ -140,3 +147,20 @@ def test_one_step_made_twice(tell, tmp_path):
     path = tmp_path / "run.log"
     path.write_text("".join(line.format(step, step * 8) for step in (1, 2, 1)))
     assert "1 step made twice" in tell(path)
+
+
+RECORDS = sorted(path.name for path in (Path(__file__).parents[1] / "readers" / "logs").iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDS if name not in ("README.md", "git_lfs_pointer.json")])
+def test_a_run_fits_a_terminal(logs, name, monkeypatch):
+    monkeypatch.chdir(logs)
+    claims = read_claims({"devices": "8", "steps": "7", "mfu": "30%", "tokens": "300B"})
+    found = audit_run(read_finished_run(Path(name)), claims)
+    lines = audit_text(found).splitlines()
+    assert len(lines) <= 24
+    assert lines[0].split()[0].rstrip(":") in ("CONSISTENT", "INCONSISTENT", "UNDERDETERMINED")
+    full = audit_text(found, full=True)
+    assert max(map(len, (*lines, *full.splitlines()))) <= 80
+    assert all(note in " ".join(full.split()) for note in found.notes)
+    assert audit_markdown(found).startswith(f"### {name.split('_')[0]}")

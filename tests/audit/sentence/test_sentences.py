@@ -10,6 +10,9 @@ import pytest
 
 from dist_epochs.arithmetic.quantity import SPELLINGS
 from dist_epochs.audit.sentence.audited import audit_text_of
+from dist_epochs.render.sentence import sentence_text
+from dist_epochs.render.sentence_markdown import sentence_markdown
+from dist_epochs.render.wrapping import width_of
 
 TEXTS = json.loads((Path(__file__).parent / "sentences.json").read_text(encoding="utf-8"))
 KINDS = {"videos": "sample", "instances": "sample", "sequences": "sample", "images": "sample", "samples": "sample"}
@@ -122,3 +125,23 @@ def test_verdicts_of_other_sentences():
 
 def verdict_of(text):
     return str(audited(text).audit.verdict)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=[text["id"] for text in TEXTS])
+def test_the_audit_fits_a_terminal(text):
+    found = audited(text["text"])
+    lines, full = sentence_text(found).splitlines(), sentence_text(found, full=True).splitlines()
+    assert len(lines) <= 24
+    assert max(width_of(line) for line in (*lines, *full)) <= 80
+    assert all(fact.role.replace("_", " ") in "\n".join(lines) for fact in found.reading.facts)
+    assert str(found.audit.verdict).split("-")[0].upper() in lines[0]
+    review = sentence_markdown(found)
+    assert review.startswith("> ")
+    assert all(f"| {fact.role.replace('_', ' ')} |" in review for fact in found.reading.facts)
+
+
+def test_about_is_wider_than_rounded():
+    rate = "Speed: 3500 tokens/sec/GPU on 128 A100 GPUs, that is {} tokens/day in training."
+    assert audit_text_of(rate.format("~38B")).audit.verdict == "consistent-with-rounding"
+    assert audit_text_of(rate.format("38B")).audit.verdict == "inconsistent"
+    assert audit_text_of(rate.format("~36B")).audit.verdict == "inconsistent"

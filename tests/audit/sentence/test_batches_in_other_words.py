@@ -1,0 +1,86 @@
+"""Batches that no key names: in a list, as a total in brackets, per batch in Korean; and the FLOPs of one pass."""
+
+import pytest
+
+from dist_epochs.audit.sentence.audited import audit_text_of
+
+
+def roles(text):
+    return [(fact.role, fact.numeral.value) for fact in audit_text_of(text).reading.facts]
+
+
+def verdict(text):
+    audit = audit_text_of(text).audit
+    return str(audit.verdict), audit.only_if
+
+
+def test_tokens_each_after_sequences_are_a_length():
+    text = "We trained on batches of {} tokens, 512 sequences, 2,048 tokens each, for 100K steps."
+    assert roles(text.format("1,048,576")) == [
+        ("batch_tokens", 1048576), ("global_batch", 512), ("sequence_length", 2048), ("steps", 100_000),
+    ]  # fmt: skip
+    assert verdict(text.format("1,048,576")) == ("consistent", None)
+    assert verdict(text.format("1M"))[0] == "consistent"
+    assert verdict(text.format("32,768"))[0] == "inconsistent"
+
+
+@pytest.mark.parametrize("tokens", ["105B", "104.9B"])
+def test_sequences_in_a_list_may_be_those_of_a_batch(tokens):
+    text = f"Training setup: 100K steps, 512 sequences, sequence length 2048, {tokens} tokens in total."
+    assert verdict(text) == ("consistent-only-if", "512 sequences are those of a batch, not the data")
+    samples = "Training setup: 100K steps, 512 sequences, 51.2M samples in total."
+    assert verdict(samples) == ("consistent-only-if", "512 sequences are those of a batch, not the data")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Training setup: 100K steps, 512 sequences, sequence length 2048, 300B tokens in total.",
+        "We fine-tuned on 512 sequences for 100 steps with sequence length 2048 and 105B tokens in total.",
+        "We train for 100K steps on a corpus of 512 sequences of length 2048, 300B tokens in total.",
+    ],
+)
+def test_sequences_of_the_data_accuse_nobody(text):
+    assert verdict(text)[0] == "underdetermined"
+
+
+def test_a_total_in_brackets_after_the_parts_of_a_batch():
+    text = "Training used batch size 16 per GPU on 512 GPUs ({} in total) for 100K steps."
+    assert roles(text.format("8192")) == [
+        ("per_device", 16), ("devices", 512), ("global_batch", 8192), ("steps", 100_000),
+    ]  # fmt: skip
+    assert verdict(text.format("8,192"))[0] == "consistent"
+    assert verdict(text.format("7000"))[0] == "inconsistent"
+    assert verdict(text.format("32,768"))[0] == "consistent-only-if"  # 4 micro-steps, which are not stated
+    in_tokens = "The global batch is 1024 sequences of length 2048 ({} in total), for 10K steps."
+    assert roles(in_tokens.format("2,097,152"))[2] == ("batch_tokens", 2_097_152)
+    assert verdict(in_tokens.format("2,097,152"))[0] == "consistent"
+    assert verdict(in_tokens.format("2.1M"))[0] == "consistent"
+
+
+def test_totals_of_something_else_are_no_batch():
+    text = "We train with batch size 16 on 8 GPUs. After 100 steps, there are 12 tables (40 in total)."
+    assert 40 not in [value for _, value in roles(text)]
+    assert 24 not in [value for _, value in roles("Batch size 16 per GPU on 8 nodes (24 in total in the cluster).")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "50만 토큰을 한 배치당 사용해 10만 스텝 학습했다. 총 500억 토큰.",
+        "50만 토큰을 배치당 사용하여 10만 스텝 학습했고 총 500억 토큰을 보았다.",
+        "배치당 50만 토큰을 사용해 10만 스텝을 학습했고 총 500억 토큰을 보았다.",
+        "토큰을 50만 개씩 배치당 사용해 10만 스텝을 학습했고 총 500억 토큰을 보았다.",
+    ],
+)
+def test_tokens_per_batch_in_korean(text):
+    assert ("batch_tokens", 500_000) in roles(text)
+    assert verdict(text) == ("consistent", None)
+
+
+def test_flops_of_a_corpus_without_epochs_are_those_of_one_pass():
+    text = "The 7B model was trained with {} FLOPs on a corpus of 1T tokens."
+    assert verdict(text.format("4.2e22")) == ("consistent-only-if", "the corpus is seen once")
+    assert verdict(text.format("8.4e22"))[0] == "underdetermined"
+    epochs = "The 7B model was trained for 2 epochs with 4.2e22 FLOPs on a corpus of 1T tokens."
+    assert verdict(epochs)[1] != "the corpus is seen once"
