@@ -11,7 +11,7 @@ import click
 from dist_epochs.cli.audit_output import Shown
 from dist_epochs.cli.hub_runs import PREFIX as HUB
 from dist_epochs.cli.hub_runs import fetch_repository
-from dist_epochs.cli.output import as_json
+from dist_epochs.cli.output import as_html, as_json
 from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.cli.sentences import (
     audit_flags,
@@ -73,6 +73,7 @@ FLAGS = {
 )
 @click.option("--full", is_flag=True, help="Show everything, not only what fits into 24 rows.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown for a review.")
+@as_html
 @as_json
 def command(
     name: str | None,
@@ -82,6 +83,7 @@ def command(
     many: str | None,
     full: bool,
     as_markdown: bool,
+    html: Path | None,
     as_json: bool,
     **claimed: str | None,
 ) -> None:
@@ -103,9 +105,11 @@ def command(
     stated ones. Exit code 1 means inconsistent; --all always ends with 0.
     """
     texts = {flag: text for flag, text in claimed.items() if text is not None}
-    shown = Shown(as_json=as_json, as_markdown=as_markdown, full=full)
+    shown = Shown(as_json=as_json, as_markdown=as_markdown, full=full, html=html)
     if many is not None:
-        _refuse_beside_many(name, every, {**texts, **dict.fromkeys(_given(full=full, markdown=as_markdown), "")})
+        _refuse_beside_many(
+            name, every, {**texts, **dict.fromkeys(_given(full=full, markdown=as_markdown, html=html is not None), "")}
+        )
         _table(many, as_json)
         return
     if table is not None:
@@ -149,6 +153,8 @@ def command(
             fixes="leaving them out",
         )
     if every:
+        if html is not None:
+            raise InputError("--html reports one audit, and --all are many", fixes="the name of a claim")
         shown.audits([_audit_claim(shipped) for shipped in claim_names()])
         return
     assert name is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dist_epochs.cli.output import print_json
+from dist_epochs.cli.output import print_json, write_html
 from dist_epochs.errors import EXIT_DISAGREES, InputError
 from dist_epochs.terminal import show
 
@@ -25,6 +26,7 @@ class Shown:
         as_json: One JSON object, whole.
         as_markdown: Markdown, whole.
         full: As text: everything, not only what fits into 24 rows.
+        html: Where a report is to be written, too.
 
     Raises:
         InputError: If two forms are asked for.
@@ -33,6 +35,7 @@ class Shown:
     as_json: bool = False
     as_markdown: bool = False
     full: bool = False
+    html: Path | None = None
 
     def __post_init__(self) -> None:
         if self.as_json and self.as_markdown:
@@ -48,6 +51,10 @@ class Shown:
         Raises:
             SystemExit: With the exit code of numbers that do not add up.
         """
+        if self.html is not None:
+            from dist_epochs.report.claim import audit_report
+
+            write_html(self.html, audit_report(audit.to_json(), audit.heading))
         if self.as_json:
             print_json(audit.to_json())
         elif self.as_markdown:
@@ -66,6 +73,10 @@ class Shown:
         Raises:
             SystemExit: With the exit code of numbers that do not add up.
         """
+        if self.html is not None:
+            from dist_epochs.report.claim import audit_report
+
+            write_html(self.html, audit_report(found.to_json(), text=found.reading.given))
         if self.as_json:
             print_json(found.to_json())
         elif self.as_markdown:

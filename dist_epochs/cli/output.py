@@ -1,17 +1,37 @@
-"""The option `--json`: one JSON object on standard output, and nothing else there."""
+"""Options that commands share: `--json`, one object on standard output, and `--html FILE`, a report beside it."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dist_epochs.terminal import show
 
-__all__ = ["as_json", "print_json"]
+if TYPE_CHECKING:
+    from dist_epochs.report.html import Markup
+
+__all__ = ["as_html", "as_json", "print_json", "write_html"]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+as_html = click.option(
+    "--html", metavar="FILE", type=click.Path(path_type=Path), help="Write a report, too: one page that loads nothing."
+)
+
+
+def write_html(path: Path, page: Markup) -> None:
+    """Write a report, and say where.
+
+    Raises:
+        InputError: If it cannot be written there.
+    """
+    from dist_epochs.report.document import write_report
+
+    write_report(path, page)
+    show(f"the report is in {path}", err=True)
 
 
 def print_json(data: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dist_epochs.cli.output import as_json, print_json
+from dist_epochs.cli.output import as_html, as_json, print_json, write_html
 from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 from dist_epochs.terminal import show
@@ -103,6 +103,7 @@ class ExtraOutput:
 @click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
 @click.option("--verify", is_flag=True, help="Compare all digests of the store, even if that was done before.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
+@as_html
 @as_json
 def command(
     recipes: tuple[Path, ...],
@@ -117,6 +118,7 @@ def command(
     exact: bool,
     verify: bool,
     strict: bool,
+    html: Path | None,
     as_json: bool,
     **flags: str | None,
 ) -> None:
@@ -136,6 +138,8 @@ def command(
         raise InputError(
             "--like compares one plan with frameworks", fixes="leaving out --sweep, --launch and further recipes"
         )
+    if html is not None and sweeps:
+        raise InputError("--html reports the plans of recipes, and --sweep makes others", fixes="one of them")
     recipes = tuple(map(find_recipe, recipes))
     documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
     places = [_count_place(document, path) for document, path in _named(documents, recipes)]
@@ -153,6 +157,8 @@ def command(
         extra = [*_framework_output(found), *(ExtraOutput({"holds": holds}, "") for holds in places if holds)]
         _show(plans, documents, extra, as_json)
         _raise_refusals(found, frameworks)
+    if html is not None:
+        _write_report(plans, html)
     if report is not None and report.goes_wrong:
         raise SystemExit(EXIT_DISAGREES)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
@@ -354,6 +360,18 @@ def _show(plans: Sequence[Plan], documents: Sequence[Document], extra: Sequence[
         show(plan_text(plan, moves))
         for text in (more.text for more in extra if more.text):
             show(f"\n{text}")
+
+
+def _write_report(plans: Sequence[Plan], path: Path) -> None:
+    from dist_epochs.plan.planner import make_plan
+    from dist_epochs.plan.sensitivity import sensitivity_of
+    from dist_epochs.report.plan import plan_report, plans_report
+
+    if len(plans) > 1:
+        write_html(path, plans_report(plans))
+        return
+    (plan,) = plans
+    write_html(path, plan_report(plan, sensitivity_of(plan, lambda changed: make_plan(changed, facts=plan.facts))))
 
 
 def _sweep(

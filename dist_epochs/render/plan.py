@@ -13,6 +13,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.sensitivity import ChangedAssumption
 from dist_epochs.render.cost import cost_rows
 from dist_epochs.render.text import aligned, table
+from dist_epochs.render.wrapping import paragraph
 
 __all__ = ["plan_head", "plan_rows", "plan_text", "warnings_text"]
 
@@ -30,8 +31,8 @@ def plan_text(plan: Plan, moves: Sequence[ChangedAssumption] = ()) -> str:
     if len(plan.sources) > 1:
         parts += ["", _sources(plan)]
     if moves:
-        told = [(move.change, f"{scaled(move.value)} {move.unit}", f"explain {move.rule}") for move in moves]
-        parts += ["", "Sensitivity", aligned(told)]
+        told = [(move.change, f"{scaled(move.value)} {move.unit}", move.rule) for move in moves]
+        parts += ["", "Sensitivity  (dist-epochs explain …)", aligned(told)]
     if plan.warnings:
         parts += ["", warnings_text(plan)]
     return "\n".join(parts)
@@ -39,7 +40,8 @@ def plan_text(plan: Plan, moves: Sequence[ChangedAssumption] = ()) -> str:
 
 def warnings_text(plan: Plan) -> str:
     """What to know about the plan, a line each; `dist-epochs explain NAME` says more."""
-    return "\n".join(f"{'note' if w.is_note else 'warning'} {w.rule}: {w.message}" for w in plan.warnings)
+    told = (f"{'note' if w.is_note else 'warning'} {w.rule}: {w.message}" for w in plan.warnings)
+    return "\n".join(line for text in told for line in paragraph(text, "  "))
 
 
 def plan_head(plan: Plan) -> Iterator[str]:
@@ -226,7 +228,7 @@ def _sources(plan: Plan) -> str:
         for source in plan.sources
     ]
     drawn = unit if all(source.tokens is not None for source in plan.sources) else "samples"
-    header = ["source", "share", unit, f"{drawn} drawn", "epochs", "equivalent ÷ epochs", "share that fits"]
+    header = ["source", "share", unit, f"{drawn} drawn", "epochs", "equivalent ÷ epochs", "fitting share"]
     if all(source.fitting_share is None for source in plan.sources):
         header, rows = header[:-1], [row[:-1] for row in rows]
     return table(header, rows)

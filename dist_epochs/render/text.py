@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dist_epochs.render.wrapping import wrapped_table
+
 __all__ = ["aligned", "table"]
 
 
 def aligned(rows: Iterable[tuple[str, str, str]], indent: str = "  ") -> str:
-    """Lines of label, number and formula: labels to the left, numbers to the right.
+    """Lines of label, number and formula: labels to the left, numbers to the right, formulas wrapped at 80 columns.
 
     Examples:
         >>> print(aligned([("steps", "200", "= 160 + 40"), ("samples", "6,400", "")]))
           steps      200  = 160 + 40
           samples  6,400
     """
-    rows = list(rows)
-    label = max((len(row[0]) for row in rows), default=0)
-    value = max((len(row[1]) for row in rows), default=0)
-    return "\n".join(f"{indent}{a:<{label}}  {b:>{value}}  {c}".rstrip() for a, b, c in rows)
+    return "\n".join(line for lines in wrapped_table(list(rows), "<><", wraps="--w", indent=indent) for line in lines)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], indent: str = "  ") -> str:

@@ -19,17 +19,19 @@ def call(*arguments, code=0):
 
 
 def test_bert_on_eight_devices_reads_like_this():
-    text = call("plan", BERT, "--devices", "8xH100").stdout
+    shown = call("plan", BERT, "--devices", "8xH100").stdout
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    text = " ".join(shown.split())
     for line in (
-        "BERT-base, masked LM     3.3B words × 1.25 tokens/word = 4.125B tokens",
-        "256  = 8 devices × 8 per device × 4 accumulation",
-        "1,000,000  = 900,000 at length 128 + 100,000 at length 512",
-        "42.6B  = 256 × (900,000 × 128 + 100,000 × 512)",
-        "10.33  = 42.6B ÷ 4.125B  (7.149 at 128, 3.178 at 512)",
-        "2.9e+19 FLOPs  667.9M and 710.4M per position",
-        "2.26–3.39 h  at 45% to 30% of 989.4 TFLOP/s in bf16, a guess; 18.1–27.1 device-hours",
-        "length 512 throughout                         31.78 epochs  explain sequence-phases",
-        "one token per word                            12.91 epochs  explain words-as-tokens",
+        "BERT-base, masked LM 3.3B words × 1.25 tokens/word = 4.125B tokens",
+        "256 = 8 devices × 8 per device × 4 accumulation",
+        "1,000,000 = 900,000 at length 128 + 100,000 at length 512",
+        "42.6B = 256 × (900,000 × 128 + 100,000 × 512)",
+        "10.33 = 42.6B ÷ 4.125B (7.149 at 128, 3.178 at 512)",
+        "2.9e+19 FLOPs 667.9M and 710.4M per position",
+        "2.26–3.39 h at 45% to 30% of 989.4 TFLOP/s in bf16, a guess; 18.1–27.1 device-hours",
+        "length 512 throughout 31.78 epochs sequence-phases",
+        "one token per word 12.91 epochs words-as-tokens",
     ):
         assert line in text
     assert call("plan", BERT, "--devices", "8xH100").stderr == ""

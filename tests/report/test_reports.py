@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit.claim_audit import audit_claim
 from dist_epochs.audit.collection import claim_names, find_claim
 from dist_epochs.audit.sentence.audited import audit_text_of
+from dist_epochs.cli.main import main
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.sensitivity import sensitivity_of
@@ -124,3 +126,32 @@ def test_sentence_with_markup():
     page = audit_report(audit_text_of(text).to_json(), text=text)
     check_page(page)
     assert "<script>alert(1)</script> We train" in Page(page).text
+
+
+@pytest.mark.parametrize(
+    ("words", "heading"),
+    [
+        (["plan", "bert-base"], "BERT-base: the plan"),
+        (["plan", "bert-base", "gpt2-small"], "BERT-base and GPT-2 small"),
+        (["audit", "bert"], "Audit of BERT"),
+        (["audit", BERT], "Audit of a sentence"),
+        (["audit", "--steps", "1M", "--batch", "256x512", "--corpus", "3.3B words", "--epochs", "~40"], "Audit of"),
+    ],
+)
+def test_commands(tmp_path, words, heading):
+    path = tmp_path / "report.html"
+    plain, found = (CliRunner().invoke(main, [*words, *more]) for more in ([], ["--html", str(path)]))
+    assert found.exit_code == plain.exit_code == 0, found.output
+    assert found.stdout == plain.stdout
+    assert str(path) in found.stderr
+    page = path.read_text()
+    check_page(page)
+    assert f"<h1>{heading}" in page
+
+
+def test_what_cannot_be_reported(tmp_path):
+    path = tmp_path / "report.html"
+    for words in (["audit", "--all"], ["plan", "bert-base", "--sweep", "seed=1,2"], ["audit", "--many", str(tmp_path)]):
+        assert CliRunner().invoke(main, [*words, "--html", str(path)]).exit_code == 2
+    assert CliRunner().invoke(main, ["plan", "bert-base", "--html", str(tmp_path / "no/x.html")]).exit_code == 2
+    assert not path.exists()
