@@ -64,6 +64,12 @@ def test_samples_of_each_device():
     assert verdict(text)[0] == "consistent"
 
 
+def test_tokens_beside_a_batch_of_its_parts():
+    text = "We train with {} per GPU on 8 GPUs for 100K steps, 12.8B tokens in total."
+    assert verdict(text.format("16 sequences"))[0] == "underdetermined"
+    assert verdict(text.format("batch size 16K"))[1] == "the batch of 16K counts tokens"
+
+
 def test_totals_of_something_else_are_no_batch():
     text = "We train with batch size 16 on 8 GPUs. After 100 steps, there are 12 tables (40 in total)."
     assert 40 not in [value for _, value in roles(text)]
