@@ -164,7 +164,8 @@ def _add_stated(
         and not any("either" in found.words for role in used for found in run.facts.get(role, ()))
     )
     in_tokens = relation.result == "tokens" and relation.without == "sequence_length"
-    if in_tokens and run.facts["global_batch"][0].unit != "samples":
+    batch = next((run.facts[role][0] for role in ("global_batch", "per_device") if role in run.facts), None)
+    if in_tokens and (batch is None or batch.unit != "samples"):
         return  # it says what it counts
     clauses = {found.clause for role in relation.needs - run.borrowed for found in run.facts.get(role, ())}
     for found in _distinct(run.facts[relation.result]):
@@ -179,7 +180,7 @@ def _add_stated(
             result=relation.result,
             words=corpus == "words" and "corpus" in relation.needs,
             free="" if in_tokens else free,
-            brings=f"the batch of {run.facts['global_batch'][0].numeral.spelling} counts tokens" if in_tokens else "",
+            brings=f"the batch of {batch.numeral.spelling} counts tokens" if in_tokens and batch is not None else "",
         )
         outcome = check.agreement(built.facts)
         is_sure = is_certain and not in_tokens and (not suffix or found.clause in clauses)

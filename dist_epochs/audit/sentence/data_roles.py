@@ -88,6 +88,10 @@ def examples_role(context: Context) -> Role:
 _EACH_DEVICE = r"\b(?:each|every|per|a single|one) (?:GPU|TPU|device|worker|rank|core|chip|accelerator)\b[^.;,]{0,30}$"
 
 
+_DEVICES_WITH = r"\b(?:GPUs|TPUs|devices|workers|ranks|cores|chips|accelerators)\s*(?:,|with|at|of|processing|on)\s*$"
+"""Before the samples of each of them."""
+
+
 def tokens_role(context: Context) -> Role:
     """Tokens: of a batch, a length, a corpus or a rate; else those drawn."""
     tail, near = context.tail, context.near
@@ -210,6 +214,9 @@ def samples_role(context: Context) -> Role:
         )
     if find(_EACH_DEVICE, near):
         return Role("per_device", unit)
+    each = length_of(r"^\s*(?:each|apiece)(?!\w)", tail)
+    if each and find(_DEVICES_WITH, context.before):
+        return Role("per_device", unit, tail=each)
     if per_step := length_of(PER_STEP, tail):
         return Role("global_batch", unit, tail=per_step, words=words)
     if batches := length_of(r"^-?\s*(?:mini-?)?batch(?:es)?(?![\w])", tail):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from dist_epochs.audit.sentence.facts import is_same
 from dist_epochs.audit.sentence.reading import Found
@@ -26,6 +27,9 @@ _MARKS: tuple[tuple[int, str], ...] = (
     (1, r",\s|，|、"),
 )
 """What may stand between two runs, the strongest first."""
+
+_LIST = re.compile(r"\s*(?:,|and|or|und|et|/|、|和|と|및|와|과)(?:\s*(?:and|or))?\s*")
+"""What stands between the numbers of a list."""
 
 SUMMED = ("steps", "tokens", "samples", "epochs", "hours", "device_hours")
 """Roles of which a total is stated beside its parts."""
@@ -70,7 +74,8 @@ def split_runs(text: str, facts: Sequence[Found]) -> tuple[tuple[Run, ...], tupl
     """
     totals = tuple(_totals(facts))
     taken = {id(each.total) for each in totals}
-    groups, certain = _groups(text, [fact for fact in facts if id(fact) not in taken])
+    kept = [fact for fact in facts if id(fact) not in taken]
+    groups, certain = _dealt_out(text, kept) or _groups(text, kept)
     if len(groups) < 2:
         whole = [fact for group in groups for fact in group]
         return (Run(_by_role(whole), is_certain=all(certain)),), totals
@@ -85,6 +90,44 @@ def split_runs(text: str, facts: Sequence[Found]) -> tuple[tuple[Run, ...], tupl
             )
         )
     return tuple(found), totals
+
+
+def _dealt_out(text: str, facts: Sequence[Found]) -> tuple[list[list[Found]], list[bool]] | None:
+    """Runs whose numbers stand in lists, `2T and 1T tokens`: the first of each list is the first run's.
+
+    Only `respectively` makes that certain. None where there is no such list, or not as long as there are runs.
+    """
+    lists = _lists(text, facts)
+    if not lists:
+        return None
+    listed = {id(fact) for each in lists for fact in each}
+    rest = [fact for fact in facts if id(fact) not in listed]
+    groups, certain = _groups(text, rest)
+    count = len(lists[0])
+    if any(len(each) != count for each in lists) or len(groups) not in (1, count):
+        groups, certain = _groups(text, facts)
+        own = [not any(id(fact) in listed for fact in group) for group in groups]
+        return groups, [sure and is_own for sure, is_own in zip(certain, own, strict=True)]
+    if len(groups) == 1 and len(lists) == 1:
+        return None
+    if len(groups) == 1:
+        return [[*(each[at] for each in lists), *(rest if at == 0 else ())] for at in range(count)], [False] * count
+    is_said = re.search(r"(?i)\brespectively\b|\bbzw\b|\bin (?:this|that) order\b|分别|それぞれ|각각", text) is not None
+    dealt = [[*group, *(each[at] for each in lists)] for at, group in enumerate(groups)]
+    return dealt, [sure and is_said for sure in certain]
+
+
+def _lists(text: str, facts: Sequence[Found]) -> list[list[Found]]:
+    """Different numbers of one role with nothing but commas and `and` between them."""
+    lists: list[list[Found]] = []
+    for before, fact in pairwise(facts):
+        if before.role != fact.role or is_same(before, fact) or not _LIST.fullmatch(text[before.end : fact.start]):
+            continue
+        if lists and lists[-1][-1] is before:
+            lists[-1].append(fact)
+        else:
+            lists.append([before, fact])
+    return lists
 
 
 def _by_role(facts: Sequence[Found]) -> dict[str, tuple[Found, ...]]:

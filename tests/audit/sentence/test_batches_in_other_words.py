@@ -58,6 +58,18 @@ def test_a_total_in_brackets_after_the_parts_of_a_batch():
     assert verdict(in_tokens.format("2.1M"))[0] == "consistent"
 
 
+def test_samples_of_each_device():
+    text = "We use 64 GPUs with 8 sequences each (512 in total), 100K steps, 51.2M samples in total."
+    assert roles(text)[:3] == [("devices", 64), ("per_device", 8), ("global_batch", 512)]
+    assert verdict(text)[0] == "consistent"
+
+
+def test_tokens_beside_a_batch_of_its_parts():
+    text = "We train with {} per GPU on 8 GPUs for 100K steps, 12.8B tokens in total."
+    assert verdict(text.format("16 sequences"))[0] == "underdetermined"
+    assert verdict(text.format("batch size 16K"))[1] == "the batch of 16K counts tokens"
+
+
 def test_totals_of_something_else_are_no_batch():
     text = "We train with batch size 16 on 8 GPUs. After 100 steps, there are 12 tables (40 in total)."
     assert 40 not in [value for _, value in roles(text)]
@@ -84,3 +96,29 @@ def test_flops_of_a_corpus_without_epochs_are_those_of_one_pass():
     assert verdict(text.format("8.4e22"))[0] == "underdetermined"
     epochs = "The 7B model was trained for 2 epochs with 4.2e22 FLOPs on a corpus of 1T tokens."
     assert verdict(epochs)[1] != "the corpus is seen once"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Our 7B model was trained for 500K steps and our 13B model for 250K steps, each with 4M tokens per batch, "
+        "{} and {} tokens respectively.",
+        "The 7B and 13B models were trained with 4M tokens per batch for 500K and 250K steps, {} and {} tokens "
+        "respectively.",
+        "We train a 7B model for 500K steps with a batch of 4M tokens and a 13B model for 250K steps with a batch of "
+        "4M tokens, on {} and {} tokens respectively.",
+    ],
+)
+def test_lists_of_two_models_are_dealt_out_in_their_order(text):
+    assert verdict(text.format("2T", "1T")) == ("consistent", None)
+    assert verdict(text.format("1T", "2T"))[0] != "consistent"
+
+
+def test_lists_without_respectively_accuse_nobody():
+    text = "Our 7B model was trained for 500K steps and our 13B model for 250K steps with 4M tokens a batch, {} tokens."
+    assert verdict(text.format("2T and 1T"))[0] == "consistent"
+    assert verdict(text.format("1T and 2T"))[0] == "underdetermined"
+    assert verdict(text.format("1T, 2T and 3T"))[0] != "inconsistent"
+    two = "The 1.3B and 7B models were trained for 100K steps with batch sizes of 512 and 1024, {} samples."
+    assert verdict(two.format("51.2M and 102.4M"))[0] == "consistent"
+    assert verdict(two.format("51.2M and 99M"))[0] != "inconsistent"
