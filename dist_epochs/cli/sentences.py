@@ -1,4 +1,4 @@
-"""What `dist-epochs audit` makes of a pasted sentence, a text file, flags alone, or a table of a mixture."""
+"""What `dist-epochs audit` makes of a pasted sentence, a text file, flags alone, or a table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
+    from dist_epochs.audit.model_table.rows import ModelTable
     from dist_epochs.audit.sentence.audited import SentenceAudit
 
 __all__ = [
@@ -150,7 +151,20 @@ def audit_flags(texts: Mapping[str, str]) -> SentenceAudit:
 
 
 def audit_table(path: str, total: str | None, as_json: bool) -> None:
-    """Audit the table of a mixture."""
+    """Audit a table: of models, a claim in each row, or of a mixture; its columns tell which.
+
+    Raises:
+        InputError: If it is neither.
+        SystemExit: With the exit code of numbers that do not add up.
+    """
+    from dist_epochs.audit.model_table.rows import read_model_table
+
+    models = read_model_table(Path(path))
+    if models is not None:
+        if total is not None:
+            raise InputError("--tokens says how much of a mixture is drawn, and this is a table of models")
+        _tell_models(models, as_json)
+        return
     from dist_epochs.audit.claim_audit import audit_claim
     from dist_epochs.audit.sentence.mixture_table import read_mixture_table
     from dist_epochs.render.audit import audit_text
@@ -158,6 +172,17 @@ def audit_table(path: str, total: str | None, as_json: bool) -> None:
     audit = audit_claim(path, read_mixture_table(Path(path), total))
     print_json(audit.to_json()) if as_json else show(audit_text(audit))
     _end(audit.verdict)
+
+
+def _tell_models(models: ModelTable, as_json: bool) -> None:
+    from dist_epochs.audit.check import Verdict
+    from dist_epochs.audit.model_table.audited import audit_model_table
+    from dist_epochs.render.model_table import model_table_text
+
+    found = audit_model_table(models)
+    print_json(found.to_json()) if as_json else show(model_table_text(found))
+    if found.counts[Verdict.INCONSISTENT]:
+        raise SystemExit(EXIT_DISAGREES)
 
 
 def tell(found: SentenceAudit, as_json: bool, write: str | None) -> None:
