@@ -141,7 +141,11 @@ MADE = {
         "products were made in bf16, not fp32",
     ),
     "fifty times too much": (H100S | {"compute": "2e24"}, "inconsistent", "a utilization of 5,615 %"),
-    "hours of one run": (H100S | {"compute": "6e21", "hardware": "NVIDIA V100"}, "consistent-only-if", "at least 2 runs"),
+    "hours of one run": (
+        H100S | {"compute": "6e21", "hardware": "NVIDIA V100"},
+        "consistent-only-if",
+        "at least 2 runs",
+    ),
     "hardly used": (H100S | {"compute": "2e20"}, "underdetermined", "a utilization of 0.562 %"),
     "the stated utilization": (H100S | {"compute": "1.425e22", "mfu": "0.40"}, "consistent", ""),
     "a utilization in per cent": (H100S | {"compute": "1.425e22", "mfu": "40"}, "consistent-only-if", "in per cent"),
