@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 __all__ = ["table_cells"]
 
+FEWEST_COLUMNS = 3
+"""Columns of CSV whose cells may hold lines that look like Markdown, as notes on models do."""
+
 
 def table_cells(text: str) -> Iterator[tuple[int, list[str] | str]]:
     """Lines of cells, with their numbers: of a Markdown table, or of CSV with commas, semicolons or tabs.
@@ -17,7 +20,8 @@ def table_cells(text: str) -> Iterator[tuple[int, list[str] | str]]:
     """
     lines = text.splitlines()
     head = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    if head.lstrip().startswith("|") or (lines and "," not in head and any(_is_markdown(line) for line in lines)):
+    has_header = len(re.split(r"[,;\t]", head)) >= FEWEST_COLUMNS  # else it is a sentence above a table
+    if head.lstrip().startswith("|") or (not has_header and any(_is_markdown(line) for line in lines)):
         for number, line in enumerate(lines, 1):
             if _is_markdown(line) and not re.fullmatch(r"[\s|:+-]+", line):
                 yield number, line.strip().strip("|").split("|")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.hardware import Device, find_device
@@ -41,6 +42,7 @@ class Peaks:
     unknown: tuple[str, ...]
 
 
+@cache
 def peaks_of(hardware: str, formats: str) -> Peaks:
     """The peaks of the devices of a row.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from dist_epochs.arithmetic.quantity import Quantity, parse
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
 from dist_epochs.audit.model_table.columns import NUMBERS, TEXTS, columns_of, is_model_table
 from dist_epochs.audit.table_cells import table_cells
 from dist_epochs.errors import InputError, Origin
@@ -23,6 +23,13 @@ FEWEST_DIGITS = 2
 
 LARGEST_IN_FULL = 10**6
 """Smaller numbers are counts of devices, hours and epochs, in all of their digits."""
+
+COUNTS: Mapping[str, tuple[Unit, ...]] = {
+    "data": (Unit.TOKEN, Unit.SAMPLE),
+    "epochs": (Unit.EPOCH,),
+    "devices": (Unit.DEVICE,),
+}
+"""What a cell may say that it counts; a number of another unit is none of its column."""
 
 COMPUTES = ("fine_tuning", "lower", "upper")
 LEAST_COMPUTE = 10**6
@@ -107,6 +114,8 @@ def _row(line: int, cells: list[str] | str, columns: Mapping[str, int], width: i
             continue
         try:
             number = _number(text)
+            if number.unit is not None and number.unit not in COUNTS.get(name, ()):
+                raise InputError(f"{text} counts {number.unit}s")
         except InputError as error:
             problems.append(f"{name.replace('_', ' ')}: {error.asked}")
             continue
@@ -115,7 +124,7 @@ def _row(line: int, cells: list[str] | str, columns: Mapping[str, int], width: i
         elif name in COMPUTES and number.value < LEAST_COMPUTE:
             problems.append(f"{name.replace('_', ' ')}: {text} FLOPs are none of a training; its exponent may be lost")
         else:
-            numbers[name] = number
+            numbers[name] = number.counted_in(None) if number.unit is not None else number
     texts = {name: said[name] for name in TEXTS if said.get(name, "").lower() not in EMPTY}
     name = " ".join(texts.get("model", f"line {line}").split())
     return Row(line=line, name=name, numbers=numbers, texts=texts, problems=tuple(problems))

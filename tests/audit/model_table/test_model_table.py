@@ -205,6 +205,15 @@ def test_bad_rows_never_end_it(tmp_path):
     assert "Not in the table of devices: Acme Blazer 9." in model_table_text(found)
 
 
+def test_a_unit_is_never_dropped(tmp_path):
+    cells = H100S | {"compute": "1.2e22", "hours": "100 steps", "devices": "100 GPUs"}
+    (found,) = audited(tmp_path, row(**cells)).rows
+    assert found.row.problems == ("hours: 100 steps counts steps",)
+    assert set(found.row.numbers) == {"compute", "devices"}
+    (days,) = audited(tmp_path, row(**H100S | {"hours": "3 days"})).rows
+    assert days.row.problems
+
+
 def test_a_cell_that_is_too_long_is_a_bad_row(tmp_path):
     found = audited(tmp_path, row(model="x" * 200_000), row(**LANGUAGE, compute="1.2e20"))
     assert [bool(each.row.problems) for each in found.rows] == [True, False]
@@ -258,6 +267,18 @@ def test_the_command(tmp_path):
     path = tmp_path / "fine.csv"
     path.write_text(f"{HEADER}\n{row(**LANGUAGE, compute='1.2e20')}\n")
     assert call(path).exit_code == 0
+
+
+def test_markdown(tmp_path):
+    path = tmp_path / "models.md"
+    path.write_text(
+        "What we trained, in short:\n\n"
+        "| Model | Domain | Parameters | Training compute (FLOP) | Training tokens | Epochs |\n"
+        "|---|---|---|---|---|---|\n| a | Language | 7B | 4.2e22 | 1T | 1 |\n| b | Language | 7B | 4.2e22 | 1T | 3 |\n"
+    )
+    (first, second) = audit_model_table(read_model_table(path)).rows
+    assert str(first.audit.verdict) == "consistent"
+    assert second.settled_by == "the data are counted with their epochs"
 
 
 def test_a_mixture_is_still_a_mixture(tmp_path):
