@@ -38,6 +38,9 @@ STATED_UTILIZATION = "stated utilization"
 USUAL_SHARES = (Fraction(1, 20), Fraction(4, 5))
 """Runs that are well told reach 30 to 60 %; beyond these ends something else was counted."""
 
+LEAST_OF_HARDWARE = Fraction(3, 4)
+"""What recomputation leaves of a utilization of the hardware."""
+
 NO_EPOCHS = "the table gives no number of epochs"
 COUNTED_BY_TIME = "the table worked it out from hours and devices"
 SPECULATIVE = "the table calls it speculative"
@@ -97,8 +100,16 @@ def _facts(row: Row, peaks: Peaks | None) -> Iterator[tuple[str, Fact]]:
         yield "chip_hours", fact_of(numbers["chip_hours"])
     if "utilization" in numbers:
         yield "utilization", fact_of(numbers["utilization"])
+    elif "hardware_utilization" in numbers:
+        yield "utilization", _without_recomputation(numbers["hardware_utilization"])
     if peaks is not None and peaks.peak is not None and peaks.least is not None:
         yield "peak", _peak(peaks.least, peaks.peak)
+
+
+def _without_recomputation(share: Quantity) -> Fact:
+    """A utilization of the hardware, of which a quarter may be recomputation: 8 FLOPs a parameter where 6 count."""
+    low = replace(share * Quantity.exact(LEAST_OF_HARDWARE), text=f"{LEAST_OF_HARDWARE} of {share.text}")
+    return Fact(number=share, between=(low, share))
 
 
 def _peak(least: Fraction, most: Fraction) -> Fact:
@@ -122,7 +133,7 @@ def _checks(row: Row, facts: Mapping[str, Fact]) -> Iterator[DraftCheck]:
         yield _check(CHIP_HOURS, "devices * hours", facts["chip_hours"])
     if own is None or chips is None or "peak" not in facts:
         return
-    share = row.numbers.get("utilization")
+    share = row.numbers.get("utilization", row.numbers.get("hardware_utilization"))
     name = "fine_tuning" if "fine_tuning" in facts else "compute"
     stated = replace(own, assumed="the hours may be those of the fine-tuning alone") if is_tuned else own
     if share is not None:

@@ -205,6 +205,15 @@ def test_bad_rows_never_end_it(tmp_path):
     assert "Not in the table of devices: Acme Blazer 9." in model_table_text(found)
 
 
+@pytest.mark.parametrize(
+    ("compute", "verdict"), [("1.425e22", "consistent"), ("1.1e22", "consistent"), ("0.9e22", "consistent-only-if")]
+)
+def test_a_utilization_of_the_hardware_may_count_recomputation(compute, verdict, tmp_path):
+    header = HEADER.replace("Hardware utilization (MFU)", "Hardware utilization (HFU)")
+    (found,) = audited(tmp_path, row(**H100S | {"compute": compute, "mfu": "0.40"}), header=header).rows
+    assert str(found.audit.verdict).startswith(verdict)
+
+
 def test_a_unit_is_never_dropped(tmp_path):
     cells = H100S | {"compute": "1.2e22", "hours": "100 steps", "devices": "100 GPUs"}
     (found,) = audited(tmp_path, row(**cells)).rows
