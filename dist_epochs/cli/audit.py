@@ -65,7 +65,9 @@ FLAGS = {
 @click.argument("name", metavar="[SENTENCE|NAME|FILE|RUN]", required=False)
 @click.option("--write", metavar="CLAIM.yaml", help="Save what was understood of a sentence as a claim file.")
 @click.option(
-    "--table", metavar="MIXTURE.csv", help="Audit the shares, sizes and epochs of a mixture: CSV or Markdown."
+    "--table",
+    metavar="TABLE.csv",
+    help="Audit a table, CSV or Markdown: the shares, sizes and epochs of a mixture, or models, one a row.",
 )
 @click.option("--all", "every", is_flag=True, help="Audit all claims that come with the package.")
 @click.option(

@@ -12,6 +12,7 @@ from dist_epochs.errors import EXIT_DISAGREES, InputError
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
+    from dist_epochs.audit.model_table.audited import TableAudit
     from dist_epochs.audit.sentence.audited import SentenceAudit
     from dist_epochs.audit.verdict import Audit
 
@@ -88,6 +89,26 @@ class Shown:
 
             show(sentence_text(found, full=self.full))
         _end(found.audit.verdict)
+
+    def models(self, found: TableAudit) -> None:
+        """Show the audit of a table of models, a line each.
+
+        Raises:
+            InputError: If Markdown or a report is asked for.
+            SystemExit: With the exit code of numbers that do not add up.
+        """
+        if self.as_markdown or self.html is not None:
+            raise InputError("a table of models is shown as text, or with --json", fixes="leaving the other forms out")
+        if self.as_json:
+            print_json(found.to_json())
+        else:
+            from dist_epochs.render.model_table import model_table_text
+
+            show(model_table_text(found))
+        from dist_epochs.audit.check import Verdict
+
+        if found.counts[Verdict.INCONSISTENT]:
+            raise SystemExit(EXIT_DISAGREES)
 
     def audits(self, audits: Sequence[Audit]) -> None:
         """Show many claims, a line each."""

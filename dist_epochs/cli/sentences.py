@@ -1,4 +1,4 @@
-"""What `dist-epochs audit` makes of a pasted sentence, a text file, flags alone, or a table of a mixture."""
+"""What `dist-epochs audit` makes of a pasted sentence, a text file, flags alone, or a table."""
 
 from __future__ import annotations
 
@@ -149,7 +149,22 @@ def audit_flags(texts: Mapping[str, str]) -> SentenceAudit:
 
 
 def audit_table(path: str, total: str | None, shown: Shown) -> None:
-    """Audit the table of a mixture."""
+    """Audit a table: of models, a claim in each row, or of a mixture; its columns tell which.
+
+    Raises:
+        InputError: If it is neither.
+        SystemExit: With the exit code of numbers that do not add up.
+    """
+    from dist_epochs.audit.model_table.rows import read_model_table
+
+    models = read_model_table(Path(path))
+    if models is not None:
+        if total is not None:
+            raise InputError("--tokens says how much of a mixture is drawn, and this is a table of models")
+        from dist_epochs.audit.model_table.audited import audit_model_table
+
+        shown.models(audit_model_table(models))
+        return
     from dist_epochs.audit.claim_audit import audit_claim
     from dist_epochs.audit.sentence.mixture_table import read_mixture_table
 

@@ -16,14 +16,15 @@ from dist_epochs.render.audit_markdown import audit_markdown
 from dist_epochs.render.wrapping import width_of
 
 VERDICTS = {
-    "consistent": "bert-mlm bluebert chipnemo deberta deepseek-v3 detectron2 electra gopher gptj gptneo lamda "
-    "llama3 meditron megatron modernbert mpt "
-    "muennighoff nvidia-bert openclip-laion2b sam stable-diffusion tinyllama wav2vec2 xlnet",
-    "consistent-with-rounding": "galactica gpt3 openclip-laion400m transformer",
+    "consistent": "bert-mlm bloom bluebert build-nanogpt chipnemo cleanrl-ppo convnext deberta deepseek-v3 detectron2 "
+    "dopamine-dqn electra gopher gptj gptneo lamda llama3 llmc-gpt2 llmc-gpt3 mae meditron megatron "
+    "modernbert mpt muennighoff nvidia-bert olmo-1b olmo2 olmoe openclip-laion2b pythia roberta-fairseq "
+    "sam stable-diffusion stable-diffusion-2 tinyllama wav2vec2 wav2vec2-fairseq xlnet",
+    "consistent-with-rounding": "galactica gpt3 openclip-laion400m proteinbert transformer",
     "consistent-only-if": "bert nanogpt roberta roberta-batches t5",
-    "inconsistent": "silly-t5",
-    "underdetermined": "albert alexnet alphago-zero dalle ddpm distilbert esm2 falcon gpt1 opt phi1.5 "
-    "resnet spanbert vit",
+    "inconsistent": "esm1nv llmc-gpt2-xl olmo2-label silly-t5 whisper",
+    "underdetermined": "albert alexnet alphago-zero dalle ddpm deepseek-llm distilbert esm2 falcon gpt-neox-20b gpt1 "
+    "impala opt phi1.5 resnet spanbert vit",
 }
 EXPECTED = {name: verdict for verdict, names in VERDICTS.items() for name in names.split()}
 

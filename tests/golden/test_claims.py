@@ -2,7 +2,8 @@
 
 `claims.json` holds for each claim what its readings give, in the order they were worked out, to six digits, and how
 that agrees with what the paper states. They come from the project's notes of published claims, which give for each
-number the page it was read on; the claim files cite the same pages.
+number the page it was read on; the claim files cite the same pages. Those of later claims (bloom, pythia, whisper and
+others that cite a repository) were multiplied out apart from the package, from the same lines of their sources.
 """
 
 import json

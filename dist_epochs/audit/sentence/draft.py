@@ -85,6 +85,11 @@ class Draft:
         """The name of a run's fact; None if it has none."""
         return next((name for name, its in self.roles.items() if its == (role, run)), None)
 
+    def rests_on_guess(self, check: DraftCheck) -> bool:
+        """Whether a number in a check was assumed."""
+        facts = [self.facts[name] for name in names_in(check.formula)]
+        return any(not fact.is_read for fact in (*facts, *((check.stated,) if check.stated is not None else ())))
+
     @property
     def contradictions(self) -> tuple[DraftCheck, ...]:
         """What does not agree."""

@@ -54,7 +54,7 @@ NOUNS: Mapping[str, str] = {
     "frame": r"(?:frames?|environment (?:steps?|interactions?)|env(?:ironment)?[- ]steps?|timesteps?)(?!\w)",
     "sample": (
         r"(?:sequences?|samples?|examples?|images?|videos?|clips?|instances?|"
-        r"rows?|documents?|sentences?|utterances?|(?:image-text |text-image |"
+        r"rows?|records?|documents?|sentences?|utterances?|(?:image-text |text-image |"
         r"caption |sentence )?pairs|conversations?|recordings?|molecules|"
         r"proteins|Sequenzen|Beispielen?|Bildern?|Proben|exemples|séquences|"
         r"échantillons|样本|樣本|实例|實例|序列|图片|图像|图|例|샘플|시퀀스|이미지|문장|サンプル|シーケンス|"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
 from dist_epochs.audit.claim import CheckText, Claim
 from dist_epochs.audit.expression import Expression, Name, total
 from dist_epochs.audit.fact import Fact
+from dist_epochs.audit.table_cells import table_cells
 from dist_epochs.errors import InputError, Origin, nearest
 from dist_epochs.settings.files import read_utf8
 
@@ -159,7 +158,11 @@ def _sums(sources: Sequence[_Row], whole: _Row | None, facts: Mapping[str, Fact]
 
 def _rows(text: str, path: Path) -> Iterator[_Row]:
     """The rows of a table, each with its line."""
-    lines = [*_cells(text)]
+    lines = []
+    for number, cells in table_cells(text):
+        if isinstance(cells, str):
+            raise InputError("the table cannot be read as CSV", rule=cells, origin=Origin(str(path), number))
+        lines.append((number, cells))
     if len(lines) < 2:
         raise InputError(
             "no table", rule="a header and a row for each source, as CSV or Markdown", origin=Origin(str(path))
@@ -192,25 +195,6 @@ def _rows(text: str, path: Path) -> Iterator[_Row]:
                 found[column] = _number(cell, at in in_percent, scales[at], Origin(str(path), line))
         if found:
             yield _Row(name or f"line {line}", line, found)
-
-
-def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Lines of cells, with their numbers: of a Markdown table, or of CSV."""
-    lines = text.splitlines()
-    if any(line.lstrip().startswith("|") for line in lines):
-        for number, line in enumerate(lines, 1):
-            if line.lstrip().startswith("|") and not re.fullmatch(r"[\s|:+-]+", line):
-                yield number, line.strip().strip("|").split("|")
-        return
-    first = next((line for line in lines if line.strip()), "")
-    delimiter = next((sign for sign in ("\t", ";") if sign in first), ",")
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells) and not cells[0].startswith("#"):
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise InputError("the table cannot be read as CSV", rule=str(error)) from None
 
 
 def _column(header: str) -> str:

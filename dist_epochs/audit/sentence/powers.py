@@ -22,6 +22,12 @@ def powers_of_two(draft: Draft) -> Iterator[Change]:
         if binary is not None and draft.roles[name][0] in _IN_KI:
             facts[name], letter = binary
             letters.add(letter)
+    for name, fact in draft.facts.items():
+        power = _whole_power(fact) if draft.roles[name][0] == "steps" else None
+        if power is not None:
+            said = f"the {fact.number.text} steps are read as 2^{power}"
+            changed = Fact(number=quantity_like(fact.number, Fraction(2**power)), exact=True)
+            yield Change("powers", "K is 1,000 and M is 1,000,000", said, {name: changed}, is_small=True)
     stated = {}
     for check in draft.contradictions:
         if check.stated is not None and check.result in _IN_KI:
@@ -53,6 +59,16 @@ def _binary(fact: Fact) -> tuple[Fact, str] | None:
         return None
     letter = match[1].upper()
     return _scaled(fact, Fraction(1024, 1000) ** (1 if letter == "K" else 2)), letter
+
+
+def _whole_power(fact: Fact) -> int | None:
+    """The power of two that a round number of thousands stands for: 19 for 500K, of which 1,024s make 512,000."""
+    value, binary = fact.number.value, _binary(fact)
+    if binary is None or value.denominator != 1:
+        return None
+    power = int(value).bit_length()
+    is_near = 1 < Fraction(2**power) / value <= Fraction(1024, 1000) ** 2
+    return power if is_near and binary[0].number.value != 2**power else None
 
 
 def _binary_of_thousands(fact: Fact) -> tuple[Fact, str] | None:

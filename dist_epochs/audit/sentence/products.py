@@ -86,6 +86,11 @@ def _read_product(
         for at, role in enumerate(roles)
         if role is not None and role.name and at not in factors
     }
+    if len(factors) > 2 and len(bare) == len(factors) - 1 and known == {factors[0]: "global_batch"}:
+        for at in factors:  # a batch of 32 × 8 × 2 × 4: the word before it is that of the whole
+            roles[at] = Role("", why="a factor of a batch, of which it is not said what it counts")
+        _name_result(contexts, roles, result, "global_batch")
+        return
     is_batch = find(r"batch|tokens|バッチ|批次|배치", f"{first.near} {contexts[factors[-1]].after[:40]}") is not None
     if len(bare) == len(factors):
         names = [stated.get(contexts[at].numeral.value, "") for at in factors]

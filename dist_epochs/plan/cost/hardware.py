@@ -19,7 +19,7 @@ Shared = TypeVar("Shared")
 
 TERA = 10**12
 
-MAKERS = frozenset({"nvidia", "geforce", "tesla", "amd", "instinct", "google", "cloud", "gpu"})
+MAKERS = frozenset({"nvidia", "geforce", "tesla", "amd", "radeon", "instinct", "google", "cloud", "gpu"})
 """Words of a device's full name that tell no two devices apart."""
 
 SPARSE_RATIO = (Fraction(195, 100), Fraction(205, 100))

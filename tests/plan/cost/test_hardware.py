@@ -37,6 +37,14 @@ NAMES = {
     "TPU v5 lite": "TPU v5e",
     "Google Cloud TPU v5p": "TPU v5p",
     "TPU v6 lite": "TPU v6e",
+    # as tables of published models write them
+    "NVIDIA Tesla V100 DGXS 32 GB": "V100 SXM2 32GB",
+    "NVIDIA A800 PCIe 40 GB": "A800 PCIe 40GB",
+    "NVIDIA H800 SXM5": "H800 SXM",
+    "AMD Radeon Instinct MI250X": "MI250X",
+    "Google TPU v6e Trillium": "TPU v6e",
+    "Google TPU v2": "TPU v2",
+    "NVIDIA A40 PCIe": "A40",
 }
 
 
