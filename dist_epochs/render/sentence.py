@@ -15,7 +15,7 @@ __all__ = ["flat", "sentence_text", "unused_text"]
 WIDTH = COLUMNS - 2
 MOST_LINES = 60
 """Lines of a text that are repeated; of a longer one, those with facts."""
-MOST_LINES_OF_A_SCREEN = 8
+MOST_LINES_OF_A_SCREEN = 6
 MOST_UNUSED = 60
 """Numbers that are no facts and are listed."""
 MOST_UNUSED_OF_A_SCREEN = 6

@@ -5,6 +5,7 @@ None of them makes a claim consistent without being named as the condition.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -121,7 +122,7 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
             "FLOPs",
             "a token costs 6 FLOPs a parameter",
             "a token costs 8 FLOPs a parameter, as with recomputation",
-            formulas={check.name: parse_expression(written(check.formula).replace("6 ×", "8 ×"))},
+            formulas={check.name: parse_expression(re.sub(r"\b6 ×", "8 ×", written(check.formula)))},
         )
         active = draft.names("active_parameters", run)
         if active is not None and "parameters" in named:

@@ -122,3 +122,9 @@ def test_lists_without_respectively_accuse_nobody():
     two = "The 1.3B and 7B models were trained for 100K steps with batch sizes of 512 and 1024, {} samples."
     assert verdict(two.format("51.2M and 102.4M"))[0] == "consistent"
     assert verdict(two.format("51.2M and 99M"))[0] != "inconsistent"
+
+
+def test_the_flops_of_a_run_whose_number_ends_in_six():
+    runs = " ".join(f"Model {at} has {at + 1}B parameters and trains on {at + 2}00B tokens." for at in range(1, 6))
+    text = f"{runs} The last model has 9B parameters and trains on 900B tokens with 6.4e22 FLOPs."
+    assert verdict(text)[0] in ("consistent-only-if", "underdetermined", "inconsistent")
