@@ -18,8 +18,7 @@ from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.read_values import read_values
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
-from dist_epochs.tool_configs.readers.trl import GRPO
-from dist_epochs.tool_configs.readers.trl_sft import TRL
+from dist_epochs.tool_configs.readers.trl import GRPO, TRL
 from dist_epochs.tool_configs.stated import BATCH, LaunchSettings, merge
 
 __all__ = ["apply_files"]

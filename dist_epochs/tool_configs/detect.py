@@ -25,12 +25,11 @@ from dist_epochs.tool_configs.readers.litgpt import LITGPT
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.llama_factory_v1 import LLAMA_FACTORY_V1
 from dist_epochs.tool_configs.readers.nanogpt import NANOGPT
-from dist_epochs.tool_configs.readers.script import looks_like_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE
-from dist_epochs.tool_configs.readers.trl import GRPO
-from dist_epochs.tool_configs.readers.trl_sft import TRL
+from dist_epochs.tool_configs.readers.trl import GRPO, TRL
 from dist_epochs.tool_configs.references import known_file
+from dist_epochs.tool_configs.script import looks_like_script
 from dist_epochs.tool_configs.stated import LaunchSettings
 from dist_epochs.tool_configs.tool import Tool
 

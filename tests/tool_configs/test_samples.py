@@ -21,7 +21,7 @@ from dist_epochs.tool_configs.from_script import BY_FLAGS
 from dist_epochs.tool_configs.kinds import KINDS
 from dist_epochs.tool_configs.other_tools import TOOLS as NOT_READ
 from dist_epochs.tool_configs.readers.nanogpt import NANOGPT
-from dist_epochs.tool_configs.readers.script import looks_like_script, read_script
+from dist_epochs.tool_configs.script import looks_like_script, read_script
 
 SAMPLES = Path(__file__).parent / "samples"
 CASES = sorted(path.parent for path in SAMPLES.glob("*/*/expected.json"))
