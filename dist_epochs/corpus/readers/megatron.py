@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.readers.megatron_index import FAIRSEQ, MARK, NAME, bounds, check_size, read_index
-from dist_epochs.corpus.readers.tokens import Facts, Flat, Ids, Reading, mapped, refuse_long, unreadable
+from dist_epochs.corpus.readers.megatron_index import NAME, bounds, check_size, read_index
+from dist_epochs.corpus.token_files import Facts, Flat, Ids, Reading, TokenFormat, mapped, refuse_long, unreadable
 
-__all__ = ["FAIRSEQ", "MARK", "NAME", "documents", "facts", "flat", "parts"]
+__all__ = ["MEGATRON"]
 
 LOOKED_AT = 1000
 """Documents of which the last ids are looked at."""
@@ -49,12 +49,8 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
         more["eod"] = last.pop() if len(last) == 1 and len(ends) > 1 else None
         if sum(end == [more["eod"]] * 2 for end in ends) > len(ends) // 2:
             notes.append(f"documents end with {more['eod']} twice, so that each has one token too many")
-    return Facts(
-        tokens=tokens,
-        documents=index.entries - 1,
-        more={**more, "bin_bytes": ids.stat().st_size},
-        notes=tuple(notes),
-    )
+    more["bin_bytes"] = ids.stat().st_size
+    return Facts(tokens=tokens, documents=index.entries - 1, more=more, notes=tuple(notes))
 
 
 def documents(path: Path, reading: Reading) -> Iterator[Ids]:
@@ -76,3 +72,6 @@ def flat(path: Path, reading: Reading) -> Flat | None:
     """The ids stand in the .bin file, without anything before or between them."""
     ids = path.with_suffix(".bin")
     return Flat(ids, 0, read_index(path).dtype) if ids.is_file() else None
+
+
+MEGATRON = TokenFormat(NAME=NAME, facts=facts, documents=documents, parts=parts, flat=flat)
