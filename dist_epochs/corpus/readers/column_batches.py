@@ -1,7 +1,6 @@
 """Batches of rows with ids, from Arrow and Parquet files.
 
-Of Arrow only the lengths of rows are read where ids are not wanted. Of Parquet all is: pyarrow ends the program where
-the sizes of a column in the footer are damaged.
+Of Arrow only the lengths of rows are read where ids are not wanted. Of Parquet all is, where the footer does not tell.
 """
 
 from __future__ import annotations

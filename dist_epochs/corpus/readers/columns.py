@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dist_epochs.corpus.readers.column_batches import NAME, opened
+from dist_epochs.corpus.readers.parquet_footer import rows_of_footer
 from dist_epochs.corpus.token_files import Facts, Ids, Reading, Rows, TokenFormat, packed_documents
 
 __all__ = ["COLUMNS"]
@@ -20,10 +21,17 @@ OF_PACKED = ("position_ids", "seq_lengths")
 
 
 def facts(path: Path, reading: Reading, whole: bool) -> Facts:
-    """Counts by the lengths of the rows, and by the attention mask where there is one."""
-    found = Rows(reading.eos)
+    """Counts by the lengths of the rows, and by the attention mask where there is one.
+
+    Of Parquet the footer's counts, where it has them, and the lengths of the first rows: no others are called even.
+    """
+    found, told = Rows(reading.eos), rows_of_footer(path) if reading.eos is None else None
     with opened(path) as (names, batches):
         for ids, lengths, mask in batches(reading.eos is not None):
+            if told is not None and told.is_even <= bool((lengths == told.longest).all()):
+                found = told
+                break
+            told = None
             tokens = None if mask is None else int(np.count_nonzero(mask))
             shortest, longest = (int(lengths.min()), int(lengths.max())) if len(lengths) else (0, 0)
             found.add(len(lengths), shortest, longest, int(lengths.sum()), tokens)

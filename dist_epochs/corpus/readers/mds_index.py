@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,8 @@ __all__ = ["NAME", "Shard", "check_files", "files_of", "is_index", "shards_of"]
 NAME = "an MDS data set (index.json and .mds shards)"
 COLUMNS = ("tokens", "input_ids")
 DESCRIBED = (
-    "column_encodings",
-    "column_names",
-    "column_sizes",
-    "compression",
-    "format",
-    "hashes",
-    "size_limit",
-    "version",
-)
+    "column_encodings", "column_names", "column_sizes", "compression", "format", "hashes", "size_limit", "version",
+)  # fmt: skip
 """What the JSON in a shard repeats from the index."""
 LARGEST_INDEX, LARGEST_SHARD = 64 * 2**20, 2**32
 ENCODING = re.compile(r"ndarray(?::(?P<dtype>[a-z]+\d+)(?::(?P<shape>\d+(?:,\d+)*))?)?", re.ASCII)
@@ -68,10 +61,14 @@ class Shard:
         return 4 + 4 * (self.samples + 1) + len(described.encode())
 
 
+def _index(path: Path) -> Any:
+    return load_json(read_utf8(path, LARGEST_INDEX, "the index of an MDS data set"), Origin(str(path)))
+
+
 def is_index(path: Path) -> bool:
     """Whether an index.json is that of MDS."""
     try:
-        data = load_json(read_utf8(path, LARGEST_INDEX, "the index of an MDS data set"), Origin(str(path)))
+        data = _index(path)
     except InputError:
         return False
     return isinstance(data, dict) and "version" in data and isinstance(data.get("shards"), list)
@@ -87,7 +84,7 @@ def shards_of(path: Path, dtype: str | None = None) -> list[Shard]:
     Raises:
         InputError: If it is damaged, or has no column of tokens that can be read.
     """
-    data = load_json(read_utf8(path, LARGEST_INDEX, "the index of an MDS data set"), Origin(str(path)))
+    data = _index(path)
     entries = data.get("shards") if isinstance(data, dict) else None
     if not isinstance(entries, list) or not entries or data.get("version") != 2:
         raise unreadable(NAME, path, "no index of version 2 with shards")
@@ -97,9 +94,9 @@ def shards_of(path: Path, dtype: str | None = None) -> list[Shard]:
 def _shard(path: Path, entry: Any, number: int, of_bytes: str) -> Shard:
     where = f"shard {number}: "
     try:
-        names, encodings = entry["column_names"], entry["column_encodings"]
-        ok = entry["format"] == "mds" and len(names) == len(encodings) == len(entry["column_sizes"])
-        ok = ok and all(type(size) is int or size is None for size in entry["column_sizes"])
+        names, encodings, sizes = (entry[f"column_{part}"] for part in ("names", "encodings", "sizes"))
+        ok = entry["format"] == "mds" and len(names) == len(encodings) == len(sizes)
+        ok = ok and all(type(size) is int or size is None for size in sizes)
         ok = ok and all(type(value) is int and 0 <= value < LARGEST_SHARD
                         for value in (entry["samples"], entry["raw_data"]["bytes"]))  # fmt: skip
         for data in (entry["raw_data"], entry.get("zip_data")):
@@ -114,16 +111,14 @@ def _shard(path: Path, entry: Any, number: int, of_bytes: str) -> Shard:
     if not found:
         raise unreadable(NAME, path, f"{where}no column of tokens", f"there are {', '.join(map(ascii, names))}")
     column = names.index(found[0])
-    encoding = encodings[column]
+    encoding, others = encodings[column], [*sizes[:column], *sizes[column + 1 :]]
     if encoding == "bytes":  # its type stands nowhere
-        others = [size for at, size in enumerate(entry["column_sizes"]) if at != column]
         shard = Shard(path, entry, column, of_bytes, None)
-        if not any(size is None for size in others) and shard.samples:
-            each, rest = divmod(shard.size - shard.head - 4 * shard.samples, shard.samples)
-            tokens, part = divmod(each - sum(others), np.dtype(of_bytes).itemsize)
-            if not rest and not part and tokens >= 0:
-                return Shard(path, entry, column, of_bytes, tokens)
-        return shard
+        if None in others or not shard.samples:
+            return shard
+        each, rest = divmod(shard.size - shard.head - 4 * shard.samples, shard.samples)
+        tokens, part = divmod(each - sum(others), np.dtype(of_bytes).itemsize)
+        return shard if rest or part or tokens < 0 else replace(shard, fixed=tokens)
     match = ENCODING.fullmatch(str(encoding))
     if match is None or (match["dtype"] and match["dtype"] not in DTYPES):
         rule = "ndarray of whole numbers and bytes are read"
