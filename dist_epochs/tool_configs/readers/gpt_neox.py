@@ -1,4 +1,4 @@
-"""GPT-NeoX: YAML with DeepSpeed's keys beside its own, in which `-` is `_`.
+"""GPT-NeoX: YAML files with DeepSpeed's keys beside its own, in which `-` is `_`.
 
 Read in its code of 2025 (`megatron/neox_arguments/arguments.py`, `megatron/training.py`). The accumulation is 1 where
 it is not stated, and never follows from the batch. Devices that share a model are a part of all: data-parallel size =
@@ -7,10 +7,12 @@ devices ÷ (`pipe_parallel_size` × `model_parallel_size`). Batches run on acros
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from dist_epochs.errors import InputError
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import Stated
+from dist_epochs.settings.value import Located, Stated
 from dist_epochs.tool_configs.keys import SEED, Key, count, flag, marks, number, precision
 from dist_epochs.tool_configs.passes import Given, either, pass_of
 from dist_epochs.tool_configs.sharding import zero_stage
@@ -18,10 +20,33 @@ from dist_epochs.tool_configs.stated import LaunchSettings, Precision
 from dist_epochs.tool_configs.tool import Tool
 from dist_epochs.tool_configs.tool_values import assumed, precision_of, product
 
-__all__ = ["GPT_NEOX"]
+__all__ = ["GPT_NEOX", "joined"]
 
 NAME = "GPT-NeoX"
 STAGES = "pipe_parallel_size"
+
+
+def joined(files: Sequence[Section]) -> Section:
+    """The keys of all files of one run; each keeps its own place.
+
+    Raises:
+        InputError: If two files have one key, or one name, for which GPT-NeoX stops.
+    """
+    values: dict[str, Located] = {}
+    stops = f"{NAME} stops at its start"
+    for file in files:
+        if [each.file.name for each in files].count(file.file.name) > 1:
+            raise InputError(f"two files called {file.file.name}", rule=stops, fixes="other names", origin=file.origin)
+        for key, item in file.values.items():
+            known = values.get(key.replace("-", "_"))
+            if known is not None and known.origin.name != item.origin.name:
+                if "-" not in key:  # its check looks for the key as it is written, among others that have `_`
+                    asked = f"{key} stands in {known.origin} too"
+                    raise InputError(asked, rule=stops, fixes="removing one of them", origin=item.origin)
+                file.note(key, f"replaces that of {known.origin}, which {NAME} does not see")
+            values[key.replace("-", "_")] = item
+    notes = [note for file in files for note in file.remarks.notes]
+    return replace(files[0], values=values, remarks=replace(files[0].remarks, notes=notes))
 
 
 def gpt_neox_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
