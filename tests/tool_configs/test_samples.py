@@ -97,7 +97,7 @@ def test_what_is_not_read_is_refused_with_the_flags_that_say_the_same(case):
 TESTS = Path(__file__).parent.parent
 FILES = sorted(
     path
-    for folder in (SAMPLES, TESTS / "tool_configs/readers/samples", TESTS / "audit/readers", TESTS / "corpus/readers")
+    for folder in (SAMPLES, TESTS / "audit/readers", TESTS / "corpus/readers")
     for path in folder.rglob("*")
     if path.is_file() and path.name != "expected.json" and not path.name.startswith("test_")
     and "__pycache__" not in path.parts
