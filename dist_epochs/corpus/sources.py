@@ -11,7 +11,6 @@ from dist_epochs.corpus.folder import NotRead, files_under
 from dist_epochs.corpus.manifest import is_source_name
 from dist_epochs.corpus.readers.column_batches import COLUMN
 from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub
-from dist_epochs.corpus.readers.embedded import read_embedded
 from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.parquet import read_parquet
 from dist_epochs.corpus.readers.text import DocumentMode, read_text
@@ -98,7 +97,15 @@ class Source:
             case "hub":
                 return read_hub(unit.name, self.text_column)
             case _:
-                return read_embedded()
+                return _embedded()
+
+
+def _embedded() -> Iterator[str]:
+    """The interpreter's own language documentation, which every installation has: one topic a document."""
+    from pydoc_data.topics import topics
+
+    for _, text in sorted(topics.items()):
+        yield text
 
 
 def find_sources(

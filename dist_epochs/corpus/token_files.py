@@ -284,12 +284,12 @@ class Stream:
                 "ends_with_eot": ends}  # fmt: skip
 
 
-def packed_documents(rows: Iterator[Ids], reading: Reading, name: str, path: Path) -> Iterator[Ids]:
-    """The documents in packed rows, which are no documents.
+def packed_documents(rows: Iterator[Ids], what: str, reading: Reading, name: str, path: Path) -> Iterator[Ids]:
+    """The documents in packed rows, which are no documents; `what` is what its tool calls the rows.
 
     Raises:
         InputError: If the id that ends them is not known.
     """
     if reading.eos is None:
-        raise unreadable(name, path, "its rows are packed, and its documents not known", fixes="--eos")
+        raise unreadable(name, path, f"its {what} are packed, and its documents not known", fixes="--eos")
     return cut(rows, reading.eos, "after", path)

@@ -43,7 +43,7 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
 def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     """The rows without their padding; the documents that the id ends, where rows are packed."""
     is_packed = facts(path, Reading(), False).more["packed"]
-    return packed_documents(_rows(path), reading, NAME, path) if is_packed else _rows(path)
+    return packed_documents(_rows(path), "rows", reading, NAME, path) if is_packed else _rows(path)
 
 
 def _rows(path: Path) -> Iterator[Ids]:

@@ -36,7 +36,7 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     """The samples; the documents that the id ends, where samples are packed."""
     samples = (ids for shard in shards_of(path, reading.dtype) for ids in samples_of(shard))
     is_packed = facts(path, Reading(dtype=reading.dtype), False).more["packed"]
-    return packed_documents(samples, reading, NAME, path) if is_packed else samples
+    return packed_documents(samples, "samples", reading, NAME, path) if is_packed else samples
 
 
 MDS = TokenFormat(NAME=NAME, facts=facts, documents=documents, parts=parts)

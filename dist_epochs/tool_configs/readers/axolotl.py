@@ -52,11 +52,12 @@ def axolotl_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSett
     found = pass_of(own, given, samples)
     if found is None:
         return own
-    steps, rule = found.samples // found.batch * found.epochs.value, f"{found.samples:,} × {found.times}"
     if is_packed:
+        steps = found.samples // found.batch * found.epochs.value
         rule = f"{found.times} × ⌊{found.samples:,} packs ÷ {found.batch:,}⌋"
     else:
-        steps, rule = Fraction(ceil(found.samples * found.epochs.value / found.batch)), f"⌈{rule} ÷ {found.batch:,}⌉"
+        steps = Fraction(ceil(found.samples * found.epochs.value / found.batch))
+        rule = f"⌈{found.samples:,} × {found.times} ÷ {found.batch:,}⌉"
     return replace(own, counted_steps=found.counted(steps, rule, NAME))
 
 
