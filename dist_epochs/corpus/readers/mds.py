@@ -26,9 +26,12 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
         if shard.fixed is not None and reading.eos is None:
             found.add(shard.samples, shard.fixed, shard.fixed, shard.samples * shard.fixed)
             continue
+        lengths = []
         for ids in samples_of(shard):
-            found.add(1, len(ids), len(ids), len(ids))
-            found.look_at(ids)
+            lengths.append(len(ids))
+            if reading.eos is not None:
+                found.look_at(ids)
+        found.add(len(lengths), min(lengths, default=0), max(lengths, default=0), sum(lengths))
     return found.facts("samples", found.is_even)
 
 
