@@ -93,9 +93,9 @@ def command(
     """
     from dist_epochs.arithmetic.quantity import parse_length
     from dist_epochs.corpus.given_tokens import check_tokenizer
-    from dist_epochs.corpus.readers.tokens import Reading
     from dist_epochs.corpus.sources import find_sources
     from dist_epochs.corpus.store import Store
+    from dist_epochs.corpus.token_files import Reading
     from dist_epochs.corpus.tokenize import Settings, pack, tokenize
     from dist_epochs.corpus.tokenizer import TextTokenizer
     from dist_epochs.corpus.verify import verify_store

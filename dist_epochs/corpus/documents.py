@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Literal
 
-from dist_epochs.corpus.readers.document import BadDocument
-from dist_epochs.corpus.readers.tokens import Ids
+from dist_epochs.corpus.document import BadDocument
+from dist_epochs.corpus.token_files import Ids
 from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError, Origin
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dist_epochs.corpus.readers.tokens import Ids, Reading
 from dist_epochs.corpus.sources import Source, Unit
+from dist_epochs.corpus.token_files import Ids, Reading
 from dist_epochs.corpus.token_formats import FORMATS
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dist_epochs.corpus.damage import damaged, shown, whole_number
-from dist_epochs.corpus.readers.tokens import DTYPES, Flat, Ids, mapped
+from dist_epochs.corpus.token_files import DTYPES, Flat, Ids, mapped
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["REFERRING", "changed", "check_referring", "file_of", "ids_of", "refer_to"]

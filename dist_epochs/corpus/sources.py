@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.folder import NotRead, files_under
 from dist_epochs.corpus.manifest import is_source_name
-from dist_epochs.corpus.readers.columns import COLUMN
+from dist_epochs.corpus.readers.column_batches import COLUMN
 from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub
-from dist_epochs.corpus.readers.document import BadDocument
-from dist_epochs.corpus.readers.embedded import read_embedded
 from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.parquet import read_parquet
 from dist_epochs.corpus.readers.text import DocumentMode, read_text
-from dist_epochs.corpus.readers.tokens import NOTHING_MORE, Ids, Reading
+from dist_epochs.corpus.token_files import NOTHING_MORE, Ids, Reading
 from dist_epochs.corpus.token_formats import FORMATS, is_validation, named_file, of_folder, refuse_other_tools
 from dist_epochs.corpus.tokenizer import EMBEDDED
 from dist_epochs.errors import InputError, Origin
@@ -98,7 +97,15 @@ class Source:
             case "hub":
                 return read_hub(unit.name, self.text_column)
             case _:
-                return read_embedded()
+                return _embedded()
+
+
+def _embedded() -> Iterator[str]:
+    """The interpreter's own language documentation, which every installation has: one topic a document."""
+    from pydoc_data.topics import topics
+
+    for _, text in sorted(topics.items()):
+        yield text
 
 
 def find_sources(

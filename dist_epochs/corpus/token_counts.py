@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.readers.document import BadDocument
-from dist_epochs.corpus.readers.tokens import Facts
+from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
+from dist_epochs.corpus.token_files import Facts
 from dist_epochs.corpus.token_formats import FORMATS
 
 __all__ = ["count_tokens", "facts_of", "holds"]

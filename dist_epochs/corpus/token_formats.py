@@ -6,11 +6,17 @@ import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
 
 from dist_epochs.corpus.folder import NotRead
-from dist_epochs.corpus.readers import columns, llmc, mds, megatron, nanogpt
-from dist_epochs.corpus.readers.tokens import Reading, TokenFormat
+from dist_epochs.corpus.readers.column_batches import COLUMN, FILE, STREAM, columns_of
+from dist_epochs.corpus.readers.columns import COLUMNS
+from dist_epochs.corpus.readers.llmc import EVALUATION, LLMC, MARKS
+from dist_epochs.corpus.readers.mds import MDS
+from dist_epochs.corpus.readers.mds_index import is_index
+from dist_epochs.corpus.readers.megatron import MEGATRON
+from dist_epochs.corpus.readers.megatron_index import FAIRSEQ, MARK
+from dist_epochs.corpus.readers.nanogpt import NAMES, NANOGPT
+from dist_epochs.corpus.token_files import Reading, TokenFormat
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.files import open_file, read_utf8
 from dist_epochs.settings.json_text import load_json
@@ -19,15 +25,8 @@ from dist_epochs.settings.value import printable
 __all__ = ["FORMATS", "format_of", "is_validation", "named_file", "of_folder", "other_tool", "refuse_other_tools"]
 
 FORMATS: dict[str, TokenFormat] = {
-    name: cast(TokenFormat, module)
-    for name, module in {
-        "megatron": megatron,
-        "llm.c": llmc,
-        "nanogpt": nanogpt,
-        "datasets": columns,
-        "mds": mds,
-    }.items()
-}
+    "megatron": MEGATRON, "llm.c": LLMC, "nanogpt": NANOGPT, "datasets": COLUMNS, "mds": MDS,
+}  # fmt: skip
 """The readers of tokens, by the name that JSON has."""
 
 ENDINGS = (".idx", ".bin", ".arrow", ".mds")
@@ -44,27 +43,27 @@ def format_of(path: Path, *, text_column: str = "text", dtype: str | None = None
         dtype: Type of the ids of raw files, if files without any mark are taken for such.
     """
     match path.suffix:
-        case ".idx" if _head(path).startswith((megatron.MARK, megatron.FAIRSEQ)):
+        case ".idx" if _head(path).startswith((MARK, FAIRSEQ)):
             return "megatron"
         case ".bin" if not path.with_suffix(".idx").is_file():
             head = _head(path)
             mark = struct.unpack_from("<i", head)[0] if len(head) >= 4 else 0
-            if mark == llmc.EVALUATION or mark in {mark for mark, _ in llmc.MARKS}:
+            if mark == EVALUATION or mark in {mark for mark, _ in MARKS}:
                 return "llm.c"
-            return "nanogpt" if path.name in nanogpt.NAMES or dtype else None
-        case ".arrow" if _head(path).startswith((columns.STREAM, columns.FILE)):
+            return "nanogpt" if path.name in NAMES or dtype else None
+        case ".arrow" if _head(path).startswith((STREAM, FILE)):
             try:
-                return "datasets" if columns.COLUMN in columns.columns_of(path) else None
+                return "datasets" if COLUMN in columns_of(path) else None
             except InputError:
                 return "datasets"  # its reader says what is wrong
         case ".parquet":
             try:
-                names = columns.columns_of(path)
+                names = columns_of(path)
             except InputError:
                 return None  # the reader of text says what is wrong
-            is_text = text_column in names and text_column != columns.COLUMN
-            return "datasets" if columns.COLUMN in names and not is_text else None
-        case ".json" if path.name == "index.json" and mds.is_index(path):
+            is_text = text_column in names and text_column != COLUMN
+            return "datasets" if COLUMN in names and not is_text else None
+        case ".json" if path.name == "index.json" and is_index(path):
             return "mds"
     return None
 
@@ -97,9 +96,9 @@ def named_file(path: Path, *, text_column: str, dtype: str | None) -> tuple[str,
         rule = "it has shards and a version" if found.is_file() else "it must stand beside the shards"
         raise InputError("not the index.json of an MDS data set", rule=rule, origin=Origin(str(found)))
     if found.suffix == ".arrow":
-        has_mark = _head(path).startswith((columns.STREAM, columns.FILE))
-        rule = f"there are {printable(', '.join(columns.columns_of(path)))}" if has_mark else ""
-        asked = f"no column {columns.COLUMN!r}" if has_mark else "not an Arrow file: damaged or cut at its beginning"
+        has_mark = _head(path).startswith((STREAM, FILE))
+        rule = f"there are {printable(', '.join(columns_of(path)))}" if has_mark else ""
+        asked = f"no column {COLUMN!r}" if has_mark else "not an Arrow file: damaged or cut at its beginning"
         raise InputError(asked, rule=rule, origin=origin)
     return None
 

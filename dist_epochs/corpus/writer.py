@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.readers.tokens import Flat
 from dist_epochs.corpus.referred import refer_to
 from dist_epochs.corpus.store import LENGTHS
+from dist_epochs.corpus.token_files import Flat
 from dist_epochs.runtime.files import make_durable, named_errors
 
 __all__ = ["Draft", "SourceWriter"]

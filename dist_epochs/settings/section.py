@@ -112,11 +112,11 @@ class Section:
 
     def was_read(self, key: str) -> bool:
         """Whether the value of a key was looked at."""
-        return (self.origin.name, self.prefix + key) in self.remarks.read
+        return (self.line(key).name, self.prefix + key) in self.remarks.read
 
     def look_for(self, key: str) -> None:
         """Remember that a key was asked for, whether it is there or not."""
-        self.remarks.read.add((self.origin.name, self.prefix + key))
+        self.remarks.read.add((self.line(key).name, self.prefix + key))
 
     def note(self, key: str, remark: str) -> None:
         """Say something about a key."""

@@ -14,12 +14,11 @@ from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
 from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete
-from dist_epochs.tool_configs.detect import read_settings
+from dist_epochs.tool_configs.detect import read_files
 from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.read_values import read_values
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
-from dist_epochs.tool_configs.readers.trl import GRPO
-from dist_epochs.tool_configs.readers.trl_sft import TRL
+from dist_epochs.tool_configs.readers.trl import GRPO, TRL
 from dist_epochs.tool_configs.stated import BATCH, LaunchSettings, merge
 
 __all__ = ["apply_files"]
@@ -71,7 +70,7 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     """
     own = _own(document)
     given = _given(document, own)
-    read = [_without_its_length(read_settings(path, given), document) for path in files]
+    read = [_without_its_length(settings, document) for settings in read_files(files, given)]
     merged = merge([*read, own])
     merged = _with_sharding(merged)
     settings = complete(merged, accumulates_once=set(merged.tools) <= BY_DEEPSPEED_S_RULE)

@@ -6,12 +6,13 @@ key that many tools have decides alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.located import read_text
-from dist_epochs.settings.section import read_section
+from dist_epochs.settings.section import Section, read_section
 from dist_epochs.settings.value import plain_value, printable
 from dist_epochs.tool_configs.counting_keys import misspelled, not_read
 from dist_epochs.tool_configs.from_script import script_settings
@@ -20,21 +21,20 @@ from dist_epochs.tool_configs.other_tools import other_tool
 from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.readers.axolotl import AXOLOTL
 from dist_epochs.tool_configs.readers.composer import COMPOSER
-from dist_epochs.tool_configs.readers.gpt_neox import GPT_NEOX
+from dist_epochs.tool_configs.readers.gpt_neox import GPT_NEOX, joined
 from dist_epochs.tool_configs.readers.litgpt import LITGPT
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.llama_factory_v1 import LLAMA_FACTORY_V1
 from dist_epochs.tool_configs.readers.nanogpt import NANOGPT
-from dist_epochs.tool_configs.readers.script import looks_like_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.torchtune import TORCHTUNE
-from dist_epochs.tool_configs.readers.trl import GRPO
-from dist_epochs.tool_configs.readers.trl_sft import TRL
+from dist_epochs.tool_configs.readers.trl import GRPO, TRL
 from dist_epochs.tool_configs.references import known_file
+from dist_epochs.tool_configs.script import looks_like_script
 from dist_epochs.tool_configs.stated import LaunchSettings
 from dist_epochs.tool_configs.tool import Tool
 
-__all__ = ["read_settings"]
+__all__ = ["read_files", "read_settings"]
 
 
 TOOLS: tuple[Tool, ...] = (
@@ -68,7 +68,40 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     if looks_like_script(path, read_text(path)):
         return script_settings(path, given or Given(), read_settings)
     _refuse_python_of_torchtitan(path)
-    file = known_file(read_section(path))
+    return _settings(read_section(path), given or Given())
+
+
+def read_files(paths: Sequence[Path], given: Given) -> list[LaunchSettings]:
+    """What several configurations of one run state; those of GPT-NeoX are one of its own.
+
+    Raises:
+        InputError: As `read_settings`, and if two files of GPT-NeoX have one key.
+    """
+    parts = _parts_of_gpt_neox(paths) if len(paths) > 1 else {}
+    if len(parts) < 2:
+        return [read_settings(path, given) for path in paths]
+    whole = _settings(joined([*parts.values()]), given)
+    return [whole, *(read_settings(path, given) for path in paths if path not in parts)]
+
+
+def _parts_of_gpt_neox(paths: Sequence[Path]) -> dict[Path, Section]:
+    """Files of GPT-NeoX, if one shows that it is: all that are no other tool's, since it is given nothing else."""
+    files = [path for path in paths if path.suffix.lower() in (".yml", ".yaml", ".json")]
+    tops = {path: read_section(path) for path in files if not looks_like_script(path, read_text(path))}
+    values = {path: plain_value(top.values) for path, top in tops.items()}
+    its = [path for path in tops if GPT_NEOX.is_its(values[path])]
+    return {path: tops[path] for path in tops if path in its or not _is_of_another(values[path])} if its else {}
+
+
+def _is_of_another(values: Mapping[str, object]) -> bool:
+    """Whether a file is of a tool other than GPT-NeoX and DeepSpeed, whose keys it has too."""
+    kinds = [kind for kind in KINDS if kind.open_word is None and kind.marks(values)]
+    return bool(kinds) or other_tool(values) is not None or any(tool.is_its(values) for tool in TOOLS)
+
+
+def _settings(section: Section, given: Given) -> LaunchSettings:
+    """What the keys of a file state, by the tool that has them."""
+    path, file = section.file, known_file(section)
     top = file.top
     for keys, what, fix in REFUSED:
         if keys <= top.values.keys():
@@ -77,7 +110,7 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
     tools = (NANOGPT,) if path.suffix.lower() == ".py" else TOOLS
     tool = next((tool for tool in tools if tool.is_its(values)), None)
     if tool is not None:
-        settings = tool.read(top, given or Given())
+        settings = tool.read(top, given)
         return replace(settings, notes=(*settings.notes, *file.notes()))
     if (other := other_tool(values)) is not None:
         raise other.refusal(top)

@@ -9,17 +9,16 @@ from pathlib import Path
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import plain_value
 from dist_epochs.tool_configs.kinds import TRAINING_ARGUMENTS, kind_of_file, unknown_file
+from dist_epochs.tool_configs.launchers import launched
 from dist_epochs.tool_configs.other_tools import FAIRSEQ
 from dist_epochs.tool_configs.passes import Given
-from dist_epochs.tool_configs.readers.launchers import launched
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
 from dist_epochs.tool_configs.readers.megatron import MEGATRON
-from dist_epochs.tool_configs.readers.script import Arguments, read_script
 from dist_epochs.tool_configs.readers.torchtitan import TORCHTITAN
 from dist_epochs.tool_configs.readers.training_arguments import training_arguments_settings
-from dist_epochs.tool_configs.readers.trl import GRPO
-from dist_epochs.tool_configs.readers.trl_sft import TRL
+from dist_epochs.tool_configs.readers.trl import GRPO, TRL
 from dist_epochs.tool_configs.references import known_file
+from dist_epochs.tool_configs.script import Arguments, read_script
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 from dist_epochs.tool_configs.tool import Tool
 from dist_epochs.tool_configs.trainer_defaults import with_trainer_defaults

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
+from dist_epochs.tool_configs.stated import Precision
 
-__all__ = [
-    "SEED", "Key", "Top", "by_default", "count", "flag", "marks", "number", "product", "switch", "text", "word",
-]  # fmt: skip
+__all__ = ["SEED", "Key", "Top", "count", "flag", "marks", "number", "precision", "stated_at", "switch", "text", "word"]
 
 Top = Mapping[str, Any]
 """The keys and values of a file, without their lines."""
@@ -38,16 +36,18 @@ class Key:
 
     def stated(self, top: Section) -> tuple[Section, str] | None:
         """The section and the key of the first path that a file states."""
-        for path in self.paths:
-            *above, key = path.split(".")
-            section: Section | None = top
-            for part in above:
-                section = section.section(part) if section and section.holds_keys(part) else None
-            if section is not None:
-                section.look_for(key)
-                if section.states(key):
-                    return section, key
-        return None
+        return next((found for path in self.paths if (found := stated_at(top, path)) is not None), None)
+
+
+def stated_at(top: Section, path: str) -> tuple[Section, str] | None:
+    """The section and the key at the end of a path, if a file states it; dots lead into sections."""
+    *above, key = path.split(".")
+    for part in above:
+        if not top.holds_keys(part):
+            return None
+        top = top.section(part)
+    top.look_for(key)
+    return (top, key) if top.states(key) else None
 
 
 def count(*paths: str, least: int = 1, default: int | None = None, open: tuple[str, ...] = ()) -> Key:
@@ -93,6 +93,11 @@ def word(words: Mapping[str, Any], *paths: str, default: Any = None) -> Key:
     return Key(paths, read, default)
 
 
+def precision(*paths: str, default: Precision | None = None, **words: str) -> Key:
+    """A precision, by the words that a tool has for `bf16`, `fp16` and `fp32`."""
+    return word({each: name for name, listed in words.items() for each in listed.split()}, *paths, default=default)
+
+
 SEED = count("seed", least=0)
 
 
@@ -123,29 +128,3 @@ def _has(section: Any, path: list[str]) -> bool:
         return False
     named = {str(key).replace("-", "_"): value for key, value in section.items()}
     return path[0] in named and (len(path) == 1 or _has(named[path[0]], path[1:]))
-
-
-def by_default(top: Section, key: str, value: Any, tool: str) -> Stated[Any] | None:
-    """A tool's own value of a key that is not there, which a note tells; None where it has none."""
-    if value is None:
-        return None
-    shown = ("on" if value else "off") if isinstance(value, bool) else f"{value:,}" if isinstance(value, int) else value
-    top.note(key, f"not stated: {shown}, as {tool} takes it")
-    return Stated(value, Origin(f"{tool}, by default"))
-
-
-def product(top: Section, each: str, machines: str) -> Stated[int] | None:
-    """Devices of a machine × machines, which are 1 where they are not stated; None where the launch decides.
-
-    Raises:
-        InputError: If one is no number.
-    """
-    word = top.text(each)
-    if word is None or word.value in ("auto", "-1"):
-        return None
-    devices, several = top.count(each), top.count(machines)
-    assert devices is not None
-    if several is None or several.value == 1:
-        return devices
-    top.note(each, f"of each machine: {devices.value} × {several.value} of {machines}")
-    return Stated(devices.value * several.value, devices.where)

@@ -12,9 +12,9 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import DerivedOrigin, KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete, data_parallel_size
-from dist_epochs.tool_configs.stated import LaunchSettings
+from dist_epochs.tool_configs.stated import LastWindow, LaunchSettings, Uneven
 
-__all__ = ["Given", "Pass", "counted", "either", "held_out", "pass_of"]
+__all__ = ["Given", "Pass", "counted", "either", "ends", "held_out", "pass_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +91,15 @@ class Pass:
         """Samples of a step."""
         return self.round * self.accumulation
 
+    @property
+    def times(self) -> str:
+        """The passes, for a rule."""
+        return f"{float(self.epochs.value):g}"
+
+    def counted(self, steps: Fraction | int, rule: str, tool: str) -> Stated[int]:
+        """The whole steps that a tool's own rule makes of the passes, as `counted` tells them."""
+        return counted(int(steps), rule, self.epochs, tool)
+
     def told(self, micro_steps: int | None, steps: int) -> dict[str, Stated[int]]:
         """The micro-steps and steps of one pass, by the names under which they are told."""
         where = Origin(f"{self.samples:,} samples on {self.size:,} devices that see different data")
@@ -139,6 +148,11 @@ def counted(steps: int, rule: str, passes: Stated[Fraction], tool: str) -> State
     if isinstance(where, KeyOrigin):
         return Stated(steps, DerivedOrigin(where.name, where.line, key=where.key, rule=made))
     return Stated(steps, Origin(f"{where}: {made}"))
+
+
+def ends(part: str, uneven: Uneven, last_window: LastWindow) -> dict[str, Any]:
+    """What happens at the ends of passes, by a part of a tool, such as its loop."""
+    return {"uneven": Stated(uneven, Origin(part)), "last_window": Stated(last_window, Origin(part))}
 
 
 def held_out(top: Section, key: str, samples: int | None, *, largest_share: Fraction) -> int | None:

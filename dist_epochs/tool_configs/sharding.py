@@ -10,7 +10,7 @@ from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import data_parallel_size
 from dist_epochs.tool_configs.stated import LaunchSettings
 
-__all__ = ["degree", "fsdp_stage", "fsdp_stage_of", "parallel_settings", "replicated", "shard_size"]
+__all__ = ["degree", "fsdp_stage", "fsdp_stage_of", "parallel_settings", "replicated", "shard_size", "zero_stage"]
 
 FSDP_STRATEGIES = {"FULL_SHARD": 3, "SHARD_GRAD_OP": 2, "NO_SHARD": 0, "HYBRID_SHARD": 3, "HYBRID_SHARD_ZERO2": 2}
 SIZES = ("dp_replicate_size", "dp_shard_size", "tp_size", "cp_size", "sp_size")
@@ -61,6 +61,18 @@ def fsdp_stage(config: Section, *, prefix: str, version: int) -> Stated[int] | N
     if stage is None:
         config.refuse(name, f"one of {', '.join(FSDP_STRATEGIES)} with FSDP version 1")
     return Stated(stage, word.where)
+
+
+def zero_stage(section: Section, key: str) -> Stated[int] | None:
+    """A ZeRO stage.
+
+    Raises:
+        InputError: If it is none of 0 to 3.
+    """
+    stage = section.count(key, least=0)
+    if stage is not None and stage.value > 3:
+        section.refuse(key, "0, 1, 2 or 3")
+    return stage
 
 
 def degree(section: Section, key: str) -> Stated[int] | None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dist_epochs.settings.section import Section
+from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.counting_keys import not_read
-from dist_epochs.tool_configs.keys import Key, Top, by_default
+from dist_epochs.tool_configs.keys import Key, Top, stated_at
 from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import BATCH, LaunchSettings
+from dist_epochs.tool_configs.tool_values import by_default
 
 __all__ = ["Tool"]
 
@@ -30,17 +32,19 @@ class Tool:
     Attributes:
         name: What to call it.
         is_its: Whether a file's keys show that it is this tool's: two that count, or one that only it has.
-        keys: The settings that its keys state.
+        keys: The settings that its keys state, each by a key of the same meaning, or by what several keys say.
         rules: What no table says: its rules for batch, steps and ends of passes. It is given the file, what its keys
             state, and what is given.
         framework: What `--like` calls the framework that runs its loop; None if that is known to none.
+        notes: What to know about keys that hold something else than false; dots lead into sections.
     """
 
     name: str
     is_its: Callable[[Top], bool]
-    keys: Mapping[str, Key] = field(default_factory=dict)
+    keys: Mapping[str, Key | Callable[[Section], Stated[Any] | None]] = field(default_factory=dict)
     rules: Callable[[Section, LaunchSettings, Given], LaunchSettings] = _as_it_is
     framework: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, top: Section, given: Given) -> LaunchSettings:
         """What a file states, by the tool's own rules for batch, steps and ends of passes.
@@ -49,6 +53,10 @@ class Tool:
             InputError: If a value cannot be used.
         """
         top = replace(top, values={key.replace("-", "_"): value for key, value in top.values.items()})
+        for path, remark in self.notes.items():
+            found = stated_at(top, path)
+            if found is not None and found[0].raw(found[1]) not in (False, 0, ""):
+                found[0].note(found[1], remark)
         own = self.rules(top, self._keys(top, given), given)
         if own.steps is not None and own.epochs is not None:
             top.remarks.notes.append(
@@ -69,6 +77,9 @@ class Tool:
         """What the keys of the table state; factors of the batch that they leave out are those that are given."""
         known: dict[str, Any] = {name: getattr(given.batch, name) for name in BATCH}
         for name, key in self.keys.items():
+            if not isinstance(key, Key):
+                known[name] = known.get(name) or key(top)
+                continue
             found = key.stated(top)
             if found is None:
                 known[name] = known.get(name) or by_default(top, key.paths[0], key.default, self.name)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 from dist_epochs.settings.section import Section
-from dist_epochs.tool_configs.keys import by_default
 from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings
+from dist_epochs.tool_configs.tool_values import by_default
 
 __all__ = ["with_trainer_defaults"]
 

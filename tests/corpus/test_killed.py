@@ -20,9 +20,9 @@ from click.testing import CliRunner
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import tokenize as module
 from dist_epochs.corpus import writer
+from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.made_from import RECORD
 from dist_epochs.corpus.readers import text
-from dist_epochs.corpus.readers.document import BadDocument
 from dist_epochs.corpus.sources import Source, find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, tokenize

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import tokenize as module
-from dist_epochs.corpus.readers.tokens import Reading
 from dist_epochs.corpus.sources import HELD_OUT, Source, find_sources
 from dist_epochs.corpus.store import Store
+from dist_epochs.corpus.token_files import Reading
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.corpus.verify import VERIFIED, verify_store

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from dist_epochs.corpus import tokenize as module
-from dist_epochs.corpus.readers.document import BadDocument
+from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.sources import Source, find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, pack, tokenize

@@ -207,13 +207,15 @@ def _all() -> Iterator[Subject]:
     yield from _records()
     for name, data in (("of a Trainer", WANDB_DATA), ("plain", WANDB_PLAIN)):
         yield _one(f"wandb {name}", "audit {}/a.wandb", "a.wandb", json.dumps(data), "wandb", WANDB, 20)
-    for path in sorted((TESTS / "tool_configs/readers/samples").iterdir()):
+    samples = TESTS / "tool_configs/samples"
+    for path in sorted(path for path in samples.glob("*/*/*") if path.name != "expected.json"):
+        kind = path.parts[-3]
         explains = OTHER_TOOLS if path.suffix in (".yaml", ".yml", ".json") else LINES
         form, name = "json" if path.suffix == ".json" else "text", f"a{path.suffix}"
         words = f"plan --from {{}}/{name} --corpus '91M tokens' --epochs 1"
-        words += "" if path.name.startswith(("litgpt", "script")) else " --devices 8"
-        words += " --sequence-length 512" if path.name.startswith(("torchtune", "llama-factory")) else ""
-        yield _one(f"--from {path.name}", words, name, path.read_bytes(), form, explains, 3)
+        words += "" if kind == "litgpt" or path.suffix == ".sh" else " --devices 8"
+        words += " --sequence-length 512" if kind in ("torchtune", "llama-factory") else ""
+        yield _one(f"--from {kind} {path.parent.name} {path.name}", words, name, path.read_bytes(), form, explains, 3)
     ta = json.dumps({"per_device_train_batch_size": 8, "num_train_epochs": 2, "gradient_accumulation_steps": 4,
                      "accelerator_config": {"split_batches": False}, "max_steps": -1, "bf16": True})  # fmt: skip
     words = "plan --from {}/ta.json --corpus '910 samples' --devices 2"

@@ -13,7 +13,7 @@ from dist_epochs.tool_configs.detect import read_settings
 from dist_epochs.tool_configs.launch.report import check_launch_file
 from dist_epochs.tool_configs.stated import merge
 
-collect_ignore_glob = ["readers/samples/*", "samples/*"]
+collect_ignore_glob = ["samples/*"]
 """Other people's configurations, some in Python: they are read, and never executed."""
 
 

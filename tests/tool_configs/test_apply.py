@@ -134,11 +134,11 @@ def test_a_misspelled_key_is_told(tmp_path):
     assert f"{path}:1 per_device_train_batch_sise: not read; did you mean per_device_train_batch_size?" in note
 
 
-SAMPLES = Path(__file__).parent / "readers" / "samples"
+SAMPLES = Path(__file__).parent / "samples"
 
 
 def test_flags_decide_how_long_and_the_tool_how_its_passes_are_counted():
-    run = ["--from", SAMPLES / "axolotl-lora.yml", "--devices", 4, "--corpus", "20000 samples"]
+    run = ["--from", SAMPLES / "axolotl/sft-lora/lora.yml", "--devices", 4, "--corpus", "20000 samples"]
     assert plan(*run)["steps"] == 919
     assert plan(*run, "--epochs", 1)["steps"] == 307  # ⌈19,600 ÷ 64⌉
     assert plan(*run, "--steps", 5)["steps"] == 5
@@ -147,21 +147,21 @@ def test_flags_decide_how_long_and_the_tool_how_its_passes_are_counted():
 
 
 def test_without_a_corpus_passes_stay_passes():
-    error = call("--from", SAMPLES / "axolotl-lora.yml", "--devices", 4, code=2).stderr
+    error = call("--from", SAMPLES / "axolotl/sft-lora/lora.yml", "--devices", 4, code=2).stderr
     assert "corpus" in error
-    told = call("--from", SAMPLES / "axolotl-context-parallel.yaml", "--devices", 8).stderr
+    told = call("--from", SAMPLES / "axolotl/packed-cp/pack.yaml", "--devices", 8).stderr
     assert "num_epochs: not used: the 1,500 steps" in told
 
 
 def test_a_length_that_differs_from_the_file_s_is_told():
-    run = ["--from", SAMPLES / "gpt-neox-like-20b.yml", "--devices", 96]
+    run = ["--from", SAMPLES / "gpt-neox/like-20b/20B.yml", "--devices", 96]
     assert "2,048 there, and 1024 is planned" in call(*run, "--sequence-length", 1024).stderr
     assert "there, and" not in call(*run, "--sequence-length", 2048).stderr
     assert plan(*run)["positions"] == 150_000 * 1536 * 2048
 
 
 def test_a_tool_s_ends_of_passes_are_left_to_like():
-    run = ["--from", SAMPLES / "litgpt-uneven.yaml", "--corpus", "1900 samples"]
+    run = ["--from", SAMPLES / "litgpt/finetune-uneven/lora.yaml", "--corpus", "1900 samples"]
     assert plan(*run, "--like", "hf")["like"]
 
 
@@ -175,10 +175,11 @@ def test_the_command_s_flags_win_over_a_tool_s_default(tmp_path):
 
 def test_a_corpus_that_is_not_counted_in_samples_is_told():
     tokens = ["--corpus", "10M tokens", "--sequence-length", 512, "--devices", 8]
-    told = call("--from", SAMPLES / "axolotl-lora.yml", *tokens).stderr
+    told = call("--from", SAMPLES / "axolotl/sft-lora/lora.yml", *tokens).stderr
     assert "val_set_size: not taken off" in told
     assert "Axolotl cuts passes of samples; a share of the corpus is planned" in told
-    assert "max_samples: not taken off" in call("--from", SAMPLES / "llama-factory-cut.yaml", *tokens).stderr
+    assert "max_samples: not taken off" in call("--from", SAMPLES / "llama-factory/cut/sft.yaml", *tokens).stderr
+    grpo = SAMPLES / "trl/grpo-generations/grpo.yaml"
     for corpus in (tokens, ["--devices", 8]):
-        assert "how many prompts there are" in call("--from", SAMPLES / "grpo.yaml", *corpus, code=2).stderr
-    assert plan("--from", SAMPLES / "grpo.yaml", "--devices", 8, "--steps", 5)["global_batch"]["samples"] == 256
+        assert "how many prompts there are" in call("--from", grpo, *corpus, code=2).stderr
+    assert plan("--from", grpo, "--devices", 8, "--steps", 5)["global_batch"]["samples"] == 256

@@ -21,7 +21,7 @@ from dist_epochs.tool_configs.from_script import BY_FLAGS
 from dist_epochs.tool_configs.kinds import KINDS
 from dist_epochs.tool_configs.other_tools import TOOLS as NOT_READ
 from dist_epochs.tool_configs.readers.nanogpt import NANOGPT
-from dist_epochs.tool_configs.readers.script import looks_like_script, read_script
+from dist_epochs.tool_configs.script import looks_like_script, read_script
 
 SAMPLES = Path(__file__).parent / "samples"
 CASES = sorted(path.parent for path in SAMPLES.glob("*/*/expected.json"))
@@ -97,7 +97,7 @@ def test_what_is_not_read_is_refused_with_the_flags_that_say_the_same(case):
 TESTS = Path(__file__).parent.parent
 FILES = sorted(
     path
-    for folder in (SAMPLES, TESTS / "tool_configs/readers/samples", TESTS / "audit/readers", TESTS / "corpus/readers")
+    for folder in (SAMPLES, TESTS / "audit/readers", TESTS / "corpus/readers")
     for path in folder.rglob("*")
     if path.is_file() and path.name != "expected.json" and not path.name.startswith("test_")
     and "__pycache__" not in path.parts

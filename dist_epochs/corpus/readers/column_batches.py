@@ -1,7 +1,6 @@
 """Batches of rows with ids, from Arrow and Parquet files.
 
-Of Arrow only the lengths of rows are read where ids are not wanted. Of Parquet all is: pyarrow ends the program where
-the sizes of a column in the footer are damaged.
+Of Arrow only the lengths of rows are read where ids are not wanted. Of Parquet all is, where the footer does not tell.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.readers.document import MASK
-from dist_epochs.corpus.readers.document import TOKENS as COLUMN
+from dist_epochs.corpus.document import MASK
+from dist_epochs.corpus.document import TOKENS as COLUMN
 from dist_epochs.corpus.readers.parquet import rows_at_once
-from dist_epochs.corpus.readers.tokens import Ids, unreadable
+from dist_epochs.corpus.token_files import Ids, unreadable
 from dist_epochs.errors import InputError
 
 __all__ = ["COLUMN", "FILE", "NAME", "STREAM", "Batches", "columns_of", "opened"]

@@ -9,64 +9,56 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from dist_epochs.corpus.readers.tokens import Facts, Flat, Ids, Reading, cut, ends_facts, mapped, unreadable
+from dist_epochs.corpus.token_files import Facts, Flat, Ids, Reading, Stream, TokenFormat, unreadable
 from dist_epochs.settings.files import open_file
 
-__all__ = ["EVALUATION", "MARKS", "NAME", "documents", "facts", "flat", "parts"]
+__all__ = ["EVALUATION", "LLMC", "MARKS"]
 
 NAME = "tokens of llm.c (.bin)"
 MARKS = {(20240520, 1): ("uint16", 50256), (20240801, 7): ("uint32", 128000)}
 """Type of the ids by mark and version, and the end-of-text id of the tokenizer that llm.c takes there."""
 EVALUATION = 20240522
-HEADER_BYTES = 1024
-NOT_TOLD = "documents are not known: the file does not say which id begins them; llm.c's own scripts take --eos {}"
-
-
-def parts(path: Path) -> tuple[Path, ...]:
-    """The file alone."""
-    return (path,)
+HEADER = struct.Struct("<3i1012x")
+NOT_TOLD = "the file does not say which id begins them; llm.c's own scripts take --eos"
 
 
 def facts(path: Path, reading: Reading, whole: bool) -> Facts:
     """The header has the tokens; documents are counted where their first id is known."""
-    mark, version, tokens = _header(path)
+    (mark, version), stream = _read(path, reading)
     dtype, usual = MARKS[mark, version]
-    ends = ends_facts(mapped(Flat(path, HEADER_BYTES, dtype), tokens), reading.eos, "before")
     more = {"magic": mark, "version": version, "dtype": dtype, "bytes_per_token": int(dtype[4:]) // 8}
-    if not ends:
-        return Facts(tokens=tokens, documents=None, more=more, notes=(NOT_TOLD.format(usual),))
-    begun = bool(tokens) and not ends["starts_with_eot"]
-    return Facts(tokens=tokens, documents=ends["eot_count"] + begun, more=more | ends)
+    return stream.facts(more, f"{NOT_TOLD} {usual}")
 
 
 def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     """The documents; the first may be the end of one of the file before."""
-    mark, version, tokens = _header(path)
-    if reading.eos is None:
-        raise unreadable(NAME, path, "its documents are not known", fixes=f"--eos {MARKS[mark, version][1]}")
-    return cut([mapped(Flat(path, HEADER_BYTES, MARKS[mark, version][0]), tokens)], reading.eos, "before", path)
+    mark, stream = _read(path, reading)
+    return stream.documents(f"--eos {MARKS[mark][1]}")
 
 
 def flat(path: Path, reading: Reading) -> Flat | None:
     """The ids stand after the header."""
-    mark, version, _ = _header(path)
-    return Flat(path, HEADER_BYTES, MARKS[mark, version][0])
+    return _read(path, reading)[1].flat
 
 
-def _header(path: Path) -> tuple[int, int, int]:
-    """Mark, version and tokens."""
+def _read(path: Path, reading: Reading) -> tuple[tuple[int, int], Stream]:
+    """Mark and version, and the ids."""
     with open_file(path) as file:
-        head = file.read(HEADER_BYTES)
+        head = file.read(HEADER.size)
     fixes = "the file as its tool wrote it"
-    if len(head) < HEADER_BYTES:
-        raise unreadable(NAME, path, f"cut: {len(head):,} bytes of a header of {HEADER_BYTES:,}", fixes=fixes)
-    mark, version, tokens = struct.unpack_from("<3i", head)
+    if len(head) < HEADER.size:
+        raise unreadable(NAME, path, f"cut: {len(head):,} bytes of a header of {HEADER.size:,}", fixes=fixes)
+    mark, version, tokens = HEADER.unpack(head)
     if mark == EVALUATION:
         raise unreadable(NAME, path, "an evaluation file (HellaSwag)", "it has examples, and no corpus")
     if (mark, version) not in MARKS:
         known = " or ".join(f"{mark} of version {version}" for mark, version in MARKS)
         raise unreadable(NAME, path, f"mark {mark} of version {version}", f"known: {known}", fixes)
-    size, found = HEADER_BYTES + tokens * int(MARKS[mark, version][0][4:]) // 8, path.stat().st_size
+    ids = Flat(path, HEADER.size, MARKS[mark, version][0])
+    size, found = HEADER.size + tokens * int(ids.dtype[4:]) // 8, path.stat().st_size
     if tokens < 0 or size != found:
         raise unreadable(NAME, path, f"{found:,} bytes, and {tokens:,} tokens take {size:,}", fixes=fixes)
-    return mark, version, tokens
+    return (mark, version), Stream(name=NAME, flat=ids, tokens=tokens, eos=reading.eos, place="before")
+
+
+LLMC = TokenFormat(NAME=NAME, facts=facts, documents=documents, flat=flat)

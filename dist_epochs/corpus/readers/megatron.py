@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.readers.megatron_index import FAIRSEQ, MARK, NAME, bounds, check_size, read_index
-from dist_epochs.corpus.readers.tokens import Facts, Flat, Ids, Reading, mapped, refuse_long, unreadable
+from dist_epochs.corpus.readers.megatron_index import NAME, Index, bounds, damaged, read_index
+from dist_epochs.corpus.token_files import Facts, Flat, Ids, Reading, TokenFormat, mapped, refuse_long, unreadable
 
-__all__ = ["FAIRSEQ", "MARK", "NAME", "documents", "facts", "flat", "parts"]
+__all__ = ["MEGATRON"]
 
 LOOKED_AT = 1000
 """Documents of which the last ids are looked at."""
@@ -40,7 +40,7 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
     if not ids.is_file():
         notes.append(f"{ids.name} is not beside its index, so that their sizes were not compared")
         return Facts(tokens=tokens, documents=index.entries - 1, more=more, notes=tuple(notes))
-    check_size(index, ids, tokens)
+    _check_size(index, ids, tokens)
     if whole:
         for _ in bounds(index, tokens):
             pass
@@ -49,12 +49,8 @@ def facts(path: Path, reading: Reading, whole: bool) -> Facts:
         more["eod"] = last.pop() if len(last) == 1 and len(ends) > 1 else None
         if sum(end == [more["eod"]] * 2 for end in ends) > len(ends) // 2:
             notes.append(f"documents end with {more['eod']} twice, so that each has one token too many")
-    return Facts(
-        tokens=tokens,
-        documents=index.entries - 1,
-        more={**more, "bin_bytes": ids.stat().st_size},
-        notes=tuple(notes),
-    )
+    more["bin_bytes"] = ids.stat().st_size
+    return Facts(tokens=tokens, documents=index.entries - 1, more=more, notes=tuple(notes))
 
 
 def documents(path: Path, reading: Reading) -> Iterator[Ids]:
@@ -64,7 +60,7 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     place = flat(path, reading)
     if place is None:
         raise unreadable(NAME, path, f"{path.with_suffix('.bin').name} is not beside it")
-    check_size(index, place.path, tokens)
+    _check_size(index, place.path, tokens)
     ids = mapped(place, tokens)
     for starts in bounds(index, tokens):
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
@@ -76,3 +72,14 @@ def flat(path: Path, reading: Reading) -> Flat | None:
     """The ids stand in the .bin file, without anything before or between them."""
     ids = path.with_suffix(".bin")
     return Flat(ids, 0, read_index(path).dtype) if ids.is_file() else None
+
+
+def _check_size(index: Index, ids: Path, tokens: int) -> None:
+    """Check that the file of ids has as many as its index says."""
+    found, size = ids.stat().st_size, tokens * index.itemsize
+    if found != size:
+        said = f"its index says {tokens:,} tokens of {index.itemsize} bytes each"
+        raise damaged(ids, f"{found:,} bytes, and {said}", f"{size:,} bytes")
+
+
+MEGATRON = TokenFormat(NAME=NAME, facts=facts, documents=documents, parts=parts, flat=flat)

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.readers.tokens import unreadable
+from dist_epochs.corpus.token_files import unreadable
 from dist_epochs.errors import InputError
 from dist_epochs.settings.files import open_file
 
-__all__ = ["FAIRSEQ", "MARK", "NAME", "Index", "bounds", "check_size", "read_index"]
+__all__ = ["FAIRSEQ", "MARK", "NAME", "Index", "bounds", "damaged", "read_index"]
 
 NAME = "a Megatron corpus (.bin and .idx)"
 MARK, FAIRSEQ = b"MMIDIDX\0\0", b"TNTIDX\0\0"
@@ -68,7 +68,7 @@ class Index:
         at, length = (int(self.part(what, self.sequences - 1, self.sequences)[0]) for what in ("bytes", "tokens"))
         if at < 0 or length < 0 or at % self.itemsize:
             found = f"its last sequence has {length:,} tokens from byte {at:,} on"
-            raise _damaged(self.path, found, f"a token takes {self.itemsize} bytes")
+            raise damaged(self.path, found, f"a token takes {self.itemsize} bytes")
         return at // self.itemsize + length
 
 
@@ -86,36 +86,22 @@ def read_index(path: Path) -> Index:
     if not head.startswith(MARK):
         raise unreadable(NAME, path, f"an .idx file that begins with {head[:9]!r}", f"{MARK!r} must stand there")
     if len(head) < HEADER.size:
-        raise _damaged(path, f"cut: {len(head)} bytes of {HEADER.size}")
+        raise damaged(path, f"cut: {len(head)} bytes of {HEADER.size}")
     _, version, code, sequences, entries = HEADER.unpack(head)
     if version != 1:
         raise unreadable(NAME, path, f"version {version}", "version 1 is known")
     if code not in CODES:
         what = "numbers with a fraction, which are no tokens" if code in FLOATS else "no type that is known"
-        raise _damaged(path, f"type {code} of its ids, {what}")
+        raise damaged(path, f"type {code} of its ids, {what}")
     size, found = HEADER.size + 12 * sequences + 8 * entries, path.stat().st_size
     if found not in (size, size + sequences):  # multimodal ones have a byte more for each sequence
-        raise _damaged(path, f"{found:,} bytes, and {sequences:,} sequences and {entries:,} entries take {size:,}")
+        raise damaged(path, f"{found:,} bytes, and {sequences:,} sequences and {entries:,} entries take {size:,}")
     index = Index(path, CODES[code], sequences, entries, found > size)
     ends = [int(index.part("documents", at, at + 1)[0]) for at in (0, entries - 1)] if entries else []
     if ends != [0, sequences]:
-        raise _damaged(path, f"its documents reach from sequence {' to '.join(map(str, ends)) or 'none'}",
-                       f"they must reach from 0 to {sequences}")  # fmt: skip
+        found_ends = f"its documents reach from sequence {' to '.join(map(str, ends)) or 'none'}"
+        raise damaged(path, found_ends, f"they must reach from 0 to {sequences}")
     return index
-
-
-def check_size(index: Index, ids: Path, tokens: int) -> None:
-    """Check that the file of ids has as many as its index says.
-
-    Raises:
-        InputError: If it has not.
-    """
-    found = ids.stat().st_size
-    if found != tokens * index.itemsize:
-        raise _damaged(
-            ids, f"{found:,} bytes, and its index says {tokens:,} tokens of {index.itemsize} bytes each",
-            f"{tokens * index.itemsize:,} bytes",
-        )  # fmt: skip
 
 
 def bounds(index: Index, tokens: int) -> Iterator[np.ndarray[Any, Any]]:
@@ -129,17 +115,15 @@ def bounds(index: Index, tokens: int) -> Iterator[np.ndarray[Any, Any]]:
         stop = min(first + AT_ONCE, index.entries - 1)
         entries = index.part("documents", first, stop + 1)
         if (np.diff(entries) < 0).any() or entries[0] < 0 or entries[-1] > index.sequences:
-            raise _damaged(index.path, f"its documents {first:,} to {stop:,} do not follow each other")
-        found = np.empty(len(entries), np.int64)
-        done = 0
+            raise damaged(index.path, f"its documents {first:,} to {stop:,} do not follow each other")
+        found, done = np.empty(len(entries), np.int64), 0
         while True:  # `begin` has the first tokens of the sequences from `sequence` on, and the end of the last
             here = int(np.searchsorted(entries, sequence + len(begin), "left"))
             found[done:here] = begin[entries[done:here] - sequence]
             done = here
             if done == len(entries):
                 break
-            sequence += len(begin) - 1
-            begin = next(starts)
+            sequence, begin = sequence + len(begin) - 1, next(starts)
         yield found
 
 
@@ -153,11 +137,12 @@ def _checked_starts(index: Index, tokens: int) -> Iterator[np.ndarray[Any, Any]]
         wrong = np.flatnonzero((lengths < 0) | (index.part("bytes", first, stop) != starts[:-1] * index.itemsize))
         if len(wrong) or starts[-1] > tokens:
             sequence = first + (int(wrong[0]) if len(wrong) else len(lengths) - 1)
-            raise _damaged(index.path, f"sequence {sequence:,} does not begin where the one before it ends, or has "
-                           "less than no token")  # fmt: skip
+            ill = "does not begin where the one before it ends, or has less than no token"
+            raise damaged(index.path, f"sequence {sequence:,} {ill}")
         yield starts
         at = int(starts[-1])
 
 
-def _damaged(path: Path, found: str, rule: str = "") -> InputError:
+def damaged(path: Path, found: str, rule: str = "") -> InputError:
+    """The error for a file of such a corpus that is not as its tool wrote it."""
     return unreadable(NAME, path, found, rule, "the files as their tool wrote them")

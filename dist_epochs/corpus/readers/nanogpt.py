@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dist_epochs.corpus.readers.tokens import Facts, Flat, Ids, Reading, cut, ends_facts, mapped, unreadable
+from dist_epochs.corpus.token_files import Facts, Flat, Ids, Reading, Stream, TokenFormat, unreadable
 
-__all__ = ["NAME", "NAMES", "documents", "facts", "flat", "parts"]
+__all__ = ["NAMES", "NANOGPT"]
 
 NAME = "ids without a header (.bin, as nanoGPT writes them)"
 NAMES = ("train.bin", "val.bin")
@@ -22,50 +22,39 @@ LOOKED_AT = 2**14
 """Ids at the beginning of a file that are looked at."""
 SMALL_VOCABULARY = 3
 """Upper halves of 32-bit ids are below this with any vocabulary up to 196,608."""
-
-
-def parts(path: Path) -> tuple[Path, ...]:
-    """The file alone."""
-    return (path,)
+NOT_TOLD = "the file does not say which id ends them (--eos; nanoGPT's openwebtext: 50256)"
 
 
 def facts(path: Path, reading: Reading, whole: bool) -> Facts:
     """The size has the tokens; documents are counted where the id that ends them is known."""
-    ids, dtype = _ids(path, reading)
-    more = {"dtype": dtype, "bytes_per_token": ids.itemsize}
-    if reading.eos is None:
-        untold = (
-            "documents are not known: the file does not say which id ends them (--eos; nanoGPT's openwebtext: 50256)"
-        )
-        return Facts(tokens=len(ids), documents=None, more=more, notes=(untold,))
-    ends = ends_facts(ids, reading.eos)
-    is_whole = ends["starts_with_eot"] if ends["eot_place"].startswith("before") else ends["ends_with_eot"]
-    return Facts(tokens=len(ids), documents=ends["eot_count"] + (not is_whole), more=more | ends)
+    stream = _read(path, reading)
+    more = {"dtype": stream.flat.dtype, "bytes_per_token": np.dtype(stream.flat.dtype).itemsize}
+    return stream.facts(more, NOT_TOLD)
 
 
 def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     """The documents, if the id that ends them is known."""
-    ids, _ = _ids(path, reading)
-    if reading.eos is None:
-        raise unreadable(NAME, path, "its documents are not known", fixes="--eos, the id that ends each (often 50256)")
-    return cut([ids], reading.eos, ends_facts(ids, reading.eos)["eot_place"].split()[0], path)
+    return _read(path, reading).documents("--eos, the id that ends each (often 50256)")
 
 
 def flat(path: Path, reading: Reading) -> Flat | None:
     """The ids are the file."""
-    return Flat(path, 0, _ids(path, reading)[1])
+    return _read(path, reading).flat
 
 
-def _ids(path: Path, reading: Reading) -> tuple[Ids, str]:
-    dtype = reading.dtype or DTYPE
-    size, itemsize = path.stat().st_size, np.dtype(dtype).itemsize
+def _read(path: Path, reading: Reading) -> Stream:
+    ids = Flat(path, 0, reading.dtype or DTYPE)
+    size, itemsize = path.stat().st_size, np.dtype(ids.dtype).itemsize
     if not size or size % itemsize:
         fixes = ("the file as its tool wrote it", "--dtype")
-        raise unreadable(NAME, path, f"{size:,} bytes", f"{dtype} ids take {itemsize} each", fixes)
-    ids = mapped(Flat(path, 0, dtype), size // itemsize)
-    first = ids[:LOOKED_AT]
+        raise unreadable(NAME, path, f"{size:,} bytes", f"{ids.dtype} ids take {itemsize} each", fixes)
+    stream = Stream(name=NAME, flat=ids, tokens=size // itemsize, eos=reading.eos)
+    first = stream.ids[:LOOKED_AT]
     if reading.dtype is None and size % 4 == 0 and len(first) > 3 and (first[1::2] < SMALL_VOCABULARY).all():
         found = f"every second number at its beginning is below {SMALL_VOCABULARY}"
         rule = "ids of four bytes each look so, read by two"
         raise unreadable(NAME, path, found, rule, ("--dtype uint32", "--dtype uint16, if it has these ids"))
-    return ids, dtype
+    return stream
+
+
+NANOGPT = TokenFormat(NAME=NAME, facts=facts, documents=documents, flat=flat)

@@ -15,7 +15,7 @@ from dist_epochs.tool_configs.launch.launch import Finding, Launch, plan_launch
 from dist_epochs.tool_configs.launch.rules import check
 from dist_epochs.tool_configs.launch.script import read_launch_script
 from dist_epochs.tool_configs.readers.accelerate import read_accelerate_file
-from dist_epochs.tool_configs.readers.script import looks_like_script
+from dist_epochs.tool_configs.script import looks_like_script
 
 __all__ = ["LaunchReport", "check_launch_file"]
 

@@ -13,7 +13,7 @@ from dist_epochs.settings.slurm import gpus_of_a_node
 from dist_epochs.settings.value import Located
 from dist_epochs.tool_configs.accelerate_file import AccelerateFile
 from dist_epochs.tool_configs.readers.accelerate import read_accelerate
-from dist_epochs.tool_configs.readers.script import Arguments, read_launching
+from dist_epochs.tool_configs.script import Arguments, read_launching
 
 __all__ = ["read_launch_script"]
 

@@ -12,11 +12,13 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section, read_section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.accelerate_file import BY_TORCHRUN, AccelerateFile, is_local, reads_as_false
-from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, zero_stage
-from dist_epochs.tool_configs.sharding import SIZES
+from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
+from dist_epochs.tool_configs.sharding import SIZES, zero_stage
 from dist_epochs.tool_configs.stated import LaunchSettings
 
 __all__ = ["read_accelerate", "read_accelerate_file"]
+
+MARKS = ("distributed_type", "num_processes", "num_machines", "compute_environment")
 
 
 def read_accelerate_file(path: Path) -> AccelerateFile:
@@ -26,13 +28,10 @@ def read_accelerate_file(path: Path) -> AccelerateFile:
         InputError: If it cannot be read, is no such configuration, or holds a value that no launcher could take.
     """
     top = read_section(path)
-    if not {"distributed_type", "num_processes", "compute_environment", "num_machines"} & top.values.keys():
-        raise InputError(
-            "no Accelerate configuration",
-            rule="it has none of distributed_type, num_processes, num_machines, compute_environment",
-            fixes=("a file that `accelerate config` writes", "--from, which reads other tools' files"),
-            origin=top.origin,
-        )
+    if not any(key in top.values for key in MARKS):
+        rule = f"it has none of {', '.join(MARKS)}"
+        fixes = ("a file that `accelerate config` writes", "--from, which reads other tools' files")
+        raise InputError("no Accelerate configuration", rule=rule, fixes=fixes, origin=top.origin)
     return read_accelerate(top)
 
 
@@ -43,9 +42,8 @@ def read_accelerate(top: Section) -> AccelerateFile:
         InputError: If one holds a value that no launcher could take.
     """
     kind, machines, rank = _kind(top), top.count("num_machines"), top.count("machine_rank", least=0)
-    fsdp = top.section("fsdp_config")
+    fsdp, parallelism = top.section("fsdp_config"), top.section("parallelism_config")
     version = fsdp.count("fsdp_version" if fsdp.states("fsdp_version") else "version")
-    parallelism = top.section("parallelism_config")
     sizes = {name: parallelism.count(f"parallelism_config_{name}") for name in SIZES}
     file = _deepspeed_file(top) if kind == "DEEPSPEED" else None
     return AccelerateFile(
@@ -67,9 +65,7 @@ def read_accelerate(top: Section) -> AccelerateFile:
 
 def _kind(top: Section) -> str:
     stated = top.text("distributed_type")
-    if stated is None:
-        return ""
-    return "NO" if reads_as_false(top.values["distributed_type"].value) else stated.value
+    return "" if stated is None else "NO" if reads_as_false(top.values["distributed_type"].value) else stated.value
 
 
 def _processes(top: Section, kind: str) -> int | None:
@@ -92,13 +88,11 @@ def _precision(top: Section) -> str:
 
 
 def _gpu_ids(top: Section) -> tuple[str, ...] | None:
-    value = top.values["gpu_ids"].value if "gpu_ids" in top.values else None
+    value = top.raw("gpu_ids")
     if isinstance(value, tuple):
         return tuple(str(item.value) for item in value)
     stated = top.text("gpu_ids")
-    if stated is None or stated.value == "all":
-        return None
-    return tuple(name.strip() for name in stated.value.split(","))
+    return None if stated is None or stated.value == "all" else tuple(map(str.strip, stated.value.split(",")))
 
 
 def _deepspeed_file(top: Section) -> Section | None:
@@ -127,7 +121,7 @@ def _deepspeed(top: Section, file: Section | None) -> tuple[LaunchSettings, ...]
 def _megatron(top: Section) -> tuple[LaunchSettings, ...]:
     section, prefix = top.section("megatron_lm_config"), "megatron_lm_"
     shards = section.flag(prefix + "use_distributed_optimizer")
-    stated = LaunchSettings(
+    settings = LaunchSettings(
         tensor_parallel=section.count(prefix + "tp_degree"),
         pipeline_parallel=section.count(prefix + "pp_degree"),
         context_parallel=section.count(prefix + "context_parallel_size"),
@@ -135,4 +129,4 @@ def _megatron(top: Section) -> tuple[LaunchSettings, ...]:
         gradient_accumulation=section.count(prefix + "num_micro_batches"),
         zero_stage=shards and Stated(int(shards.value), shards.where),
     )
-    return (stated,)
+    return (settings,)

@@ -11,52 +11,43 @@ from dataclasses import replace
 from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.keys import count, marks, word
+from dist_epochs.tool_configs.keys import count, marks, precision
 from dist_epochs.tool_configs.passes import Given
-from dist_epochs.tool_configs.stated import LaunchSettings, Precision
+from dist_epochs.tool_configs.stated import LaunchSettings
 from dist_epochs.tool_configs.tool import Tool
 
 __all__ = ["NANOGPT"]
 
-NAME = "nanoGPT"
-PRECISIONS: dict[str, Precision] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-KEYS = {
-    "per_device": count("batch_size", default=12),
-    "gradient_accumulation": count("gradient_accumulation_steps", default=40),
-    "steps": count("max_iters", default=600_000),
-    "sequence_length": count("block_size", default=1024),
-    "precision": word(PRECISIONS, "dtype", default="bf16"),
-}
+NAME, ACCUMULATION = "nanoGPT", "gradient_accumulation_steps"
 
 
 def nanogpt_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
     """The micro-steps are those of all devices, and so give the batch; the loop makes one update more."""
     each, micro_steps, stated = own.per_device, own.gradient_accumulation, own.steps
-    assert each is not None
-    assert micro_steps is not None
-    assert stated is not None
-    key = "gradient_accumulation_steps"
-    top.note(key, f"of all devices together: {micro_steps.value} ÷ the devices on each")
+    assert each is not None and micro_steps is not None and stated is not None  # noqa: PT018
+    top.note(ACCUMULATION, f"of all devices together: {micro_steps.value} ÷ the devices on each")
     if own.devices is not None and micro_steps.value < own.devices.value:
-        top.note(key, "before 2023-03 it counted one device; this file may be that old")
-    top.note(
-        "max_iters",
-        f"the loop makes {stated.value + 1:,} updates, one more than it states; places are random: no passes",
-    )
+        top.note(ACCUMULATION, "before 2023-03 it counted one device; this file may be that old")
+    more = f"{stated.value + 1:,} updates, one more than it states"
+    top.note("max_iters", f"the loop makes {more}; places are random: no passes")
     if not top.states("dtype"):
         top.note("dtype", "bfloat16 where the device has it, float16 otherwise")
-    batch = micro_steps.value * each.value
-    told = {"stated_steps": stated}
+    batch, told = Stated(micro_steps.value * each.value, micro_steps.where), {"stated_steps": stated}
     if own.sequence_length is not None:
-        told["tokens_per_step"] = Stated(batch * own.sequence_length.value, micro_steps.where)
-    return replace(
-        own,
-        gradient_accumulation=None,
-        global_batch=Stated(batch, micro_steps.where),
-        replacement=Stated(True, Origin(f"{NAME}'s loop")),
-        steps=Stated(stated.value + 1, stated.where),
-        told=told,
-    )
+        told["tokens_per_step"] = Stated(batch.value * own.sequence_length.value, batch.where)
+    steps, draws = Stated(stated.value + 1, stated.where), Stated(True, Origin(f"{NAME}'s loop"))
+    return replace(own, gradient_accumulation=None, global_batch=batch, replacement=draws, steps=steps, told=told)
 
 
-NANOGPT = Tool(NAME, marks((2, "batch_size block_size gradient_accumulation_steps max_iters")), KEYS, nanogpt_rules)
+NANOGPT = Tool(
+    NAME,
+    marks((2, f"batch_size block_size {ACCUMULATION} max_iters")),
+    {
+        "per_device": count("batch_size", default=12),
+        "gradient_accumulation": count(ACCUMULATION, default=40),
+        "steps": count("max_iters", default=600_000),
+        "sequence_length": count("block_size", default=1024),
+        "precision": precision("dtype", bf16="bfloat16", fp16="float16", fp32="float32", default="bf16"),
+    },
+    nanogpt_rules,
+)

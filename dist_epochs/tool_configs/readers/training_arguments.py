@@ -12,9 +12,10 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import partly_trained_settings
-from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings, precision_of
+from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.sharding import fsdp_stage, fsdp_stage_of, parallel_settings
 from dist_epochs.tool_configs.stated import LaunchSettings, Uneven, agree, merge
+from dist_epochs.tool_configs.tool_values import precision_of
 
 __all__ = ["training_arguments_settings"]
 
@@ -31,9 +32,8 @@ def training_arguments_settings(top: Section) -> LaunchSettings:
     Raises:
         InputError: If a value cannot be used, or two keys contradict each other.
     """
-    for key, remark in NOTES.items():
-        if top.is_true(key):
-            top.note(key, remark)
+    for key in filter(top.is_true, NOTES):
+        top.note(key, NOTES[key])
     accelerator = top.section_or_file("accelerator_config")
     accumulation = _accumulation(top, accelerator)
     own = LaunchSettings(
@@ -48,12 +48,8 @@ def training_arguments_settings(top: Section) -> LaunchSettings:
         seed=top.count("seed", least=0),
         **partly_trained_settings(top),
     )
-    parts = [
-        own,
-        _batch(top, accelerator, accumulation),
-        parallel_settings(top.section("parallelism_config"), prefix=""),
-        _deepspeed(top, accumulation),
-    ]
+    parallel = parallel_settings(top.section("parallelism_config"), prefix="")
+    parts = [own, _batch(top, accelerator, accumulation), parallel, _deepspeed(top, accumulation)]
     return merge([*parts, LaunchSettings(ignored=tuple(top.remarks.ignored), notes=tuple(top.remarks.notes))])
 
 
@@ -63,20 +59,15 @@ def _batch(top: Section, accelerator: Section, accumulation: Stated[int] | None)
     stated = agree("per_device", new, old) if new and old else new or old
     if stated is None or not accelerator.is_on("split_batches"):
         return LaunchSettings(per_device=stated)
-    where = accelerator.where("split_batches")
+    where, split = accelerator.where("split_batches"), f"the {stated.value} samples of {stated.where} are"
     if accumulation is None:
-        raise InputError(
-            f"{where.key} is true, and gradient_accumulation_steps is not stated",
-            rule=f"the {stated.value} samples of {stated.where} are then split over all devices, and the global batch "
-            f"is {stated.value} × gradient_accumulation_steps",
-            fixes="gradient_accumulation_steps: 1, which is the default",
-            origin=accelerator.line("split_batches"),
-        )
-    accelerator.note(
-        "split_batches",
-        f"the {stated.value} samples of {stated.where} are those of all devices; the Trainer's own total multiplies "
-        "them by the devices",
-    )
+        asked = f"{where.key} is true, and gradient_accumulation_steps is not stated"
+        rule = f"{split} then split over all devices, and the global batch is {stated.value} × "
+        fixes = "gradient_accumulation_steps: 1, which is the default"
+        rule, origin = f"{rule}gradient_accumulation_steps", accelerator.line("split_batches")
+        raise InputError(asked, rule=rule, fixes=fixes, origin=origin)
+    total = "the Trainer's own total multiplies them by the devices"
+    accelerator.note("split_batches", f"{split} those of all devices; {total}")
     follows = Origin(f"{stated.where} × {accumulation.where}, with {where}")
     return LaunchSettings(global_batch=Stated(stated.value * accumulation.value, follows))
 
@@ -92,9 +83,7 @@ def _accumulation(top: Section, accelerator: Section) -> Stated[int] | None:
 
 def _steps(top: Section) -> Stated[int] | None:
     stated = top.number("max_steps", "a number of steps above zero, or -1", least=-(10**9))
-    if stated is None or stated.value < 0:
-        return None
-    return top.count("max_steps")
+    return None if stated is None or stated.value < 0 else top.count("max_steps")
 
 
 def _epochs(top: Section) -> Stated[Fraction] | None:
@@ -107,14 +96,14 @@ def _epochs(top: Section) -> Stated[Fraction] | None:
 def _warmup(top: Section) -> Stated[int] | None:
     """Warmup in steps. Below 1 it is a share of the steps (Transformers 5), as `warmup_ratio` was."""
     ratio = top.number("warmup_ratio", "a share of the steps")
+    stated = top.number("warmup_steps", "a number of steps, or a share below 1")
     if ratio is not None and ratio.value:
         top.note("warmup_ratio", f"the warmup is {float(ratio.value):g} of the steps, unless warmup_steps says more")
-    stated = top.number("warmup_steps", "a number of steps, or a share below 1")
     if stated is not None and 0 < stated.value < 1:
         top.note("warmup_steps", f"the warmup is {float(stated.value):g} of the steps, rounded up")
         return None
-    steps = top.count("warmup_steps", least=0)
-    return None if steps is not None and steps.value == 0 and ratio is not None and ratio.value else steps
+    is_share = stated is not None and not stated.value and ratio is not None and ratio.value
+    return None if is_share else top.count("warmup_steps", least=0)
 
 
 def _uneven(top: Section, accelerator: Section) -> Stated[Uneven] | None:
@@ -140,9 +129,6 @@ def _deepspeed(top: Section, accumulation: Stated[int] | None) -> LaunchSettings
     if not inner.values:
         return LaunchSettings()
     if accumulation is not None and accumulation.value > 1 and not inner.states("gradient_accumulation_steps"):
-        top.note(
-            "deepspeed",
-            f"it has no gradient_accumulation_steps, which Accelerate then takes as 1, beside {accumulation.value} of "
-            f'{accumulation.where}. Write "{OPEN}" there',
-        )
+        beside = f'beside {accumulation.value} of {accumulation.where}. Write "{OPEN}" there'
+        top.note("deepspeed", f"it has no gradient_accumulation_steps, which Accelerate then takes as 1, {beside}")
     return deepspeed_settings(inner)

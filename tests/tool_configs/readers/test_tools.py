@@ -22,7 +22,7 @@ from dist_epochs.tool_configs.other_tools import TOOLS as NOT_READ
 from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.stated import LaunchSettings, merge
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 PLACES = {
     "precision": ("precision",),
     "zero_stage": ("hardware", "zero_stage"),
@@ -60,146 +60,146 @@ def planned(name, *flags, sources=()):
 
 
 EXPECTED = {
-    "gpt-neox-like-20b.yml": (
+    "gpt-neox/like-20b/20B.yml": (
         ["devices=96"],
         {"global_batch": 1536, "data_parallel_size": 12, "per_device": 4, "gradient_accumulation": 32,
          "steps": 150_000, "samples": 230_400_000, "sequence_length": 2048, "zero_stage": 1},
     ),
-    "gpt-neox-comments.yml": (
+    "gpt-neox/20b-like/20B.yml": (
         ["devices=96"],
         {"global_batch": 1536, "steps": 150_000, "precision": "fp16", "activation_checkpointing": True,
          "positions": 471_859_200_000},
     ),
-    "gpt-neox-epochs.yml": (
+    "gpt-neox/epochs/ft.yml": (
         ["devices=8", "corpus=100000 samples"],
         {"global_batch": 128, "steps": 2343, "precision": "bf16", "zero_stage": 2, "seed": 99},
     ),
-    "litgpt-finetune.yaml": (
+    "litgpt/finetune/lora.yaml": (
         ["per-device=4", "devices=4", "epochs=1", "corpus=49847 samples"],
         {"global_batch": 64, "gradient_accumulation": 4, "steps": 779, "sequence_length": 512},
     ),
-    "litgpt-uneven.yaml": (
+    "litgpt/finetune-uneven/lora.yaml": (
         ["corpus=1900 samples"],
         {"global_batch": 48, "per_device": 4, "gradient_accumulation": 4, "data_parallel_size": 3, "steps": 159,
          "precision": "bf16", "activation_checkpointing": True, "seed": 1337},
     ),
-    "litgpt-pretrain.yaml": (
+    "litgpt/pretrain/pretrain.yaml": (
         [],
         {"global_batch": 512, "per_device": 8, "gradient_accumulation": 8, "data_parallel_size": 8, "steps": 19_073,
          "samples": 9_765_376, "positions": 19_999_490_048, "zero_stage": 3, "seed": 42},
     ),
-    "composer-batches.yaml": (
+    "composer/batches/mpt.yaml": (
         ["per-device=16", "devices=8", "steps=4800", "sequence-length=2048"],
         {"global_batch": 256, "gradient_accumulation": 2, "steps": 4800, "samples": 1_228_800},
     ),
-    "composer-references.yaml": (
+    "composer/pretrain-batches/mpt.yaml": (
         ["devices=8"],
         {"global_batch": 256, "per_device": 16, "gradient_accumulation": 2, "steps": 4800, "seed": 17,
          "positions": 2_516_582_400, "precision": "bf16", "zero_stage": 3},
     ),
-    "composer-epochs.yaml": (
+    "composer/finetune-epochs/sft.yaml": (
         ["devices=8", "corpus=15011 samples"],
         {"global_batch": 64, "steps": 468, "sequence_length": 1024, "activation_checkpointing": True},
     ),
-    "torchtune-one-component.yaml": (
+    "torchtune/one-component/recipe.yaml": (
         ["devices=8", "corpus=52000 samples"],
         {"global_batch": 128, "per_device": 2, "gradient_accumulation": 8, "steps": 3 * 406},
     ),
-    "torchtune-full.yaml": (
+    "torchtune/full/8B_full.yaml": (
         ["devices=8", "corpus=9850 samples"],
         {"global_batch": 64, "steps": 462, "samples": 29_568, "precision": "bf16", "zero_stage": 3,
          "activation_checkpointing": True},
     ),
-    "torchtune-packed.yaml": (
+    "torchtune/packed-tp-cap/70B.yaml": (
         ["devices=8", "corpus=12000 samples"],
         {"global_batch": 32, "data_parallel_size": 4, "steps": 400, "samples": 12_800, "sequence_length": 8192,
          "positions": 104_857_600, "seed": 5},
     ),
-    "axolotl-packed.yaml": (
+    "axolotl/packed/pack.yaml": (
         ["devices=8", "corpus=10000 samples"],
         {"global_batch": 64, "per_device": 1, "gradient_accumulation": 8, "steps": 156, "precision": "bf16"},
     ),
-    "axolotl-lora.yml": (
+    "axolotl/sft-lora/lora.yml": (
         ["devices=4", "corpus=20000 samples"],
         {"global_batch": 64, "corpus": "19600 samples", "steps": 919, "samples": 58_720, "seed": 17,
          "sequence_length": 2048, "activation_checkpointing": True},
     ),
-    "axolotl-context-parallel.yaml": (
+    "axolotl/packed-cp/pack.yaml": (
         ["devices=8"],
         {"global_batch": 16, "data_parallel_size": 4, "steps": 1500, "samples": 24_000, "positions": 196_608_000,
          "zero_stage": 3},
     ),
-    "grpo.yaml": (
+    "trl/grpo-generations/grpo.yaml": (
         ["devices=7", "corpus=5498 samples"],
         {"global_batch": 224, "steps": 196, "samples": 196 * 28 * 8, "corpus": "43984 samples"},
     ),
-    "grpo-vllm.yaml": (
+    "trl/grpo/grpo.yaml": (
         ["devices=4", "corpus=7473 samples"],
         {"global_batch": 128, "steps": 467, "samples": 59_776, "precision": "bf16", "activation_checkpointing": True},
     ),
-    "llama-factory-cut.yaml": (
+    "llama-factory/cut/sft.yaml": (
         ["devices=8", "corpus=52000 samples"],
         {"global_batch": 64, "corpus": "900 samples", "steps": 45},
     ),
-    "llama-factory-stream.yaml": (
+    "llama-factory/streaming-packed/pt.yaml": (
         ["devices=4"],
         {"global_batch": 32, "gradient_accumulation": 8, "steps": 2000, "samples": 64_000, "positions": 262_144_000,
          "zero_stage": 3, "precision": "bf16"},
     ),
-    "torchtitan-short.toml": (
+    "torchtitan/short/short.toml": (
         ["devices=16"],
         {"global_batch": 64, "per_device": 8, "gradient_accumulation": 1, "data_parallel_size": 8, "steps": 1000,
          "sequence_length": 2048},
     ),
-    "torchtitan-accumulates.toml": (
+    "torchtitan/toml-accumulate/train.toml": (
         [],
         {"global_batch": 1024, "per_device": 4, "gradient_accumulation": 8, "data_parallel_size": 32, "steps": 50_000,
          "samples": 51_200_000, "positions": 209_715_200_000, "precision": "bf16", "zero_stage": 2, "seed": 7},
     ),
-    "torchtitan-tensor.toml": (
+    "torchtitan/toml-default-global/llama_big.toml": (
         ["devices=128"],
         {"global_batch": 32, "per_device": 2, "gradient_accumulation": 1, "data_parallel_size": 16, "steps": 3000,
          "positions": 786_432_000, "zero_stage": 3, "activation_checkpointing": True, "precision": "bf16"},
     ),
-    "trl-packed.yaml": (
+    "trl/sft-packed/sft.yaml": (
         ["corpus=30000 samples"],
         {"global_batch": 64, "per_device": 4, "gradient_accumulation": 2, "data_parallel_size": 8, "steps": 938,
          "sequence_length": 2048, "precision": "bf16", "activation_checkpointing": True},
     ),
-    "nanogpt.py": (
+    "nanogpt/whole/train_whole.py": (
         ["devices=8"],
         {"global_batch": 480, "per_device": 12, "gradient_accumulation": 5, "steps": 600_001,
          "sequence_length": 1024, "positions": 294_912_491_520},
     ),
-    "nanogpt-short.py": (
+    "nanogpt/short/train_short.py": (
         ["devices=1"],
         {"global_batch": 32, "per_device": 1, "gradient_accumulation": 32, "steps": 21, "positions": 688_128,
          "precision": "fp16"},
     ),
-    "script-trainer.sh": (
+    "hf-args/trainer/train.sh": (
         ["corpus=10000 samples"],
         {"global_batch": 128, "per_device": 4, "gradient_accumulation": 8, "data_parallel_size": 4, "steps": 237},
     ),
-    "../../samples/hf-args/torchrun/train.sh": (
+    "hf-args/torchrun/train.sh": (
         ["corpus=52002 samples"],
         {"global_batch": 256, "data_parallel_size": 16, "steps": 612, "precision": "bf16", "zero_stage": 3},
     ),
-    "script-accelerate.sh": (
+    "hf-args/accelerate/run.sh": (
         [],
         {"global_batch": 64, "data_parallel_size": 4, "steps": 5000, "samples": 320_000, "positions": 327_680_000,
          "precision": "bf16", "seed": 13, "activation_checkpointing": True},
     ),
-    "../../samples/megatron-lm/arrays/pretrain.sh": (
+    "megatron-lm/arrays/pretrain.sh": (
         [],
         {"global_batch": 1536, "per_device": 1, "gradient_accumulation": 384, "data_parallel_size": 4,
          "steps": 100_000, "positions": 629_145_600_000, "precision": "bf16", "zero_stage": 1, "seed": 4321},
     ),
-    "script-megatron-ramp.sh": (
+    "megatron-lm/samples-rampup/gpt.sh": (
         [],
         {"data_parallel_size": 32, "steps": 149_074, "samples": 146_484_000, "positions": 299_999_232_000,
          "precision": "fp16", "ramp": "32 32 1953125"},
     ),
-    "deepspeed-stray-key.json": (
+    "deepspeed/stray-key/stray-key.json": (
         ["devices=10", "steps=10"],
         {"global_batch": 20_000, "per_device": 20, "gradient_accumulation": 100},
     ),
@@ -214,15 +214,15 @@ def test_the_plan_is_the_tool_s_own(name):
 
 
 NOTES = {
-    "gpt-neox-comments.yml": (["devices=96"], "warmup: a share: 0.01 of 150,000 steps are 1,500"),
-    "litgpt-uneven.yaml": (["corpus=1900 samples"], "rounded down twice: ⌊50 ÷ 3⌋ = 16, ⌊16 ÷ 4⌋ = 4"),
-    "composer-epochs.yaml": (["devices=8", "corpus=15011 samples"], "device_train_microbatch_size: auto"),
-    "torchtune-packed.yaml": (["devices=8", "corpus=12000 samples"], "max_steps_per_epoch keeps 200"),
-    "axolotl-lora.yml": (["devices=4", "corpus=20000 samples"], "⌈19,600 × 3 ÷ 64⌉ = 919 steps"),
-    "axolotl-context-parallel.yaml": (["devices=8"], "num_epochs: not used: the 1,500 steps"),
-    "grpo.yaml": (["devices=7", "corpus=5498 samples"], "224 a step are 28 prompts × 8"),
-    "llama-factory-cut.yaml": (["devices=8", "corpus=52000 samples"], "holds 100 of 1,000 rows out: 900"),
-    "deepspeed-stray-key.json": (["devices=10", "steps=10"], "max_grad_norm: not read: it is a key of"),
+    "gpt-neox/20b-like/20B.yml": (["devices=96"], "warmup: a share: 0.01 of 150,000 steps are 1,500"),
+    "litgpt/finetune-uneven/lora.yaml": (["corpus=1900 samples"], "rounded down twice: ⌊50 ÷ 3⌋ = 16, ⌊16 ÷ 4⌋ = 4"),
+    "composer/finetune-epochs/sft.yaml": (["devices=8", "corpus=15011 samples"], "device_train_microbatch_size: auto"),
+    "torchtune/packed-tp-cap/70B.yaml": (["devices=8", "corpus=12000 samples"], "max_steps_per_epoch keeps 200"),
+    "axolotl/sft-lora/lora.yml": (["devices=4", "corpus=20000 samples"], "⌈19,600 × 3 ÷ 64⌉ = 919 steps"),
+    "axolotl/packed-cp/pack.yaml": (["devices=8"], "num_epochs: not used: the 1,500 steps"),
+    "trl/grpo-generations/grpo.yaml": (["devices=7", "corpus=5498 samples"], "224 a step are 28 prompts × 8"),
+    "llama-factory/cut/sft.yaml": (["devices=8", "corpus=52000 samples"], "holds 100 of 1,000 rows out: 900"),
+    "deepspeed/stray-key/stray-key.json": (["devices=10", "steps=10"], "max_grad_norm: not read: it is a key of"),
 }  # fmt: skip
 
 
@@ -234,32 +234,36 @@ def test_what_a_reader_must_know_is_noted(name):
 
 def test_data_sets_are_cut_one_by_one():
     sizes = ["tickets_en:52000 samples", "glossary:1500 samples"]
-    found, _ = planned("llama-factory-two-sources.yaml", "devices=8", sources=sizes)
+    found, _ = planned("llama-factory/max-samples/sft.yaml", "devices=8", sources=sizes)
     assert (found["corpus"], found["steps"], found["global_batch"]) == ("4050 samples", 192, 64)
-    one = ["plan", "--from", str(SAMPLES / "llama-factory-two-sources.yaml"), "--devices", "8"]
+    one = ["plan", "--from", str(SAMPLES / "llama-factory/max-samples/sft.yaml"), "--devices", "8"]
     result = CliRunner().invoke(main, [*one, "--corpus", "53500 samples"])
     assert result.exit_code == 2
     assert "max_samples cuts each of 2 data sets" in result.stderr
     assert CliRunner().invoke(main, [*one, "--corpus", "53500 samples", "--steps", "5"]).exit_code == 0
 
 
-FILES = sorted(path for path in SAMPLES.iterdir() if path.is_file() and path.suffix not in (".sh", ".py"))
+FILES = sorted(
+    path for path in SAMPLES.glob("*/*/*") if path.name != "expected.json" and path.suffix not in (".sh", ".py")
+)
+REFUSED = {"levanter", "megatron-bridge-nemo", "nanotron", "olmo", "olmo-core"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SAMPLES)))
 def test_no_sample_is_of_two_tools(path):
     values = plain_value(read_section(path).values)
     found = [tool.name for tool in (*TOOLS, *NOT_READ) if tool.is_its(values)]
-    assert len(found) == (0 if path.name in ("ds.json", "deepspeed-stray-key.json") else 1)
+    assert len(found) == (0 if path.name in ("ds.json", "stray-key.json") else 1)
     if found:
-        assert path.name.startswith("other-") == (found[0] in {tool.name for tool in NOT_READ})
+        assert (path.parts[-3] in REFUSED) == (found[0] in {tool.name for tool in NOT_READ})
 
 
-def test_flags_contradict_a_file_by_name():
+def test_flags_contradict_a_file_by_name(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes((SAMPLES / "torchtune/full/8B_full.yaml").read_bytes())
     result = CliRunner().invoke(
-        main, ["plan", "--from", str(SAMPLES / "torchtune-full.yaml"), "--devices", "8", "--per-device", "3",
-               "--corpus", "9850 samples"]
-    )  # fmt: skip
+        main, ["plan", "--from", str(path), "--devices", "8", "--per-device", "3", "--corpus", "9850 samples"]
+    )
     assert result.exit_code == 2
     assert "8B_full" not in result.stderr
     assert "batch_size, and 3 in --per-device" in result.stderr.replace("\n", " ")

@@ -11,8 +11,8 @@ from dist_epochs.errors import Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.slurm import gpus_of_a_node
 from dist_epochs.settings.value import Stated
-from dist_epochs.tool_configs.readers.script import Arguments
 from dist_epochs.tool_configs.references import known_file
+from dist_epochs.tool_configs.script import Arguments
 from dist_epochs.tool_configs.stated import LaunchSettings, Precision, merge
 
 __all__ = ["launched"]

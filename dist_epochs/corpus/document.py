@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.readers.tokens import Ids
+from dist_epochs.corpus.token_files import Ids
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["LARGEST_DOCUMENT", "BadDocument", "text_of", "too_large"]
