@@ -8,14 +8,14 @@ __all__ = ["markdown_table"]
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown: the first column to the left, the others to the right.
+    r"""A table of Markdown: the first column to the left, the others to the right.
 
     Examples:
         >>> print(markdown_table(["unit", "planned"], [["steps", "200"], ["a|b", ""]]))
         | unit | planned |
         |:---|---:|
         | steps | 200 |
-        | a\\|b |  |
+        | a\|b |  |
     """
     rule = ["---:" if at else ":---" for at in range(len(header))]
     return "\n".join([_line(header), f"|{'|'.join(rule)}|", *map(_line, rows)])

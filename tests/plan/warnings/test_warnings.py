@@ -99,9 +99,7 @@ def test_phases_and_mixtures(write_recipe):
     assert "from 0.9 of web to 7.5 of wiki" in found_in_config("mixture")["mixture-average"]
 
 
-@pytest.mark.parametrize(
-    ("tokens", "says"), [("16.6B", None), ("16.7B", "10²³"), ("1.66T", "10²³"), ("1.67T", "10²⁵")]
-)
+@pytest.mark.parametrize(("tokens", "says"), [("16.6B", None), ("16.7B", "10²³"), ("1.66T", "10²³"), ("1.67T", "10²⁵")])
 def test_the_thresholds_of_the_european_union(tokens, says):
     flags = {**PRICED, "model": None, "parameters": "1T", "tokens": tokens}
     message = found(**given(flags)).get("eu-compute-threshold")
