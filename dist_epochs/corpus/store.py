@@ -244,6 +244,7 @@ class Store:
             ),
             fingerprint=self.manifest["fingerprint"],
             store=str(self.path),
+            tokenizer=self.manifest["tokenizer"]["fingerprint"],
         )
 
     @property
