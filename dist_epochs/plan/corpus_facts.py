@@ -35,7 +35,7 @@ class CorpusFacts:
         sources: The sources to train on.
         fingerprint: Digest of tokens, document lengths and tokenizer.
         store: Where the corpus lies, for messages.
-        tokenizer: Digest of the tokenizer alone; None where it is not known.
+        tokenizer: Digest of the tokenizer alone, and whether special tokens were left out; None where it is not known.
     """
 
     sources: tuple[SourceFacts, ...]

@@ -56,6 +56,8 @@ def _verdict(found: Comparison) -> Iterator[str]:
     elif found.same_data and samples is not None:
         yield f"The same data in the same order, in all {samples.steps:,} common steps: look at numerics."
         yield from _numerics(found)
+    elif samples is not None and samples.are_comparable and not samples.differing:
+        yield f"All {samples.steps:,} common steps draw the same places of the data, and what stands there differs."
     elif samples is None and first is None:
         yield "Which samples each step drew is not told by both, so what they state and logged is compared."
 

@@ -16,6 +16,14 @@ __all__ = ["Comparison", "FoundCause", "compare_runs"]
 NUMERIC: tuple[Cause, ...] = ("learning rate", "precision", "world", "versions")
 """What changes the numbers of the same samples."""
 
+UNSEEN: tuple[Cause, ...] = ("corpus", "tokenizer", "masks")
+"""What changes the content of samples whose places, of which the digests are, stay the same."""
+
+EFFECTS: tuple[Cause, ...] = (
+    "duplicates", "corpus", "packing", "mixture", "global batch", "order", "masks", "skipped", "learning rate",
+)  # fmt: skip
+"""What is observed of two runs, the likelier to be behind the others first."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundCause:
@@ -77,10 +85,17 @@ class Comparison:
 
     @property
     def same_data(self) -> bool | None:
-        """Whether all steps that both took drew the same samples; None where that cannot be told."""
-        if self.samples is None or not self.samples.are_comparable or not self.samples.steps:
+        """Whether all steps that both took drew the same samples; None where that cannot be told.
+
+        Digests are of the places of samples, so that two stores, or other masks, may have the same ones.
+        """
+        samples = self.samples
+        if samples is None or not samples.are_comparable or not samples.steps:
             return None
-        return self.samples.differing == 0
+        if samples.differing:
+            return False
+        unseen = any(each.cause in UNSEEN and not each.is_effect for each in self.causes)
+        return None if unseen else True
 
     def to_json(self) -> dict[str, Any]:
         """As in `dist-epochs compare --json`."""
@@ -146,7 +161,7 @@ def _ranked(found: Sequence[Difference], first: FirstDifference | None, world_ma
     def place(cause: Cause) -> tuple[int, int]:
         explains = cause in explaining and any(_concerns(each, first) for each in by_cause[cause])
         if all(each.follows for each in by_cause[cause]):
-            return 1, CAUSES.index(cause)
+            return 1, (EFFECTS.index(cause) if cause in EFFECTS else len(EFFECTS))
         order = explaining.index(cause) if explains else CAUSES.index(cause)
         return (0 if explains else 2), order
 
@@ -164,7 +179,7 @@ def _ranked(found: Sequence[Difference], first: FirstDifference | None, world_ma
 def _explaining(first: FirstDifference | None, world_matters: bool) -> tuple[Cause, ...]:
     """The settings that can be behind a first difference, the likeliest first."""
     if first is None:
-        return NUMERIC
+        return (*UNSEEN, *NUMERIC)
     if first.what == "skipped":
         return ("precision", "learning rate", "world", "versions")
     if not world_matters:

@@ -101,11 +101,13 @@ def _of_the_corpus(a: dict[str, Setting], b: dict[str, Setting]) -> Iterator[str
     differing = {name for name in shared if a[name].differs(b[name])}
     counted = {"documents of the corpus", "words of the corpus"}
     same_text = counted <= shared and not counted & differing
+    if CONTENT in shared and CONTENT not in differing:
+        return  # the same store, of which other sources are drawn
     if TOKENIZER in differing:
         yield TOKENIZER
         yield from differing & counted
-    elif same_text and BY_COUNTS in differing:
-        yield BY_COUNTS  # the same words in other tokens: special tokens, or an unknown tokenizer
+    elif same_text and BY_COUNTS in differing and TOKENIZER not in shared:
+        yield BY_COUNTS
     else:
         yield from differing
 
@@ -152,15 +154,22 @@ def _drawn(a: ComparedRun, b: ComparedRun, samples: SamplesCompared, stated: set
         yield Difference(cause="skipped", name=name, a=values[0], b=values[1], follows=True, from_step=skipped.step)
     if first is None or first.what == "skipped":
         return
+    if samples.repeats[0] != samples.repeats[1]:
+        name = f"step {first.step:,} repeats the samples of the step before"
+        a_repeats, b_repeats = ("yes" if repeats else "no" for repeats in samples.repeats)
+        yield Difference(cause="duplicates", name=name, a=a_repeats, b=b_repeats, follows=True, from_step=first.step)
     observed: dict[str, Cause] = {"batch": "global batch", "sequence length": "packing", "loss tokens": "masks"}
     if first.what in observed:
         name = f"{first.what} of step {first.step:,}"
-        cause = observed[first.what]
-        yield Difference(cause=cause, name=name, a=first.a, b=first.b, follows=True, from_step=first.step)
+        seen = observed[first.what]
+        yield Difference(cause=seen, name=name, a=first.a, b=first.b, follows=True, from_step=first.step)
     if not samples.are_comparable or first.what not in ("samples", "batch"):
         return
+    cause: Cause = "order"
     if samples.is_reordered:
         name = f"the same samples in other steps, from step {first.step:,} on"
+    elif samples.is_other_data and first.what == "samples" and not stated & {"corpus", "tokenizer"}:
+        cause, name = "corpus", "samples of a whole pass"
     elif first.what == "samples" and not stated & {"corpus", "tokenizer", "packing", "mixture"}:
         name = f"samples of step {first.step:,}"
     elif first.what == "batch" and not stated & {"corpus", "tokenizer", "packing", "mixture", "seed"}:
@@ -171,7 +180,7 @@ def _drawn(a: ComparedRun, b: ComparedRun, samples: SamplesCompared, stated: set
         name = "samples after equally many were drawn"
     else:
         return
-    yield Difference(cause="order", name=name, a=_shown(first.a), b=_shown(first.b), follows=True, from_step=first.step)
+    yield Difference(cause=cause, name=name, a=_shown(first.a), b=_shown(first.b), follows=True, from_step=first.step)
 
 
 def _shown(value: Value) -> Value:

@@ -122,9 +122,9 @@ def _of_plan(plan: Mapping[str, Any], recipe: Recipe | None) -> Iterator[Setting
             shown = name.replace("stated_samples", "samples")
             yield Setting(cause="corpus", name=f"{shown} of the corpus", value=_plain(corpus[name]))
     if corpus.get("fingerprint"):
-        yield Setting(cause="corpus", name="content of the corpus", value=corpus["fingerprint"][:12])
+        yield Setting(cause="corpus", name="content of the corpus", value=corpus["fingerprint"])
     if corpus.get("tokenizer"):
-        yield Setting(cause="tokenizer", name="tokenizer", value=corpus["tokenizer"][:12])
+        yield Setting(cause="tokenizer", name="tokenizer", value=corpus["tokenizer"])
     for source, by_length in sorted((corpus.get("samples") or {}).items()):
         for length, samples in by_length.items():
             name = f"samples of {source} at {length}"

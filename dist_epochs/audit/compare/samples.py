@@ -50,6 +50,8 @@ class SamplesCompared:
         are_comparable: Whether digests of the two say anything about each other: those of a store are of the places of
             samples, and those of other loops of their tokens.
         is_reordered: Whether the steps that differ drew the same samples all the same, in whole passes or in all.
+        is_other_data: Whether, once both had drawn all of their data, they had drawn other samples.
+        repeats: Whether the first step that differs drew what the step before it drew, in the first and the second run.
         skipped: Steps among them that the first, and that the second run skipped.
         first_skipped: The first step that only one of them skipped, and which one.
     """
@@ -59,6 +61,8 @@ class SamplesCompared:
     differing: int = 0
     are_comparable: bool = True
     is_reordered: bool = False
+    is_other_data: bool = False
+    repeats: tuple[bool, bool] = (False, False)
     skipped: tuple[int, int] = (0, 0)
     first_skipped: FirstDifference | None = None
 
@@ -99,7 +103,7 @@ def compare_samples(
     """
     found = SamplesCompared()
     sums = _Sums(), _Sums()
-    skipped = [0, 0]
+    skipped, before = [0, 0], None
     for one, two in _together(a, b):
         found.steps += 1
         if one.is_applied != two.is_applied and found.first_skipped is None:
@@ -113,12 +117,17 @@ def compare_samples(
                 found.are_comparable = found.are_comparable and _is_placed(passes[0]) == _is_placed(passes[1])
             difference = _difference(one.number, *passes, digests=found.are_comparable)
             found.differing += difference is not None
+            if found.first is None and difference is not None and before is not None:
+                found.repeats = _drawn(before[0]) == _drawn(one), _drawn(before[1]) == _drawn(two)
             found.first = found.first or difference
             for each, drawn in zip(sums, passes, strict=True):
                 each.add(drawn)
         found.first = found.first or found.first_skipped
         if one.number in pass_ends and found.differing:
-            found.is_reordered |= sums[0].in_all == sums[1].in_all
+            alike = sums[0].in_all == sums[1].in_all
+            found.is_reordered |= alike
+            found.is_other_data |= not alike
+        before = one, two
     found.skipped = skipped[0], skipped[1]
     if found.differing and found.are_comparable:
         found.is_reordered |= sums[0].in_all == sums[1].in_all or _same_passes(*sums, whole)
@@ -145,6 +154,12 @@ def same_stream(a: Path, b: Path) -> bool | None:
             here = next(one, None)
         there = next(two, None)
     return True if common else None
+
+
+def _drawn(step: RecordedStep) -> tuple[int, int]:
+    """How many samples a step drew, and which."""
+    counts = sum(step.passes().values(), NOTHING)
+    return counts.samples, counts.digest
 
 
 def _drawn_so_far(path: Path) -> Iterator[Counts]:
