@@ -128,7 +128,12 @@ def _rows(drawn: bytes) -> list[list[Any]] | None:
         rows: list[list[Any]] = json.loads(drawn[len(b'"drawn":') :] + b"]]")
     except ValueError:
         return None
-    return rows if all(list(map(type, row)) == ROW and DIGEST.fullmatch(row[-1]) for row in rows) else None
+    return rows if all(map(_is_usual, rows)) else None
+
+
+def _is_usual(row: list[Any]) -> bool:
+    """Whether a row is one of ours, undamaged."""
+    return list(map(type, row)) == ROW and min(row[0], *row[2:-1]) >= 0 and DIGEST.fullmatch(row[-1]) is not None
 
 
 def _drawn_text(line: bytes) -> bytes | None:
