@@ -14,11 +14,12 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import LONGEST_LINE, drawn_from_json, parse_line
-from dist_epochs.ledger.reading import METRICS, SEGMENT, STEPS
 from dist_epochs.settings.files import open_file
 
 __all__ = ["LoggedRow", "RecordedStep", "logged_rows", "recorded_steps"]
 
+SEGMENT, METRICS = b'{"event":"segment"', b'{"event":"metrics"'
+STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 STEP_AT = len(STEPS[0] + b',"step":')
 """Where the number of a step stands in its line; both kinds have names of one length."""
 MOST_DIGITS = 19

@@ -16,7 +16,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.sweep import Sweep, SweptPlan
 from dist_epochs.render.cost import memory_span, span
-from dist_epochs.render.markdown import markdown_table
+from dist_epochs.render.markdown import bullets, markdown_table
 from dist_epochs.render.text import table
 
 __all__ = ["comparison_csv", "comparison_json", "comparison_markdown", "comparison_text", "sweep_json", "sweep_text"]
@@ -62,10 +62,10 @@ def comparison_text(plans: Sequence[Plan]) -> str:
 
 def comparison_markdown(plans: Sequence[Plan]) -> str:
     """One or more plans side by side, as a table of Markdown, and the warnings of each as a list."""
-    rows = ((label.strip(), *(cell or "" for cell in cells)) for label, cells in _rows(plans))
-    shown = markdown_table(["", *(plan.name for plan in plans)], rows)
-    warnings = [f"- {line}" for plan in plans for line in _warnings(plan.name, plan)]
-    return "\n".join([shown, *(["", *warnings] if warnings else [])])
+    rows = [(label.strip(), *(cell or "" for cell in cells)) for label, cells in _rows(plans)]
+    lines = markdown_table(["", *(plan.name for plan in plans)], rows, "<" + ">" * len(plans))
+    warnings = bullets([line for plan in plans for line in _warnings(plan.name, plan)])
+    return "\n".join([*lines, *(["", *warnings] if warnings else [])])
 
 
 def comparison_csv(plans: Sequence[Plan]) -> str:

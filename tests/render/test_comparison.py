@@ -59,7 +59,7 @@ def test_json(tmp_path):
 
 def test_a_table_of_markdown(tmp_path):
     lines = compared(tmp_path, "--markdown").splitlines()
-    assert lines[:2] == ["|  | a | b | c |", "|:---|---:|---:|---:|"]
+    assert lines[:2] == ["|  | a | b | c |", "|---|--:|--:|--:|"]
     assert "| of code | 3 | 4 |  |" in lines
     assert "| days | 6.32 | 6.32 |  |" in lines
 
