@@ -16,7 +16,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import LONGEST_LINE, drawn_from_json, parse_line
 from dist_epochs.settings.files import open_file
 
-__all__ = ["LoggedRow", "RecordedStep", "logged_rows", "recorded_steps"]
+__all__ = ["LinesOfRun", "LoggedRow", "RecordedStep", "lines_of_run", "logged_rows", "recorded_steps"]
 
 SEGMENT, METRICS = b'{"event":"segment"', b'{"event":"metrics"'
 STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
@@ -79,6 +79,40 @@ class LoggedRow:
     learning_rate: float | None = None
     tokens: int | None = None
     epoch: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinesOfRun:
+    """Where a ledger says what a report quotes, as numbers of lines, from 1.
+
+    Attributes:
+        segments: The line of each start of the program.
+        last_step: The last step that was taken; None before the first.
+        last: The last line.
+    """
+
+    segments: tuple[int, ...]
+    last_step: int | None
+    last: int
+
+
+def lines_of_run(path: Path) -> LinesOfRun:
+    """Find them.
+
+    Args:
+        path: The ledger file.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    segments, last_step, last = [], None, 0
+    for number, line in _lines(path):
+        last = number
+        if line.startswith(STEPS):
+            last_step = number
+        elif line.startswith(SEGMENT):
+            segments.append(number)
+    return LinesOfRun(segments=tuple(segments), last_step=last_step, last=last)
 
 
 def recorded_steps(path: Path) -> Iterator[RecordedStep]:
