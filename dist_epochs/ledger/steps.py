@@ -22,6 +22,7 @@ SEGMENT, METRICS = b'{"event":"segment"', b'{"event":"metrics"'
 STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 STEP_AT = len(STEPS[0] + b',"step":')
 """Where the number of a step stands in its line; both kinds have names of one length."""
+DRAWN_AT = len(b'"drawn":')
 MOST_DIGITS = 19
 ROW = [int, str, int, int, int, int, int, str]
 DIGEST = re.compile("[0-9a-f]{32}")
@@ -50,8 +51,8 @@ class RecordedStep:
     drawn: bytes | None
     path: Path
 
-    def passes(self) -> dict[PassKey, Counts]:
-        """What it drew from each pass.
+    def rows(self) -> list[list[Any]]:
+        """What it drew from each pass, as it stands in the line: see `file`.
 
         Raises:
             InputError: If the line is damaged.
@@ -59,7 +60,16 @@ class RecordedStep:
         rows = None if self.drawn is None else _rows(self.drawn)
         if rows is None:
             rows = parse_line(self.path, self.line, self.text)["drawn"]
-        return dict(drawn_from_json(rows))
+            assert isinstance(rows, list)
+        return rows
+
+    def passes(self) -> dict[PassKey, Counts]:
+        """What it drew from each pass.
+
+        Raises:
+            InputError: If the line is damaged.
+        """
+        return dict(drawn_from_json(self.rows()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +170,7 @@ def logged_rows(path: Path) -> Iterator[LoggedRow]:
 def _rows(drawn: bytes) -> list[list[Any]] | None:
     """What was drawn, from its own text, which is faster than the whole line; None for what is not as we write it."""
     try:
-        rows: list[list[Any]] = json.loads(drawn[len(b'"drawn":') :] + b"]]")
+        rows: list[list[Any]] = json.loads((drawn[DRAWN_AT:] + b"]]").decode())
     except ValueError:
         return None
     return rows if all(map(_is_usual, rows)) else None

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.steps import RecordedStep, recorded_steps
 
 __all__ = ["FirstDifference", "Pass", "SamplesCompared", "compare_samples", "same_stream"]
 
-Place = tuple[str, int]
-"""A source, and the length that its samples have there; 0 where lengths vary."""
 Pass = tuple[str, int, int]
-"""The same, and the number of the pass."""
+"""A source, the length that its samples have there (0 where lengths vary), and the number of the pass."""
+Rows = list[list[Any]]
+"""What a step drew, as it stands in its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,35 @@ class SamplesCompared:
 
 @dataclass(slots=True)
 class _Sums:
-    """What the steps that differ drew, by source and length, and by pass too."""
+    """What the steps that differ drew by pass: samples, tokens, loss tokens and the halves of the digest.
 
-    in_all: dict[Place, Counts] = field(default_factory=dict)
-    by_pass: dict[Pass, Counts] = field(default_factory=dict)
+    They are plain integers, since there may be a million steps.
+    """
 
-    def add(self, passes: Mapping[PassKey, Counts]) -> None:
-        for key, counts in passes.items():
-            place = (key.source, key.sequence_length)
-            self.in_all[place] = self.in_all.get(place, NOTHING) + counts
-            one = (*place, key.number)
-            self.by_pass[one] = self.by_pass.get(one, NOTHING) + counts
+    by_pass: dict[Pass, list[int]] = field(default_factory=dict)
+
+    def add(self, rows: Rows) -> None:
+        for _, source, length, number, samples, tokens, loss_tokens, digest in rows:
+            sums = self.by_pass.get((source, length, number))
+            if sums is None:
+                sums = self.by_pass[source, length, number] = [0] * 5
+            sums[0] += samples
+            sums[1] += tokens
+            sums[2] += loss_tokens
+            sums[3] += int(digest[:16], 16)
+            sums[4] += int(digest[16:], 16)
+
+    def of(self, key: Pass) -> Counts:
+        """The sums of one pass."""
+        samples, tokens, loss_tokens, high, low = self.by_pass.get(key, [0] * 5)
+        return Counts(samples, tokens, loss_tokens, (high % 2**64) << 64 | low % 2**64)
+
+    def in_all(self) -> dict[tuple[str, int], Counts]:
+        """The sums over all passes, by source and length."""
+        found: dict[tuple[str, int], Counts] = {}
+        for source, length, number in self.by_pass:
+            found[source, length] = found.get((source, length), NOTHING) + self.of((source, length, number))
+        return found
 
 
 NOTHING = Counts()
@@ -112,26 +131,44 @@ def compare_samples(
         skipped[0] += not one.is_applied
         skipped[1] += not two.is_applied
         if one.drawn is None or one.drawn != two.drawn:
-            passes = one.passes(), two.passes()
+            rows = one.rows(), two.rows()
             if found.first is None:
-                found.are_comparable = found.are_comparable and _is_placed(passes[0]) == _is_placed(passes[1])
-            difference = _difference(one.number, *passes, digests=found.are_comparable)
-            found.differing += difference is not None
-            if found.first is None and difference is not None and before is not None:
-                found.repeats = _drawn(before[0]) == _drawn(one), _drawn(before[1]) == _drawn(two)
-            found.first = found.first or difference
-            for each, drawn in zip(sums, passes, strict=True):
+                found.first = _first_difference(found, one, two, before)
+            found.differing += _differ(one, two) if not found.are_comparable else _named(rows[0]) != _named(rows[1])
+            for each, drawn in zip(sums, rows, strict=True):
                 each.add(drawn)
         found.first = found.first or found.first_skipped
         if one.number in pass_ends and found.differing:
-            alike = sums[0].in_all == sums[1].in_all
+            alike = sums[0].in_all() == sums[1].in_all()
             found.is_reordered |= alike
             found.is_other_data |= not alike
         before = one, two
     found.skipped = skipped[0], skipped[1]
     if found.differing and found.are_comparable:
-        found.is_reordered |= sums[0].in_all == sums[1].in_all or _same_passes(*sums, whole)
+        found.is_reordered |= sums[0].in_all() == sums[1].in_all() or _same_passes(*sums, whole)
     return found
+
+
+def _first_difference(
+    found: SamplesCompared, one: RecordedStep, two: RecordedStep, before: tuple[RecordedStep, RecordedStep] | None
+) -> FirstDifference | None:
+    """What two steps of which none before them differs differ in, if in anything."""
+    passes = one.passes(), two.passes()
+    found.are_comparable = _is_placed(passes[0]) == _is_placed(passes[1])
+    difference = _difference(one.number, *passes, digests=found.are_comparable)
+    if difference is not None and before is not None:
+        found.repeats = _drawn(before[0]) == _drawn(one), _drawn(before[1]) == _drawn(two)
+    return difference
+
+
+def _differ(one: RecordedStep, two: RecordedStep) -> bool:
+    """Whether two steps differ in what they count, where their digests say nothing about each other."""
+    return _difference(one.number, one.passes(), two.passes(), digests=False) is not None
+
+
+def _named(rows: Rows) -> Rows:
+    """The rows without the numbers of their phases and passes, which are names alone."""
+    return [[*row[1:3], *row[4:]] for row in rows]
 
 
 def same_stream(a: Path, b: Path) -> bool | None:
@@ -211,4 +248,4 @@ def _difference(
 def _same_passes(a: _Sums, b: _Sums, whole: Collection[Pass]) -> bool:
     """Whether the whole passes drew the same; what is left of a pass that is not whole says nothing."""
     touched = [key for key in whole if key in a.by_pass or key in b.by_pass]
-    return bool(touched) and all(a.by_pass.get(key) == b.by_pass.get(key) for key in touched)
+    return bool(touched) and all(a.of(key) == b.of(key) for key in touched)
