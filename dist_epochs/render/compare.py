@@ -51,7 +51,9 @@ def _verdict(found: Comparison) -> Iterator[str]:
         values = "" if first.what == "samples" else f": {_text(first.a)} in a, {_text(first.b)} in b"
         yield f"They part at step {first.step:,}, in {_WHAT.get(first.what, f'the {first.what}')}{values}."
     if samples is not None and samples.differing:
-        alike = ", the same samples in all" if samples.is_reordered else ""
+        alike = ", and draw the same samples in all" if samples.is_same_in_all else ""
+        if samples.is_reordered and not alike:
+            alike = ", and whole passes have the same samples"
         yield f"{samples.differing:,} of {samples.steps:,} common steps differ{alike}."
     elif found.same_data and samples is not None:
         yield f"The same data in the same order, in all {samples.steps:,} common steps: look at numerics."
@@ -123,7 +125,7 @@ def _text(value: Value, *, large: bool = False) -> str:
 
 
 def _losses(comparison: Comparison) -> Iterator[str]:
-    curve = comparison.losses
+    curve = comparison.logs.curve
     if curve is None or (comparison.same_data and comparison.logs.loss is None):
         return
     yield _loss_table(curve)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dist_epochs.audit.compare.differences import DATA, Difference, differences
 from dist_epochs.audit.compare.evidence import CAUSES, Cause, ComparedRun
-from dist_epochs.audit.compare.losses import LogsCompared, LossCurve, compare_logs, compare_losses
+from dist_epochs.audit.compare.losses import LogsCompared, compare_logs
 from dist_epochs.audit.compare.samples import FirstDifference, SamplesCompared, compare_samples
 
 __all__ = ["Comparison", "FoundCause", "compare_runs"]
@@ -63,7 +63,6 @@ class Comparison:
         b: The second run.
         samples: What comparing their steps gave; None where one of them has none.
         logs: What comparing their logs gave.
-        losses: Their losses against tokens; None where one has none.
         causes: Ranked, the likeliest first.
         others: Settings that differ and are none of the causes.
         not_compared: Causes of which one run tells nothing, with the reason.
@@ -73,7 +72,6 @@ class Comparison:
     b: ComparedRun
     samples: SamplesCompared | None
     logs: LogsCompared
-    losses: LossCurve | None
     causes: tuple[FoundCause, ...]
     others: tuple[Difference, ...]
     not_compared: Mapping[Cause, str]
@@ -99,7 +97,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """As in `dist-epochs compare --json`."""
-        first, logged, curve, samples = self.first_difference, self.logs.first, self.losses, self.samples
+        first, logged, curve, samples = self.first_difference, self.logs.first, self.logs.curve, self.samples
         return {
             "first_difference": first and first.to_json(),
             "causes": [cause.to_json() for cause in self.causes],
@@ -138,10 +136,9 @@ def compare_runs(a: ComparedRun, b: ComparedRun) -> Comparison:
         b=b,
         samples=samples,
         logs=logs,
-        losses=compare_losses(a, b),
         causes=tuple(_ranked(found, first, _world_matters(a, b))),
         others=tuple(each for each in found if each.cause is None),
-        not_compared=dict(_not_compared(a, b, samples)),
+        not_compared=dict(_not_compared(a, b, samples, logs)),
     )
 
 
@@ -193,9 +190,11 @@ def _concerns(difference: Difference, first: FirstDifference | None) -> bool:
     return not difference.follows and (first is None or difference.from_step <= first.step)
 
 
-def _not_compared(a: ComparedRun, b: ComparedRun, samples: SamplesCompared | None) -> Iterator[tuple[Cause, str]]:
+def _not_compared(
+    a: ComparedRun, b: ComparedRun, samples: SamplesCompared | None, logs: LogsCompared
+) -> Iterator[tuple[Cause, str]]:
     """Causes that one run, or both, tell nothing of."""
-    tells = [_told(run) for run in (a, b)]
+    tells = [_told(run, tells_rate) for run, tells_rate in zip((a, b), logs.tell_rates, strict=True)]
     for cause in CAUSES:
         silent = [letter for letter, told in zip("ab", tells, strict=True) if cause not in told]
         if cause == "order" and not silent and samples is not None and not samples.are_comparable:
@@ -204,11 +203,9 @@ def _not_compared(a: ComparedRun, b: ComparedRun, samples: SamplesCompared | Non
             yield cause, f"not told by {' or '.join(silent)}"
 
 
-def _told(run: ComparedRun) -> set[Cause | None]:
+def _told(run: ComparedRun, tells_rate: bool) -> set[Cause | None]:
     """The causes of which a run tells something."""
     told = {each.cause for each in run.settings}
     if run.ledger is not None:
         told |= {"global batch", "order", "skipped"}
-    if any(row.learning_rate is not None for row in run.logged()):
-        told.add("learning rate")
-    return told
+    return told | {"learning rate"} if tells_rate else told

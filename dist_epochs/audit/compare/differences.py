@@ -62,7 +62,7 @@ def differences(
         rate = logs.rate
         name = f"learning rate logged at step {rate.step:,}"
         yield Difference(cause="learning rate", name=name, a=rate.a, b=rate.b, follows=True, from_step=rate.step)
-    if logs.epoch is not None:
+    if logs.epoch is not None and samples is None:  # else the steps themselves tell more
         epoch = logs.epoch
         name = f"epoch logged at step {epoch.step:,}"
         yield Difference(cause="global batch", name=name, a=epoch.a, b=epoch.b, follows=True, from_step=epoch.step)
@@ -184,5 +184,5 @@ def _drawn(a: ComparedRun, b: ComparedRun, samples: SamplesCompared, stated: set
 
 
 def _shown(value: Value) -> Value:
-    """A digest as it is shown; a number as it is."""
-    return f"…{value[-8:]}" if isinstance(value, str) else value
+    """A digest, or the size of a batch, as it is shown."""
+    return f"…{value[-8:]}" if isinstance(value, str) else f"steps of {value:,}"

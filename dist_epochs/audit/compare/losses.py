@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from dist_epochs.audit.compare.evidence import ComparedRun
 from dist_epochs.audit.compare.samples import FirstDifference
 from dist_epochs.ledger.steps import LoggedRow
 
-__all__ = ["LogsCompared", "LossCurve", "compare_logs", "compare_losses"]
+__all__ = ["LogsCompared", "LossCurve", "compare_logs"]
 
 WRITTEN = 1e-9
 """Relative difference of two learning rates up to which they are one: a float that was computed in two ways."""
@@ -19,31 +20,6 @@ LOGGED_EPOCH = 6e-3
 POINTS = 4
 """Parts of the axis over which losses are averaged: single rows are noisy."""
 MOST_ROWS = 1 << 14
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogsCompared:
-    """Rows that both runs logged, by step.
-
-    Attributes:
-        rows: How many.
-        rate: The first whose learning rate differs.
-        epoch: The first whose epoch differs: the same step has drawn another share of the data.
-        loss: The first whose loss differs at all.
-        largest: The largest relative difference of two losses; None without any.
-    """
-
-    rows: int = 0
-    rate: FirstDifference | None = None
-    epoch: FirstDifference | None = None
-    loss: FirstDifference | None = None
-    largest: float | None = None
-
-    @property
-    def first(self) -> FirstDifference | None:
-        """The earliest of them; of one step the learning rate before the loss."""
-        found = [each for each in (self.rate, self.epoch, self.loss) if each is not None]
-        return min(found, key=lambda each: each.step, default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,16 +39,75 @@ class LossCurve:
     b: tuple[float | None, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogsCompared:
+    """Rows that both runs logged, by step.
+
+    Attributes:
+        rows: How many.
+        rate: The first whose learning rate differs.
+        epoch: The first whose epoch differs: the same step has drawn another share of the data.
+        loss: The first whose loss differs at all.
+        largest: The largest relative difference of two losses; None without any.
+        tell_rates: Whether the first, and whether the second run logged its learning rate.
+        curve: Their losses against tokens, whatever the steps; None where one of them logged none.
+    """
+
+    rows: int = 0
+    rate: FirstDifference | None = None
+    epoch: FirstDifference | None = None
+    loss: FirstDifference | None = None
+    largest: float | None = None
+    tell_rates: tuple[bool, bool] = (False, False)
+    curve: LossCurve | None = None
+
+    @property
+    def first(self) -> FirstDifference | None:
+        """The earliest of them; of one step the learning rate before the loss."""
+        found = [each for each in (self.rate, self.epoch, self.loss) if each is not None]
+        return min(found, key=lambda each: each.step, default=None)
+
+
+class _Kept:
+    """Passes rows on, and keeps of those with a loss some thousands, evenly."""
+
+    def __init__(self) -> None:
+        self.rows: list[LoggedRow] = []
+        self.tells_rate = False
+        self._seen, self._every = 0, 1
+        self._last: LoggedRow | None = None
+
+    def passing(self, rows: Iterable[LoggedRow]) -> Iterator[LoggedRow]:
+        """The rows as they come."""
+        for row in rows:
+            self.tells_rate |= row.learning_rate is not None
+            if row.loss is not None:
+                self._keep(row)
+            yield row
+        if self._last is not None and self.rows[-1] is not self._last:
+            self.rows.append(self._last)
+
+    def _keep(self, row: LoggedRow) -> None:
+        self._last = row
+        if self._seen % self._every == 0:
+            self.rows.append(row)
+        self._seen += 1
+        if len(self.rows) >= MOST_ROWS:
+            self.rows, self._every = self.rows[::2], 2 * self._every
+
+
 def compare_logs(a: ComparedRun, b: ComparedRun) -> LogsCompared:
-    """Compare what was logged at the same steps.
+    """Compare what was logged, in one reading of it.
 
     Raises:
         InputError: If a line of a ledger is damaged.
     """
-    rows, largest = 0, None
+    count, largest = 0, None
     first: dict[str, FirstDifference] = {}
-    for one, two in _at_same_steps(a.logged(), b.logged()):
-        rows += 1
+    kept = _Kept(), _Kept()
+    rows = [each.passing(run.logged()) for each, run in zip(kept, (a, b), strict=True)]
+    for one, two in _at_same_steps(*rows):
+        count += 1
         for name in ("learning_rate", "epoch", "loss"):
             here, there = getattr(one, name), getattr(two, name)
             if here is None or there is None:
@@ -83,18 +118,16 @@ def compare_logs(a: ComparedRun, b: ComparedRun) -> LogsCompared:
             tolerance = {"learning_rate": WRITTEN, "epoch": LOGGED_EPOCH / max(here, there, LOGGED_EPOCH), "loss": 0}
             if apart > tolerance[name]:
                 first.setdefault(name, FirstDifference(one.step, name.replace("_", " "), here, there))
+    for each in rows:
+        deque(each, maxlen=0)  # what one run logged after the other had ended
     return LogsCompared(
-        rows=rows, rate=first.get("learning_rate"), epoch=first.get("epoch"), loss=first.get("loss"), largest=largest
-    )
+        rows=count, rate=first.get("learning_rate"), epoch=first.get("epoch"), loss=first.get("loss"), largest=largest,
+        tell_rates=(kept[0].tells_rate, kept[1].tells_rate), curve=_curve(kept[0].rows, kept[1].rows),
+    )  # fmt: skip
 
 
-def compare_losses(a: ComparedRun, b: ComparedRun) -> LossCurve | None:
-    """Compare losses at the same tokens, whatever the steps; None where one of them logged none.
-
-    Raises:
-        InputError: If a line of a ledger is damaged.
-    """
-    rows = [_thinned(row for row in run.logged() if row.loss is not None) for run in (a, b)]
+def _curve(*rows: list[LoggedRow]) -> LossCurve | None:
+    """Losses at the same tokens; None where one run logged none."""
     if not all(rows):
         return None
     unit = "tokens" if all(row.tokens is not None for each in rows for row in each) else "steps"
@@ -103,8 +136,8 @@ def compare_losses(a: ComparedRun, b: ComparedRun) -> LossCurve | None:
     if end <= 0:
         return None
     ends = tuple(sorted({max(1, end * part // POINTS) for part in range(1, POINTS + 1)}))
-    means = [tuple(_means(zip(at, each, strict=True), ends)) for at, each in zip(places, rows, strict=True)]
-    return LossCurve(unit=unit, ends=ends, a=means[0], b=means[1])
+    a, b = (tuple(_means(zip(at, each, strict=True), ends)) for at, each in zip(places, rows, strict=True))
+    return LossCurve(unit=unit, ends=ends, a=a, b=b)
 
 
 def _apart(a: float, b: float) -> float:
@@ -127,19 +160,6 @@ def _at_same_steps(a: Iterator[LoggedRow], b: Iterator[LoggedRow]) -> Iterator[t
         else:
             yield here, there
             here, there = next(a, None), next(b, None)
-
-
-def _thinned(rows: Iterable[LoggedRow]) -> list[LoggedRow]:
-    """At most `MOST_ROWS` of many rows, evenly, and the last."""
-    kept: list[LoggedRow] = []
-    every, last = 1, None
-    for at, row in enumerate(rows):
-        last = row
-        if at % every == 0:
-            kept.append(row)
-        if len(kept) >= MOST_ROWS:
-            kept, every = kept[::2], 2 * every
-    return [*kept, last] if last is not None and kept[-1] is not last else kept
 
 
 def _means(rows: Iterable[tuple[int, LoggedRow]], ends: Sequence[int]) -> Iterator[float | None]:

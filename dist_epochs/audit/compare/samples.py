@@ -50,7 +50,8 @@ class SamplesCompared:
         differing: How many drew something else.
         are_comparable: Whether digests of the two say anything about each other: those of a store are of the places of
             samples, and those of other loops of their tokens.
-        is_reordered: Whether the steps that differ drew the same samples all the same, in whole passes or in all.
+        is_reordered: Whether the steps that differ drew the same samples all the same, in all or pass by pass.
+        is_same_in_all: Whether they did in all.
         is_other_data: Whether, once both had drawn all of their data, they had drawn other samples.
         repeats: Whether the first step that differs drew what the step before it drew, in the first and the second run.
         skipped: Steps among them that the first, and that the second run skipped.
@@ -62,6 +63,7 @@ class SamplesCompared:
     differing: int = 0
     are_comparable: bool = True
     is_reordered: bool = False
+    is_same_in_all: bool = False
     is_other_data: bool = False
     repeats: tuple[bool, bool] = (False, False)
     skipped: tuple[int, int] = (0, 0)
@@ -145,7 +147,8 @@ def compare_samples(
         before = one, two
     found.skipped = skipped[0], skipped[1]
     if found.differing and found.are_comparable:
-        found.is_reordered |= sums[0].in_all() == sums[1].in_all() or _same_passes(*sums, whole)
+        found.is_same_in_all = sums[0].in_all() == sums[1].in_all()
+        found.is_reordered |= found.is_same_in_all or _same_passes(*sums, whole)
     return found
 
 

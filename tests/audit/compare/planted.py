@@ -17,6 +17,7 @@ from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.ledger.reconcile import epochs_of
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe import read_recipe
@@ -99,7 +100,9 @@ def run_of(
             ledger.book(drawn, applied=drawn.step not in skipped)
             tokens = ledger.totals.applied.counts.tokens
             loss = 8 - rate - tokens / 1e5 + drawn.counts.digest % 97 / 1e4
-            ledger.metrics(drawn.step, {"train/loss": loss, "train/learning_rate": rate, "ledger/tokens": tokens})
+            epoch = float(epochs_of(ledger.totals.applied, data)["samples"] or 0)
+            counted = {"ledger/tokens": tokens, "ledger/epoch": epoch}
+            ledger.metrics(drawn.step, {"train/loss": loss, "train/learning_rate": rate, **counted})
         if status or end < len(windows):
             ledger.close(status if end == len(windows) or not status else "stopped")
         totals = ledger.totals
