@@ -176,7 +176,7 @@ def _ranked(found: Sequence[Difference], first: FirstDifference | None, world_ma
 def _explaining(first: FirstDifference | None, world_matters: bool) -> tuple[Cause, ...]:
     """The settings that can be behind a first difference, the likeliest first."""
     if first is None:
-        return (*UNSEEN, *NUMERIC)
+        return (*UNSEEN, *NUMERIC, "seed")  # of the weights, in loops whose data do not depend on it
     if first.what == "skipped":
         return ("precision", "learning rate", "world", "versions")
     if not world_matters:

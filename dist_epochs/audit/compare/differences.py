@@ -166,10 +166,11 @@ def _drawn(a: ComparedRun, b: ComparedRun, samples: SamplesCompared, stated: set
     if not samples.are_comparable or first.what not in ("samples", "batch"):
         return
     cause: Cause = "order"
+    follows = True
     if samples.is_reordered:
         name = f"the same samples in other steps, from step {first.step:,} on"
     elif samples.is_other_data and first.what == "samples" and not stated & {"corpus", "tokenizer"}:
-        cause, name = "corpus", "samples of a whole pass"
+        cause, name, follows = "corpus", "samples of a whole pass", False
     elif first.what == "samples" and not stated & {"corpus", "tokenizer", "packing", "mixture"}:
         name = f"samples of step {first.step:,}"
     elif first.what == "batch" and not stated & {"corpus", "tokenizer", "packing", "mixture", "seed"}:
@@ -180,7 +181,8 @@ def _drawn(a: ComparedRun, b: ComparedRun, samples: SamplesCompared, stated: set
         name = "samples after equally many were drawn"
     else:
         return
-    yield Difference(cause=cause, name=name, a=_shown(first.a), b=_shown(first.b), follows=True, from_step=first.step)
+    values = _shown(first.a), _shown(first.b)
+    yield Difference(cause=cause, name=name, a=values[0], b=values[1], follows=follows, from_step=first.step)
 
 
 def _shown(value: Value) -> Value:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dist_epochs.audit.compare.evidence import Cause, ComparedRun, Setting, Stretch
 from dist_epochs.errors import Origin
+from dist_epochs.ledger.loop_notes import LoopNotes
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
 from dist_epochs.ledger.writer import LEDGER_FILE
 from dist_epochs.recipe import Recipe, read_recipe
@@ -99,7 +100,7 @@ def own_run(path: Path) -> ComparedRun:
             for phase in (plan or {}).get("phases", ())
         ),
         derives_batch=recipe is not None and recipe.batch.global_batch is None and recipe.batch.ramp is None,
-        pass_ends=frozenset(entry["step"] for entry in result.loop_notes.passes if entry.get("whole")),
+        pass_ends=frozenset(_pass_ends(result.loop_notes)),
         whole_passes=frozenset(_whole_passes(result)),
         reached=_reached(result),
         notes=tuple(_notes(result, recipe)),
@@ -190,7 +191,11 @@ def _of_ledger(result: Reconciliation) -> Iterator[Setting]:
 
 
 def _of_loop(result: Reconciliation) -> Iterator[Setting]:
-    notes = result.loop_notes
+    notes, segments = result.loop_notes, [segment.facts for segment in result.totals.segments]
+    causes: Mapping[str, Cause] = {"seed": "seed", "learning_rate": "learning rate"}
+    for fact, cause in causes.items():
+        if any(fact in facts for facts in segments):
+            yield Setting(cause=cause, name=cause, value=_in_turn(segments, fact))
     if notes.corpus is not None:
         for unit in ("samples", "tokens"):
             if notes.corpus[unit] is not None:
@@ -201,14 +206,14 @@ def _of_loop(result: Reconciliation) -> Iterator[Setting]:
     yield Setting(cause="duplicates", name="warnings of duplicates", value=" ".join(rules) or "none", follows=True)
 
 
-def _in_turn(segments: Sequence[Mapping[str, Any]], fact: str) -> str | int:
+def _in_turn(segments: Sequence[Mapping[str, Any]], fact: str) -> str | int | float:
     """What a fact was from segment to segment: `4`, or `4, then 2`; empty where no segment has it."""
     found: list[Any] = []
     for facts in segments:
         value = facts.get(fact)
         if value is not None and (not found or value != found[-1]):
             found.append(value)
-    if len(found) == 1 and isinstance(found[0], int):
+    if len(found) == 1 and isinstance(found[0], int | float):
         return found[0]
     return ", then ".join(map(str, found))
 
@@ -217,6 +222,14 @@ def _plain(value: Any) -> int | float | str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return value if isinstance(value, int | float | str) else str(value)
+
+
+def _pass_ends(notes: LoopNotes) -> Iterator[int]:
+    """The steps at which a loop had drawn all of its data, no sample more often than others."""
+    if notes.corpus is not None and notes.corpus["known"] != "learned":
+        for entry in notes.passes:
+            if entry.get("whole") and entry["samples"] == notes.corpus["samples"]:
+                yield entry["step"]
 
 
 def _whole_passes(result: Reconciliation) -> Iterator[tuple[str, int, int]]:

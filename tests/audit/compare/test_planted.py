@@ -201,6 +201,13 @@ def test_of_our_runs(planted, make):
 
 LOOPS = {
     "shuffled otherwise": ("order", {"batches": (32, 8)}, {"batches": (32, 8, 5)}),
+    "another seed": ("seed", {"batches": (32, 8), "says": {"seed": 1}}, {"batches": (32, 8, 5), "says": {"seed": 2}}),
+    "another seed of the weights": ("seed", {"batches": (32, 8), "says": {"seed": 1}},
+        {"batches": (32, 8), "says": {"seed": 2}}),
+    "other data under another seed": ("corpus", {"batches": (32, 8), "says": {"seed": 1}},
+        {"batches": (32, 8), "first": 1, "says": {"seed": 2}}),
+    "a higher rate": ("learning rate", {"batches": (32, 8), "says": {"learning_rate": 1e-3}},
+        {"batches": (32, 8), "says": {"learning_rate": 2e-3}}),
     "padded": ("duplicates", {"batches": (30, 8)}, {"batches": (30, 8), "pads": 2}),
     "more data": ("corpus", {"batches": (32, 8)}, {"batches": (40, 8)}),
     "other data of the same size": ("corpus", {"batches": (32, 8)}, {"batches": (32, 8), "first": 1}),
