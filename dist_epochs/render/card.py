@@ -90,7 +90,7 @@ def make_card(facts: CardFacts, grams_per_kwh: float | None = None) -> Card:
     else:
         emissions = facts.energy_kwh * grams_per_kwh
         metadata["co2_eq_emissions"] = {
-            "emissions": round(emissions, 3),
+            "emissions": float(f"{emissions:.6g}"),
             "source": f"{facts.energy_kwh:.4g} kWh ({facts.energy_how}) × {grams_per_kwh:g} g/kWh, by dist-epochs",
             "training_type": "pre-training",
             "hardware_used": facts.hardware,

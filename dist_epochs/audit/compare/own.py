@@ -27,7 +27,6 @@ CAUSES_OF_KEYS: Mapping[str, Cause] = {
     "optimizer.learning_rate": "learning rate",
     "optimizer.warmup_steps": "learning rate",
     "optimizer.decay": "learning rate",
-    "hardware.zero_stage": "world",
     "hardware.shard_size": "world",
 }
 """Settings of a recipe, and the cause that each is if it differs."""
@@ -147,6 +146,8 @@ def _of_plan(plan: Mapping[str, Any], recipe: Recipe | None) -> Iterator[Setting
 
 def _of_recipe(recipe: Recipe, model: Mapping[str, Any] | None) -> Iterator[Setting]:
     yield Setting(cause="precision", name="precision", value=recipe.arithmetic)
+    stage = recipe.hardware.zero_stage if recipe.hardware is not None else 0
+    yield Setting(cause="world", name="hardware.zero_stage", value=stage)
     masked = recipe.model is not None and recipe.model.objective == "masked"
     for name, value in flat(recipe_to_data(recipe)):
         cause = next((cause for key, cause in CAUSES_OF_KEYS.items() if _is_in(name, key)), None)

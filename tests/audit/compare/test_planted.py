@@ -29,7 +29,6 @@ RECIPE = {
     "model": {"objective": "masked", "config": tiny_model("bert")},
     "optimizer": {"learning_rate": 1e-3, "warmup_steps": 2},
     "precision": "fp32",
-    "hardware": {"zero_stage": 0},
 }
 MASKED, OPTIMIZER = RECIPE["model"], RECIPE["optimizer"]
 
@@ -252,6 +251,11 @@ def test_of_trainer_states(planted, tmp_path):
 
 def test_thirty_differences_are_planted():
     assert len(RUNS) + len(LOOPS) + len(STATES) >= 30
+
+
+def test_what_the_run_is_priced_on_is_no_cause(make):
+    found = compared(make("a"), make("b", hardware={"device": "H100", "price": 2.5}))
+    assert (found.causes, found.others, found.same_data) == ((), (), True)
 
 
 def test_the_same_run(make, tmp_path):
