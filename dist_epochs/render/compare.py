@@ -25,7 +25,7 @@ MOST_NAMES = 6
 def comparison_of_runs_text(comparison: Comparison) -> str:
     """Where two runs part, the causes, their losses, and what could not be compared."""
     parts = [
-        [_run("a", comparison.a), _run("b", comparison.b)],
+        [_filled(_run("a", comparison.a)), _filled(_run("b", comparison.b))],
         [_filled(line) for line in _verdict(comparison)],
         list(_causes(comparison.causes)),
         list(_others(comparison.others)),
@@ -103,7 +103,7 @@ def _others(others: Sequence[Difference]) -> Iterator[str]:
 
 def _rows(differences: Sequence[Difference]) -> Iterator[str]:
     for each in differences[:MOST_NAMES]:
-        yield _row(f"    {each.name}", _text(each.a), _text(each.b))
+        yield _row(f"    {each.name}", *(_text(value, grouped=each.cause != "seed") for value in (each.a, each.b)))
     if len(differences) > MOST_NAMES:
         yield f"      and {len(differences) - MOST_NAMES:,} more: --json has all"
 
@@ -116,12 +116,13 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _text(value: Value, *, large: bool = False) -> str:
+def _text(value: Value, *, grouped: bool = True, large: bool = False) -> str:
+    """A value: large ones with their scale, and whole ones with commas, unless they are no counts."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):
-        return f"{value:.6g}" if not large else scaled(value)
-    return short(value) if large else str(value)
+        return scaled(value) if large else f"{value:.6g}"
+    return short(value) if large else f"{value:,}" if grouped else str(value)
 
 
 def _losses(comparison: Comparison) -> Iterator[str]:
@@ -140,8 +141,9 @@ def _loss_table(curve: LossCurve) -> str:
 
 
 def _limits(comparison: Comparison) -> Iterator[str]:
-    for letter, run in (("a", comparison.a), ("b", comparison.b)):
-        yield from (f"{letter}: {note}" for note in run.notes)
+    for note in dict.fromkeys((*comparison.a.notes, *comparison.b.notes)):
+        of = [letter for letter, run in (("a", comparison.a), ("b", comparison.b)) if note in run.notes]
+        yield f"{' and '.join(of)}: {note}"
     silent: dict[str, list[str]] = {}
     for cause, why in comparison.not_compared.items():
         silent.setdefault(why, []).append(cause)

@@ -136,7 +136,7 @@ def compare_runs(a: ComparedRun, b: ComparedRun) -> Comparison:
         b=b,
         samples=samples,
         logs=logs,
-        causes=tuple(_ranked(found, first, _world_matters(a, b))),
+        causes=tuple(_ranked(found, first, _explaining(first, samples, _world_matters(a, b)))),
         others=tuple(each for each in found if each.cause is None),
         not_compared=dict(_not_compared(a, b, samples, logs)),
     )
@@ -147,13 +147,14 @@ def _world_matters(a: ComparedRun, b: ComparedRun) -> bool:
     return any(not run.stretches or run.derives_batch for run in (a, b))
 
 
-def _ranked(found: Sequence[Difference], first: FirstDifference | None, world_matters: bool) -> Iterator[FoundCause]:
+def _ranked(
+    found: Sequence[Difference], first: FirstDifference | None, explaining: Sequence[Cause]
+) -> Iterator[FoundCause]:
     """The causes in order: settings that explain the first difference, what was observed, settings that do not."""
     by_cause: dict[Cause, list[Difference]] = {}
     for each in found:
         if each.cause is not None:
             by_cause.setdefault(each.cause, []).append(each)
-    explaining = _explaining(first, world_matters)
 
     def place(cause: Cause) -> tuple[int, int]:
         explains = cause in explaining and any(_concerns(each, first) for each in by_cause[cause])
@@ -173,16 +174,19 @@ def _ranked(found: Sequence[Difference], first: FirstDifference | None, world_ma
             behind = cause
 
 
-def _explaining(first: FirstDifference | None, world_matters: bool) -> tuple[Cause, ...]:
+def _explaining(
+    first: FirstDifference | None, samples: SamplesCompared | None, world_matters: bool
+) -> tuple[Cause, ...]:
     """The settings that can be behind a first difference, the likeliest first."""
+    at = DATA.index("global batch")
+    data: tuple[Cause, ...] = (*DATA[:at], "world", *DATA[at:]) if world_matters else DATA
+    if samples is None or (first is None and not samples.are_comparable):
+        return (*data, *(cause for cause in NUMERIC if cause not in data))  # what was drawn is not known
     if first is None:
         return (*UNSEEN, *NUMERIC, "seed")  # of the weights, in loops whose data do not depend on it
     if first.what == "skipped":
         return ("precision", "learning rate", "world", "versions")
-    if not world_matters:
-        return DATA
-    at = DATA.index("global batch")
-    return (*DATA[:at], "world", *DATA[at:])
+    return data
 
 
 def _concerns(difference: Difference, first: FirstDifference | None) -> bool:

@@ -77,6 +77,6 @@ def _value(number: Number) -> int | float:
 
 
 def _notes(run: FinishedRun) -> Iterator[str]:
-    yield "It does not tell which samples each step drew, so that samples and their order cannot be compared."
+    yield "Which samples each step drew is not told, so that samples and their order cannot be compared."
     if run.is_cut:
         yield "Its files may end before it did."

@@ -100,6 +100,13 @@ def test_two_runs_of_different_kinds(run, tmp_path):
     assert found["same_data"] is None
 
 
+def test_of_logs_the_data_come_before_the_rate():
+    """Where no step tells what it drew, what decides it is the likelier cause."""
+    logs = MADE.parents[1] / "audit" / "readers" / "logs"
+    found = json.loads(call(logs / "megatron.log", logs / "megatron_old.log", "--json").stdout)
+    assert [each["cause"] for each in found["causes"]] == ["packing", "global batch", "learning rate"]
+
+
 def test_loops_that_go_back_are_compared_as_they_count(run):
     """A step that was taken again counts as it was taken last."""
     lines = (run / "ledger.jsonl").read_text().splitlines(keepends=True)
