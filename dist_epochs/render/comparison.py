@@ -19,7 +19,15 @@ from dist_epochs.render.cost import memory_span, span
 from dist_epochs.render.markdown import bullets, markdown_table
 from dist_epochs.render.text import table
 
-__all__ = ["comparison_csv", "comparison_json", "comparison_markdown", "comparison_text", "sweep_json", "sweep_text"]
+__all__ = [
+    "compared_rows",
+    "comparison_csv",
+    "comparison_json",
+    "comparison_markdown",
+    "comparison_text",
+    "sweep_json",
+    "sweep_text",
+]
 
 Shown = TypeVar("Shown")
 
@@ -62,8 +70,7 @@ def comparison_text(plans: Sequence[Plan]) -> str:
 
 def comparison_markdown(plans: Sequence[Plan]) -> str:
     """One or more plans side by side, as a table of Markdown, and the warnings of each as a list."""
-    rows = [(label.strip(), *(cell or "" for cell in cells)) for label, cells in _rows(plans)]
-    lines = markdown_table(["", *(plan.name for plan in plans)], rows, "<" + ">" * len(plans))
+    lines = markdown_table(["", *(plan.name for plan in plans)], list(compared_rows(plans)), "<" + ">" * len(plans))
     warnings = bullets([line for plan in plans for line in _warnings(plan.name, plan)])
     return "\n".join([*lines, *(["", *warnings] if warnings else [])])
 
@@ -184,15 +191,15 @@ def _series(title: str, setting: str, series: Sequence[SweptPlan]) -> Iterator[s
 
 
 def _columns(titles: Sequence[str], plans: Sequence[Plan]) -> str:
-    return table(["", *titles], [[label, *(cell or "" for cell in cells)] for label, cells in _rows(plans)])
+    return table(["", *titles], compared_rows(plans))
 
 
-def _rows(plans: Sequence[Plan]) -> Iterator[tuple[str, list[str | None]]]:
-    """What is compared, as text; rows that no plan knows are left out."""
+def compared_rows(plans: Sequence[Plan]) -> Iterator[list[str]]:
+    """What is compared: a label and the text of each plan; rows that no plan knows are left out."""
     for label, show in ROWS:
         cells = [show(plan) for plan in plans]
         if any(cells):
-            yield label, cells
+            yield [label, *(cell or "" for cell in cells)]
         if label == EPOCHS:
             for name in _source_names(plans):
-                yield f"  of {name}", [_known(scaled, _source_epochs(plan, name)) for plan in plans]
+                yield [f"  of {name}", *(_known(scaled, _source_epochs(plan, name)) or "" for plan in plans)]
