@@ -139,7 +139,7 @@ def command(
             rule=f"claims that come with the package are {', '.join(claim_names())}",
             fixes=["one of them", "a claim file", "the path of a run", "--all"],
         )
-    run = _run(name) if name is not None and name not in claim_names() else None
+    run = find_run(name) if name is not None and name not in claim_names() else None
     if run is None and name is not None and is_text_file(name):
         refuse_flags(texts)
         tell(audit_sentence(name), shown, write)
@@ -190,7 +190,7 @@ def _table(place: str, as_json: bool) -> None:
 
     if not as_json:
         show(",".join(COLUMNS))
-    for row in judge_many(runs_of(Path(place)), _run):
+    for row in judge_many(runs_of(Path(place)), find_run):
         if as_json:
             show(json.dumps(row, ensure_ascii=False), as_json=True)
             continue
@@ -199,7 +199,7 @@ def _table(place: str, as_json: bool) -> None:
         show(line.getvalue())
 
 
-def _run(name: str) -> FinishedRun | None:
+def find_run(name: str) -> FinishedRun | None:
     """The finished run of a path or an address; None for what may be a claim."""
     if name.startswith(WANDB):
         return fetch_run(name)

@@ -20,6 +20,7 @@ COMMANDS = {
     "tokenize": "Count a corpus exactly, and write its tokens.",
     "ledger": "What a run really trained, beside its plan.",
     "audit": "Do the numbers of a paper or a finished run add up?",
+    "compare": "Where two runs part, and why.",
     "explain": "What a word or a warning means, with numbers.",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +103,8 @@ class ExtraOutput:
 @click.option("--exact", is_flag=True, help="Count parameters and FLOPs with torch instead of by formula.")
 @click.option("--verify", is_flag=True, help="Compare all digests of the store, even if that was done before.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
+@click.option("--markdown", is_flag=True, help="The plans side by side as a table of Markdown.")
+@click.option("--csv", "as_csv", is_flag=True, help="The plans as CSV, one a row.")
 @as_html
 @as_json
 def command(
@@ -118,6 +120,8 @@ def command(
     exact: bool,
     verify: bool,
     strict: bool,
+    markdown: bool,
+    as_csv: bool,
     html: Path | None,
     as_json: bool,
     **flags: str | None,
@@ -138,6 +142,9 @@ def command(
         raise InputError(
             "--like compares one plan with frameworks", fixes="leaving out --sweep, --launch and further recipes"
         )
+    if markdown or as_csv:
+        others = {"--json": as_json, "--sweep": sweeps, "--launch": launch_file, "--like": frameworks, "--html": html}
+        _refuse_beside_table({"--markdown": markdown, "--csv": as_csv, **others})
     if html is not None and sweeps:
         raise InputError("--html reports the plans of recipes, and --sweep makes others", fixes="one of them")
     recipes = tuple(map(find_recipe, recipes))
@@ -151,6 +158,11 @@ def command(
         _show(plans, documents, [_launch_output(report)], as_json)
     elif sweeps:
         plans = _sweep(documents, recipes, sweeps, exact, as_json)
+    elif markdown or as_csv:
+        from dist_epochs.render.comparison import comparison_csv, comparison_markdown
+
+        plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
+        show((comparison_csv if as_csv else comparison_markdown)(plans))
     else:
         plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
         found = _framework_reports(plans[0], frameworks, documents[0]) if len(plans) == 1 else []
@@ -166,6 +178,16 @@ def command(
 
 
 add_flags(command, FLAGS)
+
+
+def _refuse_beside_table(outputs: Mapping[str, object]) -> None:
+    given = [flag for flag, value in outputs.items() if value]
+    if len(given) > 1:
+        raise InputError(
+            f"{' and '.join(given)} are given, and it is not clear which is meant",
+            rule="--markdown and --csv show the plans of recipes, and nothing else",
+            fixes="one of them alone",
+        )
 
 
 def _document(

@@ -244,7 +244,14 @@ class Store:
             ),
             fingerprint=self.manifest["fingerprint"],
             store=str(self.path),
+            tokenizer=self._tokenizer_text(),
         )
+
+    def _tokenizer_text(self) -> str:
+        """The digest of the tokenizer, and whether it added nothing to the documents."""
+        tokenizer = self.manifest["tokenizer"]
+        fingerprint: str = tokenizer["fingerprint"]
+        return fingerprint if tokenizer["special_tokens_added"] else f"{fingerprint}, no special tokens added"
 
     @property
     def special_ids(self) -> list[int]:

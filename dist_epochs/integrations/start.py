@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -302,9 +303,33 @@ def _segment_facts(peers: Peers, topology: Topology, observed: ObservedLoop, set
         "gradient_accumulation": observed.accumulation,
         "device": getattr(getattr(settings, "device", None), "type", None),
         "precision": getattr(settings, "mixed_precision", None),
+        "seed": _seed(settings),
+        "learning_rate": _learning_rate(settings),
     }
     loaded = versions(name for name in VERSIONED_PACKAGES if name in sys.modules)
     return {name: value for name, value in facts.items() if value is not None} | {"versions": loaded}
+
+
+def _seed(settings: Any) -> int | None:
+    """The seed of a Trainer's settings, or the last one that torch was given on this rank; asking changes nothing."""
+    stated = getattr(settings, "seed", None)
+    if type(stated) is int and stated >= 0:
+        return stated
+    torch: Any = sys.modules.get("torch")
+    return None if torch is None else int(torch.initial_seed())
+
+
+def _learning_rate(settings: Any) -> float | None:
+    """The rate that a schedule starts from: of a Trainer's settings, or of the first optimizer that was prepared."""
+    stated: Any = getattr(settings, "learning_rate", None)
+    for optimizer in getattr(settings, "_optimizers", [])[:1]:
+        group: Mapping[str, Any] = next(iter(optimizer.param_groups), {})
+        stated = group.get("initial_lr", group.get("lr"))
+    try:
+        rate = float(stated)  # a tensor, where the optimizer is captured in a graph
+    except (TypeError, ValueError):
+        return None
+    return rate if isfinite(rate) else None
 
 
 def _has_no_labels(batch: object) -> bool:

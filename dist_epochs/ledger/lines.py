@@ -49,7 +49,7 @@ LINES: Mapping[str, Check] = {
             "time": NUMBER, "world_size": SIZE, "data_parallel_size": SIZE, "per_device": maybe(SIZE),
             "gradient_accumulation": maybe(SIZE), "device": TEXT, "precision": maybe(TEXT), "versions": table(TEXT),
             "counted": each(TEXT), "refused": each(TEXT), "plan": TEXT, "checkpoint": TEXT, "wandb": TEXT,
-            "peak": record({}),
+            "peak": record({}), "seed": COUNT, "learning_rate": NUMBER,
         },
     ),
     "begin": record({"step": STEP}),

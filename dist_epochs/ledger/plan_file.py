@@ -38,7 +38,10 @@ PLAN = record(
         **_PLANNED,
         "passes": maybe(DRAWN),
         "phases": each(_PHASE, least=1),
-        "corpus": record({"tokens": maybe(NUMBER), "samples": maybe(table(table(SIZE, _LENGTH)))}),
+        "corpus": record(
+            {"tokens": maybe(NUMBER), "samples": maybe(table(table(SIZE, _LENGTH)))},
+            {"tokenizer": maybe(TEXT), "fingerprint": maybe(TEXT), "documents": maybe(COUNT), "words": maybe(COUNT)},
+        ),
         "coverage": maybe(NUMBER),
         "sample_digest": maybe(DIGEST),
         "global_batch": _BATCH,
@@ -49,6 +52,8 @@ PLAN = record(
         "history": maybe(_HISTORY),
         "replanned": each(_REPLANNED),
         "run": maybe(TEXT),
+        "rules": table(TEXT),
+        "seed": whole(),
     },
 )
 """What is read of a plan."""

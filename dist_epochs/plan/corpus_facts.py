@@ -35,11 +35,13 @@ class CorpusFacts:
         sources: The sources to train on.
         fingerprint: Digest of tokens, document lengths and tokenizer.
         store: Where the corpus lies, for messages.
+        tokenizer: Digest of the tokenizer alone, and whether special tokens were left out; None where it is not known.
     """
 
     sources: tuple[SourceFacts, ...]
     fingerprint: str
     store: str
+    tokenizer: str | None = None
 
     @property
     def documents(self) -> int:

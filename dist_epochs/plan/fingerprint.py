@@ -13,11 +13,12 @@ from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.history import History
 from dist_epochs.recipe import Recipe
 
-__all__ = ["fingerprint"]
+__all__ = ["MASKS", "ORDER", "PACKING", "fingerprint"]
 
 PACKING = "best-fit-decreasing in blocks, 1"
 ORDER = "blocks and rows by hash, over lanes, 1"
 MASKS = "fixed count by hash, 1"
+"""Names of the rules that decide which samples are drawn; another rule has another name."""
 
 
 def fingerprint(

@@ -8,6 +8,7 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.repeats import repeat_band, unique_equivalents
+from dist_epochs.plan.fingerprint import MASKS, ORDER, PACKING
 from dist_epochs.plan.history import BEFORE, history_to_json
 from dist_epochs.plan.plan import Plan
 
@@ -19,6 +20,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     totals = plan.totals
     return {
         "name": plan.name,
+        "seed": plan.recipe.seed,
         "steps": plan.steps,
         "micro_steps": plan.micro_steps,
         "samples": plan.samples,
@@ -55,6 +57,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "sample_digest": totals and f"{totals.digest:032x}",
         "fingerprint": plan.fingerprint,
+        "rules": {"packing": PACKING, "order": ORDER, "masks": MASKS},
         "history": plan.history and history_to_json(plan.history),
         "warnings": [
             {"rule": warning.rule, "message": warning.message, "note": warning.is_note} for warning in plan.warnings
@@ -144,6 +147,7 @@ def _corpus(plan: Plan) -> dict[str, Any]:
         "words": (facts.words or None) if facts else None,
         "store": facts and facts.store,
         "fingerprint": facts and facts.fingerprint,
+        "tokenizer": facts and facts.tokenizer,
         "samples": {
             source.name: {str(length): count for length, count in source.samples.items()}
             for source in (facts.sources if facts else ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,7 +12,7 @@ from dist_epochs.arithmetic.quantity import Quantity, parse
 from dist_epochs.recipe import Recipe
 from dist_epochs.settings.yaml_writing import yaml_text
 
-__all__ = ["recipe_to_data", "recipe_to_yaml"]
+__all__ = ["flat", "recipe_to_data", "recipe_to_yaml"]
 
 
 def recipe_to_data(recipe: Recipe) -> dict[str, Any]:
@@ -24,6 +25,16 @@ def recipe_to_data(recipe: Recipe) -> dict[str, Any]:
 def recipe_to_yaml(recipe: Recipe) -> str:
     """A recipe as YAML that reads back as the same recipe."""
     return yaml_text(recipe_to_data(recipe))
+
+
+def flat(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested data, with its dotted name."""
+    pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else None
+    if pairs is None:
+        yield place, data
+        return
+    for name, value in pairs:
+        yield from flat(value, f"{place}.{name}" if place else str(name))
 
 
 def _plain(value: Any) -> Any:

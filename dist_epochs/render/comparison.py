@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.text import number, scaled, short
+from dist_epochs.plan.cost.memory import GIB
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.sweep import Sweep, SweptPlan
 from dist_epochs.render.cost import memory_span, span
+from dist_epochs.render.markdown import bullets, markdown_table
 from dist_epochs.render.text import table
 
-__all__ = ["compared_rows", "comparison_json", "comparison_text", "sweep_json", "sweep_text"]
+__all__ = [
+    "compared_rows",
+    "comparison_csv",
+    "comparison_json",
+    "comparison_markdown",
+    "comparison_text",
+    "sweep_json",
+    "sweep_text",
+]
 
 Shown = TypeVar("Shown")
 
@@ -35,6 +48,7 @@ ROWS: Sequence[tuple[str, Callable[[Plan], str | None]]] = (
     ("micro-steps", lambda plan: number(plan.micro_steps)),
     ("samples", lambda plan: short(plan.samples)),
     ("positions", lambda plan: _known(short, plan.positions)),
+    ("tokens", lambda plan: _known(short, plan.totals.tokens if plan.totals else None)),
     (EPOCHS, lambda plan: _known(scaled, plan.epochs["samples"])),
     ("FLOPs", lambda plan: f"{float(plan.cost.flops):.3g}" if plan.cost.flops else None),
     ("hours", lambda plan: _known(span, plan.cost.wall_hours)),
@@ -52,6 +66,59 @@ def comparison_text(plans: Sequence[Plan]) -> str:
     for plan in plans:
         parts += _warnings(plan.name, plan)
     return "\n".join(parts)
+
+
+def comparison_markdown(plans: Sequence[Plan]) -> str:
+    """One or more plans side by side, as a table of Markdown, and the warnings of each as a list."""
+    lines = markdown_table(["", *(plan.name for plan in plans)], list(compared_rows(plans)), "<" + ">" * len(plans))
+    warnings = bullets([line for plan in plans for line in _warnings(plan.name, plan)])
+    return "\n".join([*lines, *(["", *warnings] if warnings else [])])
+
+
+def comparison_csv(plans: Sequence[Plan]) -> str:
+    """One row a plan, numbers without signs and units: `_low` and `_high` are the ends of a range.
+
+    Epochs of a source are in `epochs_of_NAME`; memory is of one device, in GiB, and without activations where
+    `memory_is_floor` is 1. What is not known is empty.
+    """
+    names = _source_names(plans)
+    rows = [_csv_row(plan, names) for plan in plans]
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return lines.getvalue().rstrip("\n")
+
+
+def _csv_row(plan: Plan, source_names: Sequence[str]) -> dict[str, str | int | float | None]:
+    cost, memory = plan.cost, plan.cost.memory
+    ranges = {
+        "wall_hours": cost.wall_hours, "wall_days": cost.wall_days, "device_hours": cost.device_hours,
+        "price": cost.price, "memory_gib": memory and memory.total / Interval.exact(GIB),
+    }  # fmt: skip
+    sources = {name: _source_epochs(plan, name) for name in source_names}
+    return {
+        "name": plan.name,
+        "devices": plan.devices,
+        "global_batch": max(phase.global_batch for phase in plan.phases),
+        "per_device": plan.batches[0].per_device,
+        "gradient_accumulation": max(batch.gradient_accumulation for batch in plan.batches),
+        "steps": plan.steps,
+        "micro_steps": plan.micro_steps,
+        "samples": plan.samples,
+        "positions": plan.positions,
+        "tokens": plan.totals.tokens if plan.totals else None,
+        **{f"epochs_by_{basis}": json_number(value) for basis, value in plan.epochs.items()},
+        **{f"epochs_of_{name}": json_number(epochs) for name, epochs in sources.items()},
+        "flops": None if cost.flops is None else float(cost.flops),
+        **{
+            f"{name}_{end}": None if found is None else json_number(getattr(found, end))
+            for name, found in ranges.items()
+            for end in ("low", "high")
+        },
+        "memory_is_floor": None if memory is None else int(memory.is_floor),
+        "warnings": " ".join(found.rule for found in plan.warnings if not found.is_note),
+    }
 
 
 def _warnings(title: str, plan: Plan) -> list[str]:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import dist_epochs
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.writing import recipe_to_data
+from dist_epochs.recipe.writing import flat, recipe_to_data
 from dist_epochs.runtime.meeting import Meeting, NoMeeting, Said
 from dist_epochs.runtime.troubles import Place, error_to_text, places, told_once
-from dist_epochs.train.same_run import flat
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.shared_folder import Probe, not_shared_error
 

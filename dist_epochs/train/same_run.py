@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from dist_epochs.ledger.reconcile import read_plan
 from dist_epochs.plan.global_batch import product_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.recipe import BatchRecipe, Recipe, read_recipe
-from dist_epochs.recipe.writing import recipe_to_data
+from dist_epochs.recipe.writing import flat, recipe_to_data
 
-__all__ = ["MODEL", "check_same_model", "check_same_plan", "flat", "same_recipe"]
+__all__ = ["MODEL", "check_same_model", "check_same_plan", "same_recipe"]
 
 MODEL = "model.json"
 """File of a run directory with the model's configuration."""
@@ -130,16 +130,6 @@ def _decisive(recipe: Recipe) -> dict[str, str]:
         if not name.startswith("model.config")  # compared as transformers reads it
         and not any(name == free or name.startswith(free + ".") for free in MAY_DIFFER)
     }
-
-
-def flat(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested data, with its dotted name."""
-    pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else None
-    if pairs is None:
-        yield place, data
-        return
-    for name, value in pairs:
-        yield from flat(value, f"{place}.{name}" if place else str(name))
 
 
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

@@ -54,6 +54,11 @@ def test_laying_a_plan_beside_frameworks_needs_none_of_them():
     assert not modules_after(["plan", *flags, "--like", "all"]) & HEAVY
 
 
+def test_comparing_runs_needs_none():
+    runs = Path(__file__).parent.parent / "compatibility" / "2026-11-27"
+    assert not modules_after(["compare", str(runs / "run"), str(runs / "loop")]) & HEAVY
+
+
 def test_auditing_needs_no_heavy_library():
     assert not modules_after(["audit", "--all"]) & (HEAVY | {"pydantic"})
 

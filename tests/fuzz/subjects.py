@@ -195,6 +195,11 @@ def _all() -> Iterator[Subject]:
         yield Subject(f"ledger of a run, {command}", (command, "{}"), run, "ledger.jsonl", "lines", LEDGER, 20)
         loop = (MADE / "loop/ledger.jsonl").read_bytes() + _notes()
         yield _one(f"ledger of a loop, {command}", f"{command} {{}}", "ledger.jsonl", loop, "lines", LEDGER, 20)
+    for target, form in (("plan.json", "json"), ("ledger.jsonl", "lines")):
+        explains = Explains(form=form, signed=True, leaves_out=True)
+        yield Subject(
+            f"{target} of a run, compare", ("compare", "{}", str(MADE / "run")), run, target, form, explains, 10
+        )
     for name, config in MODELS.items():
         content = json.dumps(config)
         yield _one(f"model {name}", f"{' '.join(PLAN)} --model {{}}", "config.json", content, "json", MODEL, 10)

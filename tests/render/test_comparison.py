@@ -1,7 +1,9 @@
 """Plans side by side."""
 
+import csv
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
@@ -53,3 +55,26 @@ def test_json(tmp_path):
     assert beside["wall_days"][0] == {"low": days, "high": days}
     assert beside["price"][2] is None
     assert beside["memory_bytes"][2] == {"low": 112 * 10**9, "high": 112 * 10**9}
+
+
+def test_a_table_of_markdown(tmp_path):
+    lines = compared(tmp_path, "--markdown").splitlines()
+    assert lines[:2] == ["|  | a | b | c |", "|---|--:|--:|--:|"]
+    assert "| of code | 3 | 4 |  |" in lines
+    assert "| days | 6.32 | 6.32 |  |" in lines
+
+
+def test_one_row_of_csv_for_each_plan(tmp_path):
+    a, b, c = csv.DictReader(compared(tmp_path, "--csv").splitlines())
+    assert [row["name"] for row in (a, b, c)] == ["a", "b", "c"]
+    assert [row["epochs_of_web"][:4] for row in (a, b, c)] == ["0.90", "0.75", ""]
+    assert float(a["wall_days_low"]) == float(a["wall_hours_low"]) / 24
+    assert (a["memory_is_floor"], c["memory_is_floor"]) == ("0", "1")
+    assert (float(c["memory_gib_low"]), c["price_low"]) == (pytest.approx(112e9 / 2**30), "")
+
+
+@pytest.mark.parametrize("other", ["--csv", "--json", "--sweep=batch.global_batch=1,2", "--like=keras"])
+def test_a_table_stands_alone(tmp_path, other):
+    (tmp_path / "a.yaml").write_text(RECIPE)
+    found = CliRunner().invoke(main, ["plan", str(tmp_path / "a.yaml"), "--markdown", other])
+    assert found.exit_code == 2

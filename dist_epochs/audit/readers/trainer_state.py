@@ -19,9 +19,10 @@ from dist_epochs.audit.readers.packed import read_whole
 from dist_epochs.audit.readers.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.ledger.steps import LoggedRow
 from dist_epochs.settings.json_text import load_json
 
-__all__ = ["STATE", "is_trainer_state", "read_trainer_state", "state_files"]
+__all__ = ["STATE", "is_trainer_state", "read_trainer_state", "state_files", "training_rows"]
 
 STATE = "trainer_state.json"
 
@@ -77,19 +78,8 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     Raises:
         InputError: If the one that is audited cannot be read, with `path:line`, or is something else.
     """
-    states, refused = [], []
-    for path in paths:
-        try:
-            data = _load(path)
-        except InputError as error:
-            if len(paths) == 1:
-                raise
-            refused.append(error)
-        else:
-            states.append(_State(path, data, _rows(data)))
-    if not states:
-        raise InputError.together(refused)
-    mine = max(reversed(states), key=lambda state: state.step)
+    states, refused = _states(paths)
+    mine = _latest(states)
     name, rows = str(mine.path), mine.rows
     others = [other for other in states if other.path != mine.path]
     strangers = [other for other in others if _is_of_another_run(other, mine)]
@@ -118,6 +108,51 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
         ),
     )
     return as_stream(run) if unsized else run
+
+
+def training_rows(paths: Sequence[Path]) -> Iterator[LoggedRow]:
+    """Loss and learning rate of the run that `read_trainer_state` audits, by step.
+
+    Raises:
+        InputError: If no state can be read.
+    """
+    before = 0
+    for row in _latest(_states(paths)[0]).rows:
+        if row["step"] > before:
+            before = row["step"]
+            values = {name: _number(row.get(name)) for name in ("loss", "learning_rate", "epoch")}
+            seen = row.get("num_input_tokens_seen")
+            yield LoggedRow(before, tokens=seen if type(seen) is int and seen > 0 else None, **values)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else None
+
+
+def _states(paths: Sequence[Path]) -> tuple[list[_State], list[InputError]]:
+    """Those that can be read, and why others cannot.
+
+    Raises:
+        InputError: If none can be read.
+    """
+    states, refused = [], []
+    for path in paths:
+        try:
+            data = _load(path)
+        except InputError as error:
+            if len(paths) == 1:
+                raise
+            refused.append(error)
+        else:
+            states.append(_State(path, data, _rows(data)))
+    if not states:
+        raise InputError.together(refused)
+    return states, refused
+
+
+def _latest(states: Sequence[_State]) -> _State:
+    """The one that is audited: with the most steps, and of these the last."""
+    return max(reversed(states), key=lambda state: state.step)
 
 
 def _load(path: Path) -> dict[str, Any]:

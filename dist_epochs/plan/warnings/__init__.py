@@ -53,6 +53,7 @@ from dist_epochs.plan.warnings.steps import (
     shares_of_the_budget,
     warmup_beyond_the_run,
 )
+from dist_epochs.plan.warnings.thresholds import eu_compute_threshold
 from dist_epochs.plan.warnings.warning import Warning
 from dist_epochs.rules import rule_name
 
@@ -104,6 +105,7 @@ NOTES: tuple[Rule, ...] = (
     not_priced,
     partly_trained_not_counted,
     tokens_per_parameter,
+    eu_compute_threshold,
 )
 """Rules that only inform."""
 

@@ -64,6 +64,7 @@ CASES = {
     "six-per-parameter": ({**PRICED, "model": None, "parameters": "1B"}, "6e+09"),
     "rate-of-one-device": ({**PRICED, "tokens_per_second": "500k"}, "are 4.49 % of their dense peak. One device"),
     "tokens-per-parameter": ({**PRICED, "tokens": "300B"}, "2,739.4 tokens a parameter"),
+    "eu-compute-threshold": ({**PRICED, "model": None, "parameters": "70B", "tokens": "15T"}, "6.3e+24 FLOP are more"),
 }  # fmt: skip
 
 
@@ -96,6 +97,22 @@ def test_the_last_step_draws_what_is_left():
 def test_phases_and_mixtures(write_recipe):
     assert "counting every step at 512 would give 3.08 times" in found_in_config("bert-base")["sequence-phases"]
     assert "from 0.9 of web to 7.5 of wiki" in found_in_config("mixture")["mixture-average"]
+
+
+@pytest.mark.parametrize(("tokens", "says"), [("16.6B", None), ("16.7B", "10²³"), ("1.66T", "10²³"), ("1.67T", "10²⁵")])
+def test_the_thresholds_of_the_european_union(tokens, says):
+    flags = {**PRICED, "model": None, "parameters": "1T", "tokens": tokens}
+    message = found(**given(flags)).get("eu-compute-threshold")
+    assert (message or "").partition("more than ")[2][:4] == (says or "")
+
+
+def test_a_model_that_is_modified_had_compute_before():
+    document = Document("flags")
+    apply_flags(document, {"tokens": "15T", "batch": "64x512", "devices": "8xH100"})
+    model = {"parameters": "70B", "adapter": {"kind": "lora", "parameters": "1B"}}
+    document.put(("model",), model, Origin("test"))
+    made = {one.rule: one.message for one in make_plan(make_recipe(document, Path("flags"))).warnings}
+    assert "beside those of the model that is modified" in made["eu-compute-threshold"]
 
 
 def found_in_config(name):

@@ -1,0 +1,1 @@
+"""Two runs beside each other: the first step at which they part, and why."""
