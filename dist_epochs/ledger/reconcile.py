@@ -11,9 +11,10 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.ledger.file import drawn_from_json
-from dist_epochs.ledger.loop_notes import LoopNotes, read_loop_notes
+from dist_epochs.ledger.index import LedgerLines
+from dist_epochs.ledger.loop_notes import LoopNotes, loop_notes_of
 from dist_epochs.ledger.plan_file import UNITS, read_plan
-from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.reading import totals_of
 from dist_epochs.ledger.totals import Tally, Totals
 from dist_epochs.ledger.writer import LEDGER_FILE
 
@@ -251,10 +252,11 @@ def read_run(path: Path) -> Reconciliation:
     """
     ledger = path / LEDGER_FILE if path.is_dir() else path
     plan = ledger.parent / "plan.json"
-    totals = read_totals(ledger)
+    lines = LedgerLines(ledger)
+    totals = totals_of(lines)
     if plan.is_file():
         return reconcile(totals, read_plan(plan))
-    return reconcile(totals, None, read_loop_notes(ledger))
+    return reconcile(totals, None, loop_notes_of(lines))
 
 
 def _recorded(tally: Tally) -> dict[str, int]:

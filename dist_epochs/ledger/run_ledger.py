@@ -11,10 +11,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.totals import Totals
-from dist_epochs.ledger.writer import LedgerWriter, now
+from dist_epochs.ledger.writer import LedgerWriter
 from dist_epochs.runtime.peers import Alone, Peers
 
 __all__ = ["Counted", "Drawn", "RunLedger"]
+
+
+TIMED = ("data", "communication", "evaluation", "checkpoint")
+"""Causes whose time is recorded apart from that of computing."""
 
 
 class Counted(Protocol):
@@ -102,9 +106,10 @@ class RunLedger:
     ) -> None:
         self._ranks: Peers = ranks or Alone()
         self._writer = LedgerWriter(run, totals or Totals(), writes=self._ranks.rank == 0)
-        self._writer.segment(segment or {})
+        self._writer.segment({"timed": TIMED, **(segment or {})})
         self._under_way: int | None = None
-        self.waited = 0.0
+        self.waited = self._booked_wait = 0.0
+        self._has_begun = False
 
     @property
     def totals(self) -> Totals:
@@ -150,7 +155,10 @@ class RunLedger:
         """
         if drawn.step != self._under_way:
             raise RuntimeError(f"step {drawn.step} is not under way; book each step once, inside `watch`")
-        self._writer.book(drawn.step, drawn.micro_steps, drawn.passes, applied=applied, data_wait=data_wait)
+        waited, self._booked_wait = self.waited - self._booked_wait, self.waited
+        self._writer.book(
+            drawn.step, drawn.micro_steps, drawn.passes, applied=applied, data_wait=data_wait, communication=waited
+        )
         self._under_way = None
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
@@ -163,7 +171,11 @@ class RunLedger:
 
     def checkpoint(self, step: int, name: str, seconds: float) -> None:
         """Note that the run's state after a step is safe under that name, and how long saving it took."""
-        self._writer.write("checkpoint", step=step, name=name, seconds=round(seconds, 3), time=now())
+        self._writer.pause("checkpoint", step, seconds, name=name)
+
+    def evaluation(self, step: int, seconds: float) -> None:
+        """Note that the run was evaluated after a step, and how long that took."""
+        self._writer.pause("evaluation", step, seconds)
 
     def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any]) -> None:
         """Roll the totals back to a checkpoint; the steps that follow replace those after it.
@@ -173,7 +185,7 @@ class RunLedger:
             reason: Why the segment under way failed.
             segment: As for a new one.
         """
-        self._writer.go_back(totals, reason, segment)
+        self._writer.go_back(totals, reason, {"timed": TIMED, **segment})
         self._under_way = None
 
     def make_durable(self) -> None:
@@ -187,6 +199,8 @@ class RunLedger:
     def _begun(self, drawn: Drawn[Window]) -> Iterator[Drawn[Window]]:
         """Hand out one step, and check that it was recorded."""
         self._writer.begin(drawn.step)
+        if not self._has_begun:
+            self._has_begun, self._booked_wait = True, self.waited  # waits before the first step are of the start
         self._under_way = drawn.step
         yield drawn
         if self._under_way is not None:
