@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from dist_epochs.errors import InputError, Origin
@@ -58,7 +59,9 @@ def totals_of(lines: LedgerLines, *, up_to: int | None = None) -> Totals:
 def _starts(lines: LedgerLines) -> Starts:
     starts = [(at, lines.entry(at)["from_step"]) for at, _ in lines.of("segment")]
     if not starts:
-        raise InputError("no segment line: this is not a ledger, or its run never began", origin=Origin(str(lines.path)))
+        raise InputError(
+            "no segment line: this is not a ledger, or its run never began", origin=Origin(str(lines.path))
+        )
     for at, line in lines.between(0, starts[0][0]):  # a loop that goes on without its ledger begins with what it did
         if not line.startswith(b'{"event":"totals"'):
             raise lines.wrong(at, "damaged: a ledger begins with a segment")
@@ -88,7 +91,7 @@ def _after(lines: LedgerLines, at: int) -> int:
 def _ranges(starts: Starts, begin: int, size: int) -> list[tuple[int, int]]:
     """What is left of the ledger, cut where segments begin."""
     cuts = [begin, *(at for at, _ in starts if at > begin), size]
-    return [(at, stop) for at, stop in zip(cuts, cuts[1:], strict=False) if stop > at]
+    return [(at, stop) for at, stop in pairwise(cuts) if stop > at]
 
 
 def _kept(lines: LedgerLines, starts: Starts, stop: int, up_to: int | None) -> Totals:
@@ -130,9 +133,7 @@ def _last_totals(lines: LedgerLines, start: int, stop: int, up_to: int | None) -
     return found[-1] if found else None
 
 
-def _add(
-    totals: Totals, lines: LedgerLines, start: int, stop: int, expected: int, *, up_to: int | None = None
-) -> int:
+def _add(totals: Totals, lines: LedgerLines, start: int, stop: int, expected: int, *, up_to: int | None = None) -> int:
     """Add the lines of one segment, or the rest of one; steps after `up_to` are left out.
 
     Returns:
@@ -214,5 +215,3 @@ def _segment(lines: LedgerLines, start: int, stop: int) -> Segment:
                 break
             segment.status, segment.reason = entry["status"], entry.get("reason")
     return segment
-
-

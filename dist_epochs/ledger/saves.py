@@ -13,7 +13,6 @@ from dist_epochs.ledger.index import STEPS, LedgerLines
 __all__ = ["Saves", "read_saves"]
 
 
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Saves:
     """The last segment of a ledger, and times of the run.

@@ -60,7 +60,8 @@ class Tally:
     def combined(self, other: Tally, sign: int) -> Tally:
         """The sum (sign 1) or the difference (−1) of two."""
         result = Tally(
-            *(getattr(self, name) + sign * getattr(other, name) for name in ("steps", "micro_steps")),
+            steps=self.steps + sign * other.steps,
+            micro_steps=self.micro_steps + sign * other.micro_steps,
             positions=self.positions + sign * other.positions,
             data_wait_us=self.data_wait_us + sign * other.data_wait_us,
             data_wait_steps=self.data_wait_steps + sign * other.data_wait_steps,
