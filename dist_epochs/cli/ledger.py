@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
 import click
 
 from dist_epochs.cli.output import as_json, print_json
-from dist_epochs.errors import EXIT_DISAGREES
-from dist_epochs.terminal import show
+from dist_epochs.errors import EXIT_DISAGREES, InputError
+from dist_epochs.terminal import clear_screen, show
+
+EVERY = 2.0
+"""Seconds between two looks at a run that is watched."""
 
 
-@click.command(short_help="What a run really trained, beside its plan.")
+@click.command(short_help="What a run really trained and took, beside its plan.")
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Follow a run that is under way, until it ends.")
 @as_json
-def command(run: Path, as_json: bool) -> None:
-    """What RUN really trained, compared with its plan: totals, epochs, segments, sample digest.
+def command(run: Path, watch: bool, as_json: bool) -> None:
+    """What RUN really trained and took, compared with its plan.
+
+    Totals, epochs, segments and sample digest; time, price and energy, planned, so far and at the end; and where the
+    time went.
 
     RUN is a run directory or a ledger file; it may still be running. Exit code 1 means that a
     difference from the plan has no known cause.
@@ -23,6 +32,10 @@ def command(run: Path, as_json: bool) -> None:
     from dist_epochs.ledger.reconcile import read_run
     from dist_epochs.render.ledger import ledger_text
 
+    if watch and as_json:
+        raise InputError("--watch shows a run again and again, and --json is one object", fixes="one of the two")
+    if watch:
+        _watch(run)
     result = read_run(run)
     if as_json:
         print_json(result.to_json())
@@ -30,3 +43,24 @@ def command(run: Path, as_json: bool) -> None:
         show(ledger_text(result, str(run)))
     if not result.adds_up:
         raise SystemExit(EXIT_DISAGREES)
+
+
+def _watch(run: Path) -> None:
+    """Show a run until it has ended: anew on a terminal, a line for each change elsewhere."""
+    from dist_epochs.ledger.reconcile import read_run
+    from dist_epochs.render.ledger import ledger_line, ledger_text
+
+    on_terminal, shown = sys.stdout.isatty(), ""
+    try:
+        while (result := read_run(run)).totals.segments[-1].status == "no end":
+            text = ledger_text(result, str(run)) if on_terminal else ledger_line(result)
+            if text != shown:
+                if on_terminal:
+                    clear_screen()
+                show(text)
+                shown = text
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+    if on_terminal:
+        clear_screen()

@@ -68,7 +68,7 @@ LINES: Mapping[str, Check] = {
             "time": NUMBER, "world_size": SIZE, "data_parallel_size": SIZE, "per_device": maybe(SIZE),
             "gradient_accumulation": maybe(SIZE), "device": TEXT, "precision": maybe(TEXT), "versions": table(TEXT),
             "counted": each(TEXT), "refused": each(TEXT), "plan": TEXT, "checkpoint": TEXT, "wandb": TEXT,
-            "peak": record({}), "started": NUMBER, "timed": each(TEXT), "watts": maybe(NUMBER),
+            "peak": record({}), "started": NUMBER, "steps": COUNT, "timed": each(TEXT), "watts": maybe(NUMBER),
         },
     ),
     "begin": record({"step": STEP}, {"time": NUMBER}),

@@ -279,9 +279,10 @@ def read_run(path: Path) -> Reconciliation:
     plan = ledger.parent / "plan.json"
     lines = LedgerLines(ledger)
     totals = totals_of(lines)
+    notes = loop_notes_of(lines)
     if plan.is_file():
-        return reconcile(totals, read_plan(plan))
-    return reconcile(totals, None, loop_notes_of(lines))
+        return reconcile(totals, read_plan(plan), LoopNotes(warnings=notes.warnings))
+    return reconcile(totals, None, notes)
 
 
 def _recorded(tally: Tally) -> dict[str, int]:

@@ -21,6 +21,10 @@ TIMED = ("data", "communication", "evaluation", "checkpoint")
 """Causes whose time is recorded apart from that of computing."""
 
 
+ENERGY_EVERY = 10.0
+"""Seconds between two readings of the devices' energy counters, which take some microseconds."""
+
+
 class Counted(Protocol):
     """A rank's part of one step, with its counts: any object of this shape can be recorded."""
 
@@ -80,6 +84,8 @@ class RunLedger:
         ranks: All ranks.
         totals: What earlier segments recorded, from `read_totals(path, up_to=…)`.
         segment: Topology and versions of the segment that begins.
+        energy: Reads what this rank's device has taken in the segment, in millijoules; None where devices do not
+            measure it. Given on all ranks or on none.
 
     Attributes:
         waited: Seconds that this rank has waited so far for the counts of the others.
@@ -103,6 +109,7 @@ class RunLedger:
         *,
         totals: Totals | None = None,
         segment: Mapping[str, Any] | None = None,
+        energy: Callable[[], int | None] | None = None,
     ) -> None:
         self._ranks: Peers = ranks or Alone()
         self._writer = LedgerWriter(run, totals or Totals(), writes=self._ranks.rank == 0)
@@ -110,6 +117,9 @@ class RunLedger:
         self._under_way: int | None = None
         self.waited = self._booked_wait = 0.0
         self._has_begun = False
+        self._energy, self._energy_read, self._energy_booked = energy, -ENERGY_EVERY, 0
+        self._energy_mj: int | None = None
+        self._own_energy: int | None = None
 
     @property
     def totals(self) -> Totals:
@@ -157,9 +167,24 @@ class RunLedger:
             raise RuntimeError(f"step {drawn.step} is not under way; book each step once, inside `watch`")
         waited, self._booked_wait = self.waited - self._booked_wait, self.waited
         self._writer.book(
-            drawn.step, drawn.micro_steps, drawn.passes, applied=applied, data_wait=data_wait, communication=waited
+            drawn.step,
+            drawn.micro_steps,
+            drawn.passes,
+            applied=applied,
+            data_wait=data_wait,
+            communication=waited,
+            energy_mj=self._new_energy(),
         )
         self._under_way = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this rank writes the file."""
+        return self._writer.writes
+
+    def warn(self, rule: str, message: str) -> None:
+        """Keep a warning."""
+        self._writer.write("warning", rule=rule, message=message, step=self.totals.last_step)
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
         """Keep the values logged at a step, so that a mirror can be filled again from the ledger.
@@ -196,6 +221,21 @@ class RunLedger:
         """Write how the segment ended, the first time: `finished`, `stopped` or `failed`."""
         self._writer.close(status, reason)
 
+    def _measured(self) -> list[int]:
+        """What this rank's device has measured, read from time to time, and whether it did."""
+        if self._energy is None:
+            return []
+        if time.monotonic() - self._energy_read >= ENERGY_EVERY:
+            self._energy_read, self._own_energy = time.monotonic(), self._energy()
+        return [0, 0] if self._own_energy is None else [self._own_energy, 1]
+
+    def _new_energy(self) -> int | None:
+        """The sum over all ranks, where it has changed since the last step that has it."""
+        if self._energy_mj is None or self._energy_mj == self._energy_booked:
+            return None
+        self._energy_booked = self._energy_mj
+        return self._energy_mj
+
     def _begun(self, drawn: Drawn[Window]) -> Iterator[Drawn[Window]]:
         """Hand out one step, and check that it was recorded."""
         self._writer.begin(drawn.step)
@@ -208,7 +248,7 @@ class RunLedger:
 
     def _begin_sum(self, window: Window, stop: bool, checkpoint: bool) -> Callable[[], Drawn[Window]]:
         """Start adding the counts and votes of a step over the ranks; calling the result waits for the sums."""
-        values = [int(stop), int(checkpoint), len(window.micro_batches)]
+        values = [int(stop), int(checkpoint), len(window.micro_batches), *self._measured()]
         for counts in window.counts.values():
             values += [counts.samples, counts.tokens, counts.loss_tokens, *_halves(counts.digest)]
         sums = self._ranks.sum(values)
@@ -218,6 +258,9 @@ class RunLedger:
             stop_votes, checkpoint_votes, micro_steps, *rest = sums()
             self.waited += time.perf_counter() - began
             assert micro_steps == len(window.micro_batches) * self._ranks.size, "ranks differ in micro-steps"
+            if self._energy is not None:
+                millijoules, ranks, *rest = rest
+                self._energy_mj = millijoules if ranks == self._ranks.size else None
             passes = {key: _counts(rest[5 * at : 5 * at + 5]) for at, key in enumerate(window.counts)}
             return Drawn(window.step + 1, window, passes, stop_votes, checkpoint_votes)
 

@@ -84,22 +84,24 @@ class Spending:
         return found
 
 
-def spending_of(totals: Totals, plan: Mapping[str, Any] | None) -> Spending:
+def spending_of(totals: Totals, plan: Mapping[str, Any] | None, facts: Mapping[str, Any] | None = None) -> Spending:
     """What a run has taken and will take.
 
     Args:
         totals: What was recorded.
         plan: The content of `plan.json`; None without one.
+        facts: The line of the last segment; by default that of `totals`.
     """
     cost: Mapping[str, Any] = (plan or {}).get("cost") or {}
-    facts = totals.segments[-1].facts if totals.segments else {}
+    if facts is None:
+        facts = totals.segments[-1].facts if totals.segments else {}
     line, clock = time_line(totals), totals.clock
     stretches = stretches_of(plan, facts)
     ends = expected_end(totals, stretches) if stretches else None
     wall, device = ends or (None, None)
     unknown = None
     if stretches is None:
-        unknown = "how long the run will be is not known: there is no plan.json"
+        unknown = "there is no plan.json"
     elif ends is None:
         unknown = "no step has recorded its time"
     active = line.wall_us - line.causes["idle"]
@@ -110,8 +112,11 @@ def spending_of(totals: Totals, plan: Mapping[str, Any] | None) -> Spending:
         if device is None or device_us is None or devices is None
         else _of_devices(device, active, device_us, devices)
     )
+    planned, each = _number(cost.get("wall_hours")), _number(((plan or {}).get("global_batch") or {}).get("devices"))
+    if planned is None and each and cost.get("device_hours") is not None:
+        planned = cost["device_hours"] / each  # the recipe leaves the number of devices to the launch
     hours = Spent(
-        planned=_number(cost.get("wall_hours")), recorded=line.wall_us / HOUR_US,
+        planned=planned, recorded=line.wall_us / HOUR_US,
         expected=wall and wall.times(1 / HOUR), reason=unknown,
     )  # fmt: skip
     device_hours = Spent(
@@ -156,9 +161,7 @@ def _energy(
         recorded = measured_mj / KWH_MJ * factor
         return _at(hours, recorded / hours.recorded, planned, f"measured by the devices{times}")
     if watts is None:
-        reason = "the power of the devices is not known: hardware.watts states it"
-        if plan is None and device != "cpu":
-            reason = "there is no plan.json, which would state the power of the devices"
+        reason = "there is no plan.json" if plan is None else "the recipe states no hardware.watts of these devices"
         return Spent(planned=planned, reason=reason)
     return _at(hours, watts * factor / 1000, planned, f"{watts:g} W a device{times}, as if always at its limit")
 
