@@ -25,6 +25,9 @@ DRIFT = 0.01
 UNSEEN = 0.15
 """Error of the time of steps that were not taken yet, where it follows from the work in them."""
 
+CHANCE = 2
+"""Restarts of which half are taken to be chance, and not to come again at their rate."""
+
 MANY, MOST_RESTARTS = 100, 10_000
 """Restarts from which their number is taken to be normally distributed, and beyond which none are expected."""
 
@@ -204,7 +207,8 @@ def _restarts(before: int, active: float, remaining: float) -> tuple[int, float,
     if active <= 0:
         return 0, 0.0, 0
     shape, share = before + 0.5, remaining / (active + remaining)
-    point, low, high = before * remaining / active, 0, 0
+    steady = before / (before + CHANCE)  # how far their rate is more than chance
+    point, low, high = steady * before * remaining / active, 0, 0
     if before > MANY:
         mean = shape * share / (1 - share)
         reach = DEVIATIONS * math.sqrt(mean / (1 - share))
