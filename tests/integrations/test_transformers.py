@@ -134,7 +134,7 @@ def test_an_evaluation_is_in_no_count(tmp_path):
     trainer.train()
     found = read_run(tmp_path / "run")
     assert found.to_json()["samples"] == trainer.model.given == SAMPLES
-    assert found.totals.clock.events == {"segment": 1, "evaluation": 2}
+    assert found.totals.clock.events == {"segment": 1, "evaluation": 3}
     line = found.time_line
     assert line.causes["evaluation"] > 0 == line.causes["unattributed"]
     assert line.not_told_apart == ("data", "communication")
