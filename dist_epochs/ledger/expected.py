@@ -86,7 +86,7 @@ def stretches_of(plan: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> li
     found = []
     for phase in plan["phases"]:
         length, samples = phase["sequence_length"] or 0, phase["global_batch"]
-        work = float(samples) * (length or 1) * float(per_token.get(str(length)) or 1)
+        work = float(samples) * (length or 1) * float(per_token.get(str(length)) or 1) or 1.0
         found.append(Stretch(phase["steps"], length, samples if length else 0, work))
     return found
 
@@ -131,9 +131,10 @@ def expected_end(totals: Totals, stretches: Sequence[Stretch]) -> tuple[Expected
 def _groups(totals: Totals) -> dict[GroupKey, Group]:
     """Times of all steps that were taken; first steps stand for the others where there is none of them."""
     time = totals.applied.time.combined(totals.skipped.time, 1).combined(totals.replayed.time, 1)
-    return {
-        key: group if group.steps else Group(group.first_steps, group.first_us, 0) for key, group in time.groups.items()
+    found = {
+        key: group if group.steps else Group(group.first_steps, group.first_us) for key, group in time.groups.items()
     }
+    return {key: group for key, group in found.items() if group.steps}
 
 
 def _left(stretches: Iterable[Stretch], done: int) -> Iterable[Stretch]:

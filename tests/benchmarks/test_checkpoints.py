@@ -122,7 +122,8 @@ def test_the_ledger_of_a_long_run(tmp_path):
         assert totals.last_step == (up_to or steps)
         print(f"totals as after step {up_to or steps:,}: {seconds * 1000:.0f} ms")
     program = "import re, sys; from dist_epochs.cli.main import main; sys.argv[0] = 'dist-epochs'\n"
-    program += "try: main()\nfinally: print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)"
+    program += "try: main()\nfinally:\n    peak = re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())\n"
+    program += "    print(peak[1], file=sys.stderr)"
     command = [sys.executable, "-c", program, "ledger", str(path)]
     (seconds, _), done = timed(lambda: subprocess.run(command, capture_output=True, text=True, check=False))
     assert f" {steps:,}\n" in done.stdout, done.stdout + done.stderr
