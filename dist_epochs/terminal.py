@@ -19,7 +19,15 @@ from typing import TextIO
 
 from dist_epochs.errors import EXIT_INPUT, PATIENCE, as_input_error, error_json, error_text
 
-__all__ = ["exit_on_input_error", "forget_output", "replace_unknown_characters", "show", "visible", "visible_json"]
+__all__ = [
+    "clear_screen",
+    "exit_on_input_error",
+    "forget_output",
+    "replace_unknown_characters",
+    "show",
+    "visible",
+    "visible_json",
+]
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -67,6 +75,11 @@ def visible_json(text: str) -> str:
         {"title": "\u009b2J"}
     """
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def clear_screen() -> None:
+    """Empty the terminal, so that what is shown next stands at its top."""
+    sys.stdout.write("\x1b[H\x1b[2J")
 
 
 def show(text: str, *, err: bool = False, as_json: bool = False) -> None:

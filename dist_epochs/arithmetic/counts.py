@@ -56,6 +56,16 @@ class Counts:
             add_digests(self.digest, other.digest),
         )
 
+    def __sub__(self, other: Counts) -> Counts:
+        """What is left of a sum without one of its parts."""
+        high, low = ((other.digest >> 64), other.digest & _HALF)
+        return Counts(
+            self.samples - other.samples,
+            self.tokens - other.tokens,
+            self.loss_tokens - other.loss_tokens,
+            add_digests(self.digest, (-high & _HALF) << 64 | (-low & _HALF)),
+        )
+
 
 def add_digests(left: int, right: int) -> int:
     """Add two 128-bit digests, each 64-bit half wrapping on its own.

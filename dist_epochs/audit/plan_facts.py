@@ -161,8 +161,8 @@ def _origin(plan: Plan) -> str:
         return "the loop, with its windows and drops"
     if plan.recipe.batch.ramp is not None:
         return f"{len(plan.phases)} stretches of the ramp"
-    if plan.recipe.budget is not None:
-        name, amount = plan.recipe.budget.amount
+    if plan.recipe.length_budget is not None:
+        name, amount = plan.recipe.length_budget.amount
         return f"the budget of {float(amount):,.12g} {name}"
     if _has_own_steps(plan):
         return "the phases"
@@ -177,7 +177,7 @@ def _measures(plan: Plan) -> set[str]:
 def _has_own_steps(plan: Plan) -> bool:
     """Whether steps, lengths and batches are the recipe's own, phase by phase, and not worked out from others."""
     recipe = plan.recipe
-    if plan.loop is not None or recipe.batch.ramp or recipe.budget or _measures(plan) != {"steps"}:
+    if plan.loop is not None or recipe.batch.ramp or recipe.length_budget or _measures(plan) != {"steps"}:
         return False
     return plan.stretches == tuple(range(len(recipe.phases)))
 

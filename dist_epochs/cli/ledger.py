@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
 import click
 
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import EXIT_DISAGREES, InputError
-from dist_epochs.terminal import show
+from dist_epochs.terminal import clear_screen, show
+
+EVERY = 2.0
+"""Seconds between two looks at a run that is watched."""
 
 
-@click.command(short_help="What a run really trained, beside its plan.")
+@click.command(short_help="What a run really trained and took, beside its plan.")
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Follow a run that is under way, until it ends.")
 @click.option("--card", is_flag=True, help="The training section of a model card, and a checklist's compute item.")
 @click.option("--grams-per-kwh", type=click.FloatRange(min=0), metavar="385",
               help="For --card: grams of CO2-equivalent that a kWh of your electricity caused.")  # fmt: skip
 @as_json
-def command(run: Path, card: bool, grams_per_kwh: float | None, as_json: bool) -> None:
-    """What RUN really trained, compared with its plan: totals, epochs, segments, sample digest.
+def command(run: Path, watch: bool, card: bool, grams_per_kwh: float | None, as_json: bool) -> None:
+    """What RUN really trained and took, compared with its plan.
+
+    Totals, epochs, segments and sample digest; time, price and energy, planned, so far and at the end; and where the
+    time went.
 
     RUN is a run directory or a ledger file; it may still be running. Exit code 1 means that a
     difference from the plan has no known cause.
@@ -28,6 +37,12 @@ def command(run: Path, card: bool, grams_per_kwh: float | None, as_json: bool) -
 
     if grams_per_kwh is not None and not card:
         raise InputError("--grams-per-kwh is for the emissions of a card", fixes="--card")
+    if watch and (as_json or card):
+        raise InputError(
+            "--watch shows a run again and again, and --json and --card are one object", fixes="one of the two"
+        )
+    if watch:
+        _watch(run)
     result = read_run(run)
     if card:
         from dist_epochs.render.card import make_card
@@ -41,3 +56,24 @@ def command(run: Path, card: bool, grams_per_kwh: float | None, as_json: bool) -
         show(ledger_text(result, str(run)))
     if not result.adds_up:
         raise SystemExit(EXIT_DISAGREES)
+
+
+def _watch(run: Path) -> None:
+    """Show a run until it has ended: anew on a terminal, a line for each change elsewhere."""
+    from dist_epochs.ledger.reconcile import read_run
+    from dist_epochs.render.ledger import ledger_line, ledger_text
+
+    on_terminal, shown = sys.stdout.isatty(), ""
+    try:
+        while (result := read_run(run)).totals.segments[-1].status == "no end":
+            text = ledger_text(result, str(run)) if on_terminal else ledger_line(result)
+            if text != shown:
+                if on_terminal:
+                    clear_screen()
+                show(text)
+                shown = text
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+    if on_terminal:
+        clear_screen()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import chain, islice
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
@@ -154,9 +155,12 @@ class Ledger:
         self._loop: LoopCounter | None = None
         self._pass, self._loader = _Pass(is_open=False), LoaderFacts()
         self._failed_with: int | None = None
+        self._waited = 0.0
         self._optimizer: object = None
         self._closed = False
-        self._mirror = LoopMirror(self._run, self.counters, say, accelerator=self._accelerator)
+        self._mirror = LoopMirror(
+            self._run, self.counters, say, accelerator=self._accelerator, totals=lambda: self.totals
+        )
         self._error_before = getattr(sys, "last_value", None)
         _open[self._run] = self
         if hasattr(ranks, "register_save_state_pre_hook"):
@@ -185,7 +189,7 @@ class Ledger:
         if self._loop is None:
             first = start[0] if start else None
             self._loop = self._opened.begin_loop(
-                self._writer, self._peers, batches, first, self._accelerator, source=self._source
+                self._writer, self._peers, batches, first, self._accelerator, source=self._source, sees=("data",)
             )
             facts = self._loop.monitor.observed.loader
             atexit.register(self._at_exit)  # after wandb's own, so that it runs before wandb ends its run
@@ -195,7 +199,7 @@ class Ledger:
         loop, here = self._loop, _Pass()
         loop.is_drawn_by_next |= by_next
         try:
-            for batch in chain(_emptied(start), iterator):
+            for batch in self._timed(chain(_emptied(start), iterator)):
                 self._draw_from(here, facts)
                 loop.add(batch)
                 yield batch
@@ -206,6 +210,18 @@ class Ledger:
             raise
         if here.is_open:
             self._end_pass(here, left=False, whole=not facts.skips)
+
+    def _timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Pass batches through, and add up how long each was waited for."""
+        while True:
+            began = perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            finally:
+                self._waited += perf_counter() - began
+            yield batch
 
     def _draw_from(self, here: _Pass, facts: LoaderFacts) -> None:
         """Note that a batch of a pass is drawn, and end the pass that was open before."""
@@ -253,7 +269,10 @@ class Ledger:
         if applied is None:
             skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
             applied = not skipped
-        self._loop.step(applied=applied, scheduler=scheduler, new_attempt=self._new_attempt(optimizer))
+        waited, self._waited = self._waited, 0.0
+        self._loop.step(
+            applied=applied, scheduler=scheduler, new_attempt=self._new_attempt(optimizer), data_wait=waited
+        )
         if self._peers.rank == 0:
             self._mirror.join()
 

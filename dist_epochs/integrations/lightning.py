@@ -105,6 +105,16 @@ class LedgerCallback(_callback_class()):  # type: ignore[misc]
         if self._run is not None:
             self._run.settle()
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when a validation begins."""
+        if self._run is not None:
+            self._run.begin_pause()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record how long a validation during training took."""
+        if self._run is not None and not trainer.sanity_checking:
+            self._run.pause("evaluation")
+
     def state_dict(self) -> dict[str, Any]:
         """The steps of a checkpoint, as the ledger counts them."""
         return {"steps": self._steps}
@@ -130,11 +140,16 @@ class LedgerCallback(_callback_class()):  # type: ignore[misc]
 class _Fit(TrainingLedger):
     """One call of `fit()`."""
 
+    sees = ("evaluation",)
+
     def __init__(
         self, trainer: Trainer, out: Path, samples: int | None, store: str | Path | None, from_step: int | None
     ) -> None:
         peers, loader, settings = peers_of(None), trainer.train_dataloader, _settings(trainer)
-        super().__init__(out, peers, loader, settings, samples=samples, store=store, from_step=from_step)
+        super().__init__(
+            out, peers, loader, settings, samples=samples, store=store, from_step=from_step,
+            steps=_planned_steps(trainer),
+        )  # fmt: skip
         self.scale_before: float | None = None
         self._batch: Any = None
         self._is_open, self._global_step, self._in_window = False, trainer.global_step, 0

@@ -14,6 +14,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.integrations.by_source import BySource, added
 from dist_epochs.integrations.monitor import Monitor, NewAttempt
 from dist_epochs.integrations.observation import advanced
+from dist_epochs.ledger.writer import now
 from dist_epochs.runtime.peers import Peers, Sums
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class _Step:
         applied: Whether the optimizer updated.
         scheduler: The scheduler of the learning rate, if there is one.
         advanced: How often it had been advanced.
+        taken: When, in seconds since 1970.
+        data_wait: Seconds that the loop waited for its batches; None where that is not seen.
         new_attempt: Why training began again with this step, if it did.
     """
 
@@ -60,6 +63,8 @@ class _Step:
     applied: bool
     scheduler: object
     advanced: int | None
+    taken: float
+    data_wait: float | None = None
     new_attempt: NewAttempt | None = None
 
 
@@ -149,13 +154,21 @@ class LoopCounter:
         if self._is_begun:
             self._steps_begun, self._is_begun = self._steps_begun - 1, False
 
-    def step(self, *, applied: bool, scheduler: object = None, new_attempt: NewAttempt | None = None) -> None:
+    def step(
+        self,
+        *,
+        applied: bool,
+        scheduler: object = None,
+        new_attempt: NewAttempt | None = None,
+        data_wait: float | None = None,
+    ) -> None:
         """End a window with its step. A step without a batch gives a warning, and is not recorded.
 
         Args:
             applied: Whether the optimizer updated.
             scheduler: The scheduler of the learning rate, if there is one.
             new_attempt: If training began again from where this segment began: the steps since then were for nothing.
+            data_wait: Seconds that the loop waited for its batches since the last step; None where that is not seen.
         """
         drawn = len(self._drawn) - self._kept
         if not self._drawn or (not drawn and not self._ended):
@@ -173,7 +186,7 @@ class LoopCounter:
         keep = 0 if self._ended else self._ahead
         trained, self._drawn = self._drawn[: len(self._drawn) - keep], self._drawn[len(self._drawn) - keep :]
         self._kept, self._is_begun, self._longest = keep, False, max(self._longest, len(trained))
-        step = _Step(tuple(trained), applied, scheduler, advanced(scheduler), new_attempt)
+        step = _Step(tuple(trained), applied, scheduler, advanced(scheduler), now(), data_wait, new_attempt)
         if self._may_fetch_ahead(len(trained)):  # the second step shows whether the last of them belongs to it
             self._first, self._first_size = step, len(trained)
             return
@@ -342,6 +355,8 @@ class LoopCounter:
                 applied=mark.applied,
                 scheduler=mark.scheduler,
                 advanced=mark.advanced,
+                taken=mark.taken,
+                data_wait=mark.data_wait,
                 duplicate_ranks=_duplicate_ranks(fingerprints) if steps == size else None,
             )
         self._passed += passed

@@ -81,6 +81,10 @@ class Monitor:
         self._facts = facts
         self._writer.segment(facts)
 
+    def pause(self, event: str, seconds: float) -> None:
+        """Record that the loop was evaluated or saved, after the last step that is recorded."""
+        self._writer.pause(event, self.observed.step, seconds)
+
     def begin_step(self, step: int) -> None:
         """Record that the first batch of a step is drawn."""
         self._writer.begin(step)
@@ -135,6 +139,8 @@ class Monitor:
         scheduler: object,
         advanced: int | None,
         duplicate_ranks: tuple[int, ...] | None,
+        taken: float,
+        data_wait: float | None,
     ) -> None:
         """Record a step that was taken.
 
@@ -148,6 +154,8 @@ class Monitor:
             scheduler: The scheduler of the learning rate, if there is one.
             advanced: How often it had been advanced when the step was taken.
             duplicate_ranks: Two ranks that drew the same samples; empty if none did, None if that is not known.
+            taken: When it was taken, in seconds since 1970.
+            data_wait: Seconds that this rank waited for its batches; None where that is not seen.
         """
         loop = self.observed
         loop.step += 1
@@ -167,7 +175,9 @@ class Monitor:
         if not applied and loop.skipped is None:
             loop.skipped = loop.step
         passes = {PassKey(0, name, 0, 0): each for name, each in by_source.items()} or {USER_DATA: counts}
-        self._writer.book(loop.step, micro_steps, passes, applied=applied, positions=positions)
+        self._writer.book(
+            loop.step, micro_steps, passes, applied=applied, positions=positions, data_wait=data_wait, taken=taken
+        )
         self._compare_schedule(scheduler, advanced)
         if (
             loop.accumulation != micro_steps

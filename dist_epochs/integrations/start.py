@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dist_epochs.integrations.observation import ObservedLoop
 from dist_epochs.ledger.loop_notes import read_loop_notes
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.totals import Totals
-from dist_epochs.ledger.writer import LEDGER_FILE, LedgerWriter, versions
+from dist_epochs.ledger.writer import LEDGER_FILE, LedgerWriter, now, versions
 from dist_epochs.runtime.files import run_lock
 from dist_epochs.runtime.peers import Alone, Peers, on_first
 from dist_epochs.terminal import show
@@ -65,6 +65,8 @@ class Opened:
         totals: What earlier segments recorded.
         from_step: Steps taken before this program.
         stack: Keeps the directory locked for this program.
+        began: When it was opened, in seconds since 1970.
+        steps: Steps of the whole run, where the loop knows them.
         data: What is known of the data before there is a loader.
         gap: Steps taken before this program that the ledger does not have.
         passed: Samples that were drawn up to the end of the last pass.
@@ -73,6 +75,8 @@ class Opened:
     totals: Totals
     from_step: int
     stack: ExitStack
+    began: float = field(default_factory=now)
+    steps: int | None = None
     data: Data | None = None
     gap: int = 0
     passed: int = 0
@@ -91,6 +95,7 @@ class Opened:
         *,
         source: str | None = None,
         is_hf_trainer: bool = False,
+        sees: Sequence[str] = (),
     ) -> LoopCounter:
         """Begin a segment of the ledger for a loop, and return its counter.
 
@@ -102,6 +107,7 @@ class Opened:
             settings: Accelerate's `Accelerator`, or the `TrainingArguments`, if the loop has one of them.
             source: Key of a batch that names the source of its samples.
             is_hf_trainer: Whether it is the HF Trainer's loop.
+            sees: What the caller tells from computing: `data`, `evaluation`, `checkpoint`.
 
         Raises:
             InputError: If the parallelism cannot be counted.
@@ -136,7 +142,8 @@ class Opened:
         observed.changed = any(facts.get(name) != old.get(name) for old in before for name in BATCH_LAYOUT)
         if self.gap:
             writer.write("totals", step=self.from_step, **self.totals.to_json())
-        monitor.begin({"device": batches.device, **facts, "counted": list(batches.units)})
+        known = {"started": self.began, "timed": list(sees)} | ({"steps": self.steps} if self.steps else {})
+        monitor.begin({"device": batches.device, **facts, **known, "counted": list(batches.units)})
         data = self.data
         if data is None and observed.loader.samples is not None:
             data = Data(observed.loader.samples, None, "dataset")

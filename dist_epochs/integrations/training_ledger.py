@@ -6,6 +6,7 @@ import atexit
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from dist_epochs.errors import InputError
 from dist_epochs.integrations.loop_counter import LoopCounter
 from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, say
 from dist_epochs.integrations.wandb_mirror import LoopMirror
-from dist_epochs.ledger.writer import LedgerWriter
+from dist_epochs.ledger.clock import PAUSES
+from dist_epochs.ledger.writer import LedgerWriter, now
 from dist_epochs.runtime.peers import Peers
 
 __all__ = ["TrainingLedger"]
@@ -31,11 +33,17 @@ class TrainingLedger:
         samples: Samples of one pass over the training data.
         store: A token store or its manifest.
         from_step: Steps of the checkpoint that the trainer resumes from.
+        steps: Steps of the whole run, where the trainer knows them.
         is_hf_trainer: Whether the trainer is the HF Trainer.
 
     Raises:
         InputError: As `Ledger`.
+
+    Attributes:
+        sees: What the trainer's callbacks tell from computing.
     """
+
+    sees: tuple[str, ...] = PAUSES
 
     def __init__(
         self,
@@ -47,13 +55,16 @@ class TrainingLedger:
         samples: int | None,
         store: str | Path | None,
         from_step: int | None,
+        steps: int | None = None,
         is_hf_trainer: bool = False,
     ) -> None:
-        self.opened = open_run(out, peers, samples=samples, store=store, from_step=from_step)
-        self.mirror = LoopMirror(out, self.counters, say)
+        opened = open_run(out, peers, samples=samples, store=store, from_step=from_step)
+        self.opened = replace(opened, steps=steps)
         self._writer = LedgerWriter(out, self.opened.totals, writes=peers.rank == 0)
+        self.mirror = LoopMirror(out, self.counters, say, totals=lambda: self._writer.totals)
         self._peers, self._loader, self._settings, self._is_hf_trainer = peers, loader, settings, is_hf_trainer
         self._counter: LoopCounter | None = None
+        self._working_since = now()
         atexit.register(self._at_exit)
 
     @property
@@ -71,12 +82,24 @@ class TrainingLedger:
         """Count the batch of a micro-step."""
         if self._counter is None:
             self._counter = self.opened.begin_loop(
-                self._writer, self._peers, self._loader, batch, self._settings, is_hf_trainer=self._is_hf_trainer
-            )
+                self._writer, self._peers, self._loader, batch, self._settings, is_hf_trainer=self._is_hf_trainer,
+                sees=self.sees,
+            )  # fmt: skip
         self._counter.add(batch)
+
+    def begin_pause(self) -> None:
+        """Note that an evaluation or a checkpoint begins, where the trainer says so."""
+        self._working_since = now()
+
+    def pause(self, event: str) -> None:
+        """Record that an `evaluation` or a `checkpoint` ended; the last step, pause or `begin_pause` began it."""
+        seconds, self._working_since = now() - self._working_since, now()
+        if self._counter is not None and self._counter.settle(WAIT_FOR_RANKS):
+            self._counter.monitor.pause(event, max(seconds, 0.0))
 
     def step(self, *, applied: bool, scheduler: object = None) -> None:
         """Record a step."""
+        self._working_since = now()
         self.counter.step(applied=applied, scheduler=scheduler)
         if self._peers.rank == 0:
             self.mirror.join()

@@ -72,6 +72,7 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         self._run = _Training(
             args, train_dataloader, model, self._out, peers,
             samples=self._samples, store=self._store, from_step=from_step,
+            steps=state.max_steps if state.max_steps > 0 else None,
         )  # fmt: skip
         if peers.rank == 0:
             self._run.mirror.planned = _announce(self._run.opened, peers, args, state, train_dataloader).planned
@@ -97,6 +98,16 @@ class LedgerCallback(TrainerCallback):  # type: ignore[misc]
         self._now.step(applied=not getattr(optimizer, "step_was_skipped", False), scheduler=lr_scheduler)
         if control.should_log or control.should_save:
             self._now.show(state.epoch)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """Record how long an evaluation during training took."""
+        if self._run is not None:
+            self._run.pause("evaluation")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """Record how long saving a checkpoint took."""
+        if self._run is not None:
+            self._run.pause("checkpoint")
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any

@@ -5,15 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from dist_epochs.errors import InputError
 from dist_epochs.ledger.counters import planned_counters
 from dist_epochs.ledger.plan_file import read_plan
 from dist_epochs.ledger.reconcile import read_run
+from dist_epochs.ledger.spending import spending_of
+from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.wandb_mirror import WandbMirror
 
 __all__ = ["LoopMirror"]
+
+SPENDING_EVERY = 5.0
+"""Seconds between two rows with time, price and energy."""
 
 Counters = Mapping[str, float | int]
 
@@ -33,17 +39,26 @@ class LoopMirror:
         counters: Makes the counters of the moment.
         say: Prints a line.
         accelerator: An Accelerator, whose wandb tracker is taken before the run that wandb itself has open.
+        totals: Gives what is recorded by now, of which time, price and energy follow; None where they are not wanted.
 
     Attributes:
         planned: What is planned for the whole run, where the loop knows it by itself.
     """
 
     def __init__(
-        self, out: Path, counters: Callable[[], Counters], say: Callable[[str], None], *, accelerator: Any = None
+        self,
+        out: Path,
+        counters: Callable[[], Counters],
+        say: Callable[[str], None],
+        *,
+        accelerator: Any = None,
+        totals: Callable[[], Totals] | None = None,
     ) -> None:
         self._out, self._counters, self._say, self._accelerator = out, counters, say, accelerator
         self._run: Any = None
         self._mirror: WandbMirror | None = None
+        self._totals, self._spent_at = totals, -SPENDING_EVERY
+        self._plan: Mapping[str, Any] | None = None
         self._rows = 0
         self._failed = False
         self.planned: Counters = {}
@@ -86,11 +101,19 @@ class LoopMirror:
 
         def make() -> None:
             nonlocal row
-            row = self._mirror.row(self._counters()) if self._mirror is not None else {}
+            row = self._mirror.row({**self._counters(), **self._spending()}) if self._mirror is not None else {}
 
         self._safely(make)
         self._rows += 1
         return row
+
+    def _spending(self) -> Counters:
+        """Hours, price and energy, from time to time: an estimate takes longer than a row may."""
+        if self._totals is None or monotonic() - self._spent_at < SPENDING_EVERY:
+            return {}
+        self._spent_at = monotonic()
+        facts = {"steps": self.planned.get("ledger/planned_steps")}
+        return spending_of(self._totals(), self._plan, facts).values()
 
     def _end(self, mirror: WandbMirror) -> None:
         values = self._counters()
@@ -118,6 +141,7 @@ class LoopMirror:
         """What a `plan.json` in the run directory plans; nothing without one, or where it cannot be read."""
         path = self._out / "plan.json"
         try:
-            return planned_counters(read_plan(path)) if path.is_file() else {}
+            self._plan = read_plan(path) if path.is_file() else None
+            return {} if self._plan is None else planned_counters(self._plan)
         except InputError:  # `dist-epochs ledger` says what is wrong with it
             return {}

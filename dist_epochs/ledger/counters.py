@@ -19,9 +19,16 @@ PLANNED = {
 }  # fmt: skip
 """What is planned for the whole run, by unit: the level that the counter of the same unit reaches at the end."""
 
+SPENDING = tuple(
+    f"ledger/{kind}{name}"
+    for kind in ("", "planned_", "expected_")
+    for name in ("wall_hours", "device_hours", "price", "energy_kwh")
+)
+"""What a run has taken so far, was planned to take, and is expected to have taken at its end."""
+
 NAMES = (
     *AXES, "ledger/skipped_steps", "ledger/micro_steps", "ledger/samples", "ledger/positions", "ledger/loss_tokens",
-    "ledger/epoch_reported", *PLANNED.values(),
+    "ledger/epoch_reported", *PLANNED.values(), *SPENDING,
 )  # fmt: skip
 """Everything that is logged under `ledger/`."""
 

@@ -8,6 +8,7 @@ Format, one object a line, `event` first:
     skipped   it was drawn and not applied (fp16 overflow)
     metrics   values logged at a step
     checkpoint  the state after a step was saved, and how long that took
+    evaluation  the held-out documents were evaluated after a step, and how long that took
     mirrored  everything logged up to here is in the tracker
     totals    everything up to a step, so that long ledgers load fast
     end       how the segment ended
@@ -36,11 +37,10 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.lines import LINES
-from dist_epochs.settings.files import open_file
 from dist_epochs.settings.json_text import load_json
 from dist_epochs.settings.shapes import first_problem
 
-__all__ = ["LedgerFile", "drawn_from_json", "drawn_to_json", "parse_line", "read_lines"]
+__all__ = ["LARGEST", "LONGEST_LINE", "LedgerFile", "drawn_from_json", "drawn_to_json", "parse_line"]
 
 
 LARGEST = 1 << 32
@@ -95,31 +95,6 @@ def _drop_cut_line(handle: int) -> None:
     end = size + tail.rfind(b"\n") + 1
     if end < os.fstat(handle).st_size:
         os.ftruncate(handle, end)
-
-
-def read_lines(path: Path) -> list[bytes]:
-    """The complete lines of a ledger, unparsed; what is added after it was opened is left out.
-
-    Raises:
-        InputError: If there is no such file, or it is none that ends.
-    """
-    if path.is_dir() or not path.exists():
-        rule = "a run writes one as RUN/ledger.jsonl"
-        raise InputError("no ledger there", rule=rule, origin=Origin(str(path)))
-    lines: list[bytes] = []
-    with open_file(path) as file:
-        left = os.fstat(file.fileno()).st_size
-        if left > LARGEST:
-            rule = f"at most {LARGEST:,} are read"
-            raise InputError(f"a ledger of {left:,} bytes", rule=rule, origin=Origin(str(path)))
-        while left > 0 and (line := file.readline(min(LONGEST_LINE, left))):
-            left -= len(line)
-            if line.endswith(b"\n"):
-                lines.append(line[:-1])
-            elif left > 0 and len(line) == LONGEST_LINE:
-                rule = f"a line of a ledger has at most {LONGEST_LINE:,}"
-                raise InputError("damaged: a line without end", rule=rule, origin=Origin(str(path), len(lines) + 1))
-    return lines
 
 
 def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:

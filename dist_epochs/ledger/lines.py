@@ -32,8 +32,27 @@ DRAWN = each(row(COUNT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, DIGEST))
 """Rows of phase, source, length, pass, samples, tokens, loss tokens, digest."""
 
 _WAIT: Mapping[str, Check] = {"data_wait_us": COUNT, "positions": COUNT}
-_TAKEN = record({"step": STEP, "micro_steps": COUNT, "drawn": DRAWN}, _WAIT)
-_TALLY = record({"steps": COUNT, "micro_steps": COUNT, "drawn": DRAWN}, {**_WAIT, "data_wait_steps": COUNT})
+_TAKEN = record(
+    {"step": STEP, "micro_steps": COUNT, "drawn": DRAWN},
+    {**_WAIT, "time": NUMBER, "communication_us": COUNT, "energy_mj": COUNT},
+)
+_GROUP = row(*[COUNT] * 8)
+"""Length, samples of a step, ranks; steps, their microseconds and the squares of these; first steps, and theirs."""
+_TALLY = record(
+    {"steps": COUNT, "micro_steps": COUNT, "drawn": DRAWN},
+    {
+        **_WAIT, "data_wait_steps": COUNT,
+        "time": record({"us": COUNT, "communication_us": COUNT, "groups": each(_GROUP)}),
+    },
+)  # fmt: skip
+_CLOCK = record(
+    {"spent": table(COUNT), "events": table(COUNT)},
+    {
+        "last": maybe(COUNT), "device_us": maybe(COUNT), "energy_mj": maybe(COUNT), "back_us": COUNT, "world": COUNT,
+        "timed": maybe(each(TEXT)), "begun": FLAG, "seen": each(COUNT), "segment_energy_mj": COUNT,
+    },
+)  # fmt: skip
+_PAUSE = record({"step": COUNT}, {"time": NUMBER, "seconds": NUMBER})
 
 
 def _logged(data: Any, place: Place) -> Iterator[Problem]:
@@ -49,17 +68,22 @@ LINES: Mapping[str, Check] = {
             "time": NUMBER, "world_size": SIZE, "data_parallel_size": SIZE, "per_device": maybe(SIZE),
             "gradient_accumulation": maybe(SIZE), "device": TEXT, "precision": maybe(TEXT), "versions": table(TEXT),
             "counted": each(TEXT), "refused": each(TEXT), "plan": TEXT, "checkpoint": TEXT, "wandb": TEXT,
-            "peak": record({}), "seed": COUNT, "learning_rate": NUMBER,
+            "peak": record({}), "started": NUMBER, "steps": COUNT, "timed": each(TEXT), "watts": maybe(NUMBER),
+            "seed": COUNT, "learning_rate": NUMBER,
         },
     ),
-    "begin": record({"step": STEP}),
+    "begin": record({"step": STEP}, {"time": NUMBER}),
     "applied": _TAKEN,
     "skipped": _TAKEN,
     "metrics": record({"step": COUNT, "values": table(_logged)}),
-    "checkpoint": record({"step": COUNT}),
+    "checkpoint": _PAUSE,
+    "evaluation": _PAUSE,
     "mirrored": record({}),
-    "totals": record({"step": COUNT, "applied": _TALLY, "skipped": _TALLY, "replayed": _TALLY, "unfinished": COUNT}),
-    "end": record({"status": TEXT}, {"reason": maybe(TEXT)}),
+    "totals": record(
+        {"step": COUNT, "applied": _TALLY, "skipped": _TALLY, "replayed": _TALLY, "unfinished": COUNT},
+        {"clock": _CLOCK},
+    ),
+    "end": record({"status": TEXT}, {"reason": maybe(TEXT), "time": NUMBER}),
     "corpus": record(
         {"samples": maybe(COUNT), "tokens": maybe(COUNT), "known": either(*SIZE_IS_KNOWN)},
         {"sources": table(SIZE)},

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.ledger.file import parse_line, read_lines
-from dist_epochs.ledger.reading import LOOP_NOTES, SEGMENT
+from dist_epochs.ledger.index import LedgerLines
 
-__all__ = ["LoopNotes", "read_loop_notes"]
+__all__ = ["LoopNotes", "loop_notes_of", "read_loop_notes"]
+
+NOTES = ("corpus", "pass", "warning", "reported", "unknown")
+"""Events of the lines that are collected."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +51,18 @@ def read_loop_notes(path: Path) -> LoopNotes:
     Raises:
         InputError: If the file is missing, or such a line is damaged (with its number).
     """
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("corpus", "pass", "warning", "reported", "unknown")}
-    for at, line in enumerate(read_lines(path)):
-        if line.startswith(SEGMENT):
-            from_step = parse_line(path, at + 1, line)["from_step"]
+    return loop_notes_of(LedgerLines(path))
+
+
+def loop_notes_of(lines: LedgerLines) -> LoopNotes:
+    """As `read_loop_notes`, from a ledger that is open already."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NOTES}
+    for at, event in lines.of("segment", *NOTES):
+        entry = lines.entry(at)
+        if event == "segment":
+            from_step = entry["from_step"]
             found["pass"] = [entry for entry in found["pass"] if entry["step"] + entry.get("left", False) <= from_step]
-        elif line.startswith(LOOP_NOTES):
-            entry = parse_line(path, at + 1, line)
+        else:
             found[entry.pop("event")].append(entry)
     warnings = {entry["rule"]: entry for entry in found["warning"]}
     return LoopNotes(

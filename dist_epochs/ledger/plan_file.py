@@ -31,6 +31,16 @@ _PHASE = record(
 )
 _BATCH = record({}, dict.fromkeys(("samples", "positions", "per_device", "data_parallel_size"), maybe(SIZE)))
 _HISTORY = record({"phases": each(row(SIZE, SIZE, SIZE)), "lanes": table(SIZE, _LENGTH)})
+_COST = record(
+    {},
+    {
+        "flops_per_token_at": maybe(table(NUMBER)),
+        **dict.fromkeys(
+            ("wall_hours", "device_hours", "price", "energy_kwh", "price_per_device_hour", "watts_per_device", "pue"),
+            maybe(NUMBER),
+        ),
+    },
+)
 _REPLANNED = record({"step": COUNT, "fingerprint": TEXT, "planned": record({}, dict.fromkeys(UNITS, MAYBE))})
 
 PLAN = record(
@@ -48,6 +58,7 @@ PLAN = record(
         "fingerprint": TEXT,
     },
     {
+        "cost": maybe(_COST),
         "epochs": record({}, dict.fromkeys(("samples", "positions", "tokens"), maybe(NUMBER))),
         "history": maybe(_HISTORY),
         "replanned": each(_REPLANNED),

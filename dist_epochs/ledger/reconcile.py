@@ -11,9 +11,12 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.ledger.file import drawn_from_json
-from dist_epochs.ledger.loop_notes import LoopNotes, read_loop_notes
+from dist_epochs.ledger.index import LedgerLines
+from dist_epochs.ledger.loop_notes import LoopNotes, loop_notes_of
 from dist_epochs.ledger.plan_file import UNITS, read_plan
-from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.reading import totals_of
+from dist_epochs.ledger.spending import Spending, spending_of
+from dist_epochs.ledger.time import TimeLine, time_line
 from dist_epochs.ledger.totals import Tally, Totals
 from dist_epochs.ledger.writer import LEDGER_FILE
 
@@ -119,6 +122,7 @@ class Reconciliation:
             "status": totals.segments[-1].status,
             "goodput": self.goodput,
             "time": self.time(),
+            **self._spent(),
             "sample_digest": f"{counts.digest:032x}",
             "planned": self.plan and {name: self.plan[name] for name in (*UNITS, "sample_digest")},
             "differences": [difference.to_json() for difference in self.differences],
@@ -130,15 +134,37 @@ class Reconciliation:
             "reported": self.loop_notes.reported,
         }
 
-    def time(self) -> dict[str, Any]:
-        """Seconds of rank 0 by cause, over all steps that were taken, those that did not count included.
+    @property
+    def time_line(self) -> TimeLine:
+        """Where the time went."""
+        return time_line(self.totals)
 
-        `data` is what it waited for batches, and None where no step recorded that; `data_steps` are those that did.
-        """
-        tallies = (self.totals.applied, self.totals.skipped, self.totals.replayed)
-        steps = sum(tally.data_wait_steps for tally in tallies)
-        seconds = sum(tally.data_wait_us for tally in tallies) / 10**6 if steps else None
-        return {"causes": {"data": seconds}, "data_steps": steps}
+    @property
+    def spending(self) -> Spending:
+        """Hours, device-hours, money and energy."""
+        return spending_of(self.totals, self.plan)
+
+    def time(self) -> dict[str, Any]:
+        """Seconds of rank 0 by cause, and those of the whole run: planned, and expected at its end."""
+        hours = self.spending.wall_hours
+        end = hours.expected
+        return {
+            **self.time_line.to_json(),
+            "planned_seconds": None if hours.planned is None else hours.planned * 3600,
+            "expected_seconds": end and [end.low * 3600, end.high * 3600],
+            "expected_point_seconds": end and end.point * 3600,
+        }
+
+    def _spent(self) -> dict[str, Any]:
+        """What was spent so far, with the reason where that is not known."""
+        found = self.spending
+        rows = {name: spent for name, spent in found.rows().items() if name != "wall_hours"}
+        recorded = {name: spent.recorded for name, spent in rows.items()}
+        reasons = {
+            f"{name.removesuffix('_kwh')}_reason": spent.reason if spent.recorded is None else None
+            for name, spent in rows.items()
+        }
+        return {**recorded, **reasons, "spending": found.to_json()}
 
     def recorded(self) -> dict[str, int | None]:
         """What was applied, by unit; None for units that the batches did not show, or not all of them."""
@@ -251,10 +277,12 @@ def read_run(path: Path) -> Reconciliation:
     """
     ledger = path / LEDGER_FILE if path.is_dir() else path
     plan = ledger.parent / "plan.json"
-    totals = read_totals(ledger)
+    lines = LedgerLines(ledger)
+    totals = totals_of(lines)
+    notes = loop_notes_of(lines)
     if plan.is_file():
-        return reconcile(totals, read_plan(plan))
-    return reconcile(totals, None, read_loop_notes(ledger))
+        return reconcile(totals, read_plan(plan), LoopNotes(warnings=notes.warnings))
+    return reconcile(totals, None, notes)
 
 
 def _recorded(tally: Tally) -> dict[str, int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dist_epochs.ledger.file import LedgerFile, parse_line, read_lines
-from dist_epochs.ledger.reading import METRICS, MIRRORED, SEGMENT
+from dist_epochs.ledger.file import LedgerFile
+from dist_epochs.ledger.index import LedgerLines
 
 __all__ = ["Row", "note_mirrored", "unmirrored_rows"]
+
+METRICS, SEGMENT = b'{"event":"metrics"', b'{"event":"segment"'
 
 Row = tuple[int, dict[str, float]]
 """A step, and the values logged at it."""
@@ -24,14 +26,14 @@ def unmirrored_rows(path: Path, *, up_to: int) -> list[Row]:
         up_to: Step after which the run resumes.
     """
     rows: list[Row] = []
-    for at, line in enumerate(read_lines(path)):
-        if line.startswith(MIRRORED):
-            rows = []
-        elif line.startswith(METRICS):
-            entry = parse_line(path, at + 1, line)
+    lines = LedgerLines(path)
+    *_, begin = (0, *(at for at, _ in lines.of("mirrored")))
+    for at, line in lines.between(begin):
+        if line.startswith(METRICS):
+            entry = lines.entry(at, line)
             rows.append((entry["step"], {name: float(value) for name, value in entry["values"].items()}))
         elif line.startswith(SEGMENT):
-            from_step = parse_line(path, at + 1, line)["from_step"]
+            from_step = lines.entry(at, line)["from_step"]
             rows = [row for row in rows if row[0] <= from_step]
     return [row for row in rows if row[0] <= up_to]
 

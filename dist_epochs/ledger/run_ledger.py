@@ -11,10 +11,18 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.totals import Totals
-from dist_epochs.ledger.writer import LedgerWriter, now
+from dist_epochs.ledger.writer import LedgerWriter
 from dist_epochs.runtime.peers import Alone, Peers
 
 __all__ = ["Counted", "Drawn", "RunLedger"]
+
+
+TIMED = ("data", "communication", "evaluation", "checkpoint")
+"""Causes whose time is recorded apart from that of computing."""
+
+
+ENERGY_EVERY = 10.0
+"""Seconds between two readings of the devices' energy counters, which take some microseconds."""
 
 
 class Counted(Protocol):
@@ -76,6 +84,8 @@ class RunLedger:
         ranks: All ranks.
         totals: What earlier segments recorded, from `read_totals(path, up_to=…)`.
         segment: Topology and versions of the segment that begins.
+        energy: Reads what this rank's device has taken in the segment, in millijoules; None where devices do not
+            measure it. Given on all ranks or on none.
 
     Attributes:
         waited: Seconds that this rank has waited so far for the counts of the others.
@@ -99,12 +109,17 @@ class RunLedger:
         *,
         totals: Totals | None = None,
         segment: Mapping[str, Any] | None = None,
+        energy: Callable[[], int | None] | None = None,
     ) -> None:
         self._ranks: Peers = ranks or Alone()
         self._writer = LedgerWriter(run, totals or Totals(), writes=self._ranks.rank == 0)
-        self._writer.segment(segment or {})
+        self._writer.segment({"timed": TIMED, **(segment or {})})
         self._under_way: int | None = None
-        self.waited = 0.0
+        self.waited = self._booked_wait = 0.0
+        self._has_begun = False
+        self._energy, self._energy_read, self._energy_booked = energy, -ENERGY_EVERY, 0
+        self._energy_mj: int | None = None
+        self._own_energy: int | None = None
 
     @property
     def totals(self) -> Totals:
@@ -150,8 +165,26 @@ class RunLedger:
         """
         if drawn.step != self._under_way:
             raise RuntimeError(f"step {drawn.step} is not under way; book each step once, inside `watch`")
-        self._writer.book(drawn.step, drawn.micro_steps, drawn.passes, applied=applied, data_wait=data_wait)
+        waited, self._booked_wait = self.waited - self._booked_wait, self.waited
+        self._writer.book(
+            drawn.step,
+            drawn.micro_steps,
+            drawn.passes,
+            applied=applied,
+            data_wait=data_wait,
+            communication=waited,
+            energy_mj=self._new_energy(),
+        )
         self._under_way = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this rank writes the file."""
+        return self._writer.writes
+
+    def warn(self, rule: str, message: str) -> None:
+        """Keep a warning."""
+        self._writer.write("warning", rule=rule, message=message, step=self.totals.last_step)
 
     def metrics(self, step: int, values: Mapping[str, float | int]) -> None:
         """Keep the values logged at a step, so that a mirror can be filled again from the ledger.
@@ -163,7 +196,11 @@ class RunLedger:
 
     def checkpoint(self, step: int, name: str, seconds: float) -> None:
         """Note that the run's state after a step is safe under that name, and how long saving it took."""
-        self._writer.write("checkpoint", step=step, name=name, seconds=round(seconds, 3), time=now())
+        self._writer.pause("checkpoint", step, seconds, name=name)
+
+    def evaluation(self, step: int, seconds: float) -> None:
+        """Note that the run was evaluated after a step, and how long that took."""
+        self._writer.pause("evaluation", step, seconds)
 
     def go_back(self, totals: Totals, reason: str, segment: Mapping[str, Any]) -> None:
         """Roll the totals back to a checkpoint; the steps that follow replace those after it.
@@ -173,7 +210,7 @@ class RunLedger:
             reason: Why the segment under way failed.
             segment: As for a new one.
         """
-        self._writer.go_back(totals, reason, segment)
+        self._writer.go_back(totals, reason, {"timed": TIMED, **segment})
         self._under_way = None
 
     def make_durable(self) -> None:
@@ -184,9 +221,26 @@ class RunLedger:
         """Write how the segment ended, the first time: `finished`, `stopped` or `failed`."""
         self._writer.close(status, reason)
 
+    def _measured(self) -> list[int]:
+        """What this rank's device has measured, read from time to time, and whether it did."""
+        if self._energy is None:
+            return []
+        if time.monotonic() - self._energy_read >= ENERGY_EVERY:
+            self._energy_read, self._own_energy = time.monotonic(), self._energy()
+        return [0, 0] if self._own_energy is None else [self._own_energy, 1]
+
+    def _new_energy(self) -> int | None:
+        """The sum over all ranks, where it has changed since the last step that has it."""
+        if self._energy_mj is None or self._energy_mj == self._energy_booked:
+            return None
+        self._energy_booked = self._energy_mj
+        return self._energy_mj
+
     def _begun(self, drawn: Drawn[Window]) -> Iterator[Drawn[Window]]:
         """Hand out one step, and check that it was recorded."""
         self._writer.begin(drawn.step)
+        if not self._has_begun:
+            self._has_begun, self._booked_wait = True, self.waited  # waits before the first step are of the start
         self._under_way = drawn.step
         yield drawn
         if self._under_way is not None:
@@ -194,7 +248,7 @@ class RunLedger:
 
     def _begin_sum(self, window: Window, stop: bool, checkpoint: bool) -> Callable[[], Drawn[Window]]:
         """Start adding the counts and votes of a step over the ranks; calling the result waits for the sums."""
-        values = [int(stop), int(checkpoint), len(window.micro_batches)]
+        values = [int(stop), int(checkpoint), len(window.micro_batches), *self._measured()]
         for counts in window.counts.values():
             values += [counts.samples, counts.tokens, counts.loss_tokens, *_halves(counts.digest)]
         sums = self._ranks.sum(values)
@@ -204,6 +258,9 @@ class RunLedger:
             stop_votes, checkpoint_votes, micro_steps, *rest = sums()
             self.waited += time.perf_counter() - began
             assert micro_steps == len(window.micro_batches) * self._ranks.size, "ranks differ in micro-steps"
+            if self._energy is not None:
+                millijoules, ranks, *rest = rest
+                self._energy_mj = millijoules if ranks == self._ranks.size else None
             passes = {key: _counts(rest[5 * at : 5 * at + 5]) for at, key in enumerate(window.counts)}
             return Drawn(window.step + 1, window, passes, stop_votes, checkpoint_votes)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.ledger.file import parse_line, read_lines
+from dist_epochs.ledger.index import STEPS, LedgerLines
 
 __all__ = ["Saves", "read_saves"]
-
-SEGMENT, CHECKPOINT, END = b'{"event":"segment"', b'{"event":"checkpoint"', b'{"event":"end"'
-STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,28 +38,31 @@ def read_saves(path: Path) -> Saves:
     Raises:
         InputError: If there is no ledger, or a line that is needed is damaged.
     """
-    lines = read_lines(path)
-    begun: int | None = None
-    last_saved: int | None = None
-    ended: int | None = None
-    stepped: tuple[int, int] | None = None
-    saved = 0
-    for at, line in enumerate(lines):
-        if line.startswith(SEGMENT):
-            begun, saved, ended = at, 0, None
-        elif line.startswith(CHECKPOINT):
-            saved, last_saved = saved + 1, at
-        elif line.startswith(END):
+    lines = LedgerLines(path)
+    saved: dict[str, Any] = {}
+    begun, ended, count = 0, None, 0
+    starts = [at for at, _ in lines.of("segment")]
+    for at, event in lines.of("segment", "checkpoint", "end"):
+        if event == "segment":
+            begun, ended, count = at, None, 0
+        elif event == "checkpoint":
+            saved, count = lines.entry(at), count + 1
+        else:
             ended = at
-        elif begun is not None and (stepped is None or stepped[0] != begun) and line.startswith(STEPS):
-            stepped = begun, at
-    entry = {
-        at: parse_line(path, at + 1, lines[at]) for at in (begun, last_saved, ended, *(stepped or ())) if at is not None
-    }
     return Saves(
-        facts=entry[begun] if begun is not None else {},
-        status=entry[ended]["status"] if ended is not None else "no end",
-        checkpoints=saved,
-        checkpoint_seconds=entry[last_saved].get("seconds") if last_saved is not None else None,
-        first_step_seconds=entry[stepped[1]]["time"] - entry[stepped[0]]["time"] if stepped else None,
+        facts=lines.entry(begun) if starts else {},
+        status=lines.entry(ended)["status"] if ended is not None else "no end",
+        checkpoints=count,
+        checkpoint_seconds=saved.get("seconds"),
+        first_step_seconds=_first_step_seconds(lines, starts),
     )
+
+
+def _first_step_seconds(lines: LedgerLines, starts: Sequence[int]) -> float | None:
+    """From the line of a segment to the end of its first step, in the last one that has a step."""
+    for start, stop in reversed(list(pairwise([*starts, lines.size]))):
+        for at, line in lines.between(start, stop):
+            if line.startswith(STEPS):
+                first, begun = lines.entry(at, line).get("time"), lines.entry(start).get("time")
+                return None if first is None or begun is None else float(first - begun)
+    return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.ledger.clock import Clock, StepTime, group_key
 from dist_epochs.ledger.file import drawn_from_json, drawn_to_json
 
 __all__ = ["Segment", "Tally", "Totals"]
@@ -24,6 +25,7 @@ class Tally:
         positions: Samples × sequence length, summed; as stated, where lengths vary within a step.
         data_wait_us: Microseconds that rank 0 waited for data, as far as its steps recorded them.
         data_wait_steps: Steps that recorded them.
+        time: What they took.
     """
 
     steps: int = 0
@@ -33,6 +35,7 @@ class Tally:
     positions: int = 0
     data_wait_us: int = 0
     data_wait_steps: int = 0
+    time: StepTime = field(default_factory=StepTime, compare=False)
 
     def add(
         self,
@@ -54,6 +57,24 @@ class Tally:
             self.counts += counts
             self.positions += key.sequence_length * counts.samples if positions is None else 0
 
+    def combined(self, other: Tally, sign: int) -> Tally:
+        """The sum (sign 1) or the difference (−1) of two."""
+        result = Tally(
+            steps=self.steps + sign * other.steps,
+            micro_steps=self.micro_steps + sign * other.micro_steps,
+            positions=self.positions + sign * other.positions,
+            data_wait_us=self.data_wait_us + sign * other.data_wait_us,
+            data_wait_steps=self.data_wait_steps + sign * other.data_wait_steps,
+            time=self.time.combined(other.time, sign),
+        )
+        for key in {**self.passes, **other.passes}:
+            ours, theirs = self.passes.get(key, Counts()), other.passes.get(key, Counts())
+            counts = ours + theirs if sign > 0 else ours - theirs
+            if counts != Counts():
+                result.passes[key] = counts
+                result.counts += counts
+        return result
+
     def to_json(self) -> dict[str, Any]:
         """For a totals line."""
         return {
@@ -62,6 +83,7 @@ class Tally:
             "positions": self.positions,
             "data_wait_us": self.data_wait_us,
             "data_wait_steps": self.data_wait_steps,
+            "time": self.time.to_json(),
             "drawn": drawn_to_json(self.passes),
         }
 
@@ -72,6 +94,7 @@ class Tally:
         tally.add(data["micro_steps"], dict(drawn_from_json(data["drawn"])), data.get("positions"))
         tally.steps = data["steps"]
         tally.data_wait_us, tally.data_wait_steps = data.get("data_wait_us", 0), data.get("data_wait_steps", 0)
+        tally.time = StepTime.from_json(data.get("time"))
         return tally
 
 
@@ -104,6 +127,7 @@ class Totals:
         replayed: Steps that a later segment drew again.
         unfinished: Steps begun and neither applied nor skipped.
         segments: Starts of the program.
+        clock: The time that is in no step.
     """
 
     applied: Tally = field(default_factory=Tally)
@@ -111,6 +135,35 @@ class Totals:
     replayed: Tally = field(default_factory=Tally)
     unfinished: int = 0
     segments: list[Segment] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock, compare=False)
+
+    def take(
+        self,
+        kind: str,
+        micro_steps: int,
+        drawn: Mapping[PassKey, Counts],
+        *,
+        positions: int | None = None,
+        data_wait_us: int | None = None,
+        communication_us: int | None = None,
+        time: float | None = None,
+    ) -> None:
+        """Add a step that was taken.
+
+        Args:
+            kind: `applied` or `skipped`.
+            micro_steps: Micro-steps on each rank.
+            drawn: What it drew from each pass.
+            positions: Positions, where they do not follow from the lengths.
+            data_wait_us: What rank 0 waited for data, where that is known.
+            communication_us: What it waited for other ranks, where that is known.
+            time: When it was taken, in seconds since 1970, where that is known.
+        """
+        tally: Tally = self.applied if kind == "applied" else self.skipped
+        before = tally.counts.samples
+        tally.add(micro_steps, drawn, positions, data_wait_us)
+        key = group_key((key.sequence_length for key in drawn), tally.counts.samples - before, self.clock.world)
+        self.clock.step(tally.time, key, time, communication_us or 0)
 
     @property
     def last_step(self) -> int:
@@ -129,4 +182,12 @@ class Totals:
             "skipped": self.skipped.to_json(),
             "replayed": self.replayed.to_json(),
             "unfinished": self.unfinished,
+            "clock": self.clock.to_json(),
         }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Totals:
+        """From a totals line."""
+        applied, skipped, replayed = (Tally.from_json(entry[kind]) for kind in ("applied", "skipped", "replayed"))
+        clock = Clock.from_json(entry["clock"]) if "clock" in entry else Clock()
+        return cls(applied, skipped, replayed, entry["unfinished"], clock=clock)

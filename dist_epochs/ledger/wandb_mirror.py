@@ -49,4 +49,4 @@ class WandbMirror:
         differences = [difference.to_json() for difference in result.differences]
         verdict = {"agrees": result.agrees, "differences": differences}
         whole = {"plan": result.plan, "ledger": result.to_json(), "reconciliation": verdict}
-        self._run.summary.update({**self.row(values), **whole})
+        self._run.summary.update({**self.row(values), **result.spending.values(), **whole})

@@ -42,7 +42,7 @@ def loop_of(recipe: Recipe, facts: CorpusFacts | None, data_parallel_size: int, 
         last_window=batch.last_window or "flush",
     )
     (phase,) = recipe.phases
-    name, amount = phase.amount or (recipe.budget.amount if recipe.budget else ("", Fraction(0)))
+    name, amount = phase.amount or (recipe.length_budget.amount if recipe.length_budget else ("", Fraction(0)))
     length = phase.sequence_length
     match name:
         case "steps":

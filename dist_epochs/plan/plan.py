@@ -96,8 +96,8 @@ class Plan(DrawnSamples):
     @property
     def amounts(self) -> tuple[tuple[str, Fraction], ...]:
         """What the run's length was asked for in: the budget's, or each phase's."""
-        if self.recipe.budget is not None:
-            return (self.recipe.budget.amount,)
+        if self.recipe.length_budget is not None:
+            return (self.recipe.length_budget.amount,)
         return tuple(filter(None, (phase.amount for phase in self.recipe.phases)))
 
     @property

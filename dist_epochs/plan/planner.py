@@ -63,7 +63,7 @@ def make_plan(
     model = model_cost(recipe.model, model)
     speed = speed_of(recipe.hardware, recipe.batch, recipe.arithmetic)
     not_known = not_known_of(recipe.model) if model is None else None
-    price_of_one = price_per_position(recipe.budget, recipe.batch, model, speed, not_known)
+    price_of_one = price_per_position(recipe.length_budget, recipe.batch, model, speed, not_known)
     _check_one_source(recipe, mixture)
     size = data_parallel_size or data_parallel_size_of(recipe.batch, recipe.phases[0])
     loop = loop_of(recipe, facts, size, price_of_one)

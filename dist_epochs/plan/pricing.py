@@ -61,6 +61,7 @@ class Cost:
         wall_hours: From start to end, restarts included.
         device_hours: The same, added over devices.
         price: Device-hours times the price of one.
+        energy_kwh: Device-hours times the power of a device and the PUE, in kilowatt-hours.
         memory: What one device holds.
         utilization: Share of the devices' dense peak that a measured speed makes.
     """
@@ -74,6 +75,7 @@ class Cost:
     wall_hours: Interval | None = None
     device_hours: Interval | None = None
     price: Interval | None = None
+    energy_kwh: Interval | None = None
     memory: Memory | None = None
     utilization: Fraction | None = None
 
@@ -91,6 +93,7 @@ class Cost:
             "wall_days": self.wall_days,
             "device_hours": self.device_hours,
             "price": self.price,
+            "energy_kwh": self.energy_kwh,
         }
         ranges = points | {"memory_bytes": memory}
         speed = self.speed
@@ -117,6 +120,8 @@ class Cost:
             "precision": speed.precision if speed else None,
             "zero_stage": speed.hardware.zero_stage if speed else None,
             "price_per_device_hour": json_number(speed.hardware.price) if speed else None,
+            "watts_per_device": json_number(speed.watts) if speed else None,
+            "pue": json_number(speed.pue) if speed else None,
             "lost_hours": json_number(speed.lost_hours) if speed else None,
             "states_bytes": json_number(self.memory.states) if self.memory else None,
         }
@@ -140,13 +145,14 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
         if speed is not None:
             utilization = speed.measured_utilization(flops / positions, model.product_flops)
     computed = speed.device_hours(positions, flops) if speed else None
-    wall = device = money = None
+    wall = device = money = energy = None
     if speed is not None and computed is not None:
         device = computed
         devices = speed.devices or (1 if speed.positions_per_second is not None else None)
         if devices is not None:
             wall = computed / Interval.exact(devices) + Interval.exact(speed.lost_hours)
         device = wall * Interval.exact(speed.devices) if wall and speed.devices else computed if wall is None else None
+        energy = device * Interval.exact(speed.watts * speed.pue / 1000) if device and speed.watts else None
         money = device * Interval.exact(speed.hardware.price) if device and speed.hardware.price else None
     return Cost(
         parameters=parameters,
@@ -158,6 +164,7 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
         wall_hours=wall,
         device_hours=device,
         price=money,
+        energy_kwh=energy,
         memory=memory,
         utilization=utilization,
     )

@@ -70,9 +70,9 @@ def _last_step(recipe: Recipe, measure: str, facts: CorpusFacts | None) -> Liter
 def _amounts(recipe: Recipe) -> list[tuple[str, Fraction]]:
     """Each phase's amount, its share of the budget worked out."""
     stated = [phase.amount for phase in recipe.phases]
-    if recipe.budget is None:
+    if recipe.length_budget is None:
         return [amount for amount in stated if amount is not None]
-    unit, budget = recipe.budget.amount
+    unit, budget = recipe.length_budget.amount
     parts = [None if amount is None else amount[1] * budget if amount[0] == "share" else amount[1] for amount in stated]
     rest = budget - sum((part for part in parts if part is not None), Fraction(0))
     amounts = [(unit, rest if part is None else part) for part in parts]

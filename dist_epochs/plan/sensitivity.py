@@ -117,7 +117,7 @@ def _corpus_digits(plan: Plan) -> Iterator[ChangedAssumption]:
     if size is None or epochs is None or size.unit is Unit.SAMPLE or size.low < size.value * LOWEST_END:
         return  # samples are counted, and one digit is a round number
     amounts = {name for name, _ in filter(None, (phase.amount for phase in plan.recipe.phases))}
-    if "epochs" in amounts or (plan.recipe.budget is not None and plan.recipe.budget.epochs is not None):
+    if "epochs" in amounts or (plan.recipe.length_budget is not None and plan.recipe.length_budget.epochs is not None):
         return  # what is asked for stays
     name = f"corpus of {scaled(size.low)} {size.unit}s, as its digits allow"
     yield from _changed(name, epochs, epochs * size.value / size.low, "not-counted")

@@ -92,6 +92,18 @@ class Speed:
         )
 
     @property
+    def watts(self) -> Fraction | None:
+        """Power of one device: as the recipe states it, or that of its board at its limit."""
+        if self.hardware.watts is not None:
+            return self.hardware.watts
+        return Fraction(self.device.watts) if self.device is not None and self.device.watts is not None else None
+
+    @property
+    def pue(self) -> Fraction:
+        """Energy of the data centre ÷ that of its devices; 1 where it is not stated."""
+        return self.hardware.pue or Fraction(1)
+
+    @property
     def lost_hours(self) -> Fraction:
         """Hours that restarts cost: half a checkpoint interval of work each, and the time to start again."""
         hardware = self.hardware

@@ -60,6 +60,11 @@ class HardwareRecipe:
     """Instead of `mfu`: measured tokens (positions) a second, over all devices together."""
     price: Fraction | None = key(MONEY, None)
     """Price of one device for one hour, in any currency."""
+    watts: Fraction | None = key(POSITIVE, None)
+    """Power of one device in watts, where the table has another or none. Default: that of its board at its limit."""
+    pue: Fraction | None = key(POSITIVE, None)
+    """Power usage effectiveness: the energy of the whole data centre ÷ that of its devices. Default: 1, devices
+    alone."""
     zero_stage: int = key(Value(_stage, least=0), 0)
     """What the data-parallel devices share: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too (FSDP)."""
     shard_size: int | None = key(count(None, least=2), None)
@@ -88,6 +93,8 @@ class HardwareRecipe:
             raise InputError(
                 f"peak_tflops is {rounded(self.peak_tflops)}", rule="it is in TFLOP/s, as in 989 for an H100"
             )
+        if self.pue is not None and self.pue < 1:
+            raise InputError(f"pue is {rounded(self.pue)}", rule="a data centre takes at least what its devices take")
         if self.restarts and self.checkpoint_every is None:
             raise InputError("restarts lose half a checkpoint interval each", fixes="checkpoint_every, in hours")
         if not self.restarts and (self.checkpoint_every is not None or self.restart_time is not None):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import Literal
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.values import BATCH, FLOPS, HOURS, LENGTH, MONEY, SAMPLES, SHARE, STEPS, quantity
-from dist_epochs.settings.fields import key
+from dist_epochs.recipe.values import BATCH, FLOPS, HOURS, LENGTH, LIMIT, MONEY, SAMPLES, SHARE, STEPS, quantity
+from dist_epochs.settings.fields import Choice, key
 
 __all__ = ["BudgetRecipe", "PhaseRecipe"]
+
+LIMITS = ("limit", "on_limit")
+"""Settings of a budget that do not say how long the run is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +67,28 @@ class BudgetRecipe:
     """Training FLOPs in all; needs `model`."""
     money: Fraction | None = key(MONEY, None)
     """What may be spent, in the currency of hardware.price."""
+    limit: str | None = key(LIMIT, None)
+    """What the run may really take: `24 h`, `$500` or `30 kWh`. It plans nothing, and may stand alone."""
+    on_limit: Literal["warn", "stop"] = key(Choice(("warn", "stop")), "warn")
+    """What training does when its expected end passes the limit: `warn` once, or `stop` with a checkpoint."""
 
     def __post_init__(self) -> None:
-        given = [found.name for found in fields(self) if getattr(self, found.name) is not None]
-        if len(given) != 1:
-            names = ", ".join(found.name for found in fields(self))
-            raise InputError(f"a budget is one of {names}, not {' and '.join(given) or 'none'}")
+        names = tuple(found.name for found in fields(self) if found.name not in LIMITS)
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) > 1 or not (given or self.limit):
+            raise InputError(f"a budget is one of {', '.join(names)}, not {' and '.join(given) or 'none'}")
 
     @property
     def amount(self) -> tuple[str, Fraction]:
-        """What it is measured in, and how much."""
-        amount = _amount(self, tuple(found.name for found in fields(self)))
+        """What the length of the run is measured in, and how much; of a budget that is more than a limit."""
+        amount = _amount(self, tuple(found.name for found in fields(self) if found.name not in LIMITS))
         assert amount is not None
         return amount
+
+    @property
+    def is_length(self) -> bool:
+        """Whether it says how long the run is; else it only limits it."""
+        return any(getattr(self, found.name) is not None for found in fields(self) if found.name not in LIMITS)
 
 
 def _amount(part: object, names: tuple[str, ...]) -> tuple[str, Fraction] | None:

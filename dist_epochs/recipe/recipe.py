@@ -108,7 +108,7 @@ class Recipe:
                 "the corpus": self.corpus.store is not None or (size is not None and size.unit is not Unit.SAMPLE),
                 "the batch": stated is not None and stated.unit in (Unit.TOKEN, Unit.POSITION),
                 "some phases": len(lengths) > 1,
-                "the budget": self.budget is not None and self.budget.tokens is not None,
+                "the budget": self.length_budget is not None and self.length_budget.tokens is not None,
             }.items()
             if tokens
         ]
@@ -121,7 +121,7 @@ class Recipe:
         amounts = [phase.amount for phase in self.phases]
         open_phases = amounts.count(None)
         shares = [value for name, value in filter(None, amounts) if name == "share"]
-        if self.budget is None:
+        if self.length_budget is None:
             if open_phases or shares:
                 raise InputError(
                     "how long is the run?",
@@ -131,7 +131,7 @@ class Recipe:
                     ),
                 )
             return
-        unit, budget = self.budget.amount
+        unit, budget = self.length_budget.amount
         others = {name for name, _ in filter(None, amounts)} - {"share", unit}
         if others:
             raise InputError(
@@ -150,6 +150,11 @@ class Recipe:
                 f"{', and one phase takes the rest' if open_phases else ''}",
                 rule="it must be spent exactly",
             )
+
+    @property
+    def length_budget(self) -> BudgetRecipe | None:
+        """The budget, where it says how long the run is; None where it only limits it."""
+        return self.budget if self.budget is not None and self.budget.is_length else None
 
     @property
     def arithmetic(self) -> str:

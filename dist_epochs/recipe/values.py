@@ -23,6 +23,7 @@ __all__ = [
     "FLOPS",
     "HOURS",
     "LENGTH",
+    "LIMIT",
     "MONEY",
     "NUMBER",
     "PART",
@@ -35,10 +36,12 @@ __all__ = [
     "TEXT",
     "count",
     "quantity",
+    "read_limit",
     "read_quantity",
 ]
 
 WHAT = "the value"
+KWH_IN = {"Wh": Fraction(1, 1000), "kWh": Fraction(1), "MWh": Fraction(1000)}
 PERCENT = re.compile(r"\s*(per\s?cent|pct)\s*$", re.IGNORECASE)
 
 
@@ -126,6 +129,28 @@ def _money(data: Any) -> Fraction:
     return _positive(str(data).strip().lstrip("$€£¥ "))
 
 
+def read_limit(data: object) -> tuple[str, Fraction]:
+    """A limit of a run: what it limits (`wall_hours`, `price` or `energy_kwh`), and how much.
+
+    Raises:
+        InputError: If it is no time, no money and no energy.
+    """
+    text = str(data).strip()
+    if match := re.fullmatch(r"(?P<number>.+?)\s*(?P<unit>[kM]?Wh)", text):
+        return "energy_kwh", _positive(match["number"]) * KWH_IN[match["unit"]]
+    if match := re.fullmatch(r"[$€£¥]\s*(.+)|(.+?)\s*(?:[$€£¥]|[A-Z]{3})", text):
+        return "price", _positive(match[1] or match[2])
+    try:
+        return "wall_hours", parse_hours(text)
+    except InputError as error:
+        raise error.but(asked=f"{text!r} is no limit", fixes=("24 h", "$500", "30 kWh")) from None
+
+
+def _limit(data: Any) -> str:
+    read_limit(data)
+    return str(data)
+
+
 FILE = Value(_file, ("string",))
 STEPS = count(Unit.STEP)
 SAMPLES = count(Unit.SAMPLE)
@@ -142,4 +167,5 @@ BATCH = Value(_batch, least=1)
 HOURS = Value(lambda data: parse_hours(data, bare="hour"), least=0)
 DURATION = Value(_duration, ("string",))
 FLOPS = Value(_flops, least=0)
+LIMIT = Value(_limit, ("string",))
 MONEY = Value(_money, least=0)

@@ -37,6 +37,9 @@ def cost_rows(plan: Plan) -> Iterator[Row]:
         yield "utilization", percent(cost.utilization), _utilization(cost, cost.speed)
     if cost.price is not None and cost.speed is not None and cost.speed.hardware.price is not None:
         yield "price", span(cost.price), f"at {scaled(cost.speed.hardware.price)} a device-hour"
+    if cost.energy_kwh is not None and cost.speed is not None and cost.speed.watts is not None:
+        factor = f" × {scaled(cost.speed.pue)}, the PUE" if cost.speed.hardware.pue is not None else ""
+        yield "energy", f"{span(cost.energy_kwh)} kWh", f"at {number(cost.speed.watts)} W a device{factor}"
     if cost.memory is not None:
         stage = cost.speed.hardware.zero_stage if cost.speed else 0
         yield "memory", f"{memory_span(cost.memory)} GiB", _memory(cost, cost.memory, stage)

@@ -8,9 +8,22 @@ from typing import Any
 from dist_epochs.arithmetic.text import number, scaled
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.reconcile import Reconciliation
-from dist_epochs.render.text import table
+from dist_epochs.ledger.time import CAUSES
+from dist_epochs.render.text import aligned, table
 
-__all__ = ["ledger_text"]
+__all__ = ["ledger_line", "ledger_text"]
+
+HOURS, SHORT = " h", 0.1
+"""The unit of times, and hours below which they are shown in minutes or seconds."""
+
+SPENT_HEADER = ("", "planned", "so far", "at the end", "")
+SPENT = {
+    "wall_hours": ("time", HOURS),
+    "device_hours": ("devices", HOURS),
+    "price": ("price", ""),
+    "energy_kwh": ("energy", " kWh"),
+}
+"""What a run takes, and the unit of it."""
 
 SIZE_IS_KNOWN = {
     "stated": "as stated",
@@ -27,10 +40,28 @@ def ledger_text(result: Reconciliation, title: str) -> str:
         [title, *_segments(result)],
         [_units(result)],
         _epochs(result),
+        _spending(result),
+        _causes(result),
         _loop(result),
         _verdict(result),
     ]
     return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
+
+
+def ledger_line(result: Reconciliation) -> str:
+    """How far a run is, in one line."""
+    planned, end = result.plan and result.plan["steps"], result.spending.wall_hours.expected
+    steps = f"step {result.totals.last_step:,}{f' of {planned:,}' if planned else ''}"
+    spent = [_told(recorded, SPENT[name][1] or " spent") for name, recorded in _known(result)]
+    left = "" if end is None else f"; {' to '.join(_told(each, HOURS) for each in (end.low, end.high))} at the end"
+    return f"{steps}, {', '.join(spent)}{left}"
+
+
+def _known(result: Reconciliation) -> Iterator[tuple[str, float]]:
+    """What is known of the spending so far, without the device-hours."""
+    for name, spent in result.spending.rows().items():
+        if spent.recorded is not None and name != "device_hours":
+            yield name, spent.recorded
 
 
 def _segments(result: Reconciliation) -> Iterator[str]:
@@ -88,6 +119,69 @@ def _epochs(result: Reconciliation) -> Iterator[str]:
     if extra := [f"{steps:,} {kind}" for kind, steps in others.items() if steps]:
         goodput = "" if result.goodput is None else f"; goodput {result.goodput:.1%} of the tokens computed"
         yield f"not among the applied steps: {', '.join(extra)}{goodput}"
+
+
+def _spending(result: Reconciliation) -> Iterator[str]:
+    """What the run takes: planned, so far, and expected at its end."""
+    spending = result.spending
+    if not result.time_line.wall_us:
+        return
+    rows, notes = [], []
+    unknown: dict[str, list[str]] = {}
+    for name, spent in spending.rows().items():
+        label, unit = SPENT[name]
+        end = spent.expected
+        numbers = (spent.planned, spent.recorded, None if end is None else end.point)
+        interval = ""
+        if end is not None and end.low < end.high:
+            interval = " to ".join(_told(each, unit) for each in (end.low, end.high))
+        if any(each is not None for each in numbers):
+            rows.append([label, *("" if each is None else _told(each, unit) for each in numbers), interval])
+        if spent.recorded is None:
+            unknown.setdefault(spent.reason or "", []).append(label)
+        elif spent.how is not None:
+            notes.append(f"{label}: {spent.how}")
+    if spending.wall_hours.expected is None and spending.wall_hours.reason:
+        unknown.setdefault(spending.wall_hours.reason, []).append("time at the end")
+    shown = [at for at in range(len(SPENT_HEADER)) if not at or any(row[at] for row in rows)]
+    yield table([SPENT_HEADER[at] for at in shown], [[row[at] for at in shown] for row in rows])
+    yield from notes
+    for reason, labels in unknown.items():
+        yield f"not known: {', '.join(labels)} ({reason})"
+
+
+def _told(value: float, unit: str) -> str:
+    """A number in four digits, with its unit; a short time in minutes or seconds."""
+    if unit == HOURS and value < SHORT:
+        return _duration(round(value * 3600 * 10**6))
+    return f"{value:,.0f}{unit}" if value >= 1000 else f"{value:.4g}{unit}"
+
+
+def _causes(result: Reconciliation) -> Iterator[str]:
+    """Where the time went, the largest part first."""
+    line = result.time_line
+    whole = line.wall_us
+    if not whole:
+        return
+    spent = sorted(((us, cause) for cause, us in line.causes.items() if us), key=lambda each: -each[0])
+    rows = [(cause, _duration(us), f"{us / whole:6.1%}  {CAUSES[cause]}") for us, cause in spent]
+    yield f"time of rank 0: {_duration(whole)}"
+    yield aligned(rows)
+    if line.not_told_apart:
+        yield f"compute includes {', '.join(line.not_told_apart)}, which this loop does not tell apart"
+    if line.back_us:
+        yield f"the clock was set back by {_duration(line.back_us)} in all: such intervals count as nothing"
+    if line.goodput is not None:
+        tokens = "" if result.goodput is None else f"; {result.goodput:.1%} of the tokens computed"
+        yield f"goodput {line.goodput:.1%} of the time{tokens}"
+
+
+def _duration(us: int) -> str:
+    """Microseconds in the unit that fits."""
+    seconds = us / 10**6
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def _loop(result: Reconciliation) -> Iterator[str]:

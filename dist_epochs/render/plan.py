@@ -237,7 +237,7 @@ def _sources(plan: Plan) -> str:
 def _steps_from_amount(plan: Plan) -> str:
     """How one phase's steps follow from what was asked for, where that is no number of steps."""
     (phase,), recipe = plan.phases, plan.recipe
-    stated = recipe.phases[0].amount or (recipe.budget.amount if recipe.budget else None)
+    stated = recipe.phases[0].amount or (recipe.length_budget.amount if recipe.length_budget else None)
     if stated is None:
         return ""
     name, amount = stated

@@ -36,13 +36,17 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
         with exit_on_input_error(speaks=speaks, late=late):
             from dist_epochs.runtime.meeting import Unheard
             from dist_epochs.runtime.peers import RanksDiffer
+            from dist_epochs.runtime.process import process_began
             from dist_epochs.runtime.troubles import RankFailed
             from dist_epochs.train.run import run_recipe
             from dist_epochs.train.saving import NotFinite
             from dist_epochs.train.watchdog import RankLost
         with exit_on_input_error(speaks=speaks):
             try:
-                run_recipe(recipe, out, overrides, resume=resume, replan=replan, verify=verify, again=again, say=show)
+                run_recipe(
+                    recipe, out, overrides, resume=resume, replan=replan, verify=verify, again=again, say=show,
+                    started=process_began(),
+                )  # fmt: skip
             except Unheard as error:
                 _leave(error_text(error), speaks=error.speaks, code=EXIT_INPUT)
             except RankFailed as error:

@@ -68,7 +68,16 @@ class Log:
         self._waiting: _Row | None = None
         self._losses: dict[str, tuple[float, float]] = {}
 
-    def row(self, step: int, *, loss: Tensor, norm: Tensor | None, rate: float, applied: bool) -> None:
+    def row(
+        self,
+        step: int,
+        *,
+        loss: Tensor,
+        norm: Tensor | None,
+        rate: float,
+        applied: bool,
+        spent: Mapping[str, float | int] | None = None,
+    ) -> None:
         """Begin the row of a step.
 
         Args:
@@ -77,11 +86,13 @@ class Log:
             norm: Norm of the gradient, on the device.
             rate: The learning rate.
             applied: Whether the step was applied.
+            spent: Hours, price and energy, where they were estimated anew.
         """
         speed = self._throughput.take()  # before the copy, so that its events have passed once the copy has arrived
         tensors = {"train/loss": loss} | ({} if norm is None else {"train/gradient_norm": norm})
         arriving = (tuple(tensors), HostCopy(torch.stack([each.float() for each in tensors.values()])))
-        self._waiting = _Row(step, {"train/learning_rate": rate, **self._counters()}, arriving, speed, applied)
+        values = {"train/learning_rate": rate, **self._counters(), **(spent or {})}
+        self._waiting = _Row(step, values, arriving, speed, applied)
 
     def settle(self) -> None:
         """Write the row that waits, if there is one: after the next step, and before anything that relies on its loss.

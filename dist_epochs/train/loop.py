@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from dist_epochs.train.loss import DeviceBatch, loss_scale, loss_sum
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.sharding import whole
+from dist_epochs.train.spending_watch import SpendingWatch
 from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import StepTimes
 
@@ -47,6 +49,7 @@ class Training:
         log: Writes losses and counters, and shows the progress bar.
         saver: Saves the state of the run.
         evaluation: Evaluation on held-out documents, if the recipe asks for it.
+        spending: What the run takes, and the limit of its budget.
         stop: Called in every step: whether this rank wants to stop.
         alive: Called with the step several times in each step, so that the watchdog knows that training advances.
     """
@@ -64,6 +67,7 @@ class Training:
     log: Log
     saver: Saver
     evaluation: Evaluation | None
+    spending: SpendingWatch
     stop: Callable[[], bool]
     alive: Callable[[int], None]
 
@@ -87,12 +91,13 @@ def train(run: Training) -> str:
     ahead, times = run.ahead, run.times
     run.model.train()
     skipped = 0  # steps in a row
-    waited = ahead.waited
+    waited: float | None = None
     times.begin()
     for drawn in ledger.watch(ahead.windows(), stop=run.stop, checkpoint=saver.due):
         times.lap("logging")
         step = drawn.step
         run.alive(step)
+        waited = ahead.waited if waited is None else waited  # waits before the first step are of the start
 
         # The rate follows the updates that were applied: a skipped step does not move it.
         rate = learning_rate(settings, ledger.totals.applied.steps, run.steps)
@@ -103,6 +108,7 @@ def train(run: Training) -> str:
         ledger.book(drawn, applied=applied, data_wait=ahead.waited - waited)
         waited = ahead.waited
         run.throughput.count(drawn.passes, applied=applied)
+        run.spending.look()
 
         log.settle()  # the row of the step before
         skipped = 0 if applied else skipped + 1
@@ -114,19 +120,18 @@ def train(run: Training) -> str:
             times.lap("logging")
             mean = run.accelerator.reduce(loss, "sum") / max(1, drawn.counts.loss_tokens)
             times.lap("communication")
-            log.row(step, loss=mean, norm=norm, rate=rate, applied=applied)
+            log.row(step, loss=mean, norm=norm, rate=rate, applied=applied, spent=run.spending.take())
 
         evaluates, saves = run.evaluation and run.evaluation.due(step, run.steps), drawn.checkpoint_votes > 0
         if evaluates or saves:
             log.settle()  # both wait for the device anyway, and a run whose loss is not finite must not be saved
             times.lap("logging")
         if run.evaluation and evaluates:
-            log.evaluated(
-                step,
-                run.evaluation.loss(
-                    run.accelerator, run.model, to_device=run.to_device, alive=partial(run.alive, step)
-                ),
-            )
+            began = time.perf_counter()
+            alive = partial(run.alive, step)
+            held_out = run.evaluation.loss(run.accelerator, run.model, to_device=run.to_device, alive=alive)
+            ledger.evaluation(step, time.perf_counter() - began)
+            log.evaluated(step, held_out)
             times.lap("evaluation")
         if saves:
             saver.save()

@@ -14,7 +14,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.plan.cost.hardware import TERA, Device, find_device
 from dist_epochs.recipe import HardwareRecipe
 
-__all__ = ["Peak", "device_name", "peak_of"]
+__all__ = ["Peak", "device_name", "peak_of", "watts_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +53,25 @@ class Peak:
 def device_name(device: torch.device) -> str | None:
     """What the device calls itself; None for a CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
+def watts_of(name: str | None, hardware: HardwareRecipe | None) -> float | None:
+    """Power of one of the devices that really train, in watts: as the recipe states it, or the table's for their name.
+
+    Args:
+        name: What the devices call themselves; None for a CPU, whose power is not known unless it is stated.
+        hardware: What the recipe plans with.
+
+    Examples:
+        >>> watts_of("NVIDIA H100 80GB HBM3", None), watts_of(None, None)
+        (700.0, None)
+    """
+    if hardware is not None and hardware.watts is not None:
+        return float(hardware.watts)
+    with suppress(InputError):
+        watts = find_device(name).watts if name is not None else None
+        return None if watts is None else float(watts)
+    return None
 
 
 def peak_of(name: str | None, hardware: HardwareRecipe | None, *, precision: str, devices: int) -> Peak | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from dist_epochs.corpus.planning import exact_plan
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger.file import read_lines
-from dist_epochs.ledger.reading import read_totals
+from dist_epochs.ledger.index import LedgerLines
+from dist_epochs.ledger.reading import totals_of
 from dist_epochs.ledger.reconcile import UNITS, read_plan
 from dist_epochs.ledger.rows import Row, unmirrored_rows
 from dist_epochs.ledger.totals import Totals
@@ -184,6 +184,7 @@ def find_start(out: Path, checkpoints: Checkpoints) -> Start:
 
 def _totals(ledger: Path, up_to: int | None) -> Totals:
     """The totals of a ledger; zero, if a run ended before its first line."""
-    if not ledger.is_file() or not read_lines(ledger):
+    if not ledger.is_file():
         return Totals()
-    return read_totals(ledger, up_to=up_to)
+    lines = LedgerLines(ledger)
+    return totals_of(lines, up_to=up_to) if lines.size else Totals()

@@ -45,6 +45,7 @@ def run_recipe(
     verify: bool = False,
     again: str = SAME_COMMAND,
     say: Callable[[str], None] = print,
+    started: float | None = None,
 ) -> None:
     """Train a recipe; every rank calls this.
 
@@ -57,6 +58,7 @@ def run_recipe(
         verify: Compare the digests of the whole store even if that was done before.
         again: The command that resumes this run, printed where it stops.
         say: Prints a line; called on rank 0 only.
+        started: When the program began, in seconds since 1970; now, if that is not stated.
 
     Raises:
         InputError: If recipe, store, launch or output cannot be used, or ranks differ in them; a new run has then
@@ -67,6 +69,7 @@ def run_recipe(
         RankLost: If another rank is dead or frozen.
         RanksDiffer: If a checkpoint could not be written; the one before it is unchanged.
     """
+    began = time.time() if started is None else started
     prepared = _prepare(path, overrides)
     patience = prepared.recipe.timeout_seconds if isinstance(prepared, Setup) else PATIENCE
     with open_meeting(os.environ, patience) as meeting, ExitStack() as stack:
@@ -95,7 +98,7 @@ def run_recipe(
         windows = corpus.windows(plan.batches, world.ranks.rank, start.step)
         train_segment(
             setup, world, out, start=start, plan=plan, windows=windows, checkpoints=checkpoints, model=model,
-            evaluation=evaluation, again=again, ready=meeting.release,
+            evaluation=evaluation, again=again, ready=meeting.release, began=began,
         )  # fmt: skip
 
 

@@ -19,16 +19,18 @@ from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.train.ahead import Ahead
 from dist_epochs.train.checkpoints import Checkpoints
 from dist_epochs.train.directory import save_model, segment_facts
+from dist_epochs.train.energy import energy_meter
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.log import Log
 from dist_epochs.train.loop import Training, train
-from dist_epochs.train.peak import device_name, peak_of
+from dist_epochs.train.peak import device_name, peak_of, watts_of
 from dist_epochs.train.preparation import prepare
 from dist_epochs.train.restarts import slow_checkpoint, this_attempt
 from dist_epochs.train.resume import Start, find_start
 from dist_epochs.train.saving import NotFinite, Saver
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.signals import StopSignals
+from dist_epochs.train.spending_watch import SpendingWatch
 from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import StepTimes
 from dist_epochs.train.tracking import Tracker
@@ -54,6 +56,7 @@ def train_segment(
     evaluation: Evaluation | None,
     again: str,
     ready: Callable[[], None],
+    began: float,
 ) -> None:
     """Train a run from its start to its end, or to a stop signal; every rank calls this.
 
@@ -69,6 +72,7 @@ def train_segment(
         evaluation: Evaluation on held-out documents, if the recipe asks for it.
         again: The command that resumes this run, printed where it stops.
         ready: Called once the watchdog watches the ranks.
+        began: When the program began, in seconds since 1970.
 
     Raises:
         NotFinite: If the loss became NaN or infinite; the run is set back to its last checkpoint.
@@ -98,13 +102,18 @@ def train_segment(
     device, devices = accelerator.device, accelerator.num_processes
     peak = peak_of(device_name(device), recipe.hardware, precision=recipe.arithmetic, devices=devices)
     facts = segment_facts(accelerator, plan, start, tracker.run_id, peak)
-    ledger = RunLedger(out, world.ranks, totals=start.totals, segment=facts)
+    watts = watts_of(device_name(device), recipe.hardware)
+    facts |= {"started": round(began, 6)} | ({} if watts is None else {"watts": watts})
+    ledger = RunLedger(out, world.ranks, totals=start.totals, segment=facts, energy=energy_meter(device))
     saver = Saver(
         recipe.checkpoints, checkpoints, accelerator=accelerator, model=model, optimizer=prepared.optimizer,
         ledger=ledger, plan=plan.fingerprint, run=read_plan(out / "plan.json").get("run"),
         timed=partial(_say_if_slow, world.say, []),
     )  # fmt: skip
     watchdog = Watchdog(out, world.ranks, recipe.timeout_seconds, lambda message: ledger.close("failed", message))
+
+    planned = plan_json(plan)
+    spending = SpendingWatch(ledger, planned, facts, recipe.budget, world.say)
 
     def leave(reason: str) -> None:
         ledger.close("stopped", reason)
@@ -113,14 +122,19 @@ def train_segment(
     ahead = Ahead(windows, prepared.to_device, device)
     times = StepTimes(device, {"data": lambda: ahead.waited, "communication": lambda: ledger.waited})
     throughput = Throughput(times, plan, architecture=architecture_of(setup.model), peak=peak, device=device)
-    with StopSignals(leave) as signals, _closing(ledger, plan, signals), watchdog, ahead:
+    signals = StopSignals(leave)
+
+    def why() -> str:
+        return spending.stops or signals.reason
+
+    with signals, _closing(ledger, plan, why), watchdog, ahead:
         ready()
-        log = Log(ledger, tracker, plan_json(plan), throughput, shown=world.is_first)
+        log = Log(ledger, tracker, planned, throughput, shown=world.is_first)
         run = Training(
             accelerator=accelerator, model=prepared.model, optimizer=prepared.optimizer, setup=setup, steps=plan.steps,
             ahead=ahead, to_device=prepared.to_device, times=times, throughput=throughput, ledger=ledger, log=log,
-            saver=saver, evaluation=evaluation,
-            stop=signals.stop, alive=watchdog.mark,
+            saver=saver, evaluation=evaluation, spending=spending,
+            stop=lambda: signals.stop() or spending.stops is not None, alive=watchdog.mark,
         )  # fmt: skip
         if start.found is not None:
             saver.restore(start.found)
@@ -132,7 +146,7 @@ def train_segment(
             if back.found is None:
                 raise
             saver.restore(back.found)
-            ledger.go_back(back.totals, str(error), facts)
+            ledger.go_back(back.totals, str(error), {name: fact for name, fact in facts.items() if name != "started"})
             save_model(accelerator, model, setup, out)
             raise NotFinite(f"{error}; the run is back at step {back.step}") from None
         save_model(accelerator, model, setup, out)
@@ -142,7 +156,7 @@ def train_segment(
             world.say(line)
         world.say(log.balance(out))
         if ledger.totals.last_step < plan.steps:
-            world.say(f"stopped after step {ledger.totals.last_step:,} ({signals.reason}). {_where(saver, again)}")
+            world.say(f"stopped after step {ledger.totals.last_step:,} ({why()}). {_where(saver, again)}")
     tracker.close()
     watchdog.clear()
 
@@ -155,7 +169,7 @@ def _say_if_slow(say: Callable[[str], None], before: list[float], seconds: float
 
 
 @contextmanager
-def _closing(ledger: RunLedger, plan: Plan, signals: StopSignals) -> Iterator[None]:
+def _closing(ledger: RunLedger, plan: Plan, reason: Callable[[], str]) -> Iterator[None]:
     """Record how the segment ended, also after an error."""
     try:
         yield
@@ -164,7 +178,7 @@ def _closing(ledger: RunLedger, plan: Plan, signals: StopSignals) -> Iterator[No
             ledger.close("failed", f"{type(error).__name__}: {error}"[:500])
         raise
     stopped = ledger.totals.last_step < plan.steps
-    ledger.close("stopped" if stopped else "finished", signals.reason if stopped else None)
+    ledger.close("stopped" if stopped else "finished", reason() if stopped else None)
 
 
 def _where(saver: Saver, again: str) -> str:

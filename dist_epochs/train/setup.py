@@ -158,9 +158,9 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
         )
     if model.config is None:
         raise InputError("model.parameters prices a model", fixes="model.config, to train one", origin=origin)
-    if recipe.budget is not None and recipe.budget.amount[0] in ("hours", "flops", "money"):
+    if recipe.length_budget is not None and recipe.length_budget.amount[0] in ("hours", "flops", "money"):
         raise InputError(
-            f"a budget in {recipe.budget.amount[0]} is an estimate of steps",
+            f"a budget in {recipe.length_budget.amount[0]} is an estimate of steps",
             fixes="to plan it, and to train the steps that the plan shows",
             origin=origin,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -103,14 +105,26 @@ def test_a_checkpoint_beside_torch_save(tmp_path):
 
 
 def test_the_ledger_of_a_long_run(tmp_path):
+    """A million steps with a logged row every ten: read, as of a step in the middle, and shown by the command."""
     path, key = tmp_path / "ledger.jsonl", PassKey(0, "web", 128, 0)
-    ledger = RunLedger(tmp_path)
+    ledger = RunLedger(tmp_path, segment={"world_size": 8})
     counts = {key: Counts(256, 30000, 5000, 2**100 + 1)}
-    steps = 200_000
+    steps = 1_000_000
+    values = {f"train/value_{number}": 1 / 3 for number in range(12)}
     for drawn in ledger.watch(SimpleNamespace(step=s, micro_batches=[None], counts=counts) for s in range(steps)):
-        ledger.book(drawn, applied=True)
+        ledger.book(drawn, applied=True, data_wait=0.0)
+        if drawn.step % 10 == 0:
+            ledger.metrics(drawn.step, values)
     ledger.close("stopped")
-    for up_to in (steps, steps - 1500):
+    print(f"\nledger of {steps:,} steps, {path.stat().st_size / 1e6:,.0f} MB")
+    for up_to in (None, steps - 1500, steps // 2 + 500):
         (seconds, _), totals = timed(lambda up_to=up_to: read_totals(path, up_to=up_to))
-        assert totals.last_step == up_to
-        print(f"\nledger of {steps:,} steps, as after step {up_to:,}: {seconds * 1000:.0f} ms")
+        assert totals.last_step == (up_to or steps)
+        print(f"totals as after step {up_to or steps:,}: {seconds * 1000:.0f} ms")
+    program = "import re, sys; from dist_epochs.cli.main import main; sys.argv[0] = 'dist-epochs'\n"
+    program += "try: main()\nfinally:\n    peak = re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())\n"
+    program += "    print(peak[1], file=sys.stderr)"
+    command = [sys.executable, "-c", program, "ledger", str(path)]
+    (seconds, _), done = timed(lambda: subprocess.run(command, capture_output=True, text=True, check=False))
+    assert f" {steps:,}\n" in done.stdout, done.stdout + done.stderr
+    print(f"dist-epochs ledger: {seconds:.2f} s, {int(done.stderr.split()[-1]) / 1024:.0f} MiB")

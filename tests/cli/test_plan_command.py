@@ -331,6 +331,10 @@ def test_a_kind_of_device_that_is_sold_in_several_sizes():
     )
     assert several.pop("device") == "A100"
     assert one.pop("device") == "A100 SXM 80GB"
+    assert (several.pop("watts_per_device"), several.pop("energy_kwh")) == (None, None)  # 250 to 400 W
+    assert one.pop("watts_per_device") == 400
+    assert one.pop("energy_kwh") == pytest.approx(0.4 * one["device_hours"])
+    del one["ranges"]["energy_kwh"]
     assert several == one
     error = call(*priced, "--devices", "8xA100", "--parameters", "3B", code=2).stderr
     assert "differ in memory" in error

@@ -11,8 +11,18 @@ from tests.conftest import tiny_model
 WORLDS = (1, 2, 3, 4)
 
 
+def check_time(run, world):
+    """Every second of rank 0 once, from the start of the program to the end of the run, on every device."""
+    line, segment, end = run.result.time_line, run.of("segment")[0], run.of("end")[-1]
+    assert line.wall_us / 1e6 == pytest.approx(end["time"] - segment["started"], abs=0.001)
+    assert (line.back_us, line.causes["unattributed"], line.causes["idle"]) == (0, 0, 0)
+    assert line.causes["compute"] > 0 < line.causes["start-up"]
+    assert run.result.spending.device_hours.recorded == pytest.approx(world * line.wall_us / 3.6e9)
+
+
 def check_same(runs, relative=1e-5):
-    for run in runs.values():
+    for world, run in runs.items():
+        check_time(run, world)
         assert run.result.agrees, run.result.differences
         assert run.of("end")[-1]["status"] == "finished"
     first = runs[1]
@@ -39,6 +49,7 @@ def test_masked_on_every_world(store, write_recipe, train_worlds):
     ]
     assert all(values == pytest.approx(evaluations[0], rel=1e-5) for values in evaluations)
     assert len(evaluations[0]) == 3
+    assert all(run.result.time_line.causes["evaluation"] > 0 for run in runs.values())
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

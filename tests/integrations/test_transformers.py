@@ -132,7 +132,13 @@ def test_an_evaluation_is_in_no_count(tmp_path):
         callbacks=[LedgerCallback(tmp_path / "run")], data_collator=transformers.default_data_collator,
     )  # fmt: skip
     trainer.train()
-    assert read_run(tmp_path / "run").to_json()["samples"] == trainer.model.given == SAMPLES
+    found = read_run(tmp_path / "run")
+    assert found.to_json()["samples"] == trainer.model.given == SAMPLES
+    assert found.totals.clock.events == {"segment": 1, "evaluation": 3}
+    line = found.time_line
+    assert line.causes["evaluation"] > 0 == line.causes["unattributed"]
+    assert line.not_told_apart == ("data", "communication")
+    assert found.spending.wall_hours.expected.point * 3.6e9 == pytest.approx(line.wall_us)
 
 
 @pytest.mark.parametrize(

@@ -240,41 +240,62 @@ def test_totals_lines_change_the_time_not_the_answer(tmp_path, monkeypatch):
     assert (a.applied.steps, a.replayed.steps) == (31, 4 + 1)
 
 
-def taken_with_waits(run, waits, totals=None):
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves only by hand."""
+    now = SimpleNamespace(seconds=1.8e9)
+    monkeypatch.setattr(module.time, "time", lambda: now.seconds)
+    return now
+
+
+def told(run):
+    """Of the time: what steps waited for data, and how many said so."""
+    time = read_run(run).to_json()["time"]
+    return time["causes"]["data"], time["data_steps"]
+
+
+def taken_with_waits(run, waits, totals=None, clock=None):
     """Steps that each waited for data that long, in seconds; None is what older versions wrote."""
     ledger = RunLedger(run, totals=totals)
     first = ledger.totals.last_step
     for drawn in ledger.watch(window(step) for step in range(first, first + len(waits))):
-        ledger.book(drawn, applied=drawn.step != 2, data_wait=waits[drawn.step - 1 - first])
+        wait = waits[drawn.step - 1 - first]
+        if clock is not None:
+            clock.seconds += (wait or 0) + 1
+        ledger.book(drawn, applied=drawn.step != 2, data_wait=wait)
     return ledger
 
 
 @pytest.mark.parametrize("totals_every", [1000, 2])
-def test_the_wait_for_data_is_recorded_and_added_up(tmp_path, monkeypatch, totals_every):
+def test_the_wait_for_data_is_recorded_and_added_up(tmp_path, monkeypatch, clock, totals_every):
+    """That of the steps that count: the second step was skipped, and the fourth is drawn again."""
     monkeypatch.setattr(module, "TOTALS_EVERY", totals_every)
     path = tmp_path / "ledger.jsonl"
-    taken_with_waits(tmp_path, [0.25, 0.5, 0.000001, 0.0])
+    taken_with_waits(tmp_path, [0.25, 0.5, 0.000001, 2.0], clock=clock)
     written = [line for line in lines(path) if line["event"] in ("applied", "skipped")]
-    assert [line["data_wait_us"] for line in written] == [250_000, 500_000, 1, 0]
-    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": 0.750001}, "data_steps": 4}
-    taken_with_waits(tmp_path, [1.0, 1.0], totals=read_totals(path, up_to=3))
-    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": 2.750001}, "data_steps": 6}
+    assert [line["data_wait_us"] for line in written] == [250_000, 500_000, 1, 2_000_000]
+    assert told(tmp_path) == (2.250001, 4)
+    taken_with_waits(tmp_path, [1.0, 1.0], totals=read_totals(path, up_to=3), clock=clock)
+    assert told(tmp_path) == (2.250001, 6)
+    causes = read_run(tmp_path).to_json()["time"]["causes"]
+    assert (causes["skipped"], causes["replayed"]) == (1.5, 3.0)
 
 
-def test_ledgers_without_waits_still_read(tmp_path):
+def test_ledgers_without_waits_still_read(tmp_path, clock):
     """As older versions wrote them: no field in the lines of the steps, nor in those of the totals."""
     path = tmp_path / "ledger.jsonl"
     taken_with_waits(tmp_path, [None, None, None])
     assert b"data_wait" not in path.read_bytes()
-    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": None}, "data_steps": 0}
+    assert told(tmp_path) == (None, 0)
     old = read_totals(path).to_json()
     for tally in (old["applied"], old["skipped"], old["replayed"]):
-        del tally["data_wait_us"], tally["data_wait_steps"]
+        del tally["data_wait_us"], tally["data_wait_steps"], tally["time"]
+    del old["clock"]
     with path.open("a") as file:
         file.write(json.dumps({"event": "totals", "step": 3, **old}, separators=(",", ":")) + "\n")
-    taken_with_waits(tmp_path, [0.5], totals=read_totals(path, up_to=3))
+    taken_with_waits(tmp_path, [0.5], totals=read_totals(path, up_to=3), clock=clock)
     assert read_totals(path).applied.steps == 3
-    assert read_run(tmp_path).to_json()["time"] == {"causes": {"data": 0.5}, "data_steps": 1}
+    assert told(tmp_path) == (0.5, 1)
 
 
 def test_a_wait_for_other_ranks_is_measured(tmp_path):

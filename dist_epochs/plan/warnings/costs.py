@@ -148,7 +148,7 @@ def guessed_mfu(plan: Plan) -> str | None:
     low, high = float(speed.mfu.low), float(speed.mfu.high)
     assumed = f"hours assume {low:.0%} to {high:.0%} of the dense peak; nothing was measured"
     hours, lost = plan.cost.wall_hours, speed.lost_hours
-    budget = plan.recipe.budget
+    budget = plan.recipe.length_budget
     if budget is None or budget.amount[0] not in ("hours", "money") or hours is None:
         return assumed
     ends = [int(plan.steps * (hours.point - lost) / (end - lost)) for end in (hours.high, hours.low)]

@@ -181,15 +181,14 @@ def shares_of_the_budget(plan: Plan) -> str | None:
     """
     recipe = plan.recipe
     shares = [phase.share for phase in recipe.phases]
-    if recipe.budget is None or recipe.budget.steps is not None or len(plan.lengths) < 2 or not any(shares):
+    budget = recipe.length_budget
+    if budget is None or budget.steps is not None or len(plan.lengths) < 2 or not any(shares):
         return None
     told = []
     for index, share in enumerate(shares):
         steps = sum(p.steps for p, stretch in zip(plan.phases, plan.stretches, strict=True) if stretch == index)
         if share is not None:
-            told.append(
-                f"{float(share):.3%} of the {recipe.budget.amount[0]} are {steps / plan.steps:.3%} of the steps"
-            )
+            told.append(f"{float(share):.3%} of the {budget.amount[0]} are {steps / plan.steps:.3%} of the steps")
     return "; ".join(told).replace(".000%", "%")
 
 
