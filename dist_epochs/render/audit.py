@@ -9,7 +9,7 @@ from textwrap import wrap
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.audit.check import Check, Reading, Verdict
-from dist_epochs.audit.readers.record import FinishedRun, Span
+from dist_epochs.audit.records.record import FinishedRun, Span
 from dist_epochs.audit.suspects import Suspect
 from dist_epochs.audit.verdict import Audit
 

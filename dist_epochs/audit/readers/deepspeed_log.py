@@ -16,9 +16,9 @@ from math import ceil, floor
 from statistics import median
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LineReader, run_of_track
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
+from dist_epochs.audit.records.timeline import Line
 
 __all__ = ["DeepspeedLog"]
 

@@ -15,8 +15,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream
+from dist_epochs.audit.records.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, as_stream
 
 __all__ = ["Console"]
 

@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.lines import lines_of
-from dist_epochs.audit.readers.log_reading import run_of_track
-from dist_epochs.audit.readers.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
-from dist_epochs.audit.readers.timeline import Line, Track
+from dist_epochs.audit.records.lines import lines_of
+from dist_epochs.audit.records.log_reading import run_of_track
+from dist_epochs.audit.records.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
+from dist_epochs.audit.records.timeline import Line, Track
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 

@@ -21,9 +21,9 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from dist_epochs.audit.readers.log_reading import LogReading
-from dist_epochs.audit.readers.record import whole
-from dist_epochs.audit.readers.timeline import MOST_KEPT, Line
+from dist_epochs.audit.records.log_reading import LogReading
+from dist_epochs.audit.records.record import whole
+from dist_epochs.audit.records.timeline import MOST_KEPT, Line
 
 __all__ = ["OF_DEEPSPEED", "read_argument", "read_iteration"]
 

@@ -13,9 +13,9 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
-from dist_epochs.audit.readers.packed import read_whole
-from dist_epochs.audit.readers.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, as_stream, whole
+from dist_epochs.audit.records.packed import read_whole
+from dist_epochs.audit.records.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, as_stream, whole
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]

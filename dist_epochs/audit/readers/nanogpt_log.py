@@ -12,9 +12,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
-from dist_epochs.audit.readers.record import FinishedRun, Number
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LineReader, run_of_track
+from dist_epochs.audit.records.record import FinishedRun, Number
+from dist_epochs.audit.records.timeline import Line
 
 __all__ = ["NanoGptLog"]
 

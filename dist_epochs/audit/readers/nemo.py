@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from dist_epochs.audit.readers.log_reading import LogReading
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LogReading
+from dist_epochs.audit.records.timeline import Line
 
 __all__ = ["is_iteration", "read_iteration"]
 

@@ -12,9 +12,9 @@ from fractions import Fraction
 from math import ceil, floor
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.log_reading import LogReading
-from dist_epochs.audit.readers.record import Number
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LogReading
+from dist_epochs.audit.records.record import Number
+from dist_epochs.audit.records.timeline import Line
 
 __all__ = ["close_step", "read_step", "tokens_at_the_end"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.record import Balance, FinishedRun, Number, Segment, Span, whole
+from dist_epochs.audit.records.record import Balance, FinishedRun, Number, Segment, Span, whole
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.reconcile import read_run
 

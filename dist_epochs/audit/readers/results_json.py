@@ -15,9 +15,9 @@ from math import ceil, floor
 from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.packed import read_text
-from dist_epochs.audit.readers.passes import last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
+from dist_epochs.audit.records.packed import read_text
+from dist_epochs.audit.records.passes import last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.lightning_csv import PassRows
-from dist_epochs.audit.readers.packed import open_run_file
-from dist_epochs.audit.readers.protobuf import fields, parts, text_of
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.tfrecord import record_length, records
-from dist_epochs.audit.readers.wandb_run import KEYS, SETTING_KEYS, run_of_rows
+from dist_epochs.audit.records.packed import open_run_file
+from dist_epochs.audit.records.pass_rows import PassRows
+from dist_epochs.audit.records.protobuf import fields, parts, text_of
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
+from dist_epochs.audit.records.tfrecord import record_length, records
+from dist_epochs.audit.records.tracker_rows import KEYS, SETTING_KEYS, run_of_rows
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HOLDS", "PATTERN", "has_marks", "read"]

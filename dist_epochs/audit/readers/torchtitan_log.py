@@ -14,9 +14,9 @@ import re
 from decimal import Decimal
 from math import prod
 
-from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
-from dist_epochs.audit.readers.record import FinishedRun, Number
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LineReader, run_of_track
+from dist_epochs.audit.records.record import FinishedRun, Number
+from dist_epochs.audit.records.timeline import Line
 
 __all__ = ["TorchtitanLog"]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.arithmetic.text import rounded
-from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
-from dist_epochs.audit.readers.packed import read_whole
-from dist_epochs.audit.readers.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream, whole
+from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.records.packed import read_whole
+from dist_epochs.audit.records.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, as_stream, whole
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 

@@ -12,10 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.packed import read_text
-from dist_epochs.audit.readers.record import FinishedRun, Place
-from dist_epochs.audit.readers.wandb_file import is_number
-from dist_epochs.audit.readers.wandb_run import KEYS, SETTING_KEYS, run_of_rows
+from dist_epochs.audit.records.packed import read_text
+from dist_epochs.audit.records.record import FinishedRun, Place
+from dist_epochs.audit.records.tracker_rows import KEYS, SETTING_KEYS, is_number, run_of_rows
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 from dist_epochs.settings.yaml_text import parse_yaml

@@ -8,8 +8,8 @@ from math import ceil
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.names import NAMES
-from dist_epochs.audit.readers.record import Number, Place
+from dist_epochs.audit.records.names import NAMES
+from dist_epochs.audit.records.record import Number, Place
 from dist_epochs.audit.runs.counts import TRAINERS
 from dist_epochs.audit.runs.evidence import RunEvidence
 

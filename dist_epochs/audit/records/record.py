@@ -12,7 +12,7 @@ from pathlib import PurePath
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
-from dist_epochs.audit.readers.names import FURTHER, KINDS, NAMES
+from dist_epochs.audit.records.names import FURTHER, KINDS, NAMES
 
 __all__ = [
     "FLOAT",

@@ -12,11 +12,11 @@ from pathlib import Path
 from dist_epochs.audit.readers import megatron, nemo, olmo
 from dist_epochs.audit.readers.deepspeed_log import DeepspeedLog
 from dist_epochs.audit.readers.hf_console import Console
-from dist_epochs.audit.readers.lines import lines_of
-from dist_epochs.audit.readers.log_reading import LineReader, LogReading, notes_of_track, unlogged_steps
 from dist_epochs.audit.readers.nanogpt_log import NanoGptLog
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
 from dist_epochs.audit.readers.torchtitan_log import TorchtitanLog
+from dist_epochs.audit.records.lines import lines_of
+from dist_epochs.audit.records.log_reading import LineReader, LogReading, notes_of_track, unlogged_steps
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
 
 __all__ = ["MOST_UNKNOWN", "read_text_log"]
 

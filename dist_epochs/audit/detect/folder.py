@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
+from dist_epochs.audit.detect.file import read_file
 from dist_epochs.audit.readers import (
     lightning_csv,
     llama_factory_log,
@@ -16,12 +17,11 @@ from dist_epochs.audit.readers import (
     tfevents,
     wandb_summary,
 )
-from dist_epochs.audit.readers.detect import read_file
 from dist_epochs.audit.readers.own_run import read_own_run
-from dist_epochs.audit.readers.packed import ENDINGS, plain_name
-from dist_epochs.audit.readers.record import Comparison, FinishedRun, Number
 from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
-from dist_epochs.audit.readers.wandb_run import read_wandb_files
+from dist_epochs.audit.readers.wandb_file import read_wandb_files
+from dist_epochs.audit.records.packed import ENDINGS, plain_name
+from dist_epochs.audit.records.record import Comparison, FinishedRun, Number
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["holds_run", "read_finished_run"]

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, as_stream, whole
-from dist_epochs.audit.readers.timeline import Line, Track
-from dist_epochs.audit.readers.wandb_file import WandbFile, read_wandb_file
+from dist_epochs.arithmetic.quantity import LARGEST
+from dist_epochs.audit.records.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, as_stream, whole
+from dist_epochs.audit.records.timeline import Line, Track
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["KEYS", "SETTING_KEYS", "read_wandb_files", "run_of_rows"]
+__all__ = ["KEYS", "SETTING_KEYS", "is_number", "run_of_rows"]
 
 STEPS = (
     "ledger/steps",
@@ -62,6 +61,11 @@ is that of generation."""
 
 SETTING_KEYS = frozenset((*(key for keys in CONFIG.values() for key in keys), "bf16", "fp16"))
 """What is kept of a configuration."""
+
+
+def is_number(value: object) -> bool:
+    """Whether a logged value may be a counter: a number that is finite, and no larger than what is counted."""
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
 
 
 def run_of_rows(
@@ -276,43 +280,3 @@ def _notes(keys: Mapping[str, str | None], track: Track, *, is_wandb: bool) -> I
         yield "Lightning logs trainer/global_step from 0: after N + 1 steps it is N."
     if track.repeated:
         yield f"Rows that repeat the step of the row before them: {track.repeated:,}."
-
-
-def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
-    """Read the offline files of one run, one for each of its starts.
-
-    Raises:
-        InputError: If they belong to several runs, or none counts anything.
-    """
-    files = sorted(((path, read_wandb_file(path, KEYS)) for path in paths), key=lambda pair: pair[0].parent.name)
-    names = {found.run_id or path.stem for path, found in files}
-    if len(names) > 1:
-        raise InputError(
-            f"here are files of {len(names)} wandb runs: {', '.join(sorted(names)[:5])}",
-            rule="an audit reads one run, since their steps do not add up",
-            fixes="one of the folders",
-            origin=Origin(title),
-        )
-    rows: list[Mapping[str, Any]] = []
-    starts: list[int] = []
-    config: dict[str, Any] = {}
-    summary: dict[str, Any] = {}
-    for _, found in files:
-        starts.append(len(rows))
-        rows += found.rows
-        config |= found.config
-        summary |= found.summary
-    notes = [note for path, found in files for note in _file_notes(path, found)]
-    is_cut = any(found.damage or found.exit_code is None for _, found in files)
-    return run_of_rows(rows, config, summary, name=title, starts=starts, notes=notes, is_cut=is_cut)
-
-
-def _file_notes(path: Path, found: WandbFile) -> Iterator[str]:
-    if found.damage:
-        yield f"{path.name}: read up to its damage: {found.damage}. What was logged after it is not here."
-    elif found.exit_code is None:
-        yield f"{path.name}: it has no end: the run was killed, or still runs. The last seconds of rows may be missing."
-    elif found.exit_code:
-        yield f"{path.name}: the run ended with exit code {found.exit_code}."
-    if found.machine:
-        yield f"{path.name}: its machine had {found.machine}; how many machines there were, wandb does not say."

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Protocol, cast
 
+from dist_epochs.audit.detect.log import MOST_UNKNOWN, read_text_log
+from dist_epochs.audit.detect.unsupported import refuse_unsupported
 from dist_epochs.audit.readers import (
     lightning_csv,
     llama_factory_log,
@@ -14,15 +16,12 @@ from dist_epochs.audit.readers import (
     tfevents,
     wandb_summary,
 )
-from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.own_run import read_own_run
-from dist_epochs.audit.readers.packed import open_run_file, plain_name, read_head
-from dist_epochs.audit.readers.record import FinishedRun
-from dist_epochs.audit.readers.text_log import MOST_UNKNOWN, read_text_log
 from dist_epochs.audit.readers.trainer_state import LARGEST_STATE, STATE, read_trainer_state
-from dist_epochs.audit.readers.unsupported import refuse_unsupported
-from dist_epochs.audit.readers.wandb_file import MAGIC
-from dist_epochs.audit.readers.wandb_run import read_wandb_files
+from dist_epochs.audit.readers.wandb_file import MAGIC, read_wandb_files
+from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.records.packed import open_run_file, plain_name, read_head
+from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["FILES", "FileReader", "read_file", "unknown"]

@@ -8,7 +8,7 @@ from math import floor, inf
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import FLOAT, Number, Place
+from dist_epochs.audit.records.record import FLOAT, Number, Place
 
 __all__ = ["CHANGED", "UNSIZED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.timeline import MOST_KEPT, Track
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
+from dist_epochs.audit.records.timeline import MOST_KEPT, Track
 
 __all__ = ["LineReader", "LogReading", "notes_of_track", "run_of_track", "unlogged_steps"]
 

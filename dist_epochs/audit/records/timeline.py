@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import inf
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import Number, Segment, Span
+from dist_epochs.audit.records.record import Number, Segment, Span
 
 __all__ = ["MOST_KEPT", "Line", "Track"]
 
