@@ -29,6 +29,8 @@ __all__ = [
 FLOAT = Fraction(1, 10**9)
 """Relative tolerance of a float that was calculated: the last of its digits are no measurement."""
 
+_SMALLEST = Fraction(1, LARGEST)
+"""Above 0; what is divided by less is no count."""
 _NUMBER = re.compile(r"[-+]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
 
 
@@ -76,7 +78,7 @@ class Number:
 
     @classmethod
     def read(cls, value: object, where: str) -> Number | None:
-        """A JSON number, or its spelling; None for what is not a count (text, NaN, below zero, beyond 10⁴⁰).
+        """A JSON number, or its spelling; None for text, NaN, what is below 0, beyond 10⁴⁰ or within 10⁻⁴⁰ of 0.
 
         Examples:
             >>> Number.read(0.25, "here").interval.high
@@ -95,7 +97,7 @@ class Number:
             return None
         decimal = Decimal(text)
         point = Fraction(decimal)
-        if not 0 <= point <= LARGEST:
+        if point and not _SMALLEST <= point <= LARGEST:
             return None
         exponent = decimal.as_tuple().exponent
         assert isinstance(exponent, int)

@@ -184,6 +184,7 @@ def test_garbage(path, data):
 
 
 @relaxed
+@example({"epoch": 5e-324}, [], 1)
 @given(
     st.dictionaries(
         st.sampled_from(
