@@ -1,77 +1,31 @@
-"""What the lines of a text log have said so far, and what is said of them in the end."""
+"""What reads the lines of one trainer's log, and what is said of them in the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
 
-from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.record import FinishedRun, Number, Place
 from dist_epochs.audit.records.timeline import MOST_KEPT, Track
 
-__all__ = ["LineReader", "LogReading", "notes_of_track", "run_of_track", "unlogged_steps"]
-
-
-@dataclass(slots=True)
-class LogReading:
-    """What the lines of a text log have said so far.
-
-    Attributes:
-        path: The file, for places.
-        kind: The trainer that wrote it: `megatron`, `gpt-neox`, `nemo` or `olmo`; None while nothing tells.
-        track: The steps.
-        numbers: Arguments that are known here, by our names.
-        changed: Values of arguments that changed between starts, in order.
-        precision: `bf16` or `fp16`, where an argument says so.
-        ramps: Whether the arguments ramp the batch up.
-        skipped: Iterations skipped, without an update.
-        nan: Iterations whose loss was no number.
-        lengths: Sequence lengths of steps, where they are logged.
-        open_step: An OLMo step whose tokens have not come yet, and its line.
-        tokens_per_second: Those of one device that OLMo-core logged last.
-        last_tokens: The tokens that OLMo logged last.
-        further: What no check uses.
-    """
-
-    path: str
-    kind: str | None = None
-    track: Track = field(init=False)
-    numbers: dict[str, Number] = field(default_factory=dict)
-    changed: dict[str, list[str]] = field(default_factory=dict)
-    precision: str | None = None
-    ramps: bool = False
-    skipped: int = 0
-    nan: int = 0
-    lengths: set[int] = field(default_factory=set)
-    open_step: tuple[int, int] | None = None
-    tokens_per_second: Interval | None = None
-    last_tokens: Number | None = None
-    further: dict[str, Number | bool] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.track = Track(self.place)
-
-    def place(self, at: int, key: str = "") -> Place:
-        """A place in the file."""
-        return Place(self.path, at, key)
-
-    def plan_steps(self, steps: int, at: int) -> None:
-        """The steps that the run was to make, as the first line says it."""
-        if steps > 0 and "planned_steps" not in self.numbers:
-            self.numbers["planned_steps"] = Number.exact(steps, self.place(at))
+__all__ = ["LineReader", "run_of_track", "samples_of", "unlogged_steps", "whole_of"]
 
 
 class LineReader:
     """What reads the lines of one kind of log, and keeps what they say.
 
     Attributes:
+        KIND: One of `KINDS`.
         MARKS: What stands in each line that it reads.
         path: The file.
         track: The steps.
         numbers: What else was found, by our names.
         further: What no check uses.
+        is_over: Whether the log says that the run ended, so that no step follows its last line.
     """
 
+    KIND: str
     MARKS: tuple[bytes, ...]
 
     def __init__(self, path: str) -> None:
@@ -79,10 +33,22 @@ class LineReader:
         self.track = Track(self.place)
         self.numbers: dict[str, Number] = {}
         self.further: dict[str, Number | bool] = {}
+        self.is_over = False
 
-    def place(self, at: int, key: str = "") -> Place:
+    def place(self, at: int | None, key: str = "") -> Place:
         """A place in the file."""
         return Place(self.path, at, key)
+
+    def tell(self, name: str, value: int | Fraction | bytes, at: int | None, key: str = "") -> None:
+        """A number by our name, if it is above 0: a count, or its digits; and the line and the key it stands at."""
+        count = whole_of(value) if isinstance(value, bytes) else value
+        if count > 0:
+            self.numbers[name] = Number.exact(count, self.place(at, key))
+
+    def plan_steps(self, steps: int, at: int) -> None:
+        """The steps that the run was to make, as the first line says it."""
+        if "planned_steps" not in self.numbers:
+            self.tell("planned_steps", steps, at)
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
@@ -90,7 +56,32 @@ class LineReader:
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if nothing counts steps."""
-        raise NotImplementedError
+        return self.run() if self.track.last is not None else None
+
+    def run(self, notes: Sequence[str] = (), **more: Any) -> FinishedRun:
+        """What was found, with the fields of a run that only this kind of log has."""
+        return run_of_track(
+            self.KIND,
+            self.path,
+            self.track,
+            self.numbers,
+            further=self.further,
+            is_over=self.is_over,
+            notes=notes,
+            **more,
+        )
+
+
+def whole_of(digits: bytes) -> int:
+    """A whole number whose digits may have commas between them."""
+    return int(digits.replace(b",", b"") or b"0")
+
+
+def samples_of(tokens: object, length: Number | None) -> int | None:
+    """Samples of so many tokens, where they are whole."""
+    if not isinstance(tokens, Number) or length is None or tokens.value % length.value:
+        return None
+    return int(tokens.value / length.value)
 
 
 def run_of_track(
@@ -99,10 +90,9 @@ def run_of_track(
     track: Track,
     numbers: Mapping[str, Number],
     *,
-    further: Mapping[str, Number | bool],
     is_over: bool = False,
-    is_cut: bool = False,
     notes: Sequence[str] = (),
+    **more: Any,
 ) -> FinishedRun:
     """A log as a finished run.
 
@@ -111,23 +101,24 @@ def run_of_track(
         path: The file.
         track: Its lines.
         numbers: What was found beside their steps and sums.
-        further: What else was found, that no check uses.
         is_over: Whether the log says that the run ended, so that no step follows its last line.
-        is_cut: Whether the run may have gone on after the log ends.
         notes: What else is worth knowing.
+        more: Other fields of the run.
     """
-    merged = {**numbers, **track.numbers(Place(path))}
+    changes = len(track.batches) > 1  # a batch that stands elsewhere is where a ramp ends, and no step's mean
+    merged = {name: number for name, number in numbers.items() if name != "global_batch" or not changes}
+    merged |= track.numbers(Place(path))
     return FinishedRun(
         kind=kind,
         path=path,
         numbers=merged,
+        changes_batch=changes,
         unlogged=0 if is_over else unlogged_steps(track, merged),
-        is_cut=is_cut,
         segments=track.segments,
         overlaps=track.overlaps,
         gaps=track.gaps,
-        further=further,
-        notes=(*notes, *notes_of_track(track)),
+        notes=(*notes, *_notes(track)),
+        **more,
     )
 
 
@@ -140,8 +131,11 @@ def unlogged_steps(track: Track, numbers: Mapping[str, Number]) -> int:
     return max(min(track.stride - 1, left), 0)
 
 
-def notes_of_track(track: Track) -> Iterator[str]:
+def _notes(track: Track) -> Iterator[str]:
     """What is worth knowing of the lines."""
+    if len(track.batches) > 1:
+        smallest, largest = min(track.batches), max(track.batches)
+        yield f"The batch changes: {smallest:,} to {largest:,} samples, so steps × batch is taken line by line."
     if track.repeated:
         yield f"Lines that repeat the step before them: {track.repeated:,}. Several ranks print; each step counts once."
     if track.is_ragged:
