@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.records.record import Balance, FinishedRun, Number, Segment, Span, whole
+from dist_epochs.audit.records.record import Balance, FinishedRun, Number, Segment, Span, made_again, whole
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.reconcile import read_run
 
@@ -37,14 +37,15 @@ def _finished(data: Mapping[str, Any], plan: Mapping[str, Any] | None, path: Pat
     numbers |= dict(_settings(plan))
     if (number := whole(data["segments"][-1].get("world_size"), "ledger: world_size of the last segment")) is not None:
         numbers["devices"] = number
+    segments = tuple(
+        Segment(Span(one["first_step"], one["last_step"]), f"ledger, {one['status']}") for one in data["segments"]
+    )
     return FinishedRun(
         kind="dist-epochs",
         path=str(path),
         numbers=numbers,
-        segments=tuple(
-            Segment(Span(one["first_step"], one["last_step"]), f"ledger, {one['status']}") for one in data["segments"]
-        ),
-        overlaps=tuple(_overlaps(data["segments"])),
+        segments=segments,
+        overlaps=made_again(one for one in segments if one.steps.first > 0),
         balances=tuple(_balances(data, plan, recorded)),
         notes=tuple(_notes(data, plan)),
     )
@@ -83,14 +84,6 @@ def _balances(
         if one["unit"] not in UNITS and one["cause"] == "unexplained":
             planned, here = (int(end, 16) if isinstance(end, str) else end for end in (one["planned"], one["recorded"]))
             yield Balance(unit=one["unit"], planned=planned, recorded=here, explained={})
-
-
-def _overlaps(segments: list[Mapping[str, Any]]) -> Iterator[Span]:
-    reached = 0
-    for one in segments:
-        if 0 < one["first_step"] <= reached and one["last_step"] >= one["first_step"]:
-            yield Span(one["first_step"], min(reached, one["last_step"]))
-        reached = max(reached, one["last_step"])
 
 
 def _notes(data: Mapping[str, Any], plan: Mapping[str, Any] | None) -> Iterator[str]:

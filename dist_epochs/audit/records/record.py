@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -23,6 +23,7 @@ __all__ = [
     "Segment",
     "Span",
     "as_stream",
+    "made_again",
     "whole",
 ]
 
@@ -152,6 +153,17 @@ class Segment:
     def to_json(self) -> dict[str, int | str]:
         """As in `dist-epochs audit --json`."""
         return {**self.steps.to_json(), "where": self.where}
+
+
+def made_again(segments: Iterable[Segment]) -> tuple[Span, ...]:
+    """Steps that a later segment made again."""
+    found, reached = [], 0
+    for segment in segments:
+        first, last = segment.steps.first, segment.steps.last
+        if reached and first <= min(reached, last):
+            found.append(Span(first, min(reached, last)))
+        reached = max(reached, last)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
