@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from dist_epochs.audit.detect.log import MOST_UNKNOWN, read_text_log
 from dist_epochs.audit.detect.unsupported import refuse_unsupported
@@ -28,13 +29,11 @@ __all__ = ["FILES", "FileReader", "read_file", "unknown"]
 
 
 class FileReader(Protocol):
-    """One kind of file.
+    """One kind of file."""
 
-    Attributes:
-        HOLDS: What such a file holds, and what must be given by flag.
-    """
-
-    HOLDS: str
+    @property
+    def NAMES_OF_FILES(self) -> tuple[str, ...]:
+        """What such files are called, with `*` for what differs."""
 
     def has_marks(self, path: Path, head: bytes) -> bool:
         """Whether a file is of this kind, by its name and first bytes."""
@@ -47,18 +46,15 @@ class FileReader(Protocol):
         """
 
 
-FILES = {
-    name: cast(FileReader, module)
-    for name, module in {
-        "tfevents": tfevents,
-        "llamafactory": llama_factory_log,
-        "lightning": lightning_csv,
-        "hf-results": results_json,
-        "wandb-summary": wandb_summary,
-        "model-card": model_card,
-    }.items()
+FILES: Mapping[str, FileReader] = {
+    "tfevents": tfevents,
+    "llamafactory": llama_factory_log,
+    "hf-results": results_json,
+    "model-card": model_card,
+    "wandb-summary": wandb_summary,
+    "lightning": lightning_csv,
 }
-"""Kinds of files, each told by its own marks."""
+"""Kinds of files, each told by its own marks; in a folder, the first of them is read for the run."""
 
 MARKS = (
     "global_step and log_history of a Trainer's state (trainer_state.json); train_runtime of its results "

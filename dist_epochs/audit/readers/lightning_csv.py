@@ -4,6 +4,8 @@ Columns epoch and step, both from 0: a row is logged before the count of its ste
 more than its last row says. Rows of training, of validation and of the end of a pass are apart; those of the end have
 the last step of their pass. hparams.yaml is what the user saved; it may hold tags that run code, so only plain `key:
 number` lines of it are read.
+
+Holds: steps, passes, steps of a pass; of hparams.yaml, batch_size. Accumulation and devices must be given.
 """
 
 from __future__ import annotations
@@ -18,9 +20,8 @@ from dist_epochs.audit.records.packed import read_whole
 from dist_epochs.audit.records.pass_rows import PassRows
 from dist_epochs.audit.records.record import FinishedRun, Number, Place
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "steps, passes, steps of a pass; of hparams.yaml, batch_size. Accumulation and devices must be given"
 NAMES_OF_FILES = ("metrics.csv",)
 HPARAMS, LARGEST_HPARAMS = "hparams.yaml", 1 << 20
 

@@ -3,6 +3,8 @@
 `{"current_steps": 10, "total_steps": 6750, "loss": 2.219, "epoch": 0.0044, "elapsed_time": "0:00:32", "total_tokens":
 4096, …}`: optimizer steps done and planned, the Trainer's epoch, the time since this start, tokens with padding. A
 second start, and sometimes a second process, writes into the same file.
+
+Holds: steps, planned steps, epochs, seconds since the last start, tokens (padding included); no batch, no devices.
 """
 
 from __future__ import annotations
@@ -13,15 +15,14 @@ from typing import Any
 
 from dist_epochs.audit.records.lines import lines_of
 from dist_epochs.audit.records.log_reading import run_of_track
-from dist_epochs.audit.records.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.passes import logged_epoch, with_passes
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
 from dist_epochs.audit.records.timeline import Line, Track
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "steps, planned steps, epochs, seconds since the last start, tokens (padding included); no batch, no devices"
 NAMES_OF_FILES = ("trainer_log.jsonl",)
 MOST_ROWS = 4_000_000
 
@@ -90,7 +91,7 @@ def _finished(
 ) -> FinishedRun:
     assert track.last is not None
     place = track.place(track.last.at)
-    steps, notes = Number.exact(track.last.step, place), []
+    notes = []
     if seconds:
         numbers["seconds"] = Number.exact(seconds, place)
     if again or track.repeated > 1:
@@ -98,14 +99,11 @@ def _finished(
     if damaged:
         notes.append(f"Lines that are no rows: {damaged:,}, passed over.")
     planned = numbers.get("planned_steps")
-    changes = changes_pace(rows, steps, numbers.get("epochs"))
-    if changes:
-        notes.append(CHANGED)
-    else:
-        numbers |= steps_per_epoch(rows, steps, numbers.get("epochs"), Place(name))
     is_cut = planned is None or track.last.step < planned.value
-    run = run_of_track("llamafactory", name, track, numbers, further={}, is_over=not is_cut, is_cut=is_cut, notes=notes)
-    return run.counting_passes(changes_batch=changes)
+    run = run_of_track(
+        "llamafactory", name, track, numbers, is_over=not is_cut, is_cut=is_cut, notes=notes, counts_passes=True
+    )
+    return with_passes(run, rows, Place(name))
 
 
 def _row(line: bytes, name: str, at: int) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ Its rates are those of the plan (Transformers 4.10 to 5.18): steps a second × s
 steps of this call. Until 4.6 there are no steps a second, and the samples a second are steps. A call that finds a
 checkpoint at its last step makes none, writes this file all the same, and its train_loss is 0.0: its rates are no
 speed.
+
+Holds: samples of the training set, epochs, planned steps and samples by its rates.
 """
 
 from __future__ import annotations
@@ -15,19 +17,20 @@ from math import ceil, floor
 from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
+from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.packed import read_text
-from dist_epochs.audit.records.passes import last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
+from dist_epochs.audit.records.passes import last_call, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "samples of the training set, epochs, planned steps and samples by its rates"
 NAMES_OF_FILES = ("all_results.json", "train_results.json")
 LARGEST = 1 << 20
 """Bytes; such a file has a few dozen numbers."""
 
+KEYS: Keys = {"corpus": ("train_samples",), "epochs": ("epoch",), "total_flops": ("total_flos",)}
 ROUNDED = {
     "train_runtime": Fraction(1, 20_000),
     "train_samples_per_second": Fraction(1, 2000),
@@ -75,13 +78,7 @@ def read(path: Path) -> FinishedRun:
     for key, tolerance in ROUNDED.items():
         if key in found:
             found[key] = _rounded(found[key], tolerance)
-    numbers: dict[str, Number] = {}
-    if (corpus := whole(data.get("train_samples"), place("train_samples"))) is not None:
-        numbers["corpus"] = corpus
-    if (epoch := logged_epoch(data.get("epoch"), place("epoch"))) is not None:
-        numbers["epochs"] = epoch
-    if (flops := found.get("total_flos")) is not None and flops.value:
-        numbers["total_flops"] = flops
+    numbers = read_keys(data, KEYS, place)
     is_idle = "train_loss" in found and not found["train_loss"].value
     numbers |= dict(_planned(found))
     notes = [NO_STEP] if is_idle else []
@@ -99,12 +96,13 @@ def read(path: Path) -> FinishedRun:
     if is_idle:
         further["steps_of_this_call"] = Number.exact(0, place("train_loss"))
         numbers.pop("planned_steps", None)
+    epochs = numbers.get("epochs")
     return FinishedRun(
         kind="hf-results",
         path=str(path),
         numbers=numbers,
         counts_passes=True,
-        streams=None if "corpus" not in numbers and epoch is not None and epoch.value.denominator != 1 else False,
+        streams=None if "corpus" not in numbers and epochs is not None and epochs.value.denominator != 1 else False,
         is_cut=STOPPED in notes or "corpus" not in numbers,
         further=further,
         notes=tuple(notes),

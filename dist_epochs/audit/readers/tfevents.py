@@ -4,6 +4,8 @@ Each record is an Event: 1 wall_time, 2 step, 5 a Summary, whose values (1) have
 tensor (8: type 1, bytes 4, floats 5, texts 8). The Trainer writes train/epoch at its global step, and its
 TrainingArguments as JSON under args/text_summary; Lightning writes `epoch` and counts steps from 0. The checksum of
 lengths is compared, that of the data is not: in Python it is slow.
+
+Holds of the Trainer steps, epochs, rates, batch of a device, accumulation, plan; of Lightning steps and passes.
 """
 
 from __future__ import annotations
@@ -22,10 +24,9 @@ from dist_epochs.audit.records.tfrecord import record_length, records
 from dist_epochs.audit.records.tracker_rows import KEYS, SETTING_KEYS, run_of_rows
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["HOLDS", "PATTERN", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "of the Trainer: steps, epochs, rates, batch of a device, accumulation, plan; of Lightning: steps and passes"
-PATTERN = "events.out.tfevents.*"
+NAMES_OF_FILES = ("events.out.tfevents.*",)
 MOST_ROWS = 1_000_000
 
 VERSION = b"brain.Event:2"

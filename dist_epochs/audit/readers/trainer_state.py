@@ -15,9 +15,10 @@ from typing import Any
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.packed import read_whole
-from dist_epochs.audit.records.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, as_stream, whole
+from dist_epochs.audit.records.passes import UNSIZED, last_call, with_passes
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, whole
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 
@@ -32,6 +33,15 @@ LARGEST_STATE = 1 << 28
 """Bytes; a log of a million rows is smaller."""
 MOST_VALUES = 12_000_000
 """Numbers, texts, lists and objects, which take more memory than their text does."""
+
+KEYS: Keys = {
+    "planned_steps": ("max_steps",),
+    "per_device": ("train_batch_size",),
+    "tokens": ("num_input_tokens_seen",),
+    "planned_epochs": ("num_train_epochs",),
+    "epochs": ("epoch",),
+    "total_flops": ("total_flos",),
+}
 
 SETTINGS = ("max_steps", "num_train_epochs", "train_batch_size")
 """What a run is told; a run that goes on may be told more."""
@@ -94,30 +104,28 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     others = [other for other in states if other.path != mine.path]
     strangers = [other for other in others if _is_of_another_run(other, mine)]
     restarts = _restarts(rows)
-    numbers = dict(_numbers(mine, name))
+    numbers = {"steps": Number.exact(mine.step, Place(name, None, "global_step"))}
+    numbers |= read_keys(mine.data, KEYS, Place(name).at)
+    unsized = _is_unsized(mine.data)
+    if unsized:
+        numbers.pop("planned_epochs")
     if not restarts:
         numbers |= dict(_speed(mine, numbers, name))
-    unsized = _is_unsized(mine.data)
-    pairs = [(row["step"], row.get("epoch")) for row in rows]
-    changes = not unsized and changes_pace(pairs, numbers["steps"], numbers.get("epochs"))
-    if not changes:
-        numbers |= steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), Place(name, None, "log_history"))
     run = FinishedRun(
         kind="hf-trainer",
         path=title,
         numbers=numbers,
         counts_passes=True,
-        changes_batch=changes,
+        streams=unsized,
         segments=tuple(_segments(mine, restarts, name)),
         overlaps=tuple(_overlaps(rows, [other.rows for other in others if other not in strangers])),
         notes=(
             *(f"Not read: {error}" for error in refused),
             *_notes_of_strangers(mine, strangers),
-            *([CHANGED] if changes else []),
             *_notes(mine, restarts, unsized),
         ),
     )
-    return as_stream(run) if unsized else run
+    return with_passes(run, [(row["step"], row.get("epoch")) for row in rows], Place(name, None, "log_history"))
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -167,23 +175,6 @@ def _rows(data: Mapping[str, Any]) -> list[_Row]:
                 row["step"] = int(read.value)
             found.append(row)
     return found
-
-
-def _numbers(state: _State, name: str) -> Iterator[tuple[str, Number]]:
-    keys = {"max_steps": "planned_steps", "train_batch_size": "per_device", "num_input_tokens_seen": "tokens"}
-    data = state.data
-    yield "steps", Number.exact(state.step, Place(name, None, "global_step"))
-    for key, meaning in keys.items():
-        if number := whole(data.get(key), Place(name, None, key)):
-            yield meaning, number
-    if not _is_unsized(data) and (
-        planned := Number.read(data.get("num_train_epochs"), Place(name, None, "num_train_epochs"))
-    ):
-        yield "planned_epochs", planned
-    if (epoch := logged_epoch(data.get("epoch"), Place(name, None, "epoch"))) is not None:
-        yield "epochs", epoch
-    if (flops := Number.read(data.get("total_flos"), Place(name, None, "total_flos"))) and flops.value:
-        yield "total_flops", flops
 
 
 def _speed(state: _State, numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:

@@ -2,6 +2,8 @@
 
 The summary has the last value of each key; of a run that was killed, those of its last row. The world size stands
 nowhere.
+
+Holds: the last of each counter, the configuration; the number of machines must be given (--devices).
 """
 
 from __future__ import annotations
@@ -19,9 +21,8 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 from dist_epochs.settings.yaml_text import parse_yaml
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "the last of each counter, the configuration; the number of machines must be given (--devices)"
 NAMES_OF_FILES = ("wandb-summary.json",)
 CONFIG, METADATA = "config.yaml", "wandb-metadata.json"
 LARGEST = 1 << 24

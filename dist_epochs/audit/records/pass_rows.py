@@ -62,5 +62,6 @@ class PassRows:
         notes = ["Steps and passes count from 0 in it: after N + 1 steps it says N."]
         if len(paces) > 1:
             notes.append("Its passes have other numbers of steps, or were evaluated inside: no pace of passes follows.")
-        run = run_of_track(kind, self.path, self.track, numbers, further=further, is_over=is_over, notes=notes)
-        return run.counting_passes()
+        return run_of_track(
+            kind, self.path, self.track, numbers, further=further, is_over=is_over, notes=notes, counts_passes=True
+        )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import floor, inf
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.records.record import FLOAT, Number, Place
+from dist_epochs.audit.records.record import FLOAT, FinishedRun, Number, Place, as_stream
 
-__all__ = ["CHANGED", "UNSIZED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
+__all__ = ["UNSIZED", "is_as_long_as_planned", "last_call", "logged_epoch", "steps_per_epoch", "with_passes"]
 
 HUNDREDTH = Fraction(1, 100)
 LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
@@ -67,6 +68,28 @@ def steps_per_epoch(
         return {}
     text = f"{steps.text} ÷ {epochs.text}"
     return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
+
+
+def with_passes(run: FinishedRun, rows: Sequence[tuple[int, object]], where: str) -> FinishedRun:
+    """A run with the steps of its passes, or with the word that they change; of data without a length, without both.
+
+    Args:
+        run: The run.
+        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
+        where: Where they were read.
+    """
+    if run.streams:
+        return as_stream(run)
+    steps, epochs = run.numbers.get("steps"), run.numbers.get("epochs")
+    if changes_pace(rows, steps, epochs):
+        return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
+    return replace(run, numbers={**run.numbers, **steps_per_epoch(rows, steps, epochs, where)})
+
+
+def is_as_long_as_planned(rows: Sequence[tuple[int, object]], planned: Number | None) -> bool:
+    """Whether a pass seems to have all planned steps, as the Trainer has it of data without a length."""
+    found = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
+    return found is not None and planned is not None and found.interval.holds(planned.value)
 
 
 def changes_pace(rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None) -> bool:

@@ -228,10 +228,6 @@ class FinishedRun:
         assert set(self.further) <= set(FURTHER), set(self.further) - set(FURTHER)
         assert set(self.numbers) <= set(NAMES), set(self.numbers) - set(NAMES)
 
-    def counting_passes(self, *, changes_batch: bool = False) -> FinishedRun:
-        """The same run of a trainer that steps the last, partial window of each pass."""
-        return replace(self, counts_passes=True, changes_batch=changes_batch)
-
     @property
     def heading(self) -> str:
         """Where it was read, and what wrote it."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import LARGEST
-from dist_epochs.audit.records.passes import CHANGED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.records.record import FinishedRun, Number, Place, as_stream, whole
+from dist_epochs.audit.records.keys import Keys, read_keys
+from dist_epochs.audit.records.passes import is_as_long_as_planned, last_call, logged_epoch, with_passes
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
 from dist_epochs.audit.records.timeline import Line, Track
 from dist_epochs.errors import InputError, Origin
 
@@ -43,7 +43,7 @@ SPEEDS = ("train_runtime", "train_samples_per_second", "train_steps_per_second",
 KEYS = frozenset((*STEPS, *SAMPLES, *TOKENS, *EPOCHS, *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
 """What is kept of rows, so that memory grows with what is counted alone."""
 
-CONFIG = {
+CONFIG: Keys = {
     "planned_steps": ("max_steps", "train_iters", "max_duration_steps"),
     "planned_epochs": ("num_train_epochs",),
     "per_device": ("per_device_train_batch_size", "train_micro_batch_size_per_gpu", "micro_batch_size"),
@@ -56,7 +56,8 @@ CONFIG = {
     "context_parallel": ("context_parallel_size",),
 }
 """Keys of configurations, of the HF Trainer, Megatron-LM and OLMo. `max_length` is left alone: with the HF Trainer it
-is that of generation."""
+is that of generation. So is any length beside its arguments: the model's configuration, where it is the most that the
+model takes, stands among them."""
 
 
 SETTING_KEYS = frozenset((*(key for keys in CONFIG.values() for key in keys), "bf16", "fp16"))
@@ -99,19 +100,19 @@ def run_of_rows(
     kept = list(rows)
     keys = _counter_keys(kept, summary, name)
     track = _track(kept, keys, starts, name)
-    numbers = dict(_settings(config, name, places or {}))
+    is_trainer = "per_device_train_batch_size" in config
+    settings = {key: value for key, value in config.items() if not is_trainer or key not in CONFIG["sequence_length"]}
+    numbers = read_keys(settings, CONFIG, lambda key: (places or {}).get(key) or Place(name, None, f"config, {key}"))
     numbers |= track.numbers(name)
     numbers |= dict(_last(kept, summary, keys, numbers, name))
     numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
-    is_trainer = "per_device_train_batch_size" in config
     pairs = list(_passes(kept, keys, name)) if is_trainer else []
-    changes = changes_pace(pairs, numbers.get("steps"), numbers.get("epochs"))
     run = FinishedRun(
         kind="wandb",
         path=name,
         numbers=numbers,
         counts_passes=is_trainer,
-        streams=_streams(pairs, numbers) if is_trainer else False,
+        streams=_streams(pairs, numbers),
         unlogged=_unlogged(kept, keys, track),
         is_cut=is_cut,
         precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
@@ -119,12 +120,7 @@ def run_of_rows(
         overlaps=track.overlaps,
         notes=(*notes, *_notes(keys, track, is_wandb=is_wandb)),
     )
-    if run.streams:
-        return as_stream(run)
-    if changes:
-        return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
-    found = steps_per_epoch(pairs, numbers.get("steps"), numbers.get("epochs"), Place(name, None, keys["epochs"] or ""))
-    return replace(run, numbers={**numbers, **found})
+    return with_passes(run, pairs, Place(name, None, keys["epochs"] or ""))
 
 
 _COUNTERS = {"steps": STEPS, "samples": SAMPLES, "tokens": TOKENS, "epochs": EPOCHS}
@@ -177,18 +173,6 @@ def _int(number: Number | None) -> int | None:
     return int(number.value) if number is not None else None
 
 
-def _settings(config: Mapping[str, Any], name: str, places: Mapping[str, Place]) -> Iterator[tuple[str, Number]]:
-    for meaning, keys in CONFIG.items():
-        if meaning == "sequence_length" and "per_device_train_batch_size" in config:
-            continue  # the Trainer adds the model's configuration, whose length is the most it takes
-        for key in keys:
-            where = places.get(key) or Place(name, None, f"config, {key}")
-            read = Number.read(config.get(key), where) if meaning == "planned_epochs" else whole(config.get(key), where)
-            if read is not None and read.value:
-                yield meaning, read
-                break
-
-
 def _last(
     rows: Sequence[Mapping[str, Any]],
     summary: Mapping[str, Any],
@@ -235,12 +219,7 @@ def _passes(
 def _streams(pairs: Sequence[tuple[int, object]], numbers: Mapping[str, Number]) -> bool | None:
     """Whether a Trainer's data had no length: it then takes a pass for max_steps long, whatever it is."""
     planned, epochs = numbers.get("planned_steps"), numbers.get("epochs")
-    if planned is None or epochs is None:
-        return False
-    found = steps_per_epoch(pairs, None, None, "").get("steps_per_epoch")
-    if found is None:
-        return None
-    if not found.interval.holds(planned.value):
+    if epochs is None or not is_as_long_as_planned(pairs, planned):
         return False
     return True if epochs.interval.low > 1 + Fraction(1, 20) else None
 
