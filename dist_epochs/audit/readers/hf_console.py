@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.log_reading import LineReader, whole_of
-from dist_epochs.audit.records.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.passes import is_unsized, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, as_stream, made_again
 
 __all__ = ["Console"]
@@ -143,8 +143,7 @@ class Console(LineReader):
         if summary is not None:
             loss = _number(summary.get("train_loss"))
             self.further["rate_usable"] = done > begun and (loss is None or bool(loss.value))
-        is_stream = "planned_epochs" in numbers and numbers["planned_epochs"].value >= UNSIZED
-        if is_stream:
+        if is_stream := is_unsized(numbers):
             numbers.pop("corpus", None)
         segments = [Segment(Span(one + 1, last or done), where) for one, last, where in self.calls]
         run = FinishedRun(

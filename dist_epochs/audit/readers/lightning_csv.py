@@ -40,7 +40,7 @@ def read(path: Path) -> FinishedRun:
     Raises:
         InputError: If it cannot be read, or no row has a step.
     """
-    rows = PassRows(str(path))
+    rows = PassRows(str(path), "lightning")
     header: list[str] | None = None
     for at, cells in _cells(path):
         if header is None:
@@ -52,7 +52,9 @@ def read(path: Path) -> FinishedRun:
         if step.isdecimal() and epoch.isdecimal() and len(step) < 16 and len(epoch) < 16:
             filled = frozenset(place for place, cell in enumerate(cells) if cell.strip())
             rows.add(int(step), int(epoch), filled, at)
-    return rows.finished("lightning", _batch_size(path.parent / HPARAMS))
+    if (size := _batch_size(path.parent / HPARAMS)) is not None:
+        rows.further["hparams_batch_size"] = size
+    return rows.whole_run()
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -9,7 +9,6 @@ Holds: the last of each counter, the configuration; the number of machines must 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,8 +59,10 @@ def read(path: Path) -> FinishedRun:
         notes += _machine(metadata)
     row = {key: value for key, value in summary.items() if key in KEYS and is_number(value)}
     ended = "train/train_runtime" in row or "train_runtime" in row
-    run = run_of_rows([row], config, summary, name=str(path), notes=notes, is_cut=not ended, places=places)
-    return replace(run, further={"finished": ended})
+    further = {"finished": ended}
+    return run_of_rows(
+        [row], config, summary, name=str(path), notes=notes, is_cut=not ended, places=places, further=further
+    )
 
 
 def _json(path: Path, what: str) -> Mapping[str, Any]:

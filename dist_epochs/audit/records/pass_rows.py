@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
 
-from dist_epochs.audit.records.log_reading import run_of_track
-from dist_epochs.audit.records.record import FinishedRun, Number, Place
-from dist_epochs.audit.records.timeline import Line, Track
+from dist_epochs.audit.records.log_reading import LineReader
+from dist_epochs.audit.records.record import FinishedRun, Number
+from dist_epochs.audit.records.timeline import Line
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["PassRows"]
 
 
-class PassRows:
-    """Rows with a step and the index of a pass, both from 0."""
+class PassRows(LineReader):
+    """What rows have said so far, by the trainer that wrote them."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.track = Track(lambda at: Place(path, at))
-        self.ends: dict[int, tuple[int, int]] = {}
-        self.strides: Counter[int] = Counter()
+    def __init__(self, path: str, kind: str) -> None:
+        super().__init__(path)
+        self.KIND = kind
+        self._ends: dict[int, tuple[int, int]] = {}
+        self._strides: Counter[int] = Counter()
         self._first: frozenset[object] | None = None
         self._of_training: int | None = None
 
@@ -30,38 +33,31 @@ class PassRows:
         if self.track.last is None or self.track.last.step != step + 1:
             self.track.add(Line(step=step + 1, at=at))
         if filled != self._first:
-            self.ends[epoch] = step + 1, at
+            self._ends[epoch] = step + 1, at
             return
-        if self._of_training is not None and step > self._of_training and len(self.strides) < 1000:
-            self.strides[step - self._of_training] += 1
+        if self._of_training is not None and step > self._of_training and len(self._strides) < 1000:
+            self._strides[step - self._of_training] += 1
         self._of_training = step
 
-    def finished(self, kind: str, hparams: Number | None) -> FinishedRun:
-        """The run.
+    def whole_run(self, notes: Sequence[str] = (), **more: Any) -> FinishedRun:
+        """The run, with notes and fields that only this kind of file has.
 
         Raises:
             InputError: If no row has a step.
         """
         if self.track.last is None:
             raise InputError("no row of it counts a step", origin=Origin(self.path))
-        further: dict[str, Number | bool] = {}
-        if hparams is not None:
-            further["hparams_batch_size"] = hparams
-        if self.strides:
-            further["logged_every"] = Number.exact(self.strides.most_common(1)[0][0], Place(self.path, None, "rows"))
-        numbers, is_over = {}, False
-        paces = {Number.exact(1, "").value * steps / (epoch + 1) for epoch, (steps, _) in self.ends.items()}
-        pace = next(iter(paces)) if len(paces) == 1 else None
-        if pace is not None and pace.denominator == 1:
-            epoch, (steps, at) = max(self.ends.items())
-            place = Place(self.path, at)
-            numbers["whole_steps_per_epoch"] = Number.exact(int(pace), place, f"{steps} ÷ {epoch + 1}")
-            is_over = steps == self.track.last.step
-            if is_over:
-                numbers["epochs"] = Number.exact(epoch + 1, place)
-        notes = ["Steps and passes count from 0 in it: after N + 1 steps it says N."]
+        if self._strides:
+            self.further["logged_every"] = Number.exact(self._strides.most_common(1)[0][0], self.place(None, "rows"))
+        notes = [*notes, "Steps and passes count from 0 in it: after N + 1 steps it says N."]
+        paces = {Fraction(steps, epoch + 1) for epoch, (steps, _) in self._ends.items()}
         if len(paces) > 1:
             notes.append("Its passes have other numbers of steps, or were evaluated inside: no pace of passes follows.")
-        return run_of_track(
-            kind, self.path, self.track, numbers, further=further, is_over=is_over, notes=notes, counts_passes=True
-        )
+        elif paces and (pace := paces.pop()).denominator == 1:
+            epoch, (steps, at) = max(self._ends.items())
+            text = f"{steps} ÷ {epoch + 1}"
+            self.numbers["whole_steps_per_epoch"] = Number.exact(pace, self.place(at), text)
+            self.is_over = steps == self.track.last.step
+            if self.is_over:
+                self.tell("epochs", epoch + 1, at)
+        return self.run(notes, counts_passes=True, **more)

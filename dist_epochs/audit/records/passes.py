@@ -11,7 +11,7 @@ from typing import Any
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.record import FLOAT, FinishedRun, Number, Place, as_stream
 
-__all__ = ["UNSIZED", "is_as_long_as_planned", "last_call", "logged_epoch", "steps_per_epoch", "with_passes"]
+__all__ = ["is_as_long_as_planned", "is_unsized", "last_call", "logged_epoch", "steps_per_epoch", "with_passes"]
 
 HUNDREDTH = Fraction(1, 100)
 LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
@@ -21,6 +21,11 @@ UNSIZED = 2**62
 """From here on a number of epochs means that the data had no length (the Trainer writes 2⁶³ − 1)."""
 
 CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
+
+
+def is_unsized(numbers: Mapping[str, Number]) -> bool:
+    """Whether the planned epochs say that the data had no length."""
+    return "planned_epochs" in numbers and numbers["planned_epochs"].value >= UNSIZED
 
 
 def logged_epoch(value: object, where: str) -> Number | None:

@@ -78,8 +78,9 @@ def run_of_rows(
     starts: Sequence[int] = (0,),
     notes: Sequence[str] = (),
     is_cut: bool = False,
-    is_wandb: bool = True,
+    kind: str = "wandb",
     places: Mapping[str, Place] | None = None,
+    further: Mapping[str, Number | bool] | None = None,
 ) -> FinishedRun:
     """Read what a tracker holds.
 
@@ -91,8 +92,9 @@ def run_of_rows(
         starts: Rows before which the program began.
         notes: What the reader of the rows has to say.
         is_cut: Whether rows may be missing at the end.
-        is_wandb: Whether wandb wrote them, whose own count of steps is none.
+        kind: What wrote them.
         places: Where keys of the configuration stand, if it is in a file of its own.
+        further: What else was found, that no check uses.
 
     Raises:
         InputError: If no row and no summary counts steps, samples or tokens.
@@ -108,7 +110,7 @@ def run_of_rows(
     numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
     pairs = list(_passes(kept, keys, name)) if is_trainer else []
     run = FinishedRun(
-        kind="wandb",
+        kind=kind,
         path=name,
         numbers=numbers,
         counts_passes=is_trainer,
@@ -118,7 +120,8 @@ def run_of_rows(
         precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
         segments=track.segments,
         overlaps=track.overlaps,
-        notes=(*notes, *_notes(keys, track, is_wandb=is_wandb)),
+        further=further or {},
+        notes=(*notes, *_notes(keys, track, is_wandb=kind == "wandb")),
     )
     return with_passes(run, pairs, Place(name, None, keys["epochs"] or ""))
 
