@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from dist_epochs.arithmetic.quantity import LARGEST
@@ -16,23 +16,20 @@ from dist_epochs.errors import InputError, Origin
 
 __all__ = ["KEYS", "SETTING_KEYS", "is_number", "run_of_rows"]
 
-STEPS = (
-    "ledger/steps",
-    "train/global_step",
-    "trainer/global_step",
-    "global_step",
-    "optimizer_step",
-    "iteration",
-    "step",
-)
-SAMPLES = ("ledger/samples", "consumed_samples", "consumed-samples", "samples_seen", "samples")
-TOKENS = (
-    "ledger/tokens", "train/num_input_tokens_seen", "num_input_tokens_seen", "throughput/total_tokens",
-    "consumed_tokens", "tokens_seen", "total_tokens", "tokens",
-)  # fmt: skip
-EPOCHS = ("ledger/epoch", "train/epoch")
-"""Keys under which trainers log a counter, the surest first. wandb's own `_step` counts calls of `log`, not steps; a
-plain `epoch` is the index of a pass in most loops, and counts no data."""
+COUNTERS: Keys = {
+    "steps": (
+        "ledger/steps", "train/global_step", "trainer/global_step", "global_step", "optimizer_step", "iteration",
+        "step",
+    ),
+    "samples": ("ledger/samples", "consumed_samples", "consumed-samples", "samples_seen", "samples"),
+    "tokens": (
+        "ledger/tokens", "train/num_input_tokens_seen", "num_input_tokens_seen", "throughput/total_tokens",
+        "consumed_tokens", "tokens_seen", "total_tokens", "tokens",
+    ),
+    "epochs": ("ledger/epoch", "train/epoch"),
+}  # fmt: skip
+"""Keys under which trainers log a counter. wandb's own `_step` counts calls of `log`, not steps; a plain `epoch` is the
+index of a pass in most loops, and counts no data."""
 
 TOTAL_OR_AMOUNT = ("samples", "tokens")
 """Keys that are totals in some loops and amounts of one step in others."""
@@ -40,7 +37,8 @@ TOTAL_OR_AMOUNT = ("samples", "tokens")
 NEAREST_PACE = 0.5
 
 SPEEDS = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
-KEYS = frozenset((*STEPS, *SAMPLES, *TOKENS, *EPOCHS, *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
+FLOPS: Keys = {"total_flops": ("train/total_flos", "total_flos")}
+KEYS = frozenset((*chain(*COUNTERS.values()), *SPEEDS, *(f"train/{key}" for key in SPEEDS)))
 """What is kept of rows, so that memory grows with what is counted alone."""
 
 CONFIG: Keys = {
@@ -60,7 +58,7 @@ is that of generation. So is any length beside its arguments: the model's config
 model takes, stands among them."""
 
 
-SETTING_KEYS = frozenset((*(key for keys in CONFIG.values() for key in keys), "bf16", "fp16"))
+SETTING_KEYS = frozenset((*chain(*CONFIG.values()), "bf16", "fp16"))
 """What is kept of a configuration."""
 
 
@@ -100,14 +98,22 @@ def run_of_rows(
         InputError: If no row and no summary counts steps, samples or tokens.
     """
     kept = list(rows)
-    keys = _counter_keys(kept, summary, name)
+    of_rows = {key: value for row in kept for key, value in row.items()}
+    last = {**summary, **of_rows}
+    keys = _counter_keys(kept, last, name)
     track = _track(kept, keys, starts, name)
     is_trainer = "per_device_train_batch_size" in config
     settings = {key: value for key, value in config.items() if not is_trainer or key not in CONFIG["sequence_length"]}
     numbers = read_keys(settings, CONFIG, lambda key: (places or {}).get(key) or Place(name, None, f"config, {key}"))
     numbers |= track.numbers(name)
-    numbers |= dict(_last(kept, summary, keys, numbers, name))
-    numbers |= dict(_speed(kept, summary, numbers, name, resumed=len(track.segments) > 1))
+    for meaning, key in keys.items():
+        where = Place(name, None, key if key in of_rows else f"summary, {key}")
+        number = logged_epoch(last[key], where) if meaning == "epochs" else whole(last[key], where, least=0)
+        if meaning not in numbers and number is not None:
+            numbers[meaning] = number
+    numbers |= read_keys(last, FLOPS, lambda _: Place(name, None, "total_flos"))
+    if len(track.segments) <= 1:  # else the clock is that of the last start
+        numbers |= dict(last_call({key.removeprefix("train/"): last[key] for key in last}, numbers, Place(name)))
     pairs = list(_passes(kept, keys, name)) if is_trainer else []
     run = FinishedRun(
         kind=kind,
@@ -123,100 +129,58 @@ def run_of_rows(
         further=further or {},
         notes=(*notes, *_notes(keys, track, is_wandb=kind == "wandb")),
     )
-    return with_passes(run, pairs, Place(name, None, keys["epochs"] or ""))
+    return with_passes(run, pairs, Place(name, None, keys.get("epochs", "")))
 
 
-_COUNTERS = {"steps": STEPS, "samples": SAMPLES, "tokens": TOKENS, "epochs": EPOCHS}
-
-
-def _counter_keys(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], name: str) -> dict[str, str | None]:
-    """The key under which each counter was logged, if it was."""
-    keys = {meaning: _key(rows, summary, names) for meaning, names in _COUNTERS.items()}
-    for meaning in ("samples", "tokens"):
-        if keys[meaning] in TOTAL_OR_AMOUNT and not _is_total(rows, keys[meaning], keys["steps"]):
-            keys[meaning] = None
-    if not any(keys[meaning] for meaning in ("steps", "samples", "tokens")):
+def _counter_keys(rows: Sequence[Mapping[str, Any]], last: Mapping[str, Any], name: str) -> dict[str, str]:
+    """The surest key under which each counter was logged."""
+    keys: dict[str, str] = {}
+    for meaning, candidates in COUNTERS.items():
+        key = next((key for key in candidates if key in last), None)
+        if key is not None and (key not in TOTAL_OR_AMOUNT or _is_total(rows, key, keys.get("steps"))):
+            keys[meaning] = key
+    if keys.keys() <= {"epochs"}:
+        looked_for = "; ".join(", ".join(keys) for meaning, keys in COUNTERS.items() if meaning != "epochs")
         raise InputError(
             f"nothing in its {len(rows):,} rows counts optimizer steps, samples or tokens",
-            rule="wandb's own _step counts calls of log; looked for "
-            f"{', '.join(STEPS)}; {', '.join(SAMPLES)}; {', '.join(TOKENS)}",
+            rule=f"wandb's own _step counts calls of log; looked for {looked_for}",
             fixes=["logging one of them", "an audit of the trainer's own log"],
             origin=Origin(name),
         )
     return keys
 
 
-def _key(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The surest key that is logged."""
-    logged = {*summary, *(key for row in rows for key in row)}
-    return next((name for name in names if name in logged), None)
-
-
-def _track(
-    rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], starts: Sequence[int], name: str
-) -> Track:
+def _track(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str], starts: Sequence[int], name: str) -> Track:
     track = Track(lambda row: Place(name, None, f"row {row}"))
     begins = set(starts)
     for at, row in enumerate(rows):
         if at in begins:
             track.start()
         counts = {
-            meaning: whole(row[key], name, least=0)
-            for meaning in ("steps", "samples", "tokens")
-            if (key := keys[meaning]) is not None and key in row
+            meaning: int(number.value)
+            for meaning, key in keys.items()
+            if meaning != "epochs" and key in row and (number := whole(row[key], name, least=0)) is not None
         }
-        step = counts.pop("steps", None)
-        if step is not None:
-            samples, tokens = (_int(counts.get(meaning)) for meaning in ("samples", "tokens"))
-            track.add(Line(step=int(step.value), at=at + 1, samples=samples, tokens=tokens))
+        if "steps" in counts:
+            track.add(Line(step=counts["steps"], at=at + 1, samples=counts.get("samples"), tokens=counts.get("tokens")))
     return track
 
 
-def _int(number: Number | None) -> int | None:
-    return int(number.value) if number is not None else None
-
-
-def _last(
-    rows: Sequence[Mapping[str, Any]],
-    summary: Mapping[str, Any],
-    keys: Mapping[str, str | None],
-    found: Mapping[str, Number],
-    name: str,
-) -> Iterator[tuple[str, Number]]:
-    """The last value of each counter: of a row, else of the summary."""
-    for meaning, key in keys.items():
-        if key is None or meaning in found:
-            continue
-        row = next((row for row in reversed(rows) if key in row), None)
-        where = Place(name, None, key if row is not None else f"summary, {key}")
-        value = (row if row is not None else summary)[key]
-        number = logged_epoch(value, where) if meaning == "epochs" else whole(value, where, least=0)
-        if number is not None:
-            yield meaning, number
-
-
-def _is_total(rows: Sequence[Mapping[str, Any]], key: str | None, steps: str | None) -> bool:
+def _is_total(rows: Sequence[Mapping[str, Any]], key: str, steps: str | None) -> bool:
     """Whether a key grows from row to row, as fast as the steps; one of a single step stays where it is."""
-    if key is None or steps is None:
-        return False
-    pairs = [(row[steps], row[key]) for row in rows if steps in row and key in row]
+    pairs = [(row[steps], row[key]) for row in rows if steps in row and key in row] if steps is not None else []
     if len(pairs) < 2 or any(later[1] < earlier[1] for earlier, later in pairwise(pairs)):
         return False
     (first, low), (last, high) = pairs[0], max(pairs)  # after a restart the steps may begin at 0 again
     return bool(first > 0 and low > 0 and low / first * NEAREST_PACE < high / last < low / first / NEAREST_PACE)
 
 
-def _passes(
-    rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], name: str
-) -> Iterator[tuple[int, object]]:
+def _passes(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str], name: str) -> Iterator[tuple[int, object]]:
     """Step and epoch of each row that has both, the epoch as it was logged."""
-    steps, epochs = keys["steps"], keys["epochs"]
-    if steps is None or epochs is None:
-        return
-    for row in rows:
-        step = whole(row.get(steps), name)
-        if step is not None:
-            yield int(step.value), row.get(epochs)
+    if keys.keys() >= {"steps", "epochs"}:
+        for row in rows:
+            if (step := whole(row.get(keys["steps"]), name)) is not None:
+                yield int(step.value), row.get(keys["epochs"])
 
 
 def _streams(pairs: Sequence[tuple[int, object]], numbers: Mapping[str, Number]) -> bool | None:
@@ -227,38 +191,19 @@ def _streams(pairs: Sequence[tuple[int, object]], numbers: Mapping[str, Number])
     return True if epochs.interval.low > 1 + Fraction(1, 20) else None
 
 
-def _unlogged(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str | None], track: Track) -> int:
+def _unlogged(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str], track: Track) -> int:
     """Steps that may have followed the last row: none where the Trainer's closing summary was logged."""
-    counts_from_0 = keys["steps"] == "trainer/global_step"
-    if keys["steps"] is None or any("train_runtime" in row or "train/train_runtime" in row for row in rows[-3:]):
+    counts_from_0 = keys.get("steps") == "trainer/global_step"
+    if "steps" not in keys or any("train_runtime" in row or "train/train_runtime" in row for row in rows[-3:]):
         return 0
     return track.stride - 1 + counts_from_0
 
 
-def _speed(
-    rows: Sequence[Mapping[str, Any]],
-    summary: Mapping[str, Any],
-    numbers: Mapping[str, Number],
-    name: str,
-    *,
-    resumed: bool,
-) -> Iterator[tuple[str, Number]]:
-    """FLOPs, and the clock of a run that was made in one piece."""
-    last = {**summary, **{key: value for row in rows for key, value in row.items()}}
-    flops = Number.read(last.get("train/total_flos", last.get("total_flos")), Place(name, None, "total_flos"))
-    if flops is not None and flops.value:
-        yield "total_flops", flops
-    if resumed:
-        return
-    plain = {key.removeprefix("train/"): value for key, value in last.items()}
-    yield from last_call(plain, numbers, Place(name))
-
-
-def _notes(keys: Mapping[str, str | None], track: Track, *, is_wandb: bool) -> Iterator[str]:
-    told = [f"{meaning} from {key}" for meaning, key in keys.items() if key]
+def _notes(keys: Mapping[str, str], track: Track, *, is_wandb: bool) -> Iterator[str]:
+    told = [f"{meaning} from {key}" for meaning, key in keys.items()]
     own = " wandb's own _step counts calls of log, and is not used." if is_wandb else ""
     yield f"Read: {', '.join(told)}.{own}"
-    if keys["steps"] == "trainer/global_step":
+    if keys.get("steps") == "trainer/global_step":
         yield "Lightning logs trainer/global_step from 0: after N + 1 steps it is N."
     if track.repeated:
         yield f"Rows that repeat the step of the row before them: {track.repeated:,}."
