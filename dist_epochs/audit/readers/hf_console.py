@@ -14,7 +14,6 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.log_reading import LineReader, whole_of
 from dist_epochs.audit.records.passes import is_unsized, last_call, logged_epoch, steps_per_epoch
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, as_stream, made_again
@@ -210,5 +209,4 @@ def _four_digits(text: str, where: str) -> Number | str:
     read = Number.read(text, where)
     if read is None or not read.value:
         return text
-    half = Fraction(Decimal(1).scaleb(Decimal(text).adjusted() - DIGITS + 1)) / 2
-    return Number(Interval(read.value, read.value - half, read.value + half), where, text)
+    return read.within(Fraction(Decimal(1).scaleb(Decimal(text).adjusted() - DIGITS + 1)) / 2)

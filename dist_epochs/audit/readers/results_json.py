@@ -19,7 +19,7 @@ from pathlib import Path
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.packed import read_text
-from dist_epochs.audit.records.passes import last_call, steps_per_epoch
+from dist_epochs.audit.records.passes import in_seconds, last_call, steps_per_epoch
 from dist_epochs.audit.records.record import FinishedRun, Number, Place
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
@@ -77,7 +77,7 @@ def read(path: Path) -> FinishedRun:
     found = {key: number for key, value in data.items() if (number := Number.read(value, place(key))) is not None}
     for key, tolerance in ROUNDED.items():
         if key in found:
-            found[key] = _rounded(found[key], tolerance)
+            found[key] = found[key].within(tolerance)
     numbers = read_keys(data, KEYS, place)
     is_idle = "train_loss" in found and not found["train_loss"].value
     numbers |= dict(_planned(found))
@@ -109,11 +109,6 @@ def read(path: Path) -> FinishedRun:
     )
 
 
-def _rounded(number: Number, tolerance: Fraction) -> Number:
-    value = number.value
-    return Number(Interval(value, max(value - tolerance, Fraction(0)), value + tolerance), number.where, number.text)
-
-
 def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
     """Steps and samples of the plan, by rate × seconds."""
     seconds, rate = found.get("train_runtime"), found.get("train_samples_per_second")
@@ -121,15 +116,11 @@ def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
     if seconds is None or not seconds.interval.low or rate is None or pace is None:
         return
     if pace.value:
-        steps = _product(pace, seconds)
+        steps = in_seconds(pace, seconds)
         least, most = ceil(steps.interval.low), floor(steps.interval.high)
         yield "planned_steps", Number.exact(least, pace.where, steps.text) if least == most else steps
     if rate.value and pace is not rate:
-        yield "planned_samples", _product(rate, seconds)
-
-
-def _product(rate: Number, seconds: Number) -> Number:
-    return Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
+        yield "planned_samples", in_seconds(rate, seconds)
 
 
 def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str, Number]]:

@@ -11,10 +11,17 @@ __all__ = ["HEAD_BYTES", "refuse_unread_content"]
 HEAD_BYTES = 4096
 """Bytes that tell the kind."""
 
-GIT_LFS = b"version https://git-lfs.github.com/spec/"
-GIT_ANNEX = (b"/annex/objects/", b"../.git/annex/objects/")
-PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
-"""How pickles begin, and the archives that torch puts them in."""
+ELSEWHERE = "{} keeps the content elsewhere, and it was not fetched"
+UNREAD = (
+    ((b"version https://git-lfs.github.com/spec/",),
+     "a Git LFS pointer, not the file", ELSEWHERE.format("Git LFS"), ("git lfs pull",)),
+    ((b"/annex/objects/", b"../.git/annex/objects/"),
+     "a git-annex pointer, not the file", ELSEWHERE.format("git-annex"), ("git annex get {}",)),
+    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04"),
+     "a pickle, or an archive of one", "loading it can run any code, so it is never opened",
+     ("the trainer_state.json beside it", "a log of the run")),
+)  # fmt: skip
+"""How they begin, what they are, why they are not read, and what to do; torch puts pickles in archives."""
 
 
 def refuse_unread_content(path: Path, head: bytes) -> None:
@@ -23,25 +30,7 @@ def refuse_unread_content(path: Path, head: bytes) -> None:
     Raises:
         InputError: If it is a pointer of Git LFS or git-annex, or is a pickle.
     """
-    origin = Origin(str(path))
-    if head.startswith(GIT_LFS):
-        raise InputError(
-            "this is a Git LFS pointer, not the file",
-            rule="Git LFS keeps the content elsewhere, and it was not fetched",
-            fixes="git lfs pull",
-            origin=origin,
-        )
-    if head.startswith(GIT_ANNEX):
-        raise InputError(
-            "this is a git-annex pointer, not the file",
-            rule="git-annex keeps the content elsewhere, and it was not fetched",
-            fixes=f"git annex get {path.name}",
-            origin=origin,
-        )
-    if head.startswith(PICKLES):
-        raise InputError(
-            "this is a pickle, or an archive of one",
-            rule="loading it can run any code, so it is never opened",
-            fixes=["the trainer_state.json beside it", "a log of the run"],
-            origin=origin,
-        )
+    for begins, what, rule, fixes in UNREAD:
+        if head.startswith(begins):
+            named = [fix.format(path.name) for fix in fixes]
+            raise InputError(f"this is {what}", rule=rule, fixes=named, origin=Origin(str(path)))

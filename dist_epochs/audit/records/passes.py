@@ -11,7 +11,15 @@ from typing import Any
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.record import FLOAT, FinishedRun, Number, Place, as_stream
 
-__all__ = ["is_as_long_as_planned", "is_unsized", "last_call", "logged_epoch", "steps_per_epoch", "with_passes"]
+__all__ = [
+    "in_seconds",
+    "is_as_long_as_planned",
+    "is_unsized",
+    "last_call",
+    "logged_epoch",
+    "steps_per_epoch",
+    "with_passes",
+]
 
 HUNDREDTH = Fraction(1, 100)
 LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
@@ -146,6 +154,11 @@ def _tolerance(epoch: float) -> float:
     return max(min(0.005, 0.5 * 10.0 ** (at + 1 - len(text))), epoch * 1e-9)
 
 
+def in_seconds(rate: Number, seconds: Number) -> Number:
+    """A rate over its seconds."""
+    return Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
+
+
 def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], place: Place) -> Iterator[tuple[str, Number]]:
     """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
 
@@ -175,7 +188,7 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], place: P
         yield "timed_tokens", numbers["tokens"]
     if rate is not None and rate.value and timed is not None:
         yield "samples_per_second", rate
-        yield "timed_samples", Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
+        yield "timed_samples", in_seconds(rate, seconds)
         if steps is not None and steps.value:
             planned = numbers.get("planned_steps")
             most = planned.value if planned is not None and timed.holds(planned.value) else steps.value

@@ -112,6 +112,11 @@ class Number:
         """The number as written."""
         return self.interval.point
 
+    def within(self, tolerance: Fraction) -> Number:
+        """The same with another tolerance, to either side; never below 0."""
+        ends = Interval(self.value, max(self.value - tolerance, Fraction(0)), self.value + tolerance)
+        return replace(self, interval=ends)
+
 
 def whole(value: object, where: str, *, least: int = 1) -> Number | None:
     """A count: a whole number from `least` on, also as `5.0`; None for anything else."""

@@ -223,5 +223,4 @@ class Track:
     def _rate(self, where: str) -> Number:
         """The logged rates over their time, with the tolerance of the slowest: three decimals are printed."""
         rate = Fraction(self._rated_samples / self._rated_seconds).limit_denominator(10**6)
-        tolerance = rate * HALF / Fraction(self._slowest)
-        return Number(Interval(rate, rate - tolerance, rate + tolerance), where, f"{float(rate):.6g}")
+        return Number.exact(rate, where, f"{float(rate):.6g}").within(rate * HALF / Fraction(self._slowest))
