@@ -14,7 +14,7 @@ from dist_epochs.audit.readers.own_run import read_own_run
 from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
 from dist_epochs.audit.readers.wandb_file import read_wandb_files
 from dist_epochs.audit.records.packed import ENDINGS, plain_name
-from dist_epochs.audit.records.record import Comparison, FinishedRun, Number
+from dist_epochs.audit.records.record import Comparison, FinishedRun, Number, several_runs
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["holds_run", "read_finished_run"]
@@ -62,7 +62,9 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             parts.append(part)
     if len(found) > MOST_PARTS:
         notes.append(f"{len(found):,} files of runs are here: the first {MOST_PARTS} were read.")
-    _refuse_several(path, parts)
+    versions = [Path(part.path).parent.name for part in parts if part.kind == "lightning"]  # each is a run
+    if len(versions) > 1:
+        raise several_runs(f"{len(versions)} runs of Lightning", versions, str(path), [f"--many {path}"])
     if run is None and parts:
         run, parts = parts[0], parts[1:]
         run = replace(run, path=str(path))
@@ -85,18 +87,6 @@ def holds_run(path: Path) -> bool:
     if (path / "ledger.jsonl").is_file() or state_files(path) or next(path.glob("*.wandb"), None) is not None:
         return True
     return next(_others(path), None) is not None
-
-
-def _refuse_several(path: Path, parts: Sequence[FinishedRun]) -> None:
-    """Refuse a folder of Lightning's with several versions, each of which is a run."""
-    versions = [Path(part.path).parent.name for part in parts if part.kind == "lightning"]
-    if len(versions) > 1:
-        raise InputError(
-            f"here are {len(versions)} runs of Lightning: {', '.join(versions[:5])}",
-            rule="an audit reads one run, since their steps do not add up",
-            fixes=["one of the folders", f"--many {path}"],
-            origin=Origin(str(path)),
-        )
 
 
 def _first(path: Path) -> FinishedRun | None:

@@ -13,6 +13,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -21,7 +22,7 @@ from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.records.leveldb import records
 from dist_epochs.audit.records.packed import open_run_file
 from dist_epochs.audit.records.protobuf import count_of, fields, parts, text_of
-from dist_epochs.audit.records.record import FinishedRun
+from dist_epochs.audit.records.record import FinishedRun, several_runs
 from dist_epochs.audit.records.tracker_rows import KEYS, is_number, run_of_rows
 from dist_epochs.errors import InputError, Origin
 
@@ -141,19 +142,12 @@ def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
     files = sorted(((path, read_wandb_file(path, KEYS)) for path in paths), key=lambda pair: pair[0].parent.name)
     names = {found.run_id or path.stem for path, found in files}
     if len(names) > 1:
-        raise InputError(
-            f"here are files of {len(names)} wandb runs: {', '.join(sorted(names)[:5])}",
-            rule="an audit reads one run, since their steps do not add up",
-            fixes="one of the folders",
-            origin=Origin(title),
-        )
-    rows: list[Mapping[str, Any]] = []
-    starts: list[int] = []
+        raise several_runs(f"files of {len(names)} wandb runs", sorted(names), title)
+    starts = [0, *accumulate(len(found.rows) for _, found in files[:-1])]
+    rows = [row for _, found in files for row in found.rows]
     config: dict[str, Any] = {}
     summary: dict[str, Any] = {}
     for _, found in files:
-        starts.append(len(rows))
-        rows += found.rows
         config |= found.config
         summary |= found.summary
     notes = [note for path, found in files for note in _file_notes(path, found)]

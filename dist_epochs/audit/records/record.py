@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +13,7 @@ from pathlib import PurePath
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.audit.records.names import FURTHER, KINDS, NAMES
+from dist_epochs.errors import InputError, Origin
 
 __all__ = [
     "FLOAT",
@@ -24,6 +25,7 @@ __all__ = [
     "Span",
     "as_stream",
     "made_again",
+    "several_runs",
     "whole",
 ]
 
@@ -263,6 +265,16 @@ class Balance:
     planned: int
     recorded: int
     explained: Mapping[str, int]
+
+
+def several_runs(what: str, names: Sequence[str], path: str, fixes: Sequence[str] = ()) -> InputError:
+    """The error for a place with several runs of one kind, and what they are."""
+    return InputError(
+        f"here are {what}: {', '.join(names[:5])}",
+        rule="an audit reads one run, since their steps do not add up",
+        fixes=("one of the folders", *fixes),
+        origin=Origin(path),
+    )
 
 
 def as_stream(run: FinishedRun) -> FinishedRun:
