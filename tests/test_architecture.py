@@ -53,6 +53,17 @@ def test_imports_go_down(path):
         assert parts[0] not in WITHOUT.get(package, ()), f"{package} imports {name}"
 
 
+@pytest.mark.parametrize(
+    ("package", "above"),
+    [("records", {"readers", "detect", "runs"}), ("readers", {"detect", "runs"}), ("detect", {"runs"})],
+)
+def test_readers_of_runs_import_down(package, above):
+    for path in (ROOT / "audit" / package).glob("*.py"):
+        for name in imports(path):
+            inner = name.removeprefix("dist_epochs.audit.").split(".")[0]
+            assert inner not in above, f"{path.name} imports {name}"
+
+
 def test_every_package_has_a_layer():
     packages = {path.name.removesuffix(".py") for path in ROOT.iterdir() if path.suffix in ("", ".py")}
     assert packages - {"__init__", "__pycache__", "data", "py.typed"} <= LAYERS.keys()

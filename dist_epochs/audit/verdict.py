@@ -9,7 +9,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.audit.check import Check, Reading, Verdict
-from dist_epochs.audit.readers.record import FinishedRun
+from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.audit.suspects import Suspect
 
 __all__ = ["Audit", "judge"]

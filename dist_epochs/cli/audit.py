@@ -29,7 +29,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
-    from dist_epochs.audit.readers.record import FinishedRun
+    from dist_epochs.audit.records.record import FinishedRun
     from dist_epochs.audit.verdict import Audit
 
 CLAIM_FILES = (".yaml", ".yml")
@@ -215,8 +215,8 @@ def find_run(name: str) -> FinishedRun | None:
         )
     if path.suffix in CLAIM_FILES or not path.exists():
         return None
-    from dist_epochs.audit.readers.detect import unknown
-    from dist_epochs.audit.readers.folder import read_finished_run
+    from dist_epochs.audit.detect.file import unknown
+    from dist_epochs.audit.detect.folder import read_finished_run
 
     run = read_finished_run(path)
     if run is None and not _may_be_claim(path) and not is_text_file(name):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dist_epochs.errors import InputError, Origin
 
 if TYPE_CHECKING:
-    from dist_epochs.audit.readers.record import FinishedRun
+    from dist_epochs.audit.records.record import FinishedRun
 
 __all__ = ["FILES", "PREFIX", "fetch_repository"]
 
@@ -32,7 +32,7 @@ def fetch_repository(address: str) -> FinishedRun | None:
         InputError: If it is not such an address, huggingface_hub is not installed, neither the Hub nor the cache gives
             it, or it holds no record of a run.
     """
-    from dist_epochs.audit.readers.folder import read_finished_run
+    from dist_epochs.audit.detect.folder import read_finished_run
 
     origin = Origin(address)
     match = _ADDRESS.fullmatch(address)

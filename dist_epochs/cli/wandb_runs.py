@@ -10,7 +10,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.wandb_login import logged_in
 
 if TYPE_CHECKING:
-    from dist_epochs.audit.readers.record import FinishedRun
+    from dist_epochs.audit.records.record import FinishedRun
 
 __all__ = ["PREFIX", "fetch_run"]
 
@@ -34,8 +34,7 @@ def fetch_run(address: str, api: Any = None) -> FinishedRun:
         InputError: If it is not such an address, wandb is not installed, nobody is logged in, or the server does not
             have the run.
     """
-    from dist_epochs.audit.readers.wandb_file import is_number
-    from dist_epochs.audit.readers.wandb_run import run_of_rows
+    from dist_epochs.audit.records.tracker_rows import is_number, run_of_rows
 
     origin = Origin(address)
     match = _ADDRESS.fullmatch(address)

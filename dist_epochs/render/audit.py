@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from dist_epochs.audit.check import Verdict
-from dist_epochs.audit.readers.record import FinishedRun
+from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.audit.suspects import Suspect
 from dist_epochs.audit.verdict import Audit
 from dist_epochs.render.audit_rows import (

@@ -10,7 +10,7 @@ from math import inf, log
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.text import number, precise, scaled, short
 from dist_epochs.audit.check import Check, Reading, Verdict
-from dist_epochs.audit.readers.record import FinishedRun
+from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.audit.verdict import Audit
 
 __all__ = [

@@ -10,7 +10,7 @@ from dist_epochs.audit.compare.comparison import Comparison, FoundCause
 from dist_epochs.audit.compare.differences import Difference
 from dist_epochs.audit.compare.evidence import ComparedRun, Value
 from dist_epochs.audit.compare.losses import LossCurve
-from dist_epochs.audit.readers.names import KINDS
+from dist_epochs.audit.records.names import KINDS
 from dist_epochs.render.text import table
 
 __all__ = ["comparison_of_runs_text"]

@@ -18,7 +18,7 @@ MOST_TIMES_THE_TIME, MOST_TIMES_THE_MEMORY = 3, 2
 LOAD = "import json, sys; json.load(open(sys.argv[1]))"
 AUDIT = """import sys
 from pathlib import Path
-from dist_epochs.audit.readers.folder import read_finished_run
+from dist_epochs.audit.detect.folder import read_finished_run
 from dist_epochs.audit.runs.claims import read_claims
 from dist_epochs.audit.runs.run_audit import audit_run
 audit_run(read_finished_run(Path(sys.argv[1])), read_claims({}))

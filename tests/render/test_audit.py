@@ -6,7 +6,7 @@ from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import parse
 from dist_epochs.audit.check import LITERAL, Reading, Verdict, compare_with_stated
 from dist_epochs.audit.fact import Fact
-from dist_epochs.audit.readers.record import FinishedRun, Segment, Span
+from dist_epochs.audit.records.record import FinishedRun, Segment, Span
 from dist_epochs.audit.verdict import Audit
 from dist_epochs.render.audit import audit_text, audits_text
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dist_epochs.audit.readers.folder import read_finished_run
+from dist_epochs.audit.detect.folder import read_finished_run
 from dist_epochs.cli.main import main
 from dist_epochs.errors import InputError
 from dist_epochs.settings.section import read_section

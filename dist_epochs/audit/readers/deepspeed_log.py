@@ -16,9 +16,9 @@ from math import ceil, floor
 from statistics import median
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LineReader
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
+from dist_epochs.audit.records.timeline import Line
 
 __all__ = ["DeepspeedLog"]
 
@@ -42,6 +42,7 @@ _FLAG = re.compile(rb"--(" + b"|".join(FLAGS) + rb")[= ](\d{1,9})\b")
 class DeepspeedLog(LineReader):
     """What the lines have said so far."""
 
+    KIND = "deepspeed"
     MARKS = (b", skipped=", b"/global_step=", b"Total Micro Batches", b"--per_device_train_batch_size")
 
     def __init__(self, path: str) -> None:
@@ -65,8 +66,7 @@ class DeepspeedLog(LineReader):
             self.further["micro_steps_per_pass"] = Number.exact(int(match[3]), self.place(at, "Total Micro Batches"))
         elif match := _COMMAND.search(line):
             for key, text in _FLAG.findall(match[0]):
-                if int(text):
-                    self.numbers[FLAGS[key]] = Number.exact(int(text), self.place(at, f"--{key.decode()}"))
+                self.tell(FLAGS[key], text, at, f"--{key.decode()}")
 
     def _time(self, match: re.Match[bytes], at: int) -> None:
         try:
@@ -88,20 +88,21 @@ class DeepspeedLog(LineReader):
         """What was found; None if no step was logged."""
         if self.track.last is None:
             return None
-        numbers, further = dict(self.numbers), dict(self.further)
-        if "gradient_accumulation" not in numbers and len(self._windows) == 1 and next(iter(self._windows)) >= 1:
-            where = Place(self.path, None, "micro_step ÷ global_step")
-            numbers["gradient_accumulation"] = Number.exact(next(iter(self._windows)), where)
+        if "gradient_accumulation" not in self.numbers and len(self._windows) == 1:
+            (window,) = self._windows
+            if window >= 1:
+                self.tell("gradient_accumulation", window, None, "micro_step ÷ global_step")
         if self._batches:
-            numbers["global_batch"] = further["batch"] = self._batch(numbers)
-        return run_of_track("deepspeed", self.path, self.track, numbers, further=further)
+            self.numbers["global_batch"] = self.further["batch"] = self._batch
+        return self.run()
 
-    def _batch(self, numbers: dict[str, Number]) -> Number:
+    @property
+    def _batch(self) -> Number:
         """A multiple of what a device takes in a step, where that is known and only one fits."""
         near = Fraction(median(self._batches)).limit_denominator(1000)
         where, text = Place(self.path, None, "samples/s × seconds of a step"), f"{float(near):.4g}"
         low, high = near * (1 - TOLERANCE), near * (1 + TOLERANCE)
-        known = [numbers[name].value for name in FLAGS.values() if name in numbers]
+        known = [self.numbers[name].value for name in FLAGS.values() if name in self.numbers]
         unit = known[0] * known[1] if len(known) == 2 else Fraction(1)
         least, most = ceil(low / unit), floor(high / unit)
         if least == most > 0:

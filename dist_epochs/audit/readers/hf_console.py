@@ -9,14 +9,14 @@ the numbers of rows in quotes, with four significant digits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.passes import UNSIZED, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream
+from dist_epochs.audit.records.log_reading import LineReader, whole_of
+from dist_epochs.audit.records.passes import is_unsized, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, as_stream, made_again
 
 __all__ = ["Console"]
 
@@ -38,79 +38,76 @@ DIGITS = 4
 _TRAINING, _OTHER_LOOP = b"***** Running training *****", re.compile(rb"\*\*\*\*\* Running (?:Evaluation|Prediction)")
 _HEAD = re.compile(rb"(" + b"|".join(re.escape(key) for key in HEAD) + rb")(?: =|:) ([\d,]{1,40})\s*$")
 _RESUMED = re.compile(rb"(?:Continuing|Resuming) training from\b.{0,4000}?\bglobal step ([\d,]{1,20})")
-_BAR = re.compile(rb"(?:^|[|\s])(\d{1,12})/(\d{1,12}) \[\d")
+_BAR, _DONE = re.compile(rb"/\d{1,12} \[\d"), re.compile(rb"(?:^|[|\s])(\d{1,12})$")
 _ROW = re.compile(rb"\{('[^{}]{1,4000})\}")
 _VALUE = re.compile(rb"'(\w{1,60})': ('?)(\d[\d.eE+-]{0,40})\2(?=[,\s]|$)")
 
 
-@dataclass(slots=True)
-class Console:
+class Console(LineReader):
     """What the lines have said of the last training that began at step 0.
 
     Attributes:
-        path: The file, for places.
-        numbers: What its head says.
-        trainings: Trainings that began at step 0.
+        calls: Of each call, the step it goes on from, the last one of its bar, and where it begins.
         rows: Step and epoch of each row with the same bar before and after it.
         summary: The row at the end, and where.
-        calls: Of each call, the step it goes on from, the last one of its bar, and where it begins.
     """
 
-    path: str
-    numbers: dict[str, Number] = field(default_factory=dict)
-    trainings: int = 0
-    rows: list[tuple[int, object]] = field(default_factory=list)
-    summary: tuple[dict[str, object], str] | None = None
-    calls: list[tuple[int, int, str]] = field(default_factory=list)
-    _is_in_other_loop: bool = False
-    _has_moved: bool = False
-    _epoch: object = None
+    KIND, MARKS = "hf-console", ()
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.calls: list[tuple[int, int, str]] = []
+        self.rows: list[tuple[int, object]] = []
+        self.summary: tuple[dict[str, object], str] | None = None
+        self._total = 0
+        self._end_of_bar = b""  # behind the steps that are done
+        self._is_in_other_loop = self._has_moved = False
+        self._epoch: object = None
 
     def read(self, line: bytes, at: int) -> None:
         """The next line."""
         if _TRAINING in line:
             if self.calls and not self._has_moved:
                 self.calls.pop()  # several ranks print the same head, or nothing came of it
-            self.calls.append((0, 0, Place(self.path, at)))
+            self.calls.append((0, 0, self.place(at)))
             self._is_in_other_loop, self._has_moved, self._epoch, self.summary = False, False, None, None
         elif not self.calls:
             return
         elif b"'" in line and (match := _ROW.search(line)):
             self._bars(line[: match.start()])
             self._row(match[1], at)
-        elif self._bars(line):
+        elif self._bars(line) or _BAR.search(line):
             return
         elif _OTHER_LOOP.search(line):
             self._is_in_other_loop = True
         elif not self._is_in_other_loop and (match := _HEAD.search(line)):
-            self._head(match[1], int(match[2].replace(b",", b"") or b"0"), at)
+            self.tell(HEAD[match[1]], match[2], at, match[1].decode())
+            if HEAD[match[1]] == "planned_steps":
+                self._total = whole_of(match[2])
+                self._end_of_bar = b"/%d [" % self._total
         elif match := _RESUMED.search(line):
-            step = int(match[1].replace(b",", b"") or b"0")
+            step = whole_of(match[1])
             self.calls[-1] = (step, step, self.calls[-1][2])
-
-    def _head(self, key: bytes, value: int, at: int) -> None:
-        if value:
-            self.numbers[HEAD[key]] = Number.exact(value, Place(self.path, at, key.decode()))
 
     def _bars(self, line: bytes) -> bool:
         """Bars of steps; those of evaluations have other totals, or come behind their own first line."""
-        found = [(int(done), int(total)) for done, total in _BAR.findall(line)] if b"/" in line else []
-        planned = self.numbers.get("planned_steps")
-        if self._is_in_other_loop or planned is None:
-            return bool(found)
-        for done, total in found:
-            if total != planned.value or done > total:
-                continue
-            begun, before, where = self.calls[-1]
-            if self._epoch is not None and done == before:  # the same bar before and after a row: it is of that step
-                self.rows.append((done, self._epoch))
-            self._epoch = None
-            self.calls[-1] = (begun, max(before, done), where)
-            self._has_moved |= done > begun
-        return bool(found)
+        at = line.find(self._end_of_bar) if self._total else -1
+        if at < 0:
+            return False
+        while at >= 0 and not self._is_in_other_loop:
+            match = _DONE.search(line, max(at - 13, 0), at)
+            if match is not None and (done := int(match[1])) <= self._total:
+                begun, before, where = self.calls[-1]
+                if self._epoch is not None and done == before:  # the same bar before and after a row: of that step
+                    self.rows.append((done, self._epoch))
+                self._epoch = None
+                self.calls[-1] = (begun, max(before, done), where)
+                self._has_moved |= done > begun
+            at = line.find(self._end_of_bar, at + 1)
+        return True
 
     def _row(self, text: bytes, at: int) -> None:
-        where = Place(self.path, at) if b"train_runtime" in text else ""  # there may be millions of rows
+        where = self.place(at) if b"train_runtime" in text else ""  # there may be millions of rows
         values = {
             key.decode(): _four_digits(value.decode(), where) if quote else value.decode()
             for key, quote, value in _VALUE.findall(text)
@@ -128,13 +125,11 @@ class Console:
             return None
         notes: list[str] = []
         self._forget_earlier_trainings(notes)
-        numbers = dict(self.numbers)
-        summary = self._own_summary(notes)
-        begun, done, _ = self.calls[-1]
-        planned = numbers["planned_steps"].value
-        where = Place(self.path, None, "its bar")
+        numbers, summary = dict(self.numbers), self._own_summary(notes)
+        begun, done, began_at = self.calls[-1]
+        where = self.place(None, "its bar")
         if summary is not None and not done:  # without a bar: a call that ends has made its steps
-            done, where = int(planned), Place(self.path, None, "planned, and ended by its summary")
+            done, where = self._total, self.place(None, "planned, and ended by its summary")
         if done:
             numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
@@ -142,29 +137,34 @@ class Console:
                 numbers |= dict(last_call(summary, numbers, Place(self.path)))
             if "whole_steps_per_epoch" not in numbers:
                 numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), Place(self.path))
-        is_stream = numbers["planned_epochs"].value >= UNSIZED if "planned_epochs" in numbers else False
-        if is_stream:
+            self.further["begun_at_step"] = Number.exact(begun, began_at)
+            self.further["steps_made_here"] = Number.exact(max(done - begun, 0), where)
+        if summary is not None:
+            loss = _number(summary.get("train_loss"))
+            self.further["rate_usable"] = done > begun and (loss is None or bool(loss.value))
+        if is_stream := is_unsized(numbers):
             numbers.pop("corpus", None)
+        segments = [Segment(Span(one + 1, last or done), where) for one, last, where in self.calls]
         run = FinishedRun(
-            kind="hf-console",
+            kind=self.KIND,
             path=self.path,
             numbers=numbers,
             counts_passes=True,
-            is_cut=summary is None and done < planned,
-            segments=tuple(self._segments(done)),
-            overlaps=tuple(self._overlaps()),
-            further=self._last_call(summary, done, where),
+            is_cut=summary is None and done < self._total,
+            segments=tuple(one for one in segments if one.steps.length > 0),
+            overlaps=made_again(segments),
+            further=self.further,
             notes=tuple(notes),
         )
         return as_stream(run) if is_stream else run
 
     def _forget_earlier_trainings(self, notes: list[str]) -> None:
         """Calls before the last one that begins at step 0 are of other trainings."""
-        first = max((at for at, call in enumerate(self.calls) if not call[0]), default=0)
-        fresh = sum(not begun for begun, _, _ in self.calls)
-        if fresh > 1:
-            notes.append(f"{fresh} trainings begin at step 0: the last one is read, from {self.calls[first][2]}.")
-            self.calls, self.rows = self.calls[first:], []
+        fresh = [at for at, call in enumerate(self.calls) if not call[0]]
+        if len(fresh) > 1:
+            where = self.calls[fresh[-1]][2]
+            notes.append(f"{len(fresh)} trainings begin at step 0: the last one is read, from {where}.")
+            self.calls, self.rows = self.calls[fresh[-1] :], []
 
     def _own_summary(self, notes: list[str]) -> Mapping[str, object] | None:
         """The row at the end, if it can be that of this plan.
@@ -174,54 +174,30 @@ class Console:
         if self.summary is None:
             return None
         values, where = self.summary
-        seconds, pace = (_number(values.get(key)) for key in ("train_runtime", "train_steps_per_second"))
-        planned, begun = self.numbers["planned_steps"].value, self.calls[-1][0]
-        loss = _number(values.get("train_loss"))
+        seconds, pace, loss = (
+            _number(values.get(key)) for key in ("train_runtime", "train_steps_per_second", "train_loss")
+        )
         if seconds is None or pace is None or (loss is not None and not loss.value):
             return values
         steps = pace.interval * seconds.interval
-        if steps.holds(planned) or steps.holds(planned - begun) or steps.low < planned:
+        if (
+            any(steps.holds(Fraction(self._total - begun)) for begun in (0, self.calls[-1][0]))
+            or steps.low < self._total
+        ):
             return values
         notes.append(
             f"The summary at {where} is of {int(steps.point):,} steps ({pace.text} a second × {seconds.text} s), and "
-            f"{int(planned):,} are planned: it is that of another call, and not used."
+            f"{self._total:,} are planned: it is that of another call, and not used."
         )
         return None
 
     def _epochs(self, summary: Mapping[str, object] | None, done: int) -> dict[str, Number]:
         """The epoch at the end, of the summary or of a row at the last step."""
-        value = summary.get("epoch") if summary is not None else None
+        value, place = summary.get("epoch") if summary is not None else None, self.place(None, "epoch")
         if value is None and self.rows and self.rows[-1][0] == done:
             value = self.rows[-1][1]
-        epoch = logged_epoch(value, Place(self.path, None, "epoch"))
-        if epoch is None:
-            return {}
-        return {"epochs": epoch if epoch.where else replace(epoch, where=Place(self.path, None, "epoch"))}
-
-    def _last_call(self, summary: Mapping[str, object] | None, done: int, where: str) -> dict[str, Number | bool]:
-        """What the last start made, and whether its rates are those of steps."""
-        begun = self.calls[-1][0]
-        found: dict[str, Number | bool] = {}
-        if done:
-            found["begun_at_step"] = Number.exact(begun, self.calls[-1][2])
-            found["steps_made_here"] = Number.exact(max(done - begun, 0), where)
-        if summary is not None:
-            loss = _number(summary.get("train_loss"))
-            found["rate_usable"] = done > begun and (loss is None or bool(loss.value))
-        return found
-
-    def _segments(self, done: int) -> Iterator[Segment]:
-        for begun, last, where in self.calls:
-            end = last or done
-            if end > begun:
-                yield Segment(Span(begun + 1, end), where)
-
-    def _overlaps(self) -> Iterator[Span]:
-        reached = 0
-        for begun, last, _ in self.calls:
-            if min(reached, last) > begun:
-                yield Span(begun + 1, min(reached, last))
-            reached = max(reached, last)
+        epoch = logged_epoch(value, place)
+        return {} if epoch is None else {"epochs": epoch if epoch.where else replace(epoch, where=place)}
 
 
 def _number(value: object) -> Number | None:
@@ -233,5 +209,4 @@ def _four_digits(text: str, where: str) -> Number | str:
     read = Number.read(text, where)
     if read is None or not read.value:
         return text
-    half = Fraction(Decimal(1).scaleb(Decimal(text).adjusted() - DIGITS + 1)) / 2
-    return Number(Interval(read.value, read.value - half, read.value + half), where, text)
+    return read.within(Fraction(Decimal(1).scaleb(Decimal(text).adjusted() - DIGITS + 1)) / 2)

@@ -3,28 +3,30 @@
 `{"current_steps": 10, "total_steps": 6750, "loss": 2.219, "epoch": 0.0044, "elapsed_time": "0:00:32", "total_tokens":
 4096, …}`: optimizer steps done and planned, the Trainer's epoch, the time since this start, tokens with padding. A
 second start, and sometimes a second process, writes into the same file.
+
+Holds: steps, planned steps, epochs, seconds since the last start, tokens (padding included); no batch, no devices.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
-from dist_epochs.audit.readers.lines import lines_of
-from dist_epochs.audit.readers.log_reading import run_of_track
-from dist_epochs.audit.readers.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
-from dist_epochs.audit.readers.timeline import Line, Track
+from dist_epochs.audit.records.keys import Keys, read_keys
+from dist_epochs.audit.records.lines import lines_of
+from dist_epochs.audit.records.log_reading import LineReader
+from dist_epochs.audit.records.passes import with_passes
+from dist_epochs.audit.records.record import FinishedRun, Place, whole
+from dist_epochs.audit.records.timeline import Line
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "steps, planned steps, epochs, seconds since the last start, tokens (padding included); no batch, no devices"
 NAMES_OF_FILES = ("trainer_log.jsonl",)
 MOST_ROWS = 4_000_000
 
+KEYS: Keys = {"planned_steps": ("total_steps",), "epochs": ("epoch",)}
 TWO_WRITERS = (
     "Steps stand in it more than once while its clock goes on: several processes wrote the file. Each step counts once."
 )
@@ -38,82 +40,71 @@ def has_marks(path: Path, head: bytes) -> bool:
     return line.startswith(b"{") and b'"current_steps"' in line and b'"total_steps"' in line
 
 
+class _Log(LineReader):
+    """What the lines have said so far."""
+
+    KIND = "llamafactory"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.rows: list[tuple[int, object]] = []
+        self.clock: int | None = None
+        self.reached = self.damaged = self.again = 0
+        self.starts = 1
+
+    def read(self, line: bytes, at: int) -> None:
+        """The next line."""
+        try:
+            row = load_json(line.decode("utf-8-sig", errors="replace"), Origin(self.path, at))
+        except InputError:
+            row = None
+        step = whole(row.get("current_steps"), "", least=0) if isinstance(row, dict) else None
+        if step is None:
+            self.damaged += bool(line.strip())
+            return
+        seconds, made = _seconds(row.get("elapsed_time")), int(step.value)
+        if self.clock is not None and seconds is not None and seconds < self.clock - 1:
+            self.track.start(made - 1 if made <= self.reached else None)
+            self.starts += 1
+        elif made < self.reached:
+            self.again += 1
+            return
+        self.clock, self.reached = seconds if seconds is not None else self.clock, made
+        tokens = whole(row.get("total_tokens"), "")
+        if made:
+            self.track.add(Line(step=made, at=at, tokens=int(tokens.value) if tokens is not None else None))
+        found = read_keys(row, KEYS, self.place(at).at)
+        self.numbers |= found
+        if "epochs" in found and len(self.rows) < MOST_ROWS:
+            self.rows.append((made, row["epoch"]))
+
+    def finished(self) -> FinishedRun | None:
+        """What was found; None if no line counts a step."""
+        last, planned = self.track.last, self.numbers.get("planned_steps")
+        if last is None:
+            return None
+        if self.clock and self.starts == 1:
+            self.tell("seconds", self.clock, last.at)
+        is_cut = planned is None or last.step < planned.value
+        self.is_over = not is_cut
+        notes = [TWO_WRITERS] if self.again or self.track.repeated > 1 else []
+        if self.damaged:
+            notes.append(f"Lines that are no rows: {self.damaged:,}, passed over.")
+        return with_passes(self.run(notes, is_cut=is_cut, counts_passes=True), self.rows, Place(self.path))
+
+
 def read(path: Path) -> FinishedRun:
     """Read a log.
 
     Raises:
         InputError: If it cannot be read, or no line counts a step.
     """
-    name = str(path)
-    track = Track(lambda at: Place(name, at))
-    rows: list[tuple[int, object]] = []
-    numbers: dict[str, Number] = {}
-    clock, reached, damaged, again, starts = None, 0, 0, 0, 1
+    log = _Log(str(path))
     for at, line in lines_of(path):
-        if not line.strip():
-            continue
-        row = _row(line, name, at)
-        step = whole(row.get("current_steps"), "", least=0) if row is not None else None
-        if row is None or step is None:
-            damaged += 1
-            continue
-        seconds, made = _seconds(row.get("elapsed_time")), int(step.value)
-        if clock is not None and seconds is not None and seconds < clock - 1:
-            track.start(made - 1 if made <= reached else None)
-            starts += 1
-        elif made < reached:
-            again += 1
-            continue
-        clock, reached = seconds if seconds is not None else clock, made
-        tokens = whole(row.get("total_tokens"), "")
-        if made:
-            track.add(Line(step=made, at=at, tokens=int(tokens.value) if tokens is not None else None))
-        if (planned := whole(row.get("total_steps"), Place(name, at, "total_steps"))) is not None:
-            numbers["planned_steps"] = planned
-        if (epoch := logged_epoch(row.get("epoch"), Place(name, at, "epoch"))) is not None:
-            numbers["epochs"] = epoch
-            if len(rows) < MOST_ROWS:
-                rows.append((made, row["epoch"]))
-    if track.last is None:
-        raise InputError("no line of this LLaMA-Factory log counts a step", origin=Origin(name))
-    return _finished(name, track, rows, numbers, clock if starts == 1 else None, again, damaged)
-
-
-def _finished(
-    name: str,
-    track: Track,
-    rows: list[tuple[int, object]],
-    numbers: dict[str, Number],
-    seconds: int | None,
-    again: int,
-    damaged: int,
-) -> FinishedRun:
-    assert track.last is not None
-    place = track.place(track.last.at)
-    steps, notes = Number.exact(track.last.step, place), []
-    if seconds:
-        numbers["seconds"] = Number.exact(seconds, place)
-    if again or track.repeated > 1:
-        notes.append(TWO_WRITERS)
-    if damaged:
-        notes.append(f"Lines that are no rows: {damaged:,}, passed over.")
-    planned = numbers.get("planned_steps")
-    changes = changes_pace(rows, steps, numbers.get("epochs"))
-    if changes:
-        notes.append(CHANGED)
-    else:
-        numbers |= steps_per_epoch(rows, steps, numbers.get("epochs"), Place(name))
-    is_cut = planned is None or track.last.step < planned.value
-    run = run_of_track("llamafactory", name, track, numbers, further={}, is_over=not is_cut, is_cut=is_cut, notes=notes)
-    return run.counting_passes(changes_batch=changes)
-
-
-def _row(line: bytes, name: str, at: int) -> dict[str, Any] | None:
-    try:
-        row = load_json(line.decode("utf-8-sig", errors="replace"), Origin(name, at))
-    except InputError:
-        return None
-    return row if isinstance(row, dict) else None
+        log.read(line, at)
+    if (run := log.finished()) is None:
+        raise InputError("no line of this LLaMA-Factory log counts a step", origin=Origin(str(path)))
+    return run
 
 
 def _seconds(text: object) -> int | None:

@@ -18,14 +18,14 @@ Formats, as published:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from dist_epochs.audit.readers.log_reading import LogReading
-from dist_epochs.audit.readers.record import whole
-from dist_epochs.audit.readers.timeline import MOST_KEPT, Line
+from dist_epochs.audit.records.log_reading import LineReader
+from dist_epochs.audit.records.record import FinishedRun, Place, whole
+from dist_epochs.audit.records.timeline import MOST_KEPT, Line
 
-__all__ = ["OF_DEEPSPEED", "read_argument", "read_iteration"]
+__all__ = ["MegatronLog"]
 
 ARGUMENTS = {
     b"world_size": "devices",
@@ -75,6 +75,9 @@ FIELDS = {
     b"number of nan iterations": "nan",
 }
 
+ENOUGH = {"global_batch", "per_device", "sequence_length", "planned_steps"}
+"""Two of them are arguments of a run."""
+
 COUNTS = ("samples", "tokens", "batch", "length", "skipped", "nan")
 
 _ITERATION = re.compile(rb"\biteration\s++(\d{1,18})\s*+/\s*+(\d{1,18})\s*+\|")
@@ -91,51 +94,124 @@ _ARGUMENT_OF_DEEPSPEED = re.compile(rb"\[config\.py:\d+:print\]\s++([a-z][a-z0-9
 _LOADED = re.compile(rb"loaded checkpoint\b.{0,2000}?\bat iteration\s+(\d{1,18})\b")
 
 
-def read_iteration(reading: LogReading, line: bytes, at: int) -> None:
-    """A line of fields between bars, each whole up to its bar; or one that says which checkpoint was loaded."""
-    if b"|" not in line:
-        if match := _LOADED.search(line):
-            reading.track.start(int(match[1]))
-        return
-    begins = [match.start() for match in _RECORD.finditer(line)]
-    for start, end in zip([0, *begins[1:]], [*begins[1:], len(line)], strict=bool(begins)):
-        _read_record(reading, line[start:end], at)
+class MegatronLog(LineReader):
+    """What the lines have said so far: of Megatron-LM, and of GPT-NeoX where something tells so."""
 
+    KIND = "megatron"
+    MARKS = (b"iteration", b" ...", b" .. ", OF_DEEPSPEED)
 
-def _read_record(reading: LogReading, line: bytes, at: int) -> None:
-    """The fields of one iteration."""
-    steps = _ITERATION.search(line)
-    if steps is None:
-        return
-    found = {FIELDS[key]: text.decode() for key, text in _FIELD.findall(line)}
-    if b"samples/sec:" in line:
-        reading.kind = "gpt-neox"
-    reading.kind = reading.kind or "megatron"
-    reading.plan_steps(int(steps[2]), at)
-    counts = {name: int(found[name]) for name in COUNTS if found.get(name, "").isdecimal()}
-    reading.skipped += counts.get("skipped", 0)
-    reading.nan += counts.get("nan", 0)
-    if counts.get("length") and len(reading.lengths) < MOST_KEPT:
-        reading.lengths.add(counts["length"])
-    rate = found.get("samples_per_second")
-    reading.track.add(
-        Line(
-            step=int(steps[1]),
-            at=at,
-            samples=counts.get("samples"),
-            tokens=counts.get("tokens"),
-            batch=counts.get("batch") or _batch_of_arguments(reading),
-            seconds=_seconds(found),
-            tflops=Decimal(found["tflops"]) if "tflops" in found else None,
-            samples_per_second=float(rate) if rate else None,
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._changed: dict[str, list[str]] = {}
+        self._precision: str | None = None
+        self._ramps = False
+        self._skipped = self._nan = 0
+        self._lengths: set[int] = set()
+
+    def read(self, line: bytes, at: int) -> None:
+        """An argument; or fields between bars, each whole up to its bar; or which checkpoint was loaded."""
+        if b"iteration" not in line:
+            self._argument(line, at)
+        elif b"|" in line:
+            begins = [match.start() for match in _RECORD.finditer(line)]
+            for start, end in zip([0, *begins[1:]], [*begins[1:], len(line)], strict=bool(begins)):
+                self._record(line[start:end], at)
+        elif match := _LOADED.search(line):
+            self.track.start(int(match[1]))
+
+    def _record(self, line: bytes, at: int) -> None:
+        """The fields of one iteration."""
+        steps = _ITERATION.search(line)
+        if steps is None:
+            return
+        found = {FIELDS[key]: text.decode() for key, text in _FIELD.findall(line)}
+        if b"samples/sec:" in line:
+            self.KIND = "gpt-neox"
+        self.plan_steps(int(steps[2]), at)
+        counts = {name: int(found[name]) for name in COUNTS if found.get(name, "").isdecimal()}
+        self._skipped += counts.get("skipped", 0)
+        self._nan += counts.get("nan", 0)
+        if counts.get("length") and len(self._lengths) < MOST_KEPT:
+            self._lengths.add(counts["length"])
+        rate = found.get("samples_per_second")
+        self.track.add(
+            Line(
+                step=int(steps[1]),
+                at=at,
+                samples=counts.get("samples"),
+                tokens=counts.get("tokens"),
+                batch=counts.get("batch") or self._batch_of_arguments,
+                seconds=_seconds(found),
+                tflops=Decimal(found["tflops"]) if "tflops" in found else None,
+                samples_per_second=float(rate) if rate else None,
+            )
         )
-    )
 
+    @property
+    def _batch_of_arguments(self) -> int | None:
+        """NeoX logs no batch: it is that of the arguments, and never ramps."""
+        stated = self.numbers.get("global_batch")
+        return int(stated.value) if stated and self.KIND == "gpt-neox" else None
 
-def _batch_of_arguments(reading: LogReading) -> int | None:
-    """NeoX logs no batch: it is that of the arguments, and never ramps."""
-    stated = reading.numbers.get("global_batch")
-    return int(stated.value) if stated and reading.kind == "gpt-neox" else None
+    def _argument(self, line: bytes, at: int) -> None:
+        """A line with one argument, its name and value far apart."""
+        if OF_DEEPSPEED in line:
+            if match := _ARGUMENT_OF_DEEPSPEED.search(line):
+                self._set(ARGUMENTS_OF_DEEPSPEED.get(match[1]), match[2], self.place(at, match[1].decode()))
+            return
+        match = _ARGUMENT.search(line)
+        if match is None:
+            return
+        key, text = match[1], _ORIGIN.sub(b"", match[2])
+        if self.track.last is not None:
+            self.track.start()  # arguments are printed once, when the program begins
+        if key in (b"bf16", b"fp16") and text == b"True":
+            self._precision = key.decode()
+        if key == b"rampup_batch_size" and text[:1] not in (b"", b"N"):
+            self._ramps = True
+        if key in (b"global_num_gpus", b"train_micro_batch_size_per_gpu"):
+            self.KIND = "gpt-neox"
+        self._set(ARGUMENTS.get(key), text, self.place(at, key.decode()))
+
+    def _set(self, name: str | None, text: bytes, where: Place) -> None:
+        """An argument that is known here, if it is a count."""
+        if name in ("pipeline_parallel", "tensor_parallel") and text == b"0":
+            text = b"1"  # NeoX writes 0 where layers are not shared
+        number = whole(text.decode("ascii", errors="replace"), where) if name else None
+        if name is None or number is None:
+            return
+        old = self.numbers.get(name)
+        if old is not None and old.value != number.value:
+            values = self._changed.setdefault(name, [old.text])
+            if len(values) < MOST_KEPT:
+                values.append(number.text)
+        self.numbers[name] = number
+
+    def finished(self) -> FinishedRun | None:
+        """What was found; None if no step was logged, and less than two arguments that tell of them."""
+        if self.track.last is None and len(ENOUGH & set(self.numbers)) < 2:
+            return None
+        if len(self._lengths) > 1:
+            self.numbers.pop("sequence_length", None)  # a curriculum: no one length makes the tokens
+        elif self._lengths:
+            self.tell("sequence_length", min(self._lengths), None, "actual seqlen")
+        return self.run(tuple(self._notes()), precision=self._precision)
+
+    def _notes(self) -> Iterator[str]:
+        if self.track.last is None:
+            yield "Only the arguments were found: no line tells of a step."
+        if self._ramps and len(self.track.batches) <= 1:
+            yield "rampup_batch_size is set, and the batch does not change in the lines that were read."
+        if len(self._lengths) > 1:
+            shortest, longest = min(self._lengths), max(self._lengths)
+            yield f"The length changes: {shortest:,} to {longest:,} positions, so tokens are no samples × length."
+        if self._skipped:
+            yield f"Iterations skipped, without an update: {self._skipped:,}. Their samples are drawn and not trained."
+        if self._nan:
+            yield f"Iterations whose loss was no number: {self._nan:,}."
+        for name, values in self._changed.items():
+            told = ", then ".join(values[:10])
+            yield f"{name.replace('_', ' ')} changes between starts: {told}. The last one is used."
 
 
 def _seconds(found: Mapping[str, str]) -> Decimal | None:
@@ -143,40 +219,3 @@ def _seconds(found: Mapping[str, str]) -> Decimal | None:
     if "milliseconds" in found:
         return Decimal(found["milliseconds"]) / 1000
     return Decimal(found["seconds"]) if "seconds" in found else None
-
-
-def read_argument(reading: LogReading, line: bytes, at: int) -> None:
-    """A line with one argument, its name and value far apart."""
-    if OF_DEEPSPEED in line:
-        if match := _ARGUMENT_OF_DEEPSPEED.search(line):
-            _set(reading, ARGUMENTS_OF_DEEPSPEED.get(match[1]), match[2], reading.place(at, match[1].decode()))
-        return
-    match = _ARGUMENT.search(line)
-    if match is None:
-        return
-    key, text = match[1], _ORIGIN.sub(b"", match[2])
-    if reading.track.last is not None:
-        reading.track.start()  # arguments are printed once, when the program begins
-    if key in (b"bf16", b"fp16") and text == b"True":
-        reading.precision = key.decode()
-    if key == b"rampup_batch_size" and text[:1] not in (b"", b"N"):
-        reading.ramps = True
-    if key in (b"global_num_gpus", b"train_micro_batch_size_per_gpu"):
-        reading.kind = "gpt-neox"
-    _set(reading, ARGUMENTS.get(key), text, reading.place(at, key.decode()))
-
-
-def _set(reading: LogReading, name: str | None, text: bytes, where: str) -> None:
-    """An argument that is known here, if it is a count."""
-    value = text.decode("ascii", errors="replace")
-    if name in ("pipeline_parallel", "tensor_parallel") and value == "0":
-        value = "1"  # NeoX writes 0 where layers are not shared
-    number = whole(value, where) if name else None
-    if name is None or number is None:
-        return
-    old = reading.numbers.get(name)
-    if old is not None and old.value != number.value:
-        values = reading.changed.setdefault(name, [old.text])
-        if len(values) < MOST_KEPT:
-            values.append(number.text)
-    reading.numbers[name] = number

@@ -3,6 +3,8 @@
 `The following hyperparameters were used during training:`, bullets, and a table of evaluations with Step and Epoch,
 the latter of two decimals (until 4.39) or four. num_devices, gradient_accumulation_steps and total_train_batch_size
 are written only where they are above one, or differ. People edit cards.
+
+Holds: batch, accumulation, devices, planned epochs or steps; step and epoch of each evaluation.
 """
 
 from __future__ import annotations
@@ -11,27 +13,29 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
-from dist_epochs.audit.readers.packed import read_whole
-from dist_epochs.audit.readers.passes import CHANGED, changes_pace, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, as_stream, whole
+from dist_epochs.audit.records.keys import Keys, read_keys
+from dist_epochs.audit.records.packed import read_whole
+from dist_epochs.audit.records.passes import is_as_long_as_planned, logged_epoch, with_passes
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "batch, accumulation, devices, planned epochs or steps; step and epoch of each evaluation"
 NAMES_OF_FILES = ("README.md",)
 LARGEST = 1 << 22
 """Bytes of a card."""
 
 MARK = "The following hyperparameters were used during training:"
-BULLETS = {
-    "train_batch_size": "per_device",
-    "num_devices": "devices",
-    "gradient_accumulation_steps": "gradient_accumulation",
-    "total_train_batch_size": "global_batch",
-    "training_steps": "planned_steps",
+BULLETS: Keys = {
+    "per_device": ("train_batch_size",),
+    "devices": ("num_devices",),
+    "gradient_accumulation": ("gradient_accumulation_steps",),
+    "global_batch": ("total_train_batch_size",),
+    "planned_steps": ("training_steps",),
+    "planned_epochs": ("num_epochs",),
 }
 
 EDITED = (
@@ -62,63 +66,48 @@ def read(path: Path) -> FinishedRun:
     if begins is None:
         rule = f"it has no line {MARK!r}"
         raise InputError("this card is not of a Trainer", rule=rule, origin=Origin(str(path)))
-    numbers = _bullets(lines, begins, str(path))
+    bullets = _bullets(lines, begins)
+    numbers = read_keys(
+        {key: text for key, (text, _) in bullets.items()}, BULLETS, lambda key: Place(str(path), bullets[key][1], key)
+    )
+    if (planned := numbers.get("planned_epochs")) is not None:
+        numbers["planned_epochs"] = Number.exact(planned.value, planned.where, planned.text)
     rows = list(_rows(lines, begins, str(path)))
-    notes = [] if rows else [NO_TABLE]
     further: dict[str, Number | bool] = {}
-    changes = False
     if rows:
-        (step, epoch), where = rows[-1][:2], rows[-1][2]
+        step, numbers["epochs"], where = rows[-1]
         numbers["steps"] = further["last_row_step"] = Number.exact(step, where)
-        numbers["epochs"] = epoch
-        pairs: list[tuple[int, object]] = [(step, float(epoch.value)) for step, epoch, _ in rows]
-        changes = changes_pace(pairs, numbers["steps"], epoch)
-        if changes:
-            notes.append(CHANGED)
-        else:
-            numbers |= steps_per_epoch(pairs, numbers["steps"], epoch, Place(str(path), None, "table"))
-    notes += _layout(numbers, str(path), begins + 1)
-    streams = _streams(numbers, rows)
+    edited = _layout(numbers, str(path), begins + 1)
     run = FinishedRun(
         kind="model-card",
         path=str(path),
         numbers=numbers,
         counts_passes=True,
-        changes_batch=changes,
-        streams=streams,
+        streams=_streams(numbers, rows),
         is_cut=not _is_whole(numbers),
         further=further,
-        notes=tuple(notes),
+        notes=(*([] if rows else [NO_TABLE]), *edited),
     )
-    return as_stream(run) if streams else run
+    pairs = [(step, float(epoch.value)) for step, epoch, _ in rows]
+    return with_passes(run, pairs, Place(str(path), None, "table")) if rows else run
 
 
 def _streams(numbers: Mapping[str, Number], rows: Sequence[tuple[int, Number, Place]]) -> bool | None:
     """Whether the data had no length: the epoch goes back then, or a pass seems as long as the planned steps."""
     if any(later.interval.high < earlier.interval.low for (_, earlier, _), (_, later, _) in pairwise(rows)):
         return True
-    pace, planned = numbers.get("steps_per_epoch"), numbers.get("planned_steps")
-    is_open = pace is not None and planned is not None and pace.interval.holds(planned.value)
-    return None if is_open else False
+    pairs = [(step, float(epoch.value)) for step, epoch, _ in rows]
+    return None if is_as_long_as_planned(pairs, numbers.get("planned_steps")) else False
 
 
-def _bullets(lines: list[str], begins: int, path: str) -> dict[str, Number]:
-    found: dict[str, Number] = {}
+def _bullets(lines: list[str], begins: int) -> dict[str, tuple[str, int]]:
+    """The text of each bullet below the mark, and its line."""
+    found: dict[str, tuple[str, int]] = {}
     for at in range(begins + 1, len(lines)):
         if lines[at].lstrip().startswith("#"):
             break
-        match = _BULLET.match(lines[at])
-        if match is None:
-            continue
-        place = Place(path, at + 1, match[1])
-        if match[1] == "num_epochs":
-            number, name = Number.read(match[2], place), "planned_epochs"
-            number = Number.exact(number.value, place, number.text) if number is not None else None
-        else:
-            name = BULLETS.get(match[1], "")
-            number = whole(match[2], place) if name else None
-        if number is not None and number.value:
-            found.setdefault(name, number)
+        if match := _BULLET.match(lines[at]):
+            found.setdefault(match[1], (match[2], at + 1))
     return found
 
 
@@ -151,19 +140,15 @@ def _epoch(text: str, place: Place) -> Number | None:
     return logged_epoch(float(Decimal(text)), place)
 
 
-def _layout(numbers: dict[str, Number], path: str, line: int) -> Iterator[str]:
+def _layout(numbers: dict[str, Number], path: str, line: int) -> list[str]:
     """What is left out is one, or the product. Of devices, that one process ran, which may have seen several."""
     if "per_device" not in numbers:
-        return
+        return []
     place = Place(path, line, "not written, so it is one")
     numbers.setdefault("gradient_accumulation", Number.exact(1, place))
-    product = numbers["per_device"].value * numbers["gradient_accumulation"].value
-    if "devices" in numbers:
-        product *= numbers["devices"].value
-    if "global_batch" not in numbers:
-        numbers["global_batch"] = Number.exact(int(product), place)
-    elif numbers["global_batch"].value != product:
-        yield EDITED
+    factors = ("per_device", "gradient_accumulation", "devices")
+    product = prod(numbers[name].value for name in factors if name in numbers)
+    return [] if numbers.setdefault("global_batch", Number.exact(int(product), place)).value == product else [EDITED]
 
 
 def _is_whole(numbers: Mapping[str, Number]) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from dist_epochs.audit.readers.log_reading import LogReading
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LineReader
+from dist_epochs.audit.records.timeline import Line
 
-__all__ = ["is_iteration", "read_iteration"]
+__all__ = ["NemoLog"]
 
 _ITERATION = re.compile(rb"\bTraining epoch \d{1,18}, iteration (\d{1,18})/(\d{1,18}) \|")
 _FIELD = re.compile(
@@ -22,29 +22,28 @@ _FIELD = re.compile(
 )
 
 
-def is_iteration(line: bytes) -> bool:
-    """Whether a line with the word `iteration` is NeMo's."""
-    return b"Training epoch" in line and _ITERATION.search(line) is not None
+class NemoLog(LineReader):
+    """What the lines have said so far."""
 
+    KIND, MARKS = "nemo", (b"Training epoch ",)
 
-def read_iteration(reading: LogReading, line: bytes, at: int) -> None:
-    """A line of fields between bars; one that was cut before its global_step tells nothing."""
-    begins = _ITERATION.search(line)
-    found = {key.decode(): text.decode() for key, text in _FIELD.findall(line)}
-    if begins is None or not found.get("global_step", "").isdecimal():
-        return
-    reading.kind = "nemo"
-    reading.plan_steps(int(begins[2]) + 1, at)
-    step, before = int(found["global_step"]) + 1, reading.track.last
-    counts = {key: int(text) for key, text in found.items() if text.isdecimal()}
-    is_one_step = before is not None and step == before.step + 1
-    seconds = found.get("train_step_timing in s")
-    reading.track.add(
-        Line(
-            step=step,
-            at=at,
-            samples=counts.get("consumed_samples") if is_one_step else None,
-            batch=counts.get("global_batch_size"),
-            seconds=Decimal(seconds) if seconds else None,
+    def read(self, line: bytes, at: int) -> None:
+        """A line of fields between bars; one that was cut before its global_step tells nothing."""
+        begins = _ITERATION.search(line)
+        found = {key.decode(): text.decode() for key, text in _FIELD.findall(line)}
+        if begins is None or not found.get("global_step", "").isdecimal():
+            return
+        self.plan_steps(int(begins[2]) + 1, at)
+        step, before = int(found["global_step"]) + 1, self.track.last
+        counts = {key: int(text) for key, text in found.items() if text.isdecimal()}
+        is_one_step = before is not None and step == before.step + 1
+        seconds = found.get("train_step_timing in s")
+        self.track.add(
+            Line(
+                step=step,
+                at=at,
+                samples=counts.get("consumed_samples") if is_one_step else None,
+                batch=counts.get("global_batch_size"),
+                seconds=Decimal(seconds) if seconds else None,
+            )
         )
-    )

@@ -12,66 +12,77 @@ from fractions import Fraction
 from math import ceil, floor
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.log_reading import LogReading
-from dist_epochs.audit.readers.record import Number
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LineReader, whole_of
+from dist_epochs.audit.records.record import FinishedRun, Number
+from dist_epochs.audit.records.timeline import Line
 
-__all__ = ["close_step", "read_step", "tokens_at_the_end"]
+__all__ = ["OlmoLog"]
 
 _STEP = re.compile(rb"\[step=(\d{1,18})/(\d{1,18}|\?{3})(?:,epoch=(\d{1,9}))?[,\]]")
 _TOTAL = re.compile(rb"^\s+throughput/total[_ ]tokens=([\d,]{1,30})\s*$")
 _RATE = re.compile(rb"^\s+throughput/device/(TPS|BPS)=([\d,]{1,20}(?:\.\d{1,9})?)\s*$")
 
 
-def read_step(reading: LogReading, line: bytes, at: int) -> None:
-    """A step, or its tokens and rates, which stand on lines of their own a few further down."""
-    if match := _STEP.search(line):
-        close_step(reading)
-        reading.kind = "olmo"
-        if match[2].isdigit():
-            reading.plan_steps(int(match[2]), at)
-        if match[3] is not None:
-            reading.further["passes_begun"] = Number.exact(int(match[3]), reading.place(at, "epoch"))
-        reading.open_step = int(match[1]), at
-    elif reading.open_step and (match := _TOTAL.match(line)):
-        step, begun = reading.open_step
-        tokens = int(match[1].replace(b",", b"") or b"0")
-        reading.track.add(Line(step=step, at=begun, tokens=tokens))
-        reading.open_step = None
-        if step and tokens:
-            reading.last_tokens = Number.exact(tokens, reading.place(at))
-            each = Interval.exact(Fraction(tokens, step))
-            reading.further["tokens_per_step"] = Number(each, reading.place(at), f"{tokens:,} ÷ {step:,}")
-    elif match := _RATE.match(line):
-        _rate(reading, match[1].decode(), match[2].replace(b",", b"").decode(), at)
+class OlmoLog(LineReader):
+    """What the lines have said so far."""
 
+    KIND, MARKS = "olmo", (b"[step=", b"throughput/")
 
-def _rate(reading: LogReading, name: str, text: str, at: int) -> None:
-    """Devices, by the tokens and the steps of a second, where one whole number fits."""
-    number = Number.read(text, reading.place(at, name))
-    each = reading.further.get("tokens_per_step")
-    if number is None or not number.interval.low or not isinstance(each, Number):
-        return
-    if name == "TPS":
-        reading.tokens_per_second = Interval(number.value, number.value, number.value + 1)
-    elif reading.tokens_per_second is not None:
-        devices = each.interval * number.interval / reading.tokens_per_second
-        if ceil(devices.low) == floor(devices.high) > 0:
-            reading.numbers["devices"] = Number.exact(ceil(devices.low), number.where)
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._open: tuple[int, int] | None = None  # a step whose tokens have not come yet, and its line
+        self._tokens: Number | None = None
+        self._each: Number | None = None
+        self._rate: Interval | None = None  # tokens a second of one device
 
+    def read(self, line: bytes, at: int) -> None:
+        """A step, or its tokens and rates, which stand on lines of their own a few further down."""
+        if match := _STEP.search(line):
+            self._close()
+            if match[2].isdigit():
+                self.plan_steps(int(match[2]), at)
+            if match[3] is not None:
+                self.further["passes_begun"] = Number.exact(int(match[3]), self.place(at, "epoch"))
+            self._open = int(match[1]), at
+        elif self._open and (match := _TOTAL.match(line)):
+            step, tokens = self._open[0], whole_of(match[1])
+            self._close(tokens)
+            if step and tokens:
+                self._tokens = Number.exact(tokens, self.place(at))
+                each = Interval.exact(Fraction(tokens, step))
+                self._each = self.further["tokens_per_step"] = Number(each, self.place(at), f"{tokens:,} ÷ {step:,}")
+        elif match := _RATE.match(line):
+            self._devices(match[1].decode(), match[2].replace(b",", b"").decode(), at)
 
-def close_step(reading: LogReading) -> None:
-    """A step whose tokens never came counts, too."""
-    if reading.open_step:
-        step, begun = reading.open_step
-        reading.track.add(Line(step=step, at=begun))
-        reading.open_step = None
+    def _devices(self, name: str, text: str, at: int) -> None:
+        """Devices, by the tokens and the steps of a second, where one whole number fits."""
+        number = Number.read(text, self.place(at, name))
+        if number is None or not number.interval.low or self._each is None:
+            return
+        if name == "TPS":
+            self._rate = Interval(number.value, number.value, number.value + 1)
+        elif self._rate is not None:
+            devices = self._each.interval * number.interval / self._rate
+            if ceil(devices.low) == floor(devices.high) > 0:
+                self.numbers["devices"] = Number.exact(ceil(devices.low), number.where)
 
+    def _close(self, tokens: int | None = None) -> None:
+        """A step whose tokens never came counts, too."""
+        if self._open:
+            step, begun = self._open
+            self.track.add(Line(step=step, at=begun, tokens=tokens))
+            self._open = None
 
-def tokens_at_the_end(reading: LogReading, steps: Number) -> dict[str, Number]:
-    """Where the last step logged none: at least those logged before it, at most those of as many steps as were made."""
-    each, last = reading.further.get("tokens_per_step"), reading.last_tokens
-    if last is None or not isinstance(each, Number):
-        return {}
-    most = max(each.value * steps.value, last.value)
-    return {"tokens": Number(Interval(last.value, last.value, most), last.where, last.text)}
+    def finished(self) -> FinishedRun | None:
+        """What was found; None if no step was logged.
+
+        Where the last step logged no tokens, they are at least those before it, at most those of as many steps as were
+        made.
+        """
+        self._close()
+        last = self.track.last
+        if last is not None and last.tokens is None and self._tokens is not None and self._each is not None:
+            most = max(self._each.value * last.step, self._tokens.value)
+            ends = Interval(self._tokens.value, self._tokens.value, most)
+            self.numbers["tokens"] = Number(ends, self._tokens.where, self._tokens.text)
+        return super().finished()

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.record import Balance, FinishedRun, Number, Segment, Span, whole
+from dist_epochs.audit.records.keys import Keys, read_keys
+from dist_epochs.audit.records.record import Balance, FinishedRun, Number, Segment, Span, made_again, whole
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.reconcile import read_run
 
 __all__ = ["read_own_run"]
 
-SETTINGS = {"samples": "global_batch", "data_parallel_size": "data_parallel_size"}
-"""Keys of the plan's `global_batch`, and what they are here. Its `per_device` is a maximum, and no factor."""
+BATCH: Keys = {"global_batch": ("samples",), "data_parallel_size": ("data_parallel_size",)}
+"""Keys of the plan's `global_batch`. Its `per_device` is a maximum, and no factor."""
+PHASE: Keys = {"gradient_accumulation": ("gradient_accumulation",), "sequence_length": ("sequence_length",)}
+SEGMENT: Keys = {"devices": ("world_size",)}
 
 
 def read_own_run(path: Path) -> FinishedRun:
@@ -34,35 +37,29 @@ def _finished(data: Mapping[str, Any], plan: Mapping[str, Any] | None, path: Pat
             numbers[name] = number
     if (epochs := Number.read(data["epochs"]["samples"], "ledger and plan")) is not None:
         numbers["epochs"] = epochs
-    numbers |= dict(_settings(plan))
-    if (number := whole(data["segments"][-1].get("world_size"), "ledger: world_size of the last segment")) is not None:
-        numbers["devices"] = number
+    numbers |= _settings(plan) if plan is not None else {}
+    numbers |= read_keys(data["segments"][-1], SEGMENT, "ledger: {} of the last segment".format)
+    segments = tuple(
+        Segment(Span(one["first_step"], one["last_step"]), f"ledger, {one['status']}") for one in data["segments"]
+    )
     return FinishedRun(
         kind="dist-epochs",
         path=str(path),
         numbers=numbers,
-        segments=tuple(
-            Segment(Span(one["first_step"], one["last_step"]), f"ledger, {one['status']}") for one in data["segments"]
-        ),
-        overlaps=tuple(_overlaps(data["segments"])),
+        segments=segments,
+        overlaps=made_again(one for one in segments if one.steps.first > 0),
         balances=tuple(_balances(data, plan, recorded)),
         notes=tuple(_notes(data, plan)),
     )
 
 
-def _settings(plan: Mapping[str, Any] | None) -> Iterator[tuple[str, Number]]:
-    if plan is None:
-        return
-    phases, batch = plan["phases"], plan["global_batch"]
-    if len(phases) == 1:
-        for key, name in SETTINGS.items():
-            if (number := whole(batch.get(key), f"plan.json: global_batch.{key}")) is not None:
-                yield name, number
-        for key in ("gradient_accumulation", "sequence_length"):
-            if (number := whole(phases[0].get(key), f"plan.json: phases.0.{key}")) is not None:
-                yield key, number
-    if (number := whole(plan["steps"], "plan.json: steps")) is not None:
-        yield "planned_steps", number
+def _settings(plan: Mapping[str, Any]) -> dict[str, Number]:
+    """What the plan states; of several phases, the steps alone."""
+    found = read_keys(plan, {"planned_steps": ("steps",)}, "plan.json: {}".format)
+    if len(plan["phases"]) == 1:
+        found |= read_keys(plan["global_batch"], BATCH, "plan.json: global_batch.{}".format)
+        found |= read_keys(plan["phases"][0], PHASE, "plan.json: phases.0.{}".format)
+    return found
 
 
 def _balances(
@@ -83,14 +80,6 @@ def _balances(
         if one["unit"] not in UNITS and one["cause"] == "unexplained":
             planned, here = (int(end, 16) if isinstance(end, str) else end for end in (one["planned"], one["recorded"]))
             yield Balance(unit=one["unit"], planned=planned, recorded=here, explained={})
-
-
-def _overlaps(segments: list[Mapping[str, Any]]) -> Iterator[Span]:
-    reached = 0
-    for one in segments:
-        if 0 < one["first_step"] <= reached and one["last_step"] >= one["first_step"]:
-            yield Span(one["first_step"], min(reached, one["last_step"]))
-        reached = max(reached, one["last_step"])
 
 
 def _notes(data: Mapping[str, Any], plan: Mapping[str, Any] | None) -> Iterator[str]:

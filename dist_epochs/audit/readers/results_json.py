@@ -5,6 +5,8 @@ Its rates are those of the plan (Transformers 4.10 to 5.18): steps a second × s
 steps of this call. Until 4.6 there are no steps a second, and the samples a second are steps. A call that finds a
 checkpoint at its last step makes none, writes this file all the same, and its train_loss is 0.0: its rates are no
 speed.
+
+Holds: samples of the training set, epochs, planned steps and samples by its rates.
 """
 
 from __future__ import annotations
@@ -15,19 +17,20 @@ from math import ceil, floor
 from pathlib import Path
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.packed import read_text
-from dist_epochs.audit.readers.passes import last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, whole
+from dist_epochs.audit.records.keys import Keys, read_keys
+from dist_epochs.audit.records.packed import read_text
+from dist_epochs.audit.records.passes import in_seconds, last_call, steps_per_epoch
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "samples of the training set, epochs, planned steps and samples by its rates"
 NAMES_OF_FILES = ("all_results.json", "train_results.json")
 LARGEST = 1 << 20
 """Bytes; such a file has a few dozen numbers."""
 
+KEYS: Keys = {"corpus": ("train_samples",), "epochs": ("epoch",), "total_flops": ("total_flos",)}
 ROUNDED = {
     "train_runtime": Fraction(1, 20_000),
     "train_samples_per_second": Fraction(1, 2000),
@@ -74,14 +77,8 @@ def read(path: Path) -> FinishedRun:
     found = {key: number for key, value in data.items() if (number := Number.read(value, place(key))) is not None}
     for key, tolerance in ROUNDED.items():
         if key in found:
-            found[key] = _rounded(found[key], tolerance)
-    numbers: dict[str, Number] = {}
-    if (corpus := whole(data.get("train_samples"), place("train_samples"))) is not None:
-        numbers["corpus"] = corpus
-    if (epoch := logged_epoch(data.get("epoch"), place("epoch"))) is not None:
-        numbers["epochs"] = epoch
-    if (flops := found.get("total_flos")) is not None and flops.value:
-        numbers["total_flops"] = flops
+            found[key] = found[key].within(tolerance)
+    numbers = read_keys(data, KEYS, place)
     is_idle = "train_loss" in found and not found["train_loss"].value
     numbers |= dict(_planned(found))
     notes = [NO_STEP] if is_idle else []
@@ -99,21 +96,17 @@ def read(path: Path) -> FinishedRun:
     if is_idle:
         further["steps_of_this_call"] = Number.exact(0, place("train_loss"))
         numbers.pop("planned_steps", None)
+    epochs = numbers.get("epochs")
     return FinishedRun(
         kind="hf-results",
         path=str(path),
         numbers=numbers,
         counts_passes=True,
-        streams=None if "corpus" not in numbers and epoch is not None and epoch.value.denominator != 1 else False,
+        streams=None if "corpus" not in numbers and epochs is not None and epochs.value.denominator != 1 else False,
         is_cut=STOPPED in notes or "corpus" not in numbers,
         further=further,
         notes=tuple(notes),
     )
-
-
-def _rounded(number: Number, tolerance: Fraction) -> Number:
-    value = number.value
-    return Number(Interval(value, max(value - tolerance, Fraction(0)), value + tolerance), number.where, number.text)
 
 
 def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
@@ -123,15 +116,11 @@ def _planned(found: Mapping[str, Number]) -> Iterator[tuple[str, Number]]:
     if seconds is None or not seconds.interval.low or rate is None or pace is None:
         return
     if pace.value:
-        steps = _product(pace, seconds)
+        steps = in_seconds(pace, seconds)
         least, most = ceil(steps.interval.low), floor(steps.interval.high)
         yield "planned_steps", Number.exact(least, pace.where, steps.text) if least == most else steps
     if rate.value and pace is not rate:
-        yield "planned_samples", _product(rate, seconds)
-
-
-def _product(rate: Number, seconds: Number) -> Number:
-    return Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
+        yield "planned_samples", in_seconds(rate, seconds)
 
 
 def _made(numbers: Mapping[str, Number], notes: list[str]) -> Iterator[tuple[str, Number]]:

@@ -4,28 +4,28 @@ Each record is an Event: 1 wall_time, 2 step, 5 a Summary, whose values (1) have
 tensor (8: type 1, bytes 4, floats 5, texts 8). The Trainer writes train/epoch at its global step, and its
 TrainingArguments as JSON under args/text_summary; Lightning writes `epoch` and counts steps from 0. The checksum of
 lengths is compared, that of the data is not: in Python it is slow.
+
+Holds of the Trainer steps, epochs, rates, batch of a device, accumulation, plan; of Lightning steps and passes.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.lightning_csv import PassRows
-from dist_epochs.audit.readers.packed import open_run_file
-from dist_epochs.audit.readers.protobuf import fields, parts, text_of
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place
-from dist_epochs.audit.readers.tfrecord import record_length, records
-from dist_epochs.audit.readers.wandb_run import KEYS, SETTING_KEYS, run_of_rows
+from dist_epochs.audit.records.packed import open_run_file
+from dist_epochs.audit.records.pass_rows import PassRows
+from dist_epochs.audit.records.protobuf import fields, parts, text_of
+from dist_epochs.audit.records.record import FinishedRun, Number, Place
+from dist_epochs.audit.records.tfrecord import record_length, records
+from dist_epochs.audit.records.tracker_rows import KEYS, SETTING_KEYS, run_of_rows
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["HOLDS", "PATTERN", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "of the Trainer: steps, epochs, rates, batch of a device, accumulation, plan; of Lightning: steps and passes"
-PATTERN = "events.out.tfevents.*"
+NAMES_OF_FILES = ("events.out.tfevents.*",)
 MOST_ROWS = 1_000_000
 
 VERSION = b"brain.Event:2"
@@ -81,11 +81,11 @@ def read(path: Path) -> FinishedRun:
         InputError: If no event tells of a step of the Trainer or of Lightning.
     """
     rows: dict[int, dict[str, Any]] = {}
-    passes, damage = PassRows(str(path)), ""
+    passes, damage = PassRows(str(path), "tfevents"), ""
     arguments: dict[str, Any] = {}
     tags: set[str] = set()
-    is_of_lightning, trained = False, 0
     of_row: set[str] = set()
+    trained = 0
     try:
         with open_run_file(path) as (file, _):
             for at, record in enumerate(records(file)):
@@ -96,7 +96,6 @@ def read(path: Path) -> FinishedRun:
                 trained += "train/loss" in values
                 of_row |= values.keys()
                 if "epoch" in values and type(values["epoch"]) is float and values["epoch"].is_integer():
-                    is_of_lightning = True
                     passes.add(step, int(values["epoch"]), frozenset(of_row), at)
                     of_row = set()
                 if len(rows) < MOST_ROWS and (kept := {key: one for key, one in values.items() if key in KEYS}):
@@ -107,10 +106,19 @@ def read(path: Path) -> FinishedRun:
         damage = str(error)
     notes = [f"{path.name}: read up to its damage: {damage}. What was logged after it is not here."] if damage else []
     if arguments or rows:
-        return _of_trainer(path, [rows[step] for step in rows], arguments, trained, notes, is_cut=bool(damage))
-    if is_of_lightning:
-        run = passes.finished("tfevents", None)
-        return replace(run, is_cut=bool(damage), notes=(*notes, *run.notes))
+        ended = any("train/train_runtime" in row for row in rows.values())
+        return run_of_rows(
+            rows.values(),
+            arguments,
+            {},
+            name=str(path),
+            notes=notes,
+            is_cut=bool(damage) or not ended,
+            kind="tfevents",
+            further={"training_rows": Number.exact(trained, Place(str(path), None, "train/loss")), "finished": ended},
+        )
+    if passes.track.last is not None:
+        return passes.whole_run(notes, is_cut=bool(damage))
     rule = "the Trainer writes train/epoch and args/text_summary, Lightning epoch"
     if any(mark in tag for tag in tags for mark in SAMPLES_AS_STEPS):
         rule = "they are of DeepSpeed's monitor or of Megatron-LM, whose steps here are samples, and are not read"
@@ -128,12 +136,3 @@ def _json(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return {key: data[key] for key in SETTING_KEYS if key in data} if isinstance(data, dict) else {}
-
-
-def _of_trainer(
-    path: Path, rows: list[dict[str, Any]], arguments: dict[str, Any], trained: int, notes: list[str], *, is_cut: bool
-) -> FinishedRun:
-    ended = any("train/train_runtime" in row for row in rows)
-    run = run_of_rows(rows, arguments, {}, name=str(path), notes=notes, is_cut=is_cut or not ended, is_wandb=False)
-    rows_of_training = Number.exact(trained, Place(str(path), None, "train/loss"))
-    return replace(run, kind="tfevents", further={"training_rows": rows_of_training, "finished": ended})

@@ -14,9 +14,9 @@ import re
 from decimal import Decimal
 from math import prod
 
-from dist_epochs.audit.readers.log_reading import LineReader, run_of_track
-from dist_epochs.audit.readers.record import FinishedRun, Number
-from dist_epochs.audit.readers.timeline import Line
+from dist_epochs.audit.records.log_reading import LineReader, samples_of, whole_of
+from dist_epochs.audit.records.record import FinishedRun, Number
+from dist_epochs.audit.records.timeline import Line
 
 __all__ = ["TorchtitanLog"]
 
@@ -29,8 +29,15 @@ HEAD = {
     b"maximum context length": "sequence_length",
     b"total steps": "planned_steps",
 }
-OF_DIMENSIONS = {"tp": "tensor_parallel", "pp": "pipeline_parallel", "cp": "context_parallel"}
-DATA_PARALLEL, OF_WORLD = ("dp_replicate", "dp_shard"), ("pp", "dp_replicate", "dp_shard", "cp", "tp")
+DIMENSIONS = {
+    "devices": ("pp", "dp_replicate", "dp_shard", "cp", "tp"),
+    "data_parallel_size": ("dp_replicate", "dp_shard"),
+    "tensor_parallel": ("tp",),
+    "pipeline_parallel": ("pp",),
+    "context_parallel": ("cp",),
+}
+"""The dimensions of the mesh whose product each number is."""
+TOKENS = {b"DP rank": "tokens_per_dp_rank", b"train step": "tokens_per_step"}
 
 _HEAD = re.compile(rb"(" + b"|".join(map(re.escape, HEAD)) + rb") ([\d,]{1,20})(?=[,\s]|$)")
 _TOKENS = re.compile(rb"(\d{1,15}) tokens per (DP rank|train step)\b")
@@ -46,6 +53,7 @@ _STEP = re.compile(
 class TorchtitanLog(LineReader):
     """What the lines have said so far."""
 
+    KIND = "torchtitan"
     MARKS = (
         b"tflops: ",
         b"Trainer is initialized with",
@@ -54,24 +62,15 @@ class TorchtitanLog(LineReader):
         b"Training completed",
     )
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.tokens: dict[str, Number] = {}
-        self.world: Number | None = None
-        self.data_parallel: Number | None = None
-        self.is_over = False
-
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
         if match := _STEP.search(line):
-            self._step(
-                int(match[1]), int(match[2].replace(b",", b"") or b"0"), match[3].replace(b",", b"").decode(), at
-            )
+            self._step(int(match[1]), whole_of(match[2]), match[3].replace(b",", b"").decode(), at)
         elif b"Trainer is initialized with" in line:
             for key, text in _HEAD.findall(line):
-                self._set(HEAD[key], int(text.replace(b",", b"") or b"0"), at, key.decode().strip(":"))
+                self.tell(HEAD[key], text, at, key.decode().strip(":"))
             for text, of in _TOKENS.findall(line):
-                self.tokens[of.decode()] = Number.exact(int(text), self.place(at, f"tokens per {of.decode()}"))
+                self.further[TOKENS[of]] = Number.exact(int(text), self.place(at, f"tokens per {of.decode()}"))
         elif match := _MESH.search(line):
             self._mesh({key.decode(): int(text) for key, text in _DIMENSION.findall(match[1])}, at)
         elif match := _OLD_MESH.search(line):
@@ -83,60 +82,31 @@ class TorchtitanLog(LineReader):
         elif b"Training completed" in line:
             self.is_over = True
 
-    def _set(self, name: str, value: int, at: int, key: str) -> None:
-        if value:
-            self.numbers[name] = Number.exact(value, self.place(at, key))
-
     def _mesh(self, sizes: dict[str, int], at: int) -> None:
-        self.world = Number.exact(prod(sizes.get(name, 1) for name in OF_WORLD), self.place(at, "device mesh"))
-        size = prod(sizes.get(name, 1) for name in DATA_PARALLEL)
-        self.data_parallel = Number.exact(size, self.place(at, "device mesh"))
-        for key, name in OF_DIMENSIONS.items():
-            self._set(name, sizes.get(key, 1), at, key)
-
-    @property
-    def _tokens_per_step(self) -> Number | None:
-        if "train step" in self.tokens:
-            return self.tokens["train step"]
-        batch, length = self.numbers.get("global_batch"), self.numbers.get("sequence_length")
-        if batch is None or length is None:
-            return None
-        return Number.exact(int(batch.value * length.value), batch.where)
+        for name, keys in DIMENSIONS.items():
+            self.tell(name, prod(sizes.get(key, 1) for key in keys), at, "device mesh" if len(keys) > 1 else keys[0])
 
     def _step(self, step: int, rate: int, tflops: str, at: int) -> None:
-        tokens = self._tokens_per_step
-        seconds = None
-        if rate and self.world is not None and tokens is not None:
-            seconds = Decimal(int(tokens.value)) / (rate * int(self.world.value))
-        total = int(tokens.value) * step if tokens is not None else None
-        flops = Decimal(tflops) if re.fullmatch(r"\d+\.\d+", tflops) else None
-        self.track.add(Line(step=step, at=at, tokens=total, batch=self._batch, seconds=seconds, tflops=flops))
-
-    @property
-    def _batch(self) -> int | None:
-        if "global_batch" in self.numbers:
-            return int(self.numbers["global_batch"].value)
-        return self._samples("train step")
-
-    def _samples(self, of: str) -> int | None:
-        """Samples of so many tokens, where they are whole."""
-        tokens, length = self.tokens.get(of), self.numbers.get("sequence_length")
-        if tokens is None or length is None or tokens.value % length.value:
-            return None
-        return int(tokens.value / length.value)
+        batch, length = self.numbers.get("global_batch"), self.numbers.get("sequence_length")
+        if "tokens_per_step" not in self.further and batch is not None and length is not None:
+            self.further["tokens_per_step"] = Number.exact(int(batch.value * length.value), batch.where)
+        logged, devices = self.further.get("tokens_per_step"), self.numbers.get("devices")
+        tokens = int(logged.value) if isinstance(logged, Number) else None
+        self.track.add(
+            Line(
+                step=step,
+                at=at,
+                tokens=tokens * step if tokens is not None else None,
+                batch=int(batch.value) if batch is not None else samples_of(logged, length),
+                seconds=Decimal(tokens) / (rate * int(devices.value)) if rate and devices and tokens else None,
+                tflops=Decimal(tflops) if re.fullmatch(r"\d+\.\d+", tflops) else None,
+            )
+        )
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if no step was logged."""
-        if self.track.last is None:
-            return None
-        numbers = dict(self.numbers)
-        if "per_device" not in numbers and (size := self._samples("DP rank")):
-            numbers["per_device"] = Number.exact(size, self.tokens["DP rank"].where)
-        if self.world is not None and self.data_parallel is not None:
-            numbers |= {"devices": self.world, "data_parallel_size": self.data_parallel}
-        further: dict[str, Number | bool] = {}
-        if (tokens := self._tokens_per_step) is not None:
-            further["tokens_per_step"] = tokens
-        if "DP rank" in self.tokens:
-            further["tokens_per_dp_rank"] = self.tokens["DP rank"]
-        return run_of_track("torchtitan", self.path, self.track, numbers, further=further, is_over=self.is_over)
+        tokens = self.further.get("tokens_per_dp_rank")
+        size = samples_of(tokens, self.numbers.get("sequence_length"))
+        if "per_device" not in self.numbers and size and isinstance(tokens, Number):
+            self.numbers["per_device"] = Number.exact(size, tokens.where)
+        return super().finished()

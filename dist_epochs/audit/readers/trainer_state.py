@@ -14,15 +14,16 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.arithmetic.text import rounded
-from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
-from dist_epochs.audit.readers.packed import read_whole
-from dist_epochs.audit.readers.passes import CHANGED, UNSIZED, changes_pace, last_call, logged_epoch, steps_per_epoch
-from dist_epochs.audit.readers.record import FinishedRun, Number, Place, Segment, Span, as_stream, whole
+from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.records.keys import Keys, read_keys
+from dist_epochs.audit.records.packed import read_text
+from dist_epochs.audit.records.passes import is_unsized, last_call, with_passes
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, whole
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.steps import LoggedRow
 from dist_epochs.settings.json_text import load_json
 
-__all__ = ["STATE", "is_trainer_state", "read_trainer_state", "state_files", "training_rows"]
+__all__ = ["STATE", "read_trainer_state", "state_files", "training_rows"]
 
 STATE = "trainer_state.json"
 
@@ -33,6 +34,15 @@ LARGEST_STATE = 1 << 28
 """Bytes; a log of a million rows is smaller."""
 MOST_VALUES = 12_000_000
 """Numbers, texts, lists and objects, which take more memory than their text does."""
+
+KEYS: Keys = {
+    "planned_steps": ("max_steps",),
+    "per_device": ("train_batch_size",),
+    "tokens": ("num_input_tokens_seen",),
+    "planned_epochs": ("num_train_epochs",),
+    "epochs": ("epoch",),
+    "total_flops": ("total_flos",),
+}
 
 SETTINGS = ("max_steps", "num_train_epochs", "train_batch_size")
 """What a run is told; a run that goes on may be told more."""
@@ -48,12 +58,7 @@ class _State:
     path: Path
     data: Mapping[str, Any]
     rows: Sequence[_Row]
-
-    @property
-    def step(self) -> int:
-        """Steps made."""
-        step: int = self.data["global_step"]
-        return step
+    step: int
 
 
 def state_files(folder: Path) -> tuple[Path, ...]:
@@ -61,11 +66,6 @@ def state_files(folder: Path) -> tuple[Path, ...]:
     inner = [path for path in folder.glob(f"checkpoint-*/{STATE}") if path.parent.name[11:].isdecimal()]
     own = [folder / STATE] if (folder / STATE).is_file() else []
     return (*sorted(inner, key=lambda path: int(path.parent.name[11:31])), *own)
-
-
-def is_trainer_state(data: object) -> bool:
-    """Whether a JSON object is one."""
-    return isinstance(data, dict) and all(key in data for key in MARKS)
 
 
 def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
@@ -84,30 +84,28 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
     others = [other for other in states if other.path != mine.path]
     strangers = [other for other in others if _is_of_another_run(other, mine)]
     restarts = _restarts(rows)
-    numbers = dict(_numbers(mine, name))
-    if not restarts:
-        numbers |= dict(_speed(mine, numbers, name))
-    unsized = _is_unsized(mine.data)
-    pairs = [(row["step"], row.get("epoch")) for row in rows]
-    changes = not unsized and changes_pace(pairs, numbers["steps"], numbers.get("epochs"))
-    if not changes:
-        numbers |= steps_per_epoch(pairs, numbers["steps"], numbers.get("epochs"), Place(name, None, "log_history"))
+    numbers = {"steps": Number.exact(mine.step, Place(name, None, "global_step"))}
+    numbers |= read_keys(mine.data, KEYS, Place(name).at)
+    unsized = is_unsized(numbers)
+    logged = (row for row in reversed(mine.data["log_history"]) if isinstance(row, dict))
+    summary = next((row for row in logged if "train_samples_per_second" in row), None)
+    if summary is not None and not restarts:
+        numbers |= dict(last_call(summary, numbers, Place(name, None, "log_history")))
     run = FinishedRun(
         kind="hf-trainer",
         path=title,
         numbers=numbers,
         counts_passes=True,
-        changes_batch=changes,
+        streams=unsized,
         segments=tuple(_segments(mine, restarts, name)),
         overlaps=tuple(_overlaps(rows, [other.rows for other in others if other not in strangers])),
         notes=(
             *(f"Not read: {error}" for error in refused),
             *_notes_of_strangers(mine, strangers),
-            *([CHANGED] if changes else []),
-            *_notes(mine, restarts, unsized),
+            *_notes(mine, numbers, restarts, unsized),
         ),
     )
-    return as_stream(run) if unsized else run
+    return with_passes(run, [(row["step"], row.get("epoch")) for row in rows], Place(name, None, "log_history"))
 
 
 def training_rows(paths: Sequence[Path]) -> Iterator[LoggedRow]:
@@ -138,13 +136,11 @@ def _states(paths: Sequence[Path]) -> tuple[list[_State], list[InputError]]:
     states, refused = [], []
     for path in paths:
         try:
-            data = _load(path)
+            states.append(_load(path))
         except InputError as error:
             if len(paths) == 1:
                 raise
             refused.append(error)
-        else:
-            states.append(_State(path, data, _rows(data)))
     if not states:
         raise InputError.together(refused)
     return states, refused
@@ -155,38 +151,26 @@ def _latest(states: Sequence[_State]) -> _State:
     return max(reversed(states), key=lambda state: state.step)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> _State:
     origin = Origin(str(path), 1)
-    content = read_whole(path, LARGEST_STATE, "a Trainer's state")
-    refuse_unread_content(path, content[:HEAD_BYTES])
-    if content.count(b",") + content.count(b"[") + content.count(b"{") > MOST_VALUES:
+    text = read_text(path, LARGEST_STATE, "a Trainer's state")
+    refuse_unread_content(path, text[:HEAD_BYTES].encode())
+    if sum(map(text.count, ",[{")) > MOST_VALUES:
         rule = f"at most {MOST_VALUES:,} are read"
         raise InputError("more values than the log of a run has", rule=rule, origin=origin)
-    fix = f"the {STATE} of another checkpoint"
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        rule = str(error)
-        raise InputError("not JSON that can be read", rule=rule, fixes=fix, origin=origin) from None
-    del content  # a quarter of a gigabyte, perhaps
     try:
         data = load_json(text, origin)
     except InputError as error:
         rule = error.rule or "the file is cut or damaged, so nothing in it is trusted"
-        raise error.but(rule=rule, fixes=(fix,)) from None
-    if not is_trainer_state(data):
+        raise error.but(rule=rule, fixes=(f"the {STATE} of another checkpoint",)) from None
+    if not isinstance(data, dict) or not all(key in data for key in MARKS):
         rule = f"it has no {' and '.join(MARKS)}"
         raise InputError("this is not the state of a Trainer", rule=rule, fixes=f"a {STATE}", origin=origin)
     step = None if isinstance(data["global_step"], str) else whole(data["global_step"], "", least=0)
     if step is None or not isinstance(data["log_history"], list):
         rule = "global_step must be a whole number from 0 on, and log_history a list of rows"
         raise InputError("this is not the state of a Trainer", rule=rule, origin=origin)
-    return {**data, "global_step": int(step.value)}
-
-
-def _is_unsized(state: Mapping[str, Any]) -> bool:
-    planned = Number.read(state.get("num_train_epochs"), "")
-    return planned is not None and planned.value >= UNSIZED
+    return _State(path, data, _rows(data), int(step.value))
 
 
 def _rows(data: Mapping[str, Any]) -> list[_Row]:
@@ -202,31 +186,6 @@ def _rows(data: Mapping[str, Any]) -> list[_Row]:
                 row["step"] = int(read.value)
             found.append(row)
     return found
-
-
-def _numbers(state: _State, name: str) -> Iterator[tuple[str, Number]]:
-    keys = {"max_steps": "planned_steps", "train_batch_size": "per_device", "num_input_tokens_seen": "tokens"}
-    data = state.data
-    yield "steps", Number.exact(state.step, Place(name, None, "global_step"))
-    for key, meaning in keys.items():
-        if number := whole(data.get(key), Place(name, None, key)):
-            yield meaning, number
-    if not _is_unsized(data) and (
-        planned := Number.read(data.get("num_train_epochs"), Place(name, None, "num_train_epochs"))
-    ):
-        yield "planned_epochs", planned
-    if (epoch := logged_epoch(data.get("epoch"), Place(name, None, "epoch"))) is not None:
-        yield "epochs", epoch
-    if (flops := Number.read(data.get("total_flos"), Place(name, None, "total_flos"))) and flops.value:
-        yield "total_flops", flops
-
-
-def _speed(state: _State, numbers: Mapping[str, Number], name: str) -> Iterator[tuple[str, Number]]:
-    """The clock of the last call, whose summary is the last row but for evaluations."""
-    for row in reversed(state.data["log_history"]):
-        if isinstance(row, dict) and "train_samples_per_second" in row:
-            yield from last_call(row, numbers, Place(name, None, "log_history"))
-            return
 
 
 def _restarts(rows: Sequence[_Row]) -> list[int]:
@@ -299,13 +258,13 @@ def _told(value: object) -> str:
     return rounded(read.value) if read is not None else "none"
 
 
-def _notes(state: _State, restarts: Sequence[int], unsized: bool) -> Iterator[str]:
+def _notes(state: _State, numbers: Mapping[str, Number], restarts: Sequence[int], unsized: bool) -> Iterator[str]:
     if unsized:
         yield (
             "num_train_epochs is 2⁶³ − 1, so the data had no length: the Trainer's epoch is then (passes begun) plus a "
             "share of max_steps, and counts no data."
         )
-    planned, reached = whole(state.data.get("max_steps"), ""), state.step
+    planned, reached = numbers.get("planned_steps"), state.step
     if planned and reached < planned.value:
         yield f"It stopped at step {reached:,} of {int(planned.value):,}, or this checkpoint is not its last."
     if restarts:

@@ -1,8 +1,6 @@
 """wandb's offline file `run-ID.wandb`, without wandb.
 
-Framing: a file header of 7 bytes (`:W&B`, 0xBEE1 in little endian, version 0), then the log format of LevelDB
-(doc/log_format.md): blocks of 32 KiB with records of a 7-byte header (checksum of type and data, length, type: full,
-first, middle, last). LevelDB's checksum is a masked CRC-32C; wandb's is the plain CRC-32 of zlib (measured with 0.31).
+Framing: a file header of 7 bytes (`:W&B`, 0xBEE1 in little endian, version 0), then records as LevelDB's log has them.
 The first block holds the file header.
 
 Each record is a protobuf message `wandb_internal.Record`; the few fields that are needed are decoded here by their
@@ -13,30 +11,27 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from sys import intern
-from typing import Any, BinaryIO
-from zlib import crc32
+from typing import Any
 
-from dist_epochs.arithmetic.quantity import LARGEST
-from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
-from dist_epochs.audit.readers.packed import open_run_file
-from dist_epochs.audit.readers.protobuf import count_of, fields, parts, text_of
+from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.records.leveldb import records
+from dist_epochs.audit.records.packed import open_run_file
+from dist_epochs.audit.records.protobuf import count_of, fields, parts, text_of
+from dist_epochs.audit.records.record import FinishedRun, several_runs
+from dist_epochs.audit.records.tracker_rows import KEYS, is_number, run_of_rows
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["MAGIC", "WandbFile", "is_number", "read_wandb_file"]
+__all__ = ["MAGIC", "WandbFile", "read_wandb_file", "read_wandb_files"]
 
 MAGIC = b":W&B"
 _HEADER = struct.Struct("<4sHB")
-_RECORD = struct.Struct("<IHB")
-BLOCK = 32 * 1024
-FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 MOST_ROWS = 1 << 22
 """Rows that are kept; more are no log of steps."""
-LARGEST_RECORD = 1 << 22
-"""Bytes; larger ones (tables, media) hold no counts."""
 
 HISTORY, SUMMARY, CONFIG, RUN, EXIT, ENVIRONMENT = 2, 3, 5, 17, 18, 26
 """Fields of Record that are read."""
@@ -88,73 +83,15 @@ def read_wandb_file(path: Path, keys: frozenset[str] | None = None) -> WandbFile
                 "this is a wandb file of a version that is not known here", rule=rule, origin=Origin(str(path))
             )
         try:
-            for record in _records(file):
+            for record in records(file, _HEADER.size):
                 _take(found, record, keys)
-        except (_DamageError, ValueError) as error:
+        except ValueError as error:
             found.damage = str(error)
     return found
 
 
-def is_number(value: object) -> bool:
-    """Whether a logged value may be a counter: a number that is finite, and no larger than what is counted."""
-    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
-
-
 def _is_numeric(value: object) -> bool:
     return isinstance(value, int | float)
-
-
-class _DamageError(Exception):
-    """The rest of the file cannot be trusted."""
-
-
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    """Whole records, their parts joined."""
-    pieces: list[bytes] = []
-    size = 0
-    for kind, data, at in _pieces(file):
-        if kind in (FULL, FIRST):
-            if pieces:
-                raise _DamageError(f"at byte {at:,} a record begins inside another")
-            pieces, size = [], 0
-        elif kind not in (MIDDLE, LAST) or not pieces:
-            raise _DamageError(f"at byte {at:,} a record goes on that never began")
-        size += len(data)
-        pieces.append(data if size <= LARGEST_RECORD else b"")
-        if kind in (FULL, LAST):
-            if size <= LARGEST_RECORD:
-                yield b"".join(pieces)
-            pieces = []
-    if pieces:
-        raise _DamageError("the last record has no end")
-
-
-def _pieces(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
-    """Type, data and place of each piece; none crosses a block."""
-    at = _HEADER.size
-    while True:
-        left = BLOCK - at % BLOCK
-        if left < _RECORD.size:
-            file.read(left)  # zeros up to the end of the block
-            at += left
-            continue
-        head = file.read(_RECORD.size)
-        if not head:
-            return
-        if len(head) < _RECORD.size:
-            raise _DamageError(f"at byte {at:,} the file ends in the header of a record")
-        checksum, length, kind = _RECORD.unpack(head)
-        if checksum == length == kind == 0:  # space that was taken and never written
-            raise _DamageError(f"at byte {at:,} zeros follow")
-        if length > left - _RECORD.size:
-            raise _DamageError(f"at byte {at:,} a record is longer than its block")
-        data = file.read(length)
-        if len(data) < length:
-            raise _DamageError(f"at byte {at:,} the file ends inside a record")
-        if crc32(data, crc32(bytes([kind]))) != checksum:
-            raise _DamageError(f"at byte {at:,} the checksum of a record is wrong")
-        yield kind, data, at
-        at += _RECORD.size + length
 
 
 def _items(data: bytes, number: int, keys: frozenset[str] | None = None) -> Iterator[tuple[str, Any]]:
@@ -180,7 +117,7 @@ def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:
             if row or keys is None:
                 found.rows.append(row)
             if len(found.rows) > MOST_ROWS:
-                raise _DamageError(f"it has more than {MOST_ROWS:,} rows")
+                raise ValueError(f"it has more than {MOST_ROWS:,} rows")
         elif number == SUMMARY:
             found.summary |= dict(_items(value, 1))
         elif number == CONFIG:
@@ -194,3 +131,36 @@ def _take(found: WandbFile, record: bytes, keys: frozenset[str] | None) -> None:
         elif number == ENVIRONMENT:
             kind, count = text_of(value, 18), count_of(value, 19)
             found.machine = f"{count} × {kind}" if kind and count else found.machine
+
+
+def read_wandb_files(paths: Sequence[Path], title: str) -> FinishedRun:
+    """Read the offline files of one run, one for each of its starts.
+
+    Raises:
+        InputError: If they belong to several runs, or none counts anything.
+    """
+    files = sorted(((path, read_wandb_file(path, KEYS)) for path in paths), key=lambda pair: pair[0].parent.name)
+    names = {found.run_id or path.stem for path, found in files}
+    if len(names) > 1:
+        raise several_runs(f"files of {len(names)} wandb runs", sorted(names), title)
+    starts = [0, *accumulate(len(found.rows) for _, found in files[:-1])]
+    rows = [row for _, found in files for row in found.rows]
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    for _, found in files:
+        config |= found.config
+        summary |= found.summary
+    notes = [note for path, found in files for note in _file_notes(path, found)]
+    is_cut = any(found.damage or found.exit_code is None for _, found in files)
+    return run_of_rows(rows, config, summary, name=title, starts=starts, notes=notes, is_cut=is_cut)
+
+
+def _file_notes(path: Path, found: WandbFile) -> Iterator[str]:
+    if found.damage:
+        yield f"{path.name}: read up to its damage: {found.damage}. What was logged after it is not here."
+    elif found.exit_code is None:
+        yield f"{path.name}: it has no end: the run was killed, or still runs. The last seconds of rows may be missing."
+    elif found.exit_code:
+        yield f"{path.name}: the run ended with exit code {found.exit_code}."
+    if found.machine:
+        yield f"{path.name}: its machine had {found.machine}; how many machines there were, wandb does not say."

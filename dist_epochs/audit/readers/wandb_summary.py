@@ -2,27 +2,26 @@
 
 The summary has the last value of each key; of a run that was killed, those of its last row. The world size stands
 nowhere.
+
+Holds: the last of each counter, the configuration; the number of machines must be given (--devices).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.packed import read_text
-from dist_epochs.audit.readers.record import FinishedRun, Place
-from dist_epochs.audit.readers.wandb_file import is_number
-from dist_epochs.audit.readers.wandb_run import KEYS, SETTING_KEYS, run_of_rows
+from dist_epochs.audit.records.packed import read_text
+from dist_epochs.audit.records.record import FinishedRun, Place
+from dist_epochs.audit.records.tracker_rows import KEYS, SETTING_KEYS, is_number, run_of_rows
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 from dist_epochs.settings.yaml_text import parse_yaml
 
-__all__ = ["HOLDS", "NAMES_OF_FILES", "has_marks", "read"]
+__all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
-HOLDS = "the last of each counter, the configuration; the number of machines must be given (--devices)"
 NAMES_OF_FILES = ("wandb-summary.json",)
 CONFIG, METADATA = "config.yaml", "wandb-metadata.json"
 LARGEST = 1 << 24
@@ -60,8 +59,10 @@ def read(path: Path) -> FinishedRun:
         notes += _machine(metadata)
     row = {key: value for key, value in summary.items() if key in KEYS and is_number(value)}
     ended = "train/train_runtime" in row or "train_runtime" in row
-    run = run_of_rows([row], config, summary, name=str(path), notes=notes, is_cut=not ended, places=places)
-    return replace(run, further={"finished": ended})
+    further = {"finished": ended}
+    return run_of_rows(
+        [row], config, summary, name=str(path), notes=notes, is_cut=not ended, places=places, further=further
+    )
 
 
 def _json(path: Path, what: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from dist_epochs.audit.check import Check, compare_with_stated
 from dist_epochs.audit.expression import evaluate, names_in, written
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.grammar import parse_expression
-from dist_epochs.audit.readers.record import FinishedRun, Number
+from dist_epochs.audit.records.record import FinishedRun, Number
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.trainer_passes import Ending
 from dist_epochs.errors import InputError

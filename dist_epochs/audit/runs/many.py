@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.audit.readers.folder import holds_run, read_finished_run
-from dist_epochs.audit.readers.record import FinishedRun
+from dist_epochs.audit.detect.folder import holds_run, read_finished_run
+from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.run_audit import audit_run
 from dist_epochs.errors import InputError, Origin

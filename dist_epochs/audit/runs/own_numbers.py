@@ -10,7 +10,7 @@ from math import ceil, floor
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.text import number, rounded
-from dist_epochs.audit.readers.record import Number
+from dist_epochs.audit.records.record import Number
 from dist_epochs.audit.runs.evidence import RunEvidence
 from dist_epochs.audit.runs.rate import BY_RATE
 from dist_epochs.audit.runs.trainer_passes import MOST_WINDOWS

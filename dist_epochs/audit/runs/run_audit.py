@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.audit.check import LITERAL, Reading
-from dist_epochs.audit.readers.record import FinishedRun, Number, as_stream
+from dist_epochs.audit.records.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.batch_layout import SPLITS
 from dist_epochs.audit.runs.claims import Claims
 from dist_epochs.audit.runs.counts import TRAINERS, check_counts

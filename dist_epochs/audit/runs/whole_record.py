@@ -8,8 +8,8 @@ from math import ceil
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.names import NAMES
-from dist_epochs.audit.readers.record import Number, Place
+from dist_epochs.audit.records.names import NAMES
+from dist_epochs.audit.records.record import Number, Place
 from dist_epochs.audit.runs.counts import TRAINERS
 from dist_epochs.audit.runs.evidence import RunEvidence
 
@@ -52,7 +52,9 @@ def _derived(evidence: RunEvidence) -> Iterator[tuple[str, Interval, str]]:
             continue
         known = evidence.values.get(name)
         is_settled = known is not None and known.origin == "derived" and known.interval.is_exact
-        yield name, known.interval if known is not None and is_settled else check.derived, check.how
+        interval = known.interval if known is not None and is_settled else check.derived
+        if name != "global_batch" or interval.point.denominator == 1:  # samples ÷ steps are then no step's batch
+            yield name, interval, check.how
     if evidence.run.counts_passes and evidence.has("corpus", "per_device", "devices", "gradient_accumulation"):
         yield from _first_pass(evidence)
 

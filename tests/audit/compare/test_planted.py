@@ -9,7 +9,7 @@ import pytest
 from dist_epochs.audit.compare.comparison import compare_runs
 from dist_epochs.audit.compare.logs import logged_run
 from dist_epochs.audit.compare.own import is_own_run, own_run
-from dist_epochs.audit.readers.folder import read_finished_run
+from dist_epochs.audit.detect.folder import read_finished_run
 from tests.audit.compare.planted import (
     loop_of,
     make_store,

@@ -99,7 +99,7 @@ def test_what_is_no_log(ask, tmp_path, monkeypatch):
     begun = time.process_time()
     assert ask(path, code=2)["place"] == f"{path}:1"
     assert time.process_time() - begun < 5
-    monkeypatch.setattr("dist_epochs.audit.readers.text_log.MOST_UNKNOWN", 1000)
+    monkeypatch.setattr("dist_epochs.audit.detect.log.MOST_UNKNOWN", 1000)
     path.write_text("some line\n" * 200 + LINE)
     assert "neither a finished run" in ask(path, code=2)["asked"]
     path.write_text("some line\n" * 50 + LINE + "some line\n" * 200)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from dist_epochs.audit.readers import unsupported
-from dist_epochs.audit.readers.contents import HEAD_BYTES
-from dist_epochs.audit.readers.detect import FILES
-from dist_epochs.audit.readers.lines import lines_of
-from dist_epochs.audit.readers.names import FURTHER, NAMES
-from dist_epochs.audit.readers.packed import read_head
-from dist_epochs.audit.readers.text_log import read_text_log
+from dist_epochs.audit.detect import unsupported
+from dist_epochs.audit.detect.file import FILES
+from dist_epochs.audit.detect.log import read_text_log
+from dist_epochs.audit.records.contents import HEAD_BYTES
+from dist_epochs.audit.records.lines import lines_of
+from dist_epochs.audit.records.names import FURTHER, NAMES
+from dist_epochs.audit.records.packed import read_head
 from dist_epochs.errors import InputError
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -94,7 +94,7 @@ def test_kinds_that_are_not_read_are_named(ask, folder):
 @pytest.mark.parametrize("folder", list(KINDS))
 def test_what_is_cut_or_damaged_is_an_audit_or_an_error_of_the_file(folder, tmp_path):
     """Nothing else than an InputError ever comes out."""
-    from dist_epochs.audit.readers.folder import read_finished_run
+    from dist_epochs.audit.detect.folder import read_finished_run
 
     for path in (SAMPLES / folder).rglob("*"):
         if not path.is_file() or path.name == "expected.json":

@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from dist_epochs.audit.readers.folder import read_finished_run
+from dist_epochs.audit.detect.folder import read_finished_run
 
 LINE = (
     " iteration {0:8d}/  500000 | consumed samples: {1:12d} | elapsed time per iteration (ms): 1000.0 | "

@@ -31,6 +31,18 @@ def test_results_tell_the_batch(ask, results):
     assert ask(results(), "--global-batch", 64, code=1)["verdict"] == "inconsistent"
 
 
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [("hf-results/v4.44-all_results.json", (10, 18)), ("tfevents/events.out.tfevents.1795762075.vm.6438.0", (8, 12))],
+)
+def test_a_batch_that_is_only_known_between_ends_is_no_number_of_the_record(ask, name, ends):
+    """A pass may end with a short step: samples ÷ steps are 12.33 or 9.25, and no step has that many."""
+    found = ask(SAMPLES / name)
+    derived = found["by_name"]["global_batch"]
+    assert (derived["low"], derived["high"]) == ends
+    assert "global_batch" not in found["record"]
+
+
 def test_results_of_a_run_that_stopped_early_tell_no_steps(ask, results):
     """Half of the plan was made; until 5.18 its rates are those of the whole plan."""
     found = ask(results(epoch=1.5), "--steps", 150, "--epochs", 1.5)

@@ -10,6 +10,7 @@ import pytest
 
 from dist_epochs.audit.readers import wandb_file
 from dist_epochs.audit.readers.wandb_file import read_wandb_file
+from dist_epochs.audit.records import leveldb
 from dist_epochs.cli.wandb_runs import fetch_run
 from dist_epochs.errors import InputError
 
@@ -41,11 +42,11 @@ def test_the_same_as_wandb_s_own_parser(folder):
     from wandb.proto import wandb_internal_pb2
 
     file = next(folder.glob("*.wandb"))
-    assert file.stat().st_size > 2 * wandb_file.BLOCK
+    assert file.stat().st_size > 2 * leveldb.BLOCK
     rows, config, summary = [], {}, {}
     with file.open("rb") as opened:
         opened.seek(7)
-        for data in wandb_file._records(opened):
+        for data in leveldb.records(opened, 7):
             record = wandb_internal_pb2.Record.FromString(data)
             if record.HasField("history"):
                 pairs = {
@@ -162,7 +163,7 @@ def test_without_wandb_or_a_login(ask, monkeypatch, tmp_path):
 
 
 def test_rows_that_count_nothing(ask, tmp_path):
-    from dist_epochs.audit.readers.wandb_run import run_of_rows
+    from dist_epochs.audit.records.tracker_rows import run_of_rows
 
     with pytest.raises(InputError, match="counts optimizer steps, samples or tokens"):
         run_of_rows([{"_step": 1, "loss": 2.0}], {}, {}, name="x")

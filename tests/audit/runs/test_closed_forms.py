@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from dist_epochs.audit.readers.record import Number
 from dist_epochs.audit.readers.trainer_state import read_trainer_state
+from dist_epochs.audit.records.record import Number
 from dist_epochs.audit.runs.claims import read_claims
 from dist_epochs.audit.runs.run_audit import audit_run
 from dist_epochs.errors import InputError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dist_epochs.audit.readers.folder import read_finished_run
+from dist_epochs.audit.detect.folder import read_finished_run
 from dist_epochs.audit.runs.claims import read_claims
 from dist_epochs.audit.runs.run_audit import audit_run
 from dist_epochs.render.audit import audit_text

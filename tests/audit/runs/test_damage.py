@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dist_epochs.audit.readers.folder import read_finished_run
+from dist_epochs.audit.detect.folder import read_finished_run
 from dist_epochs.audit.runs.claims import read_claims
 from dist_epochs.audit.runs.run_audit import audit_run
 from dist_epochs.errors import InputError
@@ -184,6 +184,7 @@ def test_garbage(path, data):
 
 
 @relaxed
+@example({"epoch": 5e-324}, [], 1)
 @given(
     st.dictionaries(
         st.sampled_from(

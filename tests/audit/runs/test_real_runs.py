@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from dist_epochs.audit.readers import record, trainer_state
+from dist_epochs.audit.readers import trainer_state
+from dist_epochs.audit.records import record
 
 LINE = (
     " iteration {0:8d}/  311541 | consumed samples: {1:12d} | elapsed time per iteration (ms): 1000.0 | "

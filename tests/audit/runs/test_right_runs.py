@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from dist_epochs.audit.readers.wandb_run import run_of_rows
+from dist_epochs.audit.records.tracker_rows import run_of_rows
 
 BIG = 2**63 - 1
 

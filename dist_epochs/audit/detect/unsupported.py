@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dist_epochs.audit.readers.lines import lines_of
+from dist_epochs.audit.records.lines import lines_of
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["MARKS", "refuse_unsupported"]

@@ -8,7 +8,7 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -23,6 +23,8 @@ MOST_UNPACKED = 1 << 36
 
 SUFFIXES = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\x00": ".xz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 """How packed files begin, and how their names end."""
+
+UNPACKERS: Mapping[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
 ENDINGS = tuple(SUFFIXES.values())
 
@@ -54,12 +56,8 @@ def open_run_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _unpacker(raw: BinaryIO, kind: str, path: Path) -> Any:
-    if kind == ".gz":
-        return gzip.GzipFile(fileobj=raw)
-    if kind == ".xz":
-        return lzma.LZMAFile(raw)
-    if kind == ".bz2":
-        return bz2.BZ2File(raw)
+    if kind in UNPACKERS:
+        return UNPACKERS[kind](raw)
     try:
         import zstandard  # type: ignore[import-not-found, unused-ignore]
     except ModuleNotFoundError:

@@ -8,31 +8,18 @@ from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
-from dist_epochs.audit.readers import (
-    lightning_csv,
-    llama_factory_log,
-    model_card,
-    results_json,
-    tfevents,
-    wandb_summary,
-)
-from dist_epochs.audit.readers.detect import read_file
+from dist_epochs.audit.detect.file import FILES, read_file
+from dist_epochs.audit.readers import model_card, tfevents
 from dist_epochs.audit.readers.own_run import read_own_run
-from dist_epochs.audit.readers.packed import ENDINGS, plain_name
-from dist_epochs.audit.readers.record import Comparison, FinishedRun, Number
 from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
-from dist_epochs.audit.readers.wandb_run import read_wandb_files
+from dist_epochs.audit.readers.wandb_file import read_wandb_files
+from dist_epochs.audit.records.packed import ENDINGS, plain_name
+from dist_epochs.audit.records.record import Comparison, FinishedRun, Number, several_runs
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["holds_run", "read_finished_run"]
 
-BESIDE = (
-    *llama_factory_log.NAMES_OF_FILES,
-    *results_json.NAMES_OF_FILES,
-    *model_card.NAMES_OF_FILES,
-    *wandb_summary.NAMES_OF_FILES,
-    *lightning_csv.NAMES_OF_FILES,
-)
+BESIDE = tuple(name for key, kind in FILES.items() if key != "tfevents" for name in kind.NAMES_OF_FILES)
 """Names of files that belong to a run, the surest first."""
 
 PLACES = ("", "files", "*/files", "wandb/*/files", "version_*", "lightning_logs/version_*")
@@ -75,7 +62,9 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             parts.append(part)
     if len(found) > MOST_PARTS:
         notes.append(f"{len(found):,} files of runs are here: the first {MOST_PARTS} were read.")
-    _refuse_several(path, parts)
+    versions = [Path(part.path).parent.name for part in parts if part.kind == "lightning"]  # each is a run
+    if len(versions) > 1:
+        raise several_runs(f"{len(versions)} runs of Lightning", versions, str(path), [f"--many {path}"])
     if run is None and parts:
         run, parts = parts[0], parts[1:]
         run = replace(run, path=str(path))
@@ -83,7 +72,7 @@ def read_finished_run(path: Path) -> FinishedRun | None:
         raise InputError(
             "there is no finished run in this folder",
             rule=f"looked for ledger.jsonl, {STATE}, checkpoint-*/{STATE}, *.wandb and offline-run-*/*.wandb, "
-            f"{', '.join(BESIDE)}, {tfevents.PATTERN}, and one log",
+            f"{', '.join(BESIDE)}, {tfevents.NAMES_OF_FILES[0]}, and one log",
             consequence=" ".join(notes),
             fixes="the name of the log",
             origin=Origin(str(path)),
@@ -98,18 +87,6 @@ def holds_run(path: Path) -> bool:
     if (path / "ledger.jsonl").is_file() or state_files(path) or next(path.glob("*.wandb"), None) is not None:
         return True
     return next(_others(path), None) is not None
-
-
-def _refuse_several(path: Path, parts: Sequence[FinishedRun]) -> None:
-    """Refuse a folder of Lightning's with several versions, each of which is a run."""
-    versions = [Path(part.path).parent.name for part in parts if part.kind == "lightning"]
-    if len(versions) > 1:
-        raise InputError(
-            f"here are {len(versions)} runs of Lightning: {', '.join(versions[:5])}",
-            rule="an audit reads one run, since their steps do not add up",
-            fixes=["one of the folders", f"--many {path}"],
-            origin=Origin(str(path)),
-        )
 
 
 def _first(path: Path) -> FinishedRun | None:
@@ -129,7 +106,7 @@ def _others(path: Path) -> Iterator[Path]:
     patterns = [f"{place}/{name}{end}" for name in BESIDE for end in ("", *ENDINGS) for place in PLACES]
     patterns += [f"{STATE}{end}" for end in ENDINGS]
     seen = set()
-    for pattern in (*patterns, *(f"{place}/{tfevents.PATTERN}" for place in EVENTS)):
+    for pattern in (*patterns, *(f"{place}/{tfevents.NAMES_OF_FILES[0]}" for place in EVENTS)):
         for file in sorted(path.glob(pattern.lstrip("/"))):
             is_new = file.is_file() and file.resolve() not in seen
             if is_new and (not file.name.startswith("README") or model_card.has_marks(file, b"")):

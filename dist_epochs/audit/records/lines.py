@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dist_epochs.audit.readers.packed import open_run_file
+from dist_epochs.audit.records.packed import open_run_file
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["lines_of"]

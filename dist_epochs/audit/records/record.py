@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +12,8 @@ from pathlib import PurePath
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.quantity import LARGEST
-from dist_epochs.audit.readers.names import FURTHER, KINDS, NAMES
+from dist_epochs.audit.records.names import FURTHER, KINDS, NAMES
+from dist_epochs.errors import InputError, Origin
 
 __all__ = [
     "FLOAT",
@@ -23,12 +24,16 @@ __all__ = [
     "Segment",
     "Span",
     "as_stream",
+    "made_again",
+    "several_runs",
     "whole",
 ]
 
 FLOAT = Fraction(1, 10**9)
 """Relative tolerance of a float that was calculated: the last of its digits are no measurement."""
 
+_SMALLEST = Fraction(1, LARGEST)
+"""Above 0; what is divided by less is no count."""
 _NUMBER = re.compile(r"[-+]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
 
 
@@ -76,7 +81,7 @@ class Number:
 
     @classmethod
     def read(cls, value: object, where: str) -> Number | None:
-        """A JSON number, or its spelling; None for what is not a count (text, NaN, below zero, beyond 10⁴⁰).
+        """A JSON number, or its spelling; None for text, NaN, what is below 0, beyond 10⁴⁰ or within 10⁻⁴⁰ of 0.
 
         Examples:
             >>> Number.read(0.25, "here").interval.high
@@ -95,7 +100,7 @@ class Number:
             return None
         decimal = Decimal(text)
         point = Fraction(decimal)
-        if not 0 <= point <= LARGEST:
+        if point and not _SMALLEST <= point <= LARGEST:
             return None
         exponent = decimal.as_tuple().exponent
         assert isinstance(exponent, int)
@@ -108,6 +113,11 @@ class Number:
     def value(self) -> Fraction:
         """The number as written."""
         return self.interval.point
+
+    def within(self, tolerance: Fraction) -> Number:
+        """The same with another tolerance, to either side; never below 0."""
+        ends = Interval(self.value, max(self.value - tolerance, Fraction(0)), self.value + tolerance)
+        return replace(self, interval=ends)
 
 
 def whole(value: object, where: str, *, least: int = 1) -> Number | None:
@@ -150,6 +160,17 @@ class Segment:
     def to_json(self) -> dict[str, int | str]:
         """As in `dist-epochs audit --json`."""
         return {**self.steps.to_json(), "where": self.where}
+
+
+def made_again(segments: Iterable[Segment]) -> tuple[Span, ...]:
+    """Steps that a later segment made again."""
+    found, reached = [], 0
+    for segment in segments:
+        first, last = segment.steps.first, segment.steps.last
+        if reached and first <= min(reached, last):
+            found.append(Span(first, min(reached, last)))
+        reached = max(reached, last)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +235,6 @@ class FinishedRun:
         assert set(self.further) <= set(FURTHER), set(self.further) - set(FURTHER)
         assert set(self.numbers) <= set(NAMES), set(self.numbers) - set(NAMES)
 
-    def counting_passes(self, *, changes_batch: bool = False) -> FinishedRun:
-        """The same run of a trainer that steps the last, partial window of each pass."""
-        return replace(self, counts_passes=True, changes_batch=changes_batch)
-
     @property
     def heading(self) -> str:
         """Where it was read, and what wrote it."""
@@ -248,6 +265,16 @@ class Balance:
     planned: int
     recorded: int
     explained: Mapping[str, int]
+
+
+def several_runs(what: str, names: Sequence[str], path: str, fixes: Sequence[str] = ()) -> InputError:
+    """The error for a place with several runs of one kind, and what they are."""
+    return InputError(
+        f"here are {what}: {', '.join(names[:5])}",
+        rule="an audit reads one run, since their steps do not add up",
+        fixes=("one of the folders", *fixes),
+        origin=Origin(path),
+    )
 
 
 def as_stream(run: FinishedRun) -> FinishedRun:

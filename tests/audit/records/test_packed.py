@@ -6,7 +6,7 @@ import lzma
 
 import pytest
 
-from dist_epochs.audit.readers import packed
+from dist_epochs.audit.records import packed
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 

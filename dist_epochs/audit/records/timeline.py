@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import inf
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import Number, Segment, Span
+from dist_epochs.audit.records.record import Number, Segment, Span, made_again
 
 __all__ = ["MOST_KEPT", "Line", "Track"]
 
@@ -169,13 +169,7 @@ class Track:
     @property
     def overlaps(self) -> tuple[Span, ...]:
         """Steps that a later segment made again."""
-        found, reached = [], 0
-        for segment in self.segments:
-            first, last = segment.steps.first, segment.steps.last
-            if first <= reached:
-                found.append(Span(first, min(reached, max(last, first))))
-            reached = max(reached, last)
-        return tuple(found)
+        return made_again(self.segments)
 
     @property
     def gaps(self) -> tuple[Span, ...]:
@@ -229,5 +223,4 @@ class Track:
     def _rate(self, where: str) -> Number:
         """The logged rates over their time, with the tolerance of the slowest: three decimals are printed."""
         rate = Fraction(self._rated_samples / self._rated_seconds).limit_denominator(10**6)
-        tolerance = rate * HALF / Fraction(self._slowest)
-        return Number(Interval(rate, rate - tolerance, rate + tolerance), where, f"{float(rate):.6g}")
+        return Number.exact(rate, where, f"{float(rate):.6g}").within(rate * HALF / Fraction(self._slowest))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
+from dist_epochs.audit.detect.log import MOST_UNKNOWN, read_text_log
+from dist_epochs.audit.detect.unsupported import refuse_unsupported
 from dist_epochs.audit.readers import (
     lightning_csv,
     llama_factory_log,
@@ -14,28 +17,23 @@ from dist_epochs.audit.readers import (
     tfevents,
     wandb_summary,
 )
-from dist_epochs.audit.readers.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.readers.own_run import read_own_run
-from dist_epochs.audit.readers.packed import open_run_file, plain_name, read_head
-from dist_epochs.audit.readers.record import FinishedRun
-from dist_epochs.audit.readers.text_log import MOST_UNKNOWN, read_text_log
 from dist_epochs.audit.readers.trainer_state import LARGEST_STATE, STATE, read_trainer_state
-from dist_epochs.audit.readers.unsupported import refuse_unsupported
-from dist_epochs.audit.readers.wandb_file import MAGIC
-from dist_epochs.audit.readers.wandb_run import read_wandb_files
+from dist_epochs.audit.readers.wandb_file import MAGIC, read_wandb_files
+from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
+from dist_epochs.audit.records.packed import open_run_file, plain_name, read_head
+from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["FILES", "FileReader", "read_file", "unknown"]
 
 
 class FileReader(Protocol):
-    """One kind of file.
+    """One kind of file."""
 
-    Attributes:
-        HOLDS: What such a file holds, and what must be given by flag.
-    """
-
-    HOLDS: str
+    @property
+    def NAMES_OF_FILES(self) -> tuple[str, ...]:
+        """What such files are called, with `*` for what differs."""
 
     def has_marks(self, path: Path, head: bytes) -> bool:
         """Whether a file is of this kind, by its name and first bytes."""
@@ -48,18 +46,15 @@ class FileReader(Protocol):
         """
 
 
-FILES = {
-    name: cast(FileReader, module)
-    for name, module in {
-        "tfevents": tfevents,
-        "llamafactory": llama_factory_log,
-        "lightning": lightning_csv,
-        "hf-results": results_json,
-        "wandb-summary": wandb_summary,
-        "model-card": model_card,
-    }.items()
+FILES: Mapping[str, FileReader] = {
+    "tfevents": tfevents,
+    "llamafactory": llama_factory_log,
+    "hf-results": results_json,
+    "model-card": model_card,
+    "wandb-summary": wandb_summary,
+    "lightning": lightning_csv,
 }
-"""Kinds of files, each told by its own marks."""
+"""Kinds of files, each told by its own marks; in a folder, the first of them is read for the run."""
 
 MARKS = (
     "global_step and log_history of a Trainer's state (trainer_state.json); train_runtime of its results "

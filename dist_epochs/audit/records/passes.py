@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import floor, inf
 from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.audit.readers.record import FLOAT, Number, Place
+from dist_epochs.audit.records.record import FLOAT, FinishedRun, Number, Place, as_stream
 
-__all__ = ["CHANGED", "UNSIZED", "changes_pace", "last_call", "logged_epoch", "steps_per_epoch"]
+__all__ = [
+    "in_seconds",
+    "is_as_long_as_planned",
+    "is_unsized",
+    "last_call",
+    "logged_epoch",
+    "steps_per_epoch",
+    "with_passes",
+]
 
 HUNDREDTH = Fraction(1, 100)
 LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
@@ -20,6 +29,11 @@ UNSIZED = 2**62
 """From here on a number of epochs means that the data had no length (the Trainer writes 2⁶³ − 1)."""
 
 CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
+
+
+def is_unsized(numbers: Mapping[str, Number]) -> bool:
+    """Whether the planned epochs say that the data had no length."""
+    return "planned_epochs" in numbers and numbers["planned_epochs"].value >= UNSIZED
 
 
 def logged_epoch(value: object, where: str) -> Number | None:
@@ -67,6 +81,28 @@ def steps_per_epoch(
         return {}
     text = f"{steps.text} ÷ {epochs.text}"
     return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
+
+
+def with_passes(run: FinishedRun, rows: Sequence[tuple[int, object]], where: str) -> FinishedRun:
+    """A run with the steps of its passes, or with the word that they change; of data without a length, without both.
+
+    Args:
+        run: The run.
+        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
+        where: Where they were read.
+    """
+    if run.streams:
+        return as_stream(run)
+    steps, epochs = run.numbers.get("steps"), run.numbers.get("epochs")
+    if changes_pace(rows, steps, epochs):
+        return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
+    return replace(run, numbers={**run.numbers, **steps_per_epoch(rows, steps, epochs, where)})
+
+
+def is_as_long_as_planned(rows: Sequence[tuple[int, object]], planned: Number | None) -> bool:
+    """Whether a pass seems to have all planned steps, as the Trainer has it of data without a length."""
+    found = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
+    return found is not None and planned is not None and found.interval.holds(planned.value)
 
 
 def changes_pace(rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None) -> bool:
@@ -118,6 +154,11 @@ def _tolerance(epoch: float) -> float:
     return max(min(0.005, 0.5 * 10.0 ** (at + 1 - len(text))), epoch * 1e-9)
 
 
+def in_seconds(rate: Number, seconds: Number) -> Number:
+    """A rate over its seconds."""
+    return Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
+
+
 def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], place: Place) -> Iterator[tuple[str, Number]]:
     """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
 
@@ -147,7 +188,7 @@ def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], place: P
         yield "timed_tokens", numbers["tokens"]
     if rate is not None and rate.value and timed is not None:
         yield "samples_per_second", rate
-        yield "timed_samples", Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
+        yield "timed_samples", in_seconds(rate, seconds)
         if steps is not None and steps.value:
             planned = numbers.get("planned_steps")
             most = planned.value if planned is not None and timed.holds(planned.value) else steps.value
