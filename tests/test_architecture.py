@@ -18,8 +18,9 @@ LAYERS = {
     "corpus": 5, "tool_configs": 5,
     "audit": 6, "train": 6,
     "render": 7,
-    "cli": 8,
-    "__main__": 9,
+    "report": 8, "page": 8,
+    "cli": 9,
+    "__main__": 10,
 }  # fmt: skip
 STANDARD_ONLY = {"arithmetic", "ledger", "frameworks"}
 HEAVY = {"torch", "transformers", "datasets", "numpy", "wandb", "tokenizers"}

@@ -20,6 +20,7 @@ COMMANDS = {
     "ledger": "What a run really trained, beside its plan.",
     "audit": "Do the numbers of a paper or a finished run add up?",
     "explain": "What a word or a warning means, with numbers.",
+    "page": "Write a web page on which these run, without a server.",
 }
 
 
