@@ -27,9 +27,9 @@ def command(out: Path, archive: Path | None) -> None:
     from dist_epochs.cli.plan import FLAGS
     from dist_epochs.cli.solve import NUMBERS
     from dist_epochs.page.build import build_page
-    from dist_epochs.page.pyodide import VERSION, fetch_archive, read_archive
+    from dist_epochs.page.pyodide import PYODIDE, read_pyodide
 
-    pyodide = read_archive(fetch_archive() if archive is None else archive)
+    pyodide = read_pyodide(PYODIDE.fetch() if archive is None else archive)
     main_fields = ("steps", "batch", "corpus", "epochs", "tokens-per-word")
     flags = {
         "solve": {"Factors of the batch, and totals": tuple(name for name in NUMBERS if name not in main_fields)},
@@ -37,6 +37,6 @@ def command(out: Path, archive: Path | None) -> None:
     }
     built = build_page(out, pyodide, main, flags)
     show(f"{out}: {built.files} files, {built.size / 10**6:.1f} MB, with Pyodide {pyodide.version}")
-    if pyodide.version != VERSION:
-        show(f"note this package is tested with Pyodide {VERSION}", err=True)
+    if pyodide.version != PYODIDE.version:
+        show(f"note this package is tested with Pyodide {PYODIDE.version}", err=True)
     show(f"It needs a web server, any static one:\n  python -m http.server --directory {out}")

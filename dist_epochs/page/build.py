@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -98,11 +99,15 @@ def _index(pyodide_version: str, digest: str, main: click.Group, flags: Flags) -
         command = main.get_command(context, name)
         assert command is not None
         parts[f"{name}_fields"] = "\n".join(
-            f'<fieldset><legend>{title}</legend><div class="fields">{fields(command, names, name)}</div></fieldset>'
+            f'<details><summary>{escape(title)}</summary><div class="fields">{fields(command, names, name)}</div></details>'
             for title, names in sections.items()
         )
     recipes = {name: path.read_text(encoding="utf-8") for name, path in shipped_recipes().items()}
-    parts |= {"recipe_items": items(recipes), "recipes": json_block("recipes", recipes), "claim_items": items(claim_names())}
+    parts |= {
+        "recipe_items": items(recipes),
+        "recipes": json_block("recipes", recipes),
+        "claim_items": items(claim_names()),
+    }
     return fill((SOURCES / "index.html").read_text(encoding="utf-8"), parts)
 
 

@@ -29,7 +29,9 @@ def fields(command: click.Command, names: Iterable[str], prefix: str) -> str:
         names: Flags without dashes.
         prefix: Of the fields' ids, which are `PREFIX-FLAG`.
     """
-    options = {option.opts[0].removeprefix("--"): option for option in command.params if isinstance(option, click.Option)}
+    options = {
+        option.opts[0].removeprefix("--"): option for option in command.params if isinstance(option, click.Option)
+    }
     return "\n".join(_field(options[name], name, f"{prefix}-{name}") for name in names)
 
 

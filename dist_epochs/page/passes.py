@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
-from dist_epochs.frameworks.words.methods import METHODS, count_updates
+from dist_epochs.frameworks.words.methods import METHODS, Method, count_updates
 
 __all__ = ["passes"]
 
+NAMES: Mapping[Method, str] = {
+    "gradient descent": "gradient descent (GD)",
+    "stochastic": "stochastic gradient descent (SGD)",
+}
 MOST_SAMPLES, MOST_PASSES = 40, 6
 """More than that is not drawn."""
 SEED = 7
@@ -46,6 +51,12 @@ def passes(examples: int, epochs: int, batch_size: int) -> list[dict[str, Any]]:
             for order in orders
         ]
         drawn.append(
-            {"method": method, "batch": counted.batch, "iterations": counted.updates, "draws": counted.draws, "passes": each}
+            {
+                "method": NAMES.get(method, method),
+                "batch": counted.batch,
+                "iterations": counted.updates,
+                "draws": counted.draws,
+                "passes": each,
+            }
         )
     return drawn

@@ -31,6 +31,8 @@ COMMANDS = ("solve", "plan", "audit", "explain")
 PROGRAM = "dist-epochs"
 SHELL_SIGNS = frozenset("|&;<>()")
 """Signs outside quotes that only a shell understands."""
+TEXT_ONLY = frozenset(("--all", "--help", "-h", "--json", "--version"))
+"""Flags of commands of which nothing but the text is shown."""
 MOST_SHOWN = 2**20
 """Characters of a file that a command wrote, of which no more is handed to the page."""
 
@@ -59,7 +61,10 @@ class Session:
         """
         asked = json.loads(request)
         try:
-            words = [*(asked["words"] if "words" in asked else _split_line(asked["line"])), *split(asked.get("more", ""))]
+            words = [
+                *(asked["words"] if "words" in asked else _split_line(asked["line"])),
+                *split(asked.get("more", "")),
+            ]
             self._refuse_other_commands(words)
         except InputError as error:
             line = asked.get("line", "")
@@ -67,7 +72,7 @@ class Session:
         files: Mapping[str, str] = asked.get("files", {})
         parts, code, written = self.run(words, files)
         shown = _answer(shlex.join([PROGRAM, *words]), parts, code, written)
-        if asked.get("view") and code != EXIT_INPUT and words and "--json" not in words:
+        if asked.get("view") and code != EXIT_INPUT and not TEXT_ONLY & set(words):
             shown["view"] = self._view(words, files)
         return json.dumps(shown)
 
@@ -81,9 +86,7 @@ class Session:
             fixes=f"dist-epochs {words[0]} in a shell, where the package is installed",
         )
 
-    def run(
-        self, words: Sequence[str], files: Mapping[str, str]
-    ) -> tuple[list[tuple[str, str]], int, dict[str, str]]:
+    def run(self, words: Sequence[str], files: Mapping[str, str]) -> tuple[list[tuple[str, str]], int, dict[str, str]]:
         """What a command prints, its exit code, and the files it wrote into its folder."""
         parts: list[tuple[str, str]] = []
         with TemporaryDirectory() as folder, chdir(folder):

@@ -53,9 +53,11 @@ def _solution(data: Mapping[str, Any]) -> dict[str, Any]:
                 "tone": "good" if agrees else "poor"}  # fmt: skip
     value = number(Fraction(data["exact"])) if data["exact"] else number(data["value"])
     said = unknown.replace("_", " ")
-    shown = {"answer": f"{said}: {value}", "tone": "good", "unknown": unknown.replace("_", "-"), "value": value}
+    shown = {"answer": f"{said}: {value}", "tone": "found", "unknown": unknown.replace("_", "-"), "value": value}
     if data["low"] is not None and data["high"] is not None and data["low"] < data["high"]:
-        shown["remark"] = f"{number(data['low'])} to {number(data['high'])}, from the digits the others were written with"
+        shown["remark"] = (
+            f"{number(data['low'])} to {number(data['high'])}, from the digits the others were written with"
+        )
     return shown
 
 
@@ -67,7 +69,11 @@ def _tiles(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield name, scaled(data[name]), "drawn in all"
             break
     if epochs is not None:
-        yield "epochs", number(round(epochs, 4)), "estimated: not counted yet" if data["estimated"] else "of the counted corpus"
+        yield (
+            "epochs",
+            number(round(epochs, 4)),
+            "estimated: not counted yet" if data["estimated"] else "of the counted corpus",
+        )
     if cost is None:
         return
     ranges = cost.get("ranges") or {}
@@ -81,7 +87,10 @@ def _tiles(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 def _range(ends: Mapping[str, float] | None, value: float, scale: int) -> str:
     if ends is None or ends["low"] == ends["high"]:
         return scaled(value / scale)
-    low, high = (f"{ends[end] / scale:,.3g}" if ends[end] / scale < 1000 else scaled(ends[end] / scale) for end in ("low", "high"))
+    low, high = (
+        f"{ends[end] / scale:,.3g}" if ends[end] / scale < 1000 else scaled(ends[end] / scale)
+        for end in ("low", "high")
+    )
     return f"{low}–{high}"
 
 

@@ -14,14 +14,14 @@ let worker, waiting, isReady;
 function startPython() {
   isReady = false;
   waiting = new Map();
-  say("Loading Python, 5 MB, once …", "busy");
+  say("Loading Python …", "busy");
   worker = new Worker(`worker.js?${version}`, { type: "module" });
   worker.onmessage = ({ data }) => {
     if (data.ready) {
       isReady = true;
       say("Ready.", "ready");
       document.documentElement.dataset.ready = "true";
-      listTopics();
+      listTopics().then(warmUp);
     } else if (data.id === undefined) {
       say(`Python could not be loaded: ${data.failed}`, "failed");
     } else {
@@ -60,6 +60,13 @@ async function listTopics() {
   const answer = await ask({ words: ["explain", "--json"] });
   const { topics } = JSON.parse(answer.parts.map(([, text]) => text).join(""));
   for (const name of Object.keys(topics)) list.append(make("option", { value: name }));
+}
+
+// The first command of a kind imports its modules: half a second that nobody needs to wait for.
+async function warmUp() {
+  const first = [["plan", "bert-base"], ["audit", "100 steps of 10 samples over 1000 samples, 1 epoch"], ["audit", "bert"]];
+  for (const words of first) await ask({ words, view: true });
+  document.documentElement.dataset.warm = "true";
 }
 
 // ---- Forms: what is asked, and the link that asks it again ----
@@ -131,7 +138,7 @@ function fillIn(name, state) {
   if (name === "plan" && !state.has("yaml")) field("plan-yaml").value = recipes[field("plan-recipe").value] ?? "";
 }
 
-function open(hash) {
+function follow(hash) {
   const [, wanted, query] = hash.match(/^#?([\w-]*)\??(.*)$/s) ?? [];
   const name = panels.has(wanted) ? wanted : "solve";
   for (const [each, { section }] of panels) section.hidden = each !== name;
@@ -141,7 +148,7 @@ function open(hash) {
   }
   if (query) {
     fillIn(name, new URLSearchParams(query));
-    run(name);
+    return run(name);
   }
 }
 
@@ -153,7 +160,10 @@ async function run(name) {
   const { form, result } = panels.get(name);
   const number = ++runs;
   const link = linkOf(name);
-  if (location.hash !== link) history.pushState(null, "", link);
+  if (location.hash !== link) {
+    const isFirst = !location.hash || location.hash === `#${name}`;
+    history[isFirst ? "replaceState" : "pushState"](null, "", link);
+  }
   const begun = performance.now();
   result.setAttribute("aria-busy", "true");
   result.dataset.run = number;
@@ -181,7 +191,13 @@ function showAnswer(name, answer, link) {
   const output = make("pre", { tabIndex: 0, className: isWrong ? "wrong" : "" });
   output.setAttribute("role", "group");
   output.setAttribute("aria-label", isWrong ? "Error" : "Output");
-  for (const [stream, text] of answer.parts) output.append(make("span", { className: stream }, text));
+  for (const [stream, text] of answer.parts) {
+    // Each line of an error is a block of its own, so that a long one is indented where it goes on.
+    const pieces = isWrong && stream === "err" ? text.match(/[^\n]*\n|[^\n]+$/g) ?? [] : [text];
+    for (const piece of pieces) {
+      output.append(make("span", { className: piece.startsWith("error:") && isWrong ? `${stream} error` : stream }, piece));
+    }
+  }
   const shown = [
     ...(view.answer ? [make("p", { className: `verdict ${view.tone}` }, view.answer)] : []),
     ...(view.remark ? [make("p", { className: "muted" }, view.remark)] : []),
@@ -198,6 +214,12 @@ function showAnswer(name, answer, link) {
   document.getElementById("announcement").textContent =
     view.answer ?? (isWrong ? first : `Done, ${first.split("\n").length} lines.`);
   if (name === "solve") fillUnknown(form, view);
+}
+
+function bringIntoView(result) {
+  if (result.getBoundingClientRect().top < window.innerHeight * 0.7) return;
+  const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  result.scrollIntoView({ behavior: isStill ? "auto" : "smooth", block: "start" });
 }
 
 function fillUnknown(form, view) {
@@ -301,9 +323,10 @@ function make(tag, properties = {}, ...children) {
 for (const [name, { form, result }] of panels) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    run(name);
+    run(name).then(() => bringIntoView(result));
   });
-  form.addEventListener("reset", () => {
+  form.querySelector(".clear").addEventListener("click", () => {
+    form.reset();
     result.replaceChildren();
     delete result.dataset.run;
     if (name === "solve") fillUnknown(form, {});
@@ -319,7 +342,7 @@ for (const [name, { form, result }] of panels) {
   for (const link of form.querySelectorAll(".examples a")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      open(link.hash);
+      follow(link.hash)?.then(() => bringIntoView(result));
     });
   }
 }
@@ -346,6 +369,6 @@ field("command-line").addEventListener("keydown", (event) => {
   event.target.value = typed[at] ?? "";
 });
 
-window.addEventListener("hashchange", () => open(location.hash));
+window.addEventListener("hashchange", () => follow(location.hash));
 startPython();
-open(location.hash || FIRST);
+follow(location.hash || FIRST);
