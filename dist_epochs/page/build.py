@@ -99,7 +99,8 @@ def _index(pyodide_version: str, digest: str, main: click.Group, flags: Flags) -
         command = main.get_command(context, name)
         assert command is not None
         parts[f"{name}_fields"] = "\n".join(
-            f'<details><summary>{escape(title)}</summary><div class="fields">{fields(command, names, name)}</div></details>'
+            f"<details><summary>{escape(title)}</summary>"
+            f'<div class="fields">{fields(command, names, name)}</div></details>'
             for title, names in sections.items()
         )
     recipes = {name: path.read_text(encoding="utf-8") for name, path in shipped_recipes().items()}

@@ -12,6 +12,10 @@ import click
 __all__ = ["fields", "fill", "items", "json_block"]
 
 
+PLAIN = 'autocomplete="off" autocapitalize="off" spellcheck="false"'
+"""How a field is told that it takes no prose."""
+
+
 def fill(template: str, parts: Mapping[str, str]) -> str:
     """A template with its `${parts}` filled in.
 
@@ -42,9 +46,9 @@ def _field(option: click.Option, name: str, identifier: str) -> str:
     hint = f'<small id="{escape(identifier)}-hint">{escape(option.help or "")}</small>'
     common = f'id="{escape(identifier)}" data-flag="{escape(name)}" aria-describedby="{escape(identifier)}-hint"'
     if choices:
-        field = f"<select {common}><option></option>{''.join(f'<option>{escape(choice)}</option>' for choice in choices)}</select>"
+        field = f'<select {common}><option value=""></option>{items(choices)}</select>'
     else:
-        field = f'<input {common} placeholder="{escape(example)}" autocomplete="off" autocapitalize="off" spellcheck="false">'
+        field = f'<input {common} placeholder="{escape(example)}" {PLAIN}>'
     return f'<div class="field">{label}{field}{hint}</div>'
 
 

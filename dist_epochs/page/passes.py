@@ -13,6 +13,7 @@ __all__ = ["passes"]
 NAMES: Mapping[Method, str] = {
     "gradient descent": "gradient descent (GD)",
     "stochastic": "stochastic gradient descent (SGD)",
+    "mini-batch": "mini-batch",
 }
 MOST_SAMPLES, MOST_PASSES = 40, 6
 """More than that is not drawn."""
@@ -50,13 +51,6 @@ def passes(examples: int, epochs: int, batch_size: int) -> list[dict[str, Any]]:
             ]
             for order in orders
         ]
-        drawn.append(
-            {
-                "method": NAMES.get(method, method),
-                "batch": counted.batch,
-                "iterations": counted.updates,
-                "draws": counted.draws,
-                "passes": each,
-            }
-        )
+        said = {"batch": counted.batch, "iterations": counted.updates, "draws": counted.draws}
+        drawn.append({"method": NAMES[method]} | said | {"passes": each})
     return drawn

@@ -45,18 +45,16 @@ def read_pyodide(path: Path) -> Pyodide:
     try:
         found = read_members(path, (*FILES, "package.json"))
         package = json.loads(found.pop("package.json"))
-        if package["name"] != PYODIDE.name:
-            raise KeyError(package["name"])
-        return Pyodide(str(package["version"]), found)
-    except (tarfile.TarError, EOFError, OSError, KeyError, TypeError) as error:
-        reason = error
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        reason = error
+        if package["name"] == PYODIDE.name:
+            return Pyodide(str(package["version"]), found)
+        said = f"this is {package['name']}"
+    except InputError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+        said = str(error)
     raise InputError(
         "this is not an npm archive of Pyodide",
-        rule=f"it holds {', '.join(FILES)} and package.json under package/ ({reason})",
+        rule=f"it holds {', '.join(FILES)} and package.json under package/ ({said})",
         fixes=[f"`npm pack {PYODIDE.name}@{PYODIDE.version}`", "leaving --pyodide out, where there is a network"],
         origin=Origin(str(path)),
     )

@@ -167,19 +167,20 @@ class _Part(io.StringIO):
         self._name, self._parts = name, parts
 
     def write(self, text: str) -> int:
+        length = super().write(text)  # refuses bytes, which is how click tells streams apart
         before = self._parts[-1] if self._parts else None
         if before is not None and before[0] == self._name:
             self._parts[-1] = (self._name, before[1] + text)
         elif text:
             self._parts.append((self._name, text))
-        return len(text)
+        return length
 
 
 @contextmanager
 def _streams(parts: list[tuple[str, str]]) -> Iterator[None]:
     """Collect what is printed; nothing can be read."""
     before = sys.stdin, sys.stdout, sys.stderr
-    sys.stdin, sys.stdout, sys.stderr = io.StringIO(), _Part("out", parts), _Part("err", parts)
+    sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO()), _Part("out", parts), _Part("err", parts)
     try:
         yield
     finally:

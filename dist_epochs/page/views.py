@@ -1,4 +1,4 @@
-"""What the page shows above a command's text: the answer, a few numbers, a sentence with its roles, passes over samples."""
+"""What the page shows above a command's text: the answer, numbers, a sentence with its roles, passes over samples."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ VERDICTS: Mapping[str, tuple[str, str]] = {
     "underdetermined": ("Underdetermined", "plain"),
 }
 """How each verdict is written, and its colour."""
+
+
+COSTS = (
+    ("time", "wall_hours", " h", 1, "from start to end"),
+    ("price", "price", "", 1, "of the devices"),
+    ("memory", "memory_bytes", " GiB", 2**30, "a device"),
+)
+"""Tiles of a plan's cost: label, key, unit and its size, remark."""
+LARGE = 1000
+"""From here on three digits are too few to be read."""
 
 
 def view(words: Sequence[str], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,29 +79,20 @@ def _tiles(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield name, scaled(data[name]), "drawn in all"
             break
     if epochs is not None:
-        yield (
-            "epochs",
-            number(round(epochs, 4)),
-            "estimated: not counted yet" if data["estimated"] else "of the counted corpus",
-        )
+        yield "epochs", scaled(epochs), "estimated: not counted yet" if data["estimated"] else "of the counted corpus"
     if cost is None:
         return
     ranges = cost.get("ranges") or {}
-    for name, key, unit, scale in (("time", "wall_hours", "h", 1), ("memory", "memory_bytes", "GiB a device", 2**30)):
+    for name, key, unit, scale, remark in COSTS:
         if cost[key] is not None:
-            yield name, _range(ranges.get(key), cost[key], scale), unit
-    if cost["price"] is not None:
-        yield "price", _range(ranges.get("price"), cost["price"], 1), ""
+            yield name, f"{_range(ranges.get(key), cost[key], scale)}{unit}", remark
 
 
 def _range(ends: Mapping[str, float] | None, value: float, scale: int) -> str:
     if ends is None or ends["low"] == ends["high"]:
         return scaled(value / scale)
-    low, high = (
-        f"{ends[end] / scale:,.3g}" if ends[end] / scale < 1000 else scaled(ends[end] / scale)
-        for end in ("low", "high")
-    )
-    return f"{low}–{high}"
+    low, high = (ends[end] / scale for end in ("low", "high"))
+    return "–".join(f"{end:.3g}" if end < LARGE else scaled(end) for end in (low, high))
 
 
 def _audit(data: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
 import subprocess
 import time
-from collections import deque
 from pathlib import Path
 
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run", "--disable-extensions",
-    "--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-sync",
-    "--disable-domain-reliability", "--no-pings", "--metrics-recording-only", "--hide-scrollbars", "about:blank",
-)  # fmt: skip
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--remote-debugging-pipe",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-extensions",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--no-pings",
+)
+"""Without a window, and without requests of its own."""
 
 
 class Chromium:
@@ -32,13 +43,12 @@ class Chromium:
         script = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'
         self._log = (folder / "chromium.log").open("wb")
         self._process = subprocess.Popen(
-            ["bash", "-c", script, program, *FLAGS[:-1], f"--user-data-dir={folder / 'profile'}", FLAGS[-1]],
+            ["bash", "-c", script, program, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"],
             pass_fds=(to_read, to_write), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip
         os.close(to_read)
         os.close(to_write)
         self._send, self._rest, self._last = to_send, b"", 0
-        self._events: deque[dict] = deque()
         self.requests: list[str] = []
         self.messages: list[str] = []
         [page] = [each for each in self.call("Target.getTargets")["targetInfos"] if each["type"] == "page"]
@@ -57,7 +67,7 @@ class Chromium:
         self._last += 1
         number = self._last
         asked = {"id": number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
-        os.write(self._send, json.dumps(asked).encode() + b"\0")
+        self._write(asked)
         until = time.monotonic() + limit
         while True:
             answer = self._next(until - time.monotonic())
@@ -104,10 +114,10 @@ class Chromium:
 
     def _send_only(self, method: str, session: str) -> None:
         self._last += 1
-        os.write(
-            self._send,
-            json.dumps({"id": self._last, "method": method, "params": {}, "sessionId": session}).encode() + b"\0",
-        )
+        self._write({"id": self._last, "method": method, "params": {}, "sessionId": session})
+
+    def _write(self, message: dict) -> None:
+        os.write(self._send, json.dumps(message).encode() + b"\0")
 
     def open(self, address: str) -> None:
         """Load an address, or go to another fragment of the one that is shown."""
@@ -149,8 +159,6 @@ class Chromium:
 
     def picture(self, path: Path) -> None:
         """Save all of the page as a PNG."""
-        import base64
-
         shot = self.page("Page.captureScreenshot", captureBeyondViewport=True, format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
 

@@ -5,6 +5,7 @@ const recipes = JSON.parse(document.getElementById("recipes").textContent);
 const announced = document.getElementById("state-text");
 const FIRST = "#solve?steps=1M&batch=256x512&corpus=3.3B+words&tokens-per-word=1";
 const CODES = { 1: "exit code 1: the numbers do not add up", 2: "exit code 2: the input is wrong" };
+const LONG = 100; // characters of a line
 const PATIENCE = 1500; // milliseconds after which a command can be stopped
 
 // ---- Python ----
@@ -192,10 +193,11 @@ function showAnswer(name, answer, link) {
   output.setAttribute("role", "group");
   output.setAttribute("aria-label", isWrong ? "Error" : "Output");
   for (const [stream, text] of answer.parts) {
-    // Each line of an error is a block of its own, so that a long one is indented where it goes on.
-    const pieces = isWrong && stream === "err" ? text.match(/[^\n]*\n|[^\n]+$/g) ?? [] : [text];
-    for (const piece of pieces) {
-      output.append(make("span", { className: piece.startsWith("error:") && isWrong ? `${stream} error` : stream }, piece));
+    for (const line of text.match(/[^\n]*\n|[^\n]+$/g) ?? []) {
+      // Prose is wrapped, tables are scrolled; errors are prose.
+      const isProse = line.length > LONG && !line.startsWith(" ");
+      const classes = [stream, isProse && "prose", isWrong && line.startsWith("error:") && "error"];
+      output.append(make("span", { className: classes.filter(Boolean).join(" ") }, line));
     }
   }
   const shown = [
