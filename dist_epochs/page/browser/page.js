@@ -178,10 +178,13 @@ async function run(name) {
     showAnswer(name, answer, new URL(link, location.href).href);
     result.dataset.milliseconds = (performance.now() - begun).toFixed(0);
   } catch (error) {
-    result.replaceChildren(make("p", { className: "verdict poor" }, error.message));
+    if (result.dataset.run === String(number)) result.replaceChildren(make("p", { className: "verdict poor" }, error.message));
   } finally {
     clearTimeout(stop);
-    result.removeAttribute("aria-busy");
+    if (result.dataset.run === String(number)) {
+      result.removeAttribute("aria-busy");
+      result.dataset.answered = number;
+    }
   }
 }
 
