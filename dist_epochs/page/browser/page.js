@@ -215,6 +215,7 @@ function showAnswer(name, answer, link) {
     ...Object.entries(answer.files).map(([file, text]) => written(file, text)),
   ];
   result.replaceChildren(...shown);
+  result.dataset.code = answer.code;
   const first = answer.parts.map(([, text]) => text).join("");
   document.getElementById("announcement").textContent =
     view.answer ?? (isWrong ? first : `Done, ${first.split("\n").length} lines.`);
