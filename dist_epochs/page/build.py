@@ -61,13 +61,13 @@ def build_page(out: Path, pyodide: Pyodide, main: click.Group, flags: Flags) -> 
     """
     if out.exists() and not _is_free(out):
         raise InputError(
-            "this is not an empty folder",
-            rule="a page is written into a folder of its own, and replaces only an earlier page",
-            fixes=["another name", f"{out / 'page'}"],
+            "the page is not written here, where something else is",
+            rule="it takes a new folder, or an empty one, or that of an earlier page, and not the current folder",
+            fixes=f"another name, such as {out / 'page'}",
             origin=Origin(str(out)),
         )
     files = _files(pyodide, main, flags)
-    with named_errors(out), new_folder(out) as folder:
+    with named_errors(out), new_folder(out.resolve()) as folder:
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def build_page(out: Path, pyodide: Pyodide, main: click.Group, flags: Flags) -> 
 
 
 def _is_free(out: Path) -> bool:
-    if not out.is_dir():
+    if not out.is_dir() or out.resolve() == Path.cwd():
         return False
     index = out / "index.html"
     return not any(out.iterdir()) or (index.is_file() and MARK in index.read_text(encoding="utf-8", errors="replace"))

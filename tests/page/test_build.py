@@ -179,8 +179,23 @@ def test_another_folder_is_left_alone(archive, tmp_path, content):
         (out / "index.html").write_text(content)
     result = page(out, archive)
     assert result.exit_code == 2
-    assert f"error: {out}: this is not an empty folder" in result.stderr
+    assert f"error: {out}: the page is not written here" in result.stderr
     assert (out if content is None else out / "index.html").read_text() == (content or "a file")
+
+
+def test_the_current_folder_is_not_replaced(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (".", tmp_path):
+        assert page(out, archive).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_folder_is_followed(archive, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert page(tmp_path / "link", archive).exit_code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "index.html").is_file()
 
 
 def test_what_is_no_archive_leaves_nothing(tmp_path):
