@@ -31,7 +31,10 @@ function startPython() {
       data.failed ? reject(new Error(data.failed)) : resolve(data.answer);
     }
   };
-  worker.onerror = (event) => say(`Python could not be loaded: ${event.message || "worker.js"}`, "failed");
+  worker.onerror = ({ message }) => {
+    const cause = message || "the host must send .mjs files as text/javascript";
+    say(`Python could not be loaded: ${cause}`, "failed");
+  };
 }
 
 let last = 0;
