@@ -22,6 +22,7 @@ COMMANDS = {
     "audit": "Do the numbers of a paper or a finished run add up?",
     "compare": "Where two runs part, and why.",
     "explain": "What a word or a warning means, with numbers.",
+    "page": "Write a web page on which these run, without a server.",
 }
 
 

@@ -1,0 +1,121 @@
+"""What the page shows above a command's text: the answer, numbers, a sentence with its roles, passes over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from dist_epochs.arithmetic.text import number, scaled
+from dist_epochs.page.passes import passes
+
+__all__ = ["view"]
+
+VERDICTS: Mapping[str, tuple[str, str]] = {
+    "consistent": ("Consistent", "good"),
+    "consistent-with-rounding": ("Consistent within the digits that are printed", "good"),
+    "consistent-only-if": ("Consistent only if", "between"),
+    "inconsistent": ("Inconsistent", "poor"),
+    "underdetermined": ("Underdetermined", "plain"),
+}
+"""How each verdict is written, and its colour."""
+
+
+COSTS = (
+    ("time", "wall_hours", " h", 1, "from start to end"),
+    ("price", "price", "", 1, "of the devices"),
+    ("memory", "memory_bytes", " GiB", 2**30, "a device"),
+)
+"""Tiles of a plan's cost: label, key, unit and its size, remark."""
+LARGE = 1000
+"""From here on three digits are too few to be read."""
+
+
+def view(words: Sequence[str], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is shown of one command's object.
+
+    Args:
+        words: The command and its arguments.
+        data: What it prints with `--json`.
+
+    Returns:
+        An object with some of: `answer` and its `tone`, `unknown` and `value`, `tiles` (label, number, remark),
+        `sentence` (pieces of text, each with its role or null), `passes`.
+    """
+    match words[0]:
+        case "solve":
+            return _solution(data)
+        case "plan" if "global_batch" in data:
+            return {"tiles": [list(tile) for tile in _tiles(data)]}
+        case "audit" if "verdict" in data:
+            return _audit(data, words)
+        case "explain" if "methods" in data:
+            given = data["given"]
+            return {"passes": passes(given["examples"], given["epochs"], given["batch_size"])}
+    return {}
+
+
+def _solution(data: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = data["unknown"]
+    if unknown is None:
+        agrees = data["agreement"] != "contradicts"
+        return {"answer": "The numbers agree" if agrees else "The numbers contradict each other",
+                "tone": "good" if agrees else "poor"}  # fmt: skip
+    value = number(Fraction(data["exact"])) if data["exact"] else number(data["value"])
+    said = unknown.replace("_", " ")
+    shown = {"answer": f"{said}: {value}", "tone": "found", "unknown": unknown.replace("_", "-"), "value": value}
+    if data["low"] is not None and data["high"] is not None and data["low"] < data["high"]:
+        shown["remark"] = (
+            f"{number(data['low'])} to {number(data['high'])}, from the digits the others were written with"
+        )
+    return shown
+
+
+def _tiles(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    batch, epochs, cost = data["global_batch"], data["epochs"]["samples"], data["cost"]
+    yield "steps", number(data["steps"]), f"of {number(batch['samples'])} samples" if batch["samples"] else ""
+    for name in ("tokens", "positions", "samples"):
+        if data[name] is not None:
+            yield name, scaled(data[name]), "drawn in all"
+            break
+    if epochs is not None:
+        yield "epochs", scaled(epochs), "estimated: not counted yet" if data["estimated"] else "of the counted corpus"
+    if cost is None:
+        return
+    ranges = cost.get("ranges") or {}
+    for name, key, unit, scale, remark in COSTS:
+        if cost[key] is not None:
+            yield name, f"{_range(ranges.get(key), cost[key], scale)}{unit}", remark
+
+
+def _range(ends: Mapping[str, float] | None, value: float, scale: int) -> str:
+    if ends is None or ends["low"] == ends["high"]:
+        return scaled(value / scale)
+    low, high = (ends[end] / scale for end in ("low", "high"))
+    return "–".join(f"{end:.3g}" if end < LARGE else scaled(end) for end in (low, high))
+
+
+def _audit(data: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    said, tone = VERDICTS[data["verdict"]]
+    shown: dict[str, Any] = {"answer": f"{said} {data['only_if']}" if data["only_if"] else said, "tone": tone}
+    facts = data.get("facts")
+    if facts and (text := _sentence(words, facts)) is not None:
+        shown["sentence"] = list(_pieces(text, facts))
+    return shown
+
+
+def _sentence(words: Sequence[str], facts: Sequence[Mapping[str, Any]]) -> str | None:
+    """The argument in which the facts were found."""
+    return next((word for word in words if all(word[slice(*fact["span"])] == fact["text"] for fact in facts)), None)
+
+
+def _pieces(text: str, facts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str | None]]:
+    """The text in pieces, each with the role of its number, or None; spans count Python's characters."""
+    at = 0
+    for fact in sorted(facts, key=lambda fact: fact["span"][0]):
+        begin, end = fact["span"]
+        if begin >= at:
+            yield text[at:begin], None
+            yield text[begin:end], fact["role"].replace("_", " ")
+            at = end
+    yield text[at:], None
