@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dist_epochs.cli.output import as_json, print_json
+from dist_epochs.cli.output import as_html, as_json, print_json, write_html
 from dist_epochs.errors import EXIT_DISAGREES, InputError
 from dist_epochs.terminal import clear_screen, show
 
@@ -22,8 +22,9 @@ EVERY = 2.0
 @click.option("--card", is_flag=True, help="The training section of a model card, and a checklist's compute item.")
 @click.option("--grams-per-kwh", type=click.FloatRange(min=0), metavar="385",
               help="For --card: grams of CO2-equivalent that a kWh of your electricity caused.")  # fmt: skip
+@as_html
 @as_json
-def command(run: Path, watch: bool, card: bool, grams_per_kwh: float | None, as_json: bool) -> None:
+def command(run: Path, watch: bool, card: bool, grams_per_kwh: float | None, html: Path | None, as_json: bool) -> None:
     """What RUN really trained and took, compared with its plan.
 
     Totals, epochs, segments and sample digest; time, price and energy, planned, so far and at the end; and where the
@@ -44,6 +45,13 @@ def command(run: Path, watch: bool, card: bool, grams_per_kwh: float | None, as_
     if watch:
         _watch(run)
     result = read_run(run)
+    if html is not None:
+        from dist_epochs.ledger.history import segment_times
+        from dist_epochs.ledger.steps import logged_rows
+        from dist_epochs.report.run import run_report
+
+        path = run / "ledger.jsonl" if run.is_dir() else run
+        write_html(html, run_report(run, result.to_json(), logged_rows(path), segment_times(path)))
     if card:
         from dist_epochs.render.card import make_card
         from dist_epochs.render.card_facts import card_facts

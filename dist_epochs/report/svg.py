@@ -130,20 +130,20 @@ def lines(title: str, series: Sequence[Line], x_label: str) -> Markup:
     """Lines over one axis; the plot is stretched to its place, the text is not."""
     across = Scale.around(*(x for line in series for x, _ in line.points))
     up = Scale.around(*(y for line in series for _, y in line.points), margin=0.05)
-    grid = []
+    grid, texts = [], []
     ticks = up.ticks(5)
     for tick, text in zip(ticks, tick_texts(ticks), strict=True):
         y = round(PLOT * (1 - up.place(tick) / 100), 1)
         grid.append(empty("line", x1="0%", x2="100%", y1=y, y2=y, class_="grid"))
-        grid.append(_text(text, 0, y - 3))
+        texts.append(_text(text, 0, y - 3))
     paths = [
         empty("polyline", points=_points(line.points, across, up), class_=f"line line-{at % LINES}")
         for at, line in enumerate(series)
     ]
     box = f"0 0 {UNITS} {UNITS}"
     inner = element("svg", paths, viewBox=box, preserveAspectRatio="none", width="100%", height=PLOT)
-    names = [(f"line-{at % LINES}", line.label) for at, line in enumerate(series)]
-    return _figure(title, [_svg([*grid, inner], PLOT), _axis(across, x_label)], _legend(names))
+    names = [(f"line-{at % LINES}", line.label) for at, line in enumerate(series)] if len(series) > 1 else []
+    return _figure(title, [_svg([*grid, inner, *texts], PLOT), _axis(across, x_label)], _legend(names))
 
 
 def stacked(title: str, parts: Sequence[tuple[str, str, float]]) -> Markup:

@@ -1,0 +1,252 @@
+"""The report of a run: plan against ledger, loss, segments on the clock, and where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from dist_epochs.arithmetic.text import number, percent, scaled, short
+from dist_epochs.ledger.history import SegmentTime
+from dist_epochs.ledger.plan_file import UNITS
+from dist_epochs.ledger.steps import LoggedRow
+from dist_epochs.ledger.time import CAUSES
+from dist_epochs.report import svg
+from dist_epochs.report.document import document, notes, section, tiles, with_table
+from dist_epochs.report.html import Content, Markup, element, table
+from dist_epochs.report.numbers import at, shown
+
+__all__ = ["run_report"]
+
+MOST_POINTS = 500
+"""Points of a line; of more, each stretch shows its least and its largest."""
+MOST_SAVES = 50
+"""Checkpoints of a segment that are drawn, the last ones."""
+MOST_ROWS = 12
+"""Rows of the table beside a line, of the first to the last."""
+
+SPANS = {
+    "part-0": "drawn, and counts",
+    "part-5": "drawn, lost, and drawn again later",
+    "part-7": "checkpoint saved",
+}
+"""What the time line shows, by the class of its colour."""
+SPENT = (("time", "wall_hours", "h"), ("device-hours", "device_hours", "h"), ("price", "price", ""),
+         ("energy", "energy_kwh", "kWh"))  # fmt: skip
+
+
+def run_report(
+    title: Path, data: Mapping[str, Any], rows: Iterable[LoggedRow], segments: Sequence[SegmentTime]
+) -> Markup:
+    """A run as a page.
+
+    Args:
+        title: The run directory.
+        data: The object of `dist-epochs ledger --json`.
+        rows: What was logged, by step.
+        segments: Its segments on the clock.
+    """
+    parts = [
+        _verdict(data),
+        tiles(_tiles(data)),
+        *_units(data),
+        *_differences(data),
+        *_losses(rows),
+        *_segments(data, segments),
+        *_time(data),
+        *_spent(data),
+        *_sources(data),
+        *_warnings(data),
+    ]
+    return document(f"{title.name or title}: the ledger", element("p", str(title), class_="muted"), parts)
+
+
+def _verdict(data: Mapping[str, Any]) -> Markup:
+    if data["agrees"] is None:
+        return element("p", "There is no plan to compare it with.", class_="verdict plain")
+    if data["agrees"]:
+        return element("p", "The ledger equals the plan in every unit.", class_="verdict good")
+    known = all(difference["cause"] for difference in data["differences"])
+    text = "The ledger differs from the plan; every cause is known." if known else "A difference has no known cause."
+    return element("p", text, class_=f"verdict {'between' if known else 'poor'}")
+
+
+def _tiles(data: Mapping[str, Any]) -> Iterator[tuple[str, Content, str]]:
+    planned = data["planned"] or {}
+    steps = f"of {number(planned['steps'])} planned" if planned.get("steps") is not None else ""
+    yield "steps", shown(data, "steps.applied", number), steps
+    yield "samples", shown(data, "samples", short), ""
+    if data["tokens"] is not None:
+        yield "tokens", shown(data, "tokens", short), "without padding"
+    basis = "samples" if data["epochs"]["samples"] is not None else "tokens"
+    yield "epochs", shown(data, f"epochs.{basis}"), f"by {basis}"
+    if data["goodput"] is not None:
+        yield "goodput", shown(data, "goodput", lambda value: f"{value:.1%}"), "of the drawn tokens count"
+    if data["coverage"] is not None:
+        yield "coverage", shown(data, "coverage", lambda value: f"{value:.2%}"), "of the documents at least once"
+
+
+def _units(data: Mapping[str, Any]) -> Iterator[Markup]:
+    """What was planned beside what was recorded."""
+    planned = data["planned"]
+    if planned is None:
+        return
+    keys = {"steps": "steps.applied"}
+    rows = [
+        [
+            unit.replace("_", " "),
+            shown(data, f"planned.{unit}", number),
+            shown(data, keys.get(unit, unit), number),
+            "equal" if planned[unit] == at(data, keys.get(unit, unit)) else "differs",
+        ]
+        for unit in UNITS
+    ]
+    yield section("Plan and ledger", table(["unit", "planned", "recorded", ""], rows))
+
+
+def _differences(data: Mapping[str, Any]) -> Iterator[Markup]:
+    rows = [
+        [
+            each["unit"],
+            *(shown(data, f"differences.{n}.{which}", number) for which in ("planned", "recorded")),
+            each["cause"] or "not known",
+        ]
+        for n, each in enumerate(data["differences"])
+    ]  # fmt: skip
+    kinds = [(kind, data["steps"][kind]) for kind in ("skipped", "replayed", "unfinished") if data["steps"][kind]]
+    if rows or kinds:
+        told = [f"{number(count)} steps {kind}" for kind, count in kinds]
+        shown_rows = table(["unit", "planned", "recorded", "cause"], rows) if rows else ""
+        yield section("Differences", shown_rows, element("p", "; ".join(told)) if told else "")
+
+
+def _losses(rows: Iterable[LoggedRow]) -> Iterator[Markup]:
+    """Loss over steps, tokens and epochs, as far as they were logged."""
+    known = [row for row in rows if row.loss is not None and isfinite(row.loss)]
+    if len(known) < 2:
+        return
+    drawn = _thinned(known)
+    plots = []
+    for axis, name in (("steps", "step"), ("tokens", "tokens"), ("epochs", "epoch")):
+        points = [(float(x), _loss(row)) for row in drawn if (x := getattr(row, name)) is not None]
+        if len(points) > 1:
+            plots.append(svg.lines(f"Loss over {axis}", [svg.Line("training loss", points)], axis))
+    last = len(known) - 1
+    some = known if last < MOST_ROWS else [known[n * last // (MOST_ROWS - 1)] for n in range(MOST_ROWS)]
+    cells = [
+        [
+            number(row.step),
+            "" if row.tokens is None else short(row.tokens),
+            "" if row.epoch is None else scaled(row.epoch),
+            f"{_loss(row):.4f}",
+        ]
+        for row in some
+    ]
+    yield section("Loss", plots[:-1], with_table(plots[-1], ["step", "tokens", "epoch", "loss"], cells))
+
+
+def _thinned(rows: Sequence[LoggedRow]) -> list[LoggedRow]:
+    """The least and the largest loss of each of so many stretches, in order."""
+    if len(rows) <= MOST_POINTS:
+        return list(rows)
+    size = -(-2 * len(rows) // MOST_POINTS)
+    kept: list[LoggedRow] = []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        ends = {id(row): row for row in (min(part, key=_loss), max(part, key=_loss))}
+        kept += sorted(ends.values(), key=lambda row: row.step)
+    return kept
+
+
+def _loss(row: LoggedRow) -> float:
+    assert row.loss is not None
+    return row.loss
+
+
+def _segments(data: Mapping[str, Any], segments: Sequence[SegmentTime]) -> Iterator[Markup]:
+    """The starts of the program on one clock."""
+    if not segments:
+        return
+    first, last = segments[0].begin, max(segment.end for segment in segments)
+    unit, size = _unit(last - first)
+    spans: list[svg.Span] = []
+    cells = []
+    for segment in segments:
+        facts = data["segments"][segment.number]
+        name = f"segment {segment.number}: steps {facts['first_step']:,} to {facts['last_step']:,}, {facts['status']}"
+        begin, end = ((time - first) / size for time in (segment.begin, segment.end))
+        kept = end if segment.lost_from is None else (segment.lost_from - first) / size
+        spans.append(svg.Span(name, "part-0", begin, kept, name))
+        if kept < end:
+            spans.append(svg.Span(name, "part-5", kept, end, "drawn again later"))
+        saves = ((time - first) / size for time in segment.saves[-MOST_SAVES:])
+        spans += [svg.Span(name, "part-7", time, time, "checkpoint") for time in saves]
+        devices = f"{facts.get('world_size', '?')} × {facts.get('device', 'device')}"
+        times = (f"{begin:.4g}", f"{end:.4g}")
+        cells.append([str(segment.number), devices, *times, facts["status"], facts["reason"] or ""])
+    plot = svg.time_line(f"Segments: {unit} since the first start", spans, SPANS)
+    header = ["segment", "devices", f"begin, {unit}", f"end, {unit}", "status", "reason"]
+    yield section("Segments and restarts", with_table(plot, header, cells))
+
+
+def _time(data: Mapping[str, Any]) -> Iterator[Markup]:
+    """Where the time went: every second of it has one cause."""
+    causes = {name: seconds for name, seconds in data["time"]["causes"].items() if seconds}
+    if not causes:
+        return
+    wall = data["time"]["wall_seconds"]
+    ordered = sorted(causes, key=lambda name: -causes[name])
+    parts = [(f"part-{n}", name, causes[name]) for n, name in enumerate(ordered[:7])]
+    if ordered[7:]:
+        parts.append(("part-7", "others", sum(causes[name] for name in ordered[7:])))
+    rows = [[name, shown(data, f"time.causes.{name}"), percent(causes[name] / wall), CAUSES[name]] for name in ordered]
+    unit, size = _unit(wall)
+    plot = svg.stacked(f"Where the time of rank 0 went: {wall / size:.3g} {unit} in all", parts)
+    yield section("Time", plot, table(["cause", "seconds", "share", "what it is"], rows))
+
+
+def _unit(seconds: float) -> tuple[str, int]:
+    """The unit in which a time is read best, and its seconds."""
+    return next(((name, size) for name, size in (("hours", 3600), ("minutes", 60)) if seconds >= size), ("seconds", 1))
+
+
+def _spent(data: Mapping[str, Any]) -> Iterator[Markup]:
+    """Planned, so far and at the end."""
+    spending = data["spending"]
+    known = [(label, name, unit) for label, name, unit in SPENT if spending[name]["recorded"] is not None]
+    reasons = [
+        f"{label} is not known: {spending[name]['reason']}"
+        for label, name, _ in SPENT
+        if spending[name]["recorded"] is None and spending[name]["reason"]
+    ]
+    rows = [
+        [
+            f"{label}, {unit}".removesuffix(", "),
+            *(shown(data, f"spending.{name}.{which}") for which in ("planned", "recorded")),
+            [shown(data, f"spending.{name}.expected_range.0"), " to ", shown(data, f"spending.{name}.expected_range.1")]
+            if spending[name]["expected_range"]
+            else "",
+        ]
+        for label, name, unit in known
+    ]
+    if rows or reasons:
+        header = ["what", "planned", "so far", "expected at the end"]
+        yield section("Cost and energy", table(header, rows) if rows else "", notes(reasons) if reasons else "")
+
+
+def _sources(data: Mapping[str, Any]) -> Iterator[Markup]:
+    sources = [(n, source) for n, source in enumerate(data["sources"]) if source["epochs"] is not None]
+    if len(sources) < 2:
+        return
+    bars = [svg.Bar(one["name"], scaled(one["epochs"]), one["epochs"], one["epochs"]) for _, one in sources]
+    columns = (("samples", short), ("tokens", short), ("epochs", scaled))
+    rows = [[one["name"], *(shown(data, f"sources.{n}.{key}", form) for key, form in columns)] for n, one in sources]
+    plot = svg.bars("Epochs of each source", bars)
+    yield section("Sources", with_table(plot, ["source", "samples", "tokens", "epochs"], rows))
+
+
+def _warnings(data: Mapping[str, Any]) -> Iterator[Markup]:
+    told = [[element("strong", warning["rule"]), f": {warning['message']}"] for warning in data["warnings"] or ()]
+    if told:
+        yield section("What to know", notes(told))
