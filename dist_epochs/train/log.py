@@ -141,9 +141,9 @@ class Log:
         applied = result.totals.applied
         trained = f"{applied.steps:,} steps, {applied.counts.tokens:,} tokens"
         if result.agrees:
-            return f"the ledger equals the plan: {trained} (dist-epochs ledger {out})"
+            return f"the ledger equals the plan: {trained}"
         causes = ", ".join(dict.fromkeys(difference.cause for difference in result.differences))
-        return f"{trained}; differs from the plan: {causes} (dist-epochs ledger {out})"
+        return f"{trained}; differs from the plan: {causes}"
 
     def _write(self, step: int, values: dict[str, float | int]) -> None:
         for label, name in LOSS_NAMES.items():

@@ -92,9 +92,10 @@ def train_segment(
     )
     phases = list(zip(plan.phases, plan.batches, strict=True))
     for phase, batch in phases if len(phases) <= PHASES_SHOWN else (phases[0], phases[-1]):
+        ranks, parts = batch.data_parallel_size, batch.gradient_accumulation
         world.say(
-            f"  {phase.steps:,} steps of {batch.samples:,} samples, on {batch.data_parallel_size} ranks in "
-            f"{batch.gradient_accumulation} micro-steps of at most {batch.largest_micro_batch}"
+            f"  {phase.steps:,} steps of {batch.samples:,} samples, on {ranks} rank{'s' * (ranks > 1)} in "
+            f"{parts} micro-step{'s' * (parts > 1)} of at most {batch.largest_micro_batch}"
         )
     for line in start.lines():
         world.say(line)
@@ -157,6 +158,8 @@ def train_segment(
         world.say(log.balance(out))
         if ledger.totals.last_step < plan.steps:
             world.say(f"stopped after step {ledger.totals.last_step:,} ({why()}). {_where(saver, again)}")
+        saved = f"model: {out / 'model'}; checkpoints: {out / 'checkpoints'}"
+        world.say(f"{saved}; next: dist-epochs ledger {out}")
     tracker.close()
     watchdog.clear()
 
