@@ -93,6 +93,8 @@ def test_the_demo_s_launch_balances(launched):
     assert (result.totals.applied.steps, result.totals.applied.micro_steps) == (17, 34)
     assert result.totals.segments[0].facts["world_size"] == 2
     assert "the ledger equals the plan: 17 steps" in output
+    assert "model: " in output
+    assert "next: dist-epochs ledger" in output
     assert output.count("wandb: not logged in") == 1
     assert "Writing model shards" not in errors  # one bar, ours
     assert {entry.name for entry in run.iterdir()} == {
