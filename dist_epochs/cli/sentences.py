@@ -96,9 +96,11 @@ def audit_sentence(name: str) -> SentenceAudit:
         return audit_text_of(read_stream(sys.stdin.buffer), "standard input")
     if is_text_file(name) or name.lower().endswith(".pdf"):
         try:
-            return audit_text_of(read_source(Path(name)), name)
+            text, blocks = read_source(Path(name))
+            found = audit_text_of(text, name)
         except InputError as error:
             raise error if error.origin else error.but(origin=Origin(name)) from None
+        return found.noting(f"{blocks} block{'s' * (blocks > 1)} of code in it: not read") if blocks else found
     return audit_text_of(name)
 
 

@@ -38,6 +38,10 @@ class SentenceAudit:
     audit: Audit
     claim: Claim | None
 
+    def noting(self, note: str) -> SentenceAudit:
+        """The same with another note."""
+        return replace(self, audit=replace(self.audit, notes=(*self.audit.notes, note)))
+
     def to_json(self) -> dict[str, Any]:
         """The object of `dist-epochs audit --json`."""
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +17,9 @@ MOST_BYTES = 4 * 10**6
 """Of a text; a longer one is no paragraph of a paper."""
 MOST_PDF_BYTES = 64 * 10**6
 MOST_PAGES = 200
+
+_CODE = re.compile(r"^ {0,3}(```+|~~~+).*?^ {0,3}\1[ \t]*$", re.DOTALL | re.MULTILINE)
+"""A fenced block of Markdown."""
 
 
 def read_stream(stream: BinaryIO) -> str:
@@ -34,15 +38,20 @@ def read_stream(stream: BinaryIO) -> str:
         raise InputError("standard input is not UTF-8 text") from None
 
 
-def read_source(path: Path) -> str:
-    """The text of a file: plain text, Markdown or a PDF.
+def read_source(path: Path) -> tuple[str, int]:
+    """The text of a file: plain text, Markdown or a PDF; and how many blocks of code it has, which are no prose.
+
+    Blocks of code are blank in the text, so that places in it are those of the file.
 
     Raises:
         InputError: If it cannot be read, is too large, or holds no text.
     """
     if path.suffix.lower() == ".pdf":
-        return _pdf_text(path)
-    return read_utf8(path, MOST_BYTES, "a text")
+        return _pdf_text(path), 0
+    text = read_utf8(path, MOST_BYTES, "a text")
+    return (
+        _CODE.subn(lambda found: re.sub(r"[^\n]", " ", found[0]), text) if path.suffix.lower() == ".md" else (text, 0)
+    )
 
 
 def _pdf_text(path: Path) -> str:

@@ -227,3 +227,17 @@ def test_a_scanned_pdf_a_damaged_one_and_none(tmp_path, monkeypatch):
     assert asked(str(path))["asked"] == "the PDF cannot be read"
     monkeypatch.setitem(sys.modules, "pypdf", None)
     assert asked(str(path))["asked"] == "a PDF is read with pypdf, which is not installed"
+
+
+def test_code_in_markdown_is_no_prose(tmp_path):
+    text = "We train for 1,000 steps.\n\n```console\n$ plan: 99 steps of 3 samples, 500 samples in all\n```\n\nEach step has 20 samples, 20,000 samples in all.\n"  # noqa: E501
+    path = tmp_path / "report.md"
+    path.write_text(text)
+    found = CliRunner().invoke(main, ["audit", str(path), "--json"])
+    assert found.exit_code == 0, found.output
+    data = json.loads(found.stdout)
+    assert data["verdict"] == "consistent"
+    assert "1 block of code in it: not read" in data["notes"]
+    assert all(text[slice(*fact["span"])] == fact["text"] for fact in data["facts"])
+    path.with_suffix(".txt").write_text(text.replace("```", ""))
+    assert CliRunner().invoke(main, ["audit", str(path.with_suffix(".txt"))]).exit_code == 1
