@@ -29,8 +29,7 @@ PLAN_FILE = Explains(
 )
 LEDGER = Explains(
     form="lines",
-    matters=r"segment(\..*)?|begin(\.step)?|(applied|skipped)(\.(event|step|micro_steps|positions|data_wait_us|drawn.*))?|"
-    r"totals(\..*)?|end(\.(status|reason|event))?|corpus(\..*)?|pass(\..*)?|reported(\..*)?|warning(\..*)?|unknown(\..*)?",
+    matters=r"(segment|begin|applied|skipped|evaluation|checkpoint|totals|end|corpus|pass|reported|warning|unknown)(\..*)?",
     is_typed=True,
 )
 STATE = Explains(

@@ -126,7 +126,7 @@ def test_every_flag_with_a_value_has_a_field(elements, name):
     assert flags <= known
     missing = known - flags
     assert missing <= {"json", "source", "replacement", "activation-checkpointing", "from", "launch", "set", "sweep",
-                       "like", "exact", "verify", "strict", "html"}  # fmt: skip
+                       "like", "exact", "verify", "strict", "html", "markdown", "csv"}  # fmt: skip
 
 
 def test_it_knows_the_shipped_recipes_and_claims(built, elements):

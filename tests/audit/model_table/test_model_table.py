@@ -30,7 +30,7 @@ EXPECTED = {
         "FLOPs count the 36B active parameters alone and data are counted in words of 4/3 tokens",
     ),
     "Llama 3-70B": ("consistent-only-if", "attention and recomputation make the FLOPs 1.25 times as many"),
-    "T0-XXL": ("inconsistent", "stated chip-hours: 69,120 → 6,912 (× 0.1): a zero lost or added"),
+    "T0-XXL": ("inconsistent", "stated chip-hours 69,120 → 6,912 (× 0.1), a zero lost or added"),
     "TxGemma 9B": ("consistent-only-if", "the compute of Gemma 2 9B, 4.32e23, is included"),
     "Gemma 2 9B": ("consistent", ""),
     "SigLIP 400M": ("consistent-only-if", "the 120 hours are those of one of at least 2 runs"),

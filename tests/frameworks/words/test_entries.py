@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dist_epochs.cli.explain import _pages
+from dist_epochs.cli.explain import rule_pages
 from dist_epochs.cli.main import main
 from dist_epochs.frameworks.words.entries import ENTRIES, find_entry
 from dist_epochs.frameworks.words.entry import spelled
@@ -97,7 +97,7 @@ def test_no_spelling_stands_for_two_pages():
         for name in word.names:
             known = owners.setdefault(spelled(name), word.name)
             assert known == word.name or spelled(name) == "batch", name  # batch is a size, batches are a number
-    assert not {spelled(rule) for rule in _pages()} & owners.keys()
+    assert not {spelled(rule) for rule in rule_pages()} & owners.keys()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_an_unknown_word_gets_the_three_nearest(word, nearest):
     (error,) = explain(word, code=2)["errors"]
     assert len(set(error["fixes"])) == 3
     assert nearest is None or error["fixes"][0] == nearest
-    known = {*(each.name for each in (*TERMS, *ENTRIES)), *_pages()}
+    known = {*(each.name for each in (*TERMS, *ENTRIES)), *rule_pages()}
     assert set(error["fixes"]) <= known
 
 
