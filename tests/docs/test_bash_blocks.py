@@ -23,7 +23,7 @@ def commands():
                     yield pytest.param(command, id=f"{path.name}-{command}")
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", list(commands()))
 def test_options(command):
     _, name, *words = shlex.split(command.split(" | ")[0], comments=True)
     if words == ["…"]:
