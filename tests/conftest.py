@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from dist_epochs.corpus import blocks
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, tokenize
@@ -36,8 +38,16 @@ def write_corpus(path: Path, documents: int, seed: int, longest: int = 60) -> Pa
 
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """2,600 documents: three blocks, the last one short."""
+    """2,600 documents, of which stores have several blocks."""
     return write_corpus(tmp_path_factory.mktemp("text") / "web.txt", 2600, seed=1)
+
+
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """Blocks of some hundred documents, as the stores of tests have few."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_TOKENS", 6000)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +57,8 @@ def store(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
     out = tmp_path_factory.mktemp("store") / "store"
     settings = Settings(sequence_lengths=(16, 32), held_out=Fraction(1, 10))
-    tokenize(find_sources((str(text_file),)), TextTokenizer(EMBEDDED), settings, out=out)
+    with small_blocks():
+        tokenize(find_sources((str(text_file),)), TextTokenizer(EMBEDDED), settings, out=out)
     return Store(out)
 
 
@@ -57,7 +68,8 @@ def mixed_store(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> St
     folder = tmp_path_factory.mktemp("mixed")
     wiki = write_corpus(folder / "wiki.txt", 400, seed=2, longest=20)
     sources = find_sources((str(text_file), str(wiki)))
-    tokenize(sources, TextTokenizer(EMBEDDED), Settings(sequence_lengths=(16, 32)), out=folder / "store")
+    with small_blocks():
+        tokenize(sources, TextTokenizer(EMBEDDED), Settings(sequence_lengths=(16, 32)), out=folder / "store")
     return Store(folder / "store")
 
 

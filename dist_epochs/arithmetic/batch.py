@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from dist_epochs.errors import InputError
 
@@ -72,15 +71,20 @@ class GlobalBatch:
             >>> GlobalBatch(samples=12, data_parallel_size=2, per_device=4).micro_batches(1)
             (range(6, 9), range(9, 12))
         """
-        mine = split_evenly(range(self.samples), self.data_parallel_size)[rank]
+        mine = _part(range(self.samples), self.data_parallel_size, rank)
         return split_evenly(mine, self.gradient_accumulation)
 
 
 def split_evenly(items: range, parts: int) -> tuple[range, ...]:
     """Cut a range into neighbouring parts whose sizes differ by at most one, longer ones first."""
+    return tuple(_part(items, parts, number) for number in range(parts))
+
+
+def _part(items: range, parts: int, number: int) -> range:
+    """One of these parts, without the others: there may be thousands of devices."""
     size, longer = divmod(len(items), parts)
-    cuts = [part * size + min(part, longer) for part in range(parts + 1)]
-    return tuple(items[start:stop] for start, stop in pairwise(cuts))
+    start, stop = (part * size + min(part, longer) for part in (number, number + 1))
+    return items[start:stop]
 
 
 def nearest_batches(samples: int, devices: int, per_device: int = 1) -> tuple[int, ...]:

@@ -1,37 +1,30 @@
 """Exact counts of any part of a pass, without reading its tokens.
 
-Whole blocks are counted by sums that are made once. Only blocks that a lane has begun and not ended are counted row
+Whole blocks are counted by sums that the packing has. Only blocks that a lane has begun and not ended are counted row
 by row: at most two per lane.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.counts import Counts, Draw
-from dist_epochs.corpus.hashing import Hashes, hash_each, key
 from dist_epochs.corpus.objective import Objective
-from dist_epochs.corpus.order import Order, Recent
-from dist_epochs.corpus.store import Packing
+from dist_epochs.corpus.order import SLOTS_AT_ONCE, Order, Recent
+from dist_epochs.corpus.packed import Packing, Sums
 
-__all__ = ["PassCounter", "StoreCounter", "digests"]
+__all__ = ["PassCounter", "StoreCounter"]
 
 Integers = NDArray[np.int64]
+Touched = tuple[NDArray[np.bool_], list[tuple[int, int, int]]]
+"""Which blocks a draw takes whole; of the others block and span of the positions in its order."""
 
-SAMPLES_AT_ONCE = 2**20
-"""Samples that are counted at once."""
-
-
-def digests(source: str, sequence_length: int, blocks: Integers, rows: Integers) -> tuple[Hashes, Hashes]:
-    """The two 64-bit hashes that each sample adds to the digest."""
-    high, low = (
-        hash_each(hash_each(key("digest", half, source, sequence_length), blocks), rows) for half in ("high", "low")
-    )
-    return high, low
+ROWS_AT_ONCE = 2**18
+"""Rows of partly drawn blocks that are counted at once."""
 
 
 class PassCounter:
@@ -45,82 +38,88 @@ class PassCounter:
 
     def __init__(self, packing: Packing, order: Order, objective: Objective) -> None:
         self.order = order
-        self._packing = packing
+        self.packing = packing
         self._objective = objective
-        self._first = packing.first_samples()
-        self._block_sums = np.concatenate([np.zeros((0, 4), np.uint64), *self._sums_by_block()])
-        self._sums: Recent[NDArray[np.uint64]] = Recent(2)
+        self._touched: Recent[Touched] = Recent(2)
 
     def count(self, draw: Draw) -> Counts:
         """Counts of samples `start` to `stop` − 1 of the order of a pass."""
-        size, lanes = self.order.size, self.order.lanes
-        number = draw.key.number
-        if (draw.start, draw.stop) == (0, size):
-            total = self._block_sums.sum(axis=0)
+        if self.is_whole(draw):
+            total = self._whole
         else:
-            lane = np.arange(lanes)
-            begin = self.order.lane_starts()[:-1]
-            taken = [np.maximum(0, -(-(offset - lane) // lanes)) for offset in (draw.start, draw.stop)]
-            before, after = (self._sums_of_first_rows(number, begin + count) for count in taken)
-            total = (after - before).sum(axis=0)
+            whole, parts = self.touched(draw)
+            total = np.zeros(4, np.uint64)
+            for first, sums in self._sums():
+                total += sums[whole[first : first + len(sums)]].sum(axis=0)
+            for blocks, inside in _together(parts):
+                rows = self.order.rows_at(draw.key.number, blocks, inside)
+                total += self.packing.columns(self._objective, blocks, rows).sum(axis=0)
         tokens, loss_tokens, high, low = (int(value) for value in total)
         return Counts(draw.stop - draw.start, tokens, loss_tokens, high << 64 | low)
 
-    def documents_seen(self, drawn: Iterable[Draw], seen: NDArray[np.bool_]) -> None:
-        """Mark the documents that the draws touch."""
-        pieces = self._packing.pieces
-        for draw in drawn:
-            if (draw.start, draw.stop) == (0, self.order.size):
-                seen[:] = True
-                return
-            for start in range(draw.start, draw.stop, SAMPLES_AT_ONCE):
-                blocks, rows = self.order.locate(
-                    draw.key.number, np.arange(start, min(start + SAMPLES_AT_ONCE, draw.stop))
-                )
-                samples = self._packing.samples[self._first[blocks] + rows]
-                for extra in range(int(samples["pieces"].max())):
-                    more = samples[samples["pieces"] > extra]
-                    seen[pieces["document"][more["first_piece"] + extra]] = True
+    def is_whole(self, draw: Draw) -> bool:
+        """Whether a draw is a whole pass."""
+        return (draw.start, draw.stop) == (0, self.order.size)
 
-    def _sums_of_first_rows(self, number: int, counts: Integers) -> NDArray[np.uint64]:
-        """Sums over the first `counts` rows of the sequence of a pass, one line for each count."""
-        order, begins = self.order.blocks(number)
-        sums = self._sums.get(
-            number,
-            lambda: np.concatenate([np.zeros((1, 4), np.uint64), np.cumsum(self._block_sums[order], axis=0)]),
-        )
-        slots = np.searchsorted(begins, counts, side="right") - 1
-        result = sums[slots].copy()
-        inside = counts - begins[slots]
-        for slot in np.unique(slots[inside > 0]):
-            block = int(order[slot])
-            in_order = self._columns(np.array([block]))[self.order.rows(number, block)]
-            running = np.concatenate([np.zeros((1, 4), np.uint64), np.cumsum(in_order, axis=0)])
-            here = slots == slot
-            result[here] += running[inside[here]]
-        return result
+    def touched(self, draw: Draw) -> Touched:
+        """The blocks that are drawn whole, and parts of the others."""
+        return self._touched.get(draw, lambda: self._find_touched(draw))
 
-    def _sums_by_block(self) -> Iterable[NDArray[np.uint64]]:
-        sizes = self._packing.block_samples
-        cuts = [0, *np.flatnonzero(np.diff(self._first[:-1] // SAMPLES_AT_ONCE)) + 1, len(sizes)]
-        for start, stop in pairwise(cuts):
-            if start < stop:
-                starts = self._first[start:stop] - self._first[start]
-                yield np.add.reduceat(self._columns(np.arange(start, stop)), starts, axis=0)
+    def _find_touched(self, draw: Draw) -> Touched:
+        order, number = self.order, draw.key.number
+        lane = np.arange(order.lanes)
+        starts = order.lane_starts()[:-1]
+        begin, end = (starts + np.maximum(0, -(-(at - lane) // order.lanes)) for at in (draw.start, draw.stop))
+        begin, end = begin[end > begin], end[end > begin]
+        first, first_block, into = order.find(number, begin)
+        last, last_block, up_to = order.find(number, end - 1)
+        up_to += 1
+        first_size, last_size = (order.block_samples[blocks].astype(np.int64) for blocks in (first_block, last_block))
+        in_one = first == last
+        heads = (into > 0) | (in_one & (up_to < last_size))
+        tails = ~in_one & (up_to < last_size)
+        parts = [
+            *zip(first_block[heads], into[heads], np.where(in_one, up_to, first_size)[heads], strict=True),
+            *zip(last_block[tails], np.zeros(int(tails.sum()), np.int64), up_to[tails], strict=True),
+        ]
+        change = np.zeros(order.blocks + 1, np.int32)
+        np.add.at(change, first + heads, 1)
+        np.add.at(change, last + 1 - tails, -1)
+        in_whole = np.cumsum(change[:-1]) > 0
+        whole = np.zeros(order.blocks, np.bool_)
+        for start in range(0, order.blocks, SLOTS_AT_ONCE):
+            slots = start + np.flatnonzero(in_whole[start : start + SLOTS_AT_ONCE])
+            whole[order.blocks_at(number, slots)] = True
+        return whole, [(int(block), int(low), int(high)) for block, low, high in parts]
 
-    def _columns(self, blocks: Integers) -> NDArray[np.uint64]:
-        """Tokens, loss tokens and digest halves of each sample of neighbouring blocks."""
-        first, last = self._first[blocks[0]], self._first[blocks[-1] + 1]
-        samples = self._packing.samples[first:last]
-        sizes = self._packing.block_samples[blocks]
-        block_of = np.repeat(blocks, sizes)
-        rows = np.arange(first, last) - np.repeat(self._first[blocks], sizes)
-        tokens = samples["tokens"].astype(np.int64)
-        loss = self._objective.loss_tokens(
-            tokens, samples["pieces"].astype(np.int64), samples["ordinary"].astype(np.int64)
-        )
-        high, low = digests(self._packing.source.name, self._packing.sequence_length, block_of, rows)
-        return np.stack([tokens.astype(np.uint64), loss.astype(np.uint64), high, low], axis=1)
+    @cached_property
+    def _whole(self) -> Sums:
+        total = np.zeros(4, np.uint64)
+        for _, sums in self._sums():
+            total += sums.sum(axis=0)
+        return total
+
+    def _sums(self) -> Iterable[tuple[int, Sums]]:
+        """Sums of each block; kept, where every sample is read for them."""
+        return self.packing.sums(self._objective) if self.packing.has_sums(self._objective) else self._computed_sums
+
+    @cached_property
+    def _computed_sums(self) -> list[tuple[int, Sums]]:
+        return list(self.packing.sums(self._objective))
+
+
+def _together(parts: Iterable[tuple[int, int, int]]) -> Iterator[tuple[Integers, Integers]]:
+    """Blocks and positions of the rows of parts of blocks, many at a time."""
+    blocks, inside, rows = [], [], 0
+    for block, low, high in parts:
+        blocks.append(np.full(high - low, block))
+        inside.append(np.arange(low, high))
+        rows += high - low
+        if rows >= ROWS_AT_ONCE:
+            yield np.concatenate(blocks), np.concatenate(inside)
+            blocks, inside, rows = [], [], 0
+    if rows:
+        yield np.concatenate(blocks), np.concatenate(inside)
 
 
 class StoreCounter:
@@ -141,10 +140,19 @@ class StoreCounter:
 
     def documents_seen(self, source: str, drawn: Iterable[Draw]) -> int:
         """Documents of a source that the draws touch at least once."""
-        seen = np.zeros(self._documents[source], dtype=np.bool_)
-        by_length: dict[int, list[Draw]] = {}
+        whole: NDArray[np.bool_] | None = None
+        parts: dict[int, list[Integers]] = {}
         for draw in drawn:
-            by_length.setdefault(draw.key.sequence_length, []).append(draw)
-        for length, mine in by_length.items():
-            self._counters[source, length].documents_seen(mine, seen)
-        return int(seen.sum())
+            counter = self._counters[source, draw.key.sequence_length]
+            if counter.is_whole(draw):
+                return self._documents[source]
+            blocks, partly = counter.touched(draw)
+            whole = blocks if whole is None else whole | blocks
+            for block, low, high in partly:
+                inside = np.arange(low, high)
+                rows = counter.order.rows_at(draw.key.number, np.full(high - low, block), inside)
+                parts.setdefault(block, []).append(counter.packing.documents_of(block, rows))
+        if whole is None:
+            return 0
+        of_blocks = counter.packing.source.documents_in(whole)
+        return of_blocks + sum(len(np.unique(np.concatenate(p))) for block, p in parts.items() if not whole[block])

@@ -17,8 +17,13 @@ from dist_epochs.runtime.files import digest_of_json
 
 __all__ = ["STORE_VERSION", "check_manifest", "content_fingerprint", "is_source_name", "sealed"]
 
-STORE_VERSION = 1
-MANIFEST_KEYS = ("version", "fingerprint", "sources", "token_bytes", "block_documents", "held_out", "tokenizer")
+STORE_VERSION = 2
+"""The format that is written; 1 is read, too."""
+MANIFEST_KEYS = ("version", "fingerprint", "sources", "token_bytes", "held_out", "tokenizer")
+BLOCK_SIZE = {1: "block_documents", 2: "block_tokens"}
+"""The key that says how large blocks are, by format."""
+SOURCE_KEYS = {1: (), 2: ("blocks",)}
+SHARD_KEYS = {1: ("documents", "tokens", "sha256"), 2: ("documents", "tokens", "sha256", "length_bytes")}
 TOKENIZER_KEYS = ("fingerprint", "vocabulary_size", "special_ids", "special_tokens_added")
 SHARE = re.compile(r"0|[1-9]\d*/[1-9]\d*", re.ASCII)
 LEAST_COUNTS = {"documents": 1, "words": 0, "bytes": 0, "tokens": 1, "empty_documents": 0, "skipped_documents": 0}
@@ -29,7 +34,11 @@ def content_fingerprint(manifest: Mapping[str, Any]) -> str:
     """A fingerprint of what decides the samples: tokens, document lengths, source names, tokenizer and blocks."""
     content = [[e["name"], e["held_out"], [shard["sha256"] for shard in e["shards"]]] for e in manifest["sources"]]
     tokenizer = manifest["tokenizer"]
-    decisive = [content, tokenizer["fingerprint"], tokenizer["special_tokens_added"], manifest["block_documents"]]
+    version = manifest["version"]
+    size = manifest[BLOCK_SIZE[version]]
+    decisive = [content, tokenizer["fingerprint"], tokenizer["special_tokens_added"], size]
+    if version > 1:  # another format has another order
+        decisive.append(version)
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 
@@ -49,16 +58,16 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
         InputError: With the first thing that is wrong.
     """
     version = manifest.get("version")
-    if type(version) is not int or version != STORE_VERSION:
+    if type(version) is not int or version not in BLOCK_SIZE:
         raise InputError(
             f"a store of version {shown(version)}",
-            rule=f"this program reads version {STORE_VERSION}",
+            rule=f"this program reads versions {' and '.join(map(str, BLOCK_SIZE))}",
             origin=Origin(str(path.parent)),
         )
-    check_keys(manifest, MANIFEST_KEYS, path, may=("digest",))
+    check_keys(manifest, (*MANIFEST_KEYS, BLOCK_SIZE[version]), path, may=("digest",))
     if manifest["token_bytes"] not in (2, 4) or type(manifest["token_bytes"]) is not int:
         raise damaged(path, f"token_bytes is {shown(manifest['token_bytes'])} and must be 2 or 4")
-    whole_number(manifest, "block_documents", path, 1)
+    whole_number(manifest, BLOCK_SIZE[version], path, 1)
     if not isinstance(manifest["held_out"], str) or not SHARE.fullmatch(manifest["held_out"]):
         raise damaged(path, f"held_out is {shown(manifest['held_out'])} and must be a share, such as 1/100")
     if not is_sha256(manifest["fingerprint"]):
@@ -68,7 +77,7 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
     if not isinstance(sources, list) or not sources:
         raise damaged(path, f"sources is {shown(sources)} and must be a list of sources")
     for entry in sources:
-        _check_source(entry, path)
+        _check_source(entry, path, version)
     names = [entry["name"] for entry in sources]
     if len(set(names)) < len(names):
         raise damaged(path, f"two sources have one name among {', '.join(map(shown, names))}")
@@ -92,8 +101,8 @@ def _check_tokenizer(tokenizer: Any, path: Path) -> None:
         raise damaged(path, f"{where}fingerprint is {shown(tokenizer['fingerprint'])} and must be a SHA-256")
 
 
-def _check_source(entry: Any, path: Path) -> None:
-    check_keys(entry, ("name", "held_out", "shards", *LEAST_COUNTS), path, "a source: ")
+def _check_source(entry: Any, path: Path, version: int) -> None:
+    check_keys(entry, ("name", "held_out", "shards", *SOURCE_KEYS[version], *LEAST_COUNTS), path, "a source: ")
     if not is_source_name(entry["name"]):
         raise damaged(path, f"a source is called {shown(entry['name'])}, which is no name of a folder of the store")
     where = f"source {shown(entry['name'])}: "
@@ -106,13 +115,21 @@ def _check_source(entry: Any, path: Path) -> None:
         raise damaged(path, f"{where}shards is {shown(shards)} and must be a list of shards")
     for number, shard in enumerate(shards):
         place = f"{where}shard {number}: "
-        check_keys(shard, ("documents", "tokens", "sha256"), path, place, may=REFERRING)
+        check_keys(shard, SHARD_KEYS[version], path, place, may=REFERRING)
         whole_number(shard, "documents", path, 1, place)
         whole_number(shard, "tokens", path, shard["documents"], place)  # documents without a token are left out
         if not is_sha256(shard["sha256"]):
             raise damaged(path, f"{place}sha256 is {shown(shard['sha256'])} and must be a SHA-256")
+        if version > 1 and (type(shard["length_bytes"]) is not int or shard["length_bytes"] not in (1, 2, 4)):
+            raise damaged(path, f"{place}length_bytes is {shown(shard['length_bytes'])} and must be 1, 2 or 4")
         if shard.keys() & set(REFERRING):
             check_referring(shard, path, place)
+    if version > 1:
+        blocks = entry["blocks"]
+        check_keys(blocks, ("rows", "sha256"), path, f"{where}blocks: ")
+        whole_number(blocks, "rows", path, len(shards), f"{where}blocks: ")
+        if not is_sha256(blocks["sha256"]):
+            raise damaged(path, f"{where}blocks: sha256 is {shown(blocks['sha256'])} and must be a SHA-256")
     for name in ("documents", "tokens"):
         found = sum(shard[name] for shard in shards)
         if found != entry[name]:

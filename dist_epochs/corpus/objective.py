@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 
 from dist_epochs.corpus.hashing import hash_each, key
 
-__all__ = ["IGNORED", "Causal", "Masked", "Objective"]
+__all__ = ["IGNORED", "Causal", "Masked", "Objective", "masked_tokens"]
 
 IGNORED = -100
 """Label of a position that the loss does not count."""
 
 Ids = NDArray[np.int64]
+
+
+def masked_tokens(ordinary: Ids, probability: Fraction) -> Ids:
+    """Masked tokens of each sample: probability × ordinary tokens, rounded half up, at least one if there is any."""
+    rounded = (2 * ordinary.astype(np.int64) * probability.numerator + probability.denominator) // (
+        2 * probability.denominator
+    )
+    return np.minimum(ordinary, np.maximum(rounded, 1))
 
 
 class Objective(Protocol):
@@ -96,9 +104,7 @@ class Masked:
 
     def loss_tokens(self, tokens: Ids, pieces: Ids, ordinary: Ids) -> Ids:
         """The fixed count, none where a sample has only special tokens."""
-        top, bottom = self.probability.numerator, self.probability.denominator
-        rounded = (2 * ordinary.astype(np.int64) * top + bottom) // (2 * bottom)
-        return np.minimum(ordinary, np.maximum(rounded, 1))
+        return masked_tokens(ordinary, self.probability)
 
     def inputs_and_labels(self, ids: Ids, segments: Ids, keys: NDArray[np.uint64]) -> tuple[Ids, Ids]:
         """Inputs with masks, and the original ids at the masked positions."""

@@ -14,11 +14,18 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dist_epochs.corpus.hashing import key, permutation
+from dist_epochs.corpus.hashing import hash_each, key, permutation, place_in_permutation
 
-__all__ = ["Order", "Recent"]
+__all__ = ["SLOTS_AT_ONCE", "Order", "PointwiseOrder", "Recent"]
+
+SLOTS_APART = 8
+"""Places of the sequence of a pass of which one's beginning is kept."""
+
+SLOTS_AT_ONCE = 2**16
+"""Places of which the blocks are looked at at once; a multiple of `SLOTS_APART`."""
 
 Integers = NDArray[np.int64]
+Counts = NDArray[np.integer]
 Value = TypeVar("Value")
 
 
@@ -40,7 +47,7 @@ class Recent(Generic[Value]):
 
 
 class Order:
-    """The block and row of each draw of each pass of one (source, length).
+    """The block and row of each draw of each pass of one (source, length): of stores of format 1.
 
     Args:
         seed: The recipe's seed.
@@ -50,29 +57,18 @@ class Order:
         lanes: Lanes that the sequence is cut into; best as many as the global batch has samples.
     """
 
-    def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Integers, lanes: int) -> None:
-        self.block_samples = np.asarray(block_samples, dtype=np.int64)
-        self.size = int(self.block_samples.sum())
+    def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Counts, lanes: int) -> None:
+        self.block_samples = np.asarray(block_samples)
+        self.size = int(self.block_samples.sum(dtype=np.int64))
         self.lanes = lanes
         self._purpose = (seed, source, sequence_length)
-        self._blocks: Recent[tuple[Integers, Integers]] = Recent(2)
+        self._sorted: Recent[tuple[Integers, Integers]] = Recent(2)
         self._rows: Recent[Integers] = Recent(2 * lanes + 64)
 
-    def blocks(self, number: int) -> tuple[Integers, Integers]:
-        """Blocks in the order of pass `number`, and where each begins in its sequence (with the end)."""
-
-        def make() -> tuple[Integers, Integers]:
-            order = permutation(key(*self._purpose, "blocks", number), len(self.block_samples))
-            return order, np.concatenate(([0], np.cumsum(self.block_samples[order])))
-
-        return self._blocks.get(number, make)
-
-    def rows(self, number: int, block: int) -> Integers:
-        """Rows of one block in the order of pass `number`."""
-        return self._rows.get(
-            (number, block),
-            lambda: permutation(key(*self._purpose, "rows", number, block), int(self.block_samples[block])),
-        )
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return len(self.block_samples)
 
     def lane_starts(self) -> Integers:
         """Where each lane begins in the sequence of a pass, with the end."""
@@ -83,12 +79,83 @@ class Order:
     def locate(self, number: int, offsets: Integers) -> tuple[Integers, Integers]:
         """Block and row of each draw, by its offset in pass `number` (0 to `size` − 1)."""
         sequence = self.lane_starts()[offsets % self.lanes] + offsets // self.lanes
-        order, begins = self.blocks(number)
+        _, blocks, inside = self.find(number, sequence)
+        return blocks, self.rows_at(number, blocks, inside)
+
+    def blocks_at(self, number: int, slots: Integers) -> Integers:
+        """The blocks that stand at some places of the sequence of pass `number`."""
+        return self._in_order(number)[0][slots]
+
+    def find(self, number: int, sequence: Integers) -> tuple[Integers, Integers, Integers]:
+        """Of positions in the sequence of a pass: the place of the block, the block, and the position in the block."""
+        order, begins = self._in_order(number)
         slots = np.searchsorted(begins, sequence, side="right") - 1
-        blocks = order[slots]
-        inside = sequence - begins[slots]
+        return slots, order[slots], sequence - begins[slots]
+
+    def rows_at(self, number: int, blocks: Integers, inside: Integers) -> Integers:
+        """The rows that stand at some positions of some blocks in pass `number`."""
         rows = np.empty_like(inside)
         by_block = np.argsort(blocks, kind="stable")
         for here in np.split(by_block, np.flatnonzero(np.diff(blocks[by_block])) + 1):
-            rows[here] = self.rows(number, int(blocks[here[0]]))[inside[here]]
-        return blocks, rows
+            if len(here):
+                rows[here] = self.rows(number, int(blocks[here[0]]))[inside[here]]
+        return rows
+
+    def rows(self, number: int, block: int) -> Integers:
+        """Rows of one block in the order of pass `number`."""
+        return self._rows.get(
+            (number, block),
+            lambda: permutation(key(*self._purpose, "rows", number, block), int(self.block_samples[block])),
+        )
+
+    def _in_order(self, number: int) -> tuple[Integers, Integers]:
+        """Blocks in the order of a pass, and where each begins in its sequence (with the end)."""
+
+        def make() -> tuple[Integers, Integers]:
+            order = permutation(key(*self._purpose, "blocks", number), self.blocks)
+            return order, np.concatenate(([0], np.cumsum(self.block_samples[order])))
+
+        return self._sorted.get(number, make)
+
+
+class PointwiseOrder(Order):
+    """The same without a list of all blocks, or of all rows of a block: what is asked for is computed.
+
+    Of each pass it keeps where every eighth block begins.
+    """
+
+    def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Counts, lanes: int) -> None:
+        super().__init__(
+            seed=seed, source=source, sequence_length=sequence_length, block_samples=block_samples, lanes=lanes
+        )
+        self._begins: Recent[Integers] = Recent(2)
+
+    def blocks_at(self, number: int, slots: Integers) -> Integers:
+        """The blocks that stand at some places of the sequence of pass `number`."""
+        return place_in_permutation(key(*self._purpose, "blocks", number), self.blocks, slots)
+
+    def find(self, number: int, sequence: Integers) -> tuple[Integers, Integers, Integers]:
+        """Of positions in the sequence of a pass: the place of the block, the block, and the position in the block."""
+        begins = self._begins.get(number, lambda: self._known_begins(number))
+        known = np.searchsorted(begins, sequence, side="right") - 1
+        slots = known[:, None] * SLOTS_APART + np.arange(SLOTS_APART)
+        blocks = self.blocks_at(number, np.minimum(slots, self.blocks - 1))
+        sizes = np.where(slots < self.blocks, self.block_samples[blocks], 0).astype(np.int64)
+        ends = begins[known][:, None] + np.cumsum(sizes, axis=1)
+        which = (ends <= sequence[:, None]).sum(axis=1)
+        line = np.arange(len(sequence))
+        return slots[line, which], blocks[line, which], sequence - ends[line, which] + sizes[line, which]
+
+    def rows_at(self, number: int, blocks: Integers, inside: Integers) -> Integers:
+        """The rows that stand at some positions of some blocks in pass `number`."""
+        keys = hash_each(key(*self._purpose, "rows", number), blocks)
+        return place_in_permutation(keys, self.block_samples[blocks], inside)
+
+    def _known_begins(self, number: int) -> Integers:
+        begins, before = [], 0
+        for first in range(0, self.blocks, SLOTS_AT_ONCE):
+            slots = np.arange(first, min(first + SLOTS_AT_ONCE, self.blocks))
+            ends = before + np.cumsum(self.block_samples[self.blocks_at(number, slots)], dtype=np.int64)
+            begins.append(np.concatenate(([before], ends[SLOTS_APART - 1 : -1 : SLOTS_APART])))
+            before = int(ends[-1])
+        return np.concatenate(begins)

@@ -1,77 +1,105 @@
 """Packs documents into samples: best-fit-decreasing inside a block, with no token left out.
 
-The number of samples depends on document lengths alone, so it is the same in every pass and known
-before a run. A document longer than the sample is cut at multiples of the sample's length; the
-pieces of a block are placed longest first, each into the fullest sample that still has room.
+The number of samples depends on document lengths alone, so it is the same in every pass and known before a run. A
+document longer than the sample is cut at multiples of the sample's length; the pieces of a block are placed longest
+first, each into the fullest sample that still has room. Pieces of one length are placed together, so the work grows
+with the number of different lengths rather than with that of documents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
-__all__ = ["Piece", "pack_block"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Packed", "pack_block"]
+
+Integers = NDArray[np.int64]
 
 
-class Piece(NamedTuple):
-    """Consecutive tokens of one document.
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """The samples of one block.
 
     Attributes:
-        document: Index of the document within its block.
-        start: First token, counted from the start of the block.
-        length: Tokens.
+        first_piece: The first piece of each sample, with the end.
+        starts: First token of each piece, counted from the start of the block.
+        lengths: Tokens of each piece.
     """
 
-    document: int
-    start: int
-    length: int
+    first_piece: Integers
+    starts: Integers
+    lengths: Integers
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(self.first_piece) - 1
 
 
-def pack_block(lengths: Sequence[int], sequence_length: int) -> list[list[Piece]]:
+def pack_block(lengths: Integers, sequence_length: int) -> Packed:
     """Pack the documents of one block into samples of at most `sequence_length` tokens.
 
     Args:
         lengths: Tokens of each document, at least 1.
         sequence_length: Positions of a sample.
 
-    Returns:
-        The samples, each a list of pieces in the order they were placed.
-
     Examples:
-        >>> [[piece.length for piece in sample] for sample in pack_block([5, 2, 3], 4)]
-        [[4], [3, 1], [2]]
+        >>> packed = pack_block(np.array([5, 2, 3]), 4)
+        >>> packed.first_piece.tolist(), packed.starts.tolist(), packed.lengths.tolist()
+        ([0, 1, 3, 4], [0, 7, 4, 5], [4, 3, 1, 2])
     """
-    pieces = _cut(lengths, sequence_length)
-    pieces.sort(key=lambda piece: -piece.length)  # stable: equal lengths keep the corpus order
-    samples: list[list[Piece]] = []
-    open_samples: list[list[int]] = [[] for _ in range(sequence_length + 1)]  # by room left
-    rooms = 0  # bit r is set where some sample has room r
-    for piece in pieces:
-        fitting = rooms >> piece.length
-        if fitting:
-            room = piece.length + (fitting & -fitting).bit_length() - 1
-            index = open_samples[room].pop()
-            if not open_samples[room]:
-                rooms &= ~(1 << room)
-            samples[index].append(piece)
-        else:
-            room = sequence_length
-            index = len(samples)
-            samples.append([piece])
-        left = room - piece.length
-        if left:
-            open_samples[left].append(index)
-            rooms |= 1 << left
-    return samples
+    starts, sizes = _cut(lengths, sequence_length)
+    order = np.argsort(-sizes, kind="stable")  # equal lengths keep the corpus order
+    sample = _place(sizes[order], sequence_length)
+    order = order[np.argsort(sample, kind="stable")]
+    first = np.concatenate(([0], np.cumsum(np.bincount(sample))))
+    return Packed(first, starts[order], sizes[order])
 
 
-def _cut(lengths: Sequence[int], sequence_length: int) -> list[Piece]:
-    pieces = []
-    start = 0
-    for document, length in enumerate(lengths):
-        end = start + length
-        pieces += [
-            Piece(document, begin, min(sequence_length, end - begin)) for begin in range(start, end, sequence_length)
-        ]
-        start = end
-    return pieces
+def _cut(lengths: Integers, sequence_length: int) -> tuple[Integers, Integers]:
+    """The first token and the tokens of each piece, in the order of the documents."""
+    pieces = -(-lengths // sequence_length)
+    ends = np.cumsum(lengths)
+    number = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    inside = number * sequence_length
+    return np.repeat(ends - lengths, pieces) + inside, np.minimum(np.repeat(lengths, pieces) - inside, sequence_length)
+
+
+def _place(sizes: Integers, sequence_length: int) -> Integers:
+    """The sample of each piece; the pieces are sorted, longest first."""
+    values, counts = np.unique(-sizes, return_counts=True)
+    placed: list[Integers] = []
+    rooms: dict[int, list[Integers]] = {}  # samples by the room that they have left, in runs
+    open_rooms = 0  # bit r is set where some sample has room r
+    samples = 0
+    for value, count in zip((-values).tolist(), counts.tolist(), strict=True):
+        while count:
+            fitting = open_rooms >> value
+            if fitting:
+                room = value + (fitting & -fitting).bit_length() - 1
+                free = rooms[room].pop()
+            else:
+                room = sequence_length
+                free = np.arange(samples, samples - (-count // (room // value)))
+                samples += len(free)
+            each = room // value
+            used, rest = free[: -(-count // each)], free[-(-count // each) :]
+            if fitting:
+                if len(rest):
+                    rooms[room].append(rest)
+                elif not rooms[room]:
+                    open_rooms &= ~(1 << room)
+            taken = np.repeat(used, each)[:count]
+            placed.append(taken)
+            count -= len(taken)
+            short = len(used) * each - len(taken)  # of the last sample, which has more room left than the others
+            for run, left in (
+                (used[: len(used) - (short > 0)], room - each * value),
+                (used[len(used) - (short > 0) :], room - (each - short) * value),
+            ):
+                if len(run) and left:
+                    rooms.setdefault(left, []).append(run)
+                    open_rooms |= 1 << left
+    return np.concatenate(placed)

@@ -1,4 +1,4 @@
-"""Checks of the samples of a packing, made whenever one is opened, a million samples at a time."""
+"""Checks of packings: of the counts, and of the samples of stores of format 1, a million of them at a time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from dist_epochs.errors import InputError
 
 __all__ = ["DIGESTS", "FILES", "check_packing", "packing_counts"]
 
-FILES = ("blocks", "samples", "pieces")
-"""The files of a packing, beside its packing.json."""
+FILES = {1: ("blocks", "samples", "pieces"), 2: ("blocks", "sums", "samples", "pieces")}
+"""The files of a packing beside its packing.json, by the format of the store."""
 
 PACKING_COUNTS = ("sequence_length", "samples", "pieces", "tokens")
+PIECE_BYTES = "piece_bytes"
 DIGESTS = "sha256"
 """Key of packing.json that holds the SHA-256 of each of its files; older stores have none."""
 
@@ -26,21 +27,23 @@ SAMPLES_AT_ONCE = 2**20
 Integers = NDArray[np.int64]
 
 
-def packing_counts(folder: Path, sequence_length: int, tokens: int) -> dict[str, Any]:
+def packing_counts(folder: Path, sequence_length: int, tokens: int, version: int) -> dict[str, Any]:
     """The counts in packing.json, checked against each other.
 
     Args:
         folder: The folder of the packing.
         sequence_length: Its length.
         tokens: Tokens of the source.
+        version: Format of the store.
 
     Raises:
         InputError: If they contradict each other, or the source.
     """
     path = folder / "packing.json"
     counts = read_object(path)
+    names = PACKING_COUNTS if version == 1 else (*PACKING_COUNTS, PIECE_BYTES, DIGESTS)
     try:
-        check_keys(counts, PACKING_COUNTS, path, may=(DIGESTS,))
+        check_keys(counts, names, path, may=(DIGESTS,) if version == 1 else ())
     except InputError as error:
         raise damaged_packing(path, error.asked) from None
     for name in PACKING_COUNTS:
@@ -55,9 +58,12 @@ def packing_counts(folder: Path, sequence_length: int, tokens: int) -> dict[str,
             f"{shown(counts['samples'])} samples and {shown(counts['pieces'])} pieces of length {sequence_length:,}"
         )
         raise damaged_packing(path, f"{numbers} cannot hold {tokens:,} tokens")
-    digests = counts.get(DIGESTS, dict.fromkeys(FILES, "0" * 64))
-    if not isinstance(digests, dict) or digests.keys() != set(FILES) or not all(map(is_sha256, digests.values())):
-        raise damaged_packing(path, f"{DIGESTS} is {shown(digests)} and must be a SHA-256 of {', '.join(FILES)}")
+    if version > 1 and counts[PIECE_BYTES] not in (4, 8):
+        raise damaged_packing(path, f"{PIECE_BYTES} is {shown(counts[PIECE_BYTES])} and must be 4 or 8")
+    files = FILES[version]
+    digests = counts.get(DIGESTS, dict.fromkeys(files, "0" * 64))
+    if not isinstance(digests, dict) or digests.keys() != set(files) or not all(map(is_sha256, digests.values())):
+        raise damaged_packing(path, f"{DIGESTS} is {shown(digests)} and must be a SHA-256 of {', '.join(files)}")
     return counts
 
 
@@ -74,7 +80,7 @@ def check_packing(
         folder: The folder of the packing.
         sequence_length: Its length.
         files: Samples of each block, samples and pieces; of the sizes that packing.json says.
-        blocks: First document and documents of each block.
+        blocks: The index of the blocks.
         lengths: Tokens of each document.
 
     Raises:
@@ -85,12 +91,14 @@ def check_packing(
     _check_samples(folder / "samples", samples, sequence_length, len(pieces), int(lengths.sum()))
     ends = np.cumsum(block_samples)
     before = np.concatenate(([0], np.cumsum(lengths)))
+    documents = blocks["documents"].astype(np.int64)
+    spans = np.stack([np.cumsum(documents) - documents, documents], axis=1)
     for start in range(0, len(samples), SAMPLES_AT_ONCE):
         here = samples[start : start + SAMPLES_AT_ONCE]
         block = np.searchsorted(ends, np.arange(start, start + len(here)), side="right")
         first = here["first_piece"] - here["first_piece"][0]
         own = pieces[here["first_piece"][0] :][: int(here["pieces"].sum(dtype=np.int64))]
-        _check_pieces(folder / "pieces", own, np.repeat(blocks[block], here["pieces"]), before)
+        _check_pieces(folder / "pieces", own, np.repeat(spans[block], here["pieces"], axis=0), before)
         found = np.add.reduceat(own["length"].astype(np.int64), first)
         wrong = np.flatnonzero(found != here["tokens"])
         if len(wrong):
@@ -137,11 +145,11 @@ def _check_samples(path: Path, samples: NDArray[Any], length: int, pieces: int, 
             raise damaged_packing(path, f"its samples have {found:,} {what} and must have {expected:,}")
 
 
-def _check_pieces(path: Path, pieces: NDArray[Any], blocks: NDArray[Any], before: Integers) -> None:
+def _check_pieces(path: Path, pieces: NDArray[Any], spans: Integers, before: Integers) -> None:
     """Check that every piece is a part of one document of its block."""
     document, start, length = pieces["document"], pieces["start"], pieces["length"]
-    first = blocks["first_document"]
-    fits = (document >= first) & (document < first + blocks["documents"])
+    first, documents = spans.T
+    fits = (document >= first) & (document < first + documents)
     known = np.where(fits, document, 0)
     begin, end = before[known] - before[first], before[known + 1] - before[first]
     fits &= (length >= 1) & (start >= begin) & (start <= end - length)

@@ -12,11 +12,12 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey, draws
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
-from dist_epochs.corpus.counter import PassCounter, StoreCounter, digests
+from dist_epochs.corpus.counter import PassCounter, StoreCounter
+from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.hashing import hash_each, key
 from dist_epochs.corpus.objective import IGNORED, Objective
-from dist_epochs.corpus.order import Order
-from dist_epochs.corpus.store import Packing, Store
+from dist_epochs.corpus.packed import Packing
+from dist_epochs.corpus.store import Store
 
 __all__ = ["Corpus", "MicroBatch", "Window", "held_out_batches", "largest_micro_batches"]
 
@@ -111,16 +112,9 @@ class Corpus:
         self._sources = [source for name in mixture.names for source in store.sources() if source.name == name]
         self._packings = {(s.name, length): s.packing(length) for s in self._sources for length in lengths}
         self._orders = {
-            (name, length): Order(
-                seed=seed,
-                source=name,
-                sequence_length=length,
-                block_samples=packing.block_samples,
-                lanes=(lanes or {}).get(length) or schedule.largest_batch(length),
-            )
+            (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
             for (name, length), packing in self._packings.items()
         }
-        self._first = {place: packing.first_samples() for place, packing in self._packings.items()}
         self._pad = store.tokenizer().pad_id
 
     def counter(self) -> StoreCounter:
@@ -177,8 +171,7 @@ class Corpus:
             for pass_number in np.unique(numbers):
                 at = here[numbers == pass_number]
                 blocks, sample_rows = order.locate(int(pass_number), inside[numbers == pass_number])
-                indices = self._first[name, length][blocks] + sample_rows
-                ids, rows.segments[at] = packing.read(blocks, indices, self._pad)
+                ids, rows.segments[at] = packing.read(blocks, sample_rows, self._pad)
                 rows.blocks[at], rows.rows[at], rows.passes[at] = blocks, sample_rows, pass_number
                 keys = hash_each(key(self._seed, "masks", name, length), drawn[numbers == pass_number])
                 rows.inputs[at], rows.labels[at] = self._objective.inputs_and_labels(ids, rows.segments[at], keys)
@@ -242,15 +235,15 @@ def held_out_batches(
         pad: Id that fills a sample.
     """
     places = [
-        (packing, block, index)
+        (packing, block, row)
         for packing in packings
-        for block, first in enumerate(packing.first_samples()[:-1])
-        for index in range(first, first + packing.block_samples[block])
+        for block, samples in enumerate(packing.block_samples.tolist())
+        for row in range(samples)
     ]
     batch = GlobalBatch(samples=len(places), data_parallel_size=devices, per_device=per_device, uneven=True)
     for slice_ in batch.micro_batches(rank):
         chosen = [places[index] for index in slice_] or places[:1]
-        read = [packing.read(np.array([block]), np.array([index]), pad) for packing, block, index in chosen]
+        read = [packing.read(np.array([block]), np.array([row]), pad) for packing, block, row in chosen]
         ids, segments = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
         keys = hash_each(key("evaluation"), np.array(slice_ if len(slice_) else [0]))
         inputs, labels = objective.inputs_and_labels(ids, segments, keys)

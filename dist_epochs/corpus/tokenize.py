@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dist_epochs.corpus import blocks as cutting
 from dist_epochs.corpus.documents import Document, Documents, content_of
 from dist_epochs.corpus.given_tokens import check_ids, check_tokens
 from dist_epochs.corpus.made_from import (
@@ -27,9 +29,10 @@ from dist_epochs.corpus.made_from import (
     remember,
 )  # fmt: skip
 from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, sealed
+from dist_epochs.corpus.pack_source import pack_source
 from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
-from dist_epochs.corpus.store import SourceStore, Store, pack_source
+from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.corpus.token_counts import count_tokens
 from dist_epochs.corpus.token_formats import FORMATS
 from dist_epochs.corpus.tokenizer import TextTokenizer
@@ -37,12 +40,9 @@ from dist_epochs.corpus.verify import verify_store
 from dist_epochs.corpus.workplace import remove, workplace
 from dist_epochs.corpus.writer import Draft, SourceWriter
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.runtime.files import move, write_json
+from dist_epochs.runtime.files import move, write_bytes, write_json
 
-__all__ = ["BLOCK_DOCUMENTS", "Settings", "describe", "pack", "tokenize"]
-
-BLOCK_DOCUMENTS = 1000
-"""Documents that are packed together: enough for only 0.1 % padding at length 512, and few enough to seek quickly."""
+__all__ = ["Settings", "describe", "pack", "tokenize"]
 
 SHARD_TOKENS = 2**24
 """Tokens after which a shard is closed, at the end of a batch."""
@@ -54,6 +54,7 @@ BATCH_CHARACTERS = 2**24
 """Characters after which no document is added to a batch."""
 
 Progress = Callable[[int], None]
+Lengths = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +126,7 @@ def tokenize(
             return counts
         drafts, _ = _count(tokenizer, settings, command, partial, progress)
         tokenizer.save(partial / "tokenizer")
-        write_json(partial / "manifest.json", _manifest(drafts, tokenizer, settings, adds))
+        write_json(partial / "manifest.json", _manifest(drafts, tokenizer, settings, adds, partial))
         pack(Store(partial), settings.sequence_lengths)
         move(partial, out)
     return describe(*_counts_of(Store(out)))
@@ -224,7 +225,7 @@ def _with_text(counts: dict[str, Any]) -> dict[str, Any]:
 
 def _count(
     tokenizer: TextTokenizer | None, settings: Settings, command: Command, folder: Path | None, progress: Progress
-) -> tuple[Sequence[Draft], dict[str, list[list[int]]]]:
+) -> tuple[Sequence[Draft], dict[str, list[Lengths]]]:
     """Read all sources; returns their counts, and the document lengths of the shards of each source."""
     token_type = _token_type(tokenizer)
     reached = recall(folder) if folder is not None else Reached()
@@ -342,13 +343,17 @@ def _destination(source: Source, document: Document, settings: Settings) -> str:
 
 
 def _manifest(
-    drafts: Sequence[Draft], tokenizer: TextTokenizer, settings: Settings, adds_special: bool
+    drafts: Sequence[Draft],
+    tokenizer: TextTokenizer,
+    settings: Settings,
+    adds_special: bool,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     manifest = {
         "version": STORE_VERSION,
-        "sources": [asdict(draft) for draft in drafts],
+        "sources": [_entry(draft, folder) for draft in drafts],
         "token_bytes": _token_type(tokenizer).itemsize,
-        "block_documents": BLOCK_DOCUMENTS,
+        "block_tokens": cutting.BLOCK_TOKENS,
         "held_out": str(settings.held_out),
         "tokenizer": {
             "fingerprint": tokenizer.fingerprint,
@@ -360,19 +365,29 @@ def _manifest(
     return sealed({**manifest, "fingerprint": content_fingerprint(manifest)})
 
 
+def _entry(draft: Draft, folder: Path | None) -> dict[str, Any]:
+    """A source in the manifest; the index of its blocks becomes a file of its own."""
+    entry = asdict(draft)
+    rows = cutting.block_rows([shard.pop("blocks") for shard in entry["shards"]])
+    data = rows.tobytes()
+    if folder is not None:
+        write_bytes(folder / "sources" / draft.name / "blocks", data)
+    return entry | {"blocks": {"rows": len(rows), "sha256": hashlib.sha256(data).hexdigest()}}
+
+
 def _counts_of(store: Store) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:
     sources: list[SourceStore] = [*store.sources(), *store.sources(held_out=True)]
     return store.manifest, {source.name: source.packed_lengths() for source in sources}
 
 
-def _samples_of(lengths: dict[str, list[list[int]]], sequence_lengths: Sequence[int]) -> dict[str, dict[int, int]]:
+def _samples_of(lengths: dict[str, list[Lengths]], sequence_lengths: Sequence[int]) -> dict[str, dict[int, int]]:
     """Samples per pass from document lengths alone, in the blocks that the store would have."""
     return {
         name: {
             length: sum(
-                len(pack_block(shard[start : start + BLOCK_DOCUMENTS], length))
+                pack_block(block, length).samples
                 for shard in shards
-                for start in range(0, len(shard), BLOCK_DOCUMENTS)
+                for block in np.split(shard, cutting.cut_by_tokens(shard, cutting.BLOCK_TOKENS)[1:-1])
             )
             for length in sequence_lengths
         }

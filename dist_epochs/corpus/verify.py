@@ -23,6 +23,7 @@ from dist_epochs.corpus.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.referred import changed
 from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.corpus.tokenizer import LARGEST_TOKENIZER
+from dist_epochs.corpus.writer import LENGTHS
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.files import BYTES_AT_ONCE, digest_of, digest_of_json, write_json
 
@@ -72,6 +73,8 @@ def verify_store(store: Store, again: bool = False) -> bool:
     if has_record(store.path):  # older stores have none
         parts.append(_record_part(store))
     for source in (*store.sources(), *store.sources(held_out=True)):
+        if source.version > 1:
+            parts.append(_blocks_part(store, source))
         parts += [_shard_part(store, source, number) for number in range(len(source.entry["shards"]))]
         parts += [_packing_part(store, source, length) for length in source.packed_lengths()]
     place = (platform.node(), str(store.path.resolve()))
@@ -122,6 +125,22 @@ def _record_part(store: Store) -> _Part:
     return _Part((store.path / RECORD,), check)
 
 
+def _blocks_part(store: Store, source: SourceStore) -> _Part:
+    path = source.folder / "blocks"
+
+    def check(progress: Progress) -> None:
+        _compare(path, source.entry["blocks"]["sha256"], progress, damaged)
+
+    return _Part((store.path / "manifest.json", path), check)
+
+
+def _compare(path: Path, expected: str, progress: Progress, error: Callable[[Path, str], InputError]) -> None:
+    with _errors_as_damage(path):
+        found = digest_of(path, progress)
+    if found != expected:
+        raise error(path, f"its SHA-256 is {found} and must be {expected}")
+
+
 def _shard_part(store: Store, source: SourceStore, number: int) -> _Part:
     path = source.shard(number, "tokens")
 
@@ -139,14 +158,14 @@ def _shard_part(store: Store, source: SourceStore, number: int) -> _Part:
 
 
 def _shard_digest(source: SourceStore, number: int, progress: Progress) -> str:
-    """SHA-256 over the length (8 bytes) and ids of each document, as when they were written."""
-    shards = source.entry["shards"]
-    first = sum(shard["documents"] for shard in shards[:number])
+    """SHA-256 as when they were written: over the ids, then the lengths (uint32); of format 1, document by document."""
+    if source.version > 1:
+        return _digest_of_both(source, number, progress)
     ids = source.shard_tokens(number)
     data = ids.view(np.uint8).data
     digest = hashlib.sha256()
     at = reported = 0
-    for length in source.lengths[first : first + shards[number]["documents"]].tolist():
+    for length in source.shard_lengths(number).tolist():
         end = at + length * ids.itemsize
         digest.update(length.to_bytes(8, "little"))
         digest.update(data[at:end])
@@ -158,17 +177,25 @@ def _shard_digest(source: SourceStore, number: int, progress: Progress) -> str:
     return digest.hexdigest()
 
 
+def _digest_of_both(source: SourceStore, number: int, progress: Progress) -> str:
+    data = source.shard_tokens(number).view(np.uint8).data
+    digest = hashlib.sha256()
+    for start in range(0, len(data), BYTES_AT_ONCE):
+        piece = data[start : start + BYTES_AT_ONCE]
+        digest.update(piece)
+        progress(len(piece))
+    digest.update(source.shard_lengths(number).astype(LENGTHS).tobytes())
+    return digest.hexdigest()
+
+
 def _packing_part(store: Store, source: SourceStore, length: int) -> _Part:
     folder = source.packing_folder(length)
-    files = tuple(folder / name for name in FILES)
+    files = tuple(folder / name for name in FILES[source.version])
 
     def check(progress: Progress) -> None:
         source.packing(length)
         for name, expected in source.packing_counts(length).get(DIGESTS, {}).items():
-            with _errors_as_damage(folder / name):
-                found = digest_of(folder / name, progress)
-            if found != expected:
-                raise damaged_packing(folder / name, f"its SHA-256 is {found} and must be {expected}")
+            _compare(folder / name, expected, progress, damaged_packing)
 
     lengths = (source.shard(number, "lengths") for number in range(len(source.entry["shards"])))
     return _Part((store.path / "manifest.json", *lengths, folder / "packing.json", *files), check)

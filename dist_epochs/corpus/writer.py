@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from array import array
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from dist_epochs.corpus import blocks as cutting
 from dist_epochs.corpus.referred import refer_to
-from dist_epochs.corpus.store import LENGTHS
 from dist_epochs.corpus.token_files import Flat
 from dist_epochs.runtime.files import make_durable, named_errors
 
-__all__ = ["Draft", "SourceWriter"]
+__all__ = ["LENGTHS", "Draft", "SourceWriter"]
+
+LENGTHS = np.dtype("<u4")
+"""Lengths of documents as the digest of a shard takes them."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -46,12 +50,13 @@ class SourceWriter:
     def __init__(self, draft: Draft, folder: Path | None, token_type: np.dtype[Any]) -> None:
         self.draft = draft
         self.flat: Flat | None = None
-        self.lengths: list[list[int]] = []  # per shard; kept for --count-only
+        self.lengths: list[np.ndarray[Any, Any]] = []  # per shard; kept for --count-only
         self._folder = folder
         self._token_type = token_type
-        self._open: tuple[Any, ...] | None = None
+        self._open: Any = None
         self._digest = hashlib.sha256()
-        self._documents = self._tokens = 0
+        self._lengths = array("I")
+        self._tokens = 0
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -78,13 +83,9 @@ class SourceWriter:
             draft.empty_documents += 1
             return
         raw = ids.tobytes() if self.flat else ids.astype(self._token_type).tobytes()
-        self._write(raw, np.array([len(ids)], LENGTHS).tobytes())
-        self._digest.update(len(ids).to_bytes(8, "little") + raw)
-        if self._folder is None:  # --count-only packs from these; a store keeps them on the disk
-            if not self._documents:
-                self.lengths.append([])
-            self.lengths[-1].append(len(ids))
-        self._documents += 1
+        self._write(raw)
+        self._digest.update(raw)
+        self._lengths.append(len(ids))
         self._tokens += len(ids)
         draft.documents += 1
         draft.words += len(text.split())
@@ -93,35 +94,57 @@ class SourceWriter:
 
     def close_shard(self) -> None:
         """Make the open shard complete and durable."""
-        if not self._documents:
+        if not self._lengths:
             return
-        for file in self._open or ():
-            with named_errors(file.name):
-                file.flush()
-                os.fsync(file.fileno())
-                file.close()
+        lengths = np.array(self._lengths, np.int64)
+        length_bytes = next(size for size in (1, 2, 4) if int(lengths.max()) < 256**size)
+        self._digest.update(lengths.astype(LENGTHS).tobytes())
         if self._folder is not None:
+            with self._opened("lengths") as file, named_errors(file.name):
+                file.write(lengths.astype(f"<u{length_bytes}").tobytes())
+                _make_whole(file)
+            if self._open is not None:
+                with named_errors(self._open.name):
+                    _make_whole(self._open)
             make_durable(self._folder)
-        shard = {"documents": self._documents, "tokens": self._tokens, "sha256": self._digest.hexdigest()}
+        else:  # --count-only packs from these; a store keeps them on the disk
+            self.lengths.append(lengths)
+        cuts = cutting.cut_by_tokens(lengths, cutting.BLOCK_TOKENS)
+        blocks = zip(np.diff(cuts).tolist(), np.add.reduceat(lengths, cuts[:-1]).tolist(), strict=True)
+        shard = {
+            "documents": len(lengths),
+            "tokens": self._tokens,
+            "sha256": self._digest.hexdigest(),
+            "length_bytes": length_bytes,
+            "blocks": [list(block) for block in blocks],
+        }
         if self.flat is not None:
             shard |= refer_to(self.flat, self.draft.shards)
         self.draft.shards.append(shard)
         self._open, self._digest = None, hashlib.sha256()
-        self._documents = self._tokens = 0
+        self._lengths, self._tokens = array("I"), 0
 
     def abandon(self) -> None:
         """Close the files of an unfinished shard."""
-        for file in self._open or ():
+        if self._open is not None:
             with suppress(OSError):  # the disk is full, and that error is being raised already
-                file.close()
+                self._open.close()
 
-    def _write(self, tokens: bytes, length: bytes) -> None:
-        if self._folder is None:
+    def _write(self, tokens: bytes) -> None:
+        if self._folder is None or self.flat is not None:
             return
         if self._open is None:
-            stem = self._folder / f"{len(self.draft.shards):05d}"
-            written = ("lengths",) if self.flat else ("lengths", "tokens")
-            self._open = tuple(open(f"{stem}.{what}", "wb") for what in written)  # noqa: SIM115, PTH123
-        for file, data in zip(self._open, (length, tokens), strict=False):
-            with named_errors(file.name):
-                file.write(data)
+            self._open = self._opened("tokens")
+        with named_errors(self._open.name):
+            self._open.write(tokens)
+
+    def _opened(self, what: str) -> Any:
+        assert self._folder is not None
+        return open(f"{self._folder / f'{len(self.draft.shards):05d}'}.{what}", "wb")  # noqa: PTH123
+
+
+def _make_whole(file: Any) -> None:
+    """Close a file that is on the disk then."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()

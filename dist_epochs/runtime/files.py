@@ -26,6 +26,7 @@ __all__ = [
     "named_errors",
     "new_folder",
     "run_lock",
+    "write_bytes",
     "write_json",
     "write_text",
 ]
@@ -92,9 +93,14 @@ def write_text(path: Path, text: str, *, beside: str = ".new", durable: bool = T
             needs its own.
         durable: Whether to wait for the disk, so that a crash of the machine cannot take it back either.
     """
+    write_bytes(path, text.encode(), beside=beside, durable=durable)
+
+
+def write_bytes(path: Path, data: bytes, *, beside: str = ".new", durable: bool = True) -> None:
+    """The same with bytes."""
     new = path.with_name(path.name + beside)
     with named_errors(path):
-        new.write_text(text, encoding="utf-8")
+        new.write_bytes(data)
         if not durable:
             new.replace(path)
             return

@@ -211,10 +211,3 @@ def test_plan_verifies_again_when_asked(copied, write_recipe):
     assert call(main, ["plan", str(recipe)]).exit_code == 0
     assert "SHA-256" in call(main, ["plan", str(recipe), "--verify"]).stderr
     assert "no recipe has one" in call(main, ["plan", "--batch", "8x16", "--steps", "5", "--verify"]).stderr
-
-
-def test_stores_made_before_packings_had_digests_open(copied):
-    for path in copied.glob("sources/*/packed-*/packing.json"):
-        edit(path, lambda counts: counts.pop("sha256"))
-    edit(copied / "manifest.json", lambda manifest: None)
-    read_all(copied)

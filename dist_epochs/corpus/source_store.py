@@ -1,0 +1,214 @@
+"""One source of a store: its blocks, and the tokens and lengths of its documents, which are read when they are used."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dist_epochs.corpus.blocks import BLOCKS, ROWS_AT_ONCE, block_rows, check_blocks, cut_by_documents
+from dist_epochs.corpus.damage import damaged
+from dist_epochs.corpus.mapped import check_size, mapped
+from dist_epochs.corpus.order import Recent
+from dist_epochs.corpus.packed import BlockPacking, Packing
+from dist_epochs.corpus.packed_1 import ListedPacking
+from dist_epochs.corpus.packing_checks import packing_counts
+from dist_epochs.corpus.referred import file_of, ids_of
+from dist_epochs.errors import InputError, Origin
+
+__all__ = ["SourceStore"]
+
+PACKED = re.compile(r"packed-([1-9]\d*)", re.ASCII)
+"""Name of the folder of one length."""
+MOST_LOOKED_AT = 1000
+"""Shards up to which the size of every file is compared when a store is opened; of more, when a file is used."""
+MOST_MAPPED = 4096
+"""Shards whose tokens and lengths are mapped at a time."""
+
+Integers = NDArray[np.int64]
+
+
+class SourceStore:
+    """The documents of one source, in blocks that never cross shards.
+
+    Args:
+        folder: The folder of its files.
+        manifest: What the manifest says of the store.
+        entry: What it says of this source.
+
+    Attributes:
+        name: The source.
+        version: Format of the store.
+        blocks: First document, first token and sizes of each block.
+
+    Raises:
+        InputError: If files are missing or cut, or the blocks do not add up.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], entry: dict[str, Any]) -> None:
+        self.name: str = entry["name"]
+        self.entry = entry
+        self.folder = folder
+        self.version: int = manifest["version"]
+        self._token_type = np.dtype(f"<u{manifest['token_bytes']}")
+        self._tokens: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
+        self._lengths: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
+        if len(entry["shards"]) <= MOST_LOOKED_AT:
+            for number in range(len(entry["shards"])):
+                self._check_shard(number)
+        self.blocks: NDArray[Any]
+        if self.version == 1:
+            self.blocks = self._blocks_by_documents(manifest["block_documents"])
+        else:
+            path, rows = folder / "blocks", entry["blocks"]["rows"]
+            check_size(path, rows * BLOCKS.itemsize)
+            check_blocks(path, rows, entry["shards"])
+            self.blocks = mapped(path, BLOCKS)
+
+    @property
+    def lengths(self) -> Integers:
+        """Tokens of every document, all of which are read for it."""
+        return np.concatenate([self.shard_lengths(number) for number in range(len(self.entry["shards"]))])
+
+    def tokens(self, block: int) -> NDArray[Any]:
+        """Ids of one block, read from the disk when they are used."""
+        place = self.blocks[block]
+        first = int(place["first_token"])
+        return self.shard_tokens(int(place["shard"]))[first : first + int(place["tokens"])]
+
+    def block_lengths(self, block: int) -> Integers:
+        """Tokens of each document of one block.
+
+        Raises:
+            InputError: If they are not what the index says.
+        """
+        place = self.blocks[block]
+        shard, first = int(place["shard"]), int(place["first_document"])
+        found = self._mapped_lengths(shard)[first : first + int(place["documents"])].astype(np.int64)
+        self._check_lengths(shard, found, int(place["tokens"]), first)
+        return found
+
+    def block_tokens(self, first: int, count: int) -> Integers:
+        """Tokens of each of some neighbouring blocks."""
+        return self._block_rows(first, count)["tokens"].astype(np.int64)
+
+    def largest_block(self) -> int:
+        """Tokens of the block that has most."""
+        blocks = len(self.blocks)
+        return max(int(self.block_tokens(first, ROWS_AT_ONCE).max()) for first in range(0, blocks, ROWS_AT_ONCE))
+
+    def documents_in(self, chosen: NDArray[np.bool_]) -> int:
+        """Documents of all blocks that are chosen."""
+        return sum(
+            int(self._block_rows(first, ROWS_AT_ONCE)["documents"][chosen[first : first + ROWS_AT_ONCE]].sum())
+            for first in range(0, len(chosen), ROWS_AT_ONCE)
+        )
+
+    def places_of(self, blocks: Integers) -> tuple[Integers, Integers, Integers]:
+        """Shard, first token in it, and tokens of blocks."""
+        places = self.blocks[blocks]
+        shards, first, tokens = (places[name].astype(np.int64) for name in ("shard", "first_token", "tokens"))
+        return shards, first, tokens
+
+    def first_document(self, block: int) -> int:
+        """The first document of a block, counted from the first of the source."""
+        place = self.blocks[block]
+        before: int = sum(shard["documents"] for shard in self.entry["shards"][: int(place["shard"])])
+        return int(place["first_document"]) + before
+
+    def shard(self, number: int, what: str) -> Path:
+        """The file of a shard: `tokens` or `lengths`. Tokens may stand in a file outside the store."""
+        if what == "tokens" and (file := self.entry["shards"][number].get("file")) is not None:
+            return Path(file)
+        return self.folder / f"{self.entry['shards'][number].get('name', f'{number:05d}')}.{what}"
+
+    def shard_tokens(self, number: int) -> NDArray[Any]:
+        """Ids of one shard, read from the disk when they are used."""
+
+        def make() -> NDArray[Any]:
+            self._check_shard(number)
+            shard = self.entry["shards"][number]
+            return ids_of(shard) if "file" in shard else mapped(self.shard(number, "tokens"), self._token_type)
+
+        return self._tokens.get(number, make)
+
+    def shard_lengths(self, number: int) -> Integers:
+        """Tokens of each document of a shard.
+
+        Raises:
+            InputError: If they are not what the manifest says.
+        """
+        lengths = self._mapped_lengths(number).astype(np.int64)
+        self._check_lengths(number, lengths, self.entry["shards"][number]["tokens"], 0)
+        return lengths
+
+    def packed_lengths(self) -> dict[int, int]:
+        """Samples per pass, for each length this source is packed at."""
+        lengths = sorted(int(name[1]) for path in self.folder.glob("packed-*") if (name := PACKED.fullmatch(path.name)))
+        return {length: self.packing_counts(length)["samples"] for length in lengths}
+
+    def packing_folder(self, sequence_length: int) -> Path:
+        """The folder of the samples of one length."""
+        return self.folder / f"packed-{sequence_length}"
+
+    def packing_counts(self, sequence_length: int) -> dict[str, Any]:
+        """The counts in packing.json of one length.
+
+        Raises:
+            InputError: If it is damaged.
+        """
+        return packing_counts(self.packing_folder(sequence_length), sequence_length, self.entry["tokens"], self.version)
+
+    def packing(self, sequence_length: int) -> Packing:
+        """The samples of one length.
+
+        Raises:
+            InputError: If the source is not packed at it, or its files are damaged.
+        """
+        if not self.packing_folder(sequence_length).is_dir():
+            have = ", ".join(map(str, self.packed_lengths())) or "none"
+            raise InputError(
+                f"not packed at length {sequence_length}", rule=f"packed: {have}", origin=Origin(str(self.folder))
+            )
+        return (ListedPacking if self.version == 1 else BlockPacking)(self, sequence_length)
+
+    def _block_rows(self, first: int, count: int) -> NDArray[Any]:
+        """Some neighbouring rows of the index; read, as what is mapped stays in memory."""
+        if self.version == 1:
+            return self.blocks[first : first + count]
+        return np.fromfile(self.folder / "blocks", BLOCKS, count, offset=first * BLOCKS.itemsize)
+
+    def _mapped_lengths(self, number: int) -> NDArray[Any]:
+        def make() -> NDArray[Any]:
+            self._check_shard(number)
+            kind = np.dtype(f"<u{self.entry['shards'][number].get('length_bytes', 4)}")
+            return mapped(self.shard(number, "lengths"), kind)
+
+        return self._lengths.get(number, make)
+
+    def _check_shard(self, number: int) -> None:
+        shard = self.entry["shards"][number]
+        if "file" in shard:
+            file_of(shard)
+        else:
+            check_size(self.shard(number, "tokens"), shard["tokens"] * self._token_type.itemsize)
+        check_size(self.shard(number, "lengths"), shard["documents"] * shard.get("length_bytes", 4))
+
+    def _check_lengths(self, shard: int, lengths: Integers, tokens: int, first: int) -> None:
+        path = self.shard(shard, "lengths")
+        if not lengths.all():
+            raise damaged(path, f"document {first + int(np.flatnonzero(lengths == 0)[0]):,} of it has no token")
+        if (found := int(lengths.sum())) != tokens:
+            raise damaged(path, f"its documents have {found:,} tokens, and the manifest says {tokens:,}")
+
+    def _blocks_by_documents(self, block_documents: int) -> NDArray[Any]:
+        sizes = []
+        for number in range(len(self.entry["shards"])):
+            lengths = self.shard_lengths(number)
+            cuts = cut_by_documents(len(lengths), block_documents)
+            tokens = np.add.reduceat(lengths, cuts[:-1])
+            sizes.append(list(zip(np.diff(cuts).tolist(), tokens.tolist(), strict=True)))
+        return block_rows(sizes)
