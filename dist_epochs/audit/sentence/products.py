@@ -21,6 +21,9 @@ _PICTURE = (
     r"\bgrid\b|render|generat|upsampl|resiz|\bimages? (?:of|at)\b"
 )
 
+_STEPS_OF = re.compile(r"(?i)\s*(?:[a-z]+ ){0,2}(?:steps|updates|iterations) of (?:about |~)?\s*")
+"""What stands between a number of steps and the batch that each of them draws: `1M steps of 256x512`."""
+
 SHORTEST = 64
 """Tokens of a length that stands in a product without a noun."""
 
@@ -51,7 +54,7 @@ def product_roles(text: str, contexts: Sequence[Context], roles: Sequence[Role |
     """Roles with those that products give: to bare factors, and to a bare result."""
     made = list(roles)
     for factors, result in _products(text, contexts):
-        _read_product(contexts, made, factors, result)
+        _read_product(text, contexts, made, factors, result)
     return made
 
 
@@ -76,7 +79,7 @@ def _joined(text: str, contexts: Sequence[Context], at: int, sign: re.Pattern[st
 
 
 def _read_product(
-    contexts: Sequence[Context], roles: list[Role | None], factors: list[int], result: int | None
+    text: str, contexts: Sequence[Context], roles: list[Role | None], factors: list[int], result: int | None
 ) -> None:
     known = {at: role.name for at in factors if (role := roles[at]) is not None and role.name}
     bare = [at for at in factors if roles[at] is None or (contexts[at].is_name and contexts[at].noun is None)]
@@ -100,7 +103,7 @@ def _read_product(
             _name_result(contexts, roles, result, PRODUCTS.get(frozenset(names)))
             return
         if find(_PICTURE, f"{first.near} {contexts[factors[-1]].after[:30]}") or not (
-            is_batch or _after_batch(roles, factors)
+            is_batch or _after_batch(roles, factors) or _of_steps(text, contexts, roles, factors)
         ):
             for at in factors:
                 roles[at] = Role("", why="a size of pictures, or another product")
@@ -135,6 +138,15 @@ def _after_batch(roles: Sequence[Role | None], factors: list[int]) -> bool:
     """Whether the number before a product is a batch, which it spells out: `2 million tokens (2048 * 1024)`."""
     before = roles[factors[0] - 1] if factors[0] else None
     return before is not None and before.name in ("batch_tokens", "global_batch")
+
+
+def _of_steps(text: str, contexts: Sequence[Context], roles: Sequence[Role | None], factors: list[int]) -> bool:
+    """Whether two numbers are what each step draws; a square is rather the size of pictures."""
+    before = roles[factors[0] - 1] if factors[0] else None
+    if len(factors) != 2 or before is None or before.name != "steps":
+        return False
+    steps, one, other = (contexts[at].numeral for at in (factors[0] - 1, *factors))
+    return one.value != other.value and _STEPS_OF.fullmatch(text[steps.end : one.start]) is not None
 
 
 def _name_pair(contexts: Sequence[Context], roles: list[Role | None], factors: list[int]) -> None:

@@ -68,7 +68,8 @@ def read_text(given: str) -> Reading:
             used = _span(context, role, context.numeral.start, context.numeral.end)[1]
         elif context.numeral.end > used:  # else it is in the name of a device
             unused.append(_unused(joined, context, role.why if role is not None else "nothing says what it counts"))
-    return Reading(given=given, facts=tuple(facts), unused=tuple(unused), clauses=clauses)
+    # both factors of a product without spaces are it: `512x768`
+    return Reading(given=given, facts=tuple(facts), unused=tuple(dict.fromkeys(unused)), clauses=clauses)
 
 
 def _without_overlaps(found: list[Numeral]) -> list[Numeral]:
