@@ -8,18 +8,9 @@ from typing import Any
 
 from dist_epochs.arithmetic.text import number, scaled
 from dist_epochs.page.passes import passes
+from dist_epochs.render.verdicts import marked_pieces, said_verdict
 
 __all__ = ["view"]
-
-VERDICTS: Mapping[str, tuple[str, str]] = {
-    "consistent": ("Consistent", "good"),
-    "consistent-with-rounding": ("Consistent within the digits that are printed", "good"),
-    "consistent-only-if": ("Consistent only if", "between"),
-    "inconsistent": ("Inconsistent", "poor"),
-    "underdetermined": ("Underdetermined", "plain"),
-}
-"""How each verdict is written, and its colour."""
-
 
 COSTS = (
     ("time", "wall_hours", " h", 1, "from start to end"),
@@ -96,26 +87,14 @@ def _range(ends: Mapping[str, float] | None, value: float, scale: int) -> str:
 
 
 def _audit(data: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    said, tone = VERDICTS[data["verdict"]]
-    shown: dict[str, Any] = {"answer": f"{said} {data['only_if']}" if data["only_if"] else said, "tone": tone}
+    answer, tone = said_verdict(data)
+    shown: dict[str, Any] = {"answer": answer, "tone": tone}
     facts = data.get("facts")
     if facts and (text := _sentence(words, facts)) is not None:
-        shown["sentence"] = list(_pieces(text, facts))
+        shown["sentence"] = list(marked_pieces(text, facts))
     return shown
 
 
 def _sentence(words: Sequence[str], facts: Sequence[Mapping[str, Any]]) -> str | None:
     """The argument in which the facts were found."""
     return next((word for word in words if all(word[slice(*fact["span"])] == fact["text"] for fact in facts)), None)
-
-
-def _pieces(text: str, facts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str | None]]:
-    """The text in pieces, each with the role of its number, or None; spans count Python's characters."""
-    at = 0
-    for fact in sorted(facts, key=lambda fact: fact["span"][0]):
-        begin, end = fact["span"]
-        if begin >= at:
-            yield text[at:begin], None
-            yield text[begin:end], fact["role"].replace("_", " ")
-            at = end
-    yield text[at:], None
