@@ -24,6 +24,9 @@ _PICTURE = (
 _STEPS_OF = re.compile(r"(?i)\s*(?:[a-z]+ ){0,2}(?:steps|updates|iterations) of (?:about |~)?\s*")
 """What stands between a number of steps and the batch that each of them draws: `1M steps of 256x512`."""
 
+NOT_DRAWN = {"epochs", "devices", "nodes", "devices_per_node", "hours", "parameters"}
+"""Roles that say nothing of what is drawn, samples or tokens."""
+
 SHORTEST = 64
 """Tokens of a length that stands in a product without a noun."""
 
@@ -141,12 +144,24 @@ def _after_batch(roles: Sequence[Role | None], factors: list[int]) -> bool:
 
 
 def _of_steps(text: str, contexts: Sequence[Context], roles: Sequence[Role | None], factors: list[int]) -> bool:
-    """Whether two numbers are what each step draws; a square is rather the size of pictures."""
-    before = roles[factors[0] - 1] if factors[0] else None
-    if len(factors) != 2 or before is None or before.name != "steps":
+    """Whether two numbers are what each step draws.
+
+    A square is rather the size of pictures, and so is any pair where samples are counted elsewhere.
+    """
+    if len(factors) != 2 or not factors[0]:
         return False
-    steps, one, other = (contexts[at].numeral for at in (factors[0] - 1, *factors))
-    return one.value != other.value and _STEPS_OF.fullmatch(text[steps.end : one.start]) is not None
+    before, *both = (factors[0] - 1, *factors)
+    steps, one, other = (contexts[at].numeral for at in (before, *both))
+    of_steps = (role := roles[before]) is not None and role.name == "steps"
+    if not of_steps or one.value == other.value or not _STEPS_OF.fullmatch(text[steps.end : one.start]):
+        return False
+    return all(
+        contexts[at].numeral.value in (one.value, other.value)
+        if role.name == "sequence_length"
+        else role.name in NOT_DRAWN or role.unit in ("tokens", "words")
+        for at, role in enumerate(roles)
+        if role is not None and role.name and at not in (before, *both)
+    )
 
 
 def _name_pair(contexts: Sequence[Context], roles: list[Role | None], factors: list[int]) -> None:

@@ -136,6 +136,7 @@ def test_the_flops_of_a_run_whose_number_ends_in_six():
         ("1M steps of 256x512", (256, 512)),
         ("The model is trained with 10,000 updates of 1024 × 2048.", (1024, 2048)),
         ("40 epochs over 3.3B tokens are 1M training steps of about 256 x 512.", (256, 512)),
+        ("The model is trained for 1M steps of 256x512. The data of 3.3B words is seen 40 times.", (256, 512)),
     ],
 )
 def test_what_each_step_draws_is_a_batch(text, batch):
@@ -151,6 +152,8 @@ def test_what_each_step_draws_is_a_batch(text, batch):
         "We trained the model for 100K steps of 256x256, 3M samples.",
         "We trained the model for 20K steps of 512x768 resolution, 3M samples.",
         "We trained the model for 20K steps of 640x480 images, 3M samples.",
+        "The UNet was trained for 100K steps of 640x480, 5 epochs over 2M samples.",
+        "Trained 80K iterations of 512x1024, 215 epochs over 2,975 samples.",
     ],
 )
 def test_sizes_of_pictures_are_no_batches(text):
