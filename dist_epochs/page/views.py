@@ -6,20 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from dist_epochs.arithmetic.text import number, scaled
+from dist_epochs.arithmetic.text import number
 from dist_epochs.page.passes import passes
+from dist_epochs.render.plan_tiles import at, plan_tiles, range_of
 from dist_epochs.render.verdicts import marked_pieces, said_verdict
 
 __all__ = ["view"]
-
-COSTS = (
-    ("time", "wall_hours", " h", 1, "from start to end"),
-    ("price", "price", "", 1, "of the devices"),
-    ("memory", "memory_bytes", " GiB", 2**30, "a device"),
-)
-"""Tiles of a plan's cost: label, key, unit and its size, remark."""
-LARGE = 1000
-"""From here on three digits are too few to be read."""
 
 
 def view(words: Sequence[str], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,27 +55,10 @@ def _solution(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tiles(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    batch, epochs, cost = data["global_batch"], data["epochs"]["samples"], data["cost"]
-    yield "steps", number(data["steps"]), f"of {number(batch['samples'])} samples" if batch["samples"] else ""
-    for name in ("tokens", "positions", "samples"):
-        if data[name] is not None:
-            yield name, scaled(data[name]), "drawn in all"
-            break
-    if epochs is not None:
-        yield "epochs", scaled(epochs), "estimated: not counted yet" if data["estimated"] else "of the counted corpus"
-    if cost is None:
-        return
-    ranges = cost.get("ranges") or {}
-    for name, key, unit, scale, remark in COSTS:
-        if cost[key] is not None:
-            yield name, f"{_range(ranges.get(key), cost[key], scale)}{unit}", remark
-
-
-def _range(ends: Mapping[str, float] | None, value: float, scale: int) -> str:
-    if ends is None or ends["low"] == ends["high"]:
-        return scaled(value / scale)
-    low, high = (ends[end] / scale for end in ("low", "high"))
-    return "–".join(f"{end:.3g}" if end < LARGE else scaled(end) for end in (low, high))
+    for tile in plan_tiles(data):
+        found = at(data, tile.key)
+        text = range_of(found, tile.size) if tile.is_range else tile.form(found)
+        yield tile.label, f"{text} {tile.unit}".strip(), tile.remark
 
 
 def _audit(data: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
