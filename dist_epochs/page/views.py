@@ -8,7 +8,8 @@ from typing import Any
 
 from dist_epochs.arithmetic.text import number
 from dist_epochs.page.passes import passes
-from dist_epochs.render.plan_tiles import at, plan_tiles, range_of
+from dist_epochs.render.keyed import at, range_of
+from dist_epochs.render.plan_tiles import plan_tiles
 from dist_epochs.render.verdicts import marked_pieces, said_verdict
 
 __all__ = ["view"]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dist_epochs.arithmetic.text import scaled
-from dist_epochs.render.plan_tiles import at, range_of, three_digits
+from dist_epochs.render.keyed import at, range_of, three_digits
 from dist_epochs.report.html import Markup, element
 
-__all__ = ["at", "range_text", "shown"]
+__all__ = ["range_text", "shown"]
 
 
 def shown(data: Mapping[str, Any], key: str, form: Callable[[Any], str] = scaled) -> Markup:
