@@ -34,18 +34,9 @@ from dist_epochs.arithmetic.given import (
 )
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.text import precise
+from dist_epochs.arithmetic.usual_ratios import USUAL_TOKENS_PER_WORD
 
-__all__ = ["USUAL_BYTES_PER_TOKEN", "USUAL_TOKENS_PER_WORD", "Given", "Solution", "SolveError", "solve"]
-
-USUAL_TOKENS_PER_WORD = (
-    (Fraction(1), "as papers count"),
-    (Fraction(124, 100), "BERT's pieces on WikiText-2"),
-)
-
-USUAL_BYTES_PER_TOKEN = (
-    (Fraction(4), "a rule of thumb for English"),
-    (Fraction(48, 10), "XLNet's pieces in its own corpora"),
-)
+__all__ = ["Given", "Solution", "SolveError", "solve"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

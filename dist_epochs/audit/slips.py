@@ -96,7 +96,13 @@ class Correction:
         return replace(self, fact=_with(fact, Fraction(round(fact.number.value)), fact.tolerance))
 
 
-def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, is_size: bool) -> Iterator[Correction]:
+def corrections(
+    fact: Fact,
+    factors: Sequence[Factor],
+    wanted: Fraction | None,
+    is_size: bool,
+    reach: tuple[Fraction, Fraction] | None,
+) -> Iterator[Correction]:
     """Every slip that may have led to a number, and the number before it.
 
     Args:
@@ -104,6 +110,8 @@ def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, 
         factors: Other numbers that may have been multiplied into it, or left out.
         wanted: What the number should be for its checks; for slips that could lead anywhere.
         is_size: Whether it counts a model's parameters.
+        reach: What it is multiplied by at least and at most, if that is known; mistyped digits that lead elsewhere
+            are left out, of which there are hundreds.
     """
     value = fact.number.value
     yield from (Correction(Slip.ZERO, _times(fact, factor)) for factor in (Fraction(10), Fraction(1, 10)))
@@ -112,9 +120,11 @@ def corrections(fact: Fact, factors: Sequence[Factor], wanted: Fraction | None, 
         yield from (Correction(factor.slip, _times(fact, by), factor.why) for by in (1 / factor.value, factor.value))
     if value in (6, 8):
         yield Correction(Slip.RECOMPUTATION, _times(fact, (14 - value) / value))
-    for correction in _edits(fact):
-        if not correction.fact.interval.holds(value):  # else nothing was lost but precision
-            yield correction
+    for slip, meant, half in _edits(fact):
+        if reach is None or reach[0] * value <= meant <= reach[1] * value:
+            changed = _with(fact, meant, half)
+            if not changed.interval.holds(value):  # else nothing was lost but precision
+                yield Correction(slip, changed)
     if wanted is not None:
         yield from _towards(fact, wanted, is_size, {factor.value for factor in factors})
 
@@ -215,11 +225,11 @@ def _with(fact: Fact, value: Fraction, tolerance: Fraction) -> Fact:
     return replace(fact, number=changed, digits=None, between=None, exact=exact)
 
 
-def _edits(fact: Fact) -> Iterator[Correction]:
+def _edits(fact: Fact) -> Iterator[tuple[Slip, Fraction, Fraction]]:
     """The numbers from which one lost, added or mistyped digit, or two swapped ones, make this one.
 
     A rounded number's digits say how precise it is, so that one too many is an unlikely slip: whoever wrote it would
-    have rounded to fewer.
+    have rounded to fewer. Each comes with how far it may be from what was meant.
     """
     half = fact.tolerance
     unit = _last_digit(fact)
@@ -231,19 +241,19 @@ def _edits(fact: Fact) -> Iterator[Correction]:
         before, here, after = digits[:at], digits[at : at + 1], digits[at + 1 :]
         for new in "0123456789":
             if here not in ("", new):
-                yield Correction(Slip.DIGIT, _with(fact, int(before + new + after) * unit, half))
+                yield Slip.DIGIT, int(before + new + after) * unit, half
             longer = int(before + new + here + after)
-            yield Correction(Slip.DIGIT, _with(fact, longer * unit, half))
+            yield Slip.DIGIT, longer * unit, half
             if before:
-                yield Correction(Slip.DIGIT, _with(fact, longer * unit / 10, half / 10))
+                yield Slip.DIGIT, longer * unit / 10, half / 10
         if after and here != after[0]:
             swapped = int(before + after[0] + here + after[1:])
-            yield Correction(Slip.DIGIT, _with(fact, swapped * unit, half))
+            yield Slip.DIGIT, swapped * unit, half
         if here and before + after:
             shorter = int(before + after)
-            yield Correction(too_many, _with(fact, shorter * unit, half))
+            yield too_many, shorter * unit, half
             if before and after:
-                yield Correction(too_many, _with(fact, shorter * unit * 10, half * 10))
+                yield too_many, shorter * unit * 10, half * 10
 
 
 def _last_digit(fact: Fact) -> Fraction | None:

@@ -149,7 +149,7 @@ def _suspects(name: str, numbers: Mapping[str, Fact], mine: Sequence[Equation]) 
     limits = [_limit(numbers, equation) for equation in mine]
     reach = _reach(fact, [(t, limit) for t, limit in zip(wanted, limits, strict=True) if t is not None])
     factors = tuple(_factors(name, numbers, mine, reach))
-    for correction in corrections(fact, factors, _middle(known), _is_size(name, fact, mine)):
+    for correction in corrections(fact, factors, _middle(known), _is_size(name, fact, mine), reach):
         if correction.slip in MULTIPLIED and is_count(fact):
             correction = correction.in_whole_units()
         after = correction.fact.number.value

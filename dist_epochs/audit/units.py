@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 
 from dist_epochs.arithmetic.duration import HOURS_IN
-from dist_epochs.arithmetic.identity import USUAL_BYTES_PER_TOKEN, USUAL_TOKENS_PER_WORD
 from dist_epochs.arithmetic.quantity import Unit
 from dist_epochs.arithmetic.text import precise
+from dist_epochs.arithmetic.usual_ratios import USUAL_BYTES_PER_TOKEN, USUAL_TOKENS_PER_WORD
 from dist_epochs.audit.expression import Expression, evaluate, names_in, numbers_in, point_of, written
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.formula_units import (

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.audit.check import Check, Reading, Verdict
-from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.audit.suspects import Suspect
+
+if TYPE_CHECKING:
+    from dist_epochs.audit.records.record import FinishedRun
 
 __all__ = ["Audit", "judge"]
 

@@ -112,6 +112,7 @@ def rule_pages() -> Mapping[str, str]:
     """The pages of all rules; each package registers its own when it is imported."""
     import dist_epochs.frameworks.causes
     import dist_epochs.integrations.warnings
+    import dist_epochs.ledger.limit
     import dist_epochs.plan.warnings
     import dist_epochs.tool_configs.launch.rules  # noqa: F401
     from dist_epochs.rules import PAGES

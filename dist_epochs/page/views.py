@@ -6,29 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from dist_epochs.arithmetic.text import number, scaled
+from dist_epochs.arithmetic.text import number
 from dist_epochs.page.passes import passes
+from dist_epochs.render.keyed import at, range_of
+from dist_epochs.render.plan_tiles import plan_tiles
+from dist_epochs.render.verdicts import marked_pieces, said_verdict
 
 __all__ = ["view"]
-
-VERDICTS: Mapping[str, tuple[str, str]] = {
-    "consistent": ("Consistent", "good"),
-    "consistent-with-rounding": ("Consistent within the digits that are printed", "good"),
-    "consistent-only-if": ("Consistent only if", "between"),
-    "inconsistent": ("Inconsistent", "poor"),
-    "underdetermined": ("Underdetermined", "plain"),
-}
-"""How each verdict is written, and its colour."""
-
-
-COSTS = (
-    ("time", "wall_hours", " h", 1, "from start to end"),
-    ("price", "price", "", 1, "of the devices"),
-    ("memory", "memory_bytes", " GiB", 2**30, "a device"),
-)
-"""Tiles of a plan's cost: label, key, unit and its size, remark."""
-LARGE = 1000
-"""From here on three digits are too few to be read."""
 
 
 def view(words: Sequence[str], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,50 +56,21 @@ def _solution(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tiles(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    batch, epochs, cost = data["global_batch"], data["epochs"]["samples"], data["cost"]
-    yield "steps", number(data["steps"]), f"of {number(batch['samples'])} samples" if batch["samples"] else ""
-    for name in ("tokens", "positions", "samples"):
-        if data[name] is not None:
-            yield name, scaled(data[name]), "drawn in all"
-            break
-    if epochs is not None:
-        yield "epochs", scaled(epochs), "estimated: not counted yet" if data["estimated"] else "of the counted corpus"
-    if cost is None:
-        return
-    ranges = cost.get("ranges") or {}
-    for name, key, unit, scale, remark in COSTS:
-        if cost[key] is not None:
-            yield name, f"{_range(ranges.get(key), cost[key], scale)}{unit}", remark
-
-
-def _range(ends: Mapping[str, float] | None, value: float, scale: int) -> str:
-    if ends is None or ends["low"] == ends["high"]:
-        return scaled(value / scale)
-    low, high = (ends[end] / scale for end in ("low", "high"))
-    return "–".join(f"{end:.3g}" if end < LARGE else scaled(end) for end in (low, high))
+    for tile in plan_tiles(data):
+        found = at(data, tile.key)
+        text = range_of(found, tile.size) if tile.is_range else tile.form(found)
+        yield tile.label, f"{text} {tile.unit}".strip(), tile.remark
 
 
 def _audit(data: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    said, tone = VERDICTS[data["verdict"]]
-    shown: dict[str, Any] = {"answer": f"{said} {data['only_if']}" if data["only_if"] else said, "tone": tone}
+    answer, tone = said_verdict(data)
+    shown: dict[str, Any] = {"answer": answer, "tone": tone}
     facts = data.get("facts")
     if facts and (text := _sentence(words, facts)) is not None:
-        shown["sentence"] = list(_pieces(text, facts))
+        shown["sentence"] = list(marked_pieces(text, facts))
     return shown
 
 
 def _sentence(words: Sequence[str], facts: Sequence[Mapping[str, Any]]) -> str | None:
     """The argument in which the facts were found."""
     return next((word for word in words if all(word[slice(*fact["span"])] == fact["text"] for fact in facts)), None)
-
-
-def _pieces(text: str, facts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str | None]]:
-    """The text in pieces, each with the role of its number, or None; spans count Python's characters."""
-    at = 0
-    for fact in sorted(facts, key=lambda fact: fact["span"][0]):
-        begin, end = fact["span"]
-        if begin >= at:
-            yield text[at:begin], None
-            yield text[begin:end], fact["role"].replace("_", " ")
-            at = end
-    yield text[at:], None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dist_epochs.arithmetic.text import scaled
+from dist_epochs.render.verdicts import marked_pieces, said_verdict
 from dist_epochs.report import svg
 from dist_epochs.report.document import document, notes, section, with_table
 from dist_epochs.report.html import Content, Markup, element, table
@@ -13,14 +14,6 @@ from dist_epochs.report.numbers import shown
 
 __all__ = ["audit_report"]
 
-VERDICTS: Mapping[str, tuple[str, str]] = {
-    "consistent": ("Consistent", "good"),
-    "consistent-with-rounding": ("Consistent with rounding", "good"),
-    "consistent-only-if": ("Consistent only if", "between"),
-    "inconsistent": ("Inconsistent", "poor"),
-    "underdetermined": ("Underdetermined", "plain"),
-}
-"""How each verdict is written, and the class of its colour."""
 AGREEMENTS: Mapping[str | None, tuple[str, str]] = {
     "exact": ("exact", "good"),
     "rounds": ("rounds to it", "good"),
@@ -39,10 +32,9 @@ def audit_report(data: Mapping[str, Any], heading: str = "", *, text: str | None
         text: The sentence that was audited, where it was one: the spans of its facts are in its characters.
     """
     title = "Audit of a sentence" if text is not None else f"Audit of {data['title']}"
-    said, kind = VERDICTS[data["verdict"]]
-    condition = f" {data['only_if']}" if data["only_if"] else ""
+    said, kind = said_verdict(data)
     parts: list[Content] = [element("p", heading, class_="muted")] if heading else []
-    parts.append(element("p", f"{said}{condition}.", class_=f"verdict {kind}"))
+    parts.append(element("p", f"{said}.", class_=f"verdict {kind}"))
     if data["missing"]:
         parts.append(element("p", f"To be stated: {data['missing']}."))
     if text is not None:
@@ -53,16 +45,11 @@ def audit_report(data: Mapping[str, Any], heading: str = "", *, text: str | None
 
 def _marked(text: str, facts: Sequence[Mapping[str, Any]]) -> Markup:
     """The text, each fact marked with its role."""
-    pieces: list[Content] = []
-    at = 0
-    for fact in sorted(facts, key=lambda fact: fact["span"][0]):
-        begin, end = fact["span"]
-        if begin < at:
-            continue
-        role = fact["role"].replace("_", " ")
-        pieces += [text[at:begin], element("mark", text[begin:end], element("small", f" {role}"))]
-        at = end
-    return element("blockquote", pieces, text[at:])
+    pieces: list[Content] = [
+        piece if role is None else element("mark", piece, element("small", f" {role}"))
+        for piece, role in marked_pieces(text, facts)
+    ]
+    return element("blockquote", pieces)
 
 
 def _unused(unused: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:

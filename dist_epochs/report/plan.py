@@ -15,6 +15,7 @@ from dist_epochs.plan.sensitivity import ChangedAssumption
 from dist_epochs.render.comparison import compared_rows
 from dist_epochs.render.cost import span
 from dist_epochs.render.plan import plan_head, plan_rows
+from dist_epochs.render.plan_tiles import plan_tiles
 from dist_epochs.report import svg
 from dist_epochs.report.document import document, notes, section, tiles, with_table
 from dist_epochs.report.html import Content, Markup, element, table
@@ -67,20 +68,10 @@ def plans_report(plans: Sequence[Plan]) -> Markup:
 
 def _tiles(data: dict[str, Any]) -> Iterator[tuple[str, Content, str]]:
     """The few numbers that matter most."""
-    batch, cost = data["global_batch"], data["cost"]
-    yield "steps", shown(data, "steps", number), ""
-    positions = f", {short(batch['positions'])} positions" if batch["positions"] else ""
-    yield "global batch", shown(data, "global_batch.samples", number), f"samples a step{positions}"
-    if data["tokens"] is not None:
-        yield "tokens", shown(data, "tokens", short), "without padding"
-    elif data["positions"] is not None:
-        yield "positions", shown(data, "positions", short), "samples × length"
-    yield "epochs", shown(data, "epochs.samples"), "samples drawn ÷ samples of the corpus"
-    if "wall_hours" in cost["ranges"]:
-        on = f"on {batch['devices']} × {cost['device'] or 'device'}"
-        yield "time", range_text(data, "cost.ranges.wall_hours", "h"), on
-    if "price" in cost["ranges"]:
-        yield "price", range_text(data, "cost.ranges.price"), "at the stated price of a device-hour"
+    for tile in plan_tiles(data):
+        is_range = tile.is_range
+        value = range_text(data, tile.key, tile.unit, tile.size) if is_range else shown(data, tile.key, tile.form)
+        yield tile.label, value, tile.remark
 
 
 def _phases(data: dict[str, Any]) -> Iterator[Markup]:

@@ -12,10 +12,11 @@ from dist_epochs.ledger.history import SegmentTime
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.steps import LoggedRow
 from dist_epochs.ledger.time import CAUSES
+from dist_epochs.render.keyed import at
 from dist_epochs.report import svg
 from dist_epochs.report.document import document, notes, section, tiles, with_table
 from dist_epochs.report.html import Content, Markup, element, table
-from dist_epochs.report.numbers import at, shown
+from dist_epochs.report.numbers import shown
 
 __all__ = ["run_report"]
 

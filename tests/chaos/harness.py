@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from dist_epochs.corpus.planning import exact_plan, objective_of
@@ -175,7 +176,7 @@ class Segment:
 
 
 class Chaos:
-    """One run directory and everything that is done to it."""
+    """One run directory and everything that is done to it; `elapsed` seconds until its last segment ended."""
 
     def __init__(
         self, ranks: Ranks, recipe: Path, folder: Path, *overrides: str, scaler: bool = False, pause: float = 0
@@ -183,6 +184,7 @@ class Chaos:
         self.recipe, self.folder, self.out = recipe, folder, folder / "run"
         self.overrides, self.segments = list(overrides), []
         self._ranks, self._scaler, self._pause = ranks, scaler, pause
+        self._began, self.elapsed = time.time(), 0.0
         self.expect()
 
     def expect(self, after: int | None = None) -> None:
@@ -247,6 +249,7 @@ class Chaos:
             self._ranks.close()
             raise
         self._ranks.end()
+        self.elapsed = time.time() - self._began
         if failures:
             raise failures[0]
         segment.log = [Path(log.format(rank=rank)).read_text() for rank in range(world)]
@@ -280,6 +283,7 @@ class Chaos:
             last = [segment for segment in self.segments if segment.times[step, BOOKED]][-1]
             assert last.samples(step) == samples, f"step {step}"
         self.check_replayed(result)
+        self.check_time(result)
 
     def check_replayed(self, result: Reconciliation) -> None:
         """Replayed steps, from the harness's own memory: booked once, and begun again by a later segment."""
@@ -293,6 +297,20 @@ class Chaos:
         begun = sum(len(segment.steps(BEGUN)) for segment in self.segments)
         recorded = result.totals.applied.steps + result.totals.skipped.steps + result.totals.replayed.steps
         assert begun - len(self.segments) <= recorded + result.totals.unfinished <= begun + len(self.segments)
+
+    def check_time(self, result: Reconciliation) -> None:
+        """Every second of rank 0 has one cause: from the start of the first segment to the last line of the ledger."""
+        lines = [json.loads(line) for line in (self.out / "ledger.jsonl").read_text().splitlines()]
+        begun = [line.get("started", line["time"]) for line in lines if line["event"] == "segment"]
+        wall = [line["time"] for line in lines if "time" in line][-1] - begun[0]
+        found = result.time_line
+        assert sum(found.causes.values()) / 1e6 == pytest.approx(wall, abs=1)
+        assert wall < self.elapsed + 1
+        assert (found.back_us, found.causes["unattributed"]) == (0, 0)
+        assert (found.causes["replayed"] > 0) == (result.totals.replayed.steps > 0)
+        assert (found.causes["idle"] > 0) == (len(begun) > 1)
+        assert (found.causes["evaluation"] > 0) == any("evaluation" in line["event"] for line in lines)
+        assert found.causes["compute"] > 0 < found.causes["start-up"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

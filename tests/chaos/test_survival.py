@@ -24,13 +24,14 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def test_killed_on_changing_worlds(chaos, undisturbed):
-    run = chaos()
+    run = chaos(evaluation={"every": 6})
     for world, step in ((4, 8), (2, 13), (3, 22)):
         assert set(run.run(world, during=kill_after(step, leash=1)).codes) == {-signal.SIGKILL}
         run.check_checkpoints()
     assert run.run(1).codes == [0]
     run.check_finished()
     assert run.result.totals.replayed.steps > 0
+    assert run.result.time_line.causes["evaluation"] > 0
     assert difference(run.weights(), undisturbed(4)) < 1e-5
 
 
@@ -329,6 +330,7 @@ def test_a_new_plan_goes_on_from_the_recorded_cursors(chaos):
     assert result.totals.applied.steps == 50
     assert result.totals.applied.counts.samples == 10 * 12 + 40 * 24
     assert result.adds_up
+    run.check_time(result)
     assert not result.agrees
     causes = {(d.unit, d.cause): d for d in result.differences}
     assert causes["steps", "re-planned"].planned == first.steps == 30
@@ -406,6 +408,7 @@ def test_a_new_plan_of_a_batch_that_is_a_product(chaos):
     assert run.run(2).codes == [0, 0], run.segments[-1].log  # the same recipe needs no new plan
     assert run.result.totals.applied.counts.samples == 10 * 12 + 20 * 24
     assert run.result.adds_up
+    run.check_time(run.result)
 
 
 def test_a_finished_run_stays_finished(chaos):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-__all__ = ["after_number", "any_noun", "before_number", "device_name", "find", "is_about_training"]
+__all__ = ["after_number", "before_number", "device_name", "find", "is_about_training", "is_noun"]
 
 _DEVICE_NAME = (
     r"(?:(?:NVIDIA|Nvidia|nvidia|AMD|Google|Cloud|Tesla|Intel|AWS|Huawei)\s+)*(?:\d+\s?GB\s+)?"
@@ -203,9 +203,13 @@ def after_number() -> re.Pattern[str]:
     )
 
 
+def is_noun(text: str, at: int) -> bool:
+    """Whether a noun of the field stands at a place, after a number that is a word: `three epochs`."""
+    return _any_noun().match(text, at) is not None
+
+
 @cache
-def any_noun() -> re.Pattern[str]:
-    """A noun of the field after a number that is a word: `three epochs`."""
+def _any_noun() -> re.Pattern[str]:
     nouns = "|".join(NOUNS[name] for name in ("device", "node", "step", "epoch", "micro", "time"))
     return re.compile(rf"\s+{_MODIFIERS}(?:{nouns})", re.IGNORECASE)
 

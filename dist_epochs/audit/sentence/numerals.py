@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 from dist_epochs.arithmetic.quantity import Quantity, parse
 from dist_epochs.arithmetic.spelling import SCALE
@@ -108,7 +109,6 @@ _REST = (
     rf"(?:(?P<gap>[ -]?|\n)(?P<scale>{SCALE}|(?i:{_FOREIGN_SCALE})(?![A-Za-z])))?(?P<percent>\s?%|\s?per ?cent\b)?"
 )
 _NUMBER = re.compile(rf"(?P<digits>{_DIGITS}){_REST}")
-_SPACED_NUMBER = re.compile(rf"(?P<digits>{_SPACED}|{_DIGITS}){_REST}")
 _WORD = re.compile(
     rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?=[ \n])"
     rf"(?:[ \n](?P<scale>(?:{_SCALES})s?)\b)?",
@@ -161,16 +161,16 @@ class Numeral:
         return self.quantity.value
 
 
-def numerals(text: str, nouns: re.Pattern[str]) -> Iterator[Numeral]:
+def numerals(text: str, is_noun: Callable[[str, int], bool]) -> Iterator[Numeral]:
     """The numbers of a joined text, in order.
 
     Digits that belong to a name (`A100`, `GPT-3`) are found too; whoever reads roles leaves names out.
 
     Args:
         text: The joined text.
-        nouns: What must stand behind a number that is written as a word without a scale.
+        is_noun: Whether what must stand behind a number that is written as a word without a scale is at a place.
     """
-    found = sorted((*_digits(text), *_words(text, nouns)), key=lambda numeral: numeral.first)
+    found = sorted((*_digits(text), *_words(text, is_noun)), key=lambda numeral: numeral.first)
     at = 0
     while at < len(found):
         numeral = found[at]
@@ -215,9 +215,10 @@ def _is_range(text: str, lower: Numeral, upper: Numeral) -> bool:
 
 
 def _digits(text: str) -> Iterator[Numeral]:
-    pattern = _SPACED_NUMBER if _FOREIGN_TEXT.search(text) else _NUMBER
+    is_foreign = _FOREIGN_TEXT.search(text) is not None
+    pattern = _spaced_number() if is_foreign else _NUMBER
     for match in pattern.finditer(text):
-        quantity = _read(match, pattern is _SPACED_NUMBER)
+        quantity = _read(match, is_foreign)
         if quantity is None:
             continue
         end = match.end()
@@ -227,6 +228,11 @@ def _digits(text: str) -> Iterator[Numeral]:
         yield Numeral(
             start, match.start(), end, quantity, text[match.start() : end], bound, is_percent=bool(match["percent"])
         )
+
+
+@cache
+def _spaced_number() -> re.Pattern[str]:
+    return re.compile(rf"(?P<digits>{_SPACED}|{_DIGITS}){_REST}")
 
 
 def _read(match: re.Match[str], is_foreign: bool) -> Quantity | None:
@@ -247,11 +253,11 @@ def _read(match: re.Match[str], is_foreign: bool) -> Quantity | None:
         return None
 
 
-def _words(text: str, nouns: re.Pattern[str]) -> Iterator[Numeral]:
+def _words(text: str, is_noun: Callable[[str, int], bool]) -> Iterator[Numeral]:
     for match in _WORD.finditer(text):
         word, scale = match["word"].lower(), match["scale"]
         is_article = word in ("a", "an", "half a")
-        if scale is None and (is_article or not nouns.match(text, match.end())):
+        if scale is None and (is_article or not is_noun(text, match.end())):
             continue
         start, bound = _bound(text, match.start(), match.end())
         yield Numeral(

@@ -21,6 +21,12 @@ _PICTURE = (
     r"\bgrid\b|render|generat|upsampl|resiz|\bimages? (?:of|at)\b"
 )
 
+_STEPS_OF = re.compile(r"(?i)\s*(?:[a-z]+ ){0,2}(?:steps|updates|iterations) of (?:about |~)?\s*")
+"""What stands between a number of steps and the batch that each of them draws: `1M steps of 256x512`."""
+
+NOT_DRAWN = {"epochs", "devices", "nodes", "devices_per_node", "hours", "parameters"}
+"""Roles that say nothing of what is drawn, samples or tokens."""
+
 SHORTEST = 64
 """Tokens of a length that stands in a product without a noun."""
 
@@ -51,7 +57,7 @@ def product_roles(text: str, contexts: Sequence[Context], roles: Sequence[Role |
     """Roles with those that products give: to bare factors, and to a bare result."""
     made = list(roles)
     for factors, result in _products(text, contexts):
-        _read_product(contexts, made, factors, result)
+        _read_product(text, contexts, made, factors, result)
     return made
 
 
@@ -76,7 +82,7 @@ def _joined(text: str, contexts: Sequence[Context], at: int, sign: re.Pattern[st
 
 
 def _read_product(
-    contexts: Sequence[Context], roles: list[Role | None], factors: list[int], result: int | None
+    text: str, contexts: Sequence[Context], roles: list[Role | None], factors: list[int], result: int | None
 ) -> None:
     known = {at: role.name for at in factors if (role := roles[at]) is not None and role.name}
     bare = [at for at in factors if roles[at] is None or (contexts[at].is_name and contexts[at].noun is None)]
@@ -100,7 +106,7 @@ def _read_product(
             _name_result(contexts, roles, result, PRODUCTS.get(frozenset(names)))
             return
         if find(_PICTURE, f"{first.near} {contexts[factors[-1]].after[:30]}") or not (
-            is_batch or _after_batch(roles, factors)
+            is_batch or _after_batch(roles, factors) or _of_steps(text, contexts, roles, factors)
         ):
             for at in factors:
                 roles[at] = Role("", why="a size of pictures, or another product")
@@ -135,6 +141,27 @@ def _after_batch(roles: Sequence[Role | None], factors: list[int]) -> bool:
     """Whether the number before a product is a batch, which it spells out: `2 million tokens (2048 * 1024)`."""
     before = roles[factors[0] - 1] if factors[0] else None
     return before is not None and before.name in ("batch_tokens", "global_batch")
+
+
+def _of_steps(text: str, contexts: Sequence[Context], roles: Sequence[Role | None], factors: list[int]) -> bool:
+    """Whether two numbers are what each step draws.
+
+    A square is rather the size of pictures, and so is any pair where samples are counted elsewhere.
+    """
+    if len(factors) != 2 or not factors[0]:
+        return False
+    before, *both = (factors[0] - 1, *factors)
+    steps, one, other = (contexts[at].numeral for at in (before, *both))
+    of_steps = (role := roles[before]) is not None and role.name == "steps"
+    if not of_steps or one.value == other.value or not _STEPS_OF.fullmatch(text[steps.end : one.start]):
+        return False
+    return all(
+        contexts[at].numeral.value in (one.value, other.value)
+        if role.name == "sequence_length"
+        else role.name in NOT_DRAWN or role.unit in ("tokens", "words")
+        for at, role in enumerate(roles)
+        if role is not None and role.name and at not in (before, *both)
+    )
 
 
 def _name_pair(contexts: Sequence[Context], roles: list[Role | None], factors: list[int]) -> None:

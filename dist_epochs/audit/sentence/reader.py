@@ -8,7 +8,7 @@ from dataclasses import replace
 from dist_epochs.arithmetic.spelling import scale_of
 from dist_epochs.audit.sentence.context import Context, Places, contexts
 from dist_epochs.audit.sentence.joined import Joined, join
-from dist_epochs.audit.sentence.lexicon import any_noun, find, is_about_training
+from dist_epochs.audit.sentence.lexicon import find, is_about_training, is_noun
 from dist_epochs.audit.sentence.lines import unwrapped
 from dist_epochs.audit.sentence.numerals import Numeral, numerals
 from dist_epochs.audit.sentence.phrases import Role
@@ -52,7 +52,7 @@ def read_text(given: str) -> Reading:
     joined = replace(joined, text=unwrapped(joined.text))
     text = joined.text
     places = Places.of(text)
-    found = [numeral for numeral in numerals(text, any_noun()) if numeral.start >= 0]
+    found = [numeral for numeral in numerals(text, is_noun) if numeral.start >= 0]
     all_contexts = contexts(text, _without_overlaps(found), places)
     clauses = tuple(text[first:last] for first, last in places.spans)
     if not is_about_training(text):
@@ -68,7 +68,8 @@ def read_text(given: str) -> Reading:
             used = _span(context, role, context.numeral.start, context.numeral.end)[1]
         elif context.numeral.end > used:  # else it is in the name of a device
             unused.append(_unused(joined, context, role.why if role is not None else "nothing says what it counts"))
-    return Reading(given=given, facts=tuple(facts), unused=tuple(unused), clauses=clauses)
+    # both factors of a product without spaces are it: `512x768`
+    return Reading(given=given, facts=tuple(facts), unused=tuple(dict.fromkeys(unused)), clauses=clauses)
 
 
 def _without_overlaps(found: list[Numeral]) -> list[Numeral]:

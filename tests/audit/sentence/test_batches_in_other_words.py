@@ -128,3 +128,36 @@ def test_the_flops_of_a_run_whose_number_ends_in_six():
     runs = " ".join(f"Model {at} has {at + 1}B parameters and trains on {at + 2}00B tokens." for at in range(1, 6))
     text = f"{runs} The last model has 9B parameters and trains on 900B tokens with 6.4e22 FLOPs."
     assert verdict(text)[0] in ("consistent-only-if", "underdetermined", "inconsistent")
+
+
+@pytest.mark.parametrize(
+    ("text", "batch"),
+    [
+        ("1M steps of 256x512", (256, 512)),
+        ("The model is trained with 10,000 updates of 1024 × 2048.", (1024, 2048)),
+        ("40 epochs over 3.3B tokens are 1M training steps of about 256 x 512.", (256, 512)),
+        ("The model is trained for 1M steps of 256x512. The data of 3.3B words is seen 40 times.", (256, 512)),
+    ],
+)
+def test_what_each_step_draws_is_a_batch(text, batch):
+    assert {("global_batch", batch[0]), ("sequence_length", batch[1])} <= set(roles(text))
+    assert not audit_text_of(text).reading.unused
+    assert verdict(text)[0] != "inconsistent"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We trained the model for 100K steps at 256x512 and 3M samples.",
+        "We trained the model for 100K steps of 256x256, 3M samples.",
+        "We trained the model for 20K steps of 512x768 resolution, 3M samples.",
+        "We trained the model for 20K steps of 640x480 images, 3M samples.",
+        "The UNet was trained for 100K steps of 640x480, 5 epochs over 2M samples.",
+        "Trained 80K iterations of 512x1024, 215 epochs over 2,975 samples.",
+    ],
+)
+def test_sizes_of_pictures_are_no_batches(text):
+    found = audit_text_of(text)
+    assert not {"global_batch", "sequence_length", "batch_tokens"} & {fact.role for fact in found.reading.facts}
+    assert len({(number.text, number.start) for number in found.reading.unused}) == len(found.reading.unused)
+    assert verdict(text)[0] != "inconsistent"
