@@ -63,8 +63,9 @@ def _page_of_rule(topic: str) -> tuple[str, str]:
     """The name and the page of a rule.
 
     Raises:
-        InputError: If there is no page of that name at all, with the three nearest.
+        InputError: If there is no page of that name, with the audit of a claim that has it, or the three nearest names.
     """
+    from dist_epochs.audit.collection import claim_names
     from dist_epochs.frameworks.words.entries import ENTRIES
     from dist_epochs.frameworks.words.terms import TERMS
 
@@ -79,8 +80,11 @@ def _page_of_rule(topic: str) -> tuple[str, str]:
         known |= dict.fromkeys(map(folded, entry.names), entry.name)
     close = close_matches(folded(topic), known, most=len(known), likeness=0)
     nearest = list(dict.fromkeys(known[spelling] for spelling in close))[:MOST_NEAREST]
+    claim = find_name(topic, claim_names())
     raise InputError(
-        f"there is no page {topic.strip()!r}", rule="`dist-epochs explain` lists all that there are", fixes=nearest
+        f"there is no page {topic.strip()!r}",
+        rule="`dist-epochs explain` lists all that there are",
+        fixes=nearest if claim is None else [f"dist-epochs audit {claim}"],
     )
 
 

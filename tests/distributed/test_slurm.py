@@ -37,7 +37,7 @@ def submit(slurm, tmp_path, store, write_recipe):
         write_recipe(store.path, **sections)
         text = (ROOT / "launch" / "slurm.sbatch").read_text()
         lines = [line for line in text.splitlines() if not line.startswith("#SBATCH --gpus-per-node=8 ")]
-        at = next(index for index, line in enumerate(lines) if line.startswith("export recipe=recipe.yaml out=runs/a "))
+        at = next(index for index, line in enumerate(lines) if line.startswith("export recipe="))
         lines[at] = "export recipe=recipe.yaml out=run"
         script = tmp_path / "slurm.sbatch"
         script.write_text("\n".join(lines) + "\n")

@@ -22,7 +22,7 @@ COMMANDS = [
 
 def words_of(line):
     """The words of a command, without variables in front."""
-    words = shlex.split(line)
+    words = shlex.split(line, comments=True)
     return words[next(index for index, word in enumerate(words) if "=" not in word) :]
 
 
@@ -33,7 +33,8 @@ def test_its_program_takes_it(line):
         name, *arguments = words
         command = dist_epochs.get_command(None, name)
         context = command.make_context(name, arguments)
-        assert (ROOT / context.params["launch_file"]).is_file()
+        if name == "plan":
+            assert (ROOT / context.params["launch_file"]).is_file()
         return
     if program == "sbatch":
         assert words[0].startswith("--time=")

@@ -55,13 +55,15 @@ def job(tmp_path):
         (places / name).chmod(0o755)
     (tmp_path / "runs/a/checkpoints/step-000000010").mkdir(parents=True)
 
-    def run(status, state="RUNNING", saves="yes", code="0"):
+    def run(status, state="RUNNING", saves="yes", code="0", arguments=()):
         environment = {
             "PATH": f"{places}:{os.environ['PATH']}", "SLURM_JOB_ID": "77", "SLURM_JOB_NODELIST": "node-[1-2]",
             "SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "8", "STATUS": status, "STATE": state, "SAVES": saves,
             "CODE": code,
         }  # fmt: skip
-        script = subprocess.Popen(["bash", SCRIPT], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        script = subprocess.Popen(
+            ["bash", SCRIPT, *arguments], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
         deadline = time.monotonic() + 60
         while status == "stopped" and not (tmp_path / "started").exists():
             assert time.monotonic() < deadline
@@ -81,6 +83,12 @@ def test_each_node_runs_a_torchrun_that_meets_the_first(job, tmp_path):
         "--nnodes=2 --nproc-per-node=8 --rdzv-id=77 --rdzv-backend=c10d --rdzv-endpoint=node-1:20077 "
         "--rdzv-conf=is_host=true,read_timeout=600 -m dist_epochs.train recipe.yaml --out runs/a --resume"
     )
+
+
+def test_recipe_and_run_directory_are_its_arguments(job, tmp_path):
+    (tmp_path / "runs/b/checkpoints").mkdir(parents=True)
+    assert job("finished", arguments=["my recipe.yaml", "runs/b"]) == (0, [], "")
+    assert (tmp_path / "arguments").read_text().endswith("-m dist_epochs.train my recipe.yaml --out runs/b --resume\n")
 
 
 STOP = "scancel --signal=URG 77"
@@ -104,9 +112,18 @@ def test_an_error_is_not_requeued_and_its_code_kept(job):
     assert job("failed", code="3") == (3, [], "")
 
 
-def test_three_lines_are_to_be_edited():
+def test_the_exit_code_is_kept_where_a_signal_comes_at_the_very_end():
+    """As if a signal had ended bash's wait just when the process ended by itself."""
+    text = SCRIPT.read_text()
+    function = text[text.index("wait_for() {") : text.index("newest_checkpoint() {")]
+    late = 'wait() { builtin wait "$1"; code=$?; [[ $signalled ]] && return "$code"; signalled=yes; return 151; }'
+    done = subprocess.run(["bash", "-c", f"{function}\n{late}\n(exit 3) & wait_for $!"], check=False)
+    assert done.returncode == 3
+
+
+def test_two_lines_are_to_be_edited():
     assert [line.split("=")[0] for line in SCRIPT.read_text().splitlines() if "# edit: " in line] == [
-        "#SBATCH --nodes", "#SBATCH --gpus-per-node", "export recipe",
+        "#SBATCH --nodes", "#SBATCH --gpus-per-node",
     ]  # fmt: skip
 
 

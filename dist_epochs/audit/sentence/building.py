@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from dist_epochs.arithmetic.agreement import Agreement
@@ -292,12 +292,16 @@ def _add_informing(
 
 
 def _add_whole(built: _Builder, role: str, runs: Sequence[Run]) -> None:
-    """A total that is stated once against what all phases give; it accuses only where it is called a total."""
+    """A total that is stated once against what all phases give, or else what its own phase gives.
+
+    It accuses only where it is called a total, and is that of neither.
+    """
     names = {its: name for name, its in built.roles.items()}
     formulas = phase_formulas(role, runs, names)
     if formulas is None:
         return
-    for found in _distinct(next(run.facts[role] for run in runs if role in run.facts and role not in run.borrowed)):
+    at = next(at for at, run in enumerate(runs) if role in run.facts and role not in run.borrowed)
+    for found in _distinct(runs[at].facts[role]):
         words = any(_counted(run.facts["corpus"][0]) == "words" for run in runs if "corpus" in run.facts)
         check = DraftCheck(
             _free_name(built, f"{_title(role, '')} of all phases"),
@@ -311,6 +315,12 @@ def _add_whole(built: _Builder, role: str, runs: Sequence[Run]) -> None:
         if any(other.agreement(built.facts) is not Agreement.CONTRADICTS for other in alone):
             return
         is_wrong = check.agreement(built.facts) is Agreement.CONTRADICTS
+        name, formula = _free_name(built, _title(role, f"_{at + 1}")), parse_expression(formulas[at])
+        its_own = replace(check, name=name, formula=formula, run=at)
+        is_beside = any(found.clause == steps.clause for steps in runs[at].facts["steps"])
+        if is_wrong and is_beside and not alone and its_own.agreement(built.facts) is not Agreement.CONTRADICTS:
+            built.checks.append(its_own)
+            continue
         if is_wrong and (alone or "total" not in found.words or not all(run.is_certain for run in runs)):
             continue
         built.checks[:] = [other for other in built.checks if is_wrong or other not in alone]

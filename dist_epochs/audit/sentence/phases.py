@@ -65,12 +65,17 @@ def with_one_length(
 
 
 def _relation(role: str, run: Run) -> Relation | None:
-    """How a phase gives a part of a result, from its own steps."""
+    """How a phase gives a part of a result, from its own steps; the way that borrows least from other phases."""
     corpus = run.facts["corpus"][0].unit if "corpus" in run.facts else ""
     counted = corpus if corpus in ("tokens", "words") else "samples"
-    for relation in RELATIONS:
-        fits = relation.corpus in ("", "tokens" if counted == "words" else counted)
-        is_own = "steps" in relation.needs and "steps" not in run.borrowed
-        if relation.result == role and is_own and relation.needs <= set(run.facts) and fits and not relation.only_about:
-            return relation
-    return None
+    fitting = [
+        relation
+        for relation in RELATIONS
+        if relation.result == role
+        and not relation.only_about
+        and relation.corpus in ("", "tokens" if counted == "words" else counted)
+        and "steps" in relation.needs
+        and "steps" not in run.borrowed
+        and relation.needs <= set(run.facts)
+    ]
+    return min(fitting, key=lambda relation: len(relation.needs & set(run.borrowed)), default=None)

@@ -23,7 +23,10 @@ def launch_command(launch: Launch, recipe: Path | None) -> str:
     """
     file = launch.file
     if file.is_script:
-        return shlex.join(["sbatch" if is_batch_script(file.path) else "bash", str(file.path)])
+        words = ["sbatch" if is_batch_script(file.path) else "bash", str(file.path)]
+        if RECIPE_AND_RUN in read_text(file.path):
+            words += ["RECIPE" if recipe is None else str(recipe), "RUN"]
+        return shlex.join(words)
     options = ["--config_file", str(file.path)]
     if file.processes is None and launch.planned is not None:
         options += ["--num_processes", str(launch.planned)]
@@ -34,6 +37,10 @@ def launch_command(launch: Launch, recipe: Path | None) -> str:
     if batch.global_batch is None and not launch.states_devices and batch.devices is not None:
         settings = ["--set", f"batch.devices={batch.devices}"]
     return _written(options, "RECIPE" if recipe is None else str(recipe), settings, on_cpu=file.on_cpu)
+
+
+RECIPE_AND_RUN = "\nexport recipe=${1"
+"""How a script begins a line that takes the recipe and the run directory as arguments, as launch/slurm.sbatch does."""
 
 
 def is_batch_script(path: Path) -> bool:

@@ -90,6 +90,14 @@ def test_tokens_per_batch_in_korean(text):
     assert verdict(text) == ("consistent", None)
 
 
+def test_a_total_in_the_sentence_of_a_phase_may_be_its_own():
+    first = "We train for 1,000,000 steps with a batch of 256 sequences of 512 tokens. In the second stage we "
+    second = "train for 100K steps with 0.50M tokens each, {} tokens in all."
+    assert verdict(f"{first}{second.format('50B')}")[0] == "consistent"  # of the phase
+    assert verdict(f"{first}{second.format('181B')}")[0] == "consistent"  # of both
+    assert verdict(f"{first}{second.format('144B')}")[0] == "inconsistent"  # with the batch of the other
+
+
 def test_flops_of_a_corpus_without_epochs_are_those_of_one_pass():
     text = "The 7B model was trained with {} FLOPs on a corpus of 1T tokens."
     assert verdict(text.format("4.2e22")) == ("consistent-only-if", "the corpus is seen once")

@@ -100,6 +100,11 @@ def test_no_spelling_stands_for_two_pages():
     assert not {spelled(rule) for rule in rule_pages()} & owners.keys()
 
 
+def test_the_name_of_a_claim_leads_to_its_audit():
+    (error,) = explain("BERT", code=2)["errors"]
+    assert error["fixes"] == ["dist-epochs audit bert"]
+
+
 @pytest.mark.parametrize(
     ("word", "nearest"),
     [("iteratoin", "iteration"), ("foo", None), ("walrus", None), ("gradient acumulation", "gradient-accumulation"),

@@ -108,7 +108,7 @@ def test_the_slurm_script_that_is_shipped(launches):
     made = launches.report_of(SLURM, [*TRAINABLE, "hardware.zero_stage=3"], devices=16)
     assert (made.launch.file.processes, made.launch.file.machines) == (16, 2)
     assert made.findings == ()
-    assert made.command == f"sbatch {SLURM}"
+    assert made.command == f"sbatch {SLURM} r.yaml RUN"
 
 
 def test_a_launch_that_the_script_s_file_decides(checked):
