@@ -17,8 +17,9 @@ from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.packed import read_text
-from dist_epochs.audit.records.passes import is_unsized, last_call, with_passes
+from dist_epochs.audit.records.passes import Passes, is_unsized
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, whole
+from dist_epochs.audit.records.trainer_clock import last_call
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.steps import LoggedRow
 from dist_epochs.settings.json_text import load_json
@@ -105,7 +106,8 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
             *_notes(mine, numbers, restarts, unsized),
         ),
     )
-    return with_passes(run, [(row["step"], row.get("epoch")) for row in rows], Place(name, None, "log_history"))
+    passes = Passes((row["step"], row.get("epoch")) for row in rows)
+    return passes.told_of(run, Place(name, None, "log_history"))
 
 
 def training_rows(paths: Sequence[Path]) -> Iterator[LoggedRow]:
