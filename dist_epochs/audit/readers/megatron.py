@@ -140,8 +140,8 @@ class MegatronLog(LineReader):
                 tokens=counts.get("tokens"),
                 batch=counts.get("batch") or (int(stated.value) if stated else None),
                 seconds=Decimal(found.get("seconds", 0)) if milliseconds is None else Decimal(milliseconds) / 1000,
-                tflops=Decimal(found.get("tflops", 0)),
-                samples_per_second=float(found.get("samples_per_second", 0)),
+                tflops=Decimal(found["tflops"]) if "tflops" in found else None,
+                samples_per_second=float(found["samples_per_second"]) if "samples_per_second" in found else None,
             )
         )
 
