@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dist_epochs.audit.compare.evidence import Cause, ComparedRun, Setting
-from dist_epochs.audit.readers.trainer_state import state_files, training_rows
 from dist_epochs.audit.records.record import FinishedRun, Number
+from dist_epochs.audit.records.trainer_states import state_files, training_rows
 
 __all__ = ["logged_run"]
 

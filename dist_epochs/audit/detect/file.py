@@ -18,11 +18,12 @@ from dist_epochs.audit.readers import (
     wandb_summary,
 )
 from dist_epochs.audit.readers.own_run import read_own_run
-from dist_epochs.audit.readers.trainer_state import LARGEST_STATE, STATE, read_trainer_state
+from dist_epochs.audit.readers.trainer_state import read_trainer_state
 from dist_epochs.audit.readers.wandb_file import MAGIC, read_wandb_files
 from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.records.packed import open_run_file, plain_name, read_head
 from dist_epochs.audit.records.record import FinishedRun
+from dist_epochs.audit.records.trainer_states import LARGEST_STATE, STATE
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["FILES", "FileReader", "read_file", "unknown"]

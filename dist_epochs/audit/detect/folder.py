@@ -11,10 +11,11 @@ from pathlib import Path
 from dist_epochs.audit.detect.file import FILES, read_file
 from dist_epochs.audit.readers import model_card, tfevents
 from dist_epochs.audit.readers.own_run import read_own_run
-from dist_epochs.audit.readers.trainer_state import STATE, read_trainer_state, state_files
+from dist_epochs.audit.readers.trainer_state import read_trainer_state
 from dist_epochs.audit.readers.wandb_file import read_wandb_files
 from dist_epochs.audit.records.packed import ENDINGS, plain_name
 from dist_epochs.audit.records.record import Comparison, FinishedRun, Number, several_runs
+from dist_epochs.audit.records.trainer_states import STATE, state_files
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["holds_run", "read_finished_run"]

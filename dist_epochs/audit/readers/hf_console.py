@@ -11,12 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
-from fractions import Fraction
 
 from dist_epochs.audit.records.log_reading import LineReader, whole_of
-from dist_epochs.audit.records.passes import is_unsized, last_call, logged_epoch, steps_per_epoch
+from dist_epochs.audit.records.passes import FirstPass, is_unsized, logged_epoch
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, Segment, Span, as_stream, made_again
+from dist_epochs.audit.records.trainer_clock import four_digits, last_call, number_of, other_steps
 
 __all__ = ["Console"]
 
@@ -32,9 +31,6 @@ HEAD = {
 }
 """What stands under the first line. The examples of a stream are its planned steps × batch, and no corpus."""
 
-DIGITS = 4
-"""Significant digits of version 5."""
-
 _TRAINING, _OTHER_LOOP = b"***** Running training *****", re.compile(rb"\*\*\*\*\* Running (?:Evaluation|Prediction)")
 _HEAD = re.compile(rb"(" + b"|".join(re.escape(key) for key in HEAD) + rb")(?: =|:) ([\d,]{1,40})\s*$")
 _RESUMED = re.compile(rb"(?:Continuing|Resuming) training from\b.{0,4000}?\bglobal step ([\d,]{1,20})")
@@ -48,7 +44,8 @@ class Console(LineReader):
 
     Attributes:
         calls: Of each call, the step it goes on from, the last one of its bar, and where it begins.
-        rows: Step and epoch of each row with the same bar before and after it.
+        first_pass: What rows with the same bar before and after them say of it.
+        last_row: Step and epoch of the last of these rows.
         summary: The row at the end, and where.
     """
 
@@ -57,7 +54,8 @@ class Console(LineReader):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.calls: list[tuple[int, int, str]] = []
-        self.rows: list[tuple[int, object]] = []
+        self.first_pass = FirstPass()
+        self.last_row: tuple[int, object] | None = None
         self.summary: tuple[dict[str, object], str] | None = None
         self._total = 0
         self._end_of_bar = b""  # behind the steps that are done
@@ -99,7 +97,8 @@ class Console(LineReader):
             if match is not None and (done := int(match[1])) <= self._total:
                 begun, before, where = self.calls[-1]
                 if self._epoch is not None and done == before:  # the same bar before and after a row: of that step
-                    self.rows.append((done, self._epoch))
+                    self.last_row = done, self._epoch
+                    self.first_pass.add(*self.last_row)
                 self._epoch = None
                 self.calls[-1] = (begun, max(before, done), where)
                 self._has_moved |= done > begun
@@ -107,17 +106,16 @@ class Console(LineReader):
         return True
 
     def _row(self, text: bytes, at: int) -> None:
+        found = {key: (digits, quote) for key, quote, digits in _VALUE.findall(text)}
         where = self.place(at) if b"train_runtime" in text else ""  # there may be millions of rows
-        values = {
-            key.decode(): _four_digits(value.decode(), where) if quote else value.decode()
-            for key, quote, value in _VALUE.findall(text)
-        }
-        if any(key.startswith("eval_") for key in values):
+        if b"eval_" in text and any(key.startswith(b"eval_") for key in found):
             self._is_in_other_loop = False
-        elif "train_runtime" in values and "loss" not in values:
-            self.summary, self._has_moved = (values, where), True
-        elif "loss" in values:
-            self._is_in_other_loop, self._has_moved, self._epoch = False, True, values.get("epoch")
+        elif b"train_runtime" in found and b"loss" not in found:
+            self.summary = {key.decode(): _value(*told, where) for key, told in found.items()}, where
+            self._has_moved = True
+        elif b"loss" in found:
+            self._is_in_other_loop, self._has_moved = False, True
+            self._epoch = _value(*found[b"epoch"], where) if b"epoch" in found else None
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if no training began."""
@@ -136,11 +134,11 @@ class Console(LineReader):
             if summary is not None and len(self.calls) == 1 and not begun:
                 numbers |= dict(last_call(summary, numbers, Place(self.path)))
             if "whole_steps_per_epoch" not in numbers:
-                numbers |= steps_per_epoch(self.rows, numbers["steps"], numbers.get("epochs"), Place(self.path))
+                numbers |= self.first_pass.steps_per_epoch(numbers["steps"], numbers.get("epochs"), Place(self.path))
             self.further["begun_at_step"] = Number.exact(begun, began_at)
             self.further["steps_made_here"] = Number.exact(max(done - begun, 0), where)
         if summary is not None:
-            loss = _number(summary.get("train_loss"))
+            loss = number_of(summary, "train_loss")
             self.further["rate_usable"] = done > begun and (loss is None or bool(loss.value))
         if is_stream := is_unsized(numbers):
             numbers.pop("corpus", None)
@@ -164,49 +162,28 @@ class Console(LineReader):
         if len(fresh) > 1:
             where = self.calls[fresh[-1]][2]
             notes.append(f"{len(fresh)} trainings begin at step 0: the last one is read, from {where}.")
-            self.calls, self.rows = self.calls[fresh[-1] :], []
+            self.calls, self.first_pass, self.last_row = self.calls[fresh[-1] :], FirstPass(), None
 
     def _own_summary(self, notes: list[str]) -> Mapping[str, object] | None:
-        """The row at the end, if it can be that of this plan.
-
-        Its steps a second are of all planned steps, and since 5.19 of those of its call.
-        """
+        """The row at the end, if it can be that of this plan."""
         if self.summary is None:
             return None
         values, where = self.summary
-        seconds, pace, loss = (
-            _number(values.get(key)) for key in ("train_runtime", "train_steps_per_second", "train_loss")
-        )
-        if seconds is None or pace is None or (loss is not None and not loss.value):
+        if (told := other_steps(values, self._total, self.calls[-1][0])) is None:
             return values
-        steps = pace.interval * seconds.interval
-        if (
-            any(steps.holds(Fraction(self._total - begun)) for begun in (0, self.calls[-1][0]))
-            or steps.low < self._total
-        ):
-            return values
-        notes.append(
-            f"The summary at {where} is of {int(steps.point):,} steps ({pace.text} a second × {seconds.text} s), and "
-            f"{self._total:,} are planned: it is that of another call, and not used."
-        )
+        of_plan = f"{self._total:,} are planned: it is that of another call, and not used."
+        notes.append(f"The summary at {where} is of {told}, and {of_plan}")
         return None
 
     def _epochs(self, summary: Mapping[str, object] | None, done: int) -> dict[str, Number]:
         """The epoch at the end, of the summary or of a row at the last step."""
         value, place = summary.get("epoch") if summary is not None else None, self.place(None, "epoch")
-        if value is None and self.rows and self.rows[-1][0] == done:
-            value = self.rows[-1][1]
+        if value is None and self.last_row is not None and self.last_row[0] == done:
+            value = self.last_row[1]
         epoch = logged_epoch(value, place)
         return {} if epoch is None else {"epochs": epoch if epoch.where else replace(epoch, where=place)}
 
 
-def _number(value: object) -> Number | None:
-    return value if isinstance(value, Number) else Number.read(value, "")
-
-
-def _four_digits(text: str, where: str) -> Number | str:
-    """A number of four significant digits, whose last zeros are not written: `0.6` is 0.6000."""
-    read = Number.read(text, where)
-    if read is None or not read.value:
-        return text
-    return read.within(Fraction(Decimal(1).scaleb(Decimal(text).adjusted() - DIGITS + 1)) / 2)
+def _value(digits: bytes, quote: bytes, where: str) -> Number | str:
+    """A number of a row; version 5 has it in quotes."""
+    return four_digits(digits.decode(), where) if quote else digits.decode()

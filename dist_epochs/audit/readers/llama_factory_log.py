@@ -15,7 +15,7 @@ from pathlib import Path
 from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.lines import lines_of
 from dist_epochs.audit.records.log_reading import LineReader
-from dist_epochs.audit.records.passes import with_passes
+from dist_epochs.audit.records.passes import Passes
 from dist_epochs.audit.records.record import FinishedRun, Place, whole
 from dist_epochs.audit.records.timeline import Line
 from dist_epochs.errors import InputError, Origin
@@ -24,7 +24,6 @@ from dist_epochs.settings.json_text import load_json
 __all__ = ["NAMES_OF_FILES", "has_marks", "read"]
 
 NAMES_OF_FILES = ("trainer_log.jsonl",)
-MOST_ROWS = 4_000_000
 
 KEYS: Keys = {"planned_steps": ("total_steps",), "epochs": ("epoch",)}
 TWO_WRITERS = (
@@ -47,7 +46,7 @@ class _Log(LineReader):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.rows: list[tuple[int, object]] = []
+        self.passes = Passes()
         self.clock: int | None = None
         self.reached = self.damaged = self.again = 0
         self.starts = 1
@@ -75,8 +74,8 @@ class _Log(LineReader):
             self.track.add(Line(step=made, at=at, tokens=int(tokens.value) if tokens is not None else None))
         found = read_keys(row, KEYS, self.place(at).at)
         self.numbers |= found
-        if "epochs" in found and len(self.rows) < MOST_ROWS:
-            self.rows.append((made, row["epoch"]))
+        if "epochs" in found:
+            self.passes.add(made, row["epoch"])
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if no line counts a step."""
@@ -90,7 +89,7 @@ class _Log(LineReader):
         notes = [TWO_WRITERS] if self.again or self.track.repeated > 1 else []
         if self.damaged:
             notes.append(f"Lines that are no rows: {self.damaged:,}, passed over.")
-        return with_passes(self.run(notes, is_cut=is_cut, counts_passes=True), self.rows, Place(self.path))
+        return self.passes.told_of(self.run(notes, is_cut=is_cut, counts_passes=True), Place(self.path))
 
 
 def read(path: Path) -> FinishedRun:

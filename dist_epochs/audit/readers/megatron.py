@@ -18,11 +18,11 @@ Formats, as published:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 
 from dist_epochs.audit.records.log_reading import LineReader
-from dist_epochs.audit.records.record import FinishedRun, Place, whole
+from dist_epochs.audit.records.record import FinishedRun, Place
 from dist_epochs.audit.records.timeline import MOST_KEPT, Line
 
 __all__ = ["MegatronLog"]
@@ -50,11 +50,9 @@ ARGUMENTS = {
 OF_DEEPSPEED = b":print]"
 """What stands before each of DeepSpeed's arguments, behind the line of its own code."""
 
-ARGUMENTS_OF_DEEPSPEED = {
-    b"world_size": "data_parallel_size",
-    b"train_batch_size": "global_batch",
-    b"train_micro_batch_size_per_gpu": "per_device",
-    b"gradient_accumulation_steps": "gradient_accumulation",
+ARGUMENTS_OF_DEEPSPEED = {b"world_size": "data_parallel_size"} | {
+    key: ARGUMENTS[key]
+    for key in (b"train_batch_size", b"train_micro_batch_size_per_gpu", b"gradient_accumulation_steps")
 }
 
 FIELDS = {
@@ -102,7 +100,6 @@ class MegatronLog(LineReader):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self._changed: dict[str, list[str]] = {}
         self._precision: str | None = None
         self._ramps = False
         self._skipped = self._nan = 0
@@ -121,37 +118,32 @@ class MegatronLog(LineReader):
 
     def _record(self, line: bytes, at: int) -> None:
         """The fields of one iteration."""
-        steps = _ITERATION.search(line)
-        if steps is None:
+        if (steps := _ITERATION.search(line)) is None:
             return
         found = {FIELDS[key]: text.decode() for key, text in _FIELD.findall(line)}
         if b"samples/sec:" in line:
             self.KIND = "gpt-neox"
         self.plan_steps(int(steps[2]), at)
+        milliseconds = found.get("milliseconds")  # BigScience writes seconds
+        # NeoX logs no batch: it is that of the arguments, and never ramps
+        stated = self.numbers.get("global_batch") if self.KIND == "gpt-neox" else None
         counts = {name: int(found[name]) for name in COUNTS if found.get(name, "").isdecimal()}
         self._skipped += counts.get("skipped", 0)
         self._nan += counts.get("nan", 0)
         if counts.get("length") and len(self._lengths) < MOST_KEPT:
             self._lengths.add(counts["length"])
-        rate = found.get("samples_per_second")
         self.track.add(
             Line(
                 step=int(steps[1]),
                 at=at,
                 samples=counts.get("samples"),
                 tokens=counts.get("tokens"),
-                batch=counts.get("batch") or self._batch_of_arguments,
-                seconds=_seconds(found),
+                batch=counts.get("batch") or (int(stated.value) if stated else None),
+                seconds=Decimal(found.get("seconds", 0)) if milliseconds is None else Decimal(milliseconds) / 1000,
                 tflops=Decimal(found["tflops"]) if "tflops" in found else None,
-                samples_per_second=float(rate) if rate else None,
+                samples_per_second=float(found["samples_per_second"]) if "samples_per_second" in found else None,
             )
         )
-
-    @property
-    def _batch_of_arguments(self) -> int | None:
-        """NeoX logs no batch: it is that of the arguments, and never ramps."""
-        stated = self.numbers.get("global_batch")
-        return int(stated.value) if stated and self.KIND == "gpt-neox" else None
 
     def _argument(self, line: bytes, at: int) -> None:
         """A line with one argument, its name and value far apart."""
@@ -159,8 +151,7 @@ class MegatronLog(LineReader):
             if match := _ARGUMENT_OF_DEEPSPEED.search(line):
                 self._set(ARGUMENTS_OF_DEEPSPEED.get(match[1]), match[2], self.place(at, match[1].decode()))
             return
-        match = _ARGUMENT.search(line)
-        if match is None:
+        if (match := _ARGUMENT.search(line)) is None:
             return
         key, text = match[1], _ORIGIN.sub(b"", match[2])
         if self.track.last is not None:
@@ -177,15 +168,8 @@ class MegatronLog(LineReader):
         """An argument that is known here, if it is a count."""
         if name in ("pipeline_parallel", "tensor_parallel") and text == b"0":
             text = b"1"  # NeoX writes 0 where layers are not shared
-        number = whole(text.decode("ascii", errors="replace"), where) if name else None
-        if name is None or number is None:
-            return
-        old = self.numbers.get(name)
-        if old is not None and old.value != number.value:
-            values = self._changed.setdefault(name, [old.text])
-            if len(values) < MOST_KEPT:
-                values.append(number.text)
-        self.numbers[name] = number
+        if name is not None:
+            self.state(name, text, where)
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if no step was logged, and less than two arguments that tell of them."""
@@ -209,13 +193,4 @@ class MegatronLog(LineReader):
             yield f"Iterations skipped, without an update: {self._skipped:,}. Their samples are drawn and not trained."
         if self._nan:
             yield f"Iterations whose loss was no number: {self._nan:,}."
-        for name, values in self._changed.items():
-            told = ", then ".join(values[:10])
-            yield f"{name.replace('_', ' ')} changes between starts: {told}. The last one is used."
-
-
-def _seconds(found: Mapping[str, str]) -> Decimal | None:
-    """Seconds of a step, which BigScience writes as such."""
-    if "milliseconds" in found:
-        return Decimal(found["milliseconds"]) / 1000
-    return Decimal(found["seconds"]) if "seconds" in found else None
+        yield from self.changes()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.packed import read_whole
-from dist_epochs.audit.records.passes import is_as_long_as_planned, logged_epoch, with_passes
+from dist_epochs.audit.records.passes import Passes, logged_epoch
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
 from dist_epochs.errors import InputError, Origin
 
@@ -78,26 +78,25 @@ def read(path: Path) -> FinishedRun:
         step, numbers["epochs"], where = rows[-1]
         numbers["steps"] = further["last_row_step"] = Number.exact(step, where)
     edited = _layout(numbers, str(path), begins + 1)
+    passes = Passes((step, float(epoch.value)) for step, epoch, _ in rows)
     run = FinishedRun(
         kind="model-card",
         path=str(path),
         numbers=numbers,
         counts_passes=True,
-        streams=_streams(numbers, rows),
+        streams=_streams(numbers, rows, passes),
         is_cut=not _is_whole(numbers),
         further=further,
         notes=(*([] if rows else [NO_TABLE]), *edited),
     )
-    pairs = [(step, float(epoch.value)) for step, epoch, _ in rows]
-    return with_passes(run, pairs, Place(str(path), None, "table")) if rows else run
+    return passes.told_of(run, Place(str(path), None, "table")) if rows else run
 
 
-def _streams(numbers: Mapping[str, Number], rows: Sequence[tuple[int, Number, Place]]) -> bool | None:
+def _streams(numbers: Mapping[str, Number], rows: Sequence[tuple[int, Number, Place]], passes: Passes) -> bool | None:
     """Whether the data had no length: the epoch goes back then, or a pass seems as long as the planned steps."""
     if any(later.interval.high < earlier.interval.low for (_, earlier, _), (_, later, _) in pairwise(rows)):
         return True
-    pairs = [(step, float(epoch.value)) for step, epoch, _ in rows]
-    return None if is_as_long_as_planned(pairs, numbers.get("planned_steps")) else False
+    return None if passes.is_as_long_as(numbers.get("planned_steps")) else False
 
 
 def _bullets(lines: list[str], begins: int) -> dict[str, tuple[str, int]]:

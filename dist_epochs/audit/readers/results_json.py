@@ -19,8 +19,9 @@ from pathlib import Path
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.packed import read_text
-from dist_epochs.audit.records.passes import in_seconds, last_call, steps_per_epoch
+from dist_epochs.audit.records.passes import FirstPass
 from dist_epochs.audit.records.record import FinishedRun, Number, Place
+from dist_epochs.audit.records.trainer_clock import in_seconds, last_call
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.json_text import load_json
 
@@ -89,7 +90,7 @@ def read(path: Path) -> FinishedRun:
         numbers |= dict(_made(numbers, notes))
         numbers |= dict(last_call(found, numbers, Place(str(path))))
         if "corpus" in numbers:
-            numbers |= steps_per_epoch([], numbers.get("steps"), numbers.get("epochs"), Place(str(path)))
+            numbers |= FirstPass().steps_per_epoch(numbers.get("steps"), numbers.get("epochs"), Place(str(path)))
         if "train_steps_per_second" not in found:
             notes.append(OLD)
     further: dict[str, Number | bool] = {"rate_usable": not is_idle and "seconds" in numbers}

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from dist_epochs.audit.records.record import FinishedRun, Number, Place
+from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
 from dist_epochs.audit.records.timeline import MOST_KEPT, Track
 
 __all__ = ["LineReader", "run_of_track", "samples_of", "unlogged_steps", "whole_of"]
+
+
+MOST_TOLD = 10
+"""Values of an argument that a note names."""
 
 
 class LineReader:
@@ -34,6 +38,7 @@ class LineReader:
         self.numbers: dict[str, Number] = {}
         self.further: dict[str, Number | bool] = {}
         self.is_over = False
+        self._stated: dict[str, list[str]] = {}
 
     def place(self, at: int | None, key: str = "") -> Place:
         """A place in the file."""
@@ -44,6 +49,24 @@ class LineReader:
         count = whole_of(value) if isinstance(value, bytes) else value
         if count > 0:
             self.numbers[name] = Number.exact(count, self.place(at, key))
+
+    def state(self, name: str, digits: bytes, where: Place) -> None:
+        """An argument that each start of the program prints, if it is a count. The last one is used."""
+        number = whole(digits.decode("ascii", errors="replace"), where)
+        if number is None:
+            return
+        old = self.numbers.get(name)
+        if old is not None and old.value != number.value:
+            values = self._stated.setdefault(name, [old.text])
+            if len(values) < MOST_TOLD:
+                values.append(number.text)
+        self.numbers[name] = number
+
+    def changes(self) -> Iterator[str]:
+        """What is worth knowing of arguments that are others at a later start."""
+        for name, values in self._stated.items():
+            told = ", then ".join(values)
+            yield f"{name.replace('_', ' ')} changes between starts: {told}. The last one is used."
 
     def plan_steps(self, steps: int, at: int) -> None:
         """The steps that the run was to make, as the first line says it."""

@@ -1,25 +1,17 @@
-"""What the HF Trainer logs of passes and of its clock, in a state or through wandb."""
+"""What the HF Trainer logs of passes, in a state, on its console or through wandb: rows with a step and an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import floor, inf
-from typing import Any
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.audit.records.record import FLOAT, FinishedRun, Number, Place, as_stream
 
-__all__ = [
-    "in_seconds",
-    "is_as_long_as_planned",
-    "is_unsized",
-    "last_call",
-    "logged_epoch",
-    "steps_per_epoch",
-    "with_passes",
-]
+__all__ = ["FirstPass", "Passes", "is_unsized", "logged_epoch"]
 
 HUNDREDTH = Fraction(1, 100)
 LARGEST_CHANGE_OF_PACE = Fraction(5, 4)
@@ -29,6 +21,11 @@ UNSIZED = 2**62
 """From here on a number of epochs means that the data had no length (the Trainer writes 2⁶³ − 1)."""
 
 CHANGED = "Passes go by at another pace later on: the batch changed at a restart, so no batch follows from them."
+
+SURELY_INSIDE = 1e-39, 0.99
+"""Between them an epoch is inside the first pass with any tolerance: half of 0.01 at most."""
+
+_PLAIN = re.compile(r"\d{1,17}(?:\.\d{0,60})?")
 
 
 def is_unsized(numbers: Mapping[str, Number]) -> bool:
@@ -55,93 +52,126 @@ def logged_epoch(value: object, where: str) -> Number | None:
     )
 
 
-def steps_per_epoch(
-    rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None, where: str
-) -> dict[str, Number]:
-    """Steps ÷ passes at the last row inside the first pass, where nothing was flushed yet; else over whole passes.
+class FirstPass:
+    """The steps of a pass, by the last row inside the first one, where nothing was flushed yet.
 
-    Args:
-        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
-        steps: Where the run stands in the end.
-        epochs: Its epoch there.
-        where: Where they were read.
+    There may be millions of rows: none is kept but the last one inside.
     """
-    for step, logged in reversed(rows):
-        if not step or not logged or (isinstance(logged, int | float) and logged >= 1):
-            continue
-        epoch = logged_epoch(logged, where)
+
+    def __init__(self) -> None:
+        self._inside: tuple[int, object] | None = None
+
+    def add(self, step: int, logged: object) -> None:
+        """The next row.
+
+        Args:
+            step: Optimizer steps so far.
+            logged: The epoch as it was logged.
+        """
+        if not step or not logged:
+            return
+        value = float(logged) if isinstance(logged, str) and _PLAIN.fullmatch(logged) else logged
+        if isinstance(value, int | float):
+            if not 0 < value < 1:
+                return
+            if SURELY_INSIDE[0] < value <= SURELY_INSIDE[1]:
+                self._inside = step, logged
+                return
+        epoch = logged_epoch(logged, "")
         if epoch is not None and epoch.interval.low > 0 and epoch.interval.high < 1:
-            text = f"{step} ÷ {epoch.text}"
-            pace = Interval.exact(step) / epoch.interval
+            self._inside = step, logged
+
+    def steps_per_epoch(self, steps: Number | None, epochs: Number | None, where: str) -> dict[str, Number]:
+        """Steps ÷ passes at the last row inside the first pass; else over whole passes.
+
+        Args:
+            steps: Where the run stands in the end.
+            epochs: Its epoch there.
+            where: Where the rows were read.
+        """
+        if self._inside is not None:
+            step, epoch = self._inside[0], logged_epoch(self._inside[1], "")
+            assert epoch is not None
             place = where.at(f"step {step}") if isinstance(where, Place) else f"{where}, step {step}"
-            return {"steps_per_epoch": Number(pace, place, text)}
-    if steps is None or epochs is None or not epochs.value or epochs.value.denominator != 1:
-        return {}
-    if not steps.value or steps.value % epochs.value:
-        return {}
-    text = f"{steps.text} ÷ {epochs.text}"
-    return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
+            pace = Interval.exact(step) / epoch.interval
+            return {"steps_per_epoch": Number(pace, place, f"{step} ÷ {epoch.text}")}
+        if steps is None or epochs is None or not epochs.value or epochs.value.denominator != 1:
+            return {}
+        if not steps.value or steps.value % epochs.value:
+            return {}
+        text = f"{steps.text} ÷ {epochs.text}"
+        return {"whole_steps_per_epoch": Number.exact(steps.value / epochs.value, where, text)}
+
+    def is_as_long_as(self, planned: Number | None) -> bool:
+        """Whether a pass seems to have all planned steps, as the Trainer has it of data without a length."""
+        found = self.steps_per_epoch(None, None, "").get("steps_per_epoch")
+        return found is not None and planned is not None and found.interval.holds(planned.value)
 
 
-def with_passes(run: FinishedRun, rows: Sequence[tuple[int, object]], where: str) -> FinishedRun:
-    """A run with the steps of its passes, or with the word that they change; of data without a length, without both.
-
-    Args:
-        run: The run.
-        rows: Step and epoch of each logged row, in order, the epoch as it was logged.
-        where: Where they were read.
-    """
-    if run.streams:
-        return as_stream(run)
-    steps, epochs = run.numbers.get("steps"), run.numbers.get("epochs")
-    if changes_pace(rows, steps, epochs):
-        return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
-    return replace(run, numbers={**run.numbers, **steps_per_epoch(rows, steps, epochs, where)})
-
-
-def is_as_long_as_planned(rows: Sequence[tuple[int, object]], planned: Number | None) -> bool:
-    """Whether a pass seems to have all planned steps, as the Trainer has it of data without a length."""
-    found = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
-    return found is not None and planned is not None and found.interval.holds(planned.value)
-
-
-def changes_pace(rows: Sequence[tuple[int, object]], steps: Number | None, epochs: Number | None) -> bool:
-    """Whether passes go by faster or slower later on: the batch is another one since a restart.
-
-    There may be millions of rows, so that they are compared as floats.
+class Passes(FirstPass):
+    """The same, and whether passes go by faster or slower later on. Rows are compared as floats.
 
     Args:
         rows: Step and epoch of each logged row, in order, the epoch as it was logged.
-        steps: Where the run stands in the end.
-        epochs: Its epoch there.
     """
-    fastest, slowest = 0.0, inf
-    step_before, before, tolerance_before = 0, -1.0, 0.0
-    for step, logged in rows:
+
+    def __init__(self, rows: Iterable[tuple[int, object]] = ()) -> None:
+        super().__init__()
+        self._fastest, self._slowest = 0.0, inf
+        self._before = 0, -1.0, 0.0
+        for step, logged in rows:
+            self.add(step, logged)
+
+    def add(self, step: int, logged: object) -> None:
+        """The next row, as above."""
+        super().add(step, logged)
         if isinstance(logged, float) and 0 <= logged < inf:
             epoch = logged
         elif (number := logged_epoch(logged, "")) is not None:
             epoch = float(number.value)
         else:
-            continue
+            return
         tolerance = _tolerance(epoch)
+        step_before, before, tolerance_before = self._before
         grown, either = epoch - before, tolerance + tolerance_before
         # the end of a pass may take a shorter step
         if step > step_before and grown > either and before >= 0 and floor(before) == floor(epoch):
-            fastest = max(fastest, (grown - either) / (step - step_before))
-            slowest = min(slowest, (grown + either) / (step - step_before))
-        step_before, before, tolerance_before = step, epoch, tolerance
-    if fastest > LARGEST_CHANGE_OF_PACE * slowest:
-        return True
-    first_pass = steps_per_epoch(rows, None, None, "").get("steps_per_epoch")
-    if first_pass is None or steps is None or epochs is None:
-        return False
-    slowest_pass = epochs.interval.high * (first_pass.interval.high + 1) * LARGEST_CHANGE_OF_PACE
-    return (
-        not epochs.interval.low * first_pass.interval.low
-        <= steps.value * LARGEST_CHANGE_OF_PACE
-        <= slowest_pass * LARGEST_CHANGE_OF_PACE
-    )
+            self._fastest = max(self._fastest, (grown - either) / (step - step_before))
+            self._slowest = min(self._slowest, (grown + either) / (step - step_before))
+        self._before = step, epoch, tolerance
+
+    def told_of(self, run: FinishedRun, where: str) -> FinishedRun:
+        """A run with the steps of its passes, or with the word that they change; of a stream, without both.
+
+        Args:
+            run: The run.
+            where: Where the rows were read.
+        """
+        if run.streams:
+            return as_stream(run)
+        steps, epochs = run.numbers.get("steps"), run.numbers.get("epochs")
+        if self.changes_pace(steps, epochs):
+            return replace(run, changes_batch=True, notes=(*run.notes, CHANGED))
+        return replace(run, numbers={**run.numbers, **self.steps_per_epoch(steps, epochs, where)})
+
+    def changes_pace(self, steps: Number | None, epochs: Number | None) -> bool:
+        """Whether passes go by faster or slower later on: the batch is another one since a restart.
+
+        Args:
+            steps: Where the run stands in the end.
+            epochs: Its epoch there.
+        """
+        if self._fastest > LARGEST_CHANGE_OF_PACE * self._slowest:
+            return True
+        first_pass = self.steps_per_epoch(None, None, "").get("steps_per_epoch")
+        if first_pass is None or steps is None or epochs is None:
+            return False
+        slowest_pass = epochs.interval.high * (first_pass.interval.high + 1) * LARGEST_CHANGE_OF_PACE
+        return (
+            not epochs.interval.low * first_pass.interval.low
+            <= steps.value * LARGEST_CHANGE_OF_PACE
+            <= slowest_pass * LARGEST_CHANGE_OF_PACE
+        )
 
 
 def _tolerance(epoch: float) -> float:
@@ -152,47 +182,3 @@ def _tolerance(epoch: float) -> float:
         number = logged_epoch(epoch, "")
         return float(number.interval.high - number.value) if number is not None else 0.0
     return max(min(0.005, 0.5 * 10.0 ** (at + 1 - len(text))), epoch * 1e-9)
-
-
-def in_seconds(rate: Number, seconds: Number) -> Number:
-    """A rate over its seconds."""
-    return Number(rate.interval * seconds.interval, rate.where, f"{seconds.text} s × {rate.text}")
-
-
-def last_call(logged: Mapping[str, Any], numbers: Mapping[str, Number], place: Place) -> Iterator[tuple[str, Number]]:
-    """The summary that ends a call of `train`, if it was the only one: its seconds are those of the last call alone.
-
-    Since 5.0 steps a second × seconds are the steps of that call; fewer than the run has mean that it was resumed.
-    Version 4 divides all steps by the seconds of the last call, which nothing shows. Until 4.6 the samples a second are
-    steps a second, and no steps a second stand beside them. A loss of 0.0 is that of a call that made no step.
-
-    Args:
-        logged: The summary.
-        numbers: What is known of the run.
-        place: Where it was read.
-    """
-    keys = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
-    seconds, rate, pace = (
-        value if isinstance(value := logged.get(key), Number) else Number.read(value, place.at(key)) for key in keys
-    )
-    if seconds is None or seconds.interval.low <= 0 or logged.get("train_loss") in (0, "0", "0.0"):
-        return
-    steps = numbers.get("steps")
-    timed = None
-    if pace is not None and steps is not None:
-        timed = pace.interval * seconds.interval
-        if not timed.holds(steps.value):
-            return
-    yield "seconds", seconds
-    if "tokens" in numbers:
-        yield "timed_tokens", numbers["tokens"]
-    if rate is not None and rate.value and timed is not None:
-        yield "samples_per_second", rate
-        yield "timed_samples", in_seconds(rate, seconds)
-        if steps is not None and steps.value:
-            planned = numbers.get("planned_steps")
-            most = planned.value if planned is not None and timed.holds(planned.value) else steps.value
-            whole = Interval(steps.value, min(steps.value, most), max(steps.value, most))
-            yield "rated_steps", Number(whole, place, steps.text)
-            paced = Interval(steps.value, max(timed.low, Fraction(1)), whole.high)
-            yield "paced_steps", Number(paced, place, steps.text)

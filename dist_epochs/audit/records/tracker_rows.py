@@ -9,9 +9,10 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import LARGEST
 from dist_epochs.audit.records.keys import Keys, read_keys
-from dist_epochs.audit.records.passes import is_as_long_as_planned, last_call, logged_epoch, with_passes
+from dist_epochs.audit.records.passes import Passes, logged_epoch
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole
 from dist_epochs.audit.records.timeline import Line, Track
+from dist_epochs.audit.records.trainer_clock import last_call
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["KEYS", "SETTING_KEYS", "is_number", "run_of_rows"]
@@ -114,13 +115,13 @@ def run_of_rows(
     numbers |= read_keys(last, FLOPS, lambda _: Place(name, None, "total_flos"))
     if len(track.segments) <= 1:  # else the clock is that of the last start
         numbers |= dict(last_call({key.removeprefix("train/"): last[key] for key in last}, numbers, Place(name)))
-    pairs = list(_passes(kept, keys, name)) if is_trainer else []
+    passes = Passes(_passes(kept, keys, name) if is_trainer else ())
     run = FinishedRun(
         kind=kind,
         path=name,
         numbers=numbers,
         counts_passes=is_trainer,
-        streams=_streams(pairs, numbers),
+        streams=_streams(passes, numbers),
         unlogged=_unlogged(kept, keys, track),
         is_cut=is_cut,
         precision=next((mode for mode in ("bf16", "fp16") if config.get(mode) is True), None),
@@ -129,7 +130,7 @@ def run_of_rows(
         further=further or {},
         notes=(*notes, *_notes(keys, track, is_wandb=kind == "wandb")),
     )
-    return with_passes(run, pairs, Place(name, None, keys.get("epochs", "")))
+    return passes.told_of(run, Place(name, None, keys.get("epochs", "")))
 
 
 def _counter_keys(rows: Sequence[Mapping[str, Any]], last: Mapping[str, Any], name: str) -> dict[str, str]:
@@ -183,10 +184,10 @@ def _passes(rows: Sequence[Mapping[str, Any]], keys: Mapping[str, str], name: st
                 yield int(step.value), row.get(keys["epochs"])
 
 
-def _streams(pairs: Sequence[tuple[int, object]], numbers: Mapping[str, Number]) -> bool | None:
+def _streams(passes: Passes, numbers: Mapping[str, Number]) -> bool | None:
     """Whether a Trainer's data had no length: it then takes a pass for max_steps long, whatever it is."""
     planned, epochs = numbers.get("planned_steps"), numbers.get("epochs")
-    if epochs is None or not is_as_long_as_planned(pairs, planned):
+    if epochs is None or not passes.is_as_long_as(planned):
         return False
     return True if epochs.interval.low > 1 + Fraction(1, 20) else None
 
