@@ -158,8 +158,9 @@ def train_segment(
         world.say(log.balance(out))
         if ledger.totals.last_step < plan.steps:
             world.say(f"stopped after step {ledger.totals.last_step:,} ({why()}). {_where(saver, again)}")
-        saved = f"model: {out / 'model'}; checkpoints: {out / 'checkpoints'}"
-        world.say(f"{saved}; next: dist-epochs ledger {out}")
+        else:
+            saved = f"model: {out / 'model'}; checkpoints: {out / 'checkpoints'}"
+            world.say(f"{saved}; next: dist-epochs ledger {out}")
     tracker.close()
     watchdog.clear()
 
