@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,18 +20,12 @@ from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
 from dist_epochs.errors import InputError
-from dist_epochs.page.npm import NpmArchive, read_members
 from dist_epochs.page.pyodide import PYODIDE
+from tests.browser.axe import axe_script, faults, find_browser
 from tests.browser.chromium import Chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-AXE = NpmArchive(
-    "axe-core",
-    "4.14.1",
-    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
-)
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PANELS = ("solve", "plan", "audit", "explain", "command")
 
 BERT = {"steps": "1M", "batch": "256x512", "corpus": "3.3B words", "tokens-per-word": "1"}
@@ -109,9 +102,7 @@ sovle --steps 3
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A browser on the page, which stands below a path of its host, and the address of it."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        pytest.skip("no Chromium is installed (apt install chromium)")
+    program = find_browser()
     try:
         archive = PYODIDE.fetch()
     except InputError as error:
@@ -366,20 +357,14 @@ def test_a_phone_needs_no_sideways_scrolling(page, panel):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_axe_finds_no_serious_fault(page, dark):
-    try:
-        script = read_members(AXE.fetch(), ["axe.min.js"])["axe.min.js"].decode()
-    except InputError as error:
-        pytest.skip(str(error))
+    script = axe_script()
     found = []
     for width in (1100, 390):
         page.chromium.look(width, 900, dark=dark)
         for panel in PANELS:
             page.show(panel, **STATES[panel])
             page.chromium.run("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-            page.chromium.run(f"{script}; 0")
-            faults = page.chromium.run("axe.run().then(({violations}) => violations.map(({id, impact, nodes}) =>"
-                                       " [id, impact, nodes[0].html, nodes[0].failureSummary]))")  # fmt: skip
-            found += [(panel, width, *fault) for fault in faults if fault[1] in ("serious", "critical", "moderate")]
+            found += [(panel, width, *fault) for fault in faults(page.chromium, script)]
     page.chromium.look(1100, 900)
     assert found == []
 
