@@ -179,6 +179,7 @@ class Asked(Chaos):
         self.folder, self.out, self.recipe, self.overrides = folder, folder, folder, []
         self.segments, self.plan, self.batch = [], SimpleNamespace(steps=1), 1
         self._ranks, self._scaler, self._pause, self.sleep = RANKS, False, 0, sleep
+        self._began = 0.0
         start = RANKS.start
         self._ranks = SimpleNamespace(
             start=lambda request: start({{**request, "sleep": sleep}}),
