@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.ledger.index import LedgerLines
+from dist_epochs.ledger.index import STEPS, LedgerLines
 
 __all__ = ["SegmentTime", "segment_times"]
 
-TAKEN = (b'{"event":"applied"', b'{"event":"skipped"')
 TIMED = b'"time":'
 
 
@@ -45,17 +43,12 @@ def segment_times(path: Path) -> tuple[SegmentTime, ...]:
         InputError: If it cannot be read.
     """
     lines = LedgerLines(path)
-    starts = [at for at, _ in lines.of("segment")]
-    from_steps = [int(lines.entry(at)["from_step"]) for at in starts]
-    goes_back_to = [*accumulate(reversed(from_steps[1:]), min)][::-1]
     found = []
-    for number, (start, stop) in enumerate(pairwise([*starts, lines.size])):
-        entry = lines.entry(start)
+    for number, (start, stop, entry, kept) in enumerate(lines.segments()):
         begin = entry.get("started", entry.get("time"))
         if begin is None:
             continue
         end = max(begin, _last_time(lines, start, stop))
-        kept = goes_back_to[number] if number < len(goes_back_to) else None
         lost = None if kept is None else _time_after(lines, start, stop, kept)
         saves = (lines.entry(at).get("time") for at, _ in lines.of("checkpoint", start=start, stop=stop))
         found.append(
@@ -88,4 +81,4 @@ def _time_after(lines: LedgerLines, start: int, stop: int, step: int) -> float |
 
 
 def _taken_backwards(lines: LedgerLines, start: int, stop: int) -> Iterator[dict[str, Any]]:
-    return (lines.entry(at, line) for at, line in lines.backwards(start, stop) if line.startswith(TAKEN))
+    return (lines.entry(at, line) for at, line in lines.backwards(start, stop) if line.startswith(STEPS))

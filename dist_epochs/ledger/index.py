@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.file import LARGEST, LONGEST_LINE, parse_line
 from dist_epochs.settings.files import open_file
 
-__all__ = ["STEPS", "LedgerLines", "Line"]
+__all__ = ["STEPS", "LedgerLines", "Line", "SegmentLines"]
 
 AT_ONCE = 1 << 20
 """Bytes that are read at once."""
@@ -33,6 +33,22 @@ _FIRST, _LATER = re.compile(_EVENT), re.compile(rb"\n" + _EVENT)
 
 Line = tuple[int, bytes]
 """Where a line begins, in bytes, and what it holds without its newline."""
+
+
+class SegmentLines(NamedTuple):
+    """The lines of one segment.
+
+    Attributes:
+        start: Where its first line begins.
+        stop: Where it ends.
+        entry: Its first line.
+        kept: The last step of it that counts, the earliest that a later segment went back to; None where all do.
+    """
+
+    start: int
+    stop: int
+    entry: dict[str, Any]
+    kept: int | None
 
 
 class LedgerLines:
@@ -85,6 +101,21 @@ class LedgerLines:
         """The marks of some events between two places."""
         stop = self.size if stop is None else stop
         return ((at, event) for at, event in self.marks if event in events and start <= at < stop)
+
+    def segments(self) -> list[SegmentLines]:
+        """The segments, in order, and up to which step the steps of each count.
+
+        Raises:
+            InputError: If the first line of one is damaged.
+        """
+        starts = [at for at, _ in self.of("segment")]
+        found: list[SegmentLines] = []
+        kept: int | None = None
+        for start, stop in reversed(list(pairwise([*starts, self.size]))):
+            entry = self.entry(start)
+            found.append(SegmentLines(start, stop, entry, kept))
+            kept = entry["from_step"] if kept is None else min(kept, entry["from_step"])
+        return found[::-1]
 
     def between(self, start: int, stop: int | None = None) -> Iterator[Line]:
         """Each line that begins between two places, of which the first begins a line."""

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger.file import LONGEST_LINE, drawn_from_json, parse_line
-from dist_epochs.settings.files import open_file
+from dist_epochs.ledger.file import drawn_from_json, parse_line
+from dist_epochs.ledger.index import STEPS, LedgerLines
 
 __all__ = ["LinesOfRun", "LoggedRow", "RecordedStep", "lines_of_run", "logged_rows", "recorded_steps"]
 
 SEGMENT, METRICS = b'{"event":"segment"', b'{"event":"metrics"'
-STEPS = (b'{"event":"applied"', b'{"event":"skipped"')
 STEP_AT = len(STEPS[0] + b',"step":')
 """Where the number of a step stands in its line; both kinds have names of one length."""
 DRAWN_AT = len(b'"drawn":')
@@ -116,7 +113,7 @@ def lines_of_run(path: Path) -> LinesOfRun:
         InputError: If it cannot be read.
     """
     segments, last_step, last = [], None, 0
-    for number, line in _lines(path):
+    for number, (_, line) in enumerate(LedgerLines(path).between(0), 1):
         last = number
         if line.startswith(STEPS):
             last_step = number
@@ -190,20 +187,14 @@ def _drawn_text(line: bytes) -> bytes | None:
 
 def _counting(path: Path, kinds: tuple[bytes, ...]) -> Iterator[tuple[int, bytes]]:
     """Lines of some kinds, with their numbers, of steps that no later segment took again."""
-    starts = [int(parse_line(path, number, line)["from_step"]) for number, line in _lines(path) if _starts(line)]
-    goes_back_to = [*accumulate(reversed(starts[1:]), min)][::-1]  # by segment: the earliest step that follows it
+    lines = LedgerLines(path)
+    kept = {segment.start: segment.kept for segment in lines.segments()}
     last: int | None = None
-    segment = -1
-    for number, line in _lines(path):
-        if _starts(line):
-            segment += 1
-            last = goes_back_to[segment] if segment < len(goes_back_to) else None
+    for number, (at, line) in enumerate(lines.between(0), 1):
+        if at in kept:
+            last = kept[at]
         elif line.startswith(kinds) and (last is None or _step_of(path, number, line) <= last):
             yield number, line
-
-
-def _starts(line: bytes) -> bool:
-    return line.startswith(SEGMENT)
 
 
 def _step_of(path: Path, number: int, line: bytes, start: int | None = None) -> int:
@@ -215,17 +206,3 @@ def _step_of(path: Path, number: int, line: bytes, start: int | None = None) -> 
         return int(text)
     step: int = parse_line(path, number, line)["step"]
     return step
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The complete lines, one after the other; what is added after the file was opened is left out."""
-    with open_file(path) as file:
-        left, number = os.fstat(file.fileno()).st_size, 0
-        while left > 0 and (line := file.readline(min(LONGEST_LINE, left))):
-            left -= len(line)
-            number += 1
-            if line.endswith(b"\n"):
-                yield number, line[:-1]
-            elif left > 0:
-                rule = f"a line of a ledger has at most {LONGEST_LINE:,}"
-                raise InputError("damaged: a line without end", rule=rule, origin=Origin(str(path), number))
