@@ -48,9 +48,10 @@ def command(run: Path, watch: bool, card: bool, grams_per_kwh: float | None, htm
     if html is not None:
         from dist_epochs.ledger.history import segment_times
         from dist_epochs.ledger.steps import logged_rows
+        from dist_epochs.ledger.writer import ledger_of
         from dist_epochs.report.run import run_report
 
-        path = run / "ledger.jsonl" if run.is_dir() else run
+        path = ledger_of(run)
         write_html(html, run_report(run, result.to_json(), logged_rows(path), segment_times(path)))
     if card:
         from dist_epochs.render.card import make_card

@@ -18,7 +18,7 @@ from dist_epochs.ledger.reading import totals_of
 from dist_epochs.ledger.spending import Spending, spending_of
 from dist_epochs.ledger.time import TimeLine, time_line
 from dist_epochs.ledger.totals import Tally, Totals
-from dist_epochs.ledger.writer import LEDGER_FILE
+from dist_epochs.ledger.writer import ledger_of
 
 __all__ = ["UNITS", "Difference", "Reconciliation", "read_plan", "read_run", "reconcile"]
 
@@ -275,7 +275,7 @@ def read_run(path: Path) -> Reconciliation:
     Raises:
         InputError: If there is no ledger, or a line of it is damaged.
     """
-    ledger = path / LEDGER_FILE if path.is_dir() else path
+    ledger = ledger_of(path)
     plan = ledger.parent / "plan.json"
     lines = LedgerLines(ledger)
     totals = totals_of(lines)

@@ -14,13 +14,18 @@ from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.file import LedgerFile, drawn_to_json
 from dist_epochs.ledger.totals import Totals
 
-__all__ = ["LEDGER_FILE", "LedgerWriter", "now", "versions"]
+__all__ = ["LEDGER_FILE", "LedgerWriter", "ledger_of", "now", "versions"]
 
 LEDGER_FILE = "ledger.jsonl"
 """The file in a run directory."""
 
 TOTALS_EVERY = 1000
 """Steps between totals lines (more where a run makes very many passes)."""
+
+
+def ledger_of(run: Path) -> Path:
+    """The ledger of a run directory; a file is a ledger itself."""
+    return run / LEDGER_FILE if run.is_dir() else run
 
 
 class LedgerWriter:

@@ -11,7 +11,7 @@ from dist_epochs.arithmetic.text import number, percent
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.ledger.steps import LinesOfRun, lines_of_run
-from dist_epochs.ledger.writer import LEDGER_FILE
+from dist_epochs.ledger.writer import ledger_of
 from dist_epochs.recipe import Recipe, read_recipe
 from dist_epochs.recipe.writing import flat, recipe_to_data
 
@@ -109,7 +109,8 @@ def card_facts(path: Path, result: Reconciliation) -> CardFacts:
     Raises:
         InputError: If its recipe is damaged, or nothing was trained yet.
     """
-    folder, ledger = (path, path / LEDGER_FILE) if path.is_dir() else (path.parent, path)
+    ledger = ledger_of(path)
+    folder = ledger.parent
     lines, data, plan = lines_of_run(ledger), result.to_json(), result.plan
     if lines.last_step is None or not result.totals.applied.steps:
         raise InputError(

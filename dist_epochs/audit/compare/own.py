@@ -10,7 +10,7 @@ from dist_epochs.audit.compare.evidence import Cause, ComparedRun, Setting, Stre
 from dist_epochs.errors import Origin
 from dist_epochs.ledger.loop_notes import LoopNotes
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
-from dist_epochs.ledger.writer import LEDGER_FILE
+from dist_epochs.ledger.writer import LEDGER_FILE, ledger_of
 from dist_epochs.recipe import Recipe, read_recipe
 from dist_epochs.recipe.writing import flat, recipe_to_data
 from dist_epochs.settings.files import open_file, read_utf8
@@ -79,7 +79,8 @@ def own_run(path: Path) -> ComparedRun:
         InputError: If there is no ledger, or a file of the run is damaged.
     """
     result = read_run(path)
-    folder = path if path.is_dir() else path.parent
+    ledger = ledger_of(path)
+    folder = ledger.parent
     plan = result.plan
     recipe_file = folder / "recipe.yaml"
     recipe = read_recipe(recipe_file) if plan is not None and recipe_file.is_file() else None
@@ -93,7 +94,7 @@ def own_run(path: Path) -> ComparedRun:
         path=str(path),
         kind="dist-epochs",
         settings=tuple({setting.name: setting for setting in settings}.values()),
-        ledger=folder / LEDGER_FILE if path.is_dir() else path,
+        ledger=ledger,
         stretches=tuple(
             Stretch(phase["steps"], phase["global_batch"], phase["sequence_length"])
             for phase in (plan or {}).get("phases", ())
