@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dist_epochs.plan.cost.trained_part import ModelCost
     from dist_epochs.plan.framework_reports import FrameworkReport
     from dist_epochs.plan.plan import Plan
+    from dist_epochs.plan.sensitivity import ChangedAssumption
     from dist_epochs.recipe import Recipe
     from dist_epochs.settings.document import Document
     from dist_epochs.tool_configs.launch.report import LaunchReport
@@ -138,6 +139,7 @@ def command(
     switches = {"replacement": replacement, "activation_checkpointing": activation_checkpointing}
     settings |= {name: True for name, on in switches.items() if on}
     report = None
+    moves: Sequence[ChangedAssumption] = ()
     if frameworks and (sweeps or launch_file or len(recipes) > 1):
         raise InputError(
             "--like compares one plan with frameworks", fixes="leaving out --sweep, --launch and further recipes"
@@ -155,7 +157,8 @@ def command(
     if launch_file is not None:
         report = _check_launch(launch_file, documents, recipes, sweeps, exact)
         plans = [report.launch.plan]
-        _show(plans, documents, [_launch_output(report)], as_json)
+        moves = _sensitivity(plans)
+        _show(plans, moves, documents, [_launch_output(report)], as_json)
     elif sweeps:
         plans = _sweep(documents, recipes, sweeps, exact, as_json)
     elif markdown or as_csv:
@@ -167,10 +170,11 @@ def command(
         plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
         found = _framework_reports(plans[0], frameworks, documents[0]) if len(plans) == 1 else []
         extra = [*_framework_output(found), *(ExtraOutput({"holds": holds}, "") for holds in places if holds)]
-        _show(plans, documents, extra, as_json)
+        moves = _sensitivity(plans)
+        _show(plans, moves, documents, extra, as_json)
         _raise_refusals(found, frameworks)
     if html is not None:
-        _write_report(plans, html)
+        _write_report(plans, moves, html)
     if report is not None and report.goes_wrong:
         raise SystemExit(EXIT_DISAGREES)
     if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
@@ -356,18 +360,32 @@ def _raise_refusals(found: Sequence[FrameworkReport], frameworks: Sequence[str])
         raise InputError.together(refusals)
 
 
-def _show(plans: Sequence[Plan], documents: Sequence[Document], extra: Sequence[ExtraOutput], as_json: bool) -> None:
+def _sensitivity(plans: Sequence[Plan]) -> tuple[ChangedAssumption, ...]:
+    """What one plan depends on; of several, that is not shown."""
+    if len(plans) > 1:
+        return ()
+    from dist_epochs.plan.planner import make_plan
+    from dist_epochs.plan.sensitivity import sensitivity_of
+
+    (plan,) = plans
+    return sensitivity_of(plan, lambda changed: make_plan(changed, facts=plan.facts))
+
+
+def _show(
+    plans: Sequence[Plan],
+    moves: Sequence[ChangedAssumption],
+    documents: Sequence[Document],
+    extra: Sequence[ExtraOutput],
+    as_json: bool,
+) -> None:
     if len(plans) > 1:
         from dist_epochs.render.comparison import comparison_json, comparison_text
 
         print_json(comparison_json(plans)) if as_json else show(comparison_text(plans))
         return
     from dist_epochs.plan.plan_json import plan_json
-    from dist_epochs.plan.planner import make_plan
-    from dist_epochs.plan.sensitivity import sensitivity_of
 
     (plan,) = plans
-    moves = sensitivity_of(plan, lambda changed: make_plan(changed, facts=plan.facts))
     if as_json:
         from dist_epochs.tool_configs.read_values import read_json
 
@@ -384,16 +402,10 @@ def _show(plans: Sequence[Plan], documents: Sequence[Document], extra: Sequence[
             show(f"\n{text}")
 
 
-def _write_report(plans: Sequence[Plan], path: Path) -> None:
-    from dist_epochs.plan.planner import make_plan
-    from dist_epochs.plan.sensitivity import sensitivity_of
+def _write_report(plans: Sequence[Plan], moves: Sequence[ChangedAssumption], path: Path) -> None:
     from dist_epochs.report.plan import plan_report, plans_report
 
-    if len(plans) > 1:
-        write_html(path, plans_report(plans))
-        return
-    (plan,) = plans
-    write_html(path, plan_report(plan, sensitivity_of(plan, lambda changed: make_plan(changed, facts=plan.facts))))
+    write_html(path, plans_report(plans) if len(plans) > 1 else plan_report(plans[0], moves))
 
 
 def _sweep(
