@@ -26,11 +26,11 @@ def write_html(path: Path, page: Markup) -> None:
     """Write a report, and say where.
 
     Raises:
-        InputError: If it cannot be written there.
+        OSError: If it cannot be written there.
     """
-    from dist_epochs.report.document import write_report
+    from dist_epochs.runtime.files import write_text
 
-    write_report(path, page)
+    write_text(path, page)
     show(f"the report is in {path}", err=True)
 
 

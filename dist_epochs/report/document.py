@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from pathlib import Path
 
 from dist_epochs import __version__
 from dist_epochs.report.html import Content, Markup, element, empty, table
-from dist_epochs.runtime.files import write_text
 
-__all__ = ["document", "notes", "section", "tiles", "with_table", "write_report"]
+__all__ = ["document", "notes", "section", "tiles", "with_table"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What a browser may load for the page: nothing but what stands in it."""
@@ -64,12 +62,3 @@ def with_table(plot: Markup, header: Sequence[Content], rows: Iterable[Sequence[
     return element(
         "div", plot, element("details", element("summary", "As a table"), table(header, rows)), class_="plot"
     )
-
-
-def write_report(path: Path, page: Markup) -> None:
-    """Write a page whole or not at all.
-
-    Raises:
-        InputError: If it cannot be written there.
-    """
-    write_text(path, page)

@@ -17,9 +17,10 @@ from dist_epochs.render.cost import span
 from dist_epochs.render.plan import plan_head, plan_rows
 from dist_epochs.render.plan_tiles import plan_tiles
 from dist_epochs.report import svg
-from dist_epochs.report.document import document, notes, section, tiles, with_table
+from dist_epochs.report.document import document, section, tiles, with_table
 from dist_epochs.report.html import Content, Markup, element, table
 from dist_epochs.report.numbers import range_text, shown
+from dist_epochs.report.sections import sources_section, warnings_section
 
 __all__ = ["plan_report", "plans_report"]
 
@@ -41,9 +42,9 @@ def plan_report(plan: Plan, moves: Sequence[ChangedAssumption]) -> Markup:
         section("Derivation", table(["what", "number", "from"], plan_rows(plan))),
         *_phases(data),
         *_cost(data),
-        *_sources(data),
+        *sources_section(data),
         *_sensitivity(data),
-        *_warnings([data]),
+        *warnings_section(("", warning) for warning in data["warnings"]),
     ]
     return document(f"{plan.name}: the plan", parts)
 
@@ -61,7 +62,7 @@ def plans_report(plans: Sequence[Plan]) -> Markup:
             svg.bars("Epochs", known) if known else "",
             [_ranges(data, *quantity) for quantity in QUANTITIES],
         ),
-        *_warnings(data["plans"]),
+        *warnings_section((f"{plan['name']}: ", warning) for plan in data["plans"] for warning in plan["warnings"]),
     ]
     return document(" and ".join(names) if len(names) == 2 else f"{len(names)} plans side by side", parts)
 
@@ -154,19 +155,6 @@ def _ranges(data: dict[str, Any], label: str, key: str, unit: str) -> Markup:
     return svg.bars(label.capitalize(), bars) if bars else Markup()
 
 
-def _sources(data: dict[str, Any]) -> Iterator[Markup]:
-    sources = data["sources"]
-    if len(sources) < 2:
-        return
-    bars = [svg.Bar(one["name"], scaled(one["epochs"]), one["epochs"], one["epochs"]) for one in sources]
-    keys = [(key, form) for key, form in (("samples", short), ("tokens", short), ("epochs", scaled)) if sources[0][key]]
-    rows = [
-        [one["name"], *(shown(data, f"sources.{n}.{key}", form) for key, form in keys)] for n, one in enumerate(sources)
-    ]
-    plot = svg.bars("Epochs of each source", bars)
-    yield section("Sources", with_table(plot, ["source", *(key for key, _ in keys)], rows))
-
-
 def _sensitivity(data: dict[str, Any]) -> Iterator[Markup]:
     drawn, rows = [], []
     for n, move in enumerate(data["moves"]):
@@ -178,13 +166,3 @@ def _sensitivity(data: dict[str, Any]) -> Iterator[Markup]:
     if drawn:
         plot = svg.intervals("With one assumption changed: the answer ÷ the planned one", drawn, None)
         yield section("Sensitivity", with_table(plot, ["instead", "answer", "unit", "÷ planned", "why"], rows))
-
-
-def _warnings(plans: Sequence[dict[str, Any]]) -> Iterator[Markup]:
-    told = [
-        [element("strong", f"{plan['name']}: " if len(plans) > 1 else "", warning["rule"]), f": {warning['message']}"]
-        for plan in plans
-        for warning in plan["warnings"]
-    ]
-    if told:
-        yield section("What to know", notes(told))

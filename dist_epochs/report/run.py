@@ -17,6 +17,7 @@ from dist_epochs.report import svg
 from dist_epochs.report.document import document, notes, section, tiles, with_table
 from dist_epochs.report.html import Content, Markup, element, table
 from dist_epochs.report.numbers import shown
+from dist_epochs.report.sections import sources_section, warnings_section
 
 __all__ = ["run_report"]
 
@@ -57,8 +58,8 @@ def run_report(
         *_segments(data, segments),
         *_time(data),
         *_spent(data),
-        *_sources(data),
-        *_warnings(data),
+        *sources_section(data),
+        *warnings_section(("", warning) for warning in data["warnings"] or ()),
     ]
     return document(f"{title.name or title}: the ledger", element("p", str(title), class_="muted"), parts)
 
@@ -234,20 +235,3 @@ def _spent(data: Mapping[str, Any]) -> Iterator[Markup]:
     if rows or reasons:
         header = ["what", "planned", "so far", "expected at the end"]
         yield section("Cost and energy", table(header, rows) if rows else "", notes(reasons) if reasons else "")
-
-
-def _sources(data: Mapping[str, Any]) -> Iterator[Markup]:
-    sources = [(n, source) for n, source in enumerate(data["sources"]) if source["epochs"] is not None]
-    if len(sources) < 2:
-        return
-    bars = [svg.Bar(one["name"], scaled(one["epochs"]), one["epochs"], one["epochs"]) for _, one in sources]
-    columns = (("samples", short), ("tokens", short), ("epochs", scaled))
-    rows = [[one["name"], *(shown(data, f"sources.{n}.{key}", form) for key, form in columns)] for n, one in sources]
-    plot = svg.bars("Epochs of each source", bars)
-    yield section("Sources", with_table(plot, ["source", "samples", "tokens", "epochs"], rows))
-
-
-def _warnings(data: Mapping[str, Any]) -> Iterator[Markup]:
-    told = [[element("strong", warning["rule"]), f": {warning['message']}"] for warning in data["warnings"] or ()]
-    if told:
-        yield section("What to know", notes(told))
