@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dist_epochs.errors import InputError, Origin
+from dist_epochs.errors import InputError
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
@@ -30,15 +30,10 @@ def command(corpus: str, out: Path, devices: str | None, sequence_length: str | 
     CORPUS is a token store, or a size with its unit: '3.3B tokens'. The model is the largest of a few published sizes
     that the tokens can teach and the devices can hold.
     """
-    if out.exists():
-        raise InputError(
-            "a file of this name is there, and is not replaced",
-            fixes="--out, with another name",
-            origin=Origin(str(out)),
-        )
     from dist_epochs.plan.first_recipe import first_recipe
-    from dist_epochs.runtime.files import write_text
+    from dist_epochs.runtime.files import refuse_existing, write_text
 
+    refuse_existing(out, "--out, with another name")
     count, device = _devices(devices)
     at_hand = _at_hand(corpus, out, count, device, sequence_length, objective)
     write_text(out, first_recipe(at_hand, out.stem))

@@ -25,6 +25,7 @@ __all__ = [
     "move",
     "named_errors",
     "new_folder",
+    "refuse_existing",
     "run_lock",
     "write_bytes",
     "write_json",
@@ -106,6 +107,20 @@ def write_bytes(path: Path, data: bytes, *, beside: str = ".new", durable: bool 
             return
         make_durable(new)
         move(new, path)
+
+
+def refuse_existing(path: Path, fix: str) -> None:
+    """Refuse to write where something is.
+
+    Args:
+        path: Where a new file is to be.
+        fix: How to name another.
+
+    Raises:
+        InputError: If a file of that name is there.
+    """
+    if path.exists():
+        raise InputError("a file of this name is there, and is not replaced", fixes=fix, origin=Origin(str(path)))
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

@@ -269,6 +269,14 @@ def test_iterations_of_twenty_samples_are_drawn(page):
     assert counts == [[3, 3, 60], [3, 60, 60], [3, 12, 60]]
 
 
+@pytest.mark.parametrize("words", ["audit '{}' --write claim.yaml", "audit '{}' --html report.html"])
+def test_files_are_written(page, words):
+    page.show("command", line=words.format(SENTENCE))
+    assert "CONSISTENT ONLY IF every step has length 512" in page.text("command")
+    assert "Traceback" not in page.text("command")
+    assert "error" not in page.text("command")
+
+
 def test_what_a_link_holds_is_text(page):
     evil = "<img src=x onerror='window.broken=1'><script>window.broken=1</script> 5 steps"
     for panel, key in (("solve", "steps"), ("audit", "text"), ("explain", "topic"), ("command", "line")):

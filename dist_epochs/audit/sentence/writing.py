@@ -11,6 +11,7 @@ from dist_epochs.audit.expression import written
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.sentence.audited import SentenceAudit
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.files import refuse_existing, write_text
 from dist_epochs.settings.yaml_writing import yaml_text
 
 __all__ = ["claim_yaml", "write_claim"]
@@ -24,11 +25,8 @@ def write_claim(found: SentenceAudit, path: Path) -> None:
     """
     if found.claim is None:
         raise InputError("there is no claim to write", rule=found.audit.missing or "", origin=Origin("--write"))
-    if path.exists():
-        raise InputError(
-            "a file of this name is there, and is not replaced", fixes="another name", origin=Origin(str(path))
-        )
-    path.write_text(claim_yaml(found.claim, found.reading.given), encoding="utf-8")
+    refuse_existing(path, "another name")
+    write_text(path, claim_yaml(found.claim, found.reading.given))
 
 
 def claim_yaml(claim: Claim, text: str) -> str:
