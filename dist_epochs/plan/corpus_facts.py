@@ -35,12 +35,16 @@ class CorpusFacts:
         sources: The sources to train on.
         fingerprint: Digest of tokens, document lengths and tokenizer.
         store: Where the corpus lies, for messages.
+        packing: Name of the rule by which documents became samples.
+        order: Name of the rule by which samples are drawn.
         tokenizer: Digest of the tokenizer alone, and whether special tokens were left out; None where it is not known.
     """
 
     sources: tuple[SourceFacts, ...]
     fingerprint: str
     store: str
+    packing: str
+    order: str
     tokenizer: str | None = None
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.repeats import repeat_band, unique_equivalents
-from dist_epochs.plan.fingerprint import MASKS, ORDER, PACKING
+from dist_epochs.plan.fingerprint import rules_of
 from dist_epochs.plan.history import BEFORE, history_to_json
 from dist_epochs.plan.plan import Plan
 
@@ -57,7 +57,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "sample_digest": totals and f"{totals.digest:032x}",
         "fingerprint": plan.fingerprint,
-        "rules": {"packing": PACKING, "order": ORDER, "masks": MASKS},
+        "rules": rules_of(plan.recipe, plan.facts),
         "history": plan.history and history_to_json(plan.history),
         "warnings": [
             {"rule": warning.rule, "message": warning.message, "note": warning.is_note} for warning in plan.warnings
