@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["BEST_FIT", "PACKINGS", "PACKING_RULES"]
+__all__ = ["BEST_FIT", "PACKINGS", "PACKING_RULES", "packing_flag"]
 
 BEST_FIT = "best-fit"
 """The default."""
@@ -21,3 +21,8 @@ PACKING_RULES: Mapping[str, str] = {
 """What each does, as plans name it; another way of packing has another name."""
 
 PACKINGS = tuple(PACKING_RULES)
+
+
+def packing_flag(packing: str) -> str:
+    """What `dist-epochs tokenize` is told of a strategy; nothing of the default."""
+    return f" --packing {packing}" if packing != BEST_FIT else ""

@@ -74,7 +74,7 @@ class Store:
                     documents=source.entry["documents"],
                     words=source.entry["words"],
                     tokens=source.entry["tokens"],
-                    samples=source.packed_lengths(),
+                    packed={length: source.packing_facts(length, packing) for length in source.packed_lengths(packing)},
                 )
                 for source in self.sources()
             ),

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dist_epochs.corpus.packing import Packed, best_fit, cut
+from dist_epochs.arithmetic.packings import BEST_FIT
+from dist_epochs.corpus.blocks import cut_by_tokens
+from dist_epochs.corpus.packing import Packed, best_fit, cut, pack_block
 from dist_epochs.corpus.spans import Span, by_documents, by_tokens
+from dist_epochs.plan.corpus_facts import PackingFacts
 
-__all__ = ["STRATEGIES", "Strategy"]
+__all__ = ["STRATEGIES", "PackingCounts", "Strategy", "count_packing", "counts_of"]
 
 BATCH_DOCUMENTS = 1000
 """Rows that `datasets.map` hands to a function at once, if it is not told otherwise."""
@@ -23,6 +26,43 @@ BATCH_DOCUMENTS = 1000
 Integers = NDArray[np.int64]
 Parts = Iterable[Integers]
 """Tokens of each document of a source, some documents at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackingCounts:
+    """What becomes of documents when they are packed.
+
+    Attributes:
+        samples: Samples.
+        pieces: Pieces of documents in them.
+        tokens: Tokens in them.
+        documents: Documents of which at least a part is in them.
+        documents_cut: Of these, those that are not whole in one sample.
+        tokens_truncated: Tokens in no sample that are the ends of documents longer than a sample.
+        tokens_dropped: Tokens in no sample that are the rest of a batch of documents.
+    """
+
+    samples: int = 0
+    pieces: int = 0
+    tokens: int = 0
+    documents: int = 0
+    documents_cut: int = 0
+    tokens_truncated: int = 0
+    tokens_dropped: int = 0
+
+    def facts(self) -> PackingFacts:
+        """What a plan needs to know of them."""
+        return PackingFacts(
+            samples=self.samples,
+            tokens=self.tokens,
+            documents_cut=self.documents_cut,
+            tokens_truncated=self.tokens_truncated,
+            tokens_dropped=self.tokens_dropped,
+        )
+
+    def __add__(self, other: PackingCounts) -> PackingCounts:
+        """The counts of both."""
+        return PackingCounts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +129,18 @@ def _whole_samples(parts: Parts, sequence_length: int, block_tokens: int) -> Ite
     return by_tokens(parts, max(1, block_tokens // sequence_length) * sequence_length)
 
 
+def _blocks(parts: Parts, sequence_length: int, block_tokens: int) -> Iterator[Span]:
+    """The blocks of a store, of which each part is a shard."""
+    token = document = 0
+    for part in parts:
+        for block in np.split(part, cut_by_tokens(part, block_tokens)[1:-1]):
+            span = Span(token, document, 0, block)
+            yield span
+            token, document = token + span.tokens, document + len(block)
+
+
 STRATEGIES: Mapping[str, Strategy] = {
+    BEST_FIT: Strategy(_blocks, pack_block),
     "concatenate": Strategy(_whole_samples, one_after_the_other),
     "truncate": Strategy(_batches, one_each, "truncated"),
     "group_texts": Strategy(_batches, without_the_rest),
@@ -97,4 +148,46 @@ STRATEGIES: Mapping[str, Strategy] = {
     "bfd_split": Strategy(_batches, trl_bfd_split),
     "wrapped": Strategy(_batches, one_after_the_other),
 }
-"""All of `PACKINGS` but `best-fit`, which packs the blocks of a store."""
+"""All of `PACKINGS`."""
+
+
+def counts_of(span: Span, packed: Packed, cause: str) -> PackingCounts:
+    """What became of the documents of one span.
+
+    Args:
+        span: The documents.
+        packed: Their samples.
+        cause: What became of tokens that are in none: the strategy's.
+    """
+    tokens = int(packed.lengths.sum())
+    lost = {f"tokens_{cause}": span.tokens - tokens}
+    if not packed.samples:
+        return PackingCounts(**lost)
+    document = np.searchsorted(np.cumsum(span.lengths), packed.starts, side="right")
+    is_cut = np.zeros(int(document.max()) + 1, np.bool_)
+    is_cut[document[packed.lengths < span.lengths[document]]] = True
+    is_cut[-1] |= span.goes_on and len(is_cut) == len(span.lengths)
+    here = is_cut[int(span.before > 0) :]  # an earlier span counts the other
+    return PackingCounts(
+        samples=packed.samples,
+        pieces=len(packed.lengths),
+        tokens=tokens,
+        documents=len(here),
+        documents_cut=int(here.sum()),
+        **lost,
+    )
+
+
+def count_packing(packing: str, parts: Parts, sequence_length: int, block_tokens: int) -> PackingCounts:
+    """What becomes of documents, from their lengths alone.
+
+    Args:
+        packing: One of `PACKINGS`.
+        parts: Tokens of each document, shard by shard.
+        sequence_length: Positions of a sample.
+        block_tokens: Tokens of a block of a store.
+    """
+    strategy = STRATEGIES[packing]
+    spans = strategy.spans(parts, sequence_length, block_tokens)
+    each = (counts_of(span, strategy.pack(span.lengths, sequence_length), strategy.cause) for span in spans)
+    return sum(each, PackingCounts())

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey, draws
 from dist_epochs.arithmetic.mixture import Mixture
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
-from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.hashing import hash_each, key
 from dist_epochs.corpus.objective import IGNORED, Objective
 from dist_epochs.corpus.packed import Packing
@@ -92,6 +92,7 @@ class Corpus:
         mixture: Which source each draw comes from.
         objective: Which tokens the loss counts.
         seed: Seed of order and masks.
+        packing: How documents became samples, one of `PACKINGS`.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Corpus:
         mixture: Mixture,
         objective: Objective,
         seed: int,
+        packing: str = BEST_FIT,
     ) -> None:
         self._schedule = schedule
         self._mixture = mixture
@@ -110,7 +112,7 @@ class Corpus:
         self._seed = seed
         lengths = {phase.sequence_length for phase in schedule.phases}
         self._sources = [source for name in mixture.names for source in store.sources() if source.name == name]
-        self._packings = {(s.name, length): s.packing(length) for s in self._sources for length in lengths}
+        self._packings = {(s.name, length): s.packing(length, packing) for s in self._sources for length in lengths}
         self._orders = {
             (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
             for (name, length), packing in self._packings.items()
@@ -120,11 +122,7 @@ class Corpus:
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""
         return StoreCounter(
-            {
-                place: PassCounter(self._packings[place], order, self._objective)
-                for place, order in self._orders.items()
-            },
-            {source.name: source.entry["documents"] for source in self._sources},
+            {place: PassCounter(self._packings[place], order, self._objective) for place, order in self._orders.items()}
         )
 
     def windows(self, batches: Sequence[GlobalBatch], rank: int, first_step: int = 0) -> Iterator[Window]:
@@ -152,7 +150,7 @@ class Corpus:
         if not filler:
             for name, number, chosen in rows.groups():
                 pass_key = PassKey(span.phase, name, length, number)
-                counts[pass_key] = rows.counts(chosen, name, length)
+                counts[pass_key] = rows.counts(chosen, self._packings[name, length])
         micro_batches = tuple(rows.part(slice_, slices[0].start) for slice_ in slices)
         return Window(step, micro_batches, counts)
 
@@ -203,9 +201,9 @@ class _Rows:
             for number in np.unique(self.passes[self.sources == name]):
                 yield name, int(number), np.flatnonzero((self.sources == name) & (self.passes == number))
 
-    def counts(self, chosen: Integers, name: str, length: int) -> Counts:
+    def counts(self, chosen: Integers, packing: Packing) -> Counts:
         """Counts of some rows, taken from the arrays that the model gets."""
-        high, low = digests(name, length, self.blocks[chosen], self.rows[chosen])
+        high, low = packing.digests(self.blocks[chosen], self.rows[chosen])
         return Counts(
             samples=len(chosen),
             tokens=int((self.segments[chosen] > 0).sum()),

@@ -148,6 +148,13 @@ def _corpus(plan: Plan) -> dict[str, Any]:
         "store": facts and facts.store,
         "fingerprint": facts and facts.fingerprint,
         "tokenizer": facts and facts.tokenizer,
+        "packings": [
+            facts.packed(length).to_json(plan.recipe.corpus.packing, length)
+            for length in plan.lengths
+            if not facts.not_packed([length])
+        ]
+        if facts
+        else [],
         "samples": {
             source.name: {str(length): count for length, count in source.samples.items()}
             for source in (facts.sources if facts else ())
