@@ -331,3 +331,38 @@ def test_nothing_to_pack_is_an_error(tmp_path):
     with pytest.raises(InputError) as error:
         tokenize(find_sources((str(tmp_path / "short.txt"),)), TextTokenizer(EMBEDDED), settings, out=tmp_path / "out")
     assert "group_texts" in error.value.asked
+
+
+TRL_FILES = {
+    "": ("bfd", "corpus.packing: bfd makes"),
+    "packing_strategy: bfd-requeue\n": ("bfd_split", "corpus.packing: bfd_split makes"),
+    "packing_strategy: wrapped\ndataset_num_proc: 4\n": ("wrapped", "4 processes pack apart"),
+    "packing_strategy: bfd_split\nshuffle_dataset: true\n": ("bfd_split", "shuffled before"),
+    "packing_strategy: ffd\n": ("best-fit", "no strategy here packs as ffd"),
+}
+
+
+@pytest.mark.parametrize("strategy", TRL_FILES)
+def test_a_file_of_trl_chooses_the_packing_of_a_store(path, tmp_path, strategy):
+    packing, note = TRL_FILES[strategy]
+    file = tmp_path / "sft.yaml"
+    text = "dataset_name: us/chat\nmax_length: 16\nper_device_train_batch_size: 4\nnum_train_epochs: 2\n"
+    file.write_text(f"{text}packing: true\nnum_processes: 2\n{strategy}")
+    result = run("plan", "--from", file, "--corpus", path, "--json")
+    planned = json.loads(result.stdout)
+    assert planned["rules"]["packing"] == PACKING_RULES[packing]
+    (row,) = planned["corpus"]["packings"]
+    assert (row["packing"], row["samples"]) == (packing, Store(path).facts(packing).samples(16)["web"])
+    assert planned["steps"] == -(-2 * row["samples"] // 8)
+    assert note in " ".join(result.stderr.split())
+
+
+def test_a_script_of_run_clm_chooses_group_texts(path, tmp_path):
+    script = tmp_path / "train.sh"
+    script.write_text(
+        "torchrun --nproc_per_node 2 run_clm.py --block_size 16 --per_device_train_batch_size 4 --num_train_epochs 1 "
+        "--output_dir out\n"
+    )
+    planned = json.loads(run("plan", "--from", script, "--corpus", path, "--json").stdout)
+    assert planned["rules"]["packing"] == PACKING_RULES["group_texts"]
+    assert planned["corpus"]["packings"][0]["samples"] == Store(path).facts("group_texts").samples(16)["web"]
