@@ -5,6 +5,7 @@ import json
 import shutil
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import strategies
 from dist_epochs.corpus import tokenize as tokenizing
+from dist_epochs.corpus.blocks import BLOCK_TOKENS
 from dist_epochs.corpus.objective import Causal
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.sources import find_sources
@@ -166,6 +168,17 @@ def test_golden_samples_are_made_by_the_tools_themselves(packing, length):
     else:
         theirs = trl.pack_dataset(rows(), length, packing)
     assert digest([list(row) for row in theirs["input_ids"]]) == GOLDEN[packing, length]
+
+
+def test_the_table_of_the_guide():
+    guide = Path(__file__).parents[2] / "docs/guides/packing.md"
+    lengths = np.random.default_rng(0).lognormal(5.2, 1.3, 20_000).astype(np.int64) + 1
+    for packing in PACKINGS:
+        counts = count_packing(packing, [lengths], 512, BLOCK_TOKENS)
+        padding = 1 - counts.tokens / (counts.samples * 512)
+        numbers = (counts.documents_cut, counts.tokens_truncated, counts.tokens_dropped)
+        row = f"| `{packing}` | {counts.samples:,} | {padding:.2%} | {' | '.join(f'{each:,}' for each in numbers)} |"
+        assert row.replace("%", " %") in guide.read_text()
 
 
 @pytest.fixture(scope="module")
