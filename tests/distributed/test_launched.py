@@ -161,7 +161,7 @@ TWO = ["--config_file", "launch/two-cpu-processes.yaml"]
 @pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
 def test_a_stop_signal_saves_and_the_same_command_goes_on(tmp_path, store, write_recipe, ctrl_c):
     recipe, run = write_recipe(store.path, log_every=10), tmp_path / "run"
-    steps = "phases.0.steps=400"
+    steps = "phases.0.steps=200"
     process = launch(TWO, recipe, run, tmp_path, steps, resume=True, ACCELERATE_USE_CPU="true")
     wait_for_steps(run / "ledger.jsonl", 5, process)
     if ctrl_c:
