@@ -22,8 +22,8 @@ __all__ = [
 
 _PER_NODE = r"^\s*(?:/|per |each|on each |in each )\s*(?:node|machine|host|server)?(?!\w)"
 _STEP_TAKES = (
-    r"\b(?:each|every|one|a|per)\s+(?:training |optimizer )?(?:step|update|iteration)\s+(?:takes|took)\s+(?:about |~)?$|"
-    r"\b(?:step|iteration) times?\s+(?:of|is|was|=|:)?\s*(?:about |~)?$"
+    r"\b(?:each|every|one|a|per)\s+(?:training |optimizer )?(?:step|update|iteration)\s+(?:takes|took)\s+(?:about |~)?$"
+    r"|\b(?:step|iteration) times?\s+(?:of|is|was|=|:)?\s*(?:about |~)?$"
 )
 _RUNS = (
     r"(?i)train|\btook\b|\btakes?\b|\btaken\b|\brun\b|\brunning\b|\bruns\b|"

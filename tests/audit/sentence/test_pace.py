@@ -9,7 +9,7 @@ from dist_epochs.audit.sentence.audited import audit_text_of
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        # Vaswani et al. 2017 (arXiv:1706.03762), section 5.2: 0.4 s × 100,000 and 12 hours, 1.0 s × 300,000 and 3.5 days
+        # Vaswani et al. 2017 (arXiv:1706.03762), section 5.2
         ("Each training step took about 0.4 seconds; the base models took 100,000 steps or 12 hours.", "rounding"),
         (
             "For the big models, step time was 1.0 seconds. They were trained for 300,000 steps (3.5 days).",
