@@ -46,7 +46,7 @@ def read_offline(path: Path) -> OfflineFile:
             table = {name: row.pop(name) for name in list(row) if name.startswith(f"{TABLE}.")}
             if table:
                 found.tables.append(json.loads((path.parent / "files" / table[f"{TABLE}.path"]).read_text()))
-            # of a row that had nothing else, what is left is wandb's own: its counters, and the axis of the table
+            # wandb's own names begin with _, and it may add the axis of the HF Trainer's pattern "*"
             if not table or any(name[0] != "_" and name not in found.axes.values() for name in row):
                 found.rows.append(row)
         elif record["type"] == "metric":

@@ -43,7 +43,7 @@ class WandbMirror:
             run.define_metric(axis)
         # by name too: a pattern of the loop's own, as "*" of the HF Trainer, gives way to a name and not to a pattern
         for name in (*(name for name in NAMES if name not in AXES), "ledger/*", *groups):
-            run.define_metric(name, step_metric=AXES[0])
+            self._draw(name, AXES[0])
 
     def row(self, counters: Mapping[str, float | int], logged: Mapping[str, Any]) -> dict[str, Any]:
         """What is logged, with the counters recorded and planned, and with its losses once more for each further axis.
@@ -67,8 +67,12 @@ class WandbMirror:
         curve = f"{kind}/{name}"
         if curve not in self._curves:
             self._curves.add(curve)
-            self._run.define_metric(curve, step_metric=axis)
+            self._draw(curve, axis)
         return curve
+
+    def _draw(self, name: str, axis: str) -> None:
+        """Declare the axis of a metric; every row of counters has it, so wandb need not add it to others."""
+        self._run.define_metric(name, step_metric=axis, step_sync=False)
 
     def log(self, values: Mapping[str, float | int]) -> None:
         """Log a row of counters, and of what else belongs to it."""

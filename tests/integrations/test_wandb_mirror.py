@@ -28,7 +28,7 @@ class Run:
         self.rows, self.summary, self.metrics, self.finished = [], {}, {}, []
         self._is_finished = False
 
-    def define_metric(self, name, step_metric=None):
+    def define_metric(self, name, step_metric=None, step_sync=None):
         self.metrics[name] = step_metric
 
     def log(self, data, step=None, commit=None):

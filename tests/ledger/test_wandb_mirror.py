@@ -13,7 +13,7 @@ class Run:
     def __init__(self):
         self.rows, self.summary, self.axes = [], {}, {}
 
-    def define_metric(self, name, step_metric=None):
+    def define_metric(self, name, step_metric=None, step_sync=None):
         self.axes[name] = step_metric
 
     def log(self, row, **others):
