@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.text import number, percent, scaled, short
+from dist_epochs.arithmetic.text import number, percent, short
 from dist_epochs.ledger.history import SegmentTime
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.steps import LoggedRow
@@ -16,17 +15,14 @@ from dist_epochs.render.keyed import at
 from dist_epochs.report import svg
 from dist_epochs.report.document import document, notes, section, tiles, with_table
 from dist_epochs.report.html import Content, Markup, element, table
+from dist_epochs.report.losses import losses_section
 from dist_epochs.report.numbers import shown
 from dist_epochs.report.sections import sources_section, warnings_section
 
 __all__ = ["run_report"]
 
-MOST_POINTS = 500
-"""Points of a line; of more, each stretch shows its least and its largest."""
 MOST_SAVES = 50
 """Checkpoints of a segment that are drawn, the last ones."""
-MOST_ROWS = 12
-"""Rows of the table beside a line, of the first to the last."""
 
 SPANS = {
     "part-0": "drawn, and counts",
@@ -54,7 +50,7 @@ def run_report(
         tiles(_tiles(data)),
         *_units(data),
         *_differences(data),
-        *_losses(rows),
+        *losses_section(rows),
         *_segments(data, segments),
         *_time(data),
         *_spent(data),
@@ -121,49 +117,6 @@ def _differences(data: Mapping[str, Any]) -> Iterator[Markup]:
         told = [f"{number(count)} steps {kind}" for kind, count in kinds]
         shown_rows = table(["unit", "planned", "recorded", "cause"], rows) if rows else ""
         yield section("Differences", shown_rows, element("p", "; ".join(told)) if told else "")
-
-
-def _losses(rows: Iterable[LoggedRow]) -> Iterator[Markup]:
-    """Loss over steps, tokens and epochs, as far as they were logged."""
-    known = [row for row in rows if row.loss is not None and isfinite(row.loss)]
-    if len(known) < 2:
-        return
-    drawn = _thinned(known)
-    plots = []
-    for axis, name in (("steps", "step"), ("tokens", "tokens"), ("epochs", "epoch")):
-        points = [(float(x), _loss(row)) for row in drawn if (x := getattr(row, name)) is not None]
-        if len(points) > 1:
-            plots.append(svg.lines(f"Loss over {axis}", [svg.Line("training loss", points)], axis))
-    last = len(known) - 1
-    some = known if last < MOST_ROWS else [known[n * last // (MOST_ROWS - 1)] for n in range(MOST_ROWS)]
-    cells = [
-        [
-            number(row.step),
-            "" if row.tokens is None else short(row.tokens),
-            "" if row.epoch is None else scaled(row.epoch),
-            f"{_loss(row):.4f}",
-        ]
-        for row in some
-    ]
-    yield section("Loss", plots[:-1], with_table(plots[-1], ["step", "tokens", "epoch", "loss"], cells))
-
-
-def _thinned(rows: Sequence[LoggedRow]) -> list[LoggedRow]:
-    """The least and the largest loss of each of so many stretches, in order."""
-    if len(rows) <= MOST_POINTS:
-        return list(rows)
-    size = -(-2 * len(rows) // MOST_POINTS)
-    kept: list[LoggedRow] = []
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        ends = {id(row): row for row in (min(part, key=_loss), max(part, key=_loss))}
-        kept += sorted(ends.values(), key=lambda row: row.step)
-    return kept
-
-
-def _loss(row: LoggedRow) -> float:
-    assert row.loss is not None
-    return row.loss
 
 
 def _segments(data: Mapping[str, Any], segments: Sequence[SegmentTime]) -> Iterator[Markup]:
