@@ -11,9 +11,9 @@ from dist_epochs.cli.main import main
 from dist_epochs.ledger import writer
 from tests.browser.axe import axe_script, faults, find_browser
 from tests.browser.chromium import Chromium
-from tests.ledger.simulated import BEGAN, SimulatedRun
+from tests.ledger.simulated import BEGAN
 from tests.report.test_reports import BERT
-from tests.report.test_run_report import log
+from tests.report.test_run_report import mixture_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -37,13 +37,13 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of two lengths that was killed twice and skipped steps."""
+    """A planned run of two phases over three sources that was killed twice, skipped steps, and was evaluated."""
     folder = tmp_path_factory.mktemp("run")
     now = SimpleNamespace(us=round(BEGAN * 1e6))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer.time, "time", lambda: now.us / 1e6)
         patch.setattr(writer.time, "perf_counter", lambda: now.us / 1e6)
-        SimulatedRun(folder, now, ranks=2, kills=(59, 130), look=log).run()
+        mixture_run(folder, now)
     return folder
 
 
