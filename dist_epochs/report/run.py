@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.text import number, percent, short
+from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.ledger.history import SegmentTime
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.steps import LoggedRow
@@ -65,7 +65,7 @@ def _verdict(data: Mapping[str, Any]) -> Markup:
         return element("p", "There is no plan to compare it with.", class_="verdict plain")
     if data["agrees"]:
         return element("p", "The ledger equals the plan in every unit.", class_="verdict good")
-    known = all(difference["cause"] for difference in data["differences"])
+    known = all(difference["cause"] != "unexplained" for difference in data["differences"])
     text = "The ledger differs from the plan; every cause is known." if known else "A difference has no known cause."
     return element("p", text, class_=f"verdict {'between' if known else 'poor'}")
 
@@ -106,9 +106,9 @@ def _units(data: Mapping[str, Any]) -> Iterator[Markup]:
 def _differences(data: Mapping[str, Any]) -> Iterator[Markup]:
     rows = [
         [
-            each["unit"],
+            each["unit"].replace("_", " "),
             *(shown(data, f"differences.{n}.{which}", number) for which in ("planned", "recorded")),
-            each["cause"] or "not known",
+            each["cause"],
         ]
         for n, each in enumerate(data["differences"])
     ]  # fmt: skip
@@ -155,15 +155,30 @@ def _time(data: Mapping[str, Any]) -> Iterator[Markup]:
     parts = [(f"part-{n}", name, causes[name]) for n, name in enumerate(ordered[:7])]
     if ordered[7:]:
         parts.append(("part-7", "others", sum(causes[name] for name in ordered[7:])))
-    rows = [[name, shown(data, f"time.causes.{name}"), percent(causes[name] / wall), CAUSES[name]] for name in ordered]
+    rows = [
+        [
+            [name, element("small", CAUSES[name], class_="remark")],
+            shown(data, f"time.causes.{name}"),
+            f"{causes[name] / wall:.1%}",
+        ]
+        for name in ordered
+    ]
     unit, size = _unit(wall)
     plot = svg.stacked(f"Where the time of rank 0 went: {wall / size:.3g} {unit} in all", parts)
-    yield section("Time", plot, table(["cause", "seconds", "share", "what it is"], rows))
+    yield section("Time", plot, table(["cause", "seconds", "share"], rows))
 
 
 def _unit(seconds: float) -> tuple[str, int]:
     """The unit in which a time is read best, and its seconds."""
     return next(((name, size) for name, size in (("hours", 3600), ("minutes", 60)) if seconds >= size), ("seconds", 1))
+
+
+def _range(data: Mapping[str, Any], key: str) -> Content:
+    """Both ends of a pair; one number where they read the same."""
+    if not at(data, key):
+        return ""
+    low, high = (shown(data, f"{key}.{end}") for end in (0, 1))
+    return low if len({scaled(end) for end in at(data, key)}) == 1 else [low, " to ", high]
 
 
 def _spent(data: Mapping[str, Any]) -> Iterator[Markup]:
@@ -179,9 +194,7 @@ def _spent(data: Mapping[str, Any]) -> Iterator[Markup]:
         [
             f"{label}, {unit}".removesuffix(", "),
             *(shown(data, f"spending.{name}.{which}") for which in ("planned", "recorded")),
-            [shown(data, f"spending.{name}.expected_range.0"), " to ", shown(data, f"spending.{name}.expected_range.1")]
-            if spending[name]["expected_range"]
-            else "",
+            _range(data, f"spending.{name}.expected_range"),
         ]
         for label, name, unit in known
     ]

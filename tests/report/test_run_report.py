@@ -77,6 +77,15 @@ def test_a_run_that_was_killed_twice(tmp_path, clock):
     assert sum(shown.values()) == pytest.approx(data["time"]["wall_seconds"])
 
 
+def test_a_difference_without_a_known_cause(tmp_path, clock):
+    SimulatedRun(tmp_path, clock).run()
+    SimulatedRun(tmp_path, clock, ranks=2).write_plan({"web": {"128": 900, "512": 225}})  # of twice as many samples
+    page, data = report(tmp_path, tmp_path, code=1)
+    assert "unexplained" in {each["cause"] for each in data["differences"]}
+    assert "A difference has no known cause." in Page(page).text
+    assert "every cause is known" not in Page(page).text
+
+
 def test_a_planned_run_over_three_sources_with_evaluations(tmp_path, clock):
     run = tmp_path / "run"
     run.mkdir()
