@@ -139,9 +139,10 @@ def _segments(data: Mapping[str, Any], segments: Sequence[SegmentTime]) -> Itera
         spans += [svg.Span(name, "part-7", time, time, "checkpoint") for time in saves]
         devices = f"{facts.get('world_size', '?')} × {facts.get('device', 'device')}"
         times = (f"{begin:.4g}", f"{end:.4g}")
-        cells.append([str(segment.number), devices, *times, facts["status"], facts["reason"] or ""])
+        status = f"{facts['status']}: {facts['reason']}" if facts["reason"] else facts["status"]
+        cells.append([str(segment.number), devices, *times, status])
     plot = svg.time_line(f"Segments: {unit} since the first start", spans, SPANS)
-    header = ["segment", "devices", f"begin, {unit}", f"end, {unit}", "status", "reason"]
+    header = ["segment", "devices", f"begin, {unit}", f"end, {unit}", "status"]
     yield section("Segments and restarts", with_table(plot, header, cells))
 
 

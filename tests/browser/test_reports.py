@@ -1,4 +1,7 @@
-"""Reports in a real browser: they load nothing, everybody can use them, and phones need no sideways scrolling."""
+"""Reports in a real browser: they load nothing, everybody can use them, they fit a phone, and paper shows all of them.
+
+The run was planned for two phases over three sources, was killed twice, skipped steps, and was evaluated.
+"""
 
 from __future__ import annotations
 
@@ -64,3 +67,16 @@ def test_a_report(browser, run, tmp_path, name):
             assert browser.run("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
     assert found == []
     assert set(browser.requests) == {path.as_uri()}
+
+
+def test_tables_that_are_closed_are_printed(browser, run, tmp_path):
+    path = tmp_path / "report.html"
+    assert CliRunner().invoke(main, ["ledger", str(run), "--html", str(path)]).exit_code == 0
+    browser.open(path.as_uri())
+    browser.wait(f"location.href === {path.as_uri()!r} && document.readyState === 'complete'")
+    shown = "[...document.querySelectorAll('details table')].map((each) => each.checkVisibility())"
+    assert set(browser.run(shown)) == {False}
+    browser.page("Emulation.setEmulatedMedia", media="print")
+    printed = browser.run(shown)
+    browser.page("Emulation.setEmulatedMedia", media="")
+    assert set(printed) == {True}
