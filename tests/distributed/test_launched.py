@@ -128,6 +128,12 @@ def test_the_offline_wandb_file_holds_the_true_counters(launched):
     assert file.config["plan"]["tokens"] == summary["plan"]["tokens"] == result.totals.applied.counts.tokens
     assert summary["reconciliation"] == {"agrees": True, "differences": []}
     assert summary["ledger"]["sample_digest"] == result.plan["sample_digest"]
+    over_tokens = [(row["ledger/tokens"], row["over_tokens/train/loss"]) for row in trained]
+    assert over_tokens == [(row["ledger/tokens"], row["train/loss"]) for row in trained]
+    assert file.axes["over_tokens/train/loss"] == file.axes["over_tokens/evaluation/loss"] == "ledger/tokens"
+    assert file.axes["over_epochs/train/loss"] == "ledger/epoch"
+    (table,) = file.tables
+    assert [row[1:] for row in table["data"]] == [[plan[row[0]], plan[row[0]], 0, ""] for row in table["data"]]
     assert all(axis in file.axes for axis in ("ledger/steps", "ledger/tokens", "ledger/epoch", "train/*"))
 
 
