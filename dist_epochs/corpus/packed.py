@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -150,19 +151,27 @@ class Packing(ABC):
             Ids and segment numbers (0 for padding, 1 for the first piece), shape (samples, length).
         """
         count, starts, lengths = self.pieces_of(blocks, rows)
-        before = np.cumsum(count) - count
         shards, places, sizes = self.source.places_of(blocks)
-        ends = starts + lengths
-        if (ends > np.repeat(sizes, count)).any():
-            raise damaged_packing(self.folder / "pieces", "a piece lies outside its block")
-        first = np.repeat(places, count)
-        tokens = {shard: self.source.shard_tokens(shard) for shard in np.unique(shards).tolist()}
-        parts = zip(np.repeat(shards, count).tolist(), (first + starts).tolist(), (first + ends).tolist(), strict=True)
-        ids = np.full((len(blocks), self.sequence_length), pad, dtype=np.int64)
-        segments = np.zeros_like(ids)
-        filled = np.arange(self.sequence_length) < np.add.reduceat(lengths, before)[:, None]
-        ids[filled] = np.concatenate([tokens[shard][start:stop] for shard, start, stop in parts])
-        segments[filled] = np.repeat(np.arange(len(lengths)) - np.repeat(before, count) + 1, lengths)
+        after = np.cumsum(count)
+        padding = self.sequence_length - np.add.reduceat(lengths, after - count)
+        if (padding < 0).any() or (starts + lengths > np.repeat(sizes, count)).any():
+            raise damaged_packing(self.folder / "pieces", "a piece lies outside its block, or its sample")
+        numbers = np.arange(len(lengths)) - np.repeat(after - count, count) + 1
+        # padding is one more piece of each sample, of tokens that are there and then replaced
+        lengths, starts, numbers = (
+            np.insert(of_pieces, after, of_padding)
+            for of_pieces, of_padding in ((lengths, padding), (np.repeat(places, count) + starts, 0), (numbers, 0))
+        )
+        shape = (len(blocks), self.sequence_length)
+        segments = np.repeat(numbers, lengths).reshape(shape)
+        tokens = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        tokens += np.arange(len(tokens))
+        tokens = tokens.reshape(shape)
+        ends = [*(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
+        ids = np.concatenate(
+            [self.source.shard_tokens(int(shards[a])).take(tokens[a:b]) for a, b in pairwise([0, *ends])]
+        )
+        ids = np.where(segments > 0, ids, np.array(pad, np.min_scalar_type(pad)))
         return ids, segments
 
     @property
