@@ -7,6 +7,7 @@ pseudorandom number generators").
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _SMALL = 1024
 """Sizes up to which a second permutation follows: with few bits a round does little."""
 
 
+@lru_cache(maxsize=1024, typed=True)
 def key(*parts: str | int) -> int:
     """A 64-bit key for a purpose, such as `key(seed, "blocks", source, length, pass)`.
 

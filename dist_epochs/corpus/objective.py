@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from dist_epochs.corpus.hashing import hash_each, key
 
-__all__ = ["IGNORED", "Causal", "Masked", "Objective", "masked_tokens"]
+__all__ = ["IGNORED", "Causal", "Masked", "Objective", "StoredIds", "masked_tokens"]
 
 IGNORED = -100
 """Label of a position that the loss does not count."""
 
-POSITIONS_AT_ONCE = 2**14
+POSITIONS_AT_ONCE = 2**15
 """Positions that are masked at once: their hashes stay in the processor's cache."""
 
 Ids = NDArray[np.int64]
+StoredIds = NDArray[np.integer]
 
 
 def masked_tokens(ordinary: Ids, probability: Fraction) -> Ids:
@@ -45,11 +46,11 @@ class Objective(Protocol):
     def loss_tokens(self, tokens: Ids, pieces: Ids, ordinary: Ids) -> Ids:
         """Loss tokens of each sample, from its tokens, pieces and ordinary (not special) tokens."""
 
-    def inputs_and_labels(self, ids: Ids, segments: Ids, keys: NDArray[np.uint64]) -> tuple[Ids, Ids]:
+    def inputs_and_labels(self, ids: StoredIds, segments: Ids, keys: NDArray[np.uint64]) -> tuple[Ids, Ids]:
         """Model inputs and labels for rows of ids.
 
         Args:
-            ids: Token ids, shape (samples, length), padded.
+            ids: Token ids of any type of integers, shape (samples, length), padded.
             segments: 0 where padded, else the number of the piece, same shape.
             keys: One random key per sample.
 
@@ -72,12 +73,12 @@ class Causal:
         """All tokens but the first of each piece."""
         return tokens - pieces
 
-    def inputs_and_labels(self, ids: Ids, segments: Ids, keys: NDArray[np.uint64]) -> tuple[Ids, Ids]:
+    def inputs_and_labels(self, ids: StoredIds, segments: Ids, keys: NDArray[np.uint64]) -> tuple[Ids, Ids]:
         """The ids themselves, and each position's successor within its piece."""
-        labels = np.full_like(ids, IGNORED)
+        inputs, labels = ids.astype(np.int64, copy=False), np.full(ids.shape, IGNORED, np.int64)
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
-        labels[:, :-1][follows] = ids[:, 1:][follows]
-        return ids, labels
+        np.copyto(labels[:, :-1], inputs[:, 1:], where=follows)
+        return inputs, labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +110,7 @@ class Masked:
         """The fixed count, none where a sample has only special tokens."""
         return masked_tokens(ordinary, self.probability)
 
-    def inputs_and_labels(self, ids: Ids, segments: Ids, keys: NDArray[np.uint64]) -> tuple[Ids, Ids]:
+    def inputs_and_labels(self, ids: StoredIds, segments: Ids, keys: NDArray[np.uint64]) -> tuple[Ids, Ids]:
         """Inputs with masks, and the original ids at the masked positions."""
         inputs, labels = ids.astype(np.int64), np.full(ids.shape, IGNORED, np.int64)
         at_once = max(1, POSITIONS_AT_ONCE // ids.shape[1])
@@ -125,7 +126,8 @@ class Masked:
         lots = hash_each(hash_each(keys, np.full(len(keys), key("choose")))[:, None], np.arange(inputs.shape[1]))
         flat = inputs.reshape(-1)
         places = np.flatnonzero(_with_lowest(lots, ordinary, counts))
-        rows, columns = np.divmod(places, inputs.shape[1])
+        rows = np.repeat(np.arange(len(keys)), counts)
+        columns = places - rows * inputs.shape[1]
         fate = hash_each(hash_each(keys, np.full(len(keys), key("replace")))[rows], columns)
         tenth = (fate >> np.uint64(32)) * np.uint64(10) >> np.uint64(32)
         original = flat[places]
@@ -148,7 +150,8 @@ def _with_lowest(lots: NDArray[np.uint64], among: NDArray[np.bool_], counts: Ids
     """
     upper = (lots >> np.uint64(32)).astype(np.uint32)
     ranked = np.sort(np.where(among, upper, np.uint32(2**32 - 1)), axis=1)
-    chosen = among & (upper <= np.take_along_axis(ranked, np.maximum(counts - 1, 0)[:, None], axis=1))
-    for row in np.flatnonzero(chosen.sum(axis=1) != counts):
-        chosen[row] = among[row] & (lots[row] <= np.sort(lots[row, among[row]])[counts[row] - 1])
+    chosen = among & (upper <= ranked[np.arange(len(counts)), counts - 1, None])
+    if np.count_nonzero(chosen) > counts.sum():
+        for row in np.flatnonzero(chosen.sum(axis=1) > counts):
+            chosen[row] &= lots[row] <= np.sort(lots[row, among[row]])[counts[row] - 1]
     return chosen

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dist_epochs.corpus.damage import damaged_packing
 from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.mapped import check_size, mapped
-from dist_epochs.corpus.objective import Causal, Masked, Objective
+from dist_epochs.corpus.objective import Causal, Masked, Objective, StoredIds
 from dist_epochs.corpus.order import Order, PointwiseOrder
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Packing(ABC):
         _, starts, _ = self.pieces_of(np.full(len(rows), block), rows)
         return np.unique(np.searchsorted(ends, starts, side="right"))
 
-    def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[Integers, Integers]:
+    def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[StoredIds, Integers]:
         """Ids and segments of samples.
 
         Args:
@@ -148,7 +148,8 @@ class Packing(ABC):
             pad: Id that fills the rest.
 
         Returns:
-            Ids and segment numbers (0 for padding, 1 for the first piece), shape (samples, length).
+            Ids, in the smallest type that holds them, and segment numbers (0 for padding, 1 for the first piece),
+            shape (samples, length).
         """
         count, starts, lengths = self.pieces_of(blocks, rows)
         shards, places, sizes = self.source.places_of(blocks)
@@ -157,7 +158,7 @@ class Packing(ABC):
         if (padding < 0).any() or (starts + lengths > np.repeat(sizes, count)).any():
             raise damaged_packing(self.folder / "pieces", "a piece lies outside its block, or its sample")
         numbers = np.arange(len(lengths)) - np.repeat(after - count, count) + 1
-        # padding is one more piece of each sample, of tokens that are there and then replaced
+        # padding is one more piece of each sample, of any tokens, which are then replaced
         lengths, starts, numbers = (
             np.insert(of_pieces, after, of_padding)
             for of_pieces, of_padding in ((lengths, padding), (np.repeat(places, count) + starts, 0), (numbers, 0))
@@ -169,7 +170,10 @@ class Packing(ABC):
         tokens = tokens.reshape(shape)
         ends = [*(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
         ids = np.concatenate(
-            [self.source.shard_tokens(int(shards[a])).take(tokens[a:b]) for a, b in pairwise([0, *ends])]
+            [
+                self.source.shard_tokens(int(shards[first])).take(tokens[first:end], mode="clip")
+                for first, end in pairwise([0, *ends])
+            ]
         )
         ids = np.where(segments > 0, ids, np.array(pad, np.min_scalar_type(pad)))
         return ids, segments

@@ -15,7 +15,7 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
 from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.hashing import hash_each, key
-from dist_epochs.corpus.objective import IGNORED, Objective
+from dist_epochs.corpus.objective import IGNORED, Objective, StoredIds
 from dist_epochs.corpus.packed import Packing
 from dist_epochs.corpus.store import Store
 
@@ -25,7 +25,6 @@ DRAWS_AT_ONCE = 1024
 """Draws of a rank whose samples are found together, in one step or several."""
 
 Integers = NDArray[np.int64]
-Ids = NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +125,9 @@ class Corpus:
             for (name, length), packing in self._packings.items()
         }
         self._pad = store.tokenizer().pad_id
+        self._pattern = np.asarray(mixture.pattern)
+        of_source = self._pattern == np.arange(len(mixture.names))[:, None]
+        self._drawn_before = np.cumsum(of_source, axis=1) - of_source
 
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""
@@ -148,8 +150,8 @@ class Corpus:
         while first_step < self._schedule.steps:
             phase = self._schedule.phase_of(first_step)
             at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
-            steps = range(first_step, min(first_step + at_once, self._schedule.steps))
-            steps = [step for step in steps if self._schedule.phase_of(step) == phase]
+            last_step = min(first_step + at_once, self._schedule.steps) - 1
+            steps = [step for step in range(first_step, last_step + 1) if self._schedule.phase_of(step) == phase]
             yield from self._windows(steps, batches[phase], rank)
             first_step += len(steps)
 
@@ -178,14 +180,16 @@ class Corpus:
 
     def _locate(self, offsets: Integers, length: int) -> _Places:
         """Where the samples of these draws from the mixture are."""
-        sources = np.asarray(self._mixture.pattern)[offsets % self._mixture.period]
-        places = _Places(sources, *np.zeros((3, len(offsets)), np.int64), keys=np.zeros(len(offsets), np.uint64))
+        sources = self._pattern[offsets % self._mixture.period]
+        passes, blocks, rows = np.zeros((3, len(offsets)), np.int64)
+        places = _Places(sources, passes, blocks, rows, np.zeros(len(offsets), np.uint64))
         for source, name in enumerate(self._mixture.names):
             here = np.flatnonzero(sources == source)
             if not len(here):
                 continue
             order = self._orders[name, length]
-            drawn = np.array([self._mixture.drawn(source, offset) for offset in offsets[here].tolist()])
+            periods, rest = np.divmod(offsets[here], self._mixture.period)
+            drawn = periods * self._mixture.weights[source] + self._drawn_before[source][rest]
             places.keys[here] = hash_each(key(self._seed, "masks", name, length), drawn)
             places.passes[here], inside = np.divmod(drawn, order.size)
             for number in np.unique(places.passes[here]):
@@ -203,21 +207,20 @@ class Corpus:
             parts.append((at, packing.read(places.blocks[at], places.rows[at], self._pad)))
         ids, segments = parts[0][1] if len(parts) == 1 else _in_order(parts)
         inputs, labels = self._objective.inputs_and_labels(ids, segments, places.keys)
-        return MicroBatch(inputs, labels, segments.astype(np.int64))
+        return MicroBatch(inputs, labels, segments)
 
     def _counts(self, places: _Places, drawn: MicroBatch, span: Span) -> dict[PassKey, Counts]:
         """Counts of samples, taken from the arrays that the model gets."""
-        tokens = np.count_nonzero(drawn.segments, axis=1)
-        loss_tokens = np.count_nonzero(drawn.labels != IGNORED, axis=1)
         counts = {}
         for source, number in dict.fromkeys(zip(places.sources.tolist(), places.passes.tolist(), strict=True)):
-            at = np.flatnonzero((places.sources == source) & (places.passes == number))
+            of_pass = (places.sources == source) & (places.passes == number)
+            at = slice(None) if of_pass.all() else np.flatnonzero(of_pass)
             name = self._mixture.names[source]
             high, low = digests(name, span.sequence_length, places.blocks[at], places.rows[at])
             counts[PassKey(span.phase, name, span.sequence_length, number)] = Counts(
-                samples=len(at),
-                tokens=int(tokens[at].sum()),
-                loss_tokens=int(loss_tokens[at].sum()),
+                samples=len(high),
+                tokens=int(np.count_nonzero(drawn.segments[at])),
+                loss_tokens=int(np.count_nonzero(drawn.labels[at] != IGNORED)),
                 digest=int(high.sum()) << 64 | int(low.sum()),
             )
         return counts
@@ -239,7 +242,7 @@ class _Places:
         return _Places(self.sources[some], self.passes[some], self.blocks[some], self.rows[some], self.keys[some])
 
 
-def _in_order(parts: Sequence[tuple[Integers, tuple[Ids, Ids]]]) -> tuple[Ids, Ids]:
+def _in_order(parts: Sequence[tuple[Integers, tuple[StoredIds, Integers]]]) -> tuple[StoredIds, Integers]:
     """Ids and segments of several sources as one, from the places of the rows of each."""
     back = np.argsort(np.concatenate([at for at, _ in parts]))
     ids, segments = (np.concatenate(arrays)[back] for arrays in zip(*(read for _, read in parts), strict=True))
