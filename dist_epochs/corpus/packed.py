@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from dist_epochs.corpus.damage import damaged_packing
 from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.mapped import check_size, mapped
-from dist_epochs.corpus.objective import Causal, Masked, Objective
+from dist_epochs.corpus.objective import Causal, Masked, Objective, StoredIds
 from dist_epochs.corpus.order import Order, PointwiseOrder
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Packing(ABC):
         _, starts, _ = self.pieces_of(np.full(len(rows), block), rows)
         return np.unique(np.searchsorted(ends, starts, side="right"))
 
-    def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[Integers, Integers]:
+    def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[StoredIds, Integers]:
         """Ids and segments of samples.
 
         Args:
@@ -147,22 +148,34 @@ class Packing(ABC):
             pad: Id that fills the rest.
 
         Returns:
-            Ids and segment numbers (0 for padding, 1 for the first piece), shape (samples, length).
+            Ids, in the smallest type that holds them, and segment numbers (0 for padding, 1 for the first piece),
+            shape (samples, length).
         """
         count, starts, lengths = self.pieces_of(blocks, rows)
-        before = np.cumsum(count) - count
         shards, places, sizes = self.source.places_of(blocks)
-        ends = starts + lengths
-        if (ends > np.repeat(sizes, count)).any():
-            raise damaged_packing(self.folder / "pieces", "a piece lies outside its block")
-        first = np.repeat(places, count)
-        tokens = {shard: self.source.shard_tokens(shard) for shard in np.unique(shards).tolist()}
-        parts = zip(np.repeat(shards, count).tolist(), (first + starts).tolist(), (first + ends).tolist(), strict=True)
-        ids = np.full((len(blocks), self.sequence_length), pad, dtype=np.int64)
-        segments = np.zeros_like(ids)
-        filled = np.arange(self.sequence_length) < np.add.reduceat(lengths, before)[:, None]
-        ids[filled] = np.concatenate([tokens[shard][start:stop] for shard, start, stop in parts])
-        segments[filled] = np.repeat(np.arange(len(lengths)) - np.repeat(before, count) + 1, lengths)
+        after = np.cumsum(count)
+        padding = self.sequence_length - np.add.reduceat(lengths, after - count)
+        if (padding < 0).any() or (starts + lengths > np.repeat(sizes, count)).any():
+            raise damaged_packing(self.folder / "pieces", "a piece lies outside its block, or its sample")
+        numbers = np.arange(len(lengths)) - np.repeat(after - count, count) + 1
+        # padding is one more piece of each sample, of any tokens, which are then replaced
+        lengths, starts, numbers = (
+            np.insert(of_pieces, after, of_padding)
+            for of_pieces, of_padding in ((lengths, padding), (np.repeat(places, count) + starts, 0), (numbers, 0))
+        )
+        shape = (len(blocks), self.sequence_length)
+        segments = np.repeat(numbers, lengths).reshape(shape)
+        tokens = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        tokens += np.arange(len(tokens))
+        tokens = tokens.reshape(shape)
+        ends = [*(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
+        ids = np.concatenate(
+            [
+                self.source.shard_tokens(int(shards[first])).take(tokens[first:end], mode="clip")
+                for first, end in pairwise([0, *ends])
+            ]
+        )
+        ids = np.where(segments > 0, ids, np.array(pad, np.min_scalar_type(pad)))
         return ids, segments
 
     @property
