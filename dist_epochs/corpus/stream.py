@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.batch import GlobalBatch
-from dist_epochs.arithmetic.counts import Counts, PassKey, draws
+from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
@@ -89,7 +90,7 @@ class Corpus:
         schedule: Phases of the run.
         lanes: The lanes of a pass by sequence length, where an earlier plan fixed them; else as many as the largest
             batch has samples.
-        mixture: Which source each draw comes from.
+        mixture: Which source each draw comes from; one for each phase, where they differ.
         objective: Which tokens the loss counts.
         seed: Seed of order and masks.
     """
@@ -100,16 +101,17 @@ class Corpus:
         *,
         schedule: Schedule,
         lanes: Mapping[int, int] | None = None,
-        mixture: Mixture,
+        mixture: Mixture | Sequence[Mixture],
         objective: Objective,
         seed: int,
     ) -> None:
         self._schedule = schedule
-        self._mixture = mixture
+        self._curriculum = Curriculum.of(schedule, mixture)
         self._objective = objective
         self._seed = seed
         lengths = {phase.sequence_length for phase in schedule.phases}
-        self._sources = [source for name in mixture.names for source in store.sources() if source.name == name]
+        names = self._curriculum.names
+        self._sources = [source for name in names for source in store.sources() if source.name == name]
         self._packings = {(s.name, length): s.packing(length) for s in self._sources for length in lengths}
         self._orders = {
             (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
@@ -144,11 +146,11 @@ class Corpus:
         length = span.sequence_length
         slices = batch.micro_batches(rank)
         mine = np.arange(slices[0].start, slices[-1].stop)
-        sizes = {name: self._orders[name, length].size for name in self._mixture.names}
-        counts = {draw.key: Counts() for draw in draws(span, self._mixture, sizes)}
+        sizes = {name: self._orders[name, length].size for name in self._curriculum.names}
+        counts = {draw.key: Counts() for draw in self._curriculum.draws(span, sizes)}
         filler = not len(mine)
         offsets = span.start + (mine if not filler else np.zeros(1, dtype=np.int64))
-        rows = self._read(offsets, length)
+        rows = self._read(span.phase, offsets, length)
         if not filler:
             for name, number, chosen in rows.groups():
                 pass_key = PassKey(span.phase, name, length, number)
@@ -156,17 +158,18 @@ class Corpus:
         micro_batches = tuple(rows.part(slice_, slices[0].start) for slice_ in slices)
         return Window(step, micro_batches, counts)
 
-    def _read(self, offsets: Integers, length: int) -> _Rows:
-        """The samples of these draws from the mixture, in that order."""
-        pattern = np.asarray(self._mixture.pattern)
-        chosen_source = pattern[offsets % self._mixture.period]
+    def _read(self, phase: int, offsets: Integers, length: int) -> _Rows:
+        """The samples of these draws of a phase, in that order."""
+        mixture = self._curriculum.mixtures[phase]
+        pattern = np.asarray(mixture.pattern)
+        chosen_source = pattern[offsets % mixture.period]
         rows = _Rows.empty(len(offsets), length)
-        for number, name in enumerate(self._mixture.names):
+        for number, name in enumerate(mixture.names):
             here = np.flatnonzero(chosen_source == number)
             if not len(here):
                 continue
             order, packing = self._orders[name, length], self._packings[name, length]
-            drawn = np.array([self._mixture.drawn(number, int(offset)) for offset in offsets[here]])
+            drawn = np.array([self._curriculum.drawn(phase, number, int(offset)) for offset in offsets[here]])
             numbers, inside = np.divmod(drawn, order.size)
             for pass_number in np.unique(numbers):
                 at = here[numbers == pass_number]
