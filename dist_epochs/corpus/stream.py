@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.batch import GlobalBatch
-from dist_epochs.arithmetic.counts import Counts, PassKey, draws
+from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
@@ -98,7 +99,7 @@ class Corpus:
         schedule: Phases of the run.
         lanes: The lanes of a pass by sequence length, where an earlier plan fixed them; else as many as the largest
             batch has samples.
-        mixture: Which source each draw comes from.
+        mixture: Which source each draw comes from; one for each phase, where they differ.
         objective: Which tokens the loss counts.
         seed: Seed of order and masks.
     """
@@ -109,25 +110,24 @@ class Corpus:
         *,
         schedule: Schedule,
         lanes: Mapping[int, int] | None = None,
-        mixture: Mixture,
+        mixture: Mixture | Sequence[Mixture],
         objective: Objective,
         seed: int,
     ) -> None:
         self._schedule = schedule
-        self._mixture = mixture
+        self._curriculum = Curriculum.of(schedule, mixture)
         self._objective = objective
         self._seed = seed
         lengths = {phase.sequence_length for phase in schedule.phases}
-        self._sources = [source for name in mixture.names for source in store.sources() if source.name == name]
+        names = self._curriculum.names
+        self._sources = [source for name in names for source in store.sources() if source.name == name]
         self._packings = {(s.name, length): s.packing(length) for s in self._sources for length in lengths}
         self._orders = {
             (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
             for (name, length), packing in self._packings.items()
         }
         self._pad = store.tokenizer().pad_id
-        self._pattern = np.asarray(mixture.pattern)
-        of_source = self._pattern == np.arange(len(mixture.names))[:, None]
-        self._drawn_before = np.cumsum(of_source, axis=1) - of_source
+        self._patterns = {mixture: _Pattern.of(mixture) for mixture in set(self._curriculum.mixtures)}
 
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""
@@ -167,29 +167,32 @@ class Corpus:
         mine = np.arange(first, stop) if stop > first else np.zeros(1, np.int64)  # without samples, a real row
         spans = [self._schedule.span(step) for step in steps]
         length = spans[0].sequence_length
-        places = self._locate((np.array([span.start for span in spans])[:, None] + mine).ravel(), length)
-        sizes = {name: self._orders[name, length].size for name in self._mixture.names}
+        phase = spans[0].phase
+        places = self._locate(phase, (np.array([span.start for span in spans])[:, None] + mine).ravel(), length)
+        sizes = {name: self._orders[name, length].size for name in self._curriculum.mixtures[phase].names}
         for number, (step, span) in enumerate(zip(steps, spans, strict=True)):
             here = places.part(number * len(mine), len(mine))
-            whole = self._read(here, length)
-            counts = {draw.key: Counts() for draw in draws(span, self._mixture, sizes)}
+            whole = self._read(phase, here, length)
+            counts = {draw.key: Counts() for draw in self._curriculum.draws(span, sizes)}
             if stop > first:
                 counts |= self._counts(here, whole, span)
             parts = (whole.part(slice(each.start - first, each.stop - first)) for each in slices)
             yield Window(step, tuple(parts), counts)
 
-    def _locate(self, offsets: Integers, length: int) -> _Places:
-        """Where the samples of these draws from the mixture are."""
-        sources = self._pattern[offsets % self._mixture.period]
+    def _locate(self, phase: int, offsets: Integers, length: int) -> _Places:
+        """Where the samples of these draws of a phase are."""
+        mixture, shifts = self._curriculum.mixtures[phase], self._curriculum.shifts[phase]
+        pattern = self._patterns[mixture]
+        periods, rest = np.divmod(offsets, mixture.period)
+        sources = pattern.sources[rest]
         passes, blocks, rows = np.zeros((3, len(offsets)), np.int64)
         places = _Places(sources, passes, blocks, rows, np.zeros(len(offsets), np.uint64))
-        for source, name in enumerate(self._mixture.names):
+        for source, name in enumerate(mixture.names):
             here = np.flatnonzero(sources == source)
             if not len(here):
                 continue
             order = self._orders[name, length]
-            periods, rest = np.divmod(offsets[here], self._mixture.period)
-            drawn = periods * self._mixture.weights[source] + self._drawn_before[source][rest]
+            drawn = periods[here] * mixture.weights[source] + pattern.before[source][rest[here]] + shifts[name]
             places.keys[here] = hash_each(key(self._seed, "masks", name, length), drawn)
             places.passes[here], inside = np.divmod(drawn, order.size)
             for number in np.unique(places.passes[here]):
@@ -198,12 +201,13 @@ class Corpus:
                 places.blocks[at], places.rows[at] = order.locate(int(number), inside[of_pass])
         return places
 
-    def _read(self, places: _Places, length: int) -> MicroBatch:
+    def _read(self, phase: int, places: _Places, length: int) -> MicroBatch:
         """The samples at these places, in that order."""
+        names = self._curriculum.mixtures[phase].names
         parts = []
         for source in dict.fromkeys(places.sources.tolist()):
             at = np.flatnonzero(places.sources == source)
-            packing = self._packings[self._mixture.names[source], length]
+            packing = self._packings[names[source], length]
             parts.append((at, packing.read(places.blocks[at], places.rows[at], self._pad)))
         ids, segments = parts[0][1] if len(parts) == 1 else _in_order(parts)
         inputs, labels = self._objective.inputs_and_labels(ids, segments, places.keys)
@@ -215,7 +219,7 @@ class Corpus:
         for source, number in dict.fromkeys(zip(places.sources.tolist(), places.passes.tolist(), strict=True)):
             of_pass = (places.sources == source) & (places.passes == number)
             at = slice(None) if of_pass.all() else np.flatnonzero(of_pass)
-            name = self._mixture.names[source]
+            name = self._curriculum.mixtures[span.phase].names[source]
             high, low = digests(name, span.sequence_length, places.blocks[at], places.rows[at])
             counts[PassKey(span.phase, name, span.sequence_length, number)] = Counts(
                 samples=len(high),
@@ -224,6 +228,20 @@ class Corpus:
                 digest=int(high.sum()) << 64 | int(low.sum()),
             )
         return counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pattern:
+    """One period of a mixture: the number of the source of each draw, and how often each source came before it."""
+
+    sources: Integers
+    before: Integers
+
+    @classmethod
+    def of(cls, mixture: Mixture) -> _Pattern:
+        sources = np.asarray(mixture.pattern)
+        chosen = sources == np.arange(len(mixture.names))[:, None]
+        return cls(sources, np.cumsum(chosen, axis=1) - chosen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
