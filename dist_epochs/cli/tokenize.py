@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.terminal import show
@@ -31,6 +32,10 @@ MOST_NAMED = 20
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the token store to write.")
 @click.option("--count-only", is_flag=True, help="Count and write nothing.")
 @click.option("--sequence-length", metavar="128,512", help="Lengths to pack at, and count the samples of.")
+@click.option(
+    "--packing", type=click.Choice(PACKINGS), default=BEST_FIT, show_default=True,
+    help="How documents become samples; the recipe's corpus.packing takes one of those that were made.",
+)  # fmt: skip
 @click.option(
     "--document", type=click.Choice(["line", "paragraph", "file"]), default="line", show_default=True,
     help="What a document of a text file is.",
@@ -73,6 +78,7 @@ def command(
     out: Path | None,
     count_only: bool,
     sequence_length: str | None,
+    packing: str,
     document: str,
     text_column: str,
     special_tokens: bool,
@@ -109,7 +115,7 @@ def command(
             raise InputError(f"{sources[0]} is a token store, whose documents are counted already", fixes=fixes)
         store = Store(Path(sources[0]))
         verify_store(store, again=verify)
-        counts = pack(store, lengths)
+        counts = pack(store, lengths, packing)
     else:
         if verify:
             raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
@@ -127,6 +133,7 @@ def command(
             held_out=_share(held_out),
             on_error=cast(Literal["stop", "skip"], on_error),
             sequence_lengths=lengths,
+            packing=packing,
             refer=refer,
         )
         given = None if tokenizer is None else TextTokenizer(tokenizer)
@@ -185,6 +192,7 @@ def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
 
 def _text(counts: dict[str, Any], out: Path | None) -> str:
     from dist_epochs.arithmetic.text import number
+    from dist_epochs.render.packing import packing_words
     from dist_epochs.render.text import aligned
     from dist_epochs.settings.value import printable
 
@@ -197,9 +205,10 @@ def _text(counts: dict[str, Any], out: Path | None) -> str:
             yield "words", number(counts["words"]), "whitespace-separated"
         per_word = f"= {counts['tokens_per_word']:.4f} per word" if counts["words"] else ""
         yield "tokens", number(counts["tokens"]), per_word
-        for length, samples in counts["samples"].items():
-            padding = 1 - counts["tokens"] / (samples * int(length))
-            yield f"samples of {length}", number(samples), f"{padding:.2%} padding, nothing dropped"
+        for packed in counts["packings"]:
+            length, name = packed["sequence_length"], packed["packing"]
+            label = f"samples of {length}" + (f", {name}" if name != BEST_FIT else "")
+            yield label, number(packed["samples"]), packing_words(packed)
         if counts["held_out"]:
             tokens = f"documents, {number(counts['held_out']['tokens'])} tokens, not in the above"
             yield "held out", number(counts["held_out"]["documents"]), tokens

@@ -127,12 +127,10 @@ class StoreCounter:
 
     Args:
         counters: The counter of each source and length.
-        documents: Documents of each source.
     """
 
-    def __init__(self, counters: Mapping[tuple[str, int], PassCounter], documents: Mapping[str, int]) -> None:
+    def __init__(self, counters: Mapping[tuple[str, int], PassCounter]) -> None:
         self._counters = counters
-        self._documents = documents
 
     def count(self, draw: Draw) -> Counts:
         """Exact counts of a draw, over all devices."""
@@ -140,19 +138,27 @@ class StoreCounter:
 
     def documents_seen(self, source: str, drawn: Iterable[Draw]) -> int:
         """Documents of a source that the draws touch at least once."""
-        whole: NDArray[np.bool_] | None = None
-        parts: dict[int, list[Integers]] = {}
+        spans: list[Integers] = []
         for draw in drawn:
             counter = self._counters[source, draw.key.sequence_length]
+            packing = counter.packing
             if counter.is_whole(draw):
-                return self._documents[source]
+                if packing.documents == packing.source.entry["documents"]:
+                    return packing.documents
+                spans.append(packing.documents_in(np.ones(counter.order.blocks, np.bool_)))
+                continue
             blocks, partly = counter.touched(draw)
-            whole = blocks if whole is None else whole | blocks
+            spans.append(packing.documents_in(blocks))
             for block, low, high in partly:
                 inside = np.arange(low, high)
                 rows = counter.order.rows_at(draw.key.number, np.full(high - low, block), inside)
-                parts.setdefault(block, []).append(counter.packing.documents_of(block, rows))
-        if whole is None:
-            return 0
-        of_blocks = counter.packing.source.documents_in(whole)
-        return of_blocks + sum(len(np.unique(np.concatenate(p))) for block, p in parts.items() if not whole[block])
+                single = packing.documents_of(block, rows)
+                spans.append(np.stack([single, single + 1], axis=1))
+        return _in_any(np.concatenate(spans)) if spans else 0
+
+
+def _in_any(spans: Integers) -> int:
+    """How many numbers are in at least one of some spans (first and end)."""
+    first, end = spans[np.argsort(spans[:, 0], kind="stable")].T
+    reached = np.concatenate([[0], np.maximum.accumulate(end)[:-1]]) if len(end) else end
+    return int(np.maximum(0, end - np.maximum(first, reached)).sum())

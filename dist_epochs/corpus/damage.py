@@ -30,7 +30,9 @@ def damaged(path: Path, found: str) -> InputError:
 def damaged_packing(path: Path, found: str) -> InputError:
     """The error for a file of a `packed-LENGTH` folder, which can be made again from the tokens."""
     folder = path.parent
-    again = f"dist-epochs tokenize {folder.parents[2]} --sequence-length {folder.name.removeprefix('packed-')}"
+    length, _, packing = folder.name.removeprefix("packed-").partition("-")
+    again = f"dist-epochs tokenize {folder.parents[2]} --sequence-length {length}"
+    again += f" --packing {packing}" if packing else ""
     return InputError(
         found,
         consequence="the store is damaged",

@@ -1,23 +1,28 @@
-"""Packs a source at one more length."""
+"""Packs a source at one more length and strategy."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.objective import masked_tokens
 from dist_epochs.corpus.packed import INDEX, STORED_PROBABILITY, SUMS, sample_type
 from dist_epochs.corpus.packed_1 import packed_rows
-from dist_epochs.corpus.packing import Packed, pack_block
-from dist_epochs.corpus.packing_checks import DIGESTS, FILES, PIECE_BYTES
+from dist_epochs.corpus.packed_spans import SPAN_SUMS, SPANS
+from dist_epochs.corpus.packing import Packed
+from dist_epochs.corpus.packing_checks import DIGESTS, FILES, PIECE_BYTES, STRATEGY
 from dist_epochs.corpus.source_store import SourceStore
+from dist_epochs.corpus.spans import Span
+from dist_epochs.corpus.strategies import STRATEGIES, PackingCounts, counts_of
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock, named_errors, new_folder
 
@@ -26,25 +31,33 @@ __all__ = ["pack_source"]
 Rows = tuple[NDArray[Any], ...]
 
 
-def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int]) -> None:
-    """Pack a source at one more length, as its store's format has it.
+def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int], packing: str = BEST_FIT) -> None:
+    """Pack a source at one more length and strategy, as its store's format has it.
 
     The folder gets its name when it is complete.
 
     Raises:
-        InputError: If another process is packing the source.
+        InputError: If another process is packing the source, no sample can be made of it, or its format has no such
+            strategy.
     """
+    if source.version == 1 and packing != BEST_FIT:
+        raise InputError(
+            f"stores of format 1 are packed {BEST_FIT} only, not {packing}",
+            fixes="to tokenize the corpus again, which writes the newer format",
+            origin=Origin(str(source.folder)),
+        )
     taken = InputError("another process is packing this source", origin=Origin(str(source.folder)))
     names = FILES[source.version]
-    counts = {"sequence_length": sequence_length, "samples": 0, "pieces": 0, "tokens": source.entry["tokens"]}
-    if source.version > 1:
-        most = source.largest_block() << (sequence_length - 1).bit_length()
-        counts[PIECE_BYTES] = 4 if most <= 2**32 else 8
-    with lock(source.folder, taken), new_folder(source.packing_folder(sequence_length)) as folder:
+    counts: dict[str, Any] = {"sequence_length": sequence_length}
+    if source.version == 1:
+        blocks = _rows_of_version_1(source, sequence_length, special_ids, counts)
+    else:
+        blocks = _rows_of_blocks(source, packing, sequence_length, special_ids, counts)
+    with lock(source.folder, taken), new_folder(source.packing_folder(sequence_length, packing)) as folder:
         found = {name: hashlib.sha256() for name in names}
         with ExitStack() as stack:
             files = {name: stack.enter_context((folder / name).open("wb")) for name in names}
-            for rows in _rows_of_blocks(source, counts, special_ids):
+            for rows in blocks:
                 for name, written in zip(names, rows, strict=True):
                     data = written.tobytes()
                     with named_errors(folder / name):
@@ -54,45 +67,95 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
         (folder / "packing.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _rows_of_blocks(source: SourceStore, counts: dict[str, int], special_ids: list[int]) -> Iterator[Rows]:
-    """What each block adds to each file; samples and pieces are counted."""
-    length = counts["sequence_length"]
-    tokens = 0
-    for block in range(len(source.blocks)):
-        if source.version == 1:
-            rows: Rows = packed_rows(source, block, length, special_ids)
-            rows[1]["first_piece"] += counts["pieces"]
-            tokens += int(rows[1]["tokens"].sum())
-        else:
-            packed = pack_block(source.block_lengths(block), length)
-            start = np.array([(counts["samples"], counts["pieces"])], INDEX)
-            rows = (start, *_rows(source, block, packed, length, special_ids, counts[PIECE_BYTES]))
-            tokens += int(packed.lengths.sum())
-        yield rows
-        counts["samples"] += len(rows[-2])
-        counts["pieces"] += len(rows[-1])
-    if tokens != counts["tokens"]:
-        raise AssertionError(f"packing holds {tokens} of {counts['tokens']} tokens")
-    if source.version > 1:
-        nothing = np.zeros(0, np.uint8)
-        yield np.array([(counts["samples"], counts["pieces"])], INDEX), nothing, nothing, nothing
+def _spans(source: SourceStore, packing: str, sequence_length: int) -> Iterator[Span]:
+    """What is packed together: of the default packing the blocks of the store, however they were cut."""
+    if packing == BEST_FIT:
+        for block, (shard, place) in enumerate(zip(source.blocks["shard"], source.blocks["first_token"], strict=True)):
+            token = int(source.shard_starts[shard, 0]) + int(place)
+            yield Span(token, source.first_document(block), 0, source.block_lengths(block))
+        return
+    assert source.tokens_per_block is not None  # format 1 has no other packing
+    parts = (source.shard_lengths(number) for number in range(len(source.entry["shards"])))
+    yield from STRATEGIES[packing].spans(parts, sequence_length, source.tokens_per_block)
 
 
-def _rows(
-    source: SourceStore, block: int, packed: Packed, length: int, special_ids: list[int], piece_bytes: int
-) -> Rows:
-    """Sums, samples and pieces of one block."""
-    special = np.flatnonzero(np.isin(source.tokens(block), special_ids))
+def _rows_of_blocks(
+    source: SourceStore, packing: str, length: int, special_ids: list[int], content: dict[str, Any]
+) -> Iterator[Rows]:
+    """What each block adds to each file; what packing.json says is added to its content.
+
+    Raises:
+        InputError: If there is no sample.
+    """
+    largest = source.largest_block() if packing == BEST_FIT else max(s.tokens for s in _spans(source, packing, length))
+    piece_bytes = 4 if largest << (length - 1).bit_length() <= 2**32 else 8
+    strategy, total, blocks = STRATEGIES[packing], PackingCounts(), 0
+    index_type, sums_type = (INDEX, SUMS) if packing == BEST_FIT else (SPANS, SPAN_SUMS)
+    for span in _spans(source, packing, length):
+        packed = strategy.pack(span.lengths, length)
+        counts = counts_of(span, packed, strategy.cause)
+        if packed.samples:
+            begin = (total.samples, total.pieces, span.first_token, span.first_document, span.before)
+            samples, pieces = _samples(source, span, packed, length, special_ids, piece_bytes)
+            high, low = digests(
+                source.name, length, packing, np.full(packed.samples, blocks), np.arange(packed.samples)
+            )
+            masked = masked_tokens(samples["ordinary"], STORED_PROBABILITY)
+            documents = counts.documents + (span.before > 0)
+            sums = (high.sum(), low.sum(), masked.sum(), counts.tokens, documents)
+            yield _row(index_type, begin), _row(sums_type, sums), samples, pieces
+            blocks += 1
+        total += counts
+    if not total.samples:
+        raise InputError(
+            f"source {source.name!r} has no sample of length {length} ({packing})",
+            rule=f"its batches of documents have less than {length} tokens each",
+            fixes=("a shorter length", f"--packing {BEST_FIT}"),
+            origin=Origin(str(source.folder)),
+        )
+    if total.tokens + total.tokens_truncated + total.tokens_dropped != source.entry["tokens"]:
+        raise AssertionError(f"packing accounts for {total} of {source.entry['tokens']} tokens")
+    content |= {STRATEGY: packing, "blocks": blocks, **asdict(total), PIECE_BYTES: piece_bytes}
+    nothing = np.zeros(0, np.uint8)
+    end = (total.samples, total.pieces, source.entry["tokens"], source.entry["documents"], 0)
+    yield _row(index_type, end), nothing, nothing, nothing
+
+
+def _row(kind: np.dtype[Any], values: Iterable[int]) -> NDArray[Any]:
+    """A row of as many of some values as it has fields."""
+    row = np.zeros(1, kind)
+    for name, value in zip(kind.names or (), values, strict=False):
+        row[name] = value
+    return row
+
+
+def _samples(
+    source: SourceStore, span: Span, packed: Packed, length: int, special_ids: list[int], piece_bytes: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Samples and pieces of one block."""
+    special = np.flatnonzero(np.isin(source.token_range(span.first_token, span.tokens), special_ids))
     is_ordinary = packed.lengths - (
         np.searchsorted(special, packed.starts + packed.lengths) - np.searchsorted(special, packed.starts)
     )
     samples = np.zeros(packed.samples, sample_type(length))
     samples["first_piece"] = packed.first_piece[:-1]
-    ordinary = np.add.reduceat(is_ordinary, packed.first_piece[:-1])
-    samples["ordinary"] = ordinary
-    high, low = digests(source.name, length, np.full(packed.samples, block), np.arange(packed.samples))
-    masked = masked_tokens(ordinary, STORED_PROBABILITY)
-    sums = np.array([(high.sum(), low.sum(), masked.sum())], SUMS)
+    samples["ordinary"] = np.add.reduceat(is_ordinary, packed.first_piece[:-1])
     bits = (length - 1).bit_length()
     pieces = (packed.starts << bits | (packed.lengths - 1)).astype(f"<u{piece_bytes}")
-    return sums, samples, pieces
+    return samples, pieces
+
+
+def _rows_of_version_1(
+    source: SourceStore, length: int, special_ids: list[int], content: dict[str, Any]
+) -> Iterator[Rows]:
+    """The same of a store of format 1."""
+    samples = pieces = tokens = 0
+    for block in range(len(source.blocks)):
+        rows = packed_rows(source, block, length, special_ids)
+        rows[1]["first_piece"] += pieces
+        tokens += int(rows[1]["tokens"].sum())
+        yield rows
+        samples, pieces = samples + len(rows[1]), pieces + len(rows[2])
+    if tokens != source.entry["tokens"]:
+        raise AssertionError(f"packing holds {tokens} of {source.entry['tokens']} tokens")
+    content |= {"samples": samples, "pieces": pieces, "tokens": tokens}

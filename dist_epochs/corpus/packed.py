@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.corpus.damage import damaged_packing
 from dist_epochs.corpus.digests import digests
+from dist_epochs.corpus.hashing import Hashes
 from dist_epochs.corpus.mapped import check_size, mapped
 from dist_epochs.corpus.objective import Causal, Masked, Objective, StoredIds
 from dist_epochs.corpus.order import Order, PointwiseOrder
@@ -66,14 +68,16 @@ class Packing(ABC):
         sequence_length: Positions of a sample.
         source: The documents.
         block_samples: Samples of each block.
+        strategy: How documents became samples.
     """
 
     orders: type[Order]
+    block_samples: NDArray[np.integer]
 
-    def __init__(self, source: SourceStore, sequence_length: int, block_samples: NDArray[np.integer]) -> None:
+    def __init__(self, source: SourceStore, sequence_length: int, strategy: str = BEST_FIT) -> None:
         self.source = source
         self.sequence_length = sequence_length
-        self.block_samples = block_samples
+        self.strategy = strategy
 
     @property
     def samples(self) -> int:
@@ -130,14 +134,28 @@ class Packing(ABC):
         """Tokens, loss tokens and digest halves of samples, one line for each."""
         facts = self.facts_of(blocks, rows)
         loss = objective.loss_tokens(*facts)
-        high, low = digests(self.source.name, self.sequence_length, blocks, rows)
+        high, low = self.digests(blocks, rows)
         return np.stack([facts.tokens.astype(np.uint64), loss.astype(np.uint64), high, low], axis=1)
 
+    def digests(self, blocks: Integers, rows: Integers) -> tuple[Hashes, Hashes]:
+        """What each of some samples adds to the digest."""
+        return digests(self.source.name, self.sequence_length, self.strategy, blocks, rows)
+
+    @property
+    def documents(self) -> int:
+        """Documents of which at least a part is in a sample."""
+        documents: int = self.source.entry["documents"]
+        return documents
+
     def documents_of(self, block: int, rows: Integers) -> Integers:
-        """Which documents of a block are in some of its samples, in part or whole."""
+        """Which documents are in some samples of a block, in part or whole, counted from the first of the source."""
         ends = np.cumsum(self.source.block_lengths(block))
         _, starts, _ = self.pieces_of(np.full(len(rows), block), rows)
-        return np.unique(np.searchsorted(ends, starts, side="right"))
+        return self.source.first_document(block) + np.unique(np.searchsorted(ends, starts, side="right"))
+
+    def documents_in(self, blocks: NDArray[np.bool_]) -> Integers:
+        """First document and end of what is in the samples of each block that is chosen."""
+        return self.source.documents_in(blocks)
 
     def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[StoredIds, Integers]:
         """Ids and segments of samples.
@@ -152,36 +170,56 @@ class Packing(ABC):
             shape (samples, length).
         """
         count, starts, lengths = self.pieces_of(blocks, rows)
-        shards, places, sizes = self.source.places_of(blocks)
+        shards, first = self.places_of(blocks, count, starts, lengths)
         after = np.cumsum(count)
         padding = self.sequence_length - np.add.reduceat(lengths, after - count)
-        if (padding < 0).any() or (starts + lengths > np.repeat(sizes, count)).any():
-            raise damaged_packing(self.folder / "pieces", "a piece lies outside its block, or its sample")
+        if (padding < 0).any():
+            raise damaged_packing(self.folder / "pieces", "the pieces of a sample are longer than it")
         numbers = np.arange(len(lengths)) - np.repeat(after - count, count) + 1
         # padding is one more piece of each sample, of any tokens, which are then replaced
-        lengths, starts, numbers = (
+        lengths, first, numbers, shards = (
             np.insert(of_pieces, after, of_padding)
-            for of_pieces, of_padding in ((lengths, padding), (np.repeat(places, count) + starts, 0), (numbers, 0))
+            for of_pieces, of_padding in ((lengths, padding), (first, 0), (numbers, 0), (shards, shards[after - 1]))
         )
         shape = (len(blocks), self.sequence_length)
         segments = np.repeat(numbers, lengths).reshape(shape)
-        tokens = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        ends = np.cumsum(lengths)
+        tokens = np.repeat(first - (ends - lengths), lengths)
         tokens += np.arange(len(tokens))
-        tokens = tokens.reshape(shape)
-        ends = [*(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
+        begins = [0, *(np.flatnonzero(np.diff(shards)) + 1).tolist()]
+        places = [*(ends - lengths)[begins].tolist(), len(tokens)]
         ids = np.concatenate(
             [
-                self.source.shard_tokens(int(shards[first])).take(tokens[first:end], mode="clip")
-                for first, end in pairwise([0, *ends])
+                self.source.shard_tokens(int(shards[piece])).take(tokens[place:end], mode="clip")
+                for piece, (place, end) in zip(begins, pairwise(places), strict=True)
             ]
-        )
+        ).reshape(shape)
         ids = np.where(segments > 0, ids, np.array(pad, np.min_scalar_type(pad)))
         return ids, segments
+
+    def places_of(
+        self, blocks: Integers, count: Integers, starts: Integers, lengths: Integers
+    ) -> tuple[Integers, Integers]:
+        """Shard of each piece, and its first token there.
+
+        Args:
+            blocks: Block of each sample.
+            count: How many pieces each sample has.
+            starts: First token of each piece, counted from the start of the block.
+            lengths: Tokens of each piece.
+
+        Raises:
+            InputError: If a piece lies outside its block.
+        """
+        shards, places, sizes = self.source.places_of(blocks)
+        if (starts + lengths > np.repeat(sizes, count)).any():
+            raise damaged_packing(self.folder / "pieces", "a piece lies outside its block")
+        return np.repeat(shards, count), np.repeat(places, count) + starts
 
     @property
     def folder(self) -> Path:
         """The folder of its files."""
-        return self.source.packing_folder(self.sequence_length)
+        return self.source.packing_folder(self.sequence_length, self.strategy)
 
 
 def sample_type(sequence_length: int) -> np.dtype[Any]:
@@ -195,24 +233,26 @@ class BlockPacking(Packing):
     Args:
         source: The documents.
         sequence_length: Positions of a sample.
+        strategy: How documents became samples.
 
     Raises:
         InputError: If a file is missing or cut, or the index cannot be.
     """
 
     orders = PointwiseOrder
+    index_type, sums_type = INDEX, SUMS
 
-    def __init__(self, source: SourceStore, sequence_length: int) -> None:
-        folder = source.packing_folder(sequence_length)
-        counts = source.packing_counts(sequence_length)
-        blocks = len(source.blocks)
-        sizes = {"blocks": (blocks + 1) * INDEX.itemsize, "sums": blocks * SUMS.itemsize}
+    def __init__(self, source: SourceStore, sequence_length: int, strategy: str = BEST_FIT) -> None:
+        super().__init__(source, sequence_length, strategy)
+        folder, counts = self.folder, source.packing_counts(sequence_length, strategy)
+        blocks = counts["blocks"]
+        sizes = {"blocks": (blocks + 1) * self.index_type.itemsize, "sums": blocks * self.sums_type.itemsize}
         sizes |= {"samples": counts["samples"] * sample_type(sequence_length).itemsize}
         sizes |= {"pieces": counts["pieces"] * counts["piece_bytes"]}
         for name, size in sizes.items():
             check_size(folder / name, size, damaged_packing)
-        super().__init__(source, sequence_length, _checked_index(folder, source, sequence_length, counts))
-        self._index = mapped(folder / "blocks", INDEX)
+        self.block_samples = self._checked_index(counts)
+        self._index = mapped(folder / "blocks", self.index_type)
         self._samples = mapped(folder / "samples", sample_type(sequence_length))
         self._pieces = mapped(folder / "pieces", np.dtype(f"<u{counts['piece_bytes']}"))
         self._bits = np.uint64((sequence_length - 1).bit_length())
@@ -245,11 +285,10 @@ class BlockPacking(Packing):
             return
         for first in range(0, len(self.block_samples), BLOCKS_AT_ONCE):
             count = min(BLOCKS_AT_ONCE, len(self.block_samples) - first)
-            stored = np.fromfile(self.folder / "sums", SUMS, count, offset=first * SUMS.itemsize)
-            tokens = self.source.block_tokens(first, count)
+            stored, tokens = self._sum_rows(first, count), self._block_tokens(first, count)
             loss = stored["masked"]
             if isinstance(objective, Causal):
-                index = np.fromfile(self.folder / "blocks", INDEX, count + 1, offset=first * INDEX.itemsize)
+                index = self._index_rows(first, count + 1)
                 loss = tokens - np.diff(index["first_piece"].astype(np.int64))
             columns = (tokens, loss, stored["high"], stored["low"])
             yield first, np.stack([column.astype(np.uint64) for column in columns], axis=1)
@@ -267,27 +306,39 @@ class BlockPacking(Packing):
             raise damaged_packing(self.folder / "samples", "the pieces of a sample lie outside its block")
         return samples, here["first_piece"].astype(np.int64) + inside, count
 
+    def _index_rows(self, first: int, count: int) -> NDArray[Any]:
+        """Some neighbouring rows of the index; read, as what is mapped stays in memory."""
+        kind = self.index_type
+        return np.fromfile(self.folder / "blocks", kind, count, offset=first * kind.itemsize)
 
-def _checked_index(
-    folder: Path, source: SourceStore, sequence_length: int, counts: dict[str, Any]
-) -> NDArray[np.integer]:
-    """Samples of each block, after the index was checked."""
-    path = folder / "blocks"
-    blocks = len(source.blocks)
-    samples = np.zeros(blocks, np.uint32)
-    at = np.zeros(2, np.int64)
-    for first in range(0, blocks, BLOCKS_AT_ONCE):
-        count = min(BLOCKS_AT_ONCE, blocks - first)
-        rows = np.fromfile(path, INDEX, count + 1, offset=first * INDEX.itemsize)
-        both = np.stack([rows["first_sample"], rows["first_piece"]]).astype(np.int64)
-        own = np.diff(both, axis=1)
-        fits = (own[0] >= 1) & (own[0] <= own[1]) & (own[0] * sequence_length >= source.block_tokens(first, count))
-        if not fits.all() or (both[:, 0] != at).any():
-            number = first + (int(np.flatnonzero(~fits)[0]) if not fits.all() else 0)
-            raise damaged_packing(path, f"block {number:,} is impossible")
-        samples[first : first + count] = own[0]
-        at = both[:, -1]
-    for found, name in zip(at.tolist(), ("samples", "pieces"), strict=True):
-        if found != counts[name]:
-            raise damaged_packing(path, f"its blocks have {found:,} {name}, and packing.json says {counts[name]:,}")
-    return samples
+    def _sum_rows(self, first: int, count: int) -> NDArray[Any]:
+        kind = self.sums_type
+        return np.fromfile(self.folder / "sums", kind, count, offset=first * kind.itemsize)
+
+    def _block_tokens(self, first: int, count: int) -> Integers:
+        """Tokens in the samples of some neighbouring blocks."""
+        return self.source.block_tokens(first, count)
+
+    def _checked_index(self, counts: dict[str, Any]) -> NDArray[np.integer]:
+        """Samples of each block, after the index was checked."""
+        path = self.folder / "blocks"
+        blocks = counts["blocks"]
+        samples = np.zeros(blocks, np.uint32)
+        at = np.zeros(3, np.int64)  # samples, pieces and tokens
+        for first in range(0, blocks, BLOCKS_AT_ONCE):
+            count = min(BLOCKS_AT_ONCE, blocks - first)
+            rows, tokens = self._index_rows(first, count + 1), self._block_tokens(first, count)
+            if len(tokens) < count:
+                raise damaged_packing(path, f"there are {blocks:,} blocks, which the source has not")
+            both = np.stack([rows["first_sample"], rows["first_piece"]]).astype(np.int64)
+            own = np.diff(both, axis=1)
+            fits = (own[0] >= 1) & (own[0] <= own[1]) & (own[0] * self.sequence_length >= tokens)
+            if not fits.all() or (both[:, 0] != at[:2]).any():
+                number = first + (int(np.flatnonzero(~fits)[0]) if not fits.all() else 0)
+                raise damaged_packing(path, f"block {number:,} is impossible")
+            samples[first : first + count] = own[0]
+            at = np.append(both[:, -1], at[2] + tokens.sum())
+        for found, name in zip(at.tolist(), ("samples", "pieces", "tokens"), strict=True):
+            if found != counts[name]:
+                raise damaged_packing(path, f"its blocks have {found:,} {name}, and packing.json says {counts[name]:,}")
+        return samples

@@ -46,7 +46,8 @@ class ListedPacking(Packing):
             check_size(folder / name, rows[name] * kind.itemsize, damaged_packing)
         block_samples, samples, pieces = (mapped(folder / name, kind) for name, kind in kinds.items())
         check_packing(folder, sequence_length, (block_samples, samples, pieces), source.blocks, source.lengths)
-        super().__init__(source, sequence_length, block_samples)
+        super().__init__(source, sequence_length)
+        self.block_samples = block_samples
         self._samples, self._pieces = samples, pieces
         self._first = np.cumsum(block_samples) - block_samples
 

@@ -8,12 +8,13 @@ with the number of different lengths rather than with that of documents.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Packed", "pack_block"]
+__all__ = ["Packed", "best_fit", "cut", "pack_block"]
 
 Integers = NDArray[np.int64]
 
@@ -50,15 +51,26 @@ def pack_block(lengths: Integers, sequence_length: int) -> Packed:
         >>> packed.first_piece.tolist(), packed.starts.tolist(), packed.lengths.tolist()
         ([0, 1, 3, 4], [0, 7, 4, 5], [4, 3, 1, 2])
     """
-    starts, sizes = _cut(lengths, sequence_length)
+    return best_fit(*cut(lengths, sequence_length), sequence_length)
+
+
+def best_fit(starts: Integers, sizes: Integers, sequence_length: int, *, oldest_first: bool = False) -> Packed:
+    """Place pieces, longest first, each into the fullest sample that still has room.
+
+    Args:
+        starts: First token of each piece.
+        sizes: Tokens of each, at most a sample's.
+        sequence_length: Positions of a sample.
+        oldest_first: Which of equally full samples is taken: the one that has been so for longest, or for shortest.
+    """
     order = np.argsort(-sizes, kind="stable")  # equal lengths keep the corpus order
-    sample = _place(sizes[order], sequence_length)
+    sample = _place(sizes[order], sequence_length, oldest_first)
     order = order[np.argsort(sample, kind="stable")]
     first = np.concatenate(([0], np.cumsum(np.bincount(sample))))
     return Packed(first, starts[order], sizes[order])
 
 
-def _cut(lengths: Integers, sequence_length: int) -> tuple[Integers, Integers]:
+def cut(lengths: Integers, sequence_length: int) -> tuple[Integers, Integers]:
     """The first token and the tokens of each piece, in the order of the documents."""
     pieces = -(-lengths // sequence_length)
     ends = np.cumsum(lengths)
@@ -67,11 +79,11 @@ def _cut(lengths: Integers, sequence_length: int) -> tuple[Integers, Integers]:
     return np.repeat(ends - lengths, pieces) + inside, np.minimum(np.repeat(lengths, pieces) - inside, sequence_length)
 
 
-def _place(sizes: Integers, sequence_length: int) -> Integers:
+def _place(sizes: Integers, sequence_length: int, oldest_first: bool) -> Integers:
     """The sample of each piece; the pieces are sorted, longest first."""
     values, counts = np.unique(-sizes, return_counts=True)
     placed: list[Integers] = []
-    rooms: dict[int, list[Integers]] = {}  # samples by the room that they have left, in runs
+    rooms: dict[int, deque[Integers]] = {}  # samples by the room that they have left, in runs
     open_rooms = 0  # bit r is set where some sample has room r
     samples = 0
     for value, count in zip((-values).tolist(), counts.tolist(), strict=True):
@@ -79,7 +91,7 @@ def _place(sizes: Integers, sequence_length: int) -> Integers:
             fitting = open_rooms >> value
             if fitting:
                 room = value + (fitting & -fitting).bit_length() - 1
-                free = rooms[room].pop()
+                free = rooms[room].popleft() if oldest_first else rooms[room].pop()
             else:
                 room = sequence_length
                 free = np.arange(samples, samples - (-count // (room // value)))
@@ -87,7 +99,9 @@ def _place(sizes: Integers, sequence_length: int) -> Integers:
             each = room // value
             used, rest = free[: -(-count // each)], free[-(-count // each) :]
             if fitting:
-                if len(rest):
+                if len(rest) and oldest_first:
+                    rooms[room].appendleft(rest)
+                elif len(rest):
                     rooms[room].append(rest)
                 elif not rooms[room]:
                     open_rooms &= ~(1 << room)
@@ -100,6 +114,6 @@ def _place(sizes: Integers, sequence_length: int) -> Integers:
                 (used[len(used) - (short > 0) :], room - (each - short) * value),
             ):
                 if len(run) and left:
-                    rooms.setdefault(left, []).append(run)
+                    rooms.setdefault(left, deque()).append(run)
                     open_rooms |= 1 << left
     return np.concatenate(placed)

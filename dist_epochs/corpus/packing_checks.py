@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from dist_epochs.corpus.damage import check_keys, damaged_packing, is_sha256, read_object, shown
 from dist_epochs.errors import InputError
 
-__all__ = ["DIGESTS", "FILES", "check_packing", "packing_counts"]
+__all__ = ["DIGESTS", "FILES", "PIECE_BYTES", "STRATEGY", "check_packing", "packing_counts"]
 
 FILES = {1: ("blocks", "samples", "pieces"), 2: ("blocks", "sums", "samples", "pieces")}
 """The files of a packing beside its packing.json, by the format of the store."""
 
 PACKING_COUNTS = ("sequence_length", "samples", "pieces", "tokens")
 PIECE_BYTES = "piece_bytes"
+STRATEGY = "packing"
+MORE_COUNTS = {"blocks": 1, "documents": 1, "documents_cut": 0, "tokens_truncated": 0, "tokens_dropped": 0}
+"""Counts since format 2, and the least each can be."""
 DIGESTS = "sha256"
 """Key of packing.json that holds the SHA-256 of each of its files; older stores have none."""
 
@@ -27,11 +30,12 @@ SAMPLES_AT_ONCE = 2**20
 Integers = NDArray[np.int64]
 
 
-def packing_counts(folder: Path, sequence_length: int, tokens: int, version: int) -> dict[str, Any]:
+def packing_counts(folder: Path, packing: str, sequence_length: int, tokens: int, version: int) -> dict[str, Any]:
     """The counts in packing.json, checked against each other.
 
     Args:
         folder: The folder of the packing.
+        packing: Its strategy.
         sequence_length: Its length.
         tokens: Tokens of the source.
         version: Format of the store.
@@ -41,18 +45,22 @@ def packing_counts(folder: Path, sequence_length: int, tokens: int, version: int
     """
     path = folder / "packing.json"
     counts = read_object(path)
-    names = PACKING_COUNTS if version == 1 else (*PACKING_COUNTS, PIECE_BYTES, DIGESTS)
+    names = PACKING_COUNTS if version == 1 else (*PACKING_COUNTS, *MORE_COUNTS, STRATEGY, PIECE_BYTES, DIGESTS)
     try:
         check_keys(counts, names, path, may=(DIGESTS,) if version == 1 else ())
     except InputError as error:
         raise damaged_packing(path, error.asked) from None
-    for name in PACKING_COUNTS:
-        if type(counts[name]) is not int or counts[name] < 1:
-            raise damaged_packing(path, f"{name} is {shown(counts[name])} and must be a whole number of at least 1")
-    for name, expected in (("sequence_length", sequence_length), ("tokens", tokens)):
+    for name, least in (dict.fromkeys(PACKING_COUNTS, 1) | (MORE_COUNTS if version > 1 else {})).items():
+        if type(counts[name]) is not int or counts[name] < least:
+            rule = f"must be a whole number of at least {least}"
+            raise damaged_packing(path, f"{name} is {shown(counts[name])} and {rule}")
+    lost = counts["tokens_truncated"] + counts["tokens_dropped"] if version > 1 else 0
+    for name, expected in (("sequence_length", sequence_length), ("tokens", tokens - lost)):
         if counts[name] != expected:
             raise damaged_packing(path, f"{name} is {shown(counts[name])} and must be {expected:,}")
-    places = counts["samples"] * sequence_length
+    if version > 1 and counts[STRATEGY] != packing:
+        raise damaged_packing(path, f"{STRATEGY} is {shown(counts[STRATEGY])} and must be {packing}")
+    tokens, places = counts["tokens"], counts["samples"] * sequence_length
     if tokens > places or not counts["samples"] <= counts["pieces"] <= tokens:
         numbers = (
             f"{shown(counts['samples'])} samples and {shown(counts['pieces'])} pieces of length {sequence_length:,}"

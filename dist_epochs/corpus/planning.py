@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dist_epochs.arithmetic.packings import packing_flag
 from dist_epochs.corpus.objective import Causal, Masked, Objective
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
@@ -64,7 +65,8 @@ def exact_plan(
     Raises:
         InputError: If the store is not packed at a length of the recipe.
     """
-    facts = store.facts()
+    packing = recipe.corpus.packing
+    facts = store.facts(packing)
     mixtures = mixtures_of(recipe, facts, history)
     assert mixtures is not None  # a counted corpus has some
     drawn = facts.only(mixtures.names)
@@ -72,8 +74,8 @@ def exact_plan(
     if missing := drawn.not_packed(phase.sequence_length for phase in layout.phases):
         lengths = ",".join(map(str, missing))
         raise InputError(
-            f"{facts.store} is not packed at length {lengths}, so its samples and tokens are not known",
-            fixes=f"`dist-epochs tokenize {facts.store} --sequence-length {lengths}`",
+            f"{facts.store} is not packed at length {lengths} ({packing}), so its samples and tokens are not known",
+            fixes=f"`dist-epochs tokenize {facts.store} --sequence-length {lengths}{packing_flag(packing)}`",
         )
     curriculum = mixtures.along(layout)
     corpus = Corpus(
@@ -83,6 +85,7 @@ def exact_plan(
         mixture=curriculum.mixtures,
         objective=objective,
         seed=recipe.seed,
+        packing=packing,
     )
     plan = make_plan(
         recipe, facts=facts, counter=corpus.counter(), data_parallel_size=devices, model=model, history=history
@@ -107,7 +110,7 @@ def plan_on_store(recipe: Recipe, model: ModelCost | None = None, verify: bool =
         return make_plan(recipe, model=model)
     store = Store(path)
     verify_store(store, again=verify)
-    facts, batch = store.facts(), recipe.batch
+    facts, batch = store.facts(recipe.corpus.packing), recipe.batch
     is_counted = not facts.not_packed(phase.sequence_length or 1 for phase in recipe.phases)
     if (
         not is_counted

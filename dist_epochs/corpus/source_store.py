@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
 from dist_epochs.corpus.blocks import BLOCKS, ROWS_AT_ONCE, block_rows, check_blocks, cut_by_documents
 from dist_epochs.corpus.damage import damaged
 from dist_epochs.corpus.mapped import check_size, mapped
 from dist_epochs.corpus.order import Recent
 from dist_epochs.corpus.packed import BlockPacking, Packing
 from dist_epochs.corpus.packed_1 import ListedPacking
+from dist_epochs.corpus.packed_spans import SpanPacking
 from dist_epochs.corpus.packing_checks import packing_counts
 from dist_epochs.corpus.referred import file_of, ids_of
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.plan.corpus_facts import PackingFacts
 
 __all__ = ["SourceStore"]
 
-PACKED = re.compile(r"packed-([1-9]\d*)", re.ASCII)
-"""Name of the folder of one length."""
+PACKED = re.compile(rf"packed-([1-9]\d*)(?:-({'|'.join(PACKINGS)}))?", re.ASCII)
+"""Name of the folder of one length and strategy, which is not named where it is the default."""
 MOST_LOOKED_AT = 1000
 """Shards up to which the size of every file is compared when a store is opened; of more, when a file is used."""
 MOST_MAPPED = 4096
@@ -42,6 +47,7 @@ class SourceStore:
     Attributes:
         name: The source.
         version: Format of the store.
+        tokens_per_block: Tokens of a block, but for a document's; None in format 1.
         blocks: First document, first token and sizes of each block.
 
     Raises:
@@ -53,6 +59,7 @@ class SourceStore:
         self.entry = entry
         self.folder = folder
         self.version: int = manifest["version"]
+        self.tokens_per_block: int | None = manifest.get("block_tokens")
         self._token_type = np.dtype(f"<u{manifest['token_bytes']}")
         self._tokens: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
         self._lengths: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
@@ -100,12 +107,37 @@ class SourceStore:
         blocks = len(self.blocks)
         return max(int(self.block_tokens(first, ROWS_AT_ONCE).max()) for first in range(0, blocks, ROWS_AT_ONCE))
 
-    def documents_in(self, chosen: NDArray[np.bool_]) -> int:
-        """Documents of all blocks that are chosen."""
-        return sum(
-            int(self._block_rows(first, ROWS_AT_ONCE)["documents"][chosen[first : first + ROWS_AT_ONCE]].sum())
-            for first in range(0, len(chosen), ROWS_AT_ONCE)
-        )
+    def documents_in(self, chosen: NDArray[np.bool_]) -> Integers:
+        """First document and end of each block that is chosen, counted from the first of the source."""
+        found = []
+        for first in range(0, len(chosen), ROWS_AT_ONCE):
+            rows = self._block_rows(first, ROWS_AT_ONCE)[chosen[first : first + ROWS_AT_ONCE]]
+            start = self.shard_starts[rows["shard"], 1] + rows["first_document"]
+            found.append(np.stack([start, start + rows["documents"]], axis=1))
+        return np.concatenate(found)
+
+    @cached_property
+    def shard_starts(self) -> Integers:
+        """First token and first document of each shard, counted from the first of the source, with the end."""
+        sizes = [(shard["tokens"], shard["documents"]) for shard in self.entry["shards"]]
+        return np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(sizes, axis=0, dtype=np.int64)])
+
+    def token_range(self, first: int, count: int) -> NDArray[Any]:
+        """Ids of neighbouring tokens, by the first of them in the source."""
+        return np.concatenate([self.shard_tokens(number)[part] for number, part in self._parts(0, first, count)])
+
+    def length_range(self, first: int, count: int) -> Integers:
+        """Tokens of neighbouring documents, by the first of them in the source."""
+        parts = [self._mapped_lengths(number)[part] for number, part in self._parts(1, first, count)]
+        return np.concatenate(parts).astype(np.int64)
+
+    def _parts(self, column: int, first: int, count: int) -> Iterator[tuple[int, slice]]:
+        """The shards of neighbouring tokens, or documents, and what of each belongs to them."""
+        starts = self.shard_starts[:, column]
+        number = int(np.searchsorted(starts, first, side="right")) - 1
+        while number < len(starts) - 1 and starts[number] < first + count:
+            yield number, slice(max(0, first - int(starts[number])), first + count - int(starts[number]))
+            number += 1
 
     def places_of(self, blocks: Integers) -> tuple[Integers, Integers, Integers]:
         """Shard, first token in it, and tokens of blocks."""
@@ -116,8 +148,7 @@ class SourceStore:
     def first_document(self, block: int) -> int:
         """The first document of a block, counted from the first of the source."""
         place = self.blocks[block]
-        before: int = sum(shard["documents"] for shard in self.entry["shards"][: int(place["shard"])])
-        return int(place["first_document"]) + before
+        return int(place["first_document"]) + int(self.shard_starts[int(place["shard"]), 1])
 
     def shard(self, number: int, what: str) -> Path:
         """The file of a shard: `tokens` or `lengths`. Tokens may stand in a file outside the store."""
@@ -145,35 +176,57 @@ class SourceStore:
         self._check_lengths(number, lengths, self.entry["shards"][number]["tokens"], 0)
         return lengths
 
-    def packed_lengths(self) -> dict[int, int]:
-        """Samples per pass, for each length this source is packed at."""
-        lengths = sorted(int(name[1]) for path in self.folder.glob("packed-*") if (name := PACKED.fullmatch(path.name)))
-        return {length: self.packing_counts(length)["samples"] for length in lengths}
+    def packings(self) -> list[tuple[int, str]]:
+        """The lengths and strategies that this source is packed at, shortest first."""
+        found = (PACKED.fullmatch(path.name) for path in self.folder.glob("packed-*"))
+        named = ((int(name[1]), PACKINGS.index(name[2] or BEST_FIT)) for name in found if name)
+        return [(length, PACKINGS[strategy]) for length, strategy in sorted(named)]
 
-    def packing_folder(self, sequence_length: int) -> Path:
-        """The folder of the samples of one length."""
-        return self.folder / f"packed-{sequence_length}"
+    def packed_lengths(self, packing: str = BEST_FIT) -> dict[int, int]:
+        """Samples per pass, for each length this source is packed at by a strategy."""
+        lengths = [length for length, name in self.packings() if name == packing]
+        return {length: self.packing_counts(length, packing)["samples"] for length in lengths}
 
-    def packing_counts(self, sequence_length: int) -> dict[str, Any]:
-        """The counts in packing.json of one length.
+    def packing_folder(self, sequence_length: int, packing: str = BEST_FIT) -> Path:
+        """The folder of the samples of one length and strategy."""
+        return self.folder / (f"packed-{sequence_length}" + (f"-{packing}" if packing != BEST_FIT else ""))
+
+    def packing_counts(self, sequence_length: int, packing: str = BEST_FIT) -> dict[str, Any]:
+        """The counts in packing.json of one length and strategy.
 
         Raises:
             InputError: If it is damaged.
         """
-        return packing_counts(self.packing_folder(sequence_length), sequence_length, self.entry["tokens"], self.version)
+        folder = self.packing_folder(sequence_length, packing)
+        return packing_counts(folder, packing, sequence_length, self.entry["tokens"], self.version)
 
-    def packing(self, sequence_length: int) -> Packing:
-        """The samples of one length.
+    def packing_facts(self, sequence_length: int, packing: str = BEST_FIT) -> PackingFacts:
+        """The same as a plan needs them."""
+        counts = self.packing_counts(sequence_length, packing)
+        return PackingFacts(
+            samples=counts["samples"],
+            tokens=counts["tokens"],
+            documents_cut=counts.get("documents_cut"),
+            tokens_truncated=counts.get("tokens_truncated", 0),
+            tokens_dropped=counts.get("tokens_dropped", 0),
+        )
+
+    def packing(self, sequence_length: int, packing: str = BEST_FIT) -> Packing:
+        """The samples of one length and strategy.
 
         Raises:
-            InputError: If the source is not packed at it, or its files are damaged.
+            InputError: If the source is not packed so, or its files are damaged.
         """
-        if not self.packing_folder(sequence_length).is_dir():
-            have = ", ".join(map(str, self.packed_lengths())) or "none"
+        if not self.packing_folder(sequence_length, packing).is_dir():
+            have = ", ".join(f"{length} ({name})" for length, name in self.packings()) or "none"
             raise InputError(
-                f"not packed at length {sequence_length}", rule=f"packed: {have}", origin=Origin(str(self.folder))
+                f"not packed at length {sequence_length} ({packing})",
+                rule=f"packed: {have}",
+                origin=Origin(str(self.folder)),
             )
-        return (ListedPacking if self.version == 1 else BlockPacking)(self, sequence_length)
+        if self.version == 1:
+            return ListedPacking(self, sequence_length)
+        return (BlockPacking if packing == BEST_FIT else SpanPacking)(self, sequence_length, packing)
 
     def _block_rows(self, first: int, count: int) -> NDArray[Any]:
         """Some neighbouring rows of the index; read, as what is mapped stays in memory."""

@@ -16,14 +16,19 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from dist_epochs.arithmetic.packings import BEST_FIT, PACKING_RULES
 from dist_epochs.corpus.damage import read_object
 from dist_epochs.corpus.manifest import check_manifest
 from dist_epochs.corpus.source_store import SourceStore
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
+from dist_epochs.plan.fingerprint import ORDER
 
 __all__ = ["SourceStore", "Store"]
+
+PACKING_1, ORDER_1 = "best-fit-decreasing in blocks, 1", "blocks and rows by hash, over lanes, 1"
+"""What plans name the rules of stores of format 1."""
 
 
 class Store:
@@ -59,8 +64,9 @@ class Store:
         """The sources to train on, or the held-out documents."""
         return [source for source in self._sources if source.entry["held_out"] is held_out]
 
-    def facts(self) -> CorpusFacts:
-        """What the plan needs to know of the corpus."""
+    def facts(self, packing: str = BEST_FIT) -> CorpusFacts:
+        """What the plan needs to know of the corpus, packed by one of `PACKINGS`."""
+        is_first = self.manifest["version"] == 1
         return CorpusFacts(
             sources=tuple(
                 SourceFacts(
@@ -68,12 +74,14 @@ class Store:
                     documents=source.entry["documents"],
                     words=source.entry["words"],
                     tokens=source.entry["tokens"],
-                    samples=source.packed_lengths(),
+                    packed={length: source.packing_facts(length, packing) for length in source.packed_lengths(packing)},
                 )
                 for source in self.sources()
             ),
             fingerprint=self.manifest["fingerprint"],
             store=str(self.path),
+            packing=PACKING_1 if is_first and packing == BEST_FIT else PACKING_RULES[packing],
+            order=ORDER_1 if is_first else ORDER,
             tokenizer=self._tokenizer_text(),
         )
 

@@ -12,9 +12,9 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
-from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.hashing import hash_each, key
 from dist_epochs.corpus.objective import IGNORED, Objective, StoredIds
 from dist_epochs.corpus.packed import Packing
@@ -102,6 +102,7 @@ class Corpus:
         mixture: Which source each draw comes from; one for each phase, where they differ.
         objective: Which tokens the loss counts.
         seed: Seed of order and masks.
+        packing: How documents became samples, one of `PACKINGS`.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Corpus:
         mixture: Mixture | Sequence[Mixture],
         objective: Objective,
         seed: int,
+        packing: str = BEST_FIT,
     ) -> None:
         self._schedule = schedule
         self._curriculum = Curriculum.of(schedule, mixture)
@@ -121,7 +123,7 @@ class Corpus:
         lengths = {phase.sequence_length for phase in schedule.phases}
         names = self._curriculum.names
         self._sources = [source for name in names for source in store.sources() if source.name == name]
-        self._packings = {(s.name, length): s.packing(length) for s in self._sources for length in lengths}
+        self._packings = {(s.name, length): s.packing(length, packing) for s in self._sources for length in lengths}
         self._orders = {
             (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
             for (name, length), packing in self._packings.items()
@@ -132,11 +134,7 @@ class Corpus:
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""
         return StoreCounter(
-            {
-                place: PassCounter(self._packings[place], order, self._objective)
-                for place, order in self._orders.items()
-            },
-            {source.name: source.entry["documents"] for source in self._sources},
+            {place: PassCounter(self._packings[place], order, self._objective) for place, order in self._orders.items()}
         )
 
     def windows(self, batches: Sequence[GlobalBatch], rank: int, first_step: int = 0) -> Iterator[Window]:
@@ -220,7 +218,7 @@ class Corpus:
             of_pass = (places.sources == source) & (places.passes == number)
             at = slice(None) if of_pass.all() else np.flatnonzero(of_pass)
             name = self._curriculum.mixtures[span.phase].names[source]
-            high, low = digests(name, span.sequence_length, places.blocks[at], places.rows[at])
+            high, low = self._packings[name, span.sequence_length].digests(places.blocks[at], places.rows[at])
             counts[PassKey(span.phase, name, span.sequence_length, number)] = Counts(
                 samples=len(high),
                 tokens=int(np.count_nonzero(drawn.segments[at])),

@@ -53,6 +53,7 @@ def count_tokens(sources: Sequence[Source], whole: bool = True) -> dict[str, Any
         "tokens": sum(entry["tokens"] for entry in entries),
         "tokens_per_word": None,
         "samples": {},
+        "packings": [],
         "sources": entries,
         "holds": entries[0]["holds"] if len(entries) == 1 else None,
         "held_out": None,

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.corpus import blocks as cutting
 from dist_epochs.corpus.documents import Document, Documents, content_of
 from dist_epochs.corpus.given_tokens import check_ids, check_tokens
@@ -30,9 +31,9 @@ from dist_epochs.corpus.made_from import (
 )  # fmt: skip
 from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, sealed
 from dist_epochs.corpus.pack_source import pack_source
-from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
 from dist_epochs.corpus.store import SourceStore, Store
+from dist_epochs.corpus.strategies import count_packing
 from dist_epochs.corpus.token_counts import count_tokens
 from dist_epochs.corpus.token_formats import FORMATS
 from dist_epochs.corpus.tokenizer import TextTokenizer
@@ -40,6 +41,7 @@ from dist_epochs.corpus.verify import verify_store
 from dist_epochs.corpus.workplace import remove, workplace
 from dist_epochs.corpus.writer import Draft, SourceWriter
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.plan.corpus_facts import PackingFacts
 from dist_epochs.runtime.files import move, write_bytes, write_json
 
 __all__ = ["Settings", "describe", "pack", "tokenize"]
@@ -55,6 +57,8 @@ BATCH_CHARACTERS = 2**24
 
 Progress = Callable[[int], None]
 Lengths = NDArray[np.int64]
+Packings = Mapping[tuple[int, str], PackingFacts]
+"""What became of the documents of a source, by length and strategy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +70,7 @@ class Settings:
         held_out: Share of the documents that is kept for evaluation, chosen by their hash.
         on_error: Whether a document that cannot be read is an error, or is skipped and counted.
         sequence_lengths: Lengths to pack at.
+        packing: How documents become samples, one of `PACKINGS`.
         refer: Whether tokens of another tool stay in their files, to which the store refers, instead of being copied.
     """
 
@@ -73,6 +78,7 @@ class Settings:
     held_out: Fraction = Fraction(0)
     on_error: Literal["stop", "skip"] = "stop"
     sequence_lengths: tuple[int, ...] = ()
+    packing: str = BEST_FIT
     refer: bool = False
 
 
@@ -108,14 +114,15 @@ def tokenize(
         counted = count_tokens(sources)
         if settings.sequence_lengths:
             _, lengths = _count(tokenizer, settings, command, None, progress)
-            samples = _samples_of(lengths, settings.sequence_lengths)
-            counted["samples"] = _by_length(samples[source.name] for source in sources if not source.held_out)
+            packed = _packings_of(lengths, settings)
+            training = [packed[source.name] for source in sources if not source.held_out]
+            counted |= _with_packings(training, settings.packing)
         return counted
     assert tokenizer is not None
     if out is None:
         drafts, lengths = _count(tokenizer, settings, command, None, progress)
         manifest = _manifest(drafts, tokenizer, settings, adds)
-        return describe(manifest, _samples_of(lengths, settings.sequence_lengths))
+        return describe(manifest, _packings_of(lengths, settings), settings.packing)
     out = out.resolve()
     if (counts := _counts_before(out, command, settings)) is not None:
         return counts
@@ -127,9 +134,9 @@ def tokenize(
         drafts, _ = _count(tokenizer, settings, command, partial, progress)
         tokenizer.save(partial / "tokenizer")
         write_json(partial / "manifest.json", _manifest(drafts, tokenizer, settings, adds, partial))
-        pack(Store(partial), settings.sequence_lengths)
+        pack(Store(partial), settings.sequence_lengths, settings.packing)
         move(partial, out)
-    return describe(*_counts_of(Store(out)))
+    return _counts_of(Store(out), settings.packing)
 
 
 def _command(sources: Sequence[Source], tokenizer: TextTokenizer | None, settings: Settings) -> Command:
@@ -146,13 +153,13 @@ def _command(sources: Sequence[Source], tokenizer: TextTokenizer | None, setting
     return Command(tuple(sources), parts)
 
 
-def pack(store: Store, sequence_lengths: Sequence[int]) -> dict[str, Any]:
+def pack(store: Store, sequence_lengths: Sequence[int], packing: str = BEST_FIT) -> dict[str, Any]:
     """Pack a store at the lengths that it is not packed at yet; returns its counts."""
     for source in (*store.sources(), *store.sources(held_out=True)):
         for length in sequence_lengths:
-            if length not in source.packed_lengths():
-                pack_source(source, length, store.special_ids)
-    return describe(*_counts_of(store))
+            if (length, packing) not in source.packings():
+                pack_source(source, length, store.special_ids, packing)
+    return _counts_of(store, packing)
 
 
 def _counts_before(out: Path, command: Command, settings: Settings) -> dict[str, Any] | None:
@@ -174,17 +181,19 @@ def _counts_before(out: Path, command: Command, settings: Settings) -> dict[str,
             origin=Origin(str(out)),
         )
     store = Store(out)
-    if not all(set(settings.sequence_lengths) <= source.packed_lengths().keys() for source in store.sources()):
+    asked = {(length, settings.packing) for length in settings.sequence_lengths}
+    if not all(asked <= set(source.packings()) for source in store.sources()):
         verify_store(store)
-    return pack(store, settings.sequence_lengths) | {"written_before": True}
+    return pack(store, settings.sequence_lengths, settings.packing) | {"written_before": True}
 
 
-def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> dict[str, Any]:
+def describe(manifest: dict[str, Any], packed: Mapping[str, Packings], packing: str = BEST_FIT) -> dict[str, Any]:
     """The counts of a corpus: totals over the sources to train on, then each source.
 
     Args:
         manifest: The store's manifest.
-        samples: Samples per pass, by source and length.
+        packed: What becomes of the documents of each source, by length and strategy.
+        packing: The strategy whose samples stand under `samples`.
 
     Returns:
         With `written_before` false: `tokenize` says where it wrote nothing.
@@ -192,15 +201,14 @@ def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> di
     training = [entry for entry in manifest["sources"] if not entry["held_out"]]
     fields = ("documents", "words", "bytes", "tokens", "empty_documents", "skipped_documents")
     totals = {name: sum(entry[name] for entry in training) for name in fields}
-    by_length = _by_length(samples.get(entry["name"], {}) for entry in training)
     held_out = [entry for entry in manifest["sources"] if entry["held_out"]]
     return {
         **_with_text(totals),
         "tokens_per_word": totals["tokens"] / totals["words"] if totals["words"] else None,
-        "samples": by_length,
+        **_with_packings([packed.get(entry["name"], {}) for entry in training], packing),
         "sources": [
             _with_text({name: entry[name] for name in ("name", *fields)})
-            | {"samples": {str(length): count for length, count in samples.get(entry["name"], {}).items()}}
+            | {"samples": _samples(packed.get(entry["name"], {}), packing)}
             for entry in training
         ],
         "held_out": {name: sum(entry[name] for entry in held_out) for name in fields[:4]} if held_out else None,
@@ -209,13 +217,18 @@ def describe(manifest: dict[str, Any], samples: dict[str, dict[int, int]]) -> di
     }
 
 
-def _by_length(samples: Iterable[Mapping[int, int]]) -> dict[str, int]:
-    """Samples of all sources by length."""
-    found: dict[str, int] = {}
-    for each in samples:
-        for length, count in each.items():
-            found[str(length)] = found.get(str(length), 0) + count
-    return found
+def _with_packings(sources: Iterable[Packings], packing: str) -> dict[str, Any]:
+    """Samples of all sources by length, and for each length and strategy padding, cuts and losses."""
+    found: dict[tuple[int, str], PackingFacts] = {}
+    for each in sources:
+        for place, facts in each.items():
+            found[place] = found[place] + facts if place in found else facts
+    rows = [facts.to_json(name, length) for (length, name), facts in found.items()]
+    return {"samples": _samples(found, packing), "packings": rows}
+
+
+def _samples(packed: Packings, packing: str) -> dict[str, int]:
+    return {str(length): facts.samples for (length, name), facts in packed.items() if name == packing}
 
 
 def _with_text(counts: dict[str, Any]) -> dict[str, Any]:
@@ -375,21 +388,19 @@ def _entry(draft: Draft, folder: Path | None) -> dict[str, Any]:
     return entry | {"blocks": {"rows": len(rows), "sha256": hashlib.sha256(data).hexdigest()}}
 
 
-def _counts_of(store: Store) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:
+def _counts_of(store: Store, packing: str) -> dict[str, Any]:
     sources: list[SourceStore] = [*store.sources(), *store.sources(held_out=True)]
-    return store.manifest, {source.name: source.packed_lengths() for source in sources}
+    packed = {source.name: {each: source.packing_facts(*each) for each in source.packings()} for source in sources}
+    return describe(store.manifest, packed, packing)
 
 
-def _samples_of(lengths: dict[str, list[Lengths]], sequence_lengths: Sequence[int]) -> dict[str, dict[int, int]]:
-    """Samples per pass from document lengths alone, in the blocks that the store would have."""
+def _packings_of(lengths: Mapping[str, list[Lengths]], settings: Settings) -> dict[str, Packings]:
+    """What becomes of the documents of each source, from their lengths alone, as the store would have it."""
+    packing = settings.packing
     return {
         name: {
-            length: sum(
-                pack_block(block, length).samples
-                for shard in shards
-                for block in np.split(shard, cutting.cut_by_tokens(shard, cutting.BLOCK_TOKENS)[1:-1])
-            )
-            for length in sequence_lengths
+            (length, packing): count_packing(packing, shards, length, cutting.BLOCK_TOKENS).facts()
+            for length in settings.sequence_lengths
         }
         for name, shards in lengths.items()
     }

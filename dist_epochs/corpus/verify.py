@@ -76,7 +76,7 @@ def verify_store(store: Store, again: bool = False) -> bool:
         if source.version > 1:
             parts.append(_blocks_part(store, source))
         parts += [_shard_part(store, source, number) for number in range(len(source.entry["shards"]))]
-        parts += [_packing_part(store, source, length) for length in source.packed_lengths()]
+        parts += [_packing_part(store, source, *each) for each in source.packings()]
     place = (platform.node(), str(store.path.resolve()))
     states = {_name(store, path): _size_and_time(path) for part in parts for path in part.files}
     known = {} if again else _compared_before(store.path, place)
@@ -188,13 +188,13 @@ def _digest_of_both(source: SourceStore, number: int, progress: Progress) -> str
     return digest.hexdigest()
 
 
-def _packing_part(store: Store, source: SourceStore, length: int) -> _Part:
-    folder = source.packing_folder(length)
+def _packing_part(store: Store, source: SourceStore, length: int, packing: str) -> _Part:
+    folder = source.packing_folder(length, packing)
     files = tuple(folder / name for name in FILES[source.version])
 
     def check(progress: Progress) -> None:
-        source.packing(length)
-        for name, expected in source.packing_counts(length).get(DIGESTS, {}).items():
+        source.packing(length, packing)
+        for name, expected in source.packing_counts(length, packing).get(DIGESTS, {}).items():
             _compare(folder / name, expected, progress, damaged_packing)
 
     lengths = (source.shard(number, "lengths") for number in range(len(source.entry["shards"])))

@@ -46,6 +46,11 @@ _COST = record(
 )
 _REPLANNED = record({"step": COUNT, "fingerprint": TEXT, "planned": record({}, dict.fromkeys(UNITS, MAYBE))})
 
+_PACKING = record(
+    {"packing": TEXT, "sequence_length": SIZE, "samples": SIZE, "tokens": SIZE, "padding": COUNT},
+    {"documents_cut": maybe(COUNT), "tokens_truncated": COUNT, "tokens_dropped": COUNT},
+)
+
 PLAN = record(
     {
         **_PLANNED,
@@ -53,7 +58,13 @@ PLAN = record(
         "phases": each(_PHASE, least=1),
         "corpus": record(
             {"tokens": maybe(NUMBER), "samples": maybe(table(table(SIZE, _LENGTH)))},
-            {"tokenizer": maybe(TEXT), "fingerprint": maybe(TEXT), "documents": maybe(COUNT), "words": maybe(COUNT)},
+            {
+                "tokenizer": maybe(TEXT),
+                "fingerprint": maybe(TEXT),
+                "documents": maybe(COUNT),
+                "words": maybe(COUNT),
+                "packings": each(_PACKING),
+            },
         ),
         "coverage": maybe(NUMBER),
         "sample_digest": maybe(DIGEST),

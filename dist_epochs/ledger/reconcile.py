@@ -108,6 +108,7 @@ class Reconciliation:
             "epochs": {basis: json_number(value) for basis, value in self.epochs().items()},
             "epochs_exact": {basis: None if value is None else str(value) for basis, value in self.epochs().items()},
             "coverage": self.coverage(),
+            "packings": self.packings(),
             "sources": self.sources(),
             "phases": self.phase_sources(),
             "segments": [
@@ -231,7 +232,8 @@ class Reconciliation:
     def coverage(self) -> float | int | None:
         """Share of the documents drawn at least once, where it follows from the counts.
 
-        It does after a full pass of every source, and where the run drew what was planned.
+        It does after a full pass of every source, unless packing drops documents, and where the run drew what was
+        planned.
         """
         if self.agrees and self.plan:
             planned: float | int | None = self.plan["coverage"]
@@ -242,7 +244,13 @@ class Reconciliation:
             for key, counts in self.totals.applied.passes.items()
             if counts.samples == sizes.get(key.source, {}).get(key.sequence_length)
         }
-        return 1 if sizes and whole == set(sizes) else None
+        drops = any(packed.get("tokens_dropped") for packed in self.packings())
+        return 1 if sizes and whole == set(sizes) and not drops else None
+
+    def packings(self) -> list[dict[str, Any]]:
+        """What packing did to the documents of the plan's corpus at each length, one pass over it."""
+        rows: list[dict[str, Any]] = ((self.plan or {}).get("corpus") or {}).get("packings") or []
+        return rows
 
 
 def epochs_of(applied: Tally, plan: Mapping[str, Any] | None) -> dict[str, Fraction | None]:

@@ -10,7 +10,7 @@ from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.repeats import repeat_band, unique_equivalents
-from dist_epochs.plan.fingerprint import MASKS, ORDER, PACKING
+from dist_epochs.plan.fingerprint import rules_of
 from dist_epochs.plan.history import BEFORE, history_to_json
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.sources import SourcePlan
@@ -60,7 +60,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "sample_digest": totals and f"{totals.digest:032x}",
         "fingerprint": plan.fingerprint,
-        "rules": {"packing": PACKING, "order": ORDER, "masks": MASKS},
+        "rules": rules_of(plan.recipe, plan.facts),
         "history": plan.history and history_to_json(plan.history),
         "warnings": [
             {"rule": warning.rule, "message": warning.message, "note": warning.is_note} for warning in plan.warnings
@@ -168,6 +168,13 @@ def _corpus(plan: Plan) -> dict[str, Any]:
         "store": facts and facts.store,
         "fingerprint": facts and facts.fingerprint,
         "tokenizer": facts and facts.tokenizer,
+        "packings": [
+            facts.packed(length).to_json(plan.recipe.corpus.packing, length)
+            for length in plan.lengths
+            if not facts.not_packed([length])
+        ]
+        if facts
+        else [],
         "samples": {
             source.name: {str(length): count for length, count in source.samples.items()}
             for source in (facts.sources if facts else ())

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.values import FILE, POSITIVE, RATIO, quantity
-from dist_epochs.settings.fields import Part, Table, key
+from dist_epochs.settings.fields import Choice, Part, Table, key
 
 __all__ = ["CorpusRecipe", "MixtureRecipe", "SourceRecipe"]
 
@@ -52,6 +53,9 @@ class CorpusRecipe:
 
     store: str | None = key(FILE, None)
     """Folder written by `dist-epochs tokenize`, relative to the recipe."""
+    packing: str = key(Choice(PACKINGS), BEST_FIT)
+    """How documents become samples: `best-fit` loses nothing and cuts only what is longer than a sample; the others
+    reproduce what other tools do, with their padding, cuts and losses known before the run."""
     tokens: Quantity | None = key(quantity(Unit.TOKEN), None)
     """Tokens of the corpus, where nothing was counted."""
     words: Quantity | None = key(quantity(Unit.WORD), None)

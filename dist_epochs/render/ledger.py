@@ -9,6 +9,7 @@ from dist_epochs.arithmetic.text import number, scaled
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.ledger.time import CAUSES
+from dist_epochs.render.packing import tokens_left_out, tokens_lost
 from dist_epochs.render.text import aligned, table
 
 __all__ = ["ledger_line", "ledger_text"]
@@ -116,6 +117,10 @@ def _epochs(result: Reconciliation) -> Iterator[str]:
         yield f"  phase {index + 1}, samples: {', '.join(told)}"
     if (coverage := result.coverage()) is not None:
         yield f"coverage {coverage:.2%} of the documents"
+    for packed in result.packings():
+        if lost := tokens_lost(packed):
+            of = f"a pass at length {packed['sequence_length']} ({packed['packing']})"
+            yield f"left out of {of}: {lost}, of {number(packed['tokens'] + tokens_left_out(packed))}"
     totals = result.totals
     yield f"sample digest {totals.applied.counts.digest:032x}"
     others = {"skipped": totals.skipped.steps, "replayed": totals.replayed.steps, "unfinished": totals.unfinished}

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from dist_epochs.arithmetic.batch import GlobalBatch
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.repeats import unique_equivalents
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.sensitivity import ChangedAssumption
 from dist_epochs.render.cost import cost_rows
+from dist_epochs.render.packing import packing_words
 from dist_epochs.render.text import aligned, table
 from dist_epochs.render.wrapping import paragraph
 
@@ -57,9 +59,10 @@ def plan_head(plan: Plan) -> Iterator[str]:
         yield f"corpus  {number(facts.documents)} documents, {words}{number(facts.tokens)} tokens, counted"
         for length in plan.lengths:
             if all(length in source.samples for source in facts.sources):
-                samples = sum(facts.samples(length).values())
-                padding = 1 - facts.tokens / (samples * length)
-                yield f"        {number(samples)} samples of length {length} a pass, {padding:.2%} padding"
+                packed = facts.packed(length).to_json(corpus.packing, length)
+                name = "" if corpus.packing == BEST_FIT else f" by {corpus.packing}"
+                samples = f"{number(packed['samples'])} samples of length {length}{name} a pass"
+                yield f"        {samples}, {packing_words(packed)}"
     elif corpus.words is not None and corpus.tokens_per_word is not None and plan.corpus_size is not None:
         ratio = corpus.tokens_per_word.value
         yield f"{title}     {short(corpus.words.value)} words × {scaled(ratio)} tokens/word = {_tokens(plan)}"

@@ -217,7 +217,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
             fixes=("to make the store with `--held-out 1%`", "to remove evaluation"),
         )
     batches = held_out_batches(
-        [source.packing(recipe.longest) for source in sources],
+        [source.packing(recipe.longest, recipe.corpus.packing) for source in sources],
         setup.objective,
         devices=world.size,
         rank=world.ranks.rank,

@@ -48,7 +48,11 @@ def huge_store(path: Path, tokens: int = 10**13, shards: int = 9000) -> Path:
     of_shards = rows["tokens"].sum(axis=1, dtype=np.int64).tolist()
     documents = rows["documents"].sum(axis=1, dtype=np.int64).tolist()
     digests = dict.fromkeys(("blocks", "sums", "samples", "pieces"), NOTHING)
-    content = {"sequence_length": LENGTH, **counts, "tokens": sum(of_shards), "piece_bytes": 4, "sha256": digests}
+    content = {
+        "sequence_length": LENGTH, **counts, "tokens": sum(of_shards), "piece_bytes": 4, "sha256": digests,
+        "packing": "best-fit", "blocks": blocks, "documents": sum(documents), "documents_cut": 0,
+        "tokens_truncated": 0, "tokens_dropped": 0,
+    }  # fmt: skip
     (packed / "packing.json").write_text(json.dumps(content))
     tokenizer = TextTokenizer(EMBEDDED)
     tokenizer.save(path / "tokenizer")

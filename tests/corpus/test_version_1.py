@@ -12,14 +12,15 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, Draw, PassKey
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
-from dist_epochs.corpus.planning import objective_of
+from dist_epochs.corpus.planning import objective_of, plan_on_store
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.tokenize import pack
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
-from dist_epochs.recipe import ModelRecipe
+from dist_epochs.plan.plan_json import plan_json
+from dist_epochs.recipe import ModelRecipe, read_recipe
 
 MADE = Path(__file__).parent / "stores/version-1"
 """A store in blocks of 20 documents, as the last program of format version 1 wrote it, without its tokenizer."""
@@ -62,6 +63,22 @@ def digest_of_a_run(corpus):
 @pytest.mark.parametrize("kind", DRAWN)
 def test_the_same_samples_are_drawn(path, kind):
     assert digest_of_a_run(corpus_of(path, kind)) == DRAWN[kind]
+
+
+def test_plans_on_it_keep_their_fingerprint(path):
+    recipe = {"seed": 5, "corpus": {"store": str(path)}, "batch": {"global_batch": 12}}
+    file = path.parent / "recipe.yaml"
+    file.write_text(json.dumps(recipe | {"phases": [{"steps": 40, "sequence_length": 16}]}))
+    plan = plan_json(plan_on_store(read_recipe(file)))
+    assert plan["fingerprint"] == "756bb54bc464f81ad23229e52cf804f1f9b53828f3004c617a82bddd3789e3fe"
+    assert plan["rules"]["packing"] == "best-fit-decreasing in blocks, 1"
+    assert plan["rules"]["order"] == "blocks and rows by hash, over lanes, 1"
+
+
+def test_newer_stores_have_rules_of_their_own(path, store):
+    earlier, newer = Store(path).facts(), store.facts()
+    assert earlier.packing != newer.packing
+    assert earlier.order != newer.order
 
 
 COUNTED = [

@@ -89,18 +89,23 @@ def _settings(a: ComparedRun, b: ComparedRun) -> Iterator[Difference]:
 
 
 CONTENT, BY_COUNTS, TOKENIZER = "content of the corpus", "tokens of the corpus", "tokenizer"
+ORDER = "rule of order"
+"""Of each format of stores there is one."""
 
 
 def _of_the_corpus(a: dict[str, Setting], b: dict[str, Setting]) -> Iterator[str]:
     """Which differences of corpus and tokenizer are causes.
 
     The digest of a store covers its tokenizer, so that it tells of another corpus only where the tokenizer is the same.
+    Stores of two formats have two digests of one text: their counts tell then whether it is the same.
     Where the tokenizer's own digest is not known, other tokens of the same documents and words tell of it.
     """
     shared = {name for name in a if name in b and a[name].cause in ("corpus", "tokenizer")}
     differing = {name for name in shared if a[name].differs(b[name])}
     counted = {"documents of the corpus", "words of the corpus"}
     same_text = counted <= shared and not counted & differing
+    if ORDER in a and ORDER in b and a[ORDER].differs(b[ORDER]) and same_text and BY_COUNTS not in differing:
+        differing.discard(CONTENT)
     if CONTENT in shared and CONTENT not in differing:
         return  # the same store, of which other sources are drawn
     if TOKENIZER in differing:

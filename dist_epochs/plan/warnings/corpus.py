@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from dist_epochs.arithmetic.packings import packing_flag
 from dist_epochs.arithmetic.repeats import MILD_EPOCHS, unique_equivalents, worth_per_token
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.plan.history import BEFORE
@@ -139,10 +140,11 @@ def not_packed(plan: Plan) -> str | None:
     missing = plan.facts.not_packed(plan.lengths)
     if not missing:
         return None
-    lengths = ",".join(map(str, missing))
+    lengths, packing = ",".join(map(str, missing)), plan.recipe.corpus.packing
+    flag = packing_flag(packing)
     return (
-        f"{plan.facts.store} is not packed at length {lengths}, so its samples and tokens are not known: "
-        f"run `dist-epochs tokenize {plan.facts.store} --sequence-length {lengths}`"
+        f"{plan.facts.store} is not packed at length {lengths}{flag and f' by {packing}'}, so its samples and tokens "
+        f"are not known: run `dist-epochs tokenize {plan.facts.store} --sequence-length {lengths}{flag}`"
     )
 
 

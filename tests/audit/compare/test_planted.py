@@ -10,6 +10,7 @@ from dist_epochs.audit.compare.comparison import compare_runs
 from dist_epochs.audit.compare.logs import logged_run
 from dist_epochs.audit.compare.own import is_own_run, own_run
 from dist_epochs.audit.detect.folder import read_finished_run
+from dist_epochs.corpus.store import ORDER_1, PACKING_1
 from tests.audit.compare.planted import (
     loop_of,
     make_store,
@@ -112,6 +113,12 @@ def rule(name, value):
     return {"edit": edit}
 
 
+def of_an_earlier_format(plan):
+    """Of the same text, whose digest is another one in each format."""
+    plan["rules"] |= {"packing": PACKING_1, "order": ORDER_1}
+    plan["fingerprint"] = plan["corpus"]["fingerprint"] = f"another {plan['fingerprint']}"
+
+
 LONG = [{"steps": 16, "sequence_length": 16}]
 MIXED = {"store": "mixed", "weights": {"weights": {"web": "1/2", "wiki": "1/2"}}}
 DERIVED = {"batch": {"devices": 4, "per_device": 3, "gradient_accumulation": 1}}
@@ -130,6 +137,8 @@ RUNS = {
         {"phases": [{"steps": 7, "sequence_length": 16}, {"steps": 2, "sequence_length": 32}]}),
     "another rule of packing": ("packing", 1, None, {},
         {"run": rule("packing", "next-fit, 1") | {"reorder": other_packing}}),
+    "a store of an earlier format": ("packing", 1, None, {},
+        {"run": {"edit": of_an_earlier_format, "reorder": other_packing}}),
     "other weights": ("mixture", 1, None, MIXED, {**MIXED, "weights": {"weights": {"web": "3/4", "wiki": "1/4"}}}),
     "one source less": ("mixture", 1, None, MIXED, {**MIXED, "weights": {"weights": {"web": "1"}}}),
     "another temperature": ("mixture", 1, None, {**MIXED, "weights": {"temperature": 1}},
