@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dist_epochs.corpus.packed_1 import packed_rows
 from dist_epochs.corpus.packing import Packed, pack_block
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES, PIECE_BYTES
 from dist_epochs.corpus.source_store import SourceStore
+from dist_epochs.corpus.workers import in_order
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock, named_errors, new_folder
 
@@ -26,10 +28,16 @@ __all__ = ["pack_source"]
 Rows = tuple[NDArray[Any], ...]
 
 
-def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int]) -> None:
+def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int], workers: int = 1) -> None:
     """Pack a source at one more length, as its store's format has it.
 
     The folder gets its name when it is complete.
+
+    Args:
+        source: The source.
+        sequence_length: Positions of a sample.
+        special_ids: Ids that are never masked.
+        workers: Processes that pack blocks; what is written does not depend on them.
 
     Raises:
         InputError: If another process is packing the source.
@@ -44,7 +52,9 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
         found = {name: hashlib.sha256() for name in names}
         with ExitStack() as stack:
             files = {name: stack.enter_context((folder / name).open("wb")) for name in names}
-            for rows in _rows_of_blocks(source, counts, special_ids):
+            for rows in _all_rows(
+                _Packer(source, sequence_length, special_ids, counts.get(PIECE_BYTES, 0)), counts, workers
+            ):
                 for name, written in zip(names, rows, strict=True):
                     data = written.tobytes()
                     with named_errors(folder / name):
@@ -54,28 +64,40 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
         (folder / "packing.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _rows_of_blocks(source: SourceStore, counts: dict[str, int], special_ids: list[int]) -> Iterator[Rows]:
+def _all_rows(packer: _Packer, counts: dict[str, int], workers: int) -> Iterator[Rows]:
     """What each block adds to each file; samples and pieces are counted."""
-    length = counts["sequence_length"]
     tokens = 0
-    for block in range(len(source.blocks)):
-        if source.version == 1:
-            rows: Rows = packed_rows(source, block, length, special_ids)
+    for rows, packed in in_order(packer, range(len(packer.source.blocks)), workers):
+        start = np.array([(counts["samples"], counts["pieces"])], INDEX)
+        if packer.source.version == 1:
             rows[1]["first_piece"] += counts["pieces"]
-            tokens += int(rows[1]["tokens"].sum())
-        else:
-            packed = pack_block(source.block_lengths(block), length)
-            start = np.array([(counts["samples"], counts["pieces"])], INDEX)
-            rows = (start, *_rows(source, block, packed, length, special_ids, counts[PIECE_BYTES]))
-            tokens += int(packed.lengths.sum())
-        yield rows
+        yield rows if packer.source.version == 1 else (start, *rows)
         counts["samples"] += len(rows[-2])
         counts["pieces"] += len(rows[-1])
+        tokens += packed
     if tokens != counts["tokens"]:
         raise AssertionError(f"packing holds {tokens} of {counts['tokens']} tokens")
-    if source.version > 1:
+    if packer.source.version > 1:
         nothing = np.zeros(0, np.uint8)
         yield np.array([(counts["samples"], counts["pieces"])], INDEX), nothing, nothing, nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Packer:
+    """Packs one block after the other: what it adds to the files, and its tokens."""
+
+    source: SourceStore
+    sequence_length: int
+    special_ids: list[int]
+    piece_bytes: int
+
+    def __call__(self, block: int) -> tuple[Rows, int]:
+        if self.source.version == 1:
+            rows: Rows = packed_rows(self.source, block, self.sequence_length, self.special_ids)
+            return rows, int(rows[1]["tokens"].sum())
+        packed = pack_block(self.source.block_lengths(block), self.sequence_length)
+        rows = _rows(self.source, block, packed, self.sequence_length, self.special_ids, self.piece_bytes)
+        return rows, int(packed.lengths.sum())
 
 
 def _rows(

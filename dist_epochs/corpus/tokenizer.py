@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import digest_of_json
 
-__all__ = ["EMBEDDED", "LARGEST_TOKENIZER", "TextTokenizer"]
+__all__ = ["EMBEDDED", "LARGEST_TOKENIZER", "TextTokenizer", "token_type"]
 
 EMBEDDED = "embedded"
 """Name of the tokenizer and of the corpus that need no files or network."""
@@ -117,6 +117,11 @@ class TextTokenizer:
             companion = self.path.parent / name
             if self.path.name == "tokenizer.json" and companion.is_file():
                 shutil.copyfile(companion, folder / name)
+
+
+def token_type(tokenizer: TextTokenizer | None) -> np.dtype[Any]:
+    """The smallest type that holds every id; without a tokenizer nothing is written."""
+    return np.dtype("<u2" if tokenizer is not None and tokenizer.vocabulary_size <= 2**16 else "<u4")
 
 
 def _file(path: str | Path) -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from array import array
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dist_epochs.corpus import blocks as cutting
+from dist_epochs.corpus.packing import pack_block
 from dist_epochs.corpus.referred import refer_to
 from dist_epochs.corpus.token_files import Flat
 from dist_epochs.runtime.files import make_durable, named_errors
@@ -40,17 +41,35 @@ class Draft:
 
 
 class SourceWriter:
-    """Writes (or only counts) one source, shard by shard.
+    """Writes (or only counts) what one part of the corpus adds to one source, shard by shard.
+
+    Args:
+        draft: Counts, and the shards that are complete.
+        folder: The folder of the source; None only counts.
+        token_type: How an id is written.
+        part: Number of the part, which the names of its shards begin with.
+        count_at: Lengths at which samples are counted.
 
     Attributes:
+        draft: Counts, and the shards that are complete.
+        samples: Samples of the complete shards, for each length at which they are counted.
         flat: The file that the ids stand in already, one document after the other: a shard refers to it then, and
             holds the lengths alone. It must not change within a shard.
     """
 
-    def __init__(self, draft: Draft, folder: Path | None, token_type: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        folder: Path | None,
+        token_type: np.dtype[Any],
+        *,
+        part: int = 0,
+        count_at: Sequence[int] = (),
+    ) -> None:
         self.draft = draft
         self.flat: Flat | None = None
-        self.lengths: list[np.ndarray[Any, Any]] = []  # per shard; kept for --count-only
+        self.samples = dict.fromkeys(count_at, 0)
+        self._part = part
         self._folder = folder
         self._token_type = token_type
         self._open: Any = None
@@ -64,17 +83,6 @@ class SourceWriter:
     def open_tokens(self) -> int:
         """Tokens of the open shard."""
         return self._tokens
-
-    def discard_the_rest(self) -> None:
-        """Remove what a program that was stopped has left besides the complete shards."""
-        if self._folder is None:
-            return
-        complete = {f"{number:05d}" for number in range(len(self.draft.shards))}
-        for path in self._folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.stem not in complete:
-                path.unlink()
 
     def add(self, ids: np.ndarray[Any, Any], text: str = "") -> None:
         """Add one document, of which there may be no text; one without a token is only counted as empty."""
@@ -107,11 +115,12 @@ class SourceWriter:
                 with named_errors(self._open.name):
                     _make_whole(self._open)
             make_durable(self._folder)
-        else:  # --count-only packs from these; a store keeps them on the disk
-            self.lengths.append(lengths)
         cuts = cutting.cut_by_tokens(lengths, cutting.BLOCK_TOKENS)
+        for length in self.samples:
+            self.samples[length] += sum(pack_block(each, length).samples for each in np.split(lengths, cuts[1:-1]))
         blocks = zip(np.diff(cuts).tolist(), np.add.reduceat(lengths, cuts[:-1]).tolist(), strict=True)
         shard = {
+            "name": self._name,
             "documents": len(lengths),
             "tokens": self._tokens,
             "sha256": self._digest.hexdigest(),
@@ -140,7 +149,12 @@ class SourceWriter:
 
     def _opened(self, what: str) -> Any:
         assert self._folder is not None
-        return open(f"{self._folder / f'{len(self.draft.shards):05d}'}.{what}", "wb")  # noqa: PTH123
+        return open(f"{self._folder / self._name}.{what}", "wb")  # noqa: PTH123
+
+    @property
+    def _name(self) -> str:
+        """The name of the files of the shard that is open."""
+        return f"{self._part:05d}-{len(self.draft.shards):03d}"
 
 
 def _make_whole(file: Any) -> None:
