@@ -91,7 +91,7 @@ class _Packer:
     special_ids: list[int]
     piece_bytes: int
 
-    def __call__(self, block: int) -> tuple[Rows, int]:
+    def __call__(self, block: int, _: object) -> tuple[Rows, int]:
         if self.source.version == 1:
             rows: Rows = packed_rows(self.source, block, self.sequence_length, self.special_ids)
             return rows, int(rows[1]["tokens"].sum())

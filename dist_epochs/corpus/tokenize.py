@@ -20,10 +20,10 @@ from dist_epochs.corpus.parts import Part, parts_of, scale_of
 from dist_epochs.corpus.sources import Source
 from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.corpus.token_counts import count_tokens
-from dist_epochs.corpus.tokenize_part import Job, Outcome, Progress, Settings, destinations
+from dist_epochs.corpus.tokenize_part import Job, Outcome, Progress, Settings, destinations, tokenize_part
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
-from dist_epochs.corpus.workers import run_parts
+from dist_epochs.corpus.workers import in_order, threads_of_the_tokenizer
 from dist_epochs.corpus.workplace import remove, workplace
 from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError, Origin
@@ -70,12 +70,12 @@ def tokenize(
     if out is None and sources[0].is_tokenized:
         counted = count_tokens(sources)
         if settings.sequence_lengths:
-            samples = _samples(run_parts(parts_of(sources), job, workers, progress))
+            samples = _samples(_run(parts_of(sources), job, workers, progress))
             counted["samples"] = _by_length(samples[source.name] for source in sources if not source.held_out)
         return counted
     assert tokenizer is not None
     if out is None:
-        outcomes = run_parts(parts_of(sources), job, workers, progress)
+        outcomes = _run(parts_of(sources), job, workers, progress)
         manifest = manifest_of(_drafts(sources, settings, outcomes), tokenizer, settings.held_out, adds)
         return describe(manifest, _samples(outcomes))
     out = out.resolve()
@@ -122,7 +122,13 @@ def _tokenized(
     for source in sources:
         for name in destinations(source, job.settings):
             (job.folder / "sources" / name).mkdir(parents=True, exist_ok=True)
-    return _drafts(sources, job.settings, run_parts(parts, job, workers, progress))
+    return _drafts(sources, job.settings, _run(parts, job, workers, progress))
+
+
+def _run(parts: Sequence[Part], job: Job, workers: int, progress: Progress) -> list[Outcome]:
+    """Tokenize all parts on several processes; a single one with as many threads."""
+    with threads_of_the_tokenizer(workers if len(parts) == 1 else 1):
+        return list(in_order(lambda part, tell: tokenize_part(part, job, tell), parts, workers, progress))
 
 
 def _discard_the_rest(folder: Path, parts: Sequence[Part]) -> None:

@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from dist_epochs.corpus import blocks, parts, tokenize_part, workers
+from dist_epochs.corpus import blocks, parts, tokenize_part
+from dist_epochs.corpus import tokenize as module
 from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.text import read_text
@@ -130,7 +131,7 @@ def test_the_first_bad_document_is_told_with_its_line(corpus, tmp_path):
 
 
 def test_a_worker_that_is_killed_is_told_and_the_rest_goes_on(corpus, tmp_path, monkeypatch):
-    original, parent = workers.tokenize_part, os.getpid()
+    original, parent = module.tokenize_part, os.getpid()
 
     def killed(part, *arguments):
         if part.number == 6 and os.getpid() != parent:
@@ -138,7 +139,7 @@ def test_a_worker_that_is_killed_is_told_and_the_rest_goes_on(corpus, tmp_path, 
         return original(part, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "tokenize_part", killed)
+        patch.setattr(module, "tokenize_part", killed)
         with pytest.raises(InputError, match="a worker was killed"):
             run(tmp_path / "out", *corpus, workers=2)
     run(tmp_path / "out", *corpus, workers=2)
