@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache
@@ -48,14 +47,8 @@ def listing(folder):
 
 
 @pytest.fixture
-def tmp_path(tmp_path):
-    """A folder in memory, where there is one: a disk takes long to make hundreds of files durable."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
+def tmp_path(memory_path):
+    return memory_path
 
 
 @pytest.fixture

@@ -135,14 +135,14 @@ def test_a_folder_that_is_in_the_way_is_left_alone(text_file, tmp_path):
 
 
 def test_two_writers_of_one_store(text_file, tmp_path, monkeypatch):
-    original = module.run_parts
+    original = module._tokenized
 
     def second_writer(*arguments):
         with pytest.raises(InputError, match="another process is writing"):
             run(text_file, tmp_path / "store")
         return original(*arguments)
 
-    monkeypatch.setattr(module, "run_parts", second_writer)
+    monkeypatch.setattr(module, "_tokenized", second_writer)
     assert run(text_file, tmp_path / "store")["documents"] > 0
 
 
