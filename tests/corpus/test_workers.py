@@ -91,6 +91,13 @@ def test_the_store_does_not_depend_on_the_workers(corpus, tmp_path):
     assert len(of_one) > 15, "many parts"
 
 
+def test_workers_after_the_tokenizer_has_used_threads(corpus, tmp_path, monkeypatch):
+    """A forked process waits forever for threads that its parent had; no worker uses them, whatever was asked for."""
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    embedded().encode(["one", "two", "three"], special_tokens=True)
+    assert run(None, corpus[0], workers=2)["documents"] > 0
+
+
 def test_a_file_is_cut_only_where_documents_end(corpus, tmp_path, monkeypatch):
     """Whatever the cut, the documents and their order are those of the whole file."""
     for number, size in enumerate((10**9, 700, 97)):
@@ -163,14 +170,23 @@ def in_a_fork(action):
     return child
 
 
+def running(group):
+    """The processes of a group that have not ended, whether or not anyone has asked how."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, own = (process / "stat").read_text().rsplit(") ", 1)[1].split()[:3]
+            if int(own) == group and state != "Z":
+                found.append(int(process.name))
+    return found
+
+
 def wait_for_all(group):
     """Until no process of a group is left."""
     for _ in range(500):
-        with suppress(ProcessLookupError):
-            os.killpg(group, 0)
-            time.sleep(0.01)
-            continue
-        return
+        if not running(group):
+            return
+        time.sleep(0.01)
     pytest.fail("workers outlive their parent by five seconds")
 
 
@@ -188,7 +204,7 @@ def test_kill_9_at_any_time(corpus, tmp_path, whom, times):
     for _ in range(times):
         child = in_a_fork(lambda: run(out, *corpus, workers=3))
         time.sleep(draw.uniform(0, takes))
-        group = [int(p.name) for p in Path("/proc").glob("[0-9]*") if _group_of(p) == child]
+        group = running(child)
         with suppress(ProcessLookupError):
             os.kill(child if whom == "parent" or not group else draw.choice(group), signal.SIGKILL)
         os.waitpid(child, 0)
@@ -199,9 +215,3 @@ def test_kill_9_at_any_time(corpus, tmp_path, whom, times):
         assert not (tmp_path / "out.partial").exists()
         shutil.rmtree(out)
     assert stopped > times // 5
-
-
-def _group_of(process):
-    with suppress(OSError):
-        return int((process / "stat").read_text().rsplit(") ", 1)[1].split()[2])
-    return 0
