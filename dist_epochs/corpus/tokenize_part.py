@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
+
+import numpy as np
 
 from dist_epochs.corpus.documents import Document, Documents, content_of
 from dist_epochs.corpus.given_tokens import check_ids
@@ -16,6 +18,7 @@ from dist_epochs.corpus.parts import Part
 from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
 from dist_epochs.corpus.token_formats import FORMATS
 from dist_epochs.corpus.tokenizer import TextTokenizer, token_type
+from dist_epochs.corpus.words import count_words
 from dist_epochs.corpus.writer import Draft, SourceWriter
 
 __all__ = ["SHARD_TOKENS", "Job", "Outcome", "Progress", "Settings", "destinations", "tokenize_part"]
@@ -132,11 +135,15 @@ def tokenize_part(part: Part, job: Job, progress: Progress) -> Outcome:
             documents = Documents(part.source.read(unit), writers[part.source.name].draft, settings.on_error)
             if number == reached.units:
                 documents.skip(reached.documents, reached.texts, unit.name)
-            for texts, read in _batches(documents, unit):
-                tokens = _write(part.source, unit, texts, job, writers)
-                progress(read, len(texts), tokens)
+            left = unit.bytes
+            for batch in documents.batches(documents=BATCH_DOCUMENTS, size=BATCH_CHARACTERS):
+                tokens = _write(part.source, unit, batch, job, writers)
+                read = min(left, sum(map(len, batch)))
+                left -= read
+                progress(read, len(batch), tokens)
                 if sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS * job.scale:
                     close_shards(number, documents.given, documents.texts)
+            progress(left)
             if settings.refer or number + 1 == len(part.units):  # a shard that refers is in one file
                 close_shards(number + 1)
     finally:
@@ -149,39 +156,39 @@ def _write(
     source: Source, unit: Unit, documents: Sequence[Document], job: Job, writers: Mapping[str, SourceWriter]
 ) -> int:
     """Encode and write a batch; returns its tokens."""
-    tokenizer = job.tokenizer
-    texts = [document for document in documents if isinstance(document, str)]
-    encoded = iter(tokenizer.encode(texts, special_tokens=job.settings.special_tokens) if texts and tokenizer else ())
-    if tokenizer is not None and len(texts) < len(documents):
-        check_ids([ids for ids in documents if not isinstance(ids, str)], tokenizer, unit)
     tokens = 0
-    for document in documents:
-        writer = writers[_destination(source, document, job.settings)]
-        ids = next(encoded) if isinstance(document, str) else document
-        writer.add(ids, document if isinstance(document, str) else "")
+    for name, own in _by_destination(source, documents, job.settings).items():
+        texts = [document for document in own if isinstance(document, str)]
+        if texts:
+            assert job.tokenizer is not None
+            ids, lengths = job.tokenizer.encode(texts, special_tokens=job.settings.special_tokens)
+        else:
+            given = [document for document in own if not isinstance(document, str)]
+            ids, lengths = np.concatenate(given), np.array(list(map(len, given)), np.int64)
+            if job.tokenizer is not None:
+                check_ids(ids, job.tokenizer, unit)
+        if not lengths.all():  # a text of which the tokenizer makes nothing counts as empty
+            texts = [text for text, length in zip(texts, lengths, strict=True) if length]
+            writers[name].draft.empty_documents += int((lengths == 0).sum())
+            lengths = lengths[lengths > 0]
+        if texts:
+            text = "\n".join(texts).encode()
+            writers[name].draft.words += count_words(text)
+            writers[name].draft.bytes += len(text) - (len(texts) - 1)
+        writers[name].add(ids, lengths)
         tokens += len(ids)
     return tokens
 
 
-def _batches(documents: Iterable[Document], unit: Unit) -> Iterator[tuple[list[Document], int]]:
-    """The documents that are encoded at once, and about how many bytes of the file these are."""
-    left = unit.bytes
-    texts: list[Document] = []
-    characters = read = 0
-    for text in documents:
-        texts.append(text)
-        characters += len(text)
-        read += len(text) if isinstance(text, str) else text.nbytes
-        if len(texts) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
-            done = min(left, read)
-            left -= done
-            yield texts, done
-            texts, characters, read = [], 0, 0
-    yield texts, left
-
-
-def _destination(source: Source, document: Document, settings: Settings) -> str:
+def _by_destination(source: Source, documents: Sequence[Document], settings: Settings) -> dict[str, list[Document]]:
+    """Documents by the source of the store that they go to."""
+    if not documents:
+        return {}
     if not settings.held_out or source.held_out:
-        return source.name
-    draw = int.from_bytes(hashlib.sha256(content_of(document)).digest()[:8], "little")
-    return f"{source.name}{HELD_OUT}" if draw < settings.held_out * 2**64 else source.name
+        return {source.name: list(documents)}
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        draw = int.from_bytes(hashlib.sha256(content_of(document)).digest()[:8], "little")
+        name = f"{source.name}{HELD_OUT}" if draw < settings.held_out * 2**64 else source.name
+        found.setdefault(name, []).append(document)
+    return found

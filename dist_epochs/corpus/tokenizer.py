@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from array import array
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -101,13 +102,19 @@ class TextTokenizer:
         """Id that fills a sample; without a padding token any id will do, since nothing attends to it."""
         return self.role_id("pad_token") or 0
 
-    def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[NDArray[np.int64]]:
-        """Ids of each text, special tokens added once per text where asked."""
+    def encode(self, texts: Sequence[str], *, special_tokens: bool) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Ids of all texts, one after the other, and how many each has; special tokens once per text where asked."""
         try:
             encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=special_tokens)
         except Exception as error:  # the library raises a bare Exception, such as for a word without a token
             raise InputError(f"cannot encode this text: {error}", origin=Origin(str(self.path))) from None
-        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
+        ids = array("I")
+        lengths = []
+        for encoding in encodings:
+            own = encoding.ids
+            ids.fromlist(own)  # several times as fast as through numpy
+            lengths.append(len(own))
+        return np.frombuffer(ids, np.uint32), np.array(lengths, np.int64)
 
     def save(self, folder: Path) -> None:
         """Copy the tokenizer's files into a folder."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dist_epochs.corpus import blocks as cutting
 from dist_epochs.corpus.packing import pack_block
@@ -84,21 +85,22 @@ class SourceWriter:
         """Tokens of the open shard."""
         return self._tokens
 
-    def add(self, ids: np.ndarray[Any, Any], text: str = "") -> None:
-        """Add one document, of which there may be no text; one without a token is only counted as empty."""
-        draft = self.draft
-        if not len(ids):
-            draft.empty_documents += 1
+    def add(self, ids: NDArray[Any], lengths: NDArray[np.int64]) -> None:
+        """Add documents.
+
+        Args:
+            ids: Their ids, one after the other.
+            lengths: Tokens of each, at least 1.
+        """
+        if not len(lengths):
             return
         raw = ids.tobytes() if self.flat else ids.astype(self._token_type).tobytes()
         self._write(raw)
         self._digest.update(raw)
-        self._lengths.append(len(ids))
+        self._lengths.frombytes(lengths.astype(np.uint32).tobytes())
         self._tokens += len(ids)
-        draft.documents += 1
-        draft.words += len(text.split())
-        draft.bytes += len(text.encode())
-        draft.tokens += len(ids)
+        self.draft.documents += len(lengths)
+        self.draft.tokens += len(ids)
 
     def close_shard(self) -> None:
         """Make the open shard complete and durable."""

@@ -28,7 +28,8 @@ EOS = 2
 @pytest.fixture(scope="module")
 def documents(text_file):
     lines = [line for line in text_file.read_text().splitlines() if line.strip()][:1500]
-    encoded = TextTokenizer(EMBEDDED).encode(lines, special_tokens=False)
+    ids, sizes = TextTokenizer(EMBEDDED).encode(lines, special_tokens=False)
+    encoded = np.split(ids, np.cumsum(sizes)[:-1])
     return [[*ids.tolist(), EOS] for ids in encoded]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
-from io import BufferedReader, RawIOBase, StringIO
+from io import BufferedReader, FileIO, RawIOBase, StringIO
 from pathlib import Path
 from typing import Literal, cast
 
@@ -21,8 +21,8 @@ DocumentMode = Literal["line", "paragraph", "file"]
 MOST_LINES = 2**20
 """Lines of the longest document that is read: as many as a book shelf has, and read in seconds."""
 
-BYTES_SKIPPED_AT_ONCE = 2**20
-"""Bytes of a line that are read at once where they are not kept."""
+BYTES_AT_ONCE = 2**20
+"""Bytes that are read at once, where a line is not longer."""
 
 
 def read_lines(
@@ -39,19 +39,43 @@ def read_lines(
     with named_errors(path), _opened(path) as file:
         at = _seek_line(file, start) if start else 0
         number = 0
-        try:
-            while (not stop or at < stop) and (line := file.readline(largest + 2)):
-                number += 1
-                yield number, _decoded(line, path, number, largest, is_first=not at)
-                at += len(line)
-                if len(line) == largest + 2 and not line.endswith(b"\n"):
+        damage: Exception | None = None
+        while damage is None and (not stop or at < stop):
+            data, damage = _some_lines(file, min(BYTES_AT_ONCE, stop - at) if stop else BYTES_AT_ONCE, largest)
+            if data:
+                lines = _decoded(data, path, number, largest, is_first=not at)
+                yield from enumerate(lines, number + 1)
+                number += len(lines)
+                at += len(data)
+                if len(data) > largest and not data.endswith(b"\n"):
                     at += _skip_line(file)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(f"damaged or cut gzip file: {error}", origin=Origin(str(path), number + 1)) from None
-        except OSError as error:
-            if not path.name.endswith(".zst") or error.errno is not None:
-                raise
-            raise InputError(f"damaged or cut zstd file: {error}", origin=Origin(str(path), number + 1)) from None
+            elif damage is None:
+                return
+        if damage is not None:
+            raise _told(damage, path, number + 1) from None
+
+
+def _some_lines(file: BufferedReader, size: int, largest: int) -> tuple[bytes, Exception | None]:
+    """The next lines, of about a size, and why no more can be read; a line that is too long is cut."""
+    data = b""
+    try:
+        data = file.read1(size)
+        if data and not data.endswith(b"\n"):
+            data += file.readline(largest + 2)
+    except (OSError, EOFError, zlib.error) as error:
+        return data[: data.rfind(b"\n") + 1], error
+    return data, None
+
+
+def _told(error: Exception, path: Path, line: int) -> Exception:
+    """An error of reading, as one of the file where it is damaged."""
+    if isinstance(error, gzip.BadGzipFile | EOFError | zlib.error):
+        kind = "gzip"
+    elif path.name.endswith(".zst") and isinstance(error, OSError) and error.errno is None:
+        kind = "zstd"
+    else:
+        return error
+    return InputError(f"damaged or cut {kind} file: {error}", origin=Origin(str(path), line))
 
 
 def _seek_line(file: BufferedReader, start: int) -> int:
@@ -63,7 +87,7 @@ def _seek_line(file: BufferedReader, start: int) -> int:
 def _skip_line(file: BufferedReader) -> int:
     """Go to the next line; returns the bytes until there."""
     skipped = 0
-    while line := file.readline(BYTES_SKIPPED_AT_ONCE):
+    while line := file.readline(BYTES_AT_ONCE):
         skipped += len(line)
         if line.endswith(b"\n"):
             break
@@ -76,7 +100,7 @@ def lines_before(path: Path, document: DocumentMode, start: int) -> int:
     with path.open("rb") as file:
         at = _after_blank_line(path, start) if document == "paragraph" else _seek_line(file, start)
         file.seek(0)
-        while at > 0 and (piece := file.read(min(at, BYTES_SKIPPED_AT_ONCE))):
+        while at > 0 and (piece := file.read(min(at, BYTES_AT_ONCE))):
             count += piece.count(b"\n")
             at -= len(piece)
     return count
@@ -86,22 +110,41 @@ def _opened(path: Path) -> BufferedReader:
     if path.name.endswith(".zst"):
         import pyarrow  # it unpacks zstd, and whoever tokenizes has it
 
-        return BufferedReader(cast(RawIOBase, pyarrow.input_stream(str(path), compression="zstd")))
+        return BufferedReader(cast(RawIOBase, pyarrow.input_stream(str(path), compression="zstd")), BYTES_AT_ONCE)
     if not path.name.endswith(".gz"):
-        return path.open("rb")
-    return BufferedReader(cast(RawIOBase, gzip.open(path)))  # its own `readline` takes four times as long
+        return BufferedReader(FileIO(path), BYTES_AT_ONCE)
+    return BufferedReader(
+        cast(RawIOBase, gzip.open(path)), BYTES_AT_ONCE
+    )  # its own `readline` takes four times as long
 
 
-def _decoded(line: bytes, path: Path, number: int, largest: int, is_first: bool) -> str | BadDocument:
-    if len(line) > largest and len(line.rstrip(b"\r\n")) > largest:
+def _decoded(data: bytes, path: Path, number: int, largest: int, is_first: bool) -> list[str | BadDocument]:
+    """Lines without their ends, or why one cannot be read; `number` of them came before."""
+    lines: list[str | BadDocument]
+    try:
+        if len(data) > largest:
+            raise ValueError("some line may be too long")
+        lines = [*data.decode().split("\n")]
+    except ValueError:  # also that some line is not UTF-8
+        lines = [_line(line, path, at, largest) for at, line in enumerate(data.split(b"\n"), number + 1)]
+    if data.endswith(b"\n"):
+        lines.pop()
+    if b"\r" in data:
+        lines = [line.rstrip("\r") if isinstance(line, str) else line for line in lines]
+    if is_first and isinstance(lines[0], str):
+        lines[0] = lines[0].removeprefix("\ufeff")
+    return lines
+
+
+def _line(line: bytes, path: Path, number: int, largest: int) -> str | BadDocument:
+    if len(line) > largest and len(line.rstrip(b"\r")) > largest:
         return too_large(Origin(str(path), number), f"{largest // 2**20} MiB")
     try:
-        text = line.decode("utf-8")
+        return line.decode()
     except UnicodeDecodeError as error:
         return BadDocument(
             f"not UTF-8: {error.reason} at byte {error.start} of the line", origin=Origin(str(path), number)
         )
-    return (text.removeprefix("\ufeff") if is_first else text).rstrip("\r\n")
 
 
 def read_text(path: Path, document: DocumentMode, start: int = 0, stop: int = 0) -> Iterator[str | BadDocument]:
@@ -151,7 +194,7 @@ def _after_blank_line(path: Path, at: int) -> int:
         return 0
     with path.open("rb") as file:
         place = _seek_line(file, at)
-        while line := file.readline(BYTES_SKIPPED_AT_ONCE):
+        while line := file.readline(BYTES_AT_ONCE):
             place += len(line)
             is_blank = line.endswith(b"\n") and not line.decode("utf-8", "replace").strip()
             if not line.endswith(b"\n"):
