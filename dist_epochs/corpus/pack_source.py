@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.corpus.digests import digests
+from dist_epochs.corpus.manifest import sealed
 from dist_epochs.corpus.objective import masked_tokens
 from dist_epochs.corpus.packed import INDEX, STORED_PROBABILITY, SUMS, sample_type
 from dist_epochs.corpus.packed_1 import packed_rows
@@ -74,6 +75,7 @@ def pack_source(
                         files[name].write(data)
                     found[name].update(data)
         content = {**counts, DIGESTS: {name: digest.hexdigest() for name, digest in found.items()}}
+        content = content if source.version == 1 else sealed(content)
         (folder / "packing.json").write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dist_epochs.corpus.damage import check_keys, damaged_packing, is_sha256, read_object, shown
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.files import digest_of_json
 
 __all__ = ["DIGESTS", "FILES", "PIECE_BYTES", "STRATEGY", "check_packing", "packing_counts"]
 
@@ -45,6 +46,8 @@ def packing_counts(folder: Path, packing: str, sequence_length: int, tokens: int
     """
     path = folder / "packing.json"
     counts = read_object(path)
+    if version > 1 and (found := counts.pop("digest", None)) != (digest := digest_of_json(counts)):
+        raise damaged_packing(path, f"its digest is {digest} and not {shown(found)}, as it says")
     names = PACKING_COUNTS if version == 1 else (*PACKING_COUNTS, *MORE_COUNTS, STRATEGY, PIECE_BYTES, DIGESTS)
     try:
         check_keys(counts, names, path, may=(DIGESTS,) if version == 1 else ())

@@ -53,7 +53,7 @@ def huge_store(path: Path, tokens: int = 10**13, shards: int = 9000) -> Path:
         "packing": "best-fit", "blocks": blocks, "documents": sum(documents), "documents_cut": 0,
         "tokens_truncated": 0, "tokens_dropped": 0,
     }  # fmt: skip
-    (packed / "packing.json").write_text(json.dumps(content))
+    (packed / "packing.json").write_text(json.dumps(sealed(content)))
     tokenizer = TextTokenizer(EMBEDDED)
     tokenizer.save(path / "tokenizer")
     entry = {

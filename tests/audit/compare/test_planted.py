@@ -10,7 +10,8 @@ from dist_epochs.audit.compare.comparison import compare_runs
 from dist_epochs.audit.compare.logs import logged_run
 from dist_epochs.audit.compare.own import is_own_run, own_run
 from dist_epochs.audit.detect.folder import read_finished_run
-from dist_epochs.corpus.store import ORDER_1, PACKING_1
+from dist_epochs.corpus.store import ORDER_1, PACKING_1, Store
+from dist_epochs.corpus.tokenize import pack
 from tests.audit.compare.planted import (
     loop_of,
     make_store,
@@ -47,8 +48,10 @@ def corpora(tmp_path_factory):
         "one more": _written(folder / "more" / "web.txt", [*lines, "step"]),
     }
     stores = {name: make_store(folder / f"{path.parent.name}-store", path) for name, path in changed.items()}
+    packed = make_store(folder / "store", text)
+    pack(Store(packed), (16, 32), "bfd_split")
     return stores | {
-        "text": make_store(folder / "store", text),
+        "text": packed,
         "mixed": make_store(folder / "mixed", text, wiki),
         "pieces": make_store(folder / "pieces", text, tokenizer=other_tokenizer(folder / "tokenizer")),
         "bare": make_store(folder / "bare", text, special_tokens=False),
@@ -139,6 +142,7 @@ RUNS = {
         {"run": rule("packing", "next-fit, 1") | {"reorder": other_packing}}),
     "a store of an earlier format": ("packing", 1, None, {},
         {"run": {"edit": of_an_earlier_format, "reorder": other_packing}}),
+    "another strategy": ("packing", 1, None, {}, {"weights": {"packing": "bfd_split"}}),
     "other weights": ("mixture", 1, None, MIXED, {**MIXED, "weights": {"weights": {"web": "3/4", "wiki": "1/4"}}}),
     "one source less": ("mixture", 1, None, MIXED, {**MIXED, "weights": {"weights": {"web": "1"}}}),
     "another temperature": ("mixture", 1, None, {**MIXED, "weights": {"temperature": 1}},
