@@ -107,16 +107,11 @@ def test_a_fingerprint_is_another_only_where_other_samples_are_drawn():
     assert plain.phase_sources == ()
 
 
-TEMPERED = {"web": Fraction(6180, 10_001), "code": Fraction(2764, 10_001), "math": Fraction(1057, 10_001)}
-
-
 @pytest.mark.parametrize("place", ["mixture", "corpus"])
 def test_temperature_in_either_place(place):
     """√80000 : √16000 : √8000, rounded to ten-thousandths; α = 1/2."""
-    corpus, sections = (
-        (STATED | {"temperature": 2}, {}) if place == "corpus" else (STATED, {"mixture": {"temperature": 2}})
-    )
-    made = recipe([phase(None, 8)], corpus, **sections)
+    stated = {"temperature": 2}
+    made = recipe([phase(None, 8)], **({"corpus": STATED | stated} if place == "corpus" else {"mixture": stated}))
     assert (made.mixture, made.corpus.temperature) == (None, 2)
     roots = {"web": 80_000**0.5, "code": 16_000**0.5, "math": 8_000**0.5}
     counts = {name: round(root / sum(roots.values()) * 10_000) for name, root in roots.items()}

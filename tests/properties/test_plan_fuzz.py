@@ -120,11 +120,11 @@ KEYS = [
     "corpus.sources", "corpus.weights", "corpus.temperature", "corpus.max_epochs", "batch", "batch.global_batch",
     "batch.per_device", "batch.devices", "batch.gradient_accumulation", "batch.ramp", "batch.uneven",
     "batch.last_window", "batch.replacement", "batch.tensor_parallel", "budget", "phases", "phases.0", "phases.0.steps",
-    "phases.0.share", "phases.0.epochs", "phases.0.sources", "mixture", "phases.0.sequence_length", "phases.1.sequence_length", "model",
+    "phases.0.share", "phases.0.epochs", "phases.0.sequence_length", "phases.1.sequence_length", "model",
     "model.config", "model.objective", "hardware", "hardware.device", "hardware.mfu", "hardware.tokens_per_second",
     "precision", "optimizer", "log_every", "tracking", "evaluation", "model.adapter", "model.adapter.rank",
     "model.adapter.targets", "model.adapter.parameters", "model.frozen", "model.frozen.layers", "model.frozen.trained",
-    "model.quantization.bits",
+    "model.quantization.bits", "phases.0.sources", "mixture",
 ]  # fmt: skip
 CHANGE = st.one_of(
     st.sampled_from(sorted(GOOD)).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from(GOOD[name]))),
