@@ -137,8 +137,12 @@ def shares_of(
         total = sum(sizes.values())
         shares = ", ".join(f"{name}: {float(size / total):.4g}" for name, size in sizes.items())
         raise InputError(
-            f"{where} holds {len(sizes)} sources and {key} does not say how to mix them. "
-            f"Their shares of the tokens are {{{shares}}}; write weights like these, or others, or temperature: 1."
+            f"{where} holds {len(sizes)} sources and {key} does not say how to mix them",
+            fixes=(
+                f"{{{shares}}}, their shares by size",
+                "other weights",
+                "mixture.temperature: 1, which mixes by size",
+            ),
         )
     for name in weights or ():
         if name not in sizes:

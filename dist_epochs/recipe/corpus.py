@@ -80,7 +80,10 @@ class CorpusRecipe:
         if self.sources is not None:
             self._check_sources(self.sources)
         elif self.store is None and (self.weights is not None or self.temperature is not None):
-            raise InputError("weights and temperature mix sources, and this corpus has one", fixes="leaving them out")
+            raise InputError(
+                "weights and temperature mix sources, and this corpus has one",
+                fixes=("leaving them out", "corpus.sources, with the size of each", "corpus.store"),
+            )
         self._check_whole(self.size)
         if self.temperature is not None and self.weights is not None:
             raise InputError("weights and temperature both say how sources are mixed", fixes="one of them")
