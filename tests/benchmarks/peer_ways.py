@@ -23,7 +23,7 @@ import numpy as np
 LENGTH, SAMPLES = 512, 64
 """Positions of a sample, and samples of a batch."""
 DOCUMENTS_AT_ONCE = 1000
-WARM_UP, ROUND = 20, 30
+WARM_UP, ROUND = 20, 60
 """Batches that are not measured, and batches of a round."""
 
 
