@@ -144,12 +144,13 @@ class Corpus:
             rank: Index of this rank among those that see different data.
             first_step: The first step; nothing before it is read.
         """
+        at_once = 1  # what comes first waits for nothing after it, such as the order of another pass
         while first_step < self._schedule.steps:
             phase = self._schedule.phase_of(first_step)
-            at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
             last_step = min(first_step + at_once, self._schedule.steps) - 1
             steps = [step for step in range(first_step, last_step + 1) if self._schedule.phase_of(step) == phase]
             yield from self._windows(steps, batches[phase], rank)
+            at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
             first_step += len(steps)
 
     def window(self, step: int, batch: GlobalBatch, rank: int) -> Window:

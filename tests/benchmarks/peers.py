@@ -28,7 +28,7 @@ from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 
-__all__ = ["main"]
+__all__ = ["documents_of", "main"]
 
 HERE = Path(__file__).parent
 OURS, RAW, DATASETS = "dist_epochs", "raw", "datasets"
@@ -178,7 +178,7 @@ def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["it ended without a message"])[-1]
 
 
-def _documents(text: str, copies: int) -> Iterator[str]:
+def documents_of(text: str, copies: int) -> Iterator[str]:
     """Every document of a text on a line of its own, each copy of it after another number."""
     (source,) = find_sources((text,))
     read = [part for unit in source.units for part in source.read(unit) if isinstance(part, str) and part.strip()]
@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pythons = dict.fromkeys(HERE_TOO, sys.executable) | named
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text.txt")
-        text.write_text("\n".join(_documents(chosen.text, chosen.copies)), encoding="utf-8")
+        text.write_text("\n".join(documents_of(chosen.text, chosen.copies)), encoding="utf-8")
         bench = Bench(Path(folder), text, TextTokenizer(chosen.tokenizer).path, pythons, chosen.rounds)
         for way in (*TOKENIZED, *LOADED):
             if (tool := way.split(",")[0]) not in pythons:
