@@ -17,10 +17,9 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
 from dist_epochs.corpus.hashing import hash_each, key
 from dist_epochs.corpus.objective import IGNORED, Objective, StoredIds
-from dist_epochs.corpus.packed import Packing
 from dist_epochs.corpus.store import Store
 
-__all__ = ["Corpus", "MicroBatch", "Window", "held_out_batches", "largest_micro_batches"]
+__all__ = ["Corpus", "MicroBatch", "Window", "largest_micro_batches"]
 
 DRAWS_AT_ONCE = 1024
 """Draws of a rank whose samples are found together, in one step or several."""
@@ -145,12 +144,13 @@ class Corpus:
             rank: Index of this rank among those that see different data.
             first_step: The first step; nothing before it is read.
         """
+        at_once = 1  # what comes first waits for nothing after it, such as the order of another pass
         while first_step < self._schedule.steps:
             phase = self._schedule.phase_of(first_step)
-            at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
             last_step = min(first_step + at_once, self._schedule.steps) - 1
             steps = [step for step in range(first_step, last_step + 1) if self._schedule.phase_of(step) == phase]
             yield from self._windows(steps, batches[phase], rank)
+            at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
             first_step += len(steps)
 
     def window(self, step: int, batch: GlobalBatch, rank: int) -> Window:
@@ -263,32 +263,3 @@ def _in_order(parts: Sequence[tuple[Integers, tuple[StoredIds, Integers]]]) -> t
     back = np.argsort(np.concatenate([at for at, _ in parts]))
     ids, segments = (np.concatenate(arrays)[back] for arrays in zip(*(read for _, read in parts), strict=True))
     return ids, segments
-
-
-def held_out_batches(
-    packings: Sequence[Packing], objective: Objective, *, devices: int, rank: int, per_device: int, pad: int
-) -> Iterator[MicroBatch]:
-    """This rank's share of the held-out samples, the same each time; every rank has as many micro-batches.
-
-    Args:
-        packings: The held-out samples of each source, at one length.
-        objective: Which tokens the loss counts; masks are the same at every evaluation.
-        devices: Data-parallel size.
-        rank: Index of this rank.
-        per_device: The most samples of one micro-batch.
-        pad: Id that fills a sample.
-    """
-    places = [
-        (packing, block, row)
-        for packing in packings
-        for block, samples in enumerate(packing.block_samples.tolist())
-        for row in range(samples)
-    ]
-    batch = GlobalBatch(samples=len(places), data_parallel_size=devices, per_device=per_device, uneven=True)
-    for slice_ in batch.micro_batches(rank):
-        chosen = [places[index] for index in slice_] or places[:1]
-        read = [packing.read(np.array([block]), np.array([row]), pad) for packing, block, row in chosen]
-        ids, segments = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
-        keys = hash_each(key("evaluation"), np.array(slice_ if len(slice_) else [0]))
-        inputs, labels = objective.inputs_and_labels(ids, segments, keys)
-        yield MicroBatch(inputs, labels if len(slice_) else np.full_like(labels, IGNORED), segments)
