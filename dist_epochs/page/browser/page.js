@@ -7,6 +7,7 @@ const recipes = JSON.parse(document.getElementById("recipes").textContent);
 const announced = document.getElementById("state-text");
 const FIRST = "#solve?steps=1M&batch=256x512&corpus=3.3B+words&tokens-per-word=1";
 const CODES = { 1: "exit code 1: the numbers do not add up", 2: "exit code 2: the input is wrong" };
+const TILES = 5; // in a row
 const LONG = 100; // characters of a line
 const PATIENCE = 1500; // milliseconds after which a command can be stopped
 const LOADING = 20000; // milliseconds after which loading is called slow
@@ -274,6 +275,7 @@ function copier(title, text) {
 
 function tiles(each) {
   const list = make("dl", { className: "tiles" });
+  list.style.setProperty("--columns", Math.ceil(each.length / Math.ceil(each.length / TILES)));
   for (const [label, value, remark] of each) {
     const shown = make("dd", {}, value);
     if (remark) shown.append(make("small", {}, remark));
