@@ -60,6 +60,9 @@ class Store:
             SourceStore(path / "sources" / entry["name"], self.manifest, entry) for entry in self.manifest["sources"]
         ]
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        return Store, (self.path,)  # another process opens it again
+
     def sources(self, *, held_out: bool = False) -> list[SourceStore]:
         """The sources to train on, or the held-out documents."""
         return [source for source in self._sources if source.entry["held_out"] is held_out]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,10 @@ class Corpus:
         objective: Which tokens the loss counts.
         seed: Seed of order and masks.
         packing: How documents became samples, one of `PACKINGS`.
+
+    Attributes:
+        schedule: See the arguments.
+        objective: See the arguments.
     """
 
     def __init__(
@@ -115,9 +120,19 @@ class Corpus:
         seed: int,
         packing: str = BEST_FIT,
     ) -> None:
-        self._schedule = schedule
+        self._again = partial(
+            Corpus,
+            store,
+            schedule=schedule,
+            lanes=lanes,
+            mixture=mixture,
+            objective=objective,
+            seed=seed,
+            packing=packing,
+        )
+        self.schedule = schedule
+        self.objective = objective
         self._curriculum = Curriculum.of(schedule, mixture)
-        self._objective = objective
         self._seed = seed
         lengths = {phase.sequence_length for phase in schedule.phases}
         names = self._curriculum.names
@@ -130,10 +145,13 @@ class Corpus:
         self._pad = store.tokenizer().pad_id
         self._patterns = {mixture: _Pattern.of(mixture) for mixture in set(self._curriculum.mixtures)}
 
+    def __reduce__(self) -> tuple[Callable[[], Corpus], tuple[()]]:
+        return self._again, ()
+
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""
         return StoreCounter(
-            {place: PassCounter(self._packings[place], order, self._objective) for place, order in self._orders.items()}
+            {place: PassCounter(self._packings[place], order, self.objective) for place, order in self._orders.items()}
         )
 
     def windows(self, batches: Sequence[GlobalBatch], rank: int, first_step: int = 0) -> Iterator[Window]:
@@ -145,10 +163,10 @@ class Corpus:
             first_step: The first step; nothing before it is read.
         """
         at_once = 1  # what comes first waits for nothing after it, such as the order of another pass
-        while first_step < self._schedule.steps:
-            phase = self._schedule.phase_of(first_step)
-            last_step = min(first_step + at_once, self._schedule.steps) - 1
-            steps = [step for step in range(first_step, last_step + 1) if self._schedule.phase_of(step) == phase]
+        while first_step < self.schedule.steps:
+            phase = self.schedule.phase_of(first_step)
+            last_step = min(first_step + at_once, self.schedule.steps) - 1
+            steps = [step for step in range(first_step, last_step + 1) if self.schedule.phase_of(step) == phase]
             yield from self._windows(steps, batches[phase], rank)
             at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
             first_step += len(steps)
@@ -158,12 +176,17 @@ class Corpus:
         (window,) = self._windows([step], batch, rank)
         return window
 
+    def samples(self, phase: int, offsets: Integers) -> MicroBatch:
+        """Samples of one phase, by the number of their draw among all draws of the phase's length."""
+        length = self.schedule.phases[phase].sequence_length
+        return self._read(phase, self._locate(phase, offsets, length), length)
+
     def _windows(self, steps: Sequence[int], batch: GlobalBatch, rank: int) -> Iterator[Window]:
         """Some steps of a phase: their samples are found together, which takes hardly longer than those of one."""
         slices = batch.micro_batches(rank)
         first, stop = slices[0].start, slices[-1].stop
         mine = np.arange(first, stop) if stop > first else np.zeros(1, np.int64)  # without samples, a real row
-        spans = [self._schedule.span(step) for step in steps]
+        spans = [self.schedule.span(step) for step in steps]
         length = spans[0].sequence_length
         phase = spans[0].phase
         places = self._locate(phase, (np.array([span.start for span in spans])[:, None] + mine).ravel(), length)
@@ -208,7 +231,7 @@ class Corpus:
             packing = self._packings[names[source], length]
             parts.append((at, packing.read(places.blocks[at], places.rows[at], self._pad)))
         ids, segments = parts[0][1] if len(parts) == 1 else _in_order(parts)
-        inputs, labels = self._objective.inputs_and_labels(ids, segments, places.keys)
+        inputs, labels = self.objective.inputs_and_labels(ids, segments, places.keys)
         return MicroBatch(inputs, labels, segments)
 
     def _counts(self, places: _Places, drawn: MicroBatch, span: Span) -> dict[PassKey, Counts]:
