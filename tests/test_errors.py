@@ -2,7 +2,7 @@
 
 import pytest
 
-from dist_epochs import errors
+from dist_epochs import terminal
 from dist_epochs.errors import InputError, Origin, error_json, error_text
 from dist_epochs.terminal import exit_on_input_error
 
@@ -75,7 +75,7 @@ def test_it_keeps_its_fields_when_it_is_moved(kind):
     ],
 )
 def test_who_prints_what_is_missing(monkeypatch, capsys, how, said):
-    monkeypatch.setattr(errors, "PATIENCE", 0.0)
+    monkeypatch.setattr(terminal, "PATIENCE", 0.0)
     with pytest.raises(SystemExit) as ended, exit_on_input_error(**how):
         raise ModuleNotFoundError("no torch", name="torch")
     assert ended.value.code == 2

@@ -10,19 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dist_epochs.ledger.wandb_mirror import TABLE
+
 
 @dataclass
 class OfflineFile:
     """One file, which one start of a program wrote.
 
     Attributes:
-        rows: The logged rows, in order.
+        rows: The logged rows, in order, without the table of the reconciliation.
+        tables: What each such table holds, as columns and data.
         config: The configuration.
         summary: The summary as the program set it.
         axes: Each declared metric or pattern, and the metric that it is drawn over; None for an axis.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, str | None] = field(default_factory=dict)
@@ -38,7 +42,13 @@ def read_offline(path: Path) -> OfflineFile:
             continue
         record = json.loads(line)
         if record["type"] == "history":
-            found.rows.append(record["history"]["item"])
+            row = record["history"]["item"]
+            table = {name: row.pop(name) for name in list(row) if name.startswith(f"{TABLE}.")}
+            if table:
+                found.tables.append(json.loads((path.parent / "files" / table[f"{TABLE}.path"]).read_text()))
+            # wandb's own names begin with _, and it may add the axis of the HF Trainer's pattern "*"
+            if not table or any(name[0] != "_" and name not in found.axes.values() for name in row):
+                found.rows.append(row)
         elif record["type"] == "metric":
             metric = record["metric"]
             found.axes[metric.get("name") or metric["glob_name"]] = metric.get("step_metric")

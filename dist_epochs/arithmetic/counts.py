@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dist_epochs.arithmetic.mixture import Mixture
-from dist_epochs.arithmetic.schedule import Span
-
-__all__ = ["Counts", "Draw", "PassKey", "add_digests", "draws"]
+__all__ = ["Counts", "Draw", "PassKey", "add_digests"]
 
 _HALF = 2**64 - 1
 
@@ -76,20 +72,3 @@ def add_digests(left: int, right: int) -> int:
     """
     high = ((left >> 64) + (right >> 64)) & _HALF
     return high << 64 | ((left + right) & _HALF)
-
-
-def draws(span: Span, mixture: Mixture, samples: Mapping[str, int]) -> Iterator[Draw]:
-    """Cut a span of draws by source and by pass.
-
-    Args:
-        span: Draws from the mixture at one length.
-        mixture: Which source each draw comes from.
-        samples: Samples per pass of each source, at the span's length.
-    """
-    for source, (start, stop) in mixture.split(span.start, span.stop).items():
-        size = samples[source]
-        while start < stop:
-            number, offset = divmod(start, size)
-            taken = min(size - offset, stop - start)
-            yield Draw(PassKey(span.phase, source, span.sequence_length, number), offset, offset + taken)
-            start += taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import accumulate
 from math import gcd, lcm
@@ -17,6 +18,9 @@ LARGEST_PERIOD = 100_000
 
 SHARE_DIGITS = 10_000
 """Shares that are worked out here (by temperature, within a cap) are stated to this fraction."""
+
+POWER_DIGITS = 40
+"""Decimal digits of the powers that shares by temperature are rounded from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,11 @@ class Mixture:
         """Draws after which the pattern repeats."""
         return len(self.pattern)
 
+    @property
+    def shares(self) -> dict[str, Fraction]:
+        """Each source's share of the draws of a period."""
+        return {name: Fraction(weight, self.period) for name, weight in zip(self.names, self.weights, strict=True)}
+
     def drawn(self, source: int, count: int) -> int:
         """How many of the first `count` draws come from source number `source`."""
         periods, rest = divmod(count, self.period)
@@ -128,8 +137,12 @@ def shares_of(
         total = sum(sizes.values())
         shares = ", ".join(f"{name}: {float(size / total):.4g}" for name, size in sizes.items())
         raise InputError(
-            f"{where} holds {len(sizes)} sources and {key} does not say how to mix them. "
-            f"Their shares of the tokens are {{{shares}}}; write weights like these, or others, or temperature: 1."
+            f"{where} holds {len(sizes)} sources and {key} does not say how to mix them",
+            fixes=(
+                f"{{{shares}}}, their shares by size",
+                "other weights",
+                "mixture.temperature: 1, which mixes by size",
+            ),
         )
     for name in weights or ():
         if name not in sizes:
@@ -140,10 +153,15 @@ def shares_of(
 
 
 def shares_by_temperature(sizes: Mapping[str, Fraction], temperature: Fraction) -> dict[str, Fraction]:
-    """Temperature-scaled mixing: sizes to the power of 1 ÷ temperature, as shares to four decimals.
+    """Temperature-scaled mixing: sizes to the power of 1 ÷ temperature, as shares of whole ten-thousandths.
 
-    1 mixes by size, larger values draw small sources more often. Source: T5, arXiv:1910.10683,
-    section 3.5.2; mT5 and XLM state the exponent 1 ÷ temperature instead.
+    1 mixes by size, larger values draw small sources more often. The temperature is that of T5 (arXiv:1910.10683,
+    section 3.5.2) without its limit on sizes. XLM (arXiv:1901.07291), XLM-R (arXiv:1911.02116) and mT5
+    (arXiv:2010.11934) state the exponent α = 1 ÷ temperature instead.
+
+    Each share is rounded to whole ten-thousandths, at least one; what these add up to is the period of the mixture, so
+    that it may differ from 10,000 by a few. Shares by size that are such fractions already are taken as they are.
+    Powers have `POWER_DIGITS` decimal digits, so that rounding is the same on every machine.
 
     Examples:
         >>> shares_by_temperature({"en": Fraction(81), "sw": Fraction(1)}, Fraction(2))
@@ -154,10 +172,16 @@ def shares_by_temperature(sizes: Mapping[str, Fraction], temperature: Fraction) 
     if temperature == 1 and lcm(*(share.denominator for share in exact.values())) <= SHARE_DIGITS:
         return exact
     largest = max(sizes.values())
-    powers = {name: float(size / largest) ** float(1 / temperature) for name, size in sizes.items()}
-    total_power = sum(powers.values())
-    counts = {name: max(1, round(power / total_power * SHARE_DIGITS)) for name, power in powers.items()}
+    with localcontext(prec=POWER_DIGITS):
+        exponent = _decimal(1 / temperature)
+        powers = {name: _decimal(size / largest) ** exponent for name, size in sizes.items()}
+        total_power = sum(powers.values())
+        counts = {name: max(1, round(power / total_power * SHARE_DIGITS)) for name, power in powers.items()}
     return {name: Fraction(count, sum(counts.values())) for name, count in counts.items()}
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / value.denominator
 
 
 def shares_within(

@@ -146,7 +146,8 @@ def _planned(plan: Plan, recipe: Document, stated: Stated) -> Planned:
     facts = dict(plan_facts(plan))
     formulas = {name: known[derived] for name, derived in names.items() if derived in known}
     if stated.sources and plan.recipe.corpus.sources:
-        weights = (recipe.get(("corpus", "sources", name, "weight")) for name in plan.recipe.corpus.sources)
+        weighted = () if plan.phase_sources else plan.recipe.corpus.sources  # phases with their own weights decide
+        weights = (recipe.get(("corpus", "sources", name, "weight")) for name in weighted)
         sources = SourceFacts(plan, [parse(weight) for weight in weights if weight is not None])
         facts |= sources.facts()
         formulas |= sources.formulas(stated.sources)

@@ -62,8 +62,13 @@ class SourceFacts:
         for number, weight in enumerate(self.weights):
             yield f"weight_{number}", Fact(number=weight) if self.are_shares else exact(weight.value)
         for number, planned in enumerate(self.plan.sources if not self.weights else ()):
-            origin = "the plan: the temperature" if len(self.sources) > 1 else "the plan: the only source"
-            yield f"share_{number}", derived(planned.share, origin)
+            if self.plan.phase_sources:
+                tokens, positions = planned.tokens, self.plan.positions
+                drawn = (planned.samples, self.plan.samples) if tokens is None else (tokens, positions)
+                yield f"share_{number}", derived(Fraction(*drawn), "the plan: the sources of its phases")
+            else:
+                origin = "the plan: the temperature" if len(self.sources) > 1 else "the plan: the only source"
+                yield f"share_{number}", derived(planned.share, origin)
 
     def formulas(self, stated: Mapping[str, Fact]) -> dict[str, Expression]:
         """How the stated epochs of sources follow, and what they come to, by the names of the checks.

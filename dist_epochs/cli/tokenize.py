@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dist_epochs.corpus.folder import NotRead
     from dist_epochs.corpus.readers.text import DocumentMode
     from dist_epochs.corpus.sources import Source
-    from dist_epochs.corpus.tokenize import Progress
+    from dist_epochs.corpus.tokenize_part import Progress
 
 MOST_NAMED = 20
 """Files of a folder that are not read for one reason, of which no more are named."""
@@ -70,6 +70,10 @@ MOST_NAMED = 20
     is_flag=True,
     help="Of tokens: leave them in their files, to which the store refers, instead of copying them.",
 )
+@click.option(
+    "--workers", type=click.IntRange(1, 4096), metavar="N", help="Processes; the store is the same with any number.  "
+    "[default: the cores at hand]",
+)  # fmt: skip
 @click.option("--verify", is_flag=True, help="Of a store: compare all digests, even if that was done before.")
 @as_json
 def command(
@@ -87,6 +91,7 @@ def command(
     eos: int | None,
     dtype: str | None,
     refer: bool,
+    workers: int | None,
     verify: bool,
     as_json: bool,
 ) -> None:
@@ -105,7 +110,9 @@ def command(
     from dist_epochs.corpus.tokenize import Settings, pack, tokenize
     from dist_epochs.corpus.tokenizer import TextTokenizer
     from dist_epochs.corpus.verify import verify_store
+    from dist_epochs.corpus.workers import cores_at_hand
 
+    workers = workers or cores_at_hand()
     parts = sequence_length.split(",") if sequence_length else []
     lengths = tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
     not_read: list[NotRead] = []
@@ -115,7 +122,7 @@ def command(
             raise InputError(f"{sources[0]} is a token store, whose documents are counted already", fixes=fixes)
         store = Store(Path(sources[0]))
         verify_store(store, again=verify)
-        counts = pack(store, lengths, packing)
+        counts = pack(store, lengths, packing, workers)
     else:
         if verify:
             raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
@@ -139,7 +146,7 @@ def command(
         given = None if tokenizer is None else TextTokenizer(tokenizer)
         try:
             with _bar(found) as progress:
-                counts = tokenize(found, given, settings, out=out, progress=progress)
+                counts = tokenize(found, given, settings, out=out, workers=workers, progress=progress)
         except KeyboardInterrupt as stop:
             for note in getattr(stop, "__notes__", ()):
                 show(f"interrupted: {note}", err=True)
@@ -186,8 +193,17 @@ def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
 
     total = sum(unit.size for source in sources for unit in source.units) or None
     interval = 0.2 if sys.stderr.isatty() else 5
+    made = {"documents": 0, "tokens": 0}
     with tqdm(total=total, unit="B", unit_scale=True, desc="tokenize", disable=None, mininterval=interval) as bar:
-        yield bar.update
+
+        def progress(read: int, documents: int = 0, tokens: int = 0) -> None:
+            made["documents"] += documents
+            made["tokens"] += tokens
+            counts = (f"{tqdm.format_sizeof(count)} {name}" for name, count in made.items())
+            bar.set_postfix_str(", ".join(counts), refresh=False)
+            bar.update(read)
+
+        yield progress
 
 
 def _text(counts: dict[str, Any], out: Path | None) -> str:

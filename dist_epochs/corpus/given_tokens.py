@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from dist_epochs.corpus.sources import Source, Unit
 from dist_epochs.corpus.token_files import Ids, Reading
 from dist_epochs.corpus.token_formats import FORMATS
@@ -66,9 +64,8 @@ def _can_refer(source: Source, unit: Unit) -> bool:
     return unit.kind in FORMATS and FORMATS[unit.kind].flat(Path(unit.name), source.reading) is not None
 
 
-def check_ids(documents: Sequence[Ids], tokenizer: TextTokenizer, unit: Unit) -> None:
+def check_ids(ids: Ids, tokenizer: TextTokenizer, unit: Unit) -> None:
     """Refuse ids that the tokenizer does not have, which come of another tokenizer or a wrong type."""
-    ids = np.concatenate(documents)
     least, most = (int(ids.min()), int(ids.max())) if len(ids) else (0, 0)
     if least < 0 or most >= tokenizer.vocabulary_size:
         raise InputError(

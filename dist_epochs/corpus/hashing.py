@@ -7,6 +7,7 @@ pseudorandom number generators").
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _SMALL = 1024
 """Sizes up to which a second permutation follows: with few bits a round does little."""
 
 
+@lru_cache(maxsize=1024, typed=True)
 def key(*parts: str | int) -> int:
     """A 64-bit key for a purpose, such as `key(seed, "blocks", source, length, pass)`.
 
@@ -37,11 +39,14 @@ def key(*parts: str | int) -> int:
 
 def hash_each(keys: int | Hashes, index: NDArray[np.integer]) -> Hashes:
     """One 64-bit hash per index, under one key or a key for each."""
-    start = np.asarray(keys, dtype=np.uint64)
-    value = start + (np.asarray(index).astype(np.uint64) + np.uint64(1)) * _GOLDEN
-    for shift, factor in _STEPS:
-        value = (value ^ (value >> shift)) * factor
-    return np.asarray(value ^ (value >> np.uint64(31)))
+    value: Hashes = np.asarray(index).astype(np.uint64) + np.uint64(1)
+    value *= _GOLDEN
+    value = value + np.asarray(keys, dtype=np.uint64)
+    for shift, factor in _STEPS:  # in place, since large arrays take longer to get from the system than to compute
+        value ^= value >> shift
+        value *= factor
+    value ^= value >> np.uint64(31)
+    return value
 
 
 def permutation(purpose: int, size: int) -> NDArray[np.int64]:
@@ -98,20 +103,8 @@ def _network(keys: Hashes, bits: Hashes, value: Hashes) -> Hashes:
     left: Hashes = value >> right_bits
     right: Hashes = value & right_mask
     for number in range(0, _ROUNDS, 2):
-        left ^= _mixed(keys + np.uint64(number), right) & left_mask
-        right ^= _mixed(keys + np.uint64(number + 1), left) & right_mask
+        left ^= hash_each(keys + np.uint64(number), right) & left_mask
+        right ^= hash_each(keys + np.uint64(number + 1), left) & right_mask
     left <<= right_bits
     left |= right
     return left
-
-
-def _mixed(start: Hashes, value: Hashes) -> Hashes:
-    """`hash_each` without copies."""
-    value = value + np.uint64(1)
-    value *= _GOLDEN
-    value += start
-    for shift, factor in _STEPS:
-        value ^= value >> shift
-        value *= factor
-    value ^= value >> np.uint64(31)
-    return value

@@ -1,39 +1,37 @@
-"""What a store is made from: the command, and how far its input files were read.
+"""What a store is made from: the command and its input files.
 
 It stands in a file of the store from the beginning, and stays in the finished one: so the same command finds its own
-work, finished or not, and continues or says so.
+work, finished or not, and continues or says so. How far an unfinished one is stands in the records of its parts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dist_epochs.corpus.damage import check_keys, damaged, read_object
 from dist_epochs.corpus.manifest import sealed
 from dist_epochs.corpus.sources import Source, Unit
-from dist_epochs.corpus.writer import Draft
 from dist_epochs.runtime.files import write_json
 
 __all__ = [
     "RECORD",
     "Command",
-    "Reached",
     "differences",
     "has_record",
     "is_complete",
     "read_record",
-    "recall",
     "remember",
 ]
 
 RECORD = "made-from.json"
-"""File of a store with the command that writes it, and how far it has read."""
+"""File of a store with the command that writes it, and how many of its input files are in it."""
 RECORD_KEYS = ("command", "files", "read", "documents", "texts", "drafts", "digest")
+"""Three of them say how far an unfinished store of format 1 was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +53,11 @@ class Command:
 
     def digest(self, files: int) -> str:
         """SHA-256 of names, sizes and times of the first input files."""
-        first = [(source.name, asdict(unit)) for source, unit in self.units[:files]]
+        first = [
+            (source.name, {"name": unit.name, "kind": unit.kind, "size": unit.size, "modified": unit.modified})
+            for source, unit in self.units[:files]
+        ]
         return hashlib.sha256(json.dumps(first).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """How far the complete shards go.
-
-    Attributes:
-        files: Input files that are in them completely.
-        documents: Documents of the next input file that are in them too, empty and unreadable ones included.
-        texts: SHA-256 of these documents.
-        drafts: The sources so far.
-    """
-
-    files: int = 0
-    documents: int = 0
-    texts: str = ""
-    drafts: Sequence[Draft] = ()
 
 
 def differences(folder: Path, command: Command) -> str:
@@ -104,24 +88,18 @@ def has_record(folder: Path) -> bool:
     return (folder / RECORD).is_file()
 
 
-def remember(folder: Path, command: Command, reached: Reached) -> None:
-    """Note what the complete shards hold."""
+def remember(folder: Path, command: Command, *, complete: bool) -> None:
+    """Note which command makes a store, and whether all its input files are in it."""
+    files = len(command.units) if complete else 0
     record = {
         "command": dict(command.parts),
-        "files": reached.files,
-        "read": command.digest(reached.files),
-        "documents": reached.documents,
-        "texts": reached.texts,
-        "drafts": [asdict(draft) for draft in reached.drafts],
+        "files": files,
+        "read": command.digest(files),
+        "documents": 0,
+        "texts": "",
+        "drafts": [],
     }
     write_json(folder / RECORD, sealed(record))
-
-
-def recall(folder: Path) -> Reached:
-    """What the complete shards hold, as `remember` noted it last."""
-    record = read_record(folder)
-    drafts = [Draft(**draft) for draft in record["drafts"]]
-    return Reached(record["files"], record["documents"], record["texts"], drafts)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

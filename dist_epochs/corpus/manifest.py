@@ -23,9 +23,11 @@ MANIFEST_KEYS = ("version", "fingerprint", "sources", "token_bytes", "held_out",
 BLOCK_SIZE = {1: "block_documents", 2: "block_tokens"}
 """The key that says how large blocks are, by format."""
 SOURCE_KEYS = {1: (), 2: ("blocks",)}
-SHARD_KEYS = {1: ("documents", "tokens", "sha256"), 2: ("documents", "tokens", "sha256", "length_bytes")}
+SHARD_KEYS = {1: ("documents", "tokens", "sha256"), 2: ("name", "documents", "tokens", "sha256", "length_bytes")}
 TOKENIZER_KEYS = ("fingerprint", "vocabulary_size", "special_ids", "special_tokens_added")
 SHARE = re.compile(r"0|[1-9]\d*/[1-9]\d*", re.ASCII)
+SHARD_NAME = re.compile(r"\d{5,9}-\d{3,9}", re.ASCII)
+"""Name of the files of a shard: the part of the corpus, and which shard of the part it is."""
 LEAST_COUNTS = {"documents": 1, "words": 0, "bytes": 0, "tokens": 1, "empty_documents": 0, "skipped_documents": 0}
 """Counts of a source, and the least each can be."""
 
@@ -120,6 +122,8 @@ def _check_source(entry: Any, path: Path, version: int) -> None:
         whole_number(shard, "tokens", path, shard["documents"], place)  # documents without a token are left out
         if not is_sha256(shard["sha256"]):
             raise damaged(path, f"{place}sha256 is {shown(shard['sha256'])} and must be a SHA-256")
+        if version > 1 and not (isinstance(shard["name"], str) and SHARD_NAME.fullmatch(shard["name"])):
+            raise damaged(path, f"{place}name is {shown(shard['name'])} and must be like 00000-000")
         if version > 1 and (type(shard["length_bytes"]) is not int or shard["length_bytes"] not in (1, 2, 4)):
             raise damaged(path, f"{place}length_bytes is {shown(shard['length_bytes'])} and must be 1, 2 or 4")
         if shard.keys() & set(REFERRING):
@@ -130,6 +134,8 @@ def _check_source(entry: Any, path: Path, version: int) -> None:
         whole_number(blocks, "rows", path, len(shards), f"{where}blocks: ")
         if not is_sha256(blocks["sha256"]):
             raise damaged(path, f"{where}blocks: sha256 is {shown(blocks['sha256'])} and must be a SHA-256")
+    if version > 1 and len({shard["name"] for shard in shards}) < len(shards):
+        raise damaged(path, f"{where}two shards have one name")
     for name in ("documents", "tokens"):
         found = sum(shard[name] for shard in shards)
         if found != entry[name]:

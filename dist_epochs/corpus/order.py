@@ -137,14 +137,13 @@ class PointwiseOrder(Order):
     def find(self, number: int, sequence: Integers) -> tuple[Integers, Integers, Integers]:
         """Of positions in the sequence of a pass: the place of the block, the block, and the position in the block."""
         begins = self._begins.get(number, lambda: self._known_begins(number))
-        known = np.searchsorted(begins, sequence, side="right") - 1
+        known, at = np.unique(np.searchsorted(begins, sequence, side="right") - 1, return_inverse=True)
         slots = known[:, None] * SLOTS_APART + np.arange(SLOTS_APART)
         blocks = self.blocks_at(number, np.minimum(slots, self.blocks - 1))
         sizes = np.where(slots < self.blocks, self.block_samples[blocks], 0).astype(np.int64)
         ends = begins[known][:, None] + np.cumsum(sizes, axis=1)
-        which = (ends <= sequence[:, None]).sum(axis=1)
-        line = np.arange(len(sequence))
-        return slots[line, which], blocks[line, which], sequence - ends[line, which] + sizes[line, which]
+        which = (ends[at] <= sequence[:, None]).sum(axis=1)
+        return slots[at, which], blocks[at, which], sequence - ends[at, which] + sizes[at, which]
 
     def rows_at(self, number: int, blocks: Integers, inside: Integers) -> Integers:
         """The rows that stand at some positions of some blocks in pass `number`."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from dist_epochs.corpus.packing_checks import DIGESTS, FILES, PIECE_BYTES, STRAT
 from dist_epochs.corpus.source_store import SourceStore
 from dist_epochs.corpus.spans import Span
 from dist_epochs.corpus.strategies import STRATEGIES, PackingCounts, counts_of
+from dist_epochs.corpus.workers import in_order
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock, named_errors, new_folder
 
@@ -32,10 +33,19 @@ __all__ = ["pack_source"]
 Rows = tuple[NDArray[Any], ...]
 
 
-def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int], packing: str = BEST_FIT) -> None:
+def pack_source(
+    source: SourceStore, sequence_length: int, special_ids: list[int], packing: str = BEST_FIT, workers: int = 1
+) -> None:
     """Pack a source at one more length and strategy, as its store's format has it.
 
     The folder gets its name when it is complete.
+
+    Args:
+        source: The source.
+        sequence_length: Positions of a sample.
+        special_ids: Ids that are never masked.
+        packing: How documents become samples, one of `PACKINGS`.
+        workers: Processes that pack blocks; what is written does not depend on them.
 
     Raises:
         InputError: If another process is packing the source, no sample can be made of it, or its format has no such
@@ -53,7 +63,7 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
     if source.version == 1:
         blocks = _rows_of_version_1(source, sequence_length, special_ids, counts)
     else:
-        blocks = _rows_of_blocks(source, packing, sequence_length, special_ids, counts)
+        blocks = _rows_of_blocks(source, packing, sequence_length, special_ids, counts, workers)
     with lock(source.folder, taken), new_folder(source.packing_folder(sequence_length, packing)) as folder:
         found = {name: hashlib.sha256() for name in names}
         with ExitStack() as stack:
@@ -69,45 +79,27 @@ def pack_source(source: SourceStore, sequence_length: int, special_ids: list[int
         (folder / "packing.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _spans(source: SourceStore, packing: str, sequence_length: int) -> Iterator[Span]:
-    """What is packed together: of the default packing the blocks of the store, however they were cut."""
-    if packing == BEST_FIT:
-        for block, (shard, place) in enumerate(zip(source.blocks["shard"], source.blocks["first_token"], strict=True)):
-            token = int(source.shard_starts[shard, 0]) + int(place)
-            yield Span(token, source.first_document(block), 0, source.block_lengths(block))
-        return
-    assert source.tokens_per_block is not None  # format 1 has no other packing
-    parts = (source.shard_lengths(number) for number in range(len(source.entry["shards"])))
-    yield from STRATEGIES[packing].spans(parts, sequence_length, source.tokens_per_block)
-
-
 def _rows_of_blocks(
-    source: SourceStore, packing: str, length: int, special_ids: list[int], content: dict[str, Any]
+    source: SourceStore, packing: str, length: int, special_ids: list[int], content: dict[str, Any], workers: int
 ) -> Iterator[Rows]:
     """What each block adds to each file; what packing.json says is added to its content.
 
     Raises:
         InputError: If there is no sample.
     """
-    largest = source.largest_block() if packing == BEST_FIT else max(s.tokens for s in _spans(source, packing, length))
+    if packing == BEST_FIT:
+        largest = source.largest_block()
+    else:
+        largest = max(span.tokens for span in _spans(source, packing, length))
     piece_bytes = 4 if largest << (length - 1).bit_length() <= 2**32 else 8
-    strategy, total, blocks = STRATEGIES[packing], PackingCounts(), 0
-    index_type, sums_type = (INDEX, SUMS) if packing == BEST_FIT else (SPANS, SPAN_SUMS)
-    for span in _spans(source, packing, length):
-        packed = strategy.pack(span.lengths, length)
-        counts = counts_of(span, packed, strategy.cause)
-        if packed.samples:
-            begin = (total.samples, total.pieces, span.first_token, span.first_document, span.before)
-            samples, pieces = _samples(source, span, packed, length, special_ids, piece_bytes)
-            high, low = digests(
-                source.name, length, packing, np.full(packed.samples, blocks), np.arange(packed.samples)
-            )
-            masked = masked_tokens(samples["ordinary"], STORED_PROBABILITY)
-            documents = counts.documents + (span.before > 0)
-            sums = (high.sum(), low.sum(), masked.sum(), counts.tokens, documents)
-            yield _row(index_type, begin), _row(sums_type, sums), samples, pieces
+    packer = _Packer(source, packing, length, special_ids, piece_bytes)
+    index_type = INDEX if packing == BEST_FIT else SPANS
+    total, blocks = PackingCounts(), 0
+    for packed in _packed(packer, workers):
+        if packed.counts.samples:
+            yield _row(index_type, (total.samples, total.pieces, *packed.place)), *packed.rows
             blocks += 1
-        total += counts
+        total += packed.counts
     if not total.samples:
         raise InputError(
             f"source {source.name!r} has no sample of length {length} ({packing})",
@@ -121,6 +113,75 @@ def _rows_of_blocks(
     nothing = np.zeros(0, np.uint8)
     end = (total.samples, total.pieces, source.entry["tokens"], source.entry["documents"], 0)
     yield _row(index_type, end), nothing, nothing, nothing
+
+
+def _spans(source: SourceStore, packing: str, sequence_length: int) -> Iterator[Span]:
+    """What another packing than the default one packs together, whatever blocks the store has."""
+    assert source.tokens_per_block is not None  # format 1 has no other packing
+    parts = (source.shard_lengths(number) for number in range(len(source.entry["shards"])))
+    yield from STRATEGIES[packing].spans(parts, sequence_length, source.tokens_per_block)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PackedSpan:
+    """What became of a span.
+
+    Attributes:
+        place: Its first token, its first document, and the tokens of this document before.
+        counts: Its counts.
+        rows: What it adds to the files of sums, samples and pieces; nothing where it has no sample.
+    """
+
+    place: tuple[int, int, int]
+    counts: PackingCounts
+    rows: Rows = ()
+
+
+def _packed(packer: _Packer, workers: int) -> Iterator[_PackedSpan]:
+    """What became of each span, in order; the blocks of the default packing are shared by the workers."""
+    if packer.packing == BEST_FIT:
+        yield from in_order(lambda block, _: packer.of_block(block), range(len(packer.source.blocks)), workers)
+        return
+    number = 0
+    for span in _spans(packer.source, packer.packing, packer.length):
+        packed = packer.of_span(span, number)
+        yield packed
+        number += bool(packed.counts.samples)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Packer:
+    """Packs one span after the other."""
+
+    source: SourceStore
+    packing: str
+    length: int
+    special_ids: list[int]
+    piece_bytes: int
+
+    def of_block(self, block: int) -> _PackedSpan:
+        """A block of the store, however it was cut."""
+        place = self.source.blocks[block]
+        token = int(self.source.shard_starts[place["shard"], 0]) + int(place["first_token"])
+        span = Span(token, self.source.first_document(block), 0, self.source.block_lengths(block))
+        return self.of_span(span, block)
+
+    def of_span(self, span: Span, number: int) -> _PackedSpan:
+        """A span that becomes a block of this number, if it has a sample."""
+        strategy, place = STRATEGIES[self.packing], (span.first_token, span.first_document, span.before)
+        packed = strategy.pack(span.lengths, self.length)
+        counts = counts_of(span, packed, strategy.cause)
+        if not packed.samples:
+            return _PackedSpan(place, counts)
+        samples, pieces = _samples(self.source, span, packed, self.length, self.special_ids, self.piece_bytes)
+        high, low = digests(
+            self.source.name, self.length, self.packing, np.full(packed.samples, number), np.arange(packed.samples)
+        )
+        masked = masked_tokens(samples["ordinary"], STORED_PROBABILITY)
+        documents = counts.documents + (span.before > 0)
+        sums = (high.sum(), low.sum(), masked.sum(), counts.tokens, documents)
+        sums_type = SUMS if self.packing == BEST_FIT else SPAN_SUMS
+        return _PackedSpan(place, counts, (_row(sums_type, sums), samples, pieces))
 
 
 def _row(kind: np.dtype[Any], values: Iterable[int]) -> NDArray[Any]:

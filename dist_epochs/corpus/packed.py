@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +24,7 @@ from dist_epochs.corpus.damage import damaged_packing
 from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.hashing import Hashes
 from dist_epochs.corpus.mapped import check_size, mapped
-from dist_epochs.corpus.objective import Causal, Masked, Objective
+from dist_epochs.corpus.objective import Causal, Masked, Objective, StoredIds
 from dist_epochs.corpus.order import Order, PointwiseOrder
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Packing(ABC):
         """First document and end of what is in the samples of each block that is chosen."""
         return self.source.documents_in(blocks)
 
-    def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[Integers, Integers]:
+    def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[StoredIds, Integers]:
         """Ids and segments of samples.
 
         Args:
@@ -165,18 +166,35 @@ class Packing(ABC):
             pad: Id that fills the rest.
 
         Returns:
-            Ids and segment numbers (0 for padding, 1 for the first piece), shape (samples, length).
+            Ids, in the smallest type that holds them, and segment numbers (0 for padding, 1 for the first piece),
+            shape (samples, length).
         """
         count, starts, lengths = self.pieces_of(blocks, rows)
-        before = np.cumsum(count) - count
         shards, first = self.places_of(blocks, count, starts, lengths)
-        tokens = {shard: self.source.shard_tokens(shard) for shard in np.unique(shards).tolist()}
-        parts = zip(shards.tolist(), first.tolist(), (first + lengths).tolist(), strict=True)
-        ids = np.full((len(blocks), self.sequence_length), pad, dtype=np.int64)
-        segments = np.zeros_like(ids)
-        filled = np.arange(self.sequence_length) < np.add.reduceat(lengths, before)[:, None]
-        ids[filled] = np.concatenate([tokens[shard][start:stop] for shard, start, stop in parts])
-        segments[filled] = np.repeat(np.arange(len(lengths)) - np.repeat(before, count) + 1, lengths)
+        after = np.cumsum(count)
+        padding = self.sequence_length - np.add.reduceat(lengths, after - count)
+        if (padding < 0).any():
+            raise damaged_packing(self.folder / "pieces", "the pieces of a sample are longer than it")
+        numbers = np.arange(len(lengths)) - np.repeat(after - count, count) + 1
+        # padding is one more piece of each sample, of any tokens, which are then replaced
+        lengths, first, numbers, shards = (
+            np.insert(of_pieces, after, of_padding)
+            for of_pieces, of_padding in ((lengths, padding), (first, 0), (numbers, 0), (shards, shards[after - 1]))
+        )
+        shape = (len(blocks), self.sequence_length)
+        segments = np.repeat(numbers, lengths).reshape(shape)
+        ends = np.cumsum(lengths)
+        tokens = np.repeat(first - (ends - lengths), lengths)
+        tokens += np.arange(len(tokens))
+        begins = [0, *(np.flatnonzero(np.diff(shards)) + 1).tolist()]
+        places = [*(ends - lengths)[begins].tolist(), len(tokens)]
+        ids = np.concatenate(
+            [
+                self.source.shard_tokens(int(shards[piece])).take(tokens[place:end], mode="clip")
+                for piece, (place, end) in zip(begins, pairwise(places), strict=True)
+            ]
+        ).reshape(shape)
+        ids = np.where(segments > 0, ids, np.array(pad, np.min_scalar_type(pad)))
         return ids, segments
 
     def places_of(

@@ -14,10 +14,10 @@ from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.cost.trained_part import ModelCost
 from dist_epochs.plan.history import History
+from dist_epochs.plan.mixtures import mixtures_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan
-from dist_epochs.plan.scheduling import schedule_of
-from dist_epochs.plan.sources import mixture_of
+from dist_epochs.plan.scheduling import layout_of
 from dist_epochs.recipe import ModelRecipe, Recipe
 
 __all__ = ["exact_plan", "objective_of", "plan_on_store"]
@@ -67,21 +67,22 @@ def exact_plan(
     """
     packing = recipe.corpus.packing
     facts = store.facts(packing)
-    mixture = mixture_of(recipe, facts)
-    assert mixture is not None  # a counted corpus has one
-    drawn = facts.only(mixture.names)
-    schedule = schedule_of(recipe, drawn, history)
-    if missing := drawn.not_packed(phase.sequence_length for phase in schedule.phases):
+    mixtures = mixtures_of(recipe, facts, history)
+    assert mixtures is not None  # a counted corpus has some
+    drawn = facts.only(mixtures.names)
+    layout = layout_of(recipe, drawn, mixtures, history=history)
+    if missing := drawn.not_packed(phase.sequence_length for phase in layout.phases):
         lengths = ",".join(map(str, missing))
         raise InputError(
             f"{facts.store} is not packed at length {lengths} ({packing}), so its samples and tokens are not known",
             fixes=f"`dist-epochs tokenize {facts.store} --sequence-length {lengths}{packing_flag(packing)}`",
         )
+    curriculum = mixtures.along(layout)
     corpus = Corpus(
         store,
-        schedule=schedule,
+        schedule=curriculum.schedule,
         lanes=history.lanes if history else None,
-        mixture=mixture,
+        mixture=curriculum.mixtures,
         objective=objective,
         seed=recipe.seed,
         packing=packing,

@@ -13,7 +13,7 @@ from dist_epochs.corpus.readers.column_batches import COLUMN
 from dist_epochs.corpus.readers.datasets import HUB_PREFIX, read_hub
 from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.parquet import read_parquet
-from dist_epochs.corpus.readers.text import DocumentMode, read_text
+from dist_epochs.corpus.readers.text import DocumentMode, lines_before, read_text
 from dist_epochs.corpus.token_files import NOTHING_MORE, Ids, Reading
 from dist_epochs.corpus.token_formats import FORMATS, is_validation, named_file, of_folder, refuse_other_tools
 from dist_epochs.corpus.tokenizer import EMBEDDED
@@ -39,12 +39,29 @@ class Unit:
         kind: Ending of the file, `hub`, `embedded`, or a format of tokens.
         size: Bytes, with all that belongs to it; 0 where unknown.
         modified: When it was last changed, in nanoseconds; 0 where unknown.
+        start: Where a stretch of the file begins: a byte, before which its first document must not begin; of Parquet
+            the group of rows.
+        stop: Where it ends: no document that begins there or later is in it; 0 for the end of the file.
     """
 
     name: str
     kind: str
     size: int = 0
     modified: int = 0
+    start: int = 0
+    stop: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the stretch, where it is one in bytes; for the progress."""
+        if self.kind == ".parquet" or not self.stop:
+            return self.size if not self.start else 0
+        return self.stop - self.start
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the file is unpacked while it is read."""
+        return self.name.endswith(PACKED)
 
     @classmethod
     def of(cls, path: Path, kind: str) -> Unit:
@@ -87,13 +104,29 @@ class Source:
         """The documents of one unit; in place of one that cannot be read, the error that says why."""
         if unit.kind in FORMATS:
             return FORMATS[unit.kind].documents(Path(unit.name), self.reading)
+        if unit.start and unit.kind != ".parquet":
+            return self._with_lines(unit)
+        return self._read(unit)
+
+    def _with_lines(self, unit: Unit) -> Iterator[str | Ids | BadDocument]:
+        """The documents of a stretch, whose errors name the line of the file."""
+        mode = self.document if unit.kind == ".txt" else "line"
+        before: int | None = None
+        for document in self._read(unit):
+            if isinstance(document, BadDocument) and document.origin is not None and document.origin.line is not None:
+                before = lines_before(Path(unit.name), mode, unit.start) if before is None else before
+                line = before + document.origin.line
+                document = document.but(origin=replace(document.origin, line=line))
+            yield document
+
+    def _read(self, unit: Unit) -> Iterator[str | Ids | BadDocument]:
         match unit.kind:
             case ".txt":
-                return read_text(Path(unit.name), self.document)
+                return read_text(Path(unit.name), self.document, unit.start, unit.stop)
             case ".jsonl":
-                return read_json_lines(Path(unit.name), self.text_column)
+                return read_json_lines(Path(unit.name), self.text_column, unit.start, unit.stop)
             case ".parquet":
-                return read_parquet(unit.name, self.text_column)
+                return read_parquet(unit.name, self.text_column, unit.start, unit.stop)
             case "hub":
                 return read_hub(unit.name, self.text_column)
             case _:

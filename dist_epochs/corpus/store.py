@@ -2,8 +2,8 @@
 
     STORE/manifest.json                       counts, tokenizer, fingerprint; written last
     STORE/tokenizer/tokenizer.json
-    STORE/sources/NAME/00000.tokens           ids of the documents, in order; or another tool's file
-    STORE/sources/NAME/00000.lengths          tokens of each document, in the smallest unsigned type
+    STORE/sources/NAME/00000-000.tokens       ids of the documents, in order; or another tool's file
+    STORE/sources/NAME/00000-000.lengths      tokens of each document, in the smallest unsigned type
     STORE/sources/NAME/blocks                 documents and tokens of each block (see `blocks`)
     STORE/sources/NAME/packed-128/            samples of length 128 (see `packed`)
     STORE/verified.json                       files whose digests were compared (see `verify`)
@@ -59,6 +59,9 @@ class Store:
         self._sources = [
             SourceStore(path / "sources" / entry["name"], self.manifest, entry) for entry in self.manifest["sources"]
         ]
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        return Store, (self.path,)  # another process opens it again
 
     def sources(self, *, held_out: bool = False) -> list[SourceStore]:
         """The sources to train on, or the held-out documents."""

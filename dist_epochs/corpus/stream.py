@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.batch import GlobalBatch
-from dist_epochs.arithmetic.counts import Counts, PassKey, draws
+from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.packings import BEST_FIT
-from dist_epochs.arithmetic.schedule import Phase, Schedule
+from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
 from dist_epochs.corpus.hashing import hash_each, key
-from dist_epochs.corpus.objective import IGNORED, Objective
-from dist_epochs.corpus.packed import Packing
+from dist_epochs.corpus.objective import IGNORED, Objective, StoredIds
 from dist_epochs.corpus.store import Store
 
-__all__ = ["Corpus", "MicroBatch", "Window", "held_out_batches", "largest_micro_batches"]
+__all__ = ["Corpus", "MicroBatch", "Window", "largest_micro_batches"]
+
+DRAWS_AT_ONCE = 1024
+"""Draws of a rank whose samples are found together, in one step or several."""
 
 Integers = NDArray[np.int64]
 
@@ -37,6 +41,12 @@ class MicroBatch:
     input_ids: Integers
     labels: Integers
     segments: Integers
+
+    def part(self, chosen: slice) -> MicroBatch:
+        """Some neighbouring samples; where there are none, a real one without labels."""
+        if chosen.stop > chosen.start:
+            return MicroBatch(self.input_ids[chosen], self.labels[chosen], self.segments[chosen])
+        return MicroBatch(self.input_ids[:1], np.full_like(self.labels[:1], IGNORED), self.segments[:1])
 
     def filled(self, samples: int) -> MicroBatch:
         """The micro-batch with as many samples: its first is repeated without labels, and counts nowhere."""
@@ -89,10 +99,14 @@ class Corpus:
         schedule: Phases of the run.
         lanes: The lanes of a pass by sequence length, where an earlier plan fixed them; else as many as the largest
             batch has samples.
-        mixture: Which source each draw comes from.
+        mixture: Which source each draw comes from; one for each phase, where they differ.
         objective: Which tokens the loss counts.
         seed: Seed of order and masks.
         packing: How documents became samples, one of `PACKINGS`.
+
+    Attributes:
+        schedule: See the arguments.
+        objective: See the arguments.
     """
 
     def __init__(
@@ -101,28 +115,43 @@ class Corpus:
         *,
         schedule: Schedule,
         lanes: Mapping[int, int] | None = None,
-        mixture: Mixture,
+        mixture: Mixture | Sequence[Mixture],
         objective: Objective,
         seed: int,
         packing: str = BEST_FIT,
     ) -> None:
-        self._schedule = schedule
-        self._mixture = mixture
-        self._objective = objective
+        self._again = partial(
+            Corpus,
+            store,
+            schedule=schedule,
+            lanes=lanes,
+            mixture=mixture,
+            objective=objective,
+            seed=seed,
+            packing=packing,
+        )
+        self.schedule = schedule
+        self.objective = objective
+        self._curriculum = Curriculum.of(schedule, mixture)
         self._seed = seed
         lengths = {phase.sequence_length for phase in schedule.phases}
-        self._sources = [source for name in mixture.names for source in store.sources() if source.name == name]
+        names = self._curriculum.names
+        self._sources = [source for name in names for source in store.sources() if source.name == name]
         self._packings = {(s.name, length): s.packing(length, packing) for s in self._sources for length in lengths}
         self._orders = {
             (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
             for (name, length), packing in self._packings.items()
         }
         self._pad = store.tokenizer().pad_id
+        self._patterns = {mixture: _Pattern.of(mixture) for mixture in set(self._curriculum.mixtures)}
+
+    def __reduce__(self) -> tuple[Callable[[], Corpus], tuple[()]]:
+        return self._again, ()
 
     def counter(self) -> StoreCounter:
         """Exact counts for the plan."""
         return StoreCounter(
-            {place: PassCounter(self._packings[place], order, self._objective) for place, order in self._orders.items()}
+            {place: PassCounter(self._packings[place], order, self.objective) for place, order in self._orders.items()}
         )
 
     def windows(self, batches: Sequence[GlobalBatch], rank: int, first_step: int = 0) -> Iterator[Window]:
@@ -133,116 +162,127 @@ class Corpus:
             rank: Index of this rank among those that see different data.
             first_step: The first step; nothing before it is read.
         """
-        for step in range(first_step, self._schedule.steps):
-            yield self.window(step, batches[self._schedule.phase_of(step)], rank)
+        at_once = 1  # what comes first waits for nothing after it, such as the order of another pass
+        while first_step < self.schedule.steps:
+            phase = self.schedule.phase_of(first_step)
+            last_step = min(first_step + at_once, self.schedule.steps) - 1
+            steps = [step for step in range(first_step, last_step + 1) if self.schedule.phase_of(step) == phase]
+            yield from self._windows(steps, batches[phase], rank)
+            at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
+            first_step += len(steps)
 
     def window(self, step: int, batch: GlobalBatch, rank: int) -> Window:
         """This rank's part of one step."""
-        span = self._schedule.span(step)
-        length = span.sequence_length
-        slices = batch.micro_batches(rank)
-        mine = np.arange(slices[0].start, slices[-1].stop)
-        sizes = {name: self._orders[name, length].size for name in self._mixture.names}
-        counts = {draw.key: Counts() for draw in draws(span, self._mixture, sizes)}
-        filler = not len(mine)
-        offsets = span.start + (mine if not filler else np.zeros(1, dtype=np.int64))
-        rows = self._read(offsets, length)
-        if not filler:
-            for name, number, chosen in rows.groups():
-                pass_key = PassKey(span.phase, name, length, number)
-                counts[pass_key] = rows.counts(chosen, self._packings[name, length])
-        micro_batches = tuple(rows.part(slice_, slices[0].start) for slice_ in slices)
-        return Window(step, micro_batches, counts)
+        (window,) = self._windows([step], batch, rank)
+        return window
 
-    def _read(self, offsets: Integers, length: int) -> _Rows:
-        """The samples of these draws from the mixture, in that order."""
-        pattern = np.asarray(self._mixture.pattern)
-        chosen_source = pattern[offsets % self._mixture.period]
-        rows = _Rows.empty(len(offsets), length)
-        for number, name in enumerate(self._mixture.names):
-            here = np.flatnonzero(chosen_source == number)
+    def samples(self, phase: int, offsets: Integers) -> MicroBatch:
+        """Samples of one phase, by the number of their draw among all draws of the phase's length."""
+        length = self.schedule.phases[phase].sequence_length
+        return self._read(phase, self._locate(phase, offsets, length), length)
+
+    def _windows(self, steps: Sequence[int], batch: GlobalBatch, rank: int) -> Iterator[Window]:
+        """Some steps of a phase: their samples are found together, which takes hardly longer than those of one."""
+        slices = batch.micro_batches(rank)
+        first, stop = slices[0].start, slices[-1].stop
+        mine = np.arange(first, stop) if stop > first else np.zeros(1, np.int64)  # without samples, a real row
+        spans = [self.schedule.span(step) for step in steps]
+        length = spans[0].sequence_length
+        phase = spans[0].phase
+        places = self._locate(phase, (np.array([span.start for span in spans])[:, None] + mine).ravel(), length)
+        sizes = {name: self._orders[name, length].size for name in self._curriculum.mixtures[phase].names}
+        for number, (step, span) in enumerate(zip(steps, spans, strict=True)):
+            here = places.part(number * len(mine), len(mine))
+            whole = self._read(phase, here, length)
+            counts = {draw.key: Counts() for draw in self._curriculum.draws(span, sizes)}
+            if stop > first:
+                counts |= self._counts(here, whole, span)
+            parts = (whole.part(slice(each.start - first, each.stop - first)) for each in slices)
+            yield Window(step, tuple(parts), counts)
+
+    def _locate(self, phase: int, offsets: Integers, length: int) -> _Places:
+        """Where the samples of these draws of a phase are."""
+        mixture, shifts = self._curriculum.mixtures[phase], self._curriculum.shifts[phase]
+        pattern = self._patterns[mixture]
+        periods, rest = np.divmod(offsets, mixture.period)
+        sources = pattern.sources[rest]
+        passes, blocks, rows = np.zeros((3, len(offsets)), np.int64)
+        places = _Places(sources, passes, blocks, rows, np.zeros(len(offsets), np.uint64))
+        for source, name in enumerate(mixture.names):
+            here = np.flatnonzero(sources == source)
             if not len(here):
                 continue
-            order, packing = self._orders[name, length], self._packings[name, length]
-            drawn = np.array([self._mixture.drawn(number, int(offset)) for offset in offsets[here]])
-            numbers, inside = np.divmod(drawn, order.size)
-            for pass_number in np.unique(numbers):
-                at = here[numbers == pass_number]
-                blocks, sample_rows = order.locate(int(pass_number), inside[numbers == pass_number])
-                ids, rows.segments[at] = packing.read(blocks, sample_rows, self._pad)
-                rows.blocks[at], rows.rows[at], rows.passes[at] = blocks, sample_rows, pass_number
-                keys = hash_each(key(self._seed, "masks", name, length), drawn[numbers == pass_number])
-                rows.inputs[at], rows.labels[at] = self._objective.inputs_and_labels(ids, rows.segments[at], keys)
-                rows.sources[at] = name
-        return rows
+            order = self._orders[name, length]
+            drawn = periods[here] * mixture.weights[source] + pattern.before[source][rest[here]] + shifts[name]
+            places.keys[here] = hash_each(key(self._seed, "masks", name, length), drawn)
+            places.passes[here], inside = np.divmod(drawn, order.size)
+            for number in np.unique(places.passes[here]):
+                of_pass = places.passes[here] == number
+                at = here[of_pass]
+                places.blocks[at], places.rows[at] = order.locate(int(number), inside[of_pass])
+        return places
+
+    def _read(self, phase: int, places: _Places, length: int) -> MicroBatch:
+        """The samples at these places, in that order."""
+        names = self._curriculum.mixtures[phase].names
+        parts = []
+        for source in dict.fromkeys(places.sources.tolist()):
+            at = np.flatnonzero(places.sources == source)
+            packing = self._packings[names[source], length]
+            parts.append((at, packing.read(places.blocks[at], places.rows[at], self._pad)))
+        ids, segments = parts[0][1] if len(parts) == 1 else _in_order(parts)
+        inputs, labels = self.objective.inputs_and_labels(ids, segments, places.keys)
+        return MicroBatch(inputs, labels, segments)
+
+    def _counts(self, places: _Places, drawn: MicroBatch, span: Span) -> dict[PassKey, Counts]:
+        """Counts of samples, taken from the arrays that the model gets."""
+        counts = {}
+        for source, number in dict.fromkeys(zip(places.sources.tolist(), places.passes.tolist(), strict=True)):
+            of_pass = (places.sources == source) & (places.passes == number)
+            at = slice(None) if of_pass.all() else np.flatnonzero(of_pass)
+            name = self._curriculum.mixtures[span.phase].names[source]
+            high, low = self._packings[name, span.sequence_length].digests(places.blocks[at], places.rows[at])
+            counts[PassKey(span.phase, name, span.sequence_length, number)] = Counts(
+                samples=len(high),
+                tokens=int(np.count_nonzero(drawn.segments[at])),
+                loss_tokens=int(np.count_nonzero(drawn.labels[at] != IGNORED)),
+                digest=int(high.sum()) << 64 | int(low.sum()),
+            )
+        return counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Several samples: where each comes from, and what the model gets."""
+class _Pattern:
+    """One period of a mixture: the number of the source of each draw, and how often each source came before it."""
 
-    inputs: Integers
-    labels: Integers
-    segments: Integers
-    blocks: Integers
-    rows: Integers
-    passes: Integers
-    sources: NDArray[np.object_]
+    sources: Integers
+    before: Integers
 
     @classmethod
-    def empty(cls, size: int, length: int) -> _Rows:
-        inputs, labels, segments = np.zeros((3, size, length), dtype=np.int64)
-        blocks, rows, passes = np.zeros((3, size), dtype=np.int64)
-        return cls(inputs, labels, segments, blocks, rows, passes, np.empty(size, dtype=object))
-
-    def groups(self) -> Iterator[tuple[str, int, Integers]]:
-        """The rows of each source and pass."""
-        for name in dict.fromkeys(self.sources):
-            for number in np.unique(self.passes[self.sources == name]):
-                yield name, int(number), np.flatnonzero((self.sources == name) & (self.passes == number))
-
-    def counts(self, chosen: Integers, packing: Packing) -> Counts:
-        """Counts of some rows, taken from the arrays that the model gets."""
-        high, low = packing.digests(self.blocks[chosen], self.rows[chosen])
-        return Counts(
-            samples=len(chosen),
-            tokens=int((self.segments[chosen] > 0).sum()),
-            loss_tokens=int((self.labels[chosen] != IGNORED).sum()),
-            digest=int(high.sum()) << 64 | int(low.sum()),
-        )
-
-    def part(self, slice_: range, first: int) -> MicroBatch:
-        """The rows of one micro-step; where there are none, a real row without labels."""
-        if len(slice_):
-            chosen = slice(slice_.start - first, slice_.stop - first)
-            return MicroBatch(self.inputs[chosen], self.labels[chosen], self.segments[chosen])
-        return MicroBatch(self.inputs[:1], np.full_like(self.labels[:1], IGNORED), self.segments[:1])
+    def of(cls, mixture: Mixture) -> _Pattern:
+        sources = np.asarray(mixture.pattern)
+        chosen = sources == np.arange(len(mixture.names))[:, None]
+        return cls(sources, np.cumsum(chosen, axis=1) - chosen)
 
 
-def held_out_batches(
-    packings: Sequence[Packing], objective: Objective, *, devices: int, rank: int, per_device: int, pad: int
-) -> Iterator[MicroBatch]:
-    """This rank's share of the held-out samples, the same each time; every rank has as many micro-batches.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Where several samples are: number of the source, pass, block and row in it, and the key of the masks."""
 
-    Args:
-        packings: The held-out samples of each source, at one length.
-        objective: Which tokens the loss counts; masks are the same at every evaluation.
-        devices: Data-parallel size.
-        rank: Index of this rank.
-        per_device: The most samples of one micro-batch.
-        pad: Id that fills a sample.
-    """
-    places = [
-        (packing, block, row)
-        for packing in packings
-        for block, samples in enumerate(packing.block_samples.tolist())
-        for row in range(samples)
-    ]
-    batch = GlobalBatch(samples=len(places), data_parallel_size=devices, per_device=per_device, uneven=True)
-    for slice_ in batch.micro_batches(rank):
-        chosen = [places[index] for index in slice_] or places[:1]
-        read = [packing.read(np.array([block]), np.array([row]), pad) for packing, block, row in chosen]
-        ids, segments = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
-        keys = hash_each(key("evaluation"), np.array(slice_ if len(slice_) else [0]))
-        inputs, labels = objective.inputs_and_labels(ids, segments, keys)
-        yield MicroBatch(inputs, labels if len(slice_) else np.full_like(labels, IGNORED), segments)
+    sources: Integers
+    passes: Integers
+    blocks: Integers
+    rows: Integers
+    keys: NDArray[np.uint64]
+
+    def part(self, first: int, count: int) -> _Places:
+        """Some neighbouring ones."""
+        some = slice(first, first + count)
+        return _Places(self.sources[some], self.passes[some], self.blocks[some], self.rows[some], self.keys[some])
+
+
+def _in_order(parts: Sequence[tuple[Integers, tuple[StoredIds, Integers]]]) -> tuple[StoredIds, Integers]:
+    """Ids and segments of several sources as one, from the places of the rows of each."""
+    back = np.argsort(np.concatenate([at for at, _ in parts]))
+    ids, segments = (np.concatenate(arrays)[back] for arrays in zip(*(read for _, read in parts), strict=True))
+    return ids, segments

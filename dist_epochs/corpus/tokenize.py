@@ -6,80 +6,43 @@ read, the same command continues after the last complete shard.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.corpus import blocks as cutting
-from dist_epochs.corpus.documents import Document, Documents, content_of
-from dist_epochs.corpus.given_tokens import check_ids, check_tokens
-from dist_epochs.corpus.made_from import (
-    Command,
-    Reached,
-    differences,
-    has_record,
-    is_complete,
-    recall,
-    remember,
-)  # fmt: skip
-from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, sealed
+from dist_epochs.corpus.given_tokens import check_tokens
+from dist_epochs.corpus.made_from import Command, differences, has_record, is_complete, remember
+from dist_epochs.corpus.manifest_of import manifest_of, together
 from dist_epochs.corpus.pack_source import pack_source
-from dist_epochs.corpus.sources import HELD_OUT, Source, Unit
+from dist_epochs.corpus.part_record import PARTS, recall
+from dist_epochs.corpus.parts import Part, parts_of, scale_of
+from dist_epochs.corpus.sources import Source
 from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.corpus.strategies import count_packing
 from dist_epochs.corpus.token_counts import count_tokens
-from dist_epochs.corpus.token_formats import FORMATS
+from dist_epochs.corpus.tokenize_part import Job, Lengths, Outcome, Progress, Settings, destinations, tokenize_part
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
+from dist_epochs.corpus.workers import in_order, threads_of_the_tokenizer
 from dist_epochs.corpus.workplace import remove, workplace
-from dist_epochs.corpus.writer import Draft, SourceWriter
+from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import PackingFacts
-from dist_epochs.runtime.files import move, write_bytes, write_json
+from dist_epochs.runtime.files import move, write_json
 
-__all__ = ["Settings", "describe", "pack", "tokenize"]
+__all__ = ["Progress", "Settings", "describe", "pack", "tokenize"]
 
-SHARD_TOKENS = 2**24
-"""Tokens after which a shard is closed, at the end of a batch."""
-
-BATCH_DOCUMENTS = 1000
-"""Documents that are encoded at once."""
-
-BATCH_CHARACTERS = 2**24
-"""Characters after which no document is added to a batch."""
-
-Progress = Callable[[int], None]
-Lengths = NDArray[np.int64]
 Packings = Mapping[tuple[int, str], PackingFacts]
 """What became of the documents of a source, by length and strategy."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How documents become tokens.
-
-    Attributes:
-        special_tokens: Whether the tokenizer's special tokens are added, once per document.
-        held_out: Share of the documents that is kept for evaluation, chosen by their hash.
-        on_error: Whether a document that cannot be read is an error, or is skipped and counted.
-        sequence_lengths: Lengths to pack at.
-        packing: How documents become samples, one of `PACKINGS`.
-        refer: Whether tokens of another tool stay in their files, to which the store refers, instead of being copied.
-    """
-
-    special_tokens: bool = True
-    held_out: Fraction = Fraction(0)
-    on_error: Literal["stop", "skip"] = "stop"
-    sequence_lengths: tuple[int, ...] = ()
-    packing: str = BEST_FIT
-    refer: bool = False
+def _no_progress(read: int, documents: int = 0, tokens: int = 0) -> None:
+    """Tell nobody."""
 
 
 def tokenize(
@@ -88,7 +51,8 @@ def tokenize(
     settings: Settings,
     *,
     out: Path | None = None,
-    progress: Progress = lambda _: None,
+    workers: int = 1,
+    progress: Progress = _no_progress,
 ) -> dict[str, Any]:
     """Count sources and, with `out`, write the store.
 
@@ -97,7 +61,8 @@ def tokenize(
         tokenizer: Turns text into ids; of tokens, the one that they were made with, which only a store needs.
         settings: How documents become tokens.
         out: Folder of the store; None only counts.
-        progress: Called with the bytes of input that were read since the last call.
+        workers: Processes; the store does not depend on them.
+        progress: Told of what was read.
 
     Returns:
         The counts, as `dist-epochs tokenize --json` prints them. If the same command has written the store before,
@@ -110,31 +75,36 @@ def tokenize(
     check_tokens(sources, tokenizer, out, refer=settings.refer, held_out=settings.held_out)
     command = _command(sources, tokenizer, settings)
     adds = settings.special_tokens and not sources[0].is_tokenized
+    job = Job(tokenizer=tokenizer, settings=settings, folder=None, scale=scale_of(sources))
     if out is None and sources[0].is_tokenized:
         counted = count_tokens(sources)
         if settings.sequence_lengths:
-            _, lengths = _count(tokenizer, settings, command, None, progress)
-            packed = _packings_of(lengths, settings)
+            packed = _packings_of(_run(parts_of(sources), job, workers, progress), settings)
             training = [packed[source.name] for source in sources if not source.held_out]
             counted |= _with_packings(training, settings.packing)
         return counted
     assert tokenizer is not None
     if out is None:
-        drafts, lengths = _count(tokenizer, settings, command, None, progress)
-        manifest = _manifest(drafts, tokenizer, settings, adds)
-        return describe(manifest, _packings_of(lengths, settings), settings.packing)
+        outcomes = _run(parts_of(sources), job, workers, progress)
+        manifest = manifest_of(_drafts(sources, settings, outcomes), tokenizer, settings.held_out, adds)
+        return describe(manifest, _packings_of(outcomes, settings), settings.packing)
     out = out.resolve()
-    if (counts := _counts_before(out, command, settings)) is not None:
+    if (counts := _counts_before(out, command, settings, workers)) is not None:
         return counts
     partial = out.with_name(out.name + ".partial")
+    job = Job(tokenizer=tokenizer, settings=settings, folder=partial, scale=scale_of(sources))
     with workplace(partial, command):
-        if (counts := _counts_before(out, command, settings)) is not None:  # another process was faster
+        if (counts := _counts_before(out, command, settings, workers)) is not None:  # another process was faster
             remove(partial)
             return counts
-        drafts, _ = _count(tokenizer, settings, command, partial, progress)
-        tokenizer.save(partial / "tokenizer")
-        write_json(partial / "manifest.json", _manifest(drafts, tokenizer, settings, adds, partial))
-        pack(Store(partial), settings.sequence_lengths, settings.packing)
+        if not is_complete(partial, command):
+            drafts = _tokenized(parts_of(sources), job, sources, workers, progress)
+            tokenizer.save(partial / "tokenizer")
+            manifest = manifest_of(drafts, tokenizer, settings.held_out, adds, partial)
+            write_json(partial / "manifest.json", manifest)
+            remember(partial, command, complete=True)
+        shutil.rmtree(partial / PARTS, ignore_errors=True)
+        pack(Store(partial), settings.sequence_lengths, settings.packing, workers)
         move(partial, out)
     return _counts_of(Store(out), settings.packing)
 
@@ -153,16 +123,61 @@ def _command(sources: Sequence[Source], tokenizer: TextTokenizer | None, setting
     return Command(tuple(sources), parts)
 
 
-def pack(store: Store, sequence_lengths: Sequence[int], packing: str = BEST_FIT) -> dict[str, Any]:
+def _tokenized(
+    parts: Sequence[Part], job: Job, sources: Sequence[Source], workers: int, progress: Progress
+) -> list[Draft]:
+    """Tokenize what is left; returns the sources."""
+    assert job.folder is not None
+    _discard_the_rest(job.folder, parts)
+    for source in sources:
+        for name in destinations(source, job.settings):
+            (job.folder / "sources" / name).mkdir(parents=True, exist_ok=True)
+    return _drafts(sources, job.settings, _run(parts, job, workers, progress))
+
+
+def _run(parts: Sequence[Part], job: Job, workers: int, progress: Progress) -> list[Outcome]:
+    """Tokenize all parts on several processes; a single one with as many threads."""
+    with threads_of_the_tokenizer(workers if len(parts) == 1 else 1):
+        return list(in_order(lambda part, tell: tokenize_part(part, job, tell), parts, workers, progress))
+
+
+def _discard_the_rest(folder: Path, parts: Sequence[Part]) -> None:
+    """Remove what programs that were stopped have left besides the complete shards."""
+    complete: dict[str, set[str]] = {}
+    for part in parts:
+        for draft in recall(folder, part).drafts:
+            complete.setdefault(draft.name, set()).update(shard["name"] for shard in draft.shards)
+    for source in (folder / "sources").glob("*"):
+        for path in source.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.stem not in complete.get(source.name, ()):
+                path.unlink()
+
+
+def _drafts(sources: Sequence[Source], settings: Settings, outcomes: Sequence[Outcome]) -> list[Draft]:
+    """The sources of the store: the held-out ones last.
+
+    Raises:
+        InputError: If one has no document.
+    """
+    given = [(source.name, source.held_out) for source in sources]
+    more = [own for source in sources for own in destinations(source, settings).items() if own not in given]
+    drafts = together([*given, *more], (draft for outcome in outcomes for draft in outcome.drafts))
+    _check_not_empty(drafts)
+    return drafts
+
+
+def pack(store: Store, sequence_lengths: Sequence[int], packing: str = BEST_FIT, workers: int = 1) -> dict[str, Any]:
     """Pack a store at the lengths that it is not packed at yet; returns its counts."""
     for source in (*store.sources(), *store.sources(held_out=True)):
         for length in sequence_lengths:
             if (length, packing) not in source.packings():
-                pack_source(source, length, store.special_ids, packing)
+                pack_source(source, length, store.special_ids, packing, workers)
     return _counts_of(store, packing)
 
 
-def _counts_before(out: Path, command: Command, settings: Settings) -> dict[str, Any] | None:
+def _counts_before(out: Path, command: Command, settings: Settings, workers: int) -> dict[str, Any] | None:
     """The counts of the store that the same command has written before; None if nothing is at its place.
 
     Raises:
@@ -184,7 +199,7 @@ def _counts_before(out: Path, command: Command, settings: Settings) -> dict[str,
     asked = {(length, settings.packing) for length in settings.sequence_lengths}
     if not all(asked <= set(source.packings()) for source in store.sources()):
         verify_store(store)
-    return pack(store, settings.sequence_lengths, settings.packing) | {"written_before": True}
+    return pack(store, settings.sequence_lengths, settings.packing, workers) | {"written_before": True}
 
 
 def describe(manifest: dict[str, Any], packed: Mapping[str, Packings], packing: str = BEST_FIT) -> dict[str, Any]:
@@ -236,77 +251,6 @@ def _with_text(counts: dict[str, Any]) -> dict[str, Any]:
     return counts if counts["words"] else counts | {"words": None, "bytes": None}
 
 
-def _count(
-    tokenizer: TextTokenizer | None, settings: Settings, command: Command, folder: Path | None, progress: Progress
-) -> tuple[Sequence[Draft], dict[str, list[Lengths]]]:
-    """Read all sources; returns their counts, and the document lengths of the shards of each source."""
-    token_type = _token_type(tokenizer)
-    reached = recall(folder) if folder is not None else Reached()
-    drafts = list(reached.drafts) or _empty_drafts(command, settings)
-    writers = {d.name: SourceWriter(d, folder and folder / "sources" / d.name, token_type) for d in drafts}
-    units = command.units
-
-    def close_shards(files: int, documents: int = 0, texts: str = "") -> None:
-        for writer in writers.values():
-            writer.close_shard()
-        if folder is not None:
-            remember(folder, command, Reached(files, documents, texts, drafts))
-
-    try:
-        if reached.files < len(units):
-            for writer in writers.values():
-                writer.discard_the_rest()
-        for number, (source, unit) in enumerate(units):
-            if number < reached.files:
-                progress(unit.size)
-                continue
-            if settings.refer:
-                writers[source.name].flat = FORMATS[unit.kind].flat(Path(unit.name), source.reading)
-            documents = Documents(source.read(unit), writers[source.name].draft, settings.on_error)
-            if number == reached.files:
-                documents.skip(reached.documents, reached.texts, unit.name)
-            for texts in _batches(documents, unit, progress):
-                _write(source, unit, texts, tokenizer, settings, writers)
-                if sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS:
-                    close_shards(number, documents.given, documents.texts)
-            if number + 1 == len(units) or units[number + 1][0] is not source:
-                own = {source.name, *([f"{source.name}{HELD_OUT}"] if settings.held_out else ())}
-                _check_not_empty([draft for draft in drafts if draft.name in own])
-                close_shards(number + 1)
-            elif settings.refer:  # a shard is in one file
-                close_shards(number + 1)
-    finally:
-        for writer in writers.values():
-            writer.abandon()
-    lengths = {name: writer.lengths for name, writer in writers.items()}
-    return drafts, lengths
-
-
-def _token_type(tokenizer: TextTokenizer | None) -> np.dtype[Any]:
-    """The smallest type that holds every id; without a tokenizer nothing is written."""
-    return np.dtype("<u2" if tokenizer is not None and tokenizer.vocabulary_size <= 2**16 else "<u4")
-
-
-def _write(
-    source: Source,
-    unit: Unit,
-    documents: Sequence[Document],
-    tokenizer: TextTokenizer | None,
-    settings: Settings,
-    writers: Mapping[str, SourceWriter],
-) -> None:
-    texts = [document for document in documents if isinstance(document, str)]
-    encoded = iter(tokenizer.encode(texts, special_tokens=settings.special_tokens) if texts and tokenizer else ())
-    if tokenizer is not None and len(texts) < len(documents):
-        check_ids([ids for ids in documents if not isinstance(ids, str)], tokenizer, unit)
-    for document in documents:
-        writer = writers[_destination(source, document, settings)]
-        if isinstance(document, str):
-            writer.add(next(encoded), document)
-        else:
-            writer.add(document)
-
-
 def _check_not_empty(drafts: Sequence[Draft]) -> None:
     for draft in drafts:
         if not draft.documents:
@@ -321,86 +265,25 @@ def _check_not_empty(drafts: Sequence[Draft]) -> None:
             )
 
 
-def _empty_drafts(command: Command, settings: Settings) -> list[Draft]:
-    drafts = [Draft(name=source.name, held_out=source.held_out) for source in command.sources]
-    names = [draft.name for draft in drafts if not draft.held_out] if settings.held_out else []
-    given = {draft.name for draft in drafts}
-    return drafts + [Draft(name=name, held_out=True) for each in names if (name := f"{each}{HELD_OUT}") not in given]
-
-
-def _batches(documents: Iterable[Document], unit: Unit, progress: Progress) -> Iterator[list[Document]]:
-    """The documents that are encoded at once."""
-    left = unit.size
-    texts: list[Document] = []
-    characters = read = 0
-    for text in documents:
-        texts.append(text)
-        characters += len(text)
-        read += len(text) if isinstance(text, str) else text.nbytes
-        if len(texts) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
-            yield texts
-            done = min(left, read)
-            left -= done
-            progress(done)
-            texts, characters, read = [], 0, 0
-    if texts:
-        yield texts
-    progress(left)
-
-
-def _destination(source: Source, document: Document, settings: Settings) -> str:
-    if not settings.held_out or source.held_out:
-        return source.name
-    draw = int.from_bytes(hashlib.sha256(content_of(document)).digest()[:8], "little")
-    return f"{source.name}{HELD_OUT}" if draw < settings.held_out * 2**64 else source.name
-
-
-def _manifest(
-    drafts: Sequence[Draft],
-    tokenizer: TextTokenizer,
-    settings: Settings,
-    adds_special: bool,
-    folder: Path | None = None,
-) -> dict[str, Any]:
-    manifest = {
-        "version": STORE_VERSION,
-        "sources": [_entry(draft, folder) for draft in drafts],
-        "token_bytes": _token_type(tokenizer).itemsize,
-        "block_tokens": cutting.BLOCK_TOKENS,
-        "held_out": str(settings.held_out),
-        "tokenizer": {
-            "fingerprint": tokenizer.fingerprint,
-            "vocabulary_size": tokenizer.vocabulary_size,
-            "special_ids": tokenizer.special_ids,
-            "special_tokens_added": adds_special,
-        },
-    }
-    return sealed({**manifest, "fingerprint": content_fingerprint(manifest)})
-
-
-def _entry(draft: Draft, folder: Path | None) -> dict[str, Any]:
-    """A source in the manifest; the index of its blocks becomes a file of its own."""
-    entry = asdict(draft)
-    rows = cutting.block_rows([shard.pop("blocks") for shard in entry["shards"]])
-    data = rows.tobytes()
-    if folder is not None:
-        write_bytes(folder / "sources" / draft.name / "blocks", data)
-    return entry | {"blocks": {"rows": len(rows), "sha256": hashlib.sha256(data).hexdigest()}}
-
-
 def _counts_of(store: Store, packing: str) -> dict[str, Any]:
     sources: list[SourceStore] = [*store.sources(), *store.sources(held_out=True)]
     packed = {source.name: {each: source.packing_facts(*each) for each in source.packings()} for source in sources}
     return describe(store.manifest, packed, packing)
 
 
-def _packings_of(lengths: Mapping[str, list[Lengths]], settings: Settings) -> dict[str, Packings]:
+def _packings_of(outcomes: Sequence[Outcome], settings: Settings) -> dict[str, Packings]:
     """What becomes of the documents of each source, from their lengths alone, as the store would have it."""
     packing = settings.packing
+    shards: dict[str, list[Lengths]] = {}
+    for outcome in outcomes:
+        for name, lengths in outcome.lengths.items():
+            shards.setdefault(name, []).extend(lengths)
     return {
         name: {
-            (length, packing): count_packing(packing, shards, length, cutting.BLOCK_TOKENS).facts()
+            (length, packing): count_packing(
+                packing, (each.astype(np.int64) for each in of_source), length, cutting.BLOCK_TOKENS
+            ).facts()
             for length in settings.sequence_lengths
         }
-        for name, shards in lengths.items()
+        for name, of_source in shards.items()
     }

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dist_epochs.corpus.made_from import RECORD, Command, Reached, differences, has_record, recall, remember
+from dist_epochs.corpus.made_from import RECORD, Command, differences, has_record, is_complete, remember
+from dist_epochs.corpus.part_record import shards_in
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock
 
@@ -32,7 +33,7 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
                 fixes = ("to move it", "another --out")
                 asked = "a store is built in this folder, and it holds something else"
                 raise InputError(asked, fixes=fixes, origin=Origin(str(partial)))
-            remember(partial, command, Reached())
+            remember(partial, command, complete=False)
         elif different := differences(partial, command):
             raise InputError(
                 f"this folder holds the unfinished store of another command ({different})",
@@ -42,7 +43,7 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            keeps = has_record(partial) and any(draft.shards for draft in recall(partial).drafts)
+            keeps = has_record(partial) and (is_complete(partial, command) or shards_in(partial) > 0)
             if not keeps:
                 with suppress(OSError):  # the folders above may not be empty any more
                     remove(partial)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from array import array
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dist_epochs.corpus import blocks as cutting
 from dist_epochs.corpus.referred import refer_to
 from dist_epochs.corpus.token_files import Flat
 from dist_epochs.runtime.files import make_durable, named_errors
 
-__all__ = ["LENGTHS", "Draft", "SourceWriter"]
+__all__ = ["LENGTHS", "Draft", "Lengths", "SourceWriter"]
+
+Lengths = NDArray[np.unsignedinteger]
+"""Tokens of documents, in the smallest unsigned type."""
 
 LENGTHS = np.dtype("<u4")
 """Lengths of documents as the digest of a shard takes them."""
@@ -40,17 +43,36 @@ class Draft:
 
 
 class SourceWriter:
-    """Writes (or only counts) one source, shard by shard.
+    """Writes (or only counts) what one part of the corpus adds to one source, shard by shard.
+
+    Args:
+        draft: Counts, and the shards that are complete.
+        folder: The folder of the source; None only counts.
+        token_type: How an id is written.
+        part: Number of the part, which the names of its shards begin with.
+        keeps_lengths: Whether the lengths of complete shards are kept in memory.
 
     Attributes:
+        draft: Counts, and the shards that are complete.
+        lengths: Tokens of each document of the complete shards, where they are kept, in the smallest unsigned type.
         flat: The file that the ids stand in already, one document after the other: a shard refers to it then, and
             holds the lengths alone. It must not change within a shard.
     """
 
-    def __init__(self, draft: Draft, folder: Path | None, token_type: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        folder: Path | None,
+        token_type: np.dtype[Any],
+        *,
+        part: int = 0,
+        keeps_lengths: bool = False,
+    ) -> None:
         self.draft = draft
         self.flat: Flat | None = None
-        self.lengths: list[np.ndarray[Any, Any]] = []  # per shard; kept for --count-only
+        self.lengths: list[Lengths] = []
+        self._keeps_lengths = keeps_lengths
+        self._part = part
         self._folder = folder
         self._token_type = token_type
         self._open: Any = None
@@ -65,32 +87,22 @@ class SourceWriter:
         """Tokens of the open shard."""
         return self._tokens
 
-    def discard_the_rest(self) -> None:
-        """Remove what a program that was stopped has left besides the complete shards."""
-        if self._folder is None:
-            return
-        complete = {f"{number:05d}" for number in range(len(self.draft.shards))}
-        for path in self._folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.stem not in complete:
-                path.unlink()
+    def add(self, ids: NDArray[Any], lengths: NDArray[np.int64]) -> None:
+        """Add documents.
 
-    def add(self, ids: np.ndarray[Any, Any], text: str = "") -> None:
-        """Add one document, of which there may be no text; one without a token is only counted as empty."""
-        draft = self.draft
-        if not len(ids):
-            draft.empty_documents += 1
+        Args:
+            ids: Their ids, one after the other.
+            lengths: Tokens of each, at least 1.
+        """
+        if not len(lengths):
             return
         raw = ids.tobytes() if self.flat else ids.astype(self._token_type).tobytes()
         self._write(raw)
         self._digest.update(raw)
-        self._lengths.append(len(ids))
+        self._lengths.frombytes(lengths.astype(np.uint32).tobytes())
         self._tokens += len(ids)
-        draft.documents += 1
-        draft.words += len(text.split())
-        draft.bytes += len(text.encode())
-        draft.tokens += len(ids)
+        self.draft.documents += len(lengths)
+        self.draft.tokens += len(ids)
 
     def close_shard(self) -> None:
         """Make the open shard complete and durable."""
@@ -107,11 +119,12 @@ class SourceWriter:
                 with named_errors(self._open.name):
                     _make_whole(self._open)
             make_durable(self._folder)
-        else:  # --count-only packs from these; a store keeps them on the disk
-            self.lengths.append(lengths)
         cuts = cutting.cut_by_tokens(lengths, cutting.BLOCK_TOKENS)
+        if self._keeps_lengths:
+            self.lengths.append(lengths.astype(f"<u{length_bytes}"))
         blocks = zip(np.diff(cuts).tolist(), np.add.reduceat(lengths, cuts[:-1]).tolist(), strict=True)
         shard = {
+            "name": self._name,
             "documents": len(lengths),
             "tokens": self._tokens,
             "sha256": self._digest.hexdigest(),
@@ -140,7 +153,12 @@ class SourceWriter:
 
     def _opened(self, what: str) -> Any:
         assert self._folder is not None
-        return open(f"{self._folder / f'{len(self.draft.shards):05d}'}.{what}", "wb")  # noqa: PTH123
+        return open(f"{self._folder / self._name}.{what}", "wb")  # noqa: PTH123
+
+    @property
+    def _name(self) -> str:
+        """The name of the files of the shard that is open."""
+        return f"{self._part:05d}-{len(self.draft.shards):03d}"
 
 
 def _make_whole(file: Any) -> None:

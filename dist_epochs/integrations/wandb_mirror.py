@@ -79,11 +79,12 @@ class LoopMirror:
     def _join(self, run: Any) -> None:
         """Replace the run's `log` and `finish` by functions that know the ledger, until it leaves."""
         self._run, self._rows = run, 0
-        self._mirror = WandbMirror(run, self.planned or self._stated_plan())
+        wandb: Any = sys.modules["wandb"]
+        self._mirror = WandbMirror(run, self.planned or self._stated_plan(), wandb.Table)
         log, finish = run.log, run.finish
 
         def log_with_counters(data: Any, *rest: Any, **named: Any) -> Any:
-            return log({**self._row(), **data} if isinstance(data, Mapping) else data, *rest, **named)
+            return log(self._row(data) if isinstance(data, Mapping) else data, *rest, **named)
 
         def finish_with_summary(*rest: Any, **named: Any) -> Any:
             if run is self._run:
@@ -91,17 +92,17 @@ class LoopMirror:
             return finish(*rest, **named)
 
         run.log, run.finish = log_with_counters, finish_with_summary
-        wandb: Any = sys.modules.get("wandb")
         if getattr(wandb, "log", None) == log:
             wandb.log = log_with_counters
 
-    def _row(self) -> Counters:
-        """The counters of the moment, recorded and planned."""
-        row: Counters = {}
+    def _row(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the loop logs, with the counters of the moment."""
+        row = data
 
         def make() -> None:
             nonlocal row
-            row = self._mirror.row({**self._counters(), **self._spending()}) if self._mirror is not None else {}
+            if self._mirror is not None:
+                row = self._mirror.row({**self._counters(), **self._spending()}, data)
 
         self._safely(make)
         self._rows += 1

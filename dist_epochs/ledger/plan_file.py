@@ -27,10 +27,13 @@ _LENGTH = matching("[0-9]{1,18}", "a number of positions")
 
 _PLANNED = {"steps": SIZE, "micro_steps": MAYBE, "samples": COUNT} | dict.fromkeys(UNITS[3:], MAYBE)
 _PHASE = record(
-    {"steps": COUNT, "global_batch": SIZE, "sequence_length": maybe(SIZE), "gradient_accumulation": maybe(SIZE)}
+    {"steps": COUNT, "global_batch": SIZE, "sequence_length": maybe(SIZE), "gradient_accumulation": maybe(SIZE)},
+    {"sources": maybe(each(record({"name": TEXT, "weight": SIZE}), least=1))},
 )
 _BATCH = record({}, dict.fromkeys(("samples", "positions", "per_device", "data_parallel_size"), maybe(SIZE)))
-_HISTORY = record({"phases": each(row(SIZE, SIZE, SIZE)), "lanes": table(SIZE, _LENGTH)})
+_HISTORY = record(
+    {"phases": each(row(SIZE, SIZE, SIZE)), "lanes": table(SIZE, _LENGTH)}, {"mixtures": each(maybe(table(SIZE)))}
+)
 _COST = record(
     {},
     {

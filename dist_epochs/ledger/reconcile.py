@@ -110,6 +110,7 @@ class Reconciliation:
             "coverage": self.coverage(),
             "packings": self.packings(),
             "sources": self.sources(),
+            "phases": self.phase_sources(),
             "segments": [
                 {
                     "first_step": segment.first_step,
@@ -193,9 +194,35 @@ class Reconciliation:
 
     def sources(self) -> list[dict[str, Any]]:
         """Samples, tokens and epochs of each source."""
+        return self._of_sources(self.totals.applied.passes)
+
+    def phase_sources(self) -> list[dict[str, Any]] | None:
+        """The same for each phase, beside the samples planned; None where no phase has sources of its own."""
+        phases = (self.plan or {}).get("phases") or ()
+        if not any(phase.get("sources") for phase in phases):
+            return None
+        planned = dict(drawn_from_json((self.plan or {})["passes"] or []))
         result = []
-        for name in dict.fromkeys(key.source for key in self.totals.applied.passes):
-            mine = {key: c for key, c in self.totals.applied.passes.items() if key.source == name}
+        for index, phase in enumerate(phases):
+            names = dict.fromkeys(source["name"] for source in phase["sources"] or ())
+            applied = {key: counts for key, counts in self.totals.applied.passes.items() if key.phase == index}
+            recorded = {source["name"]: source for source in self._of_sources(applied)}
+            sources = [
+                {
+                    **recorded.get(name, {"name": name, "samples": 0, "tokens": 0, "epochs": 0}),
+                    "planned_samples": sum(
+                        counts.samples for key, counts in planned.items() if (key.phase, key.source) == (index, name)
+                    ),
+                }
+                for name in names | dict.fromkeys(recorded)
+            ]
+            result.append({"steps": phase["steps"], "sequence_length": phase["sequence_length"], "sources": sources})
+        return result
+
+    def _of_sources(self, passes: Mapping[PassKey, Counts]) -> list[dict[str, Any]]:
+        result = []
+        for name in dict.fromkeys(key.source for key in passes):
+            mine = {key: c for key, c in passes.items() if key.source == name}
             counts, recorded = sum(mine.values(), Counts()), self.recorded()
             samples, tokens = (None if recorded[u] is None else getattr(counts, u) for u in ("samples", "tokens"))
             epochs = None if samples is None else _epochs(mine, _sizes(self._sized).get(name, {}))

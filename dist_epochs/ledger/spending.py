@@ -9,6 +9,7 @@ from typing import Any
 from dist_epochs.ledger.expected import Expected, expected_end, stretches_of
 from dist_epochs.ledger.time import time_line
 from dist_epochs.ledger.totals import Totals
+from dist_epochs.settings.shapes import number_or_none
 
 __all__ = ["Spending", "Spent", "spending_of"]
 
@@ -112,7 +113,8 @@ def spending_of(totals: Totals, plan: Mapping[str, Any] | None, facts: Mapping[s
         if device is None or device_us is None or devices is None
         else _of_devices(device, active, device_us, devices)
     )
-    planned, each = _number(cost.get("wall_hours")), _number(((plan or {}).get("global_batch") or {}).get("devices"))
+    planned = number_or_none(cost.get("wall_hours"))
+    each = number_or_none(((plan or {}).get("global_batch") or {}).get("devices"))
     if planned is None and each and cost.get("device_hours") is not None:
         planned = cost["device_hours"] / each  # the recipe leaves the number of devices to the launch
     hours = Spent(
@@ -120,7 +122,7 @@ def spending_of(totals: Totals, plan: Mapping[str, Any] | None, facts: Mapping[s
         expected=wall and wall.times(1 / HOUR), reason=unknown,
     )  # fmt: skip
     device_hours = Spent(
-        planned=_number(cost.get("device_hours")),
+        planned=number_or_none(cost.get("device_hours")),
         recorded=None if device_us is None else device_us / HOUR_US,
         expected=by_device,
         reason="a segment does not say how many devices it had" if device_us is None else unknown,
@@ -140,7 +142,7 @@ def _of_devices(active: Expected, before_us: int, device_us: int, devices: int) 
 
 
 def _price(hours: Spent, cost: Mapping[str, Any], plan: Mapping[str, Any] | None) -> Spent:
-    rate, planned = _number(cost.get("price_per_device_hour")), _number(cost.get("price"))
+    rate, planned = number_or_none(cost.get("price_per_device_hour")), number_or_none(cost.get("price"))
     if rate is None:
         reason = "there is no plan.json" if plan is None else "the recipe states no hardware.price"
         return Spent(planned=planned, reason=reason)
@@ -151,12 +153,12 @@ def _energy(
     hours: Spent, cost: Mapping[str, Any], plan: Mapping[str, Any] | None, facts: Mapping[str, Any],
     measured_mj: int | None,
 ) -> Spent:  # fmt: skip
-    planned, factor = _number(cost.get("energy_kwh")), _number(cost.get("pue")) or 1.0
+    planned, factor = number_or_none(cost.get("energy_kwh")), number_or_none(cost.get("pue")) or 1.0
     times = "" if factor == 1 else f" × {factor:g}, the PUE"
     device = facts.get("device")
-    watts = _number(facts.get("watts"))
+    watts = number_or_none(facts.get("watts"))
     if watts is None and device != "cpu":
-        watts = _number(cost.get("watts_per_device"))
+        watts = number_or_none(cost.get("watts_per_device"))
     if measured_mj is not None and hours.recorded:
         recorded = measured_mj / KWH_MJ * factor
         return _at(hours, recorded / hours.recorded, planned, f"measured by the devices{times}")
@@ -175,8 +177,3 @@ def _at(hours: Spent, rate: float, planned: float | None, how: str) -> Spent:
         reason=hours.reason,
         how=how,
     )
-
-
-def _number(value: Any) -> float | None:
-    """A number of the plan; None where it has none, or text in its place."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

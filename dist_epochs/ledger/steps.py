@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ DIGEST = re.compile("[0-9a-f]{32}")
 LOSSES = ("train/loss", "loss")
 RATES = ("train/learning_rate", "learning_rate")
 """Names of a logged loss and learning rate: our trainer's, the HF Trainer's."""
+EVALUATION = ("evaluation/loss",)
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class LoggedRow:
         learning_rate: Of that step.
         tokens: Applied so far, over all devices.
         epoch: As the run itself counts it.
+        evaluation_loss: On held-out documents; evaluations have rows of their own.
     """
 
     step: int
@@ -86,6 +88,7 @@ class LoggedRow:
     learning_rate: float | None = None
     tokens: int | None = None
     epoch: float | None = None
+    evaluation_loss: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +144,7 @@ def recorded_steps(path: Path) -> Iterator[RecordedStep]:
 
 
 def logged_rows(path: Path) -> Iterator[LoggedRow]:
-    """The rows of training that count, in order; evaluations have rows of their own and are left out.
+    """The rows of training and of evaluations that count, in order.
 
     Args:
         path: The ledger file.
@@ -152,16 +155,16 @@ def logged_rows(path: Path) -> Iterator[LoggedRow]:
     for number, line in _counting(path, (METRICS,)):
         entry = parse_line(path, number, line)
         values = entry["values"]
-        loss, rate = (next((values[name] for name in names if name in values), None) for names in (LOSSES, RATES))
-        if loss is None and rate is None:
-            continue
-        yield LoggedRow(
-            entry["step"],
-            None if loss is None else float(loss),
-            None if rate is None else float(rate),
-            values.get("ledger/tokens"),
-            values.get("ledger/epoch"),
-        )
+        loss, rate, held_out = (_first(values, names) for names in (LOSSES, RATES, EVALUATION))
+        if (loss, rate, held_out) != (None, None, None):
+            tokens, epoch = values.get("ledger/tokens"), values.get("ledger/epoch")
+            yield LoggedRow(entry["step"], loss, rate, tokens, epoch, held_out)
+
+
+def _first(values: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    """The value that has one of the names."""
+    value = next((values[name] for name in names if name in values), None)
+    return None if value is None else float(value)
 
 
 def _rows(drawn: bytes) -> list[list[Any]] | None:

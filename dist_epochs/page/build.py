@@ -86,7 +86,8 @@ def _files(pyodide: Pyodide, main: click.Group, flags: Flags) -> dict[str, bytes
     """Each file of the page by its name."""
     files = {name: (SOURCES / name).read_bytes() for name in SCRIPTS}
     files |= {BUNDLE: pack()}
-    files |= {f"pyodide/{name}": content for name, content in pyodide.files.items()}
+    # many hosts do not know .mjs as JavaScript, and browsers then refuse it
+    files |= {f"pyodide/{name.replace('.mjs', '.js')}": content for name, content in pyodide.files.items()}
     digest = hashlib.sha256(b"".join(files[name] for name in sorted(files))).hexdigest()[:12]
     files |= {f"licenses/{name}": text for name, text in _licenses().items()}
     return {"index.html": _index(pyodide.version, digest, main, flags).encode()} | files

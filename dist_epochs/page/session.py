@@ -25,8 +25,8 @@ from dist_epochs.terminal import visible
 
 __all__ = ["COMMANDS", "Session", "split"]
 
-COMMANDS = ("solve", "plan", "audit", "explain")
-"""Commands that need neither files nor processes of a machine."""
+COMMANDS = ("init", "solve", "plan", "audit", "explain")
+"""Commands that need neither files nor processes of a machine; what `init` writes is shown."""
 
 PROGRAM = "dist-epochs"
 SHELL_SIGNS = frozenset("|&;<>()")
@@ -81,9 +81,9 @@ class Session:
         if not words or words[0] in COMMANDS or words[0] not in self._main.list_commands(click.Context(self._main)):
             return
         raise InputError(
-            f"{words[0]} works on files, and a page in a browser has none",
+            f"{words[0]} works on files of a machine, and a page in a browser has none",
             rule=f"{', '.join(COMMANDS[:-1])} and {COMMANDS[-1]} run here",
-            fixes=f"dist-epochs {words[0]} in a shell, where the package is installed",
+            fixes=f"`{shlex.join([PROGRAM, *words])}` in a shell, where the package is installed",
         )
 
     def run(self, words: Sequence[str], files: Mapping[str, str]) -> tuple[list[tuple[str, str]], int, dict[str, str]]:

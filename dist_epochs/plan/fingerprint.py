@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.packings import PACKING_RULES
 from dist_epochs.arithmetic.schedule import Phase
@@ -36,7 +37,7 @@ def fingerprint(
     recipe: Recipe,
     phases: Iterable[Phase],
     facts: CorpusFacts | None,
-    mixture: Mixture | None,
+    curriculum: Curriculum | None,
     history: History | None = None,
 ) -> str:
     """Digest of all that decides which samples are drawn, with which masks; never of the devices."""
@@ -47,9 +48,19 @@ def fingerprint(
         "order": rules["order"],
         "masks": [rules["masks"], model.objective, str(model.mask_probability)] if model else None,
         "seed": recipe.seed,
-        "mixture": list(zip(mixture.names, mixture.weights, strict=True)) if mixture else None,
+        "mixture": _mixtures(curriculum) if curriculum else None,
         "phases": [[phase.steps, phase.sequence_length, phase.global_batch] for phase in phases],
     }
     if history is not None:
         decisive["lanes"] = sorted(history.lanes.items())
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _mixtures(curriculum: Curriculum) -> list[Any]:
+    """Names and weights of the one mixture, or of each phase's, where they differ."""
+    listed = [_weights(mixture) for mixture in curriculum.mixtures]
+    return listed[0] if curriculum.is_uniform else listed
+
+
+def _weights(mixture: Mixture) -> list[Any]:
+    return list(zip(mixture.names, mixture.weights, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,10 +24,13 @@ class History:
         phases: Every step taken, as it was planned then.
         lanes: By sequence length, the lanes that a pass is cut into. They stay, so that a pass under way
             goes on in the same order whatever the batch becomes.
+        mixtures: For each phase the weights of its own sources, or None where it drew the corpus's; nothing, where no
+            phase had its own.
     """
 
     phases: tuple[Phase, ...]
     lanes: Mapping[int, int]
+    mixtures: tuple[Mapping[str, int] | None, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -74,7 +77,11 @@ def history_of(plan: Mapping[str, Any], step: int) -> History:
         steps = min(phase.steps, step - sum(each.steps for each in taken))
         if steps:
             taken.append(replace(phase, steps=steps))
-    return History(phases=tuple(taken), lanes=lanes | dict(before.lanes if before else {}))
+    return History(
+        phases=tuple(taken),
+        lanes=lanes | dict(before.lanes if before else {}),
+        mixtures=_mixtures([_weights(each.get("sources")) for each in plan["phases"][: len(taken)]]),
+    )
 
 
 def read_history(plan: Mapping[str, Any]) -> History | None:
@@ -85,7 +92,11 @@ def read_history(plan: Mapping[str, Any]) -> History | None:
     phases = tuple(
         Phase(steps=steps, sequence_length=length, global_batch=batch) for steps, length, batch in data["phases"]
     )
-    return History(phases=phases, lanes={int(length): lanes for length, lanes in data["lanes"].items()})
+    return History(
+        phases=phases,
+        lanes={int(length): lanes for length, lanes in data["lanes"].items()},
+        mixtures=_mixtures(data.get("mixtures") or ()),
+    )
 
 
 def history_to_json(history: History) -> dict[str, Any]:
@@ -93,7 +104,17 @@ def history_to_json(history: History) -> dict[str, Any]:
     return {
         "phases": [[phase.steps, phase.sequence_length, phase.global_batch] for phase in history.phases],
         "lanes": {str(length): lanes for length, lanes in history.lanes.items()},
+        **({"mixtures": [each and dict(each) for each in history.mixtures]} if history.mixtures else {}),
     }
+
+
+def _weights(sources: Sequence[Mapping[str, Any]] | None) -> dict[str, int] | None:
+    """The weights of a phase's own sources, as the phases of a plan hold them."""
+    return None if sources is None else {source["name"]: source["weight"] for source in sources}
+
+
+def _mixtures(found: Sequence[Mapping[str, int] | None]) -> tuple[Mapping[str, int] | None, ...]:
+    return tuple(found) if any(found) else ()
 
 
 def _cut(phases: Iterable[tuple[Phase, int]], steps: int) -> Iterable[tuple[Phase, int]]:

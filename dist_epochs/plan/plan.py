@@ -31,6 +31,7 @@ class Plan(DrawnSamples):
         has_partial_step: Whether the last step draws less, what is left of the amount.
         passes: Exact counts of each pass of each source in each phase.
         sources: Samples, tokens and epochs of each source.
+        phase_sources: The same for each phase; nothing, where no phase of the recipe has its own sources.
         coverage: Share of the documents drawn at least once; expected, where it is left to chance.
         cost: What it takes to compute.
         fingerprint: Digest of all that decides which samples are drawn.
@@ -45,6 +46,7 @@ class Plan(DrawnSamples):
     has_partial_step: bool
     passes: Mapping[PassKey, Counts] | None
     sources: tuple[SourcePlan, ...]
+    phase_sources: tuple[tuple[SourcePlan, ...], ...]
     coverage: Fraction | float | None
     cost: Cost
     fingerprint: str

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts
+from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.quantity import json_number
 from dist_epochs.arithmetic.repeats import repeat_band, unique_equivalents
 from dist_epochs.plan.fingerprint import rules_of
 from dist_epochs.plan.history import BEFORE, history_to_json
 from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.sources import SourcePlan
 
 __all__ = ["counts_json", "plan_json"]
 
@@ -106,8 +109,25 @@ def _phases(plan: Plan) -> list[dict[str, Any]]:
             "global_batch": phase.global_batch,
             "gradient_accumulation": batch.gradient_accumulation,
             "recipe_phase": None if stretch == BEFORE else stretch,
+            "sources": _phase_sources(plan.phase_sources[index]) if plan.phase_sources else None,
         }
-        for steps, samples, positions, phase, batch, stretch in counts
+        for index, (steps, samples, positions, phase, batch, stretch) in enumerate(counts)
+    ]
+
+
+def _phase_sources(sources: Sequence[SourcePlan]) -> list[dict[str, Any]]:
+    """What a phase draws; its weights are whole numbers, so that the same draws follow from them."""
+    weights = Mixture.of({source.name: source.share for source in sources}).weights
+    return [
+        {
+            "name": source.name,
+            "weight": weight,
+            "share": json_number(source.share),
+            "samples": source.samples,
+            "tokens": source.tokens,
+            "epochs": json_number(source.epochs),
+        }
+        for source, weight in zip(sources, weights, strict=True)
     ]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dist_epochs.arithmetic.batch import BatchError, GlobalBatch, nearest_batches
-from dist_epochs.arithmetic.counts import Draw, draws
+from dist_epochs.arithmetic.counts import Draw
+from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.layout import Layout
-from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.quantity import Quantity, Unit
-from dist_epochs.arithmetic.schedule import Phase, Schedule
+from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.cost.memory import GIB, Memory, device_memory, fit, states_bytes
@@ -19,11 +19,12 @@ from dist_epochs.plan.fingerprint import fingerprint
 from dist_epochs.plan.foreign_loop import loop_of
 from dist_epochs.plan.global_batch import data_parallel_size_of, lay_over_devices
 from dist_epochs.plan.history import BEFORE, History
+from dist_epochs.plan.mixtures import Mixtures, mixtures_of
 from dist_epochs.plan.models import architecture_of, check_positions, model_cost
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import price, price_per_position
 from dist_epochs.plan.scheduling import layout_of
-from dist_epochs.plan.sources import CorpusCounter, coverage_of, mixture_of, sources_of
+from dist_epochs.plan.sources import CorpusCounter, coverage_of, sources_by_phase, sources_of
 from dist_epochs.plan.speed import Speed, speed_of
 from dist_epochs.recipe import HardwareRecipe, Recipe
 
@@ -57,25 +58,25 @@ def make_plan(
         InputError: If the recipe does not fit the corpus, or cannot be priced as it asks.
     """
     check_positions(recipe)
-    mixture = mixture_of(recipe, facts)
-    if facts is not None and mixture is not None:
-        facts = facts.only(mixture.names)
+    mixtures = mixtures_of(recipe, facts, history)
+    if facts is not None and mixtures is not None:
+        facts = facts.only(mixtures.names)
     model = model_cost(recipe.model, model)
     speed = speed_of(recipe.hardware, recipe.batch, recipe.arithmetic)
     not_known = not_known_of(recipe.model) if model is None else None
     price_of_one = price_per_position(recipe.length_budget, recipe.batch, model, speed, not_known)
-    _check_one_source(recipe, mixture)
+    _check_one_source(recipe, mixtures)
     size = data_parallel_size or data_parallel_size_of(recipe.batch, recipe.phases[0])
     loop = loop_of(recipe, facts, size, price_of_one)
     if loop is None:
-        layout = layout_of(recipe, facts, price_of_one, history)
+        layout = layout_of(recipe, facts, mixtures, price_of_one, history)
         batches = tuple(_laid(recipe, layout, index, size) for index in range(len(layout.phases)))
         priced = layout.phases
-        of_each_pass = None if recipe.batch.replacement else _draws(layout, mixture, facts)
     else:
         layout, batches = _loop_layout(loop, recipe)
         priced = (replace(layout.phases[0], steps=1, global_batch=loop.counts.drawn),)  # every sample that it draws
-        of_each_pass = None
+    curriculum = mixtures.along(layout) if mixtures else None
+    of_each_pass = None if loop or recipe.batch.replacement else _draws(curriculum, facts)
     drawn = DrawnSamples(
         phases=layout.phases,
         batches=batches,
@@ -87,7 +88,8 @@ def make_plan(
     memory = _memory(recipe, model, batches, layout.phases)
     _check_variants(memory, speed)
     cost = price(priced, model, speed, memory)
-    sources = sources_of(recipe.corpus, mixture, drawn, of_each_pass, passes)
+    sources = sources_of(recipe.corpus, curriculum, drawn, of_each_pass, passes)
+    differs = any(phase.sources for phase in recipe.phases) or (history is not None and bool(history.mixtures))
     return Plan(
         recipe=recipe,
         phases=drawn.phases,
@@ -100,19 +102,22 @@ def make_plan(
         has_partial_step=layout.partial,
         passes=passes,
         sources=sources,
+        phase_sources=sources_by_phase(recipe.corpus, curriculum, drawn, of_each_pass, passes)
+        if curriculum is not None and differs
+        else (),
         coverage=coverage_of(drawn, sources, of_each_pass, counter, replacement=recipe.batch.replacement),
         cost=cost,
-        fingerprint=fingerprint(recipe, layout.phases, facts, mixture, history),
+        fingerprint=fingerprint(recipe, layout.phases, facts, curriculum, history),
         history=history,
         is_launched=data_parallel_size is not None,
     )
 
 
-def _check_one_source(recipe: Recipe, mixture: Mixture | None) -> None:
+def _check_one_source(recipe: Recipe, mixtures: Mixtures | None) -> None:
     """Another trainer's loop passes over one corpus."""
-    if recipe.batch.is_foreign and mixture is not None and len(mixture.names) > 1:
+    if recipe.batch.is_foreign and mixtures is not None and len(mixtures.names) > 1:
         raise InputError(
-            f"batch: last_window and uneven: pad, drop, keep with a mixture of {', '.join(mixture.names)}",
+            f"batch: last_window and uneven: pad, drop, keep with a mixture of {', '.join(mixtures.names)}",
             rule="they plan passes over one corpus",
             fixes=("one source", "leaving them out"),
         )
@@ -241,16 +246,19 @@ def _own_positions(length: int, context_parallel: int) -> int:
     return length // context_parallel
 
 
-def _draws(layout: Layout, mixture: Mixture | None, facts: CorpusFacts | None) -> tuple[Draw, ...] | None:
+def _draws(curriculum: Curriculum | None, facts: CorpusFacts | None) -> tuple[Draw, ...] | None:
     """What is drawn of each pass of each counted source."""
-    if facts is None or mixture is None or facts.not_packed(phase.sequence_length for phase in layout.phases):
+    if curriculum is None or facts is None:
         return None
-    passes = sum(p.samples // min(facts.samples(p.sequence_length).values()) + 1 for p in layout.phases)
+    phases = curriculum.schedule.phases
+    if facts.not_packed(phase.sequence_length for phase in phases):
+        return None
+    passes = sum(p.samples // min(facts.samples(p.sequence_length).values()) + 1 for p in phases)
     if passes > MOST_PASSES:
         raise InputError(
             f"the phases draw up to {passes:,} passes over {facts.store}",
             rule=f"at most {MOST_PASSES:,} are planned one by one",
             fixes="fewer steps: they are far too many for this corpus, or mistyped",
         )
-    spans = Schedule(layout.phases).spans()
-    return tuple(draw for span in spans for draw in draws(span, mixture, facts.samples(span.sequence_length)))
+    spans = curriculum.schedule.spans()
+    return tuple(draw for span in spans for draw in curriculum.draws(span, facts.samples(span.sequence_length)))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
 from typing import Literal
 
 from dist_epochs.arithmetic.layout import Layout, Stretch, lay_out
 from dist_epochs.arithmetic.quantity import Unit
-from dist_epochs.arithmetic.schedule import Schedule
 from dist_epochs.errors import InputError
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.global_batch import batch_of
 from dist_epochs.plan.history import History
+from dist_epochs.plan.mixtures import Mixtures
 from dist_epochs.recipe import PhaseRecipe, Recipe
 
-__all__ = ["LIMITS", "PricePerPosition", "layout_of", "schedule_of"]
+__all__ = ["LIMITS", "PricePerPosition", "layout_of"]
 
 PricePerPosition = Callable[[str, int], Fraction]
 """What one position of a length takes of a budget in hours, FLOPs or money."""
@@ -25,37 +25,47 @@ LIMITS = ("hours", "flops", "money")
 
 
 def layout_of(
-    recipe: Recipe, facts: CorpusFacts | None, price: PricePerPosition | None = None, history: History | None = None
+    recipe: Recipe,
+    facts: CorpusFacts | None,
+    mixtures: Mixtures | None,
+    price: PricePerPosition | None = None,
+    history: History | None = None,
 ) -> Layout:
     """The phases of a recipe, each with its global batch in samples.
 
     Args:
         recipe: The recipe.
         facts: The counted corpus, which epochs are measured by; without it, the stated size.
+        mixtures: The sources of each phase, of which its epochs are passes; those of a budget are over all sources.
         price: Prices positions; needed for a budget in hours, FLOPs or money.
         history: What was done under another recipe.
 
     Raises:
         InputError: If an amount cannot be turned into steps.
     """
+    names = _measured_sources(recipe, mixtures)
+    amounts = _amounts(recipe)
     stretches = [
         Stretch(
-            measure=name,
+            measure=name if name != "epochs" or mine is None else f"epochs of {', '.join(mine)}",
             amount=amount,
             sequence_length=phase.sequence_length or 1,
             batch=batch_of(recipe.batch, phase),
             per_step=int(name == "steps"),
-            per_sample=0 if name == "steps" else _per_sample(recipe, phase, name, facts, price),
+            per_sample=0 if name == "steps" else _per_sample(recipe, phase, name, facts, mine, price),
         )
-        for phase, (name, amount) in zip(recipe.phases, _amounts(recipe), strict=True)
+        for phase, (name, amount), mine in zip(recipe.phases, amounts, names, strict=True)
     ]
-    layout = lay_out(stretches, last_step=_last_step(recipe, stretches[-1].measure, facts))
+    layout = lay_out(stretches, last_step=_last_step(recipe, amounts[-1][0], facts))
     return history.followed_by(layout) if history else layout
 
 
-def schedule_of(recipe: Recipe, facts: CorpusFacts | None, history: History | None = None) -> Schedule:
-    """The phases of a recipe that is trained here."""
-    return Schedule(layout_of(recipe, facts, history=history).phases)
+def _measured_sources(recipe: Recipe, mixtures: Mixtures | None) -> list[tuple[str, ...] | None]:
+    """The sources that epochs of each phase are passes over; None stands for the whole corpus."""
+    if mixtures is None or recipe.length_budget is not None:
+        return [None] * len(recipe.phases)
+    names = [mixture.names for mixture in mixtures.planned]
+    return [None if set(mine) == set(mixtures.names) else mine for mine in names]
 
 
 def _last_step(recipe: Recipe, measure: str, facts: CorpusFacts | None) -> Literal["whole", "partial", "within"]:
@@ -86,14 +96,19 @@ def _amounts(recipe: Recipe) -> list[tuple[str, Fraction]]:
 
 
 def _per_sample(
-    recipe: Recipe, phase: PhaseRecipe, measure: str, facts: CorpusFacts | None, price: PricePerPosition | None
+    recipe: Recipe,
+    phase: PhaseRecipe,
+    measure: str,
+    facts: CorpusFacts | None,
+    sources: Collection[str] | None,
+    price: PricePerPosition | None,
 ) -> Fraction:
     """How much of a measure one sample takes."""
     length = phase.sequence_length
     if measure == "samples":
         return Fraction(1)
     if measure == "epochs":
-        return 1 / _samples_per_pass(recipe, length, facts)
+        return 1 / _samples_per_pass(recipe, length, facts, sources)
     if length is None:
         raise InputError(
             f"{measure} of a corpus counted in samples",
@@ -109,7 +124,9 @@ def _per_sample(
     return length * price(measure, length)
 
 
-def _samples_per_pass(recipe: Recipe, length: int | None, facts: CorpusFacts | None) -> Fraction:
+def _samples_per_pass(
+    recipe: Recipe, length: int | None, facts: CorpusFacts | None, sources: Collection[str] | None
+) -> Fraction:
     if facts is not None and length is not None:
         if facts.not_packed([length]):
             raise InputError(
@@ -117,8 +134,9 @@ def _samples_per_pass(recipe: Recipe, length: int | None, facts: CorpusFacts | N
                 "it",
                 fixes=f"`dist-epochs tokenize {facts.store} --sequence-length {length}`",
             )
-        return Fraction(sum(facts.samples(length).values()))
-    size, store = recipe.corpus.size, recipe.corpus.store
+        chosen = facts if sources is None else facts.only(sources)
+        return Fraction(sum(chosen.samples(length).values()))
+    size, store = recipe.corpus.size_of(sources), recipe.corpus.store
     if size is None:
         missing = f"there is no store at {store}" if store else "none is stated"
         raise InputError(

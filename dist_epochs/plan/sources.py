@@ -1,4 +1,4 @@
-"""How sources are mixed, what a run draws of each, and how much of the corpus that reaches."""
+"""What a run draws of each source, and how much of the corpus that reaches."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from math import prod
 from typing import Protocol
 
 from dist_epochs.arithmetic.counts import Counts, Draw, PassKey
-from dist_epochs.arithmetic.mixture import Mixture, shares_of, shares_within
+from dist_epochs.arithmetic.curriculum import Curriculum
+from dist_epochs.arithmetic.mixture import shares_within
 from dist_epochs.arithmetic.replacement import expected_coverage
-from dist_epochs.arithmetic.schedule import Schedule
 from dist_epochs.plan.corpus_facts import CorpusFacts
 from dist_epochs.plan.drawn import DrawnSamples
 from dist_epochs.plan.foreign_loop import expected_loop_coverage
-from dist_epochs.recipe import CorpusRecipe, Recipe, SourceRecipe
+from dist_epochs.recipe import CorpusRecipe, SourceRecipe
 
-__all__ = ["CorpusCounter", "SourcePlan", "coverage_of", "mixture_of", "sources_of"]
+__all__ = ["CorpusCounter", "SourcePlan", "coverage_of", "sources_by_phase", "sources_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,28 +55,9 @@ class CorpusCounter(Protocol):
         """Documents of a source that the draws touch at least once."""
 
 
-def mixture_of(recipe: Recipe, facts: CorpusFacts | None) -> Mixture | None:
-    """How the recipe draws from its sources; None for one source of stated size.
-
-    Raises:
-        InputError: If several sources have no weights, or weights name no source.
-    """
-    corpus = recipe.corpus
-    if facts is not None:
-        sizes = {source.name: Fraction(source.tokens) for source in facts.sources}
-        weights, where, key = corpus.weights, facts.store, "corpus.weights"
-    elif corpus.sources is not None:
-        sizes = {name: source.size.value for name, source in corpus.sources.items()}
-        stated = {name: source.weight for name, source in corpus.sources.items() if source.weight is not None}
-        weights, where, key = stated or None, "corpus.sources", "weight"
-    else:
-        return None
-    return Mixture.of(shares_of(weights, corpus.temperature, sizes, where=where, key=key))
-
-
 def sources_of(
     corpus: CorpusRecipe,
-    mixture: Mixture | None,
+    curriculum: Curriculum | None,
     drawn: DrawnSamples,
     draws: Sequence[Draw] | None,
     passes: Mapping[PassKey, Counts] | None,
@@ -85,17 +66,14 @@ def sources_of(
 
     Args:
         corpus: The recipe's, with the cap on repeats.
-        mixture: How sources are drawn.
+        curriculum: How sources are drawn.
         drawn: What the run draws.
         draws: What it draws of each pass of each counted source, if that is known.
         passes: Exact counts of these draws, if there are any.
     """
-    if mixture is not None and drawn.facts is not None and draws is not None:
-        found = _counted_sources(drawn.facts, mixture, draws, passes)
-    elif mixture is not None and drawn.facts is None and corpus.sources is not None:
-        found = _stated_sources(corpus.sources, mixture, drawn)
-    else:
-        return ()
+    found = _planned(corpus, curriculum, drawn, draws, passes, None)
+    if curriculum is not None and not curriculum.is_uniform:  # over the run, the shares are what is drawn
+        found = tuple(replace(each, share=Fraction(each.samples, drawn.samples)) for each in found)
     cap = corpus.max_epochs
     if cap is None or not any(drawn.goes_beyond(source.epochs, cap) for source in found):
         return found
@@ -106,11 +84,49 @@ def sources_of(
     return found if fitted is None else tuple(replace(each, fitting_share=fitted[each.name]) for each in found)
 
 
+def sources_by_phase(
+    corpus: CorpusRecipe,
+    curriculum: Curriculum,
+    drawn: DrawnSamples,
+    draws: Sequence[Draw] | None,
+    passes: Mapping[PassKey, Counts] | None,
+) -> tuple[tuple[SourcePlan, ...], ...]:
+    """The same for each phase; epochs are of this phase alone."""
+    mine: dict[int, list[Draw]] = {}
+    for draw in draws or ():
+        mine.setdefault(draw.key.phase, []).append(draw)
+    return tuple(
+        _planned(corpus, curriculum, drawn, None if draws is None else mine[phase], passes, phase)
+        for phase in range(len(drawn.phases))
+    )
+
+
+def _planned(
+    corpus: CorpusRecipe,
+    curriculum: Curriculum | None,
+    drawn: DrawnSamples,
+    draws: Sequence[Draw] | None,
+    passes: Mapping[PassKey, Counts] | None,
+    phase: int | None,
+) -> tuple[SourcePlan, ...]:
+    """What one phase draws of each of its sources, or what all of them draw."""
+    if curriculum is None:
+        return ()
+    shares = curriculum.mixtures[phase or 0].shares
+    if phase is None:
+        shares = dict.fromkeys(curriculum.names, Fraction(0)) | shares
+    if drawn.facts is not None:
+        return () if draws is None else _counted_sources(drawn.facts, shares, draws, passes)
+    return _stated_sources(corpus.sources, shares, curriculum, drawn, phase) if corpus.sources is not None else ()
+
+
 def _counted_sources(
-    facts: CorpusFacts, mixture: Mixture, draws: Sequence[Draw], passes: Mapping[PassKey, Counts] | None
+    facts: CorpusFacts, shares: Mapping[str, Fraction], draws: Sequence[Draw], passes: Mapping[PassKey, Counts] | None
 ) -> tuple[SourcePlan, ...]:
     result = []
-    for source, weight in zip(facts.sources, mixture.weights, strict=True):
+    for source in facts.sources:
+        if source.name not in shares:
+            continue
         mine = [draw for draw in draws if draw.key.source == source.name]
         epochs = (Fraction(draw.stop - draw.start, source.samples[draw.key.sequence_length]) for draw in mine)
         result.append(
@@ -119,7 +135,7 @@ def _counted_sources(
                 samples=sum(draw.stop - draw.start for draw in mine),
                 tokens=sum(passes[draw.key].tokens for draw in mine) if passes else None,
                 epochs=sum(epochs, Fraction(0)),
-                share=Fraction(weight, mixture.period),
+                share=shares[source.name],
                 size=Fraction(source.tokens),
             )
         )
@@ -127,29 +143,33 @@ def _counted_sources(
 
 
 def _stated_sources(
-    sources: Mapping[str, SourceRecipe], mixture: Mixture, drawn: DrawnSamples
+    sources: Mapping[str, SourceRecipe],
+    shares: Mapping[str, Fraction],
+    curriculum: Curriculum,
+    drawn: DrawnSamples,
+    phase: int | None,
 ) -> tuple[SourcePlan, ...]:
     """Sources of stated size: positions are taken for tokens."""
-    spans = Schedule(drawn.phases).spans()
+    samples_at: dict[str, dict[int, int]] = {name: {} for name in sources if name in shares}
+    for span in curriculum.schedule.spans():
+        for name, (start, stop) in curriculum.split(span).items() if phase in (None, span.phase) else ():
+            before = samples_at[name].get(span.sequence_length, 0)
+            samples_at[name][span.sequence_length] = before + stop - start
     result = []
-    for number, name in enumerate(mixture.names):
+    for name, by_length in samples_at.items():
         size = sources[name].size
-        samples_at: dict[int, int] = {}
-        for span in spans:
-            count = mixture.drawn(number, span.stop) - mixture.drawn(number, span.start)
-            samples_at[span.sequence_length] = samples_at.get(span.sequence_length, 0) + count
-        positions = sum(count * length for length, count in samples_at.items())
+        positions = sum(count * length for length, count in by_length.items())
         epochs_at = {
-            length: count * (length if drawn.counts_tokens else 1) / size.value for length, count in samples_at.items()
+            length: count * (length if drawn.counts_tokens else 1) / size.value for length, count in by_length.items()
         }
         result.append(
             SourcePlan(
                 name=name,
-                samples=sum(samples_at.values()),
+                samples=sum(by_length.values()),
                 tokens=positions if drawn.counts_tokens else None,
                 epochs=sum(epochs_at.values(), Fraction(0)),
                 epochs_at=epochs_at,
-                share=Fraction(mixture.weights[number], mixture.period),
+                share=shares[name],
                 size=size.value,
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ from dist_epochs.errors import InputError
 from dist_epochs.recipe.values import FILE, POSITIVE, RATIO, quantity
 from dist_epochs.settings.fields import Choice, Part, Table, key
 
-__all__ = ["CorpusRecipe", "SourceRecipe"]
+__all__ = ["CorpusRecipe", "MixtureRecipe", "SourceRecipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,10 @@ class CorpusRecipe:
         if self.sources is not None:
             self._check_sources(self.sources)
         elif self.store is None and (self.weights is not None or self.temperature is not None):
-            raise InputError("weights and temperature mix sources, and this corpus has one", fixes="leaving them out")
+            raise InputError(
+                "weights and temperature mix sources, and this corpus has one",
+                fixes=("leaving them out", "corpus.sources, with the size of each", "corpus.store"),
+            )
         self._check_whole(self.size)
         if self.temperature is not None and self.weights is not None:
             raise InputError("weights and temperature both say how sources are mixed", fixes="one of them")
@@ -110,14 +113,26 @@ class CorpusRecipe:
     @property
     def size(self) -> Quantity | None:
         """The stated size, in tokens or samples; None for a store, or if nothing is stated."""
+        return self.size_of(None)
+
+    def size_of(self, names: Collection[str] | None) -> Quantity | None:
+        """The stated size of some sources; without names, of the whole corpus."""
         if self.sources is not None:
-            first, *others = (source.size for source in self.sources.values())
+            first, *others = (self.sources[name].size for name in names or self.sources)
             return sum(others, start=first)
         if self.words is not None and self.tokens_per_word is not None:
             return self.words * self.tokens_per_word.exactly().counted_in(Unit.TOKEN, per=Unit.WORD)
         if self.samples is not None:
             return self.samples
         return self.tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureRecipe:
+    """How the sources of the corpus are mixed, where no weights are stated."""
+
+    temperature: Fraction = key(POSITIVE)
+    """The same as `corpus.temperature`: each source's size to the power of 1 ÷ temperature."""
 
 
 def _one_of(part: object, *names: str, needed: bool = True) -> None:

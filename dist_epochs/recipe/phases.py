@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Literal
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.values import BATCH, FLOPS, HOURS, LENGTH, LIMIT, MONEY, SAMPLES, SHARE, STEPS, quantity
-from dist_epochs.settings.fields import Choice, key
+from dist_epochs.recipe.values import (
+    BATCH,
+    FLOPS,
+    HOURS,
+    LENGTH,
+    LIMIT,
+    MONEY,
+    POSITIVE,
+    SAMPLES,
+    SHARE,
+    STEPS,
+    quantity,
+)
+from dist_epochs.settings.fields import Choice, Table, key
 
 __all__ = ["BudgetRecipe", "PhaseRecipe"]
 
@@ -28,13 +41,16 @@ class PhaseRecipe:
     tokens: Quantity | None = key(quantity(Unit.TOKEN, Unit.POSITION), None)
     """Or tokens drawn, padding included: samples × sequence length."""
     epochs: Quantity | None = key(quantity(Unit.EPOCH), None)
-    """Or epochs of the corpus."""
+    """Or epochs of the sources that it draws."""
     share: Fraction | None = key(SHARE, None)
     """Or a share of the budget. One phase without any amount takes what is left of it."""
     sequence_length: int | None = key(LENGTH, None)
     """Positions per sample. Left out only where the corpus is counted in samples."""
     global_batch: Quantity | None = key(BATCH, None)
     """Samples per step, where it differs from the batch's."""
+    sources: Mapping[str, Fraction] | None = key(Table(POSITIVE), None)
+    """Share of the samples drawn from each source in this phase, in any proportion, where it differs from the corpus's
+    weights or temperature; sources that are not named are not drawn. A source goes on where it stopped before."""
 
     def __post_init__(self) -> None:
         amounts = [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Unit, parse_count
 from dist_epochs.errors import InputError
 from dist_epochs.recipe.batch import BatchRecipe
-from dist_epochs.recipe.corpus import CorpusRecipe
+from dist_epochs.recipe.corpus import CorpusRecipe, MixtureRecipe
 from dist_epochs.recipe.hardware import HardwareRecipe
 from dist_epochs.recipe.phases import BudgetRecipe, PhaseRecipe
 from dist_epochs.recipe.training import (
@@ -47,6 +47,8 @@ class Recipe:
     """Seed of order, masks and initial weights."""
     corpus: CorpusRecipe = key(Part(CorpusRecipe), CorpusRecipe())
     """What is drawn. Without it epochs are not known."""
+    mixture: MixtureRecipe | None = key(Part(MixtureRecipe), None)
+    """How its sources are mixed, where no weights are stated."""
     batch: BatchRecipe = key(Part(BatchRecipe))
     """What one step draws, and how it is laid over devices."""
     budget: BudgetRecipe | None = key(Part(BudgetRecipe), None)
@@ -83,8 +85,10 @@ class Recipe:
     """Steps between logged rows."""
 
     def __post_init__(self) -> None:
+        self._take_mixture()
         self._check_amounts()
         self._check_lengths()
+        self._check_sources()
         if self.batch.is_foreign and (len(self.phases) > 1 or any(phase.global_batch for phase in self.phases)):
             raise InputError(
                 "batch: last_window and uneven: pad, drop, keep with several phases or batches",
@@ -95,6 +99,33 @@ class Recipe:
             raise InputError(
                 "batch.ramp says how the batch grows over the whole run", rule="phases then have no batch of their own"
             )
+
+    def _take_mixture(self) -> None:
+        """`mixture.temperature` is another place for `corpus.temperature`; the corpus keeps it."""
+        if self.mixture is None:
+            return
+        if self.corpus.temperature is not None:
+            raise InputError("mixture.temperature and corpus.temperature are the same setting", fixes="one of them")
+        corpus = replace(self.corpus, temperature=self.mixture.temperature)
+        object.__setattr__(self, "corpus", corpus)
+        object.__setattr__(self, "mixture", None)
+
+    def _check_sources(self) -> None:
+        """Phases choose among the sources of a corpus that has some."""
+        chosen = [index for index, phase in enumerate(self.phases) if phase.sources is not None]
+        if chosen and self.corpus.store is None and self.corpus.sources is None:
+            raise InputError(
+                f"phases.{chosen[0]}.sources: the corpus has no sources to choose from",
+                fixes=("corpus.sources, with the size of each", "corpus.store"),
+            )
+        if chosen and self.length_budget is not None and self.length_budget.epochs is not None:
+            counted = [index for index, phase in enumerate(self.phases) if phase.epochs is not None]
+            if counted:
+                raise InputError(
+                    f"phases.{counted[0]}.epochs: a budget in epochs, and phases with sources of their own",
+                    rule="epochs of the budget are over the whole corpus, and those of a phase over its sources",
+                    fixes=("shares of the budget", "epochs of every phase, and no budget"),
+                )
 
     def _check_lengths(self) -> None:
         """A length is only missing where samples need none: nothing is counted in tokens."""

@@ -12,6 +12,7 @@ from dist_epochs.arithmetic.text import number, precise, scaled, short
 from dist_epochs.audit.check import Check, Reading, Verdict
 from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.audit.verdict import Audit
+from dist_epochs.render.verdicts import word_of
 
 __all__ = [
     "BESIDE",
@@ -49,14 +50,6 @@ AGREEMENTS = {
     Agreement.CONTRADICTS: "no",
 }
 
-VERDICTS = {
-    Verdict.ONLY_IF: "CONSISTENT ONLY IF",
-    Verdict.CONSISTENT: "CONSISTENT",
-    Verdict.WITH_ROUNDING: "CONSISTENT",
-    Verdict.INCONSISTENT: "INCONSISTENT",
-    Verdict.UNDERDETERMINED: "UNDERDETERMINED",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -85,7 +78,7 @@ class Row:
 
 def verdict_words(audit: Audit) -> tuple[str, str]:
     """The verdict in capitals, and what it says, as the rest of its sentence."""
-    return VERDICTS[audit.verdict], _condition(audit)
+    return word_of(audit.verdict).upper(), _condition(audit)
 
 
 def _condition(audit: Audit) -> str:

@@ -14,6 +14,7 @@ from dist_epochs.ledger.steps import LinesOfRun, lines_of_run
 from dist_epochs.ledger.writer import ledger_of
 from dist_epochs.recipe import Recipe, read_recipe
 from dist_epochs.recipe.writing import flat, recipe_to_data
+from dist_epochs.settings.shapes import number_or_none
 
 __all__ = ["CardFact", "CardFacts", "card_facts"]
 
@@ -127,7 +128,7 @@ def card_facts(path: Path, result: Reconciliation) -> CardFacts:
             *_hardware(data, lines),
             *_cost(data, plan, lines, result),
         ),
-        energy_kwh=_number(data.get("energy_kwh")),
+        energy_kwh=number_or_none(data.get("energy_kwh")),
         energy_how=_energy_how(data),
         hardware=hardware,
         objective=recipe.model.objective if recipe and recipe.model else None,
@@ -230,15 +231,15 @@ def _cost(
         return CardFact(section="cost", name=name, value=value, where=where if value is not None else why)
 
     timed = f"ledger.jsonl:{lines.segments[0]} to line {lines.last:,}"
-    seconds = _number((data.get("time") or {}).get("wall_seconds"))
+    seconds = number_or_none((data.get("time") or {}).get("wall_seconds"))
     hours = None if seconds is None else seconds / 3600
     yield fact("hours from start to end", hours, timed, "the ledger adds up no time")
     how = {name: (data.get("spending") or {}).get(name, {}).get("how") for name in ("price", "energy_kwh")}
     for key, name in {"device_hours": "device-hours", "price": "price", "energy_kwh": "energy, kWh"}.items():
         why = data.get(f"{key.removesuffix('_kwh')}_reason") or "the ledger does not tell"
         where = f"{timed}{f', {how[key]}' if how.get(key) else ''}"
-        yield fact(name, _number(data.get(key)), where, why)
-    goodput = _number(data.get("goodput"))
+        yield fact(name, number_or_none(data.get(key)), where, why)
+    goodput = number_or_none(data.get("goodput"))
     yield fact(
         "goodput, share of the computed tokens that counted", None if goodput is None else percent(goodput),
         f"ledger.jsonl, steps up to line {lines.last_step:,}", "no token was computed",
@@ -260,7 +261,7 @@ def _flops(cost: Mapping[str, Any], result: Reconciliation) -> Iterator[CardFact
         ("FLOPs of all steps, skipped and replayed ones among them", (totals.applied, totals.skipped, totals.replayed)),
     ):
         drawn = [
-            (_number(at_length.get(str(key.sequence_length))), key.sequence_length * counts.samples)
+            (number_or_none(at_length.get(str(key.sequence_length))), key.sequence_length * counts.samples)
             for tally in tallies
             for key, counts in tally.passes.items()
         ]
@@ -277,7 +278,3 @@ def _listed(numbers: Sequence[int]) -> str:
 def _energy_how(data: Mapping[str, Any]) -> str:
     how = (data.get("spending") or {}).get("energy_kwh", {}).get("how")
     return str(how or data.get("energy_reason") or "the ledger does not tell the energy")
-
-
-def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.audit.compare.comparison import Comparison, FoundCause
@@ -12,10 +11,10 @@ from dist_epochs.audit.compare.evidence import ComparedRun, Value
 from dist_epochs.audit.compare.losses import LossCurve
 from dist_epochs.audit.records.names import KINDS
 from dist_epochs.render.text import table
+from dist_epochs.render.wrapping import COLUMNS, paragraph
 
 __all__ = ["comparison_of_runs_text"]
 
-WIDTH = 80
 NAME, VALUE = 40, 16
 """Columns of a name and of a value; what is longer is cut, and whole in the JSON."""
 MOST_NAMES = 6
@@ -25,20 +24,27 @@ MOST_NAMES = 6
 def comparison_of_runs_text(comparison: Comparison) -> str:
     """Where two runs part, the causes, their losses, and what could not be compared."""
     parts = [
-        [_filled(_run("a", comparison.a)), _filled(_run("b", comparison.b))],
-        [_filled(line) for line in _verdict(comparison)],
+        [*_run("a", comparison.a), *_run("b", comparison.b)],
+        _wrapped(_verdict(comparison)),
         list(_causes(comparison.causes)),
         list(_others(comparison.others)),
         list(_losses(comparison)),
-        [_filled(line) for line in _limits(comparison)],
+        _wrapped(_limits(comparison)),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _run(letter: str, run: ComparedRun) -> str:
+def _wrapped(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in paragraph(text, "  ")]
+
+
+def _run(letter: str, run: ComparedRun) -> Iterator[str]:
     reached = ", ".join(f"{_text(value, large=True)} {name}" for name, value in run.reached.items())
     kind = "" if run.kind == "dist-epochs" else f" ({KINDS[run.kind]})"
-    return f"{letter}  {run.path}{kind}{': ' * bool(reached)}{reached}"
+    before = f"{letter}  "
+    for line in paragraph(f"{run.path}{kind}{': ' * bool(reached)}{reached}", width=COLUMNS - len(before)):
+        yield before + line
+        before = " " * len(before)
 
 
 def _verdict(found: Comparison) -> Iterator[str]:
@@ -149,7 +155,3 @@ def _limits(comparison: Comparison) -> Iterator[str]:
         silent.setdefault(why, []).append(cause)
     for why, causes in silent.items():
         yield f"not compared: {', '.join(causes)} ({why})"
-
-
-def _filled(line: str) -> str:
-    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -136,8 +136,7 @@ def comparison_json(plans: Sequence[Plan]) -> dict[str, Any]:
 
 
 def _json_epochs(plan: Plan, name: str) -> int | float | None:
-    found = _source_epochs(plan, name)
-    return None if found is None else json_number(found)
+    return json_number(_source_epochs(plan, name))
 
 
 def _source_names(plans: Sequence[Plan]) -> list[str]:

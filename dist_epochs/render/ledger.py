@@ -112,6 +112,9 @@ def _epochs(result: Reconciliation) -> Iterator[str]:
         drawn = [f"{number(source[unit])} {unit}" for unit in ("samples", "tokens") if source[unit] is not None]
         epochs = "epochs unknown" if source["epochs"] is None else f"{number(source['epochs'])} epochs"
         yield f"  {source['name']}: {', '.join([epochs, *drawn])}"
+    for index, phase in enumerate(result.phase_sources() or ()):
+        told = (f"{number(s['samples'])} of {number(s['planned_samples'])} of {s['name']}" for s in phase["sources"])
+        yield f"  phase {index + 1}, samples: {', '.join(told)}"
     if (coverage := result.coverage()) is not None:
         yield f"coverage {coverage:.2%} of the documents"
     for packed in result.packings():

@@ -60,10 +60,10 @@ def like_json(found: FrameworkReport) -> dict[str, Any]:
     return named | {
         "reported": {
             "steps": reported.steps,
-            "epoch": _json(reported.epoch),
+            "epoch": json_number(reported.epoch),
             "epoch_exact": _exact(reported.epoch),
             "num_epochs": reported.num_epochs,
-            "samples": _json(reported.samples),
+            "samples": json_number(reported.samples),
             "schedule_ends": reported.schedule_ends,
         },
         "true": {
@@ -74,7 +74,7 @@ def like_json(found: FrameworkReport) -> dict[str, Any]:
             "duplicates": truth.duplicates,
             "epochs": json_number(truth.epochs),
             "epochs_exact": str(truth.epochs),
-            "coverage": _json(truth.coverage),
+            "coverage": json_number(truth.coverage),
         },
         "causes": [{"rule": cause.rule, "message": cause.message} for cause in found.causes],
         "refusal": None,
@@ -123,10 +123,6 @@ def _row(found: FrameworkReport) -> list[str]:
 
 def _cell(value: int | Fraction | None) -> str:
     return NOT_REPORTED if value is None else number(value)
-
-
-def _json(value: Fraction | None) -> int | float | None:
-    return None if value is None else json_number(value)
 
 
 def _exact(value: Fraction | None) -> str | None:

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from textwrap import wrap
 
 from dist_epochs.arithmetic.text import percent, scaled
 from dist_epochs.audit.check import Verdict
 from dist_epochs.audit.model_table.audited import AuditedRow, TableAudit
+from dist_epochs.render.verdicts import name_of
+from dist_epochs.render.wrapping import COLUMNS, paragraph
 
 __all__ = ["model_table_text"]
 
-WIDTH = 80
 LONGEST_NAME = 44
 MOST_NAMED = 8
 """Devices and cells that are named; the rest stands in the JSON."""
 
-HEADINGS = {
-    Verdict.INCONSISTENT: "INCONSISTENT",
-    Verdict.ONLY_IF: "CONSISTENT ONLY IF",
-    Verdict.WITH_ROUNDING: "CONSISTENT WITH ROUNDING",
-    Verdict.CONSISTENT: "CONSISTENT",
-    Verdict.UNDERDETERMINED: "UNDERDETERMINED",
-}
-COUNTED = {
-    Verdict.INCONSISTENT: "inconsistent",
-    Verdict.ONLY_IF: "consistent under a condition",
-    Verdict.WITH_ROUNDING: "consistent with rounding",
-    Verdict.CONSISTENT: "consistent",
-    Verdict.UNDERDETERMINED: "underdetermined",
-}
+ORDER = (Verdict.INCONSISTENT, Verdict.ONLY_IF, Verdict.WITH_ROUNDING, Verdict.CONSISTENT, Verdict.UNDERDETERMINED)
+"""In which models are shown."""
 
 
 def model_table_text(found: TableAudit) -> str:
@@ -40,9 +28,10 @@ def model_table_text(found: TableAudit) -> str:
 def _parts(found: TableAudit) -> Iterator[str]:
     counts = found.counts
     models = f"{len(found.rows):,} model{'s' * (len(found.rows) != 1)}"
-    told = ", ".join(f"{counts[verdict]:,} {COUNTED[verdict]}" for verdict in HEADINGS if counts[verdict])
-    yield from wrap(f"{found.table.path}: {models}: {told}.", WIDTH)
-    for verdict, heading in HEADINGS.items():
+    told = ", ".join(f"{counts[verdict]:,} {_counted(verdict)}" for verdict in ORDER if counts[verdict])
+    yield from paragraph(f"{found.table.path}: {models}: {told}.")
+    for verdict in ORDER:
+        heading = name_of(verdict).upper()
         rows = [row for row in found.rows if row.audit.verdict is verdict]
         shown = [row for row in rows if _says_something(row)]
         if rows:
@@ -51,8 +40,18 @@ def _parts(found: TableAudit) -> Iterator[str]:
         for row in shown:
             yield from _row(row)
         if len(shown) < len(rows):
-            yield from wrap(_nothing(len(rows) - len(shown), len(shown)), WIDTH, initial_indent="  ")
+            yield from _indented(_nothing(len(rows) - len(shown), len(shown)), "  ")
     yield from _not_understood(found)
+
+
+def _counted(verdict: Verdict) -> str:
+    return "consistent under a condition" if verdict is Verdict.ONLY_IF else name_of(verdict)
+
+
+def _indented(text: str, indent: str, further: str = "") -> Iterator[str]:
+    """Wrapped lines that are all indented, all but the first one further."""
+    for line in paragraph(text, further, width=COLUMNS - len(indent)):
+        yield indent + line
 
 
 def _says_something(row: AuditedRow) -> bool:
@@ -69,22 +68,22 @@ def _row(row: AuditedRow) -> Iterator[str]:
     factor = scaled(row.factor) if row.factor is not None else ""
     share = percent(row.utilization) if row.utilization is not None else ""
     yield f"  {name:<{LONGEST_NAME}}  {factor:>17}  {share:>11}".rstrip()
-    yield from wrap(row.settled_by, WIDTH, initial_indent="    ", subsequent_indent="    ")
+    yield from _indented(row.settled_by, "    ") if row.settled_by else ()
 
 
 def _not_understood(found: TableAudit) -> Iterator[str]:
     if found.missing:
         yield ""
-        yield from wrap(f"Columns that are not there: {', '.join(found.missing)}.", WIDTH)
+        yield from paragraph(f"Columns that are not there: {', '.join(found.missing)}.")
     if found.unknown:
         yield ""
-        yield from wrap(f"Not in the table of devices: {_named(found.unknown)}.", WIDTH)
+        yield from paragraph(f"Not in the table of devices: {_named(found.unknown)}.")
     cells = [f"line {row.row.line}, {row.row.name}: {said}" for row in found.rows for said in row.row.problems]
     if cells:
         yield ""
         yield f"Not read, {len(cells):,} cell{'s' * (len(cells) != 1)}:"
         for cell in cells[:MOST_NAMED]:
-            yield from wrap(cell, WIDTH, initial_indent="  ", subsequent_indent="    ")
+            yield from _indented(cell, "  ", "  ")
         if len(cells) > MOST_NAMED:
             yield f"  and {len(cells) - MOST_NAMED:,} more with --json"
 

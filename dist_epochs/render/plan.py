@@ -32,6 +32,8 @@ def plan_text(plan: Plan, moves: Sequence[ChangedAssumption] = ()) -> str:
     parts = [*plan_head(plan), "", aligned(plan_rows(plan))]
     if len(plan.sources) > 1:
         parts += ["", _sources(plan)]
+    if plan.phase_sources:
+        parts += ["", _phase_sources(plan)]
     if moves:
         told = [(move.change, f"{scaled(move.value)} {move.unit}", move.rule) for move in moves]
         parts += ["", "Sensitivity  (dist-epochs explain …)", aligned(told)]
@@ -235,6 +237,21 @@ def _sources(plan: Plan) -> str:
     if all(source.fitting_share is None for source in plan.sources):
         header, rows = header[:-1], [row[:-1] for row in rows]
     return table(header, rows)
+
+
+def _phase_sources(plan: Plan) -> str:
+    """What each phase of the recipe draws; a ramp, which makes several phases of one, is one here."""
+    rows: list[list[str]] = []
+    for stretch in dict.fromkeys(plan.stretches):
+        mine = [at for at, of in enumerate(plan.stretches) if of == stretch]
+        steps, length = sum(plan.phases[at].steps for at in mine), plan.phases[mine[0]].sequence_length
+        label = f"{number(steps)} steps" + (f" at length {length}" if plan.has_positions else "")
+        for several in zip(*(plan.phase_sources[at] for at in mine), strict=True):
+            epochs = sum((source.epochs for source in several), Fraction(0))
+            samples = sum(source.samples for source in several)
+            rows.append([label, several[0].name, f"{float(several[0].share):.4g}", number(samples), scaled(epochs)])
+            label = ""
+    return table(["phase", "source", "share", "samples drawn", "epochs"], rows)
 
 
 def _steps_from_amount(plan: Plan) -> str:

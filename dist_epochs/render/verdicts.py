@@ -1,20 +1,37 @@
-"""How verdicts are said in colour, and a text in pieces by its facts: for the page and for reports, from JSON."""
+"""How verdicts are said, everywhere; and a text in pieces by its facts, for the page and for reports."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["marked_pieces", "said_verdict"]
+from dist_epochs.audit.check import Verdict
 
-VERDICTS: Mapping[str, tuple[str, str]] = {
-    "consistent": ("Consistent", "good"),
-    "consistent-with-rounding": ("Consistent within the digits that are printed", "good"),
-    "consistent-only-if": ("Consistent only if", "between"),
-    "inconsistent": ("Inconsistent", "poor"),
-    "underdetermined": ("Underdetermined", "plain"),
+__all__ = ["marked_pieces", "name_of", "said_verdict", "word_of"]
+
+TONES: Mapping[Verdict, str] = {
+    Verdict.CONSISTENT: "good",
+    Verdict.WITH_ROUNDING: "good",
+    Verdict.ONLY_IF: "between",
+    Verdict.INCONSISTENT: "poor",
+    Verdict.UNDERDETERMINED: "plain",
 }
-"""How each verdict is written, and the kind of its colour."""
+"""The kind of each verdict's colour."""
+
+
+def name_of(verdict: Verdict) -> str:
+    """A verdict by itself, as a heading.
+
+    Examples:
+        >>> name_of(Verdict.WITH_ROUNDING), name_of(Verdict.ONLY_IF)
+        ('consistent with rounding', 'consistent only if')
+    """
+    return verdict.replace("-", " ")
+
+
+def word_of(verdict: Verdict) -> str:
+    """A verdict as the beginning of a sentence, which goes on with its condition, or with how well the digits fit."""
+    return name_of(Verdict.CONSISTENT if verdict is Verdict.WITH_ROUNDING else verdict)
 
 
 def said_verdict(data: Mapping[str, Any]) -> tuple[str, str]:
@@ -27,8 +44,9 @@ def said_verdict(data: Mapping[str, Any]) -> tuple[str, str]:
         >>> said_verdict({"verdict": "consistent-only-if", "only_if": "a word is one token"})
         ('Consistent only if a word is one token', 'between')
     """
-    said, kind = VERDICTS[data["verdict"]]
-    return (f"{said} {data['only_if']}" if data["only_if"] else said), kind
+    verdict = Verdict(data["verdict"])
+    rest = "within the digits that are printed" if verdict is Verdict.WITH_ROUNDING else data["only_if"] or ""
+    return f"{word_of(verdict).capitalize()} {rest}".rstrip(), TONES[verdict]
 
 
 def marked_pieces(text: str, facts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str | None]]:

@@ -13,6 +13,9 @@ __all__ = ["document", "notes", "section", "tiles", "with_table"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What a browser may load for the page: nothing but what stands in it."""
 
+TILES = 5
+"""Tiles that one row holds."""
+
 
 def document(title: str, *contents: Content) -> Markup:
     """A whole page.
@@ -44,12 +47,13 @@ def section(title: str, *contents: Content) -> Markup:
 
 
 def tiles(rows: Iterable[tuple[str, Content, str]]) -> Markup:
-    """Label, number and remark of each of the few numbers that matter most."""
+    """Label, number and remark of each of the few numbers that matter most, in rows as equal as can be."""
     shown = [
         element("div", element("dt", label), element("dd", value, element("small", remark) if remark else ""))
         for label, value, remark in rows
     ]
-    return element("dl", shown, class_="tiles")
+    columns = -(-len(shown) // -(-len(shown) // TILES)) if shown else 1
+    return element("dl", shown, class_="tiles", style=f"--columns: {columns}")
 
 
 def notes(texts: Iterable[Content]) -> Markup:

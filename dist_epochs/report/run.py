@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.text import number, percent, scaled, short
+from dist_epochs.arithmetic.text import number, scaled, short
 from dist_epochs.ledger.history import SegmentTime
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.steps import LoggedRow
@@ -16,17 +15,14 @@ from dist_epochs.render.keyed import at
 from dist_epochs.report import svg
 from dist_epochs.report.document import document, notes, section, tiles, with_table
 from dist_epochs.report.html import Content, Markup, element, table
+from dist_epochs.report.losses import losses_section
 from dist_epochs.report.numbers import shown
 from dist_epochs.report.sections import sources_section, warnings_section
 
 __all__ = ["run_report"]
 
-MOST_POINTS = 500
-"""Points of a line; of more, each stretch shows its least and its largest."""
 MOST_SAVES = 50
 """Checkpoints of a segment that are drawn, the last ones."""
-MOST_ROWS = 12
-"""Rows of the table beside a line, of the first to the last."""
 
 SPANS = {
     "part-0": "drawn, and counts",
@@ -54,7 +50,7 @@ def run_report(
         tiles(_tiles(data)),
         *_units(data),
         *_differences(data),
-        *_losses(rows),
+        *losses_section(rows),
         *_segments(data, segments),
         *_time(data),
         *_spent(data),
@@ -69,7 +65,7 @@ def _verdict(data: Mapping[str, Any]) -> Markup:
         return element("p", "There is no plan to compare it with.", class_="verdict plain")
     if data["agrees"]:
         return element("p", "The ledger equals the plan in every unit.", class_="verdict good")
-    known = all(difference["cause"] for difference in data["differences"])
+    known = all(difference["cause"] != "unexplained" for difference in data["differences"])
     text = "The ledger differs from the plan; every cause is known." if known else "A difference has no known cause."
     return element("p", text, class_=f"verdict {'between' if known else 'poor'}")
 
@@ -110,9 +106,9 @@ def _units(data: Mapping[str, Any]) -> Iterator[Markup]:
 def _differences(data: Mapping[str, Any]) -> Iterator[Markup]:
     rows = [
         [
-            each["unit"],
+            each["unit"].replace("_", " "),
             *(shown(data, f"differences.{n}.{which}", number) for which in ("planned", "recorded")),
-            each["cause"] or "not known",
+            each["cause"],
         ]
         for n, each in enumerate(data["differences"])
     ]  # fmt: skip
@@ -121,49 +117,6 @@ def _differences(data: Mapping[str, Any]) -> Iterator[Markup]:
         told = [f"{number(count)} steps {kind}" for kind, count in kinds]
         shown_rows = table(["unit", "planned", "recorded", "cause"], rows) if rows else ""
         yield section("Differences", shown_rows, element("p", "; ".join(told)) if told else "")
-
-
-def _losses(rows: Iterable[LoggedRow]) -> Iterator[Markup]:
-    """Loss over steps, tokens and epochs, as far as they were logged."""
-    known = [row for row in rows if row.loss is not None and isfinite(row.loss)]
-    if len(known) < 2:
-        return
-    drawn = _thinned(known)
-    plots = []
-    for axis, name in (("steps", "step"), ("tokens", "tokens"), ("epochs", "epoch")):
-        points = [(float(x), _loss(row)) for row in drawn if (x := getattr(row, name)) is not None]
-        if len(points) > 1:
-            plots.append(svg.lines(f"Loss over {axis}", [svg.Line("training loss", points)], axis))
-    last = len(known) - 1
-    some = known if last < MOST_ROWS else [known[n * last // (MOST_ROWS - 1)] for n in range(MOST_ROWS)]
-    cells = [
-        [
-            number(row.step),
-            "" if row.tokens is None else short(row.tokens),
-            "" if row.epoch is None else scaled(row.epoch),
-            f"{_loss(row):.4f}",
-        ]
-        for row in some
-    ]
-    yield section("Loss", plots[:-1], with_table(plots[-1], ["step", "tokens", "epoch", "loss"], cells))
-
-
-def _thinned(rows: Sequence[LoggedRow]) -> list[LoggedRow]:
-    """The least and the largest loss of each of so many stretches, in order."""
-    if len(rows) <= MOST_POINTS:
-        return list(rows)
-    size = -(-2 * len(rows) // MOST_POINTS)
-    kept: list[LoggedRow] = []
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        ends = {id(row): row for row in (min(part, key=_loss), max(part, key=_loss))}
-        kept += sorted(ends.values(), key=lambda row: row.step)
-    return kept
-
-
-def _loss(row: LoggedRow) -> float:
-    assert row.loss is not None
-    return row.loss
 
 
 def _segments(data: Mapping[str, Any], segments: Sequence[SegmentTime]) -> Iterator[Markup]:
@@ -186,9 +139,10 @@ def _segments(data: Mapping[str, Any], segments: Sequence[SegmentTime]) -> Itera
         spans += [svg.Span(name, "part-7", time, time, "checkpoint") for time in saves]
         devices = f"{facts.get('world_size', '?')} × {facts.get('device', 'device')}"
         times = (f"{begin:.4g}", f"{end:.4g}")
-        cells.append([str(segment.number), devices, *times, facts["status"], facts["reason"] or ""])
+        status = f"{facts['status']}: {facts['reason']}" if facts["reason"] else facts["status"]
+        cells.append([str(segment.number), devices, *times, status])
     plot = svg.time_line(f"Segments: {unit} since the first start", spans, SPANS)
-    header = ["segment", "devices", f"begin, {unit}", f"end, {unit}", "status", "reason"]
+    header = ["segment", "devices", f"begin, {unit}", f"end, {unit}", "status"]
     yield section("Segments and restarts", with_table(plot, header, cells))
 
 
@@ -202,15 +156,30 @@ def _time(data: Mapping[str, Any]) -> Iterator[Markup]:
     parts = [(f"part-{n}", name, causes[name]) for n, name in enumerate(ordered[:7])]
     if ordered[7:]:
         parts.append(("part-7", "others", sum(causes[name] for name in ordered[7:])))
-    rows = [[name, shown(data, f"time.causes.{name}"), percent(causes[name] / wall), CAUSES[name]] for name in ordered]
+    rows = [
+        [
+            [name, element("small", CAUSES[name], class_="remark")],
+            shown(data, f"time.causes.{name}"),
+            f"{causes[name] / wall:.1%}",
+        ]
+        for name in ordered
+    ]
     unit, size = _unit(wall)
     plot = svg.stacked(f"Where the time of rank 0 went: {wall / size:.3g} {unit} in all", parts)
-    yield section("Time", plot, table(["cause", "seconds", "share", "what it is"], rows))
+    yield section("Time", plot, table(["cause", "seconds", "share"], rows))
 
 
 def _unit(seconds: float) -> tuple[str, int]:
     """The unit in which a time is read best, and its seconds."""
     return next(((name, size) for name, size in (("hours", 3600), ("minutes", 60)) if seconds >= size), ("seconds", 1))
+
+
+def _range(data: Mapping[str, Any], key: str) -> Content:
+    """Both ends of a pair; one number where they read the same."""
+    if not at(data, key):
+        return ""
+    low, high = (shown(data, f"{key}.{end}") for end in (0, 1))
+    return low if len({scaled(end) for end in at(data, key)}) == 1 else [low, " to ", high]
 
 
 def _spent(data: Mapping[str, Any]) -> Iterator[Markup]:
@@ -226,9 +195,7 @@ def _spent(data: Mapping[str, Any]) -> Iterator[Markup]:
         [
             f"{label}, {unit}".removesuffix(", "),
             *(shown(data, f"spending.{name}.{which}") for which in ("planned", "recorded")),
-            [shown(data, f"spending.{name}.expected_range.0"), " to ", shown(data, f"spending.{name}.expected_range.1")]
-            if spending[name]["expected_range"]
-            else "",
+            _range(data, f"spending.{name}.expected_range"),
         ]
         for label, name, unit in known
     ]

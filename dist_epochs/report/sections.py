@@ -8,7 +8,7 @@ from typing import Any
 from dist_epochs.arithmetic.text import scaled, short
 from dist_epochs.report import svg
 from dist_epochs.report.document import notes, section, with_table
-from dist_epochs.report.html import Markup, element
+from dist_epochs.report.html import Markup, element, table
 from dist_epochs.report.numbers import shown
 
 __all__ = ["sources_section", "warnings_section"]
@@ -23,7 +23,25 @@ def sources_section(data: Mapping[str, Any]) -> Iterator[Markup]:
     forms = {"samples": short, "tokens": short, "epochs": scaled}
     keys = [key for key in forms if any(one[key] is not None for _, one in sources)]
     rows = [[one["name"], *(shown(data, f"sources.{n}.{key}", forms[key]) for key in keys)] for n, one in sources]
-    yield section("Sources", with_table(svg.bars("Epochs of each source", bars), ["source", *keys], rows))
+    yield section(
+        "Sources", with_table(svg.bars("Epochs of each source", bars), ["source", *keys], rows), *_by_phase(data)
+    )
+
+
+def _by_phase(data: Mapping[str, Any]) -> Iterator[Markup]:
+    """What each phase draws, where phases have sources of their own."""
+    rows = [
+        [
+            f"{phase['steps']:,} steps at length {phase['sequence_length']}",
+            source["name"],
+            shown(data, f"phases.{n}.sources.{m}.samples", short),
+            shown(data, f"phases.{n}.sources.{m}.epochs", scaled),
+        ]
+        for n, phase in enumerate(data.get("phases") or ())
+        for m, source in enumerate(phase["sources"] or ())
+    ]
+    if rows:
+        yield table(["phase", "source", "samples", "epochs"], rows, "Sources of each phase")
 
 
 def warnings_section(warnings: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Markup]:

@@ -6,7 +6,7 @@ the style sheet sets for light and dark. Each plot stands beside a table of its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dist_epochs.report.html import Markup, element, empty
@@ -143,7 +143,9 @@ def lines(title: str, series: Sequence[Line], x_label: str) -> Markup:
     box = f"0 0 {UNITS} {UNITS}"
     inner = element("svg", paths, viewBox=box, preserveAspectRatio="none", width="100%", height=PLOT)
     names = [(f"line-{at % LINES}", line.label) for at, line in enumerate(series)] if len(series) > 1 else []
-    return _figure(title, [_svg([*grid, inner, *texts], PLOT), _axis(across, x_label)], _legend(names))
+    ends = "; ".join(f"{line.label}: {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}" for line in series)
+    drawn = [_svg([*grid, inner, *texts], PLOT), _axis(across, x_label)]
+    return _figure(title, drawn, _legend(names, _stroke), f"{title}. {ends}")
 
 
 def stacked(title: str, parts: Sequence[tuple[str, str, float]]) -> Markup:
@@ -177,9 +179,16 @@ def time_line(title: str, spans: Sequence[Span], legend: Mapping[str, str]) -> M
     return _figure(title, [*drawn, _axis(scale)], _legend(shown))
 
 
-def _figure(title: str, drawn: Sequence[Markup], legend: Markup | None = None) -> Markup:
-    """A plot with its title, as one picture to who does not see it: its numbers stand in a table."""
-    picture = element("div", drawn, role="img", aria_label=title)
+def _figure(title: str, drawn: Sequence[Markup], legend: Markup | None = None, told: str | None = None) -> Markup:
+    """A plot with its title, as one picture to who does not see it: its numbers stand in a table.
+
+    Args:
+        title: Above the plot.
+        drawn: The plot.
+        legend: Below it.
+        told: What a screen reader says of it; None is the title.
+    """
+    picture = element("div", drawn, role="img", aria_label=told or title)
     return element("figure", element("figcaption", title), picture, legend or "")
 
 
@@ -193,11 +202,21 @@ def _svg(drawn: Sequence[Markup], height: float) -> Markup:
     return element("svg", drawn, width="100%", height=height, aria_hidden="true", focusable="false")
 
 
-def _legend(names: Sequence[tuple[str, str]]) -> Markup:
+def _square(kind: str) -> Markup:
+    """How the legend shows a colour."""
+    return element("i", class_=f"key {kind}")
+
+
+def _stroke(kind: str) -> Markup:
+    """How the legend shows a line: with its dashes, which tell it from others without colours too."""
+    stroke = empty("line", x1=0, x2=28, y1=5, y2=5, class_=f"line {kind}")
+    return element("svg", stroke, width=28, height=10, class_="stroke", aria_hidden="true", focusable="false")
+
+
+def _legend(names: Sequence[tuple[str, str]], key: Callable[[str], Markup] = _square) -> Markup:
     if not names:
         return Markup()
-    entries = [element("li", element("i", class_=f"key {kind}"), text) for kind, text in names]
-    return element("ul", entries, class_="legend")
+    return element("ul", [element("li", key(kind), text) for kind, text in names], class_="legend", role="list")
 
 
 def _axis(scale: Scale, label: str = "") -> Markup:

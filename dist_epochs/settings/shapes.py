@@ -17,8 +17,8 @@ from dist_epochs.settings.json_text import parse_json
 from dist_epochs.settings.value import kind_of
 
 __all__ = [
-    "FLAG", "NUMBER", "TEXT", "Check", "each", "either", "first_problem", "matching", "maybe", "record",
-    "refuse_damage", "row", "table", "whole",
+    "FLAG", "NUMBER", "TEXT", "Check", "each", "either", "first_problem", "matching", "maybe", "number_or_none",
+    "record", "refuse_damage", "row", "table", "whole",
 ]  # fmt: skip
 
 Check = Callable[[Any, Place], Iterator[Problem]]
@@ -42,6 +42,16 @@ def whole(least: int = 0) -> Check:
 def _number(data: Any, place: Place) -> Iterator[Problem]:
     if type(data) not in (int, float) or not math.isfinite(data) or not 0 <= data <= LARGEST:
         yield Problem(place, f"must be a number from 0 on, not {_echo(data)}")
+
+
+def number_or_none(data: object) -> int | float | None:
+    """A number that may stand in a file; None where there is none, or something else in its place.
+
+    Examples:
+        >>> number_or_none(3), number_or_none(None), number_or_none("3"), number_or_none(True)
+        (3, None, None, None)
+    """
+    return data if isinstance(data, int | float) and not isinstance(data, bool) else None
 
 
 def _of_type(kind: type, name: str) -> Check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +22,11 @@ class Evaluation:
     """The held-out samples of this rank, the same at every evaluation.
 
     Attributes:
-        batches: The micro-batches of this rank; every rank has the same number.
+        batches: The micro-batches of this rank, read anew each time; every rank has the same number.
         every: Steps between evaluations.
     """
 
-    batches: Sequence[MicroBatch]
+    batches: Iterable[MicroBatch]
     every: int
 
     def due(self, step: int, steps: int) -> bool:

@@ -16,10 +16,10 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import PretrainedConfig
 
+from dist_epochs.corpus.held_out import HeldOutBatches
 from dist_epochs.corpus.objective import Objective
 from dist_epochs.corpus.planning import objective_of
 from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import held_out_batches
 from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError, Origin
@@ -216,7 +216,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
             f"evaluation is asked for and {setup.store.path} holds no held-out documents",
             fixes=("to make the store with `--held-out 1%`", "to remove evaluation"),
         )
-    batches = held_out_batches(
+    batches = HeldOutBatches(
         [source.packing(recipe.longest, recipe.corpus.packing) for source in sources],
         setup.objective,
         devices=world.size,
@@ -224,7 +224,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
         per_device=setup.per_device,
         pad=setup.tokenizer.pad_id,
     )
-    return Evaluation(tuple(batches), recipe.evaluation.every)
+    return Evaluation(batches, recipe.evaluation.every)
 
 
 def adamw(model: nn.Module, recipe: OptimizerRecipe, accelerator: Accelerator) -> torch.optim.Optimizer:

@@ -95,8 +95,10 @@ class Tracker:
             say(f"wandb: no connection ({reason}), so the run is written offline into its directory")
             accelerator.init_trackers(project, config=config, init_kwargs=settings)
         if accelerator.is_main_process:
+            import wandb
+
             run = accelerator.get_tracker("wandb", unwrap=True)
-            self._mirror = WandbMirror(run, planned_counters(config["plan"]), GROUPS)
+            self._mirror = WandbMirror(run, planned_counters(config["plan"]), wandb.Table, GROUPS)
 
     def log(self, values: Mapping[str, float | int]) -> None:
         """Log one row."""

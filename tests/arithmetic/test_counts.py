@@ -1,8 +1,11 @@
 from fractions import Fraction
 
-from dist_epochs.arithmetic.counts import Counts, Draw, PassKey, add_digests, draws
+from dist_epochs.arithmetic.counts import Counts, Draw, PassKey, add_digests
+from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
-from dist_epochs.arithmetic.schedule import Span
+from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
+
+PHASE = Phase(steps=5, sequence_length=128, global_batch=5)
 
 
 def test_halves_of_a_digest_wrap_apart():
@@ -13,7 +16,7 @@ def test_halves_of_a_digest_wrap_apart():
 
 def test_a_span_is_cut_at_the_ends_of_passes():
     mix = Mixture.of({"a": Fraction(1)})
-    assert list(draws(Span(0, 128, 5, 25), mix, {"a": 10})) == [
+    assert list(Curriculum.of(Schedule((PHASE,)), mix).draws(Span(0, 128, 5, 25), {"a": 10})) == [
         Draw(PassKey(0, "a", 128, 0), 5, 10),
         Draw(PassKey(0, "a", 128, 1), 0, 10),
         Draw(PassKey(0, "a", 128, 2), 0, 5),

@@ -287,6 +287,25 @@ stated: {{sources: {{{rows}}}}}
     assert ("sum of the weights" in names) == ("%" in sources)
 
 
+@pytest.mark.parametrize(("code", "verdict"), [("2.00", "consistent"), ("1.00", "inconsistent")])
+@pytest.mark.parametrize("weight", ["", ", weight: 50%"])
+def test_phases_with_sources_of_their_own(tmp_path, code, verdict, weight):
+    """The weights of the corpus, which no phase uses, say nothing then."""
+    text = f"""
+title: x
+corpus: {{sources: {{web: {{tokens: 200B{weight}}}, code: {{tokens: 50B{weight}}}}}}}
+batch: {{global_batch: 1024}}
+phases:
+  - {{tokens: 200B, sequence_length: 4096, sources: {{web: 1}}}}
+  - {{tokens: 100B, sequence_length: 2048, sources: {{code: 1}}}}
+stated: {{epochs: 1.20, sources: {{web: 1.00, code: {code}}}}}
+"""
+    found = audit(tmp_path, text)
+    assert str(found.verdict).startswith(verdict)
+    checks = {check.name: check for check in found.readings[0].checks}
+    assert float(checks["epochs of code"].derived.point) == pytest.approx(2, abs=1e-3)
+
+
 def test_a_reading_s_set_has_its_own_formulas(tmp_path):
     two = "{phases: [{steps: 900K, sequence_length: 128}, {steps: 100K, sequence_length: 512}]}"
     found = audit(tmp_path, CLAIM.replace("{phases.0.sequence_length: 128}", two))

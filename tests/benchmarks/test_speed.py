@@ -6,25 +6,16 @@ import statistics
 import subprocess
 import sys
 import time
-from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.arithmetic.mixture import Mixture
-from dist_epochs.arithmetic.schedule import Phase, Schedule
-from dist_epochs.corpus.planning import objective_of
 from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.ledger.run_ledger import RunLedger
-from dist_epochs.recipe import ModelRecipe
 
 pytestmark = pytest.mark.benchmark
 
@@ -69,31 +60,6 @@ def test_tokenizing_beside_the_bare_tokenizer(corpus, tmp_path):
 
     ours, theirs, ratio = paired(whole, bare)
     print(f"\ntokenize to a store {ours:.3f} s, encode_batch_fast alone {theirs:.3f} s, ratio {ratio:.2f}")
-
-
-def test_batches_beside_tokenizing(corpus, tmp_path):
-    folder, _ = corpus
-    tokenizer = TextTokenizer(EMBEDDED)
-    settings = Settings(sequence_lengths=(512,))
-    counts = tokenize(find_sources((str(folder),)), tokenizer, settings, out=tmp_path / "store")
-    store = Store(tmp_path / "store")
-    schedule = Schedule((Phase(steps=10**6, sequence_length=512, global_batch=256),))
-    name = store.sources()[0].name
-    stream = Corpus(
-        store,
-        schedule=schedule,
-        mixture=Mixture.of({name: Fraction(1)}),
-        objective=objective_of(ModelRecipe(objective="masked", config="unused"), store),
-        seed=0,
-    )
-    batch = [GlobalBatch(samples=256, data_parallel_size=1, per_device=32)]
-    took = statistics.median(seconds(list, islice(stream.windows(batch, 0, first), 8)) for first in range(0, 800, 100))
-    pace = 8 * 256 * 512 / took / 1e6
-    print(f"\nbatches {pace:.1f} M positions per CPU second ({counts['tokens']:,} tokens in the store)")
-    for first in (10, 500_000, 990_000):
-        began = time.perf_counter()
-        next(stream.windows(batch, 0, first))
-        print(f"first batch at step {first:,}: {time.perf_counter() - began:.3f} s")
 
 
 def test_the_ledger_s_cost_of_a_step(tmp_path):

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -191,7 +192,8 @@ WAYS: Mapping[str, Callable[[Case, Text, Path, Mark], None]] = {
 
 @cache
 def _encoded(text: Text) -> list[list[int]]:
-    return [ids.tolist() for ids in TextTokenizer(text.tokenizer).encode(text.documents, special_tokens=True)]
+    ids, lengths = TextTokenizer(text.tokenizer).encode(text.documents, special_tokens=True)
+    return [each.tolist() for each in np.split(ids, np.cumsum(lengths)[:-1])]
 
 
 def _trainer(case: Case, text: Text, samples: list[list[int]], folder: Path, mark: Mark) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -112,15 +113,23 @@ def page(tmp_path_factory):
     assert result.exit_code == 0, result.output
     with Host(folder / "host") as host:
         browser = Page(Chromium(program, folder), f"{host.address}some/path/")
+        browser.folder = folder / "host" / "some" / "path"
         yield browser
         browser.chromium.close()
 
 
 class Host:
-    """A static web server on the loopback."""
+    """A static web server on the loopback.
 
-    def __init__(self, folder):
+    Args:
+        folder: What it serves.
+        types: The types that it sends files as, by suffix, where they are not the right ones.
+    """
+
+    def __init__(self, folder, types=()):
         class Quiet(SimpleHTTPRequestHandler):
+            extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **dict(types)}  # noqa: RUF012
+
             def log_message(self, *_):
                 pass
 
@@ -385,3 +394,31 @@ def test_answers_come_at_once(page):
         print(f"  {panel} {state} {statistics.median(times):.0f} [{min(times):.0f}..{max(times):.0f}]")
         assert statistics.median(times) < 2000
     assert page.cold < 60
+
+
+def state_of(page, folder, types=()):
+    """What the page says of itself on another host, once it says more than that it loads."""
+    with Host(folder, types) as host:
+        page.chromium.open("about:blank")
+        page.chromium.open(host.address)
+        page.chromium.wait(
+            f"location.href.startsWith({host.address!r}) && "
+            "['ready', 'failed'].includes(document.getElementById('state')?.dataset.state)"
+        )
+        return page.chromium.run("document.getElementById('state-text').textContent")
+
+
+def test_a_host_that_knows_neither_modules_nor_webassembly(page):
+    assert state_of(page, page.folder, {".wasm": "text/plain", ".mjs": "text/plain"}) == "Ready."
+
+
+def test_what_keeps_python_from_loading_is_said(page, tmp_path):
+    said = state_of(page, page.folder, {".js": "text/plain"})
+    assert said == "Python could not be loaded: the host must send .js files as text/javascript"
+    folder = tmp_path / "page"
+    shutil.copytree(page.folder, folder)
+    program = folder / "pyodide" / "pyodide.asm.wasm"
+    program.write_bytes(program.read_bytes()[:100_000])
+    assert "could not be loaded: WebAssembly" in state_of(page, folder)
+    program.unlink()
+    assert state_of(page, folder).endswith("pyodide.asm.wasm: 404")

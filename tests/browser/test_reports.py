@@ -1,4 +1,7 @@
-"""Reports in a real browser: they load nothing, everybody can use them, and phones need no sideways scrolling."""
+"""Reports in a real browser: they load nothing, everybody can use them, they fit a phone, and paper shows all of them.
+
+The run was planned for two phases over three sources, was killed twice, skipped steps, and was evaluated.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from dist_epochs.cli.main import main
 from dist_epochs.ledger import writer
 from tests.browser.axe import axe_script, faults, find_browser
 from tests.browser.chromium import Chromium
-from tests.ledger.simulated import BEGAN, SimulatedRun
+from tests.ledger.simulated import BEGAN
 from tests.report.test_reports import BERT
-from tests.report.test_run_report import log
+from tests.report.test_run_report import mixture_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -37,13 +40,13 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of two lengths that was killed twice and skipped steps."""
+    """A planned run of two phases over three sources that was killed twice, skipped steps, and was evaluated."""
     folder = tmp_path_factory.mktemp("run")
     now = SimpleNamespace(us=round(BEGAN * 1e6))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer.time, "time", lambda: now.us / 1e6)
         patch.setattr(writer.time, "perf_counter", lambda: now.us / 1e6)
-        SimulatedRun(folder, now, ranks=2, kills=(59, 130), look=log).run()
+        mixture_run(folder, now)
     return folder
 
 
@@ -64,3 +67,16 @@ def test_a_report(browser, run, tmp_path, name):
             assert browser.run("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
     assert found == []
     assert set(browser.requests) == {path.as_uri()}
+
+
+def test_tables_that_are_closed_are_printed(browser, run, tmp_path):
+    path = tmp_path / "report.html"
+    assert CliRunner().invoke(main, ["ledger", str(run), "--html", str(path)]).exit_code == 0
+    browser.open(path.as_uri())
+    browser.wait(f"location.href === {path.as_uri()!r} && document.readyState === 'complete'")
+    shown = "[...document.querySelectorAll('details table')].map((each) => each.checkVisibility())"
+    assert set(browser.run(shown)) == {False}
+    browser.page("Emulation.setEmulatedMedia", media="print")
+    printed = browser.run(shown)
+    browser.page("Emulation.setEmulatedMedia", media="")
+    assert set(printed) == {True}

@@ -61,8 +61,8 @@ def huge_store(path: Path, tokens: int = 10**13, shards: int = 9000) -> Path:
         "tokens": sum(of_shards), "empty_documents": 0, "skipped_documents": 0,
         "blocks": {"rows": blocks, "sha256": hashlib.sha256().hexdigest()},
         "shards": [
-            {"documents": d, "tokens": t, "sha256": NOTHING, "length_bytes": 2}
-            for d, t in zip(documents, of_shards, strict=True)
+            {"name": f"{part:05d}-000", "documents": d, "tokens": t, "sha256": NOTHING, "length_bytes": 2}
+            for part, (d, t) in enumerate(zip(documents, of_shards, strict=True))
         ],
     }  # fmt: skip
     manifest = {

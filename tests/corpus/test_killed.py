@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache
@@ -19,7 +18,7 @@ from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import tokenize as module
-from dist_epochs.corpus import writer
+from dist_epochs.corpus import tokenize_part, writer
 from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.made_from import RECORD
 from dist_epochs.corpus.readers import text
@@ -48,21 +47,15 @@ def listing(folder):
 
 
 @pytest.fixture
-def tmp_path(tmp_path):
-    """A folder in memory, where there is one: a disk takes long to make hundreds of files durable."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
+def tmp_path(memory_path):
+    return memory_path
 
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
     """Two sources of two files each, cut into a shard after every few documents, also within a file."""
-    monkeypatch.setattr(module, "SHARD_TOKENS", 80)
-    monkeypatch.setattr(module, "BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(tokenize_part, "SHARD_TOKENS", 80)
+    monkeypatch.setattr(tokenize_part, "BATCH_DOCUMENTS", 3)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -236,7 +229,16 @@ def test_an_interrupted_command_says_what_it_keeps(corpus, tmp_path, monkeypatch
         return original(source, unit)
 
     monkeypatch.setattr(Source, "read", interrupted)
-    arguments = ["tokenize", *map(str, corpus), "--tokenizer", EMBEDDED, "--out", str(tmp_path / "out")]
+    arguments = [
+        "tokenize",
+        *map(str, corpus),
+        "--tokenizer",
+        EMBEDDED,
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "1",
+    ]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 130
     assert said in result.stderr
@@ -256,7 +258,16 @@ def test_a_finished_store_says_so(corpus, tmp_path, monkeypatch):
     assert not first["written_before"]
     before = listing(tmp_path / "out")
     monkeypatch.setattr(Source, "read", lambda *_: pytest.fail("read again"))
-    arguments = ["tokenize", *map(str, corpus), "--tokenizer", EMBEDDED, "--out", str(tmp_path / "out")]
+    arguments = [
+        "tokenize",
+        *map(str, corpus),
+        "--tokenizer",
+        EMBEDDED,
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "1",
+    ]
     arguments += ["--sequence-length", "8", "--held-out", "1/3"]
     result = CliRunner().invoke(main, [*arguments, "--json"])
     assert result.exit_code == 0
@@ -303,7 +314,7 @@ def test_a_bad_document_is_named_and_what_was_read_before_it_is_not_read_again(c
     before, bad, mended = BAD[name]
     path, out = tmp_path / name, tmp_path / "out"
     if name == "long.txt":
-        monkeypatch.setattr(text.read_lines, "__defaults__", (100,))
+        monkeypatch.setattr(text.read_lines, "__defaults__", (100, 0, 0))
     path.write_bytes(b"\n".join([*before, bad, *before]))
     for _ in range(2):
         with pytest.raises(BadDocument) as caught:

@@ -1,9 +1,11 @@
+import hashlib
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from dist_epochs.corpus.hashing import hash_each
+from dist_epochs.corpus import objective
+from dist_epochs.corpus.hashing import hash_each, key
 from dist_epochs.corpus.objective import IGNORED, Causal, Masked
 
 SPECIAL, MASK, VOCABULARY = np.array([0, 1, 2]), 2, 50
@@ -58,6 +60,37 @@ def test_masks_follow_the_key_alone():
         assert all((a[0] == b[row]).all() for a, b in zip(alone, whole, strict=True))
     again = MASKED.inputs_and_labels(ids, segments, hash_each(10, np.arange(len(ids))))
     assert (again[1] != whole[1]).any()
+
+
+def test_masks_stay_what_they_are():
+    """A run that is resumed by another version gets the masks that it would have got."""
+    found = hashlib.sha256()
+    for array in MASKED.inputs_and_labels(*rows()):
+        found.update(array.astype("<i8").tobytes())
+    assert found.hexdigest() == "68f4e3494745670755bc0932536431c1af8619ca7f85638e2635fcfe6daa1db1"
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64])
+def test_masks_do_not_depend_on_how_many_samples_are_masked_at_once(monkeypatch, dtype):
+    ids, segments, keys = rows()
+    whole = MASKED.inputs_and_labels(ids, segments, keys)
+    monkeypatch.setattr(objective, "POSITIONS_AT_ONCE", 7 * ids.shape[1])
+    parts = MASKED.inputs_and_labels(ids.astype(dtype), segments, keys)
+    assert all((a == b).all() and a.dtype == np.int64 for a, b in zip(parts, whole, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("sample_key", "places"), [(148358, (12, 285)), (154780, (291, 404)), (158345, (304, 376))]
+)  # found by trying: the upper halves of these lots are equal
+def test_the_lower_of_two_lots_with_equal_upper_halves_is_chosen(sample_key, places):
+    keys = np.array([sample_key, 1], np.uint64)
+    lots = hash_each(hash_each(keys, np.full(2, key("choose")))[:, None], np.arange(512))[0, list(places)]
+    assert lots[0] >> np.uint64(32) == lots[1] >> np.uint64(32)
+    ids, segments = np.full((2, 512), SPECIAL[1]), np.ones((2, 512), np.int64)
+    ids[:, list(places)] = 10
+    _, labels = MASKED.inputs_and_labels(ids, segments, keys)
+    assert np.flatnonzero(labels[0] != IGNORED).tolist() == [places[int(np.argmin(lots))]]
+    assert (labels[1] != IGNORED).sum() == 1
 
 
 def test_a_sample_of_special_tokens_has_no_loss():

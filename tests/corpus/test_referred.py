@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
-from dist_epochs.corpus import tokenize as module
+from dist_epochs.corpus import tokenize_part
 from dist_epochs.corpus.sources import HELD_OUT, Source, find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.token_files import Reading
@@ -28,7 +28,8 @@ EOS = 2
 @pytest.fixture(scope="module")
 def documents(text_file):
     lines = [line for line in text_file.read_text().splitlines() if line.strip()][:1500]
-    encoded = TextTokenizer(EMBEDDED).encode(lines, special_tokens=False)
+    ids, sizes = TextTokenizer(EMBEDDED).encode(lines, special_tokens=False)
+    encoded = np.split(ids, np.cumsum(sizes)[:-1])
     return [[*ids.tolist(), EOS] for ids in encoded]
 
 
@@ -58,8 +59,8 @@ def ids_of(store):
 
 @pytest.mark.parametrize("kind", ["megatron", "llm.c", "nanogpt"])
 def test_a_store_that_refers_holds_what_one_that_copies_holds(corpora, documents, tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(module, "SHARD_TOKENS", 4000)
-    monkeypatch.setattr(module, "BATCH_DOCUMENTS", 100)
+    monkeypatch.setattr(tokenize_part, "SHARD_TOKENS", 4000)
+    monkeypatch.setattr(tokenize_part, "BATCH_DOCUMENTS", 100)
     eos = None if kind == "megatron" else EOS
     lengths = {"sequence_lengths": (16, 32)}
     referred = run(corpora[kind], tmp_path / "referred", eos, refer=True, **lengths)
@@ -127,8 +128,8 @@ def test_a_share_is_held_out_of_copies_only(corpora, tmp_path):
 
 @pytest.mark.parametrize("refer", [False, True])
 def test_an_interrupted_store_goes_on_and_ends_the_same(corpora, tmp_path, monkeypatch, refer):
-    monkeypatch.setattr(module, "SHARD_TOKENS", 3000)
-    monkeypatch.setattr(module, "BATCH_DOCUMENTS", 50)
+    monkeypatch.setattr(tokenize_part, "SHARD_TOKENS", 3000)
+    monkeypatch.setattr(tokenize_part, "BATCH_DOCUMENTS", 50)
     whole, store = tmp_path / "whole", tmp_path / "store"
     run(corpora["megatron"], whole, refer=refer, sequence_lengths=(16,))
     original = Source.read

@@ -160,7 +160,7 @@ def test_a_flipped_token_is_found_by_plan_and_tokenize(copied, write_recipe):
     recipe = write_recipe(copied)
     call = CliRunner().invoke
     assert call(main, ["plan", str(recipe)]).exit_code == 0
-    path = next(copied.glob("sources/*/00000.tokens"))
+    path = next(copied.glob("sources/*/00000-000.tokens"))
     data = bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(data)
@@ -182,7 +182,7 @@ def test_what_was_found_good_is_remembered_until_a_file_changes(copied, monkeypa
     assert (copied / VERIFIED).is_file()
     assert not verify_store(Store(copied))
     assert verify_store(Store(copied), again=True)
-    path = next(copied.glob("sources/*/00000.tokens"))
+    path = next(copied.glob("sources/*/00000-000.tokens"))
     os.utime(path, ns=(1, 1))
     assert verify_store(Store(copied)), "its time changed, so it is read again"
     assert not verify_store(Store(copied))
@@ -203,7 +203,7 @@ def test_plan_verifies_again_when_asked(copied, write_recipe):
     recipe = write_recipe(copied)
     call = CliRunner().invoke
     assert call(main, ["plan", str(recipe), "--verify"]).exit_code == 0
-    path = next(copied.glob("sources/*/00000.tokens"))
+    path = next(copied.glob("sources/*/00000-000.tokens"))
     state, data = path.stat(), bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(data)

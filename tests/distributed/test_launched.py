@@ -128,6 +128,12 @@ def test_the_offline_wandb_file_holds_the_true_counters(launched):
     assert file.config["plan"]["tokens"] == summary["plan"]["tokens"] == result.totals.applied.counts.tokens
     assert summary["reconciliation"] == {"agrees": True, "differences": []}
     assert summary["ledger"]["sample_digest"] == result.plan["sample_digest"]
+    over_tokens = [(row["ledger/tokens"], row["over_tokens/train/loss"]) for row in trained]
+    assert over_tokens == [(row["ledger/tokens"], row["train/loss"]) for row in trained]
+    assert file.axes["over_tokens/train/loss"] == file.axes["over_tokens/evaluation/loss"] == "ledger/tokens"
+    assert file.axes["over_epochs/train/loss"] == "ledger/epoch"
+    (table,) = file.tables
+    assert [row[1:] for row in table["data"]] == [[plan[row[0]], plan[row[0]], 0, ""] for row in table["data"]]
     assert all(axis in file.axes for axis in ("ledger/steps", "ledger/tokens", "ledger/epoch", "train/*"))
 
 
@@ -161,7 +167,7 @@ TWO = ["--config_file", "launch/two-cpu-processes.yaml"]
 @pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
 def test_a_stop_signal_saves_and_the_same_command_goes_on(tmp_path, store, write_recipe, ctrl_c):
     recipe, run = write_recipe(store.path, log_every=10), tmp_path / "run"
-    steps = "phases.0.steps=400"
+    steps = "phases.0.steps=200"
     process = launch(TWO, recipe, run, tmp_path, steps, resume=True, ACCELERATE_USE_CPU="true")
     wait_for_steps(run / "ledger.jsonl", 5, process)
     if ctrl_c:

@@ -34,14 +34,14 @@ def check_same(runs, relative=1e-5):
 
 
 def test_masked_on_every_world(store, write_recipe, train_worlds):
-    phases = [{"steps": 200, "sequence_length": 16}, {"steps": 20, "sequence_length": 32}]
+    phases = [{"steps": 80, "sequence_length": 16}, {"steps": 20, "sequence_length": 32}]
     batch = {"global_batch": 12, "per_device": 3}
     runs = train_worlds(
-        write_recipe(store.path, phases=phases, batch=batch, evaluation={"every": 100}, log_every=5), WORLDS
+        write_recipe(store.path, phases=phases, batch=batch, evaluation={"every": 40}, log_every=5), WORLDS
     )
     check_same(runs)
     micro_steps = [runs[world].result.totals.applied.micro_steps for world in WORLDS]
-    assert micro_steps == [220 * 4, 220 * 2, 220 * 2, 220 * 1]
+    assert micro_steps == [100 * 4, 100 * 2, 100 * 2, 100 * 1]
     assert runs[1].losses[-1] < runs[1].losses[0] - 1
     evaluations = [
         [m["values"]["evaluation/loss"] for m in run.of("metrics") if "evaluation/loss" in m["values"]]

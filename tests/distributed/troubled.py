@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import torch
 import torch._dynamo
 
-from dist_epochs import errors
+from dist_epochs import terminal
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.train import agreement, run, shared_folder
 from dist_epochs.train.__main__ import main as train
@@ -66,7 +66,7 @@ def be_rank(number: int, one: dict, port: int, log: Path) -> int:
         os.dup2(os.open(log.with_suffix(f".{name}"), os.O_WRONLY | os.O_CREAT), stream)
     host = one["host"]
     socket.gethostname = lambda: host
-    errors.PATIENCE, shared_folder.VISIBLE = SILENCE, 1.0
+    terminal.PATIENCE, shared_folder.VISIBLE = SILENCE, 1.0
     carry(one["fault"])
     sys.argv[1:] = one["arguments"]
     try:

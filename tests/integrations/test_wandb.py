@@ -60,6 +60,14 @@ def test_every_row_has_the_counters_of_its_moment_after_a_kill_too(kind, tmp_pat
     assert after.axes.items() >= dict.fromkeys(AXES).items()
     assert all(after.axes[name] == AXES[0] for name in NAMES if name not in AXES)
     result = read_run(tmp_path / "run")
+    (table,) = after.tables  # the killed program had come to no end
+    assert not before.tables
+    assert {row[0]: row[2] for row in table["data"]}["samples"] == 4 * SIZE
+    loss = "train/loss" if kind == "trainer" else "loss"
+    assert [row["over_epochs/" + loss] for row in after.rows if loss in row] == [
+        row[loss] for row in after.rows if loss in row
+    ]
+    assert after.axes["over_tokens/" + loss] == "ledger/tokens"
     summary = after.summary
     assert summary["ledger/steps"] == summary["ledger"]["steps"]["applied"] == STEPS
     assert summary["ledger"]["samples"] == result.totals.applied.counts.samples == 4 * SIZE

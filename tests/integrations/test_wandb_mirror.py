@@ -8,13 +8,27 @@ import pytest
 from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.run_ledger import RunLedger
 
+UNITS = ("steps", "micro_steps", "samples", "positions", "tokens", "loss_tokens")
+TABLE = (
+    {
+        "ledger/reconciliation": {
+            "columns": ["unit", "planned", "recorded", "difference", "cause"],
+            "data": [[unit, None, 0, None, ""] for unit in UNITS],
+            "allow_mixed_types": True,
+        }
+    },
+    None,
+    False,
+)
+"""The table of a ledger without a plan or a step: it joins the row that is open."""
+
 
 class Run:
     def __init__(self):
         self.rows, self.summary, self.metrics, self.finished = [], {}, {}, []
         self._is_finished = False
 
-    def define_metric(self, name, step_metric=None):
+    def define_metric(self, name, step_metric=None, step_sync=None):
         self.metrics[name] = step_metric
 
     def log(self, data, step=None, commit=None):
@@ -28,7 +42,7 @@ class Run:
 @pytest.fixture
 def wandb(monkeypatch):
     run = Run()
-    module = SimpleNamespace(run=run, log=run.log)
+    module = SimpleNamespace(run=run, log=run.log, Table=lambda **table: table)
     monkeypatch.setitem(sys.modules, "wandb", module)
     return module
 
@@ -66,7 +80,7 @@ def test_each_row_gets_the_counters_and_keeps_what_it_has(mirror, wandb):
     ]
     mirror.leave()
     wandb.run.log({"loss": 3})
-    assert wandb.run.rows[2:] == [({"loss": 3}, None, None)]
+    assert wandb.run.rows[2:] == [TABLE, ({"loss": 3}, None, None)]
     assert wandb.run.summary["ledger/steps"] == 3
     assert wandb.run.summary["ledger"]["status"] == "finished"
 
@@ -78,12 +92,12 @@ def test_a_run_that_is_finished_first_has_its_summary(mirror, wandb):
     assert wandb.run.finished == [1]
     assert wandb.run.summary["reconciliation"] == {"agrees": None, "differences": []}
     mirror.leave()
-    assert len(wandb.run.rows) == 1
+    assert wandb.run.rows[1:] == [TABLE]
 
 
 def test_a_loop_that_logs_nothing_has_one_row(mirror, wandb):
     mirror.leave()
-    assert wandb.run.rows == [({"ledger/steps": 3}, None, None)]
+    assert wandb.run.rows == [({"ledger/steps": 3}, None, None), TABLE]
 
 
 def test_the_accelerator_s_run_is_taken_and_a_second_run_too(tmp_path, wandb):
@@ -131,4 +145,4 @@ def test_two_ledgers_one_after_the_other(mirror, wandb, tmp_path):
     second = LoopMirror(tmp_path, lambda: {"ledger/steps": 5}, print)
     second.join()
     wandb.log({"loss": 2})
-    assert [row[0]["ledger/steps"] for row in wandb.run.rows] == [3, 5]
+    assert [row[0]["ledger/steps"] for row in wandb.run.rows if row != TABLE] == [3, 5]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
+from dist_epochs.ledger.file import drawn_to_json
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.ledger.totals import Tally
 from dist_epochs.runtime.peers import Alone, Sums
 
 BEGAN = 1.8e9
@@ -38,6 +43,7 @@ class SimulatedRun:
         folder: The run directory.
         clock: The clock, in microseconds.
         seed: Of everything that varies.
+        sources: The share of each source in the samples.
     """
 
     folder: Path
@@ -50,6 +56,7 @@ class SimulatedRun:
     save_every: int = 15
     look: object = None
     scale: int = 1
+    sources: Mapping = field(default_factory=lambda: {"web": Fraction(1)})
     books: Counter = field(default_factory=Counter)
 
     def __post_init__(self):
@@ -62,6 +69,27 @@ class SimulatedRun:
         phases = [{"steps": n, "sequence_length": length, "global_batch": size} for n, length, size in self.phases]
         flops = {"128": 1000, "512": 1100}
         return {"phases": phases, "cost": {"flops_per_token_at": flops, "price_per_device_hour": 2.5, "price": 10}}
+
+    def write_plan(self, sizes):
+        """A `plan.json` of what is drawn where no step is skipped.
+
+        Args:
+            sizes: Samples of a pass of each source at each length.
+        """
+        tally = Tally()
+        for step in range(self.steps):
+            drawn = self.window(step).counts  # of one rank
+            tally.add(1, {key: sum([counts] * self.ranks, Counts()) for key, counts in drawn.items()})
+        tokens = sum(int(length) * count for by_length in sizes.values() for length, count in by_length.items())
+        plan = {
+            "steps": tally.steps, "micro_steps": tally.micro_steps, "samples": tally.counts.samples,
+            "positions": tally.positions, "tokens": tally.counts.tokens, "loss_tokens": tally.counts.loss_tokens,
+            "coverage": None, "phases": [phase | {"gradient_accumulation": 1} for phase in self.plan["phases"]],
+            "sample_digest": f"{tally.counts.digest:032x}", "passes": drawn_to_json(tally.passes),
+            "global_batch": {"data_parallel_size": self.ranks}, "fingerprint": "00",
+            "corpus": {"samples": sizes, "tokens": tokens}, "cost": self.plan["cost"],
+        }  # fmt: skip
+        (self.folder / "plan.json").write_text(json.dumps(plan))
 
     def spend(self, cause, us):
         self.clock.us += us
@@ -79,7 +107,10 @@ class SimulatedRun:
 
     def window(self, step):
         length, samples = self.work(step + 1)
-        counts = {PassKey(0, "web", length, 0): Counts(samples, samples * length, samples, step)}
+        counts = {}
+        for source, share in self.sources.items():
+            mine = int(samples * share)
+            counts[PassKey(0, source, length, 0)] = Counts(mine, mine * length, mine, step)
         return SimpleNamespace(step=step, micro_batches=[None], counts=counts)
 
     def run(self):

@@ -63,10 +63,10 @@ def elements(built):
 
 def test_it_is_made_of_static_files(built):
     names = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
-    assert {"index.html", "page.js", "worker.js", "style.css", "packages.zip", "pyodide/pyodide.mjs"} <= names
+    assert {"index.html", "page.js", "worker.js", "style.css", "packages.zip", "pyodide/pyodide.js"} <= names
     assert {name for name in names if name.startswith("pyodide/")} == {
         f"pyodide/{name}"
-        for name in ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+        for name in ("pyodide.js", "pyodide.asm.js", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
     }
 
 

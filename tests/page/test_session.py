@@ -72,11 +72,18 @@ def test_signs_of_a_shell_in_quotes_are_text(ask):
     assert answer["code"] == 0
 
 
-@pytest.mark.parametrize("command", ["tokenize", "ledger", "page"])
+@pytest.mark.parametrize("command", ["tokenize", "ledger", "compare", "page"])
 def test_commands_on_files_are_refused_with_those_that_run(ask, command):
     answer = ask(words=[command, "x"])
     assert answer["code"] == 2
     assert "solve, plan, audit and explain run here" in text_of(answer)
+    assert f"dist-epochs {command} x" in text_of(answer)
+
+
+def test_a_first_recipe_is_shown(ask):
+    answer = ask(line="init '4.1B tokens' --devices 8xH100", view=True)
+    assert (answer["code"], answer["view"]) == (0, None)
+    assert "devices: 8\n" in answer["files"]["recipe.yaml"]
 
 
 def test_a_recipe_of_the_request_is_a_file_for_the_command_alone(ask, tmp_path, monkeypatch):

@@ -99,6 +99,7 @@ GOOD = {
     "batch.uneven": ["allow"], "batch.replacement": [True],
     "budget": [{"tokens": "1B"}, {"epochs": 3}, {"hours": 5}, {"flops": "1e18"}, {"samples": 12345}],
     "phases.0": [{"share": "10%", "sequence_length": 64}, {"share": "50%", "sequence_length": 512}],
+    "phases.1.sources": [{"a": 1}, {"a": 3, "b": 1}], "mixture.temperature": [2, "10/3"],
     "hardware.mfu": ["40%", ["30%", "50%"]],
     "hardware.tokens_per_second": ["1M"], "precision": ["fp16", "bf16"],
     "model": [{"parameters": "1B"}, {"config": "modernbert-base"}],
@@ -123,7 +124,7 @@ KEYS = [
     "model.config", "model.objective", "hardware", "hardware.device", "hardware.mfu", "hardware.tokens_per_second",
     "precision", "optimizer", "log_every", "tracking", "evaluation", "model.adapter", "model.adapter.rank",
     "model.adapter.targets", "model.adapter.parameters", "model.frozen", "model.frozen.layers", "model.frozen.trained",
-    "model.quantization.bits",
+    "model.quantization.bits", "phases.0.sources", "mixture",
 ]  # fmt: skip
 CHANGE = st.one_of(
     st.sampled_from(sorted(GOOD)).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from(GOOD[name]))),

@@ -1,7 +1,9 @@
 """The report of a run: its numbers, its segments, and what it does with damaged and unfinished runs."""
 
 import json
+import re
 import time
+from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +34,25 @@ def log(step, ledger):
     ledger.metrics(step, {"train/loss": 7 - step / 100, "ledger/tokens": counts.tokens, "ledger/epoch": step / 50})
 
 
+def mixture_run(folder, clock):
+    """Two phases of two lengths over three sources, planned, killed twice, with skipped steps and evaluations."""
+
+    def look(step, ledger):
+        log(step, ledger)
+        if step % 40 == 0:
+            counts = ledger.totals.applied.counts
+            loss = {"evaluation/loss": 7.2 - step / 110}
+            ledger.metrics(step, loss | {"ledger/tokens": counts.tokens, "ledger/epoch": step / 50})
+
+    shares = {"web": Fraction(1, 2), "books": Fraction(3, 8), "code": Fraction(1, 8)}
+    phases = ((120, 128, 16), (80, 512, 16))
+    run = SimulatedRun(folder, clock, phases=phases, ranks=2, kills=(59, 130), look=look, sources=shares)
+    run.write_plan(
+        {"web": {"128": 900, "512": 225}, "books": {"128": 400, "512": 100}, "code": {"128": 240, "512": 60}}
+    )
+    run.run()
+
+
 def report(tmp_path, run, code=0):
     path = tmp_path / "report.html"
     found = CliRunner().invoke(main, ["ledger", str(run), "--html", str(path), "--json"])
@@ -54,6 +75,34 @@ def test_a_run_that_was_killed_twice(tmp_path, clock):
     assert f"{data['steps']['skipped']} steps skipped" in text
     shown = {key.removeprefix("time.causes."): float(value) for key, value, _ in Page(page).numbers if "causes" in key}
     assert sum(shown.values()) == pytest.approx(data["time"]["wall_seconds"])
+
+
+def test_a_difference_without_a_known_cause(tmp_path, clock):
+    SimulatedRun(tmp_path, clock).run()
+    SimulatedRun(tmp_path, clock, ranks=2).write_plan({"web": {"128": 900, "512": 225}})  # of twice as many samples
+    page, data = report(tmp_path, tmp_path, code=1)
+    assert "unexplained" in {each["cause"] for each in data["differences"]}
+    assert "A difference has no known cause." in Page(page).text
+    assert "every cause is known" not in Page(page).text
+
+
+def test_a_planned_run_over_three_sources_with_evaluations(tmp_path, clock):
+    run = tmp_path / "run"
+    run.mkdir()
+    mixture_run(run, clock)
+    page, data = report(tmp_path, run)
+    check_page(page)
+    check_numbers(page, data, 40)
+    assert {each["cause"] for each in data["differences"]} == {"skipped"}
+    text = " ".join(Page(page).text.split())
+    assert "The ledger differs from the plan; every cause is known." in text
+    assert [source["name"] for source in data["sources"]] == ["web", "books", "code"]
+    assert "Epochs of each source" in text
+    assert text.count("loss on held-out documents") == 4  # in the legends of three plots, and in their table
+    told = 'aria-label="Loss over steps. training loss: 6.99 to 5; loss on held-out documents: 6.836 to 5.382"'
+    assert told in page
+    cells = re.findall("<tr>.*?</tr>", page[page.index(">training loss</th>") :])
+    assert any(re.search(r">40</th>.*>6\.6000</td>.*>6\.8364</td>", row) for row in cells)
 
 
 def test_segments_on_the_clock(tmp_path, clock):

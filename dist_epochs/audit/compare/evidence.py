@@ -101,4 +101,4 @@ class ComparedRun:
             InputError: If a line of its ledger is damaged.
         """
         rows: Iterable[LoggedRow] = self.rows if self.ledger is None else logged_rows(self.ledger)
-        yield from rows
+        yield from (row for row in rows if row.loss is not None or row.learning_rate is not None)

@@ -139,6 +139,10 @@ def _of_plan(plan: Mapping[str, Any], recipe: Recipe | None) -> Iterator[Setting
         if isinstance(source, Mapping) and source.get("share") is not None:
             name, share = f"share of {source.get('name')}", _plain(source["share"])
             yield Setting(cause="mixture", name=name, value=share, follows=not weighted, is_stated=True)
+    for number, phase in enumerate(plan["phases"], start=1):
+        for source in phase.get("sources") or ():
+            name = f"weight of {source['name']} in phase {number}"
+            yield Setting(cause="mixture", name=name, value=source["weight"], is_stated=True)
     if "seed" in plan:
         yield Setting(cause="seed", name="seed", value=plan["seed"])
     if recipe is None or recipe.optimizer is None or recipe.optimizer.decay != "constant":

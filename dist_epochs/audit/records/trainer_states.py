@@ -14,6 +14,7 @@ from dist_epochs.audit.records.record import whole
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.steps import LoggedRow
 from dist_epochs.settings.json_text import load_json
+from dist_epochs.settings.shapes import number_or_none
 
 __all__ = ["LARGEST_STATE", "STATE", "Row", "State", "latest", "load_states", "state_files", "training_rows"]
 
@@ -119,10 +120,11 @@ def training_rows(paths: Sequence[Path]) -> Iterator[LoggedRow]:
     for row in latest(load_states(paths)[0]).rows:
         if row["step"] > before:
             before = row["step"]
-            values = {name: _number(row.get(name)) for name in ("loss", "learning_rate", "epoch")}
+            values = {name: _finite(row.get(name)) for name in ("loss", "learning_rate", "epoch")}
             seen = row.get("num_input_tokens_seen")
             yield LoggedRow(before, tokens=seen if type(seen) is int and seen > 0 else None, **values)
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else None
+def _finite(value: object) -> float | None:
+    number = number_or_none(value)
+    return float(number) if number is not None and abs(number) < LARGEST else None

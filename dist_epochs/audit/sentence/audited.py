@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,12 +66,51 @@ def audit_text_of(given: str, name: str = "sentence") -> SentenceAudit:
 
 
 def audit_reading(reading: Reading, name: str) -> SentenceAudit:
-    """Audit what was read of a text."""
+    """Audit what was read of a text; where that contradicts, tokens may be the size of the data, if this agrees."""
+    audited, _ = _audited(reading, name)
+    if audited.audit.verdict is not Verdict.INCONSISTENT:
+        return audited
+    for other, condition in _as_data(reading):
+        found, other_draft = _audited(other, name)
+        if found.audit.verdict in _AGREEING and _rests_on_data(other_draft):
+            conditions = dict.fromkeys([condition, *([found.audit.only_if] if found.audit.only_if else [])])
+            return replace(found, audit=replace(found.audit, verdict=Verdict.ONLY_IF, only_if=" and ".join(conditions)))
+    return audited
+
+
+_TRAINED_ON = re.compile(r"(?i)\b(?:on|over|auf|sur)\s+(?:(?:the|our|about|around|roughly|approximately|some)\s+)*$")
+"""Before tokens that may be those of the data or those that are drawn."""
+_AGREEING = (Verdict.CONSISTENT, Verdict.WITH_ROUNDING, Verdict.ONLY_IF)
+
+
+def _as_data(reading: Reading) -> Iterator[tuple[Reading, str]]:
+    """The readings in which one of the numbers of tokens is the size of the data, and how each is called."""
+    if any(fact.role == "corpus" for fact in reading.facts):
+        return
+    for at, fact in enumerate(reading.facts):
+        if fact.role == "tokens" and not fact.numeral.bound and _TRAINED_ON.search(reading.given[: fact.start]):
+            facts = (*reading.facts[:at], replace(fact, role="corpus"), *reading.facts[at + 1 :])
+            spelled = f"{fact.numeral.spelling} {fact.unit}"
+            yield replace(reading, facts=facts), f"{spelled} are the data, not those drawn"
+
+
+def _rests_on_data(draft: Draft) -> bool:
+    """Whether something that is stated still follows: epochs over the data, or the tokens that are drawn."""
+    return any(
+        check.stated is not None
+        and (
+            check.result == "tokens" or any(draft.roles.get(n, ("", 0))[0] == "corpus" for n in names_in(check.formula))
+        )
+        for check in draft.checks
+    )
+
+
+def _audited(reading: Reading, name: str) -> tuple[SentenceAudit, Draft]:
     draft = make_draft(reading)
     changes = settling(draft, usual_changes(draft)) if draft.contradictions else ()
     claim = claim_of(draft, changes, name)
     if claim is None:
-        return SentenceAudit(reading=reading, audit=_nothing(reading, draft, name), claim=None)
+        return SentenceAudit(reading=reading, audit=_nothing(reading, draft, name), claim=None), draft
     audit = audit_claim(name, claim)
     verdict, only_if, notes = _judged(audit, draft, changes)
     missing = audit.missing
@@ -78,7 +118,7 @@ def audit_reading(reading: Reading, name: str) -> SentenceAudit:
         missing = what_is_missing(reading, draft)
     notes = (*notes, *draft.dropped)
     audit = replace(audit, verdict=verdict, only_if=only_if, notes=notes, missing=missing)
-    return SentenceAudit(reading=reading, audit=audit, claim=claim)
+    return SentenceAudit(reading=reading, audit=audit, claim=claim), draft
 
 
 def claim_of(draft: Draft, changes: Sequence[Change], name: str) -> Claim | None:

@@ -216,7 +216,7 @@ def _is_beyond(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact])
 
 def _has_pauses(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact]) -> bool:
     """Whether a run took longer than its rate says, as with pauses and restarts."""
-    if relation.identity != "rate":
+    if relation.identity not in ("rate", "pace"):
         return False
     ratio = check.ratio(facts)
     longer = ratio if relation.result == "tokens" else 1 / ratio if ratio else Fraction(0)

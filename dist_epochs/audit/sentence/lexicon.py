@@ -66,7 +66,8 @@ NOUNS: Mapping[str, str] = {
     "length": r"(?:context|sequence)(?:[- ](?:length|window|size))?(?!\w)",
     "time": (
         r"(?:hours?|hrs?|h|days?|weeks?|months?|years?|minutes?|mins?|seconds?|"
-        r"secs?|小时|小時|天|个月|個月|周|時間|日間|日|시간|일|Stunden?|Tagen?|Wochen?|Monaten?|"
+        r"s(?=\s*(?:/|per )\s*(?:step|it|update))|secs?|"
+        r"小时|小時|天|个月|個月|周|時間|日間|日|시간|일|Stunden?|Tagen?|Wochen?|Monaten?|"
         r"heures?|jours?|semaines?|mois)(?![A-Za-z])"
     ),
     "model": r"(?:(?:language |dense |base |chat |MoE )*(?:models?|LLMs?|LMs?|transformers?|networks?))(?!\w)",

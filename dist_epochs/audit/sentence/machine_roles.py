@@ -6,7 +6,7 @@ import re
 
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.lexicon import find
-from dist_epochs.audit.sentence.phrases import TIMES, Role, audio_unit
+from dist_epochs.audit.sentence.phrases import PER_STEP, TIMES, Role, audio_unit, length_of
 
 __all__ = [
     "device_time_role",
@@ -21,6 +21,10 @@ __all__ = [
 
 
 _PER_NODE = r"^\s*(?:/|per |each|on each |in each )\s*(?:node|machine|host|server)?(?!\w)"
+_STEP_TAKES = (
+    r"\b(?:each|every|one|a|per)\s+(?:training |optimizer )?(?:step|update|iteration)\s+(?:takes|took)\s+(?:about |~)?$"
+    r"|\b(?:step|iteration) times?\s+(?:of|is|was|=|:)?\s*(?:about |~)?$"
+)
 _RUNS = (
     r"(?i)train|\btook\b|\btakes?\b|\btaken\b|\brun\b|\brunning\b|\bruns\b|"
     r"\bran\b|GPU|TPU|[AHV]\d00|历时|耗时|用时|学習|학습|demande|dur[ée]|dauer|"
@@ -79,7 +83,7 @@ def model_role(context: Context) -> Role | None:
 
 
 def time_role(context: Context) -> Role | None:
-    """Hours of the run, of audio or of a game."""
+    """Hours of the run, of audio or of a game, or the seconds that a step takes."""
     assert context.noun is not None
     of_what = find(r"^\s*of (?:\w+ )?(?:audio|speech|video|recordings?|music|footage)", context.tail)
     if of_what is not None:
@@ -89,7 +93,11 @@ def time_role(context: Context) -> Role | None:
     if of_game is not None:
         return Role("game_days", f"{context.noun['time'].lower()} of game experience", tail=of_game.end())
     unit = context.noun["time"].lower()
-    if re.match(r"sec|min", unit) or not find(_RUNS, f"{context.before} {context.after}"):
+    if is_pace := re.match(r"s(?:ec\w*)?$", unit):
+        per_step = length_of(PER_STEP, context.tail)
+        if per_step or find(_STEP_TAKES, context.before):
+            return Role("seconds_per_step", "seconds a step", tail=per_step)
+    if is_pace or re.match(r"sec|min", unit) or not find(_RUNS, f"{context.before} {context.after}"):
         return Role("", why="a time")
     if find(r"^\s*(?:ago|later|old|per|/|long|each)(?!\w)", context.tail) or find(
         r"(?:every|within|past|last|after)\s*$", context.near

@@ -46,7 +46,7 @@ class Role:
 PER_STEP = (
     r"^\s*(?:tokens?\s*)?(?:/|per\s+|an?\s+|every\s+|each\s+|in (?:each|"
     r"every|one) |pro\s+|par\s+|毎)(?:global |optimizer |training |gradient |"
-    r"mini-?)?(?:batch|step|update|iteration|Schritt|étape|步)(?!\w)"
+    r"mini-?)?(?:batch|step|update|iteration|iter|it|Schritt|étape|步)(?!\w)"
 )
 PER_BATCH_KOREAN = r"^\s*[을를]?\s*(?:한\s*|매\s*|각\s*)?(?:배치|스텝|업데이트)\s*(?:당|마다)"
 """After `토큰`: the particle of an object, and per batch."""

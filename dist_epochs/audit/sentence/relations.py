@@ -9,6 +9,7 @@ __all__ = ["NAMES", "RELATIONS", "TITLES", "Relation", "relation_of"]
 
 NAMES: Mapping[str, str] = {
     "global_batch": "batch",
+    "seconds_per_step": "step_seconds",
     "sequence_length": "length",
     "batch_tokens": "tokens_per_batch",
     "gradient_accumulation": "accumulation",
@@ -84,6 +85,7 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("passes", "steps_per_epoch", "ceil(corpus / batch_tokens)", corpus="tokens"),
     Relation("passes", "steps_per_epoch", "ceil(corpus / (global_batch * sequence_length))", corpus="tokens"),
     Relation("rounds", "steps", "epochs * steps_per_epoch"),
+    Relation("pace", "hours", "steps * seconds_per_step / 3600"),
     Relation("device time", "device_hours", "devices * hours"),
     Relation("rate", "device_hours", "tokens / tokens_per_second_per_device / 3600"),
     Relation("rate", "tokens", "tokens_per_second_per_device * devices * hours * 3600"),

@@ -17,9 +17,9 @@ LARGEST_LINE = 32 * 2**20
 """Bytes of the longest line that is read: what a line of empty lists becomes takes 25 times its size."""
 
 
-def read_json_lines(path: Path, column: str) -> Iterator[str | Ids | BadDocument]:
-    """The documents of a file of JSON lines."""
-    for number, line in read_lines(path, LARGEST_LINE):
+def read_json_lines(path: Path, column: str, start: int = 0, stop: int = 0) -> Iterator[str | Ids | BadDocument]:
+    """The documents of a file of JSON lines, or of a stretch of it, as `read_lines` takes it."""
+    for number, line in read_lines(path, LARGEST_LINE, start, stop):
         if isinstance(line, BadDocument):
             yield line
         elif line.strip():

@@ -19,8 +19,15 @@ BYTES_AT_ONCE = 16 * 2**20
 """Bytes of text that are unpacked at once, where the rows are of about one size."""
 
 
-def read_parquet(path: str, column: str) -> Iterator[str | Ids | BadDocument]:
-    """The documents of a Parquet file."""
+def read_parquet(path: str, column: str, start: int = 0, stop: int = 0) -> Iterator[str | Ids | BadDocument]:
+    """The documents of a Parquet file.
+
+    Args:
+        path: The file.
+        column: The column that has them.
+        start: The first group of rows.
+        stop: The group to end before; 0 for the end.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -30,6 +37,8 @@ def read_parquet(path: str, column: str) -> Iterator[str | Ids | BadDocument]:
             schema = file.schema_arrow
             _check_sizes(file.metadata, path)
             at_once = rows_at_once(file.metadata)
+            groups = range(start, stop or file.num_row_groups)
+            row = sum(file.metadata.row_group(number).num_rows for number in range(start))
         if column not in schema.names:
             rule = f"there are {printable(', '.join(schema.names))}"
             raise InputError(f"no column {column!r}", rule=rule, fixes="--text-column", origin=Origin(path))
@@ -37,7 +46,7 @@ def read_parquet(path: str, column: str) -> Iterator[str | Ids | BadDocument]:
         # A text that rows repeat stands in the file once, and as a dictionary it does in memory too.
         repeated = [column] if is_text else None
         with parquet.ParquetFile(path, read_dictionary=repeated, buffer_size=2**20, pre_buffer=False) as file:
-            for batch in file.iter_batches(at_once, columns=[column]):
+            for batch in file.iter_batches(at_once, row_groups=groups, columns=[column]):
                 for value in batch.column(column):
                     yield _document(value, column, Origin(f"{path}: row {row}"))
                     row += 1

@@ -1,12 +1,16 @@
 // The page's forms, links and results. Python runs in worker.js; its text is only ever inserted as text.
 
+"use strict";
+
 const version = document.body.dataset.version;
 const recipes = JSON.parse(document.getElementById("recipes").textContent);
 const announced = document.getElementById("state-text");
 const FIRST = "#solve?steps=1M&batch=256x512&corpus=3.3B+words&tokens-per-word=1";
 const CODES = { 1: "exit code 1: the numbers do not add up", 2: "exit code 2: the input is wrong" };
+const TILES = 5; // in a row
 const LONG = 100; // characters of a line
 const PATIENCE = 1500; // milliseconds after which a command can be stopped
+const LOADING = 20000; // milliseconds after which loading is called slow
 
 // ---- Python ----
 
@@ -16,8 +20,10 @@ function startPython() {
   isReady = false;
   waiting = new Map();
   say("Loading Python …", "busy");
+  const slow = setTimeout(() => say("Still loading Python (15 MB). Where it does not end, the browser's console says why.", "busy"), LOADING);
   worker = new Worker(`worker.js?${version}`, { type: "module" });
   worker.onmessage = ({ data }) => {
+    clearTimeout(slow);
     if (data.ready) {
       isReady = true;
       say("Ready.", "ready");
@@ -32,7 +38,8 @@ function startPython() {
     }
   };
   worker.onerror = ({ message }) => {
-    const cause = message || "the host must send .mjs files as text/javascript";
+    clearTimeout(slow);
+    const cause = message || "the host must send .js files as text/javascript";
     say(`Python could not be loaded: ${cause}`, "failed");
   };
 }
@@ -268,6 +275,7 @@ function copier(title, text) {
 
 function tiles(each) {
   const list = make("dl", { className: "tiles" });
+  list.style.setProperty("--columns", Math.ceil(each.length / Math.ceil(each.length / TILES)));
   for (const [label, value, remark] of each) {
     const shown = make("dd", {}, value);
     if (remark) shown.append(make("small", {}, remark));

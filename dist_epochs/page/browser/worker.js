@@ -1,5 +1,6 @@
 // Runs Python beside the page, one command after the other.
-import { loadPyodide } from "./pyodide/pyodide.mjs";
+import { loadPyodide } from "./pyodide/pyodide.js";
+import createPyodideModule from "./pyodide/pyodide.asm.js";
 
 const START = `
 from dist_epochs.cli.main import main
@@ -8,9 +9,26 @@ session = Session(main)
 session.answer
 `;
 
+const fail = (error) => postMessage({ failed: String(error && error.message ? error.message : error) });
+
+// Python's WebAssembly runs whatever type the host sends it as. Pyodide waits forever where it cannot be started, so
+// that is said here.
+const streamed = WebAssembly.instantiateStreaming;
+WebAssembly.instantiateStreaming = async (source, imports) => {
+  try {
+    const answer = await source;
+    if (!answer.ok) throw new Error(`${answer.url}: ${answer.status}`);
+    if (answer.headers.get("Content-Type") === "application/wasm") return await streamed(answer, imports);
+    return await WebAssembly.instantiate(await answer.arrayBuffer(), imports);
+  } catch (error) {
+    fail(error);
+    throw error;
+  }
+};
+
 async function start(bundle) {
   const [python, packages] = await Promise.all([
-    loadPyodide({ indexURL: new URL("./pyodide/", import.meta.url).href }),
+    loadPyodide({ indexURL: new URL("./pyodide/", import.meta.url).href, createPyodideModule }),
     fetch(new URL(bundle, import.meta.url)).then((answer) => {
       if (!answer.ok) throw new Error(`${bundle}: ${answer.status}`);
       return answer.arrayBuffer();
@@ -28,7 +46,7 @@ ready.then(
     for (const name of ["fetch", "XMLHttpRequest", "WebSocket", "EventSource"]) self[name] = undefined;
     postMessage({ ready: true });
   },
-  (error) => postMessage({ failed: String(error && error.message ? error.message : error) }),
+  fail,
 );
 
 onmessage = async ({ data }) => {

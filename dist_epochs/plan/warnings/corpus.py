@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.packings import packing_flag
 from dist_epochs.arithmetic.repeats import MILD_EPOCHS, unique_equivalents, worth_per_token
 from dist_epochs.arithmetic.text import rounded
+from dist_epochs.plan.history import BEFORE
 from dist_epochs.rules import rule
 
 if TYPE_CHECKING:
@@ -211,12 +213,20 @@ def temperature_rounded(plan: Plan) -> str | None:
     temperature = plan.recipe.corpus.temperature
     if (
         temperature is None
-        or not plan.sources
-        or all(source.share == _by_size(plan, source) for source in plan.sources)
+        or not (sources := _mixed_by_temperature(plan))
+        or all(source.share == _by_size(plan, source) for source in sources)
     ):
         return None
-    shares = ", ".join(f"{source.name} {float(source.share):.4f}" for source in plan.sources)
+    shares = ", ".join(f"{source.name} {float(source.share):.4f}" for source in sources)
     return f"temperature {rounded(temperature)} draws {shares}, rounded to four decimals"
+
+
+def _mixed_by_temperature(plan: Plan) -> Sequence[SourcePlan]:
+    """The sources with their shares, of a phase without sources of its own, if there is one."""
+    if not plan.phase_sources:
+        return plan.sources
+    own = [stretch == BEFORE or plan.recipe.phases[stretch].sources is not None for stretch in plan.stretches]
+    return next((sources for sources, has in zip(plan.phase_sources, own, strict=True) if not has), ())
 
 
 def _by_size(plan: Plan, source: SourcePlan) -> Fraction:
@@ -234,11 +244,15 @@ def weights_beyond_one(plan: Plan) -> str | None:
     """
     sources = plan.recipe.corpus.sources or {}
     stated = [source.weight for source in sources.values() if source.weight is not None]
-    weights = stated or list((plan.recipe.corpus.weights or {}).values())
-    total = sum(weights, Fraction(0))
-    if len(weights) < 2 or max(weights) > 1 or min(weights) == 1 or abs(total - 1) <= Fraction(1, 100):
-        return None
-    return f"the weights add up to {rounded(total)}, and are taken in proportion"
+    common = stated or list((plan.recipe.corpus.weights or {}).values())
+    of_phases = {f" of phases.{at}": (phase.sources or {}).values() for at, phase in enumerate(plan.recipe.phases)}
+    told = []
+    for where, weights in {"": common, **of_phases}.items():
+        total = sum(weights, Fraction(0))
+        if len(weights) < 2 or max(weights) > 1 or min(weights) == 1 or abs(total - 1) <= Fraction(1, 100):
+            continue
+        told.append(f"the weights{where} add up to {rounded(total)}, and are taken in proportion")
+    return "; ".join(told) or None
 
 
 @rule

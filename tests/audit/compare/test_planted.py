@@ -147,6 +147,8 @@ RUNS = {
     "one source less": ("mixture", 1, None, MIXED, {**MIXED, "weights": {"weights": {"web": "1"}}}),
     "another temperature": ("mixture", 1, None, {**MIXED, "weights": {"temperature": 1}},
         {**MIXED, "weights": {"temperature": 4}}),
+    "other sources in the second phase": ("mixture", 7, None, MIXED,
+        {**MIXED, "phases": [RECIPE["phases"][0], {**RECIPE["phases"][1], "sources": {"wiki": 1}}]}),
     "more masks": ("masks", 1, "loss tokens", {}, {"model": {**MASKED, "mask_probability": "40%"}}),
     "no masks": ("masks", 1, "loss tokens", {}, {"model": {**MASKED, "objective": "causal"}}),
     "another rule of masks": ("masks", None, None, {}, {"run": rule("masks", "at random, 1")}),

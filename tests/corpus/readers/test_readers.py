@@ -162,7 +162,7 @@ def test_what_a_folder_does_not_read_is_listed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
 def test_a_document_that_is_too_large(tmp_path, monkeypatch, document, name):
     monkeypatch.setattr(text, "LARGEST_DOCUMENT", 100)
-    monkeypatch.setattr(text.read_lines, "__defaults__", (100,))
+    monkeypatch.setattr(text.read_lines, "__defaults__", (100, 0, 0))
     lines = [b"x" * 100, b"", b"y" * 101, b"", b"z" * 3_000_000, b"", b"last"]
     content = b"\n".join(lines)
     path = tmp_path / name
