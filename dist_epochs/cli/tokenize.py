@@ -27,7 +27,10 @@ MOST_NAMED = 20
 
 @click.command(short_help="Count a corpus exactly, and write its tokens.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--tokenizer", metavar="FILE", help="A fast tokenizer's tokenizer.json or its folder, or `embedded`.")
+@click.option(
+    "--tokenizer", metavar="FILE",
+    help="A fast tokenizer's tokenizer.json or its folder, `embedded`, or a repository of the Hub, such as gpt2.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the token store to write.")
 @click.option("--count-only", is_flag=True, help="Count and write nothing.")
 @click.option("--sequence-length", metavar="128,512", help="Lengths to pack at, and count the samples of.")
@@ -98,11 +101,11 @@ def command(
     """
     from dist_epochs.arithmetic.quantity import parse_length
     from dist_epochs.corpus.given_tokens import check_tokenizer
+    from dist_epochs.corpus.hub_tokenizer import tokenizer_of
     from dist_epochs.corpus.sources import find_sources
     from dist_epochs.corpus.store import Store
     from dist_epochs.corpus.token_files import Reading
     from dist_epochs.corpus.tokenize import Settings, pack, tokenize
-    from dist_epochs.corpus.tokenizer import TextTokenizer
     from dist_epochs.corpus.verify import verify_store
     from dist_epochs.corpus.workers import cores_at_hand
 
@@ -136,7 +139,7 @@ def command(
             sequence_lengths=lengths,
             refer=refer,
         )
-        given = None if tokenizer is None else TextTokenizer(tokenizer)
+        given = None if tokenizer is None else tokenizer_of(tokenizer, lambda said: show(said, err=True))
         try:
             with _bar(found) as progress:
                 counts = tokenize(found, given, settings, out=out, workers=workers, progress=progress)
