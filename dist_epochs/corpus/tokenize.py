@@ -7,7 +7,8 @@ read, the same command continues after the last complete shard.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from dist_epochs.corpus.made_from import Command, differences, has_record, is_co
 from dist_epochs.corpus.manifest_of import manifest_of, together
 from dist_epochs.corpus.pack_source import pack_source
 from dist_epochs.corpus.part_record import PARTS, recall
-from dist_epochs.corpus.parts import Part, parts_of, scale_of
+from dist_epochs.corpus.parts import Part, parts_of
 from dist_epochs.corpus.sources import Source
 from dist_epochs.corpus.store import SourceStore, Store
+from dist_epochs.corpus.store_parts import StorePart
 from dist_epochs.corpus.token_counts import count_tokens
 from dist_epochs.corpus.tokenize_part import Job, Outcome, Progress, Settings, destinations, tokenize_part
 from dist_epochs.corpus.tokenizer import TextTokenizer
@@ -29,7 +31,7 @@ from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import move, write_json
 
-__all__ = ["Progress", "Settings", "describe", "pack", "tokenize"]
+__all__ = ["Filled", "Progress", "Settings", "build", "describe", "names_of", "pack", "shape_of", "tokenize"]
 
 
 def _no_progress(read: int, documents: int = 0, tokens: int = 0) -> None:
@@ -64,9 +66,8 @@ def tokenize(
             complete is kept next to `out` then, for the same command to go on.
     """
     check_tokens(sources, tokenizer, out, refer=settings.refer, held_out=settings.held_out)
-    command = _command(sources, tokenizer, settings)
     adds = settings.special_tokens and not sources[0].is_tokenized
-    job = Job(tokenizer=tokenizer, settings=settings, folder=None, scale=scale_of(sources))
+    job = Job(tokenizer=tokenizer, settings=settings, folder=None)
     if out is None and sources[0].is_tokenized:
         counted = count_tokens(sources)
         if settings.sequence_lengths:
@@ -76,32 +77,93 @@ def tokenize(
     assert tokenizer is not None
     if out is None:
         outcomes = _run(parts_of(sources), job, workers, progress)
-        manifest = manifest_of(_drafts(sources, settings, outcomes), tokenizer, settings.held_out, adds)
-        return describe(manifest, _samples(outcomes))
-    out = out.resolve()
+        drafts = _drafts(sources, settings, outcomes)
+        check_not_empty(drafts)
+        return describe(manifest_of(drafts, tokenizer, settings.held_out, adds), _samples(outcomes))
+
+    def fill(partial: Path) -> Filled:
+        parts = parts_of(sources)
+        job = Job(tokenizer=tokenizer, settings=settings, folder=partial)
+        outcomes = _tokenized(parts, job, sources, workers, progress)
+        made = [
+            StorePart(part.number, part.source.name, part.units, each.digests, {d.name: d.counts for d in each.drafts})
+            for part, each in zip(parts, outcomes, strict=True)
+        ]
+        return Filled(_drafts(sources, settings, outcomes), made)
+
+    command = command_of(sources, tokenizer, settings)
+    return build(out.resolve(), command, tokenizer, settings, fill, adds_special=adds, workers=workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a new store holds.
+
+    Attributes:
+        drafts: Its sources.
+        parts: What these were made from.
+    """
+
+    drafts: Sequence[Draft]
+    parts: Sequence[StorePart]
+
+
+def build(
+    out: Path,
+    command: Command,
+    tokenizer: TextTokenizer,
+    settings: Settings,
+    fill: Callable[[Path], Filled],
+    *,
+    adds_special: bool,
+    workers: int,
+) -> dict[str, Any]:
+    """Build a store beside its place, and give it its name when it is complete.
+
+    Args:
+        out: Its place.
+        command: What decides it.
+        tokenizer: The tokenizer of its ids.
+        settings: Share that was held out, and the lengths to pack at.
+        fill: Writes its shards to the folder that it is given, or what is left of them after a kill.
+        adds_special: Whether special tokens were added.
+        workers: Processes that pack.
+
+    Returns:
+        Its counts. If the same command has written it before, `written_before` is true.
+
+    Raises:
+        InputError: If something cannot be written, there is no document, or `out` is not empty.
+    """
     if (counts := _counts_before(out, command, settings, workers)) is not None:
         return counts
     partial = out.with_name(out.name + ".partial")
-    job = Job(tokenizer=tokenizer, settings=settings, folder=partial, scale=scale_of(sources))
     with workplace(partial, command):
         if (counts := _counts_before(out, command, settings, workers)) is not None:  # another process was faster
             remove(partial)
             return counts
         if not is_complete(partial, command):
-            drafts = _tokenized(parts_of(sources), job, sources, workers, progress)
+            filled = fill(partial)
+            check_not_empty(filled.drafts)
             tokenizer.save(partial / "tokenizer")
-            manifest = manifest_of(drafts, tokenizer, settings.held_out, adds, partial)
+            manifest = manifest_of(filled.drafts, tokenizer, settings.held_out, adds_special, partial)
             write_json(partial / "manifest.json", manifest)
-            remember(partial, command, complete=True)
+            remember(partial, command, filled.parts)
         shutil.rmtree(partial / PARTS, ignore_errors=True)
         pack(Store(partial), settings.sequence_lengths, workers)
         move(partial, out)
     return describe(*_counts_of(Store(out)))
 
 
-def _command(sources: Sequence[Source], tokenizer: TextTokenizer | None, settings: Settings) -> Command:
+def shape_of(sources: Sequence[Source]) -> str:
+    """How sources are called and read, as a part of a command."""
+    return str([(source.name, source.document, source.text_column) for source in sources])
+
+
+def command_of(sources: Sequence[Source], tokenizer: TextTokenizer | None, settings: Settings) -> Command:
+    """What decides a store."""
     parts = {
-        "source": str([(source.name, source.document, source.text_column) for source in sources]),
+        "source": shape_of(sources),
         "tokenizer": tokenizer.fingerprint if tokenizer else "",
         "--held-out": str(settings.held_out),
         "--special-tokens": str(settings.special_tokens and not sources[0].is_tokenized),
@@ -115,14 +177,14 @@ def _command(sources: Sequence[Source], tokenizer: TextTokenizer | None, setting
 
 def _tokenized(
     parts: Sequence[Part], job: Job, sources: Sequence[Source], workers: int, progress: Progress
-) -> list[Draft]:
-    """Tokenize what is left; returns the sources."""
+) -> list[Outcome]:
+    """Tokenize what is left; what came of each part."""
     assert job.folder is not None
     _discard_the_rest(job.folder, parts)
     for source in sources:
         for name in destinations(source, job.settings):
             (job.folder / "sources" / name).mkdir(parents=True, exist_ok=True)
-    return _drafts(sources, job.settings, _run(parts, job, workers, progress))
+    return _run(parts, job, workers, progress)
 
 
 def _run(parts: Sequence[Part], job: Job, workers: int, progress: Progress) -> list[Outcome]:
@@ -146,16 +208,14 @@ def _discard_the_rest(folder: Path, parts: Sequence[Part]) -> None:
 
 
 def _drafts(sources: Sequence[Source], settings: Settings, outcomes: Sequence[Outcome]) -> list[Draft]:
-    """The sources of the store: the held-out ones last.
+    """The sources of the store."""
+    return together(names_of(sources, settings), (draft for outcome in outcomes for draft in outcome.drafts))
 
-    Raises:
-        InputError: If one has no document.
-    """
+
+def names_of(sources: Sequence[Source], settings: Settings) -> list[tuple[str, bool]]:
+    """The sources of a store in their order, and whether they are held out."""
     given = [(source.name, source.held_out) for source in sources]
-    more = [own for source in sources for own in destinations(source, settings).items() if own not in given]
-    drafts = together([*given, *more], (draft for outcome in outcomes for draft in outcome.drafts))
-    _check_not_empty(drafts)
-    return drafts
+    return [*given, *(own for source in sources for own in destinations(source, settings).items() if own not in given)]
 
 
 def _samples(outcomes: Sequence[Outcome]) -> dict[str, dict[int, int]]:
@@ -246,7 +306,12 @@ def _with_text(counts: dict[str, Any]) -> dict[str, Any]:
     return counts if counts["words"] else counts | {"words": None, "bytes": None}
 
 
-def _check_not_empty(drafts: Sequence[Draft]) -> None:
+def check_not_empty(drafts: Sequence[Draft]) -> None:
+    """Refuse sources without a document.
+
+    Raises:
+        InputError: With the first.
+    """
     for draft in drafts:
         if not draft.documents:
             what = "held-out documents" if draft.held_out else "documents"

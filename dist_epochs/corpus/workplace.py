@@ -33,7 +33,7 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
                 fixes = ("to move it", "another --out")
                 asked = "a store is built in this folder, and it holds something else"
                 raise InputError(asked, fixes=fixes, origin=Origin(str(partial)))
-            remember(partial, command, complete=False)
+            remember(partial, command)
         elif different := differences(partial, command):
             raise InputError(
                 f"this folder holds the unfinished store of another command ({different})",
