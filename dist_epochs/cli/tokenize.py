@@ -152,7 +152,7 @@ def command(
     else:
         for line in _not_read_lines(not_read):
             show(line, err=True)
-        show(_text(counts, out))
+        show(counts_text(counts, out))
         if verify:
             show(f"{sources[0]}: every digest agrees")
 
@@ -202,7 +202,8 @@ def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
         yield progress
 
 
-def _text(counts: dict[str, Any], out: Path | None) -> str:
+def counts_text(counts: dict[str, Any], out: Path | None) -> str:
+    """Counts for a terminal, and where the store was written."""
     from dist_epochs.arithmetic.text import number
     from dist_epochs.render.text import aligned
     from dist_epochs.settings.value import printable

@@ -38,7 +38,7 @@ class StorePart:
     source: str
     units: tuple[Unit, ...]
     digests: tuple[str, ...]
-    counts: Mapping[str, Mapping[str, int]]
+    counts: Mapping[str, Mapping[str, Any]]
 
     @property
     def stretches(self) -> Iterable[tuple[str, int, int, str]]:

@@ -12,7 +12,7 @@ from dist_epochs.corpus.part_record import shards_in
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock
 
-__all__ = ["remove", "workplace"]
+__all__ = ["empty", "remove", "workplace"]
 
 
 @contextmanager
@@ -58,12 +58,17 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
 
 def remove(partial: Path) -> None:
     """Remove an unfinished store: its record last, so that the rest is known for one until then."""
+    empty(partial)
+    shutil.rmtree(partial)
+
+
+def empty(partial: Path) -> None:
+    """Remove all of an unfinished store but its record."""
     for path in partial.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != RECORD:
             path.unlink()
-    shutil.rmtree(partial)
 
 
 def _with_consequence(error: InputError | OSError, partial: Path, kept: str) -> InputError:
