@@ -68,8 +68,9 @@ def text(path, documents, seed=0):
 
 
 @pytest.fixture
-def two(tmp_path):
+def two(memory_path):
     """Two stores, of web and code, and of web; and what a single command reads."""
+    tmp_path = memory_path
     inputs = [f"{name}={text(tmp_path / file, 30)}" for name, file in (("web", "a.txt"), ("code", "b.txt"))]
     more = f"web={text(tmp_path / 'more/c.txt', 20).parent}"
     run(tmp_path / "first", *inputs)
@@ -146,7 +147,7 @@ def test_it_is_packed_at_all_lengths_that_any_store_has(two):
     assert merge([*stores, folder / "third"], folder / "merged")["samples"].keys() == {"5", "8", "9"}
 
 
-def test_what_differs_is_named(two, tmp_path):
+def test_what_differs_is_named(two):
     folder, stores, _ = two
     data = json.loads(embedded().path.read_text())
     data["added_tokens"].append({**data["added_tokens"][0], "id": 9999, "content": "[more]"})
