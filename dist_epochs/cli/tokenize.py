@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.folder import NotRead
+    from dist_epochs.corpus.parts import Share
     from dist_epochs.corpus.readers.text import DocumentMode
     from dist_epochs.corpus.sources import Source
     from dist_epochs.corpus.tokenize_part import Progress
@@ -72,6 +74,10 @@ MOST_NAMED = 20
     "--workers", type=click.IntRange(1, 4096), metavar="N", help="Processes; the store is the same with any number.  "
     "[default: the cores at hand]",
 )  # fmt: skip
+@click.option(
+    "--shard", metavar="I/N",
+    help="Only every Nth part of the input, from the Ith on; `merge` of all N is the store.",
+)  # fmt: skip
 @click.option("--verify", is_flag=True, help="Of a store: compare all digests, even if that was done before.")
 @as_json
 def command(
@@ -89,6 +95,7 @@ def command(
     dtype: str | None,
     refer: bool,
     workers: int | None,
+    shard: str | None,
     verify: bool,
     as_json: bool,
 ) -> None:
@@ -114,7 +121,7 @@ def command(
     lengths = tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
     not_read: list[NotRead] = []
     if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
-        if tokenizer or out or count_only or not (lengths or verify):
+        if tokenizer or out or count_only or shard or not (lengths or verify):
             fixes = ("--sequence-length alone, to pack it at further lengths", "--verify, to compare its digests")
             raise InputError(f"{sources[0]} is a token store, whose documents are counted already", fixes=fixes)
         store = Store(Path(sources[0]))
@@ -131,6 +138,7 @@ def command(
             raise InputError(
                 "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
             )
+        share = _shard(shard, out)
         not_read = [each for source in found for each in source.not_read]
         settings = Settings(
             special_tokens=special_tokens,
@@ -141,8 +149,8 @@ def command(
         )
         given = None if tokenizer is None else tokenizer_of(tokenizer, lambda said: show(said, err=True))
         try:
-            with _bar(found) as progress:
-                counts = tokenize(found, given, settings, out=out, workers=workers, progress=progress)
+            with _bar(found, share) as progress:
+                counts = tokenize(found, given, settings, out=out, share=share, workers=workers, progress=progress)
         except KeyboardInterrupt as stop:
             for note in getattr(stop, "__notes__", ()):
                 show(f"interrupted: {note}", err=True)
@@ -170,6 +178,20 @@ def _not_read_lines(not_read: Sequence[NotRead]) -> Iterator[str]:
             yield f"not read, {reason}: {len(paths) - MOST_NAMED:,} more, which --json names"
 
 
+def _shard(text: str | None, out: Path | None) -> Share | None:
+    from dist_epochs.corpus.parts import Share
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text, re.ASCII)
+    if match is None or int(match[1]) > int(match[2]):
+        rule = "it says which of how many there are, such as 1/8 to 8/8"
+        raise InputError(f"{text!r} is no shard", rule=rule, origin=Origin("--shard"))
+    if out is None:
+        raise InputError("a shard is written", fixes="--out STORE", origin=Origin("--shard"))
+    return Share(int(match[1]), int(match[2]))
+
+
 def _share(text: str) -> Any:
     from dist_epochs.arithmetic.quantity import parse
 
@@ -184,10 +206,10 @@ def _share(text: str) -> Any:
 
 
 @contextmanager
-def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
+def _bar(sources: tuple[Source, ...], share: Share | None) -> Iterator[Progress]:
     from tqdm import tqdm
 
-    total = sum(unit.size for source in sources for unit in source.units) or None
+    total = sum(unit.size for source in sources for unit in source.units) // (share.shares if share else 1) or None
     interval = 0.2 if sys.stderr.isatty() else 5
     made = {"documents": 0, "tokens": 0}
     with tqdm(total=total, unit="B", unit_scale=True, desc="tokenize", disable=None, mininterval=interval) as bar:

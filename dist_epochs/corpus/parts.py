@@ -12,13 +12,37 @@ from itertools import pairwise
 
 from dist_epochs.corpus.sources import Source, Unit
 
-__all__ = ["PART_BYTES", "Part", "parts_of"]
+__all__ = ["PART_BYTES", "Part", "Share", "parts_of"]
 
 PART_BYTES = 2**26
 """Bytes of input of a part, about, of a source of up to `MOST_PARTS` parts: some 16 million tokens of text."""
 
 MOST_PARTS = 2**13
 """Parts of about that size; of a larger source parts are larger, as each is a file that is opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Every so many of the parts of a corpus, for one of several machines.
+
+    Attributes:
+        number: Which of the shares it is, from 1.
+        shares: How many there are.
+
+    Examples:
+        >>> str(Share(2, 8)), [part for part in range(20) if Share(2, 8).has(part)]
+        ('2/8', [1, 9, 17])
+    """
+
+    number: int
+    shares: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.shares}"
+
+    def has(self, part: int) -> bool:
+        """Whether the part of that number is in it."""
+        return part % self.shares == self.number - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dist_epochs.corpus.made_from import Command, differences, has_record, is_co
 from dist_epochs.corpus.manifest_of import manifest_of, together
 from dist_epochs.corpus.pack_source import pack_source
 from dist_epochs.corpus.part_record import PARTS, recall
-from dist_epochs.corpus.parts import Part, parts_of
+from dist_epochs.corpus.parts import Part, Share, parts_of
 from dist_epochs.corpus.sources import Source
 from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.corpus.store_parts import StorePart
@@ -31,7 +31,10 @@ from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import move, write_json
 
-__all__ = ["Filled", "Progress", "Settings", "build", "describe", "names_of", "pack", "shape_of", "tokenize"]
+__all__ = ["SHARD", "Filled", "Progress", "Settings", "build", "describe", "names_of", "pack", "shape_of", "tokenize"]
+
+SHARD = "--shard"
+"""The part of a command that says which share of the input it reads."""
 
 
 def _no_progress(read: int, documents: int = 0, tokens: int = 0) -> None:
@@ -44,6 +47,7 @@ def tokenize(
     settings: Settings,
     *,
     out: Path | None = None,
+    share: Share | None = None,
     workers: int = 1,
     progress: Progress = _no_progress,
 ) -> dict[str, Any]:
@@ -54,6 +58,8 @@ def tokenize(
         tokenizer: Turns text into ids; of tokens, the one that they were made with, which only a store needs.
         settings: How documents become tokens.
         out: Folder of the store; None only counts.
+        share: Which parts are read, for a store that is put together with those of the other shares (see `merge`);
+            it may have no documents, and no manifest then.
         workers: Processes; the store does not depend on them.
         progress: Told of what was read.
 
@@ -82,7 +88,7 @@ def tokenize(
         return describe(manifest_of(drafts, tokenizer, settings.held_out, adds), _samples(outcomes))
 
     def fill(partial: Path) -> Filled:
-        parts = parts_of(sources)
+        parts = [part for part in parts_of(sources) if share is None or share.has(part.number)]
         job = Job(tokenizer=tokenizer, settings=settings, folder=partial)
         outcomes = _tokenized(parts, job, sources, workers, progress)
         made = [
@@ -91,7 +97,7 @@ def tokenize(
         ]
         return Filled(_drafts(sources, settings, outcomes), made)
 
-    command = command_of(sources, tokenizer, settings)
+    command = command_of(sources, tokenizer, settings, share)
     return build(out.resolve(), command, tokenizer, settings, fill, adds_special=adds, workers=workers)
 
 
@@ -144,15 +150,21 @@ def build(
             return counts
         if not is_complete(partial, command):
             filled = fill(partial)
-            check_not_empty(filled.drafts)
+            drafts = filled.drafts
+            if SHARD in command.parts:
+                drafts = [draft for draft in drafts if draft.documents]
+            else:
+                check_not_empty(drafts)
             tokenizer.save(partial / "tokenizer")
-            manifest = manifest_of(filled.drafts, tokenizer, settings.held_out, adds_special, partial)
-            write_json(partial / "manifest.json", manifest)
+            if drafts:
+                manifest = manifest_of(drafts, tokenizer, settings.held_out, adds_special, partial)
+                write_json(partial / "manifest.json", manifest)
             remember(partial, command, filled.parts)
         shutil.rmtree(partial / PARTS, ignore_errors=True)
-        pack(Store(partial), settings.sequence_lengths, workers)
+        if (partial / "manifest.json").exists():
+            pack(Store(partial), settings.sequence_lengths, workers)
         move(partial, out)
-    return describe(*_counts_of(Store(out)))
+    return _counts_in(out)
 
 
 def shape_of(sources: Sequence[Source]) -> str:
@@ -160,7 +172,9 @@ def shape_of(sources: Sequence[Source]) -> str:
     return str([(source.name, source.document, source.text_column) for source in sources])
 
 
-def command_of(sources: Sequence[Source], tokenizer: TextTokenizer | None, settings: Settings) -> Command:
+def command_of(
+    sources: Sequence[Source], tokenizer: TextTokenizer | None, settings: Settings, share: Share | None = None
+) -> Command:
     """What decides a store."""
     parts = {
         "source": shape_of(sources),
@@ -172,6 +186,8 @@ def command_of(sources: Sequence[Source], tokenizer: TextTokenizer | None, setti
     if sources[0].is_tokenized:
         reading = sources[0].reading
         parts |= {"--eos": str(reading.eos), "--dtype": str(reading.dtype), "--refer": str(settings.refer)}
+    if share is not None:
+        parts[SHARD] = str(share)
     return Command(tuple(sources), parts)
 
 
@@ -256,6 +272,8 @@ def _counts_before(out: Path, command: Command, settings: Settings, workers: int
             fixes="another --out",
             origin=Origin(str(out)),
         )
+    if not (out / "manifest.json").exists():
+        return _counts_in(out) | {"written_before": True}
     store = Store(out)
     if not all(set(settings.sequence_lengths) <= source.packed_lengths().keys() for source in store.sources()):
         verify_store(store)
@@ -323,6 +341,13 @@ def check_not_empty(drafts: Sequence[Draft]) -> None:
                 if draft.held_out
                 else ("another path", "another --document"),
             )
+
+
+def _counts_in(folder: Path) -> dict[str, Any]:
+    """The counts of a complete store, or of a share without documents."""
+    if (folder / "manifest.json").exists():
+        return describe(*_counts_of(Store(folder)))
+    return describe({"sources": [], "fingerprint": None}, {})
 
 
 def _counts_of(store: Store) -> tuple[dict[str, Any], dict[str, dict[int, int]]]:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import blocks, parts, tokenize_part
 from dist_epochs.corpus.merge import merge
+from dist_epochs.corpus.parts import Share
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings, tokenize
@@ -37,8 +38,16 @@ def embedded():
     return TextTokenizer(EMBEDDED)
 
 
-def run(out, *paths, settings=HALF, tokenizer=None, **reading):
-    return tokenize(find_sources(tuple(map(str, paths)), **reading), tokenizer or embedded(), settings, out=out)
+def run(out, *paths, settings=HALF, tokenizer=None, share=None, **reading):
+    sources = find_sources(tuple(map(str, paths)), **reading)
+    return tokenize(sources, tokenizer or embedded(), settings, out=out, share=share)
+
+
+def shards(folder, count, *paths, **how):
+    """A store of each shard of a corpus."""
+    for number in range(1, count + 1):
+        run(folder / f"shard-{number}", *paths, share=Share(number, count), **how)
+    return [folder / f"shard-{number}" for number in range(1, count + 1)]
 
 
 def listing(folder):
@@ -103,15 +112,16 @@ DOCUMENTS = st.lists(st.integers(0, 40), max_size=8)
 """Words of each document of a file."""
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(
     st.lists(st.lists(st.tuples(st.sampled_from("ab"), DOCUMENTS), min_size=1, max_size=3), min_size=2, max_size=3),
     st.sampled_from([Fraction(0), Fraction(1, 3)]),
     st.lists(st.sampled_from([8, 13]), unique=True, max_size=2),
     st.sampled_from(["line", "paragraph"]),
+    st.integers(1, 4),
 )
-def test_merged_stores_equal_one(tmp_path_factory, stores, held_out, lengths, document):
-    """For any shape of the corpus, and any way in which its inputs are given to stores."""
+def test_merged_stores_equal_one(tmp_path_factory, stores, held_out, lengths, document, count):
+    """For any shape of the corpus, any way in which its inputs are given to stores, and any number of shards."""
     folder = tmp_path_factory.mktemp("merge")
     inputs = []
     for number, files in enumerate(stores):
@@ -132,8 +142,11 @@ def test_merged_stores_equal_one(tmp_path_factory, stores, held_out, lengths, do
     except InputError:  # a source without documents
         assume(False)
     counts = merge([folder / f"store-{number}" for number in range(len(inputs))], folder / "merged")
-    assert counts == run(folder / "one", *(each for own in inputs for each in own), settings=how, document=document)
+    together = [each for own in inputs for each in own]
+    assert counts == run(folder / "one", *together, settings=how, document=document)
     assert listing(folder / "merged") == listing(folder / "one")
+    merge(shards(folder, count, *together, settings=how, document=document)[::-1], folder / "of-shards")
+    assert listing(folder / "of-shards") == listing(folder / "one")
     shutil.rmtree(folder)
 
 
@@ -180,6 +193,40 @@ def test_the_same_documents_are_not_put_in_twice(two):
         assert caught.value.origin.name == str(paths[-1])
 
 
+def test_a_missing_or_doubled_shard_is_named(two):
+    folder, _, inputs = two
+    own = shards(folder, 3, *inputs)
+    with pytest.raises(InputError) as caught:
+        merge([own[0], own[2]], folder / "merged")
+    assert caught.value.asked == "shard 2/3 is missing"
+    shutil.copytree(own[0], folder / "again")
+    with pytest.raises(InputError) as caught:
+        merge([*own, folder / "again"], folder / "merged")
+    assert caught.value.asked == "shard 1/3 is there twice"
+    assert caught.value.rule == f"it is {own[0]}, too"
+    assert caught.value.origin.name == str(folder / "again")
+    run(folder / "other", *inputs[:2], share=Share(2, 3))
+    with pytest.raises(InputError) as caught:
+        merge([own[0], folder / "other", own[2]], folder / "merged")
+    assert caught.value.asked == "shard 2/3 is missing"
+    assert str(folder / "other") in caught.value.rule
+
+
+def test_shards_stand_beside_stores_and_some_have_no_documents(two):
+    """Of a corpus of a few parts most shards are empty, and the folder of such a one is no store."""
+    folder, _, inputs = two
+    (folder / "few.txt").write_text("one document\n\n")
+    own = shards(folder, 3, f"few={folder}/few.txt", settings=Settings(sequence_lengths=(8,)))
+    with pytest.raises(InputError, match=r"it has no manifest\.json"):
+        Store(own[1])
+    run(folder / "plain", inputs[1], settings=Settings())
+    run(folder / "one", f"few={folder}/few.txt", inputs[1], settings=Settings(sequence_lengths=(8,)))
+    merge([own[2], folder / "plain", own[1], own[0]], folder / "merged")
+    assert listing(folder / "merged") == listing(folder / "one")
+    again = run(own[1], f"few={folder}/few.txt", settings=Settings(sequence_lengths=(8,)), share=Share(2, 3))
+    assert (again["documents"], again["written_before"]) == (0, True)
+
+
 def test_a_damaged_store_is_refused(two):
     folder, stores, _ = two
     shard = next(stores[1].rglob("*.tokens"))
@@ -215,7 +262,7 @@ def test_kill_9_at_any_time(two, monkeypatch, links):
     takes = time.perf_counter() - began
     draw = random.Random(links)
     out, stopped = folder / "out", 0
-    for _ in range(3):
+    for _ in range(2):
         child = os.fork()
         if child == 0:
             with suppress(BaseException):
@@ -271,3 +318,21 @@ def test_the_command(two):
     result = CliRunner().invoke(main, ["merge", *map(str, stores), "--out", str(stores[0])])
     assert result.exit_code == 2
     assert "not empty" in result.stderr
+
+
+def test_the_option(two):
+    folder, _, inputs = two
+    how = ["--tokenizer", EMBEDDED, "--held-out", "50%", "--sequence-length", "8"]
+    for number in (1, 2):
+        out = ["--out", str(folder / f"{number}"), "--shard", f"{number}/2"]
+        assert CliRunner().invoke(main, ["tokenize", *inputs, *how, *out]).exit_code == 0
+    result = CliRunner().invoke(main, ["merge", str(folder / "1"), str(folder / "2"), "--out", str(folder / "merged")])
+    assert result.exit_code == 0, result.output
+    run(folder / "one", *inputs)
+    assert listing(folder / "merged") == listing(folder / "one")
+    for wrong in ("3/2", "0/2", "2", "1/2/3"):
+        result = CliRunner().invoke(main, ["tokenize", *inputs, *how, "--shard", wrong, "--out", str(folder / "no")])
+        assert (result.exit_code, "is no shard" in result.stderr) == (2, True)
+    assert (
+        "--out STORE" in CliRunner().invoke(main, ["tokenize", *inputs, *how, "--count-only", "--shard", "1/2"]).stderr
+    )
