@@ -5,26 +5,26 @@ Tokens and lengths get a second name in the new store, or are copied where the d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from dist_epochs.corpus.build import Filled, build
 from dist_epochs.corpus.made_from import Command
 from dist_epochs.corpus.manifest_of import together
 from dist_epochs.corpus.part_record import PARTS
-from dist_epochs.corpus.shards import Given, Whole, open_store, wholes_of
+from dist_epochs.corpus.shards import Given, Whole, open_store, tokenizer_of_stores, wholes_of
 from dist_epochs.corpus.sources import Source
 from dist_epochs.corpus.store_parts import StorePart
-from dist_epochs.corpus.tokenize import Filled, Settings, build, names_of, shape_of
-from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.corpus.tokenize import Settings, names_of, shape_of
 from dist_epochs.corpus.workplace import empty
 from dist_epochs.corpus.writer import Draft
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import link_or_copy, make_durable
 
-__all__ = ["merge"]
+__all__ = ["check_apart", "check_same", "check_ways", "merge"]
 
 SAME = ("tokenizer", "--special-tokens", "--held-out")
 """Parts of a command that must be the same."""
@@ -47,13 +47,14 @@ def merge(paths: Sequence[Path], out: Path, *, workers: int = 1) -> dict[str, An
             must be the same or hold the same documents, or the new one cannot be written.
     """
     stores = [open_store(path) for path in paths]
-    _check_same(stores)
+    check_same(stores)
     wholes = wholes_of(stores)
-    _check_apart(wholes)
+    check_apart(wholes)
     parts = _ordered(wholes)
     sources = sorted((source for each in wholes for source in each.sources), key=lambda source: source.held_out)
     command = Command(tuple(sources), _command_parts(wholes, sources))
-    settings = Settings(held_out=Fraction(wholes[0].command["--held-out"]), sequence_lengths=_lengths(stores))
+    lengths = tuple(sorted({length for given in stores for length in given.lengths}))
+    settings = Settings(held_out=Fraction(wholes[0].command["--held-out"]), sequence_lengths=lengths)
 
     def fill(partial: Path) -> Filled:
         if (partial / PARTS).exists():  # an unfinished store of the same command, whose files may be incomplete
@@ -64,24 +65,16 @@ def merge(paths: Sequence[Path], out: Path, *, workers: int = 1) -> dict[str, An
         made = [replace(part, number=number) for number, (_, part) in enumerate(parts)]
         return Filled(together(names_of(sources, settings), drafts), made)
 
-    tokenizer = _tokenizer(stores)
+    tokenizer = tokenizer_of_stores(stores)
     adds = wholes[0].command["--special-tokens"] == "True"
     return build(out.resolve(), command, tokenizer, settings, fill, adds_special=adds, workers=workers)
 
 
-def _check_same(stores: Sequence[Given]) -> None:
+def check_same(stores: Sequence[Given]) -> None:
     """Refuse stores whose documents became tokens in different ways."""
     first = stores[0]
     for other in stores[1:]:
-        for name in SAME:
-            values = [each.record["command"][name] for each in (first, other)]
-            if values[0] != values[1]:
-                shown = [value[:12] if name == "tokenizer" else value for value in values]
-                raise InputError(
-                    f"another {name} than {first.path}: {shown[1]} and not {shown[0]}",
-                    rule="stores are put together whose documents became tokens in one way",
-                    origin=Origin(str(other.path)),
-                )
+        check_ways(first.path, first.record["command"], str(other.path), other.record["command"])
         files = [_companions(each) for each in (first, other)]
         if files[0] != files[1]:
             named = sorted({name for name, _ in files[0] ^ files[1]})
@@ -92,13 +85,26 @@ def _check_same(stores: Sequence[Given]) -> None:
             )
 
 
+def check_ways(path: Path, command: Mapping[str, str], other: str, of_other: Mapping[str, str]) -> None:
+    """Refuse another way of making tokens than that of the store at a path."""
+    for name in SAME:
+        values = [each[name] for each in (command, of_other)]
+        if values[0] != values[1]:
+            shown = [value[:12] if name == "tokenizer" else value for value in values]
+            raise InputError(
+                f"another {name} than {path}: {shown[1]} and not {shown[0]}",
+                rule="stores are put together whose documents became tokens in one way",
+                origin=Origin(other),
+            )
+
+
 def _companions(given: Given) -> set[tuple[str, bytes]]:
     """The files beside the tokenizer's; that one has a fingerprint."""
     folder = given.path / "tokenizer"
     return {(path.name, path.read_bytes()) for path in folder.iterdir() if path.name != "tokenizer.json"}
 
 
-def _check_apart(wholes: Sequence[Whole]) -> None:
+def check_apart(wholes: Sequence[Whole]) -> None:
     """Refuse stores that hold the same documents of the same file."""
     holds: dict[tuple[str, int, int, str], Whole] = {}
     for whole in wholes:
@@ -129,22 +135,6 @@ def _command_parts(wholes: Sequence[Whole], sources: Sequence[Source]) -> dict[s
         values = dict.fromkeys(whole.command[name] for whole in wholes if name in whole.command)
         found[name] = ", ".join(values)
     return found | {"source": shape_of(sources)}
-
-
-def _lengths(stores: Sequence[Given]) -> tuple[int, ...]:
-    """The lengths that any store is packed at."""
-    sources = (source for given in stores for source in given.sources.values())
-    return tuple(sorted({length for source in sources for length in source.packed_lengths()}))
-
-
-def _tokenizer(stores: Sequence[Given]) -> TextTokenizer:
-    """The tokenizer of all, with where it is from if they agree on that."""
-    origins = {
-        (tokenizer.get("repository", ""), tokenizer.get("revision", ""))
-        for tokenizer in (given.store.manifest["tokenizer"] for given in stores if given.store is not None)
-    }
-    repository, revision = origins.pop() if len(origins) == 1 else ("", "")
-    return TextTokenizer(stores[0].path / "tokenizer", repository=repository, revision=revision)
 
 
 def _link(given: Given, part: StorePart, number: int, partial: Path) -> list[Draft]:

@@ -8,15 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dist_epochs.corpus.build import SHARD
 from dist_epochs.corpus.made_from import RECORD, Command, has_record, read_record
 from dist_epochs.corpus.sources import Source
 from dist_epochs.corpus.store import SourceStore, Store
 from dist_epochs.corpus.store_parts import StorePart, files_of, read_parts
-from dist_epochs.corpus.tokenize import SHARD
+from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["Given", "Whole", "open_store", "wholes_of"]
+__all__ = ["Given", "Whole", "open_store", "tokenizer_of_stores", "wholes_of"]
 
 MOST_NAMED = 20
 """Missing shards of which no more are named."""
@@ -49,6 +50,16 @@ class Given:
         """The sources of the store by name."""
         kept = [] if self.store is None else [*self.store.sources(), *self.store.sources(held_out=True)]
         return {source.name: source for source in kept}
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths that it is packed at."""
+        return tuple(sorted({length for source in self.sources.values() for length in source.packed_lengths()}))
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the store; None without documents."""
+        return None if self.store is None else self.store.manifest["fingerprint"]
 
     def shards_of(self, part: int) -> Iterator[tuple[str, int]]:
         """Source and place of each shard file of a part."""
@@ -188,3 +199,13 @@ def _check_parts(whole: Whole) -> None:
             fixes="to make it again with `dist-epochs tokenize`",
             origin=Origin(str(whole.path / RECORD)),
         )
+
+
+def tokenizer_of_stores(stores: Sequence[Given]) -> TextTokenizer:
+    """The tokenizer of all, with where it is from if they agree on that."""
+    origins = {
+        (tokenizer.get("repository", ""), tokenizer.get("revision", ""))
+        for tokenizer in (given.store.manifest["tokenizer"] for given in stores if given.store is not None)
+    }
+    repository, revision = origins.pop() if len(origins) == 1 else ("", "")
+    return TextTokenizer(stores[0].path / "tokenizer", repository=repository, revision=revision)
