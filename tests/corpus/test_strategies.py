@@ -19,14 +19,15 @@ from dist_epochs.arithmetic.packings import PACKING_RULES, PACKINGS
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import strategies
-from dist_epochs.corpus import tokenize as tokenizing
+from dist_epochs.corpus import tokenize_part as tokenizing
+from dist_epochs.corpus.build import pack
 from dist_epochs.corpus.objective import Causal
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.strategies import STRATEGIES, count_packing
 from dist_epochs.corpus.stream import Corpus
-from dist_epochs.corpus.tokenize import Settings, pack, tokenize
+from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
