@@ -18,7 +18,7 @@ from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.packings import PACKING_RULES, PACKINGS
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
-from dist_epochs.corpus import strategies
+from dist_epochs.corpus import strategies, writer
 from dist_epochs.corpus import tokenize_part as tokenizing
 from dist_epochs.corpus.build import pack
 from dist_epochs.corpus.objective import Causal
@@ -256,7 +256,7 @@ def test_documents_longer_than_a_block_are_seen_once(tmp_path):
     text = [" ".join(words[n % 3] for n in range(size)) for size in (900, 3, 500, 40, 2000)]
     (tmp_path / "web.txt").write_text("\n".join(text))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizing.cutting, "BLOCK_TOKENS", 100)
+        patch.setattr(writer.cutting, "BLOCK_TOKENS", 100)
         settings = Settings(sequence_lengths=(16,), packing="concatenate")
         tokenize(find_sources((str(tmp_path / "web.txt"),)), TextTokenizer(EMBEDDED), settings, out=tmp_path / "store")
     source = Store(tmp_path / "store").sources()[0]
