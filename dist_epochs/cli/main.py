@@ -18,6 +18,7 @@ COMMANDS = {
     "solve": "Find the missing one of steps × batch = corpus × epochs.",
     "plan": "What a run will draw and cost, before it runs.",
     "tokenize": "Count a corpus exactly, and write its tokens.",
+    "merge": "Put token stores together.",
     "ledger": "What a run really trained, beside its plan.",
     "audit": "Do the numbers of a paper or a finished run add up?",
     "compare": "Where two runs part, and why.",

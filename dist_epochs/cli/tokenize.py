@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -18,9 +20,11 @@ from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.folder import NotRead
+    from dist_epochs.corpus.parts import Share
     from dist_epochs.corpus.readers.text import DocumentMode
     from dist_epochs.corpus.sources import Source
-    from dist_epochs.corpus.tokenize_part import Progress
+    from dist_epochs.corpus.tokenize_part import Progress, Settings
+    from dist_epochs.corpus.tokenizer import TextTokenizer
 
 MOST_NAMED = 20
 """Files of a folder that are not read for one reason, of which no more are named."""
@@ -28,7 +32,10 @@ MOST_NAMED = 20
 
 @click.command(short_help="Count a corpus exactly, and write its tokens.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--tokenizer", metavar="FILE", help="A fast tokenizer's tokenizer.json or its folder, or `embedded`.")
+@click.option(
+    "--tokenizer", metavar="FILE",
+    help="A fast tokenizer's tokenizer.json or its folder, `embedded`, or a repository of the Hub, such as gpt2.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the token store to write.")
 @click.option("--count-only", is_flag=True, help="Count and write nothing.")
 @click.option("--sequence-length", metavar="128,512", help="Lengths to pack at, and count the samples of.")
@@ -74,6 +81,11 @@ MOST_NAMED = 20
     "--workers", type=click.IntRange(1, 4096), metavar="N", help="Processes; the store is the same with any number.  "
     "[default: the cores at hand]",
 )  # fmt: skip
+@click.option(
+    "--shard", metavar="I/N",
+    help="Only every Nth part of the input, from the Ith on; `merge` of all N is the store.",
+)  # fmt: skip
+@click.option("--append", is_flag=True, help="Add SOURCE to the store that is at --out, after what it holds.")
 @click.option("--verify", is_flag=True, help="Of a store: compare all digests, even if that was done before.")
 @as_json
 def command(
@@ -92,6 +104,8 @@ def command(
     dtype: str | None,
     refer: bool,
     workers: int | None,
+    shard: str | None,
+    append: bool,
     verify: bool,
     as_json: bool,
 ) -> None:
@@ -103,12 +117,13 @@ def command(
     Parquet with input_ids) and MDS are counted without a tokenizer, and copied or referred to as they are.
     """
     from dist_epochs.arithmetic.quantity import parse_length
+    from dist_epochs.corpus.build import pack
     from dist_epochs.corpus.given_tokens import check_tokenizer
+    from dist_epochs.corpus.hub_tokenizer import tokenizer_of
     from dist_epochs.corpus.sources import find_sources
     from dist_epochs.corpus.store import Store
     from dist_epochs.corpus.token_files import Reading
-    from dist_epochs.corpus.tokenize import Settings, pack, tokenize
-    from dist_epochs.corpus.tokenizer import TextTokenizer
+    from dist_epochs.corpus.tokenize import Settings, tokenize
     from dist_epochs.corpus.verify import verify_store
     from dist_epochs.corpus.workers import cores_at_hand
 
@@ -117,7 +132,7 @@ def command(
     lengths = tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
     not_read: list[NotRead] = []
     if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
-        if tokenizer or out or count_only or not (lengths or verify):
+        if tokenizer or out or count_only or shard or append or not (lengths or verify):
             fixes = ("--sequence-length alone, to pack it at further lengths", "--verify, to compare its digests")
             raise InputError(f"{sources[0]} is a token store, whose documents are counted already", fixes=fixes)
         store = Store(Path(sources[0]))
@@ -129,11 +144,14 @@ def command(
         reading = Reading(eos=eos, dtype=dtype)
         mode = cast("DocumentMode", document)
         found = find_sources(sources, document=mode, text_column=text_column, reading=reading)
-        check_tokenizer(found, tokenizer is not None)
+        check_tokenizer(found, tokenizer is not None or append)
+        if append and (out is None or shard):
+            raise InputError("--append adds to a store", rule="all of SOURCE", fixes="--out STORE --append alone")
         if (out is None) is not count_only:
             raise InputError(
                 "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
             )
+        share = _shard(shard, out)
         not_read = [each for source in found for each in source.not_read]
         settings = Settings(
             special_tokens=special_tokens,
@@ -143,10 +161,14 @@ def command(
             packing=packing,
             refer=refer,
         )
-        given = None if tokenizer is None else TextTokenizer(tokenizer)
+        given = None if tokenizer is None else tokenizer_of(tokenizer, lambda said: show(said, err=True))
+        add: Callable[..., dict[str, Any]] = partial(tokenize, tokenizer=given, settings=settings, out=out, share=share)
+        if append:
+            assert out is not None
+            add = _appending(out, given, settings)
         try:
-            with _bar(found) as progress:
-                counts = tokenize(found, given, settings, out=out, workers=workers, progress=progress)
+            with _bar(found, share) as progress:
+                counts = add(found, workers=workers, progress=progress)
         except KeyboardInterrupt as stop:
             for note in getattr(stop, "__notes__", ()):
                 show(f"interrupted: {note}", err=True)
@@ -156,7 +178,9 @@ def command(
     else:
         for line in _not_read_lines(not_read):
             show(line, err=True)
-        show(_text(counts, out))
+        show(counts_text(counts, out))
+        if append:
+            show(_other_corpus(counts))
         if verify:
             show(f"{sources[0]}: every digest agrees")
 
@@ -174,6 +198,44 @@ def _not_read_lines(not_read: Sequence[NotRead]) -> Iterator[str]:
             yield f"not read, {reason}: {len(paths) - MOST_NAMED:,} more, which --json names"
 
 
+def _is_stated(option: str) -> bool:
+    """Whether an option was given."""
+    return click.get_current_context().get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+
+
+def _appending(out: Path, tokenizer: TextTokenizer | None, settings: Settings) -> Callable[..., dict[str, Any]]:
+    """What adds sources to a store: as its documents became tokens, where no option says otherwise."""
+    from dist_epochs.corpus.append import append, settings_of
+
+    before, own = settings_of(out)
+    unstated = {name: getattr(before, name) for name in ("held_out", "special_tokens") if not _is_stated(name)}
+    settings = replace(settings, **unstated)
+    return partial(append, out, tokenizer=tokenizer or own, settings=settings)
+
+
+def _other_corpus(counts: dict[str, Any]) -> str:
+    """What follows for plans and runs on the store as it was."""
+    before = f" and not {counts['fingerprint_before'][:12]}" if counts["fingerprint_before"] else ""
+    return (
+        f"the corpus is another one now (fingerprint {counts['fingerprint'][:12]}{before}): a plan of it is another"
+        " plan, and a run that began on the store as it was cannot be resumed on it"
+    )
+
+
+def _shard(text: str | None, out: Path | None) -> Share | None:
+    from dist_epochs.corpus.parts import Share
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text, re.ASCII)
+    if match is None or int(match[1]) > int(match[2]):
+        rule = "it says which of how many there are, such as 1/8 to 8/8"
+        raise InputError(f"{text!r} is no shard", rule=rule, origin=Origin("--shard"))
+    if out is None:
+        raise InputError("a shard is written", fixes="--out STORE", origin=Origin("--shard"))
+    return Share(int(match[1]), int(match[2]))
+
+
 def _share(text: str) -> Any:
     from dist_epochs.arithmetic.quantity import parse
 
@@ -188,10 +250,10 @@ def _share(text: str) -> Any:
 
 
 @contextmanager
-def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
+def _bar(sources: tuple[Source, ...], share: Share | None) -> Iterator[Progress]:
     from tqdm import tqdm
 
-    total = sum(unit.size for source in sources for unit in source.units) or None
+    total = sum(unit.size for source in sources for unit in source.units) // (share.shares if share else 1) or None
     interval = 0.2 if sys.stderr.isatty() else 5
     made = {"documents": 0, "tokens": 0}
     with tqdm(total=total, unit="B", unit_scale=True, desc="tokenize", disable=None, mininterval=interval) as bar:
@@ -206,7 +268,8 @@ def _bar(sources: tuple[Source, ...]) -> Iterator[Progress]:
         yield progress
 
 
-def _text(counts: dict[str, Any], out: Path | None) -> str:
+def counts_text(counts: dict[str, Any], out: Path | None) -> str:
+    """Counts for a terminal, and where the store was written."""
     from dist_epochs.arithmetic.text import number
     from dist_epochs.render.packing import packing_words
     from dist_epochs.render.text import aligned

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from dist_epochs.corpus.damage import check_keys, damaged, read_object
 from dist_epochs.corpus.manifest import sealed
 from dist_epochs.corpus.sources import Source, Unit
+from dist_epochs.corpus.store_parts import StorePart, digest_of_parts, write_parts
 from dist_epochs.runtime.files import write_json
 
 __all__ = [
@@ -32,6 +33,8 @@ RECORD = "made-from.json"
 """File of a store with the command that writes it, and how many of its input files are in it."""
 RECORD_KEYS = ("command", "files", "read", "documents", "texts", "drafts", "digest")
 """Three of them say how far an unfinished store of format 1 was."""
+KEYS_SINCE_2 = ("sources", "parts")
+"""Name, way of reading and number of files of each source; SHA-256 of what the parts were made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +91,11 @@ def has_record(folder: Path) -> bool:
     return (folder / RECORD).is_file()
 
 
-def remember(folder: Path, command: Command, *, complete: bool) -> None:
-    """Note which command makes a store, and whether all its input files are in it."""
-    files = len(command.units) if complete else 0
+def remember(folder: Path, command: Command, parts: Sequence[StorePart] | None = None) -> None:
+    """Note which command makes a store; and its parts, when they are all in it, in a file of their own before."""
+    files = len(command.units) if parts is not None else 0
+    if parts is not None:
+        write_parts(folder, parts)
     record = {
         "command": dict(command.parts),
         "files": files,
@@ -98,6 +103,11 @@ def remember(folder: Path, command: Command, *, complete: bool) -> None:
         "documents": 0,
         "texts": "",
         "drafts": [],
+        "sources": [
+            [source.name, source.document, source.text_column, source.held_out, len(source.units)]
+            for source in command.sources
+        ],
+        "parts": digest_of_parts(parts or ()),
     }
     write_json(folder / RECORD, sealed(record))
 
@@ -110,8 +120,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / RECORD
     record = read_object(path)
-    check_keys(record, RECORD_KEYS, path)
-    content = {name: record[name] for name in RECORD_KEYS if name != "digest"}
+    check_keys(record, RECORD_KEYS, path, may=KEYS_SINCE_2)
+    content = {name: value for name, value in record.items() if name != "digest"}
     if sealed(content)["digest"] != record["digest"]:
         raise damaged(path, "its digest is not that of its content")
     return record

@@ -25,6 +25,8 @@ BLOCK_SIZE = {1: "block_documents", 2: "block_tokens"}
 SOURCE_KEYS = {1: (), 2: ("blocks",)}
 SHARD_KEYS = {1: ("documents", "tokens", "sha256"), 2: ("name", "documents", "tokens", "sha256", "length_bytes")}
 TOKENIZER_KEYS = ("fingerprint", "vocabulary_size", "special_ids", "special_tokens_added")
+TOKENIZER_ORIGIN = ("repository", "revision")
+"""Where a tokenizer of the Hub is from."""
 SHARE = re.compile(r"0|[1-9]\d*/[1-9]\d*", re.ASCII)
 SHARD_NAME = re.compile(r"\d{5,9}-\d{3,9}", re.ASCII)
 """Name of the files of a shard: the part of the corpus, and which shard of the part it is."""
@@ -90,7 +92,10 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
 
 def _check_tokenizer(tokenizer: Any, path: Path) -> None:
     where = "tokenizer: "
-    check_keys(tokenizer, TOKENIZER_KEYS, path, where)
+    check_keys(tokenizer, TOKENIZER_KEYS, path, where, may=TOKENIZER_ORIGIN)
+    for name in TOKENIZER_ORIGIN:
+        if not isinstance(tokenizer.get(name, ""), str):
+            raise damaged(path, f"{where}{name} is {shown(tokenizer[name])} and must be text")
     whole_number(tokenizer, "vocabulary_size", path, 1, where)
     special = tokenizer["special_ids"]
     if not isinstance(special, list) or not all(type(number) is int and 0 <= number < 2**32 for number in special):

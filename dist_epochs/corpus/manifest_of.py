@@ -63,6 +63,7 @@ def manifest_of(
             "vocabulary_size": tokenizer.vocabulary_size,
             "special_ids": tokenizer.special_ids,
             "special_tokens_added": adds_special,
+            **({"repository": tokenizer.repository, "revision": tokenizer.revision} if tokenizer.repository else {}),
         },
     }
     return sealed({**manifest, "fingerprint": content_fingerprint(manifest)})

@@ -31,12 +31,14 @@ class Reached:
         documents: Documents of the next one that are in them too, empty and unreadable ones included.
         texts: SHA-256 of these documents.
         drafts: The counts and shards so far.
+        digests: SHA-256 of the documents of each of the complete input files.
     """
 
     units: int = 0
     documents: int = 0
     texts: str = ""
     drafts: Sequence[Draft] = field(default_factory=list)
+    digests: Sequence[str] = ()
 
     @property
     def shards(self) -> int:
@@ -58,6 +60,7 @@ def remember(folder: Path, part: Part, reached: Reached) -> None:
         "documents": reached.documents,
         "texts": reached.texts,
         "drafts": [asdict(draft) for draft in reached.drafts],
+        "digests": list(reached.digests),
     }
     path = record_of(folder, part)
     path.parent.mkdir(exist_ok=True)
@@ -79,7 +82,8 @@ def recall(folder: Path, part: Part) -> Reached:
     done = record["units"]
     if record["part"] != _digest(part) or record["states"] != _states(part.units[:done]):
         return Reached()
-    return Reached(done, record["documents"], record["texts"], [Draft(**draft) for draft in record["drafts"]])
+    drafts = [Draft(**draft) for draft in record["drafts"]]
+    return Reached(done, record["documents"], record["texts"], drafts, record["digests"])
 
 
 def shards_in(folder: Path) -> int:

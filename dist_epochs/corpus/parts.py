@@ -12,13 +12,37 @@ from itertools import pairwise
 
 from dist_epochs.corpus.sources import Source, Unit
 
-__all__ = ["PART_BYTES", "Part", "parts_of", "scale_of"]
+__all__ = ["PART_BYTES", "Part", "Share", "parts_of"]
 
 PART_BYTES = 2**26
-"""Bytes of input of a part, about, of a corpus of up to `MOST_PARTS` parts: some 16 million tokens of text."""
+"""Bytes of input of a part, about, of a source of up to `MOST_PARTS` parts: some 16 million tokens of text."""
 
 MOST_PARTS = 2**13
-"""Parts of about that size; of a larger corpus parts are larger, as each is a file that is opened."""
+"""Parts of about that size; of a larger source parts are larger, as each is a file that is opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Every so many of the parts of a corpus, for one of several machines.
+
+    Attributes:
+        number: Which of the shares it is, from 1.
+        shares: How many there are.
+
+    Examples:
+        >>> str(Share(2, 8)), [part for part in range(20) if Share(2, 8).has(part)]
+        ('2/8', [1, 9, 17])
+    """
+
+    number: int
+    shares: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.shares}"
+
+    def has(self, part: int) -> bool:
+        """Whether the part of that number is in it."""
+        return part % self.shares == self.number - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +53,13 @@ class Part:
         number: Which part of the corpus it is.
         source: The source.
         units: Its input files, or a stretch of one.
+        scale: How many times as large as usual the parts and shards of the source are: a power of two.
     """
 
     number: int
     source: Source
     units: tuple[Unit, ...]
+    scale: int = 1
 
     @property
     def bytes(self) -> int:
@@ -41,9 +67,8 @@ class Part:
         return sum(unit.bytes for unit in self.units)
 
 
-def scale_of(sources: Sequence[Source]) -> int:
-    """How many times as large as usual parts and shards are: a power of two."""
-    parts = sum(unit.size for source in sources for unit in source.units) // PART_BYTES // MOST_PARTS
+def _scale(source: Source) -> int:
+    parts = sum(unit.size for unit in source.units) // PART_BYTES // MOST_PARTS
     return 1 << parts.bit_length()
 
 
@@ -53,11 +78,11 @@ def parts_of(sources: Sequence[Source]) -> list[Part]:
     Raises:
         OSError: If an input file cannot be read.
     """
-    size = PART_BYTES * scale_of(sources)
     parts: list[Part] = []
     for source in sources:
-        for units in _grouped(source, size):
-            parts.append(Part(len(parts), source, units))
+        scale = _scale(source)
+        for units in _grouped(source, PART_BYTES * scale):
+            parts.append(Part(len(parts), source, units, scale))
     return parts
 
 

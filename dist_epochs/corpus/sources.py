@@ -151,7 +151,8 @@ def find_sources(
     """Turn command-line sources into named sources.
 
     Args:
-        arguments: Each a file, a folder, `embedded` or `hf:NAME`, optionally as `name=…`.
+        arguments: Each a file, a folder, `embedded` or `hf:NAME`, optionally as `name=…`. Several of one given name are
+            one source of the store; no part or shard holds documents of two of them.
         document: What a document of a text file is.
         text_column: Column that holds the text.
         reading: What files of tokens do not say.
@@ -161,10 +162,12 @@ def find_sources(
     """
     sources: list[Source] = []
     held_out = []
+    given_names = []
     for argument in arguments:
         name, equals, place = argument.partition("=")
         if not equals or Path(argument).exists():
             name, place = "", argument
+        given_names.append(name)
         units, not_read, own_name = _units(place, text_column, reading.dtype)
         kept = [unit for unit in units if unit.kind in FORMATS and is_validation(Path(unit.name))]
         kept = [] if len(kept) == len(units) else kept
@@ -177,8 +180,9 @@ def find_sources(
             )
     names = [source.name for source in sources]
     for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two sources are called {name!r}", fixes="to name them apart: first=PATH second=PATH")
+        if names.count(name) > max(1, given_names.count(name)):
+            fixes = ("to name them apart: first=PATH second=PATH", f"to make one of them: {name}=PATH {name}=PATH")
+            raise InputError(f"two sources are called {name!r}", fixes=fixes)
         if name.endswith(HELD_OUT):
             raise InputError(
                 f"{name!r} cannot name a source", rule=f"{HELD_OUT} is for held-out documents", fixes="name=PATH"

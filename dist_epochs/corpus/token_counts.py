@@ -27,17 +27,19 @@ def count_tokens(sources: Sequence[Source], whole: bool = True) -> dict[str, Any
     Raises:
         InputError: If a file is damaged.
     """
-    found = {source.name: facts_of(source, whole) for source in sources}
+    found: dict[str, list[tuple[Unit, Facts]]] = {}
+    for source in sources:
+        found.setdefault(source.name, []).extend(facts_of(source, whole))
     merged: dict[str, dict[str, Any]] = {}
     for source in sources:
-        own = [each.name for each in sources if each.name.removesuffix(HELD_OUT) == source.name]
+        own = [name for name in found if name.removesuffix(HELD_OUT) == source.name]
         if not source.held_out:
             merged[source.name] = holds([pair for name in own[::-1] for pair in found[name]])
-    for source in sources:
-        if source.held_out:
-            kept = holds(found[source.name])
-            merged[source.name.removesuffix(HELD_OUT)]["validation"] = {
-                "files": [Path(unit.name).name for unit in source.units],
+    for name, files in found.items():
+        if name.endswith(HELD_OUT):
+            kept = holds(files)
+            merged[name.removesuffix(HELD_OUT)]["validation"] = {
+                "files": [Path(unit.name).name for unit, _ in files],
                 "documents": kept["documents"],
                 "tokens": kept["tokens"],
             }

@@ -70,13 +70,11 @@ class Job:
         tokenizer: Turns text into ids; None counts tokens without one.
         settings: How documents become tokens.
         folder: Of the unfinished store; None only counts.
-        scale: How many times as large as usual shards are.
     """
 
     tokenizer: TextTokenizer | None
     settings: Settings
     folder: Path | None
-    scale: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +83,12 @@ class Outcome:
 
     Attributes:
         drafts: Its counts and shards, by source.
+        digests: SHA-256 of the documents of each of its input files or stretches.
         lengths: Where it was only counted, and samples are asked for: tokens of each document, by source and shard.
     """
 
     drafts: tuple[Draft, ...]
+    digests: tuple[str, ...]
     lengths: Mapping[str, Sequence[Lengths]]
 
 
@@ -125,11 +125,13 @@ def tokenize_part(part: Part, job: Job, progress: Progress) -> Outcome:
         for draft in drafts
     }
 
+    digests = list(reached.digests)
+
     def close_shards(units: int, documents: int = 0, texts: str = "") -> None:
         for writer in writers.values():
             writer.close_shard()
         if folder is not None:
-            remember(folder, part, Reached(units, documents, texts, drafts))
+            remember(folder, part, Reached(units, documents, texts, drafts, digests))
 
     try:
         for number, unit in enumerate(part.units[reached.units :], reached.units):
@@ -144,15 +146,16 @@ def tokenize_part(part: Part, job: Job, progress: Progress) -> Outcome:
                 read = min(left, sum(map(len, batch)))
                 left -= read
                 progress(read, len(batch), tokens)
-                if sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS * job.scale:
+                if sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS * part.scale:
                     close_shards(number, documents.given, documents.texts)
             progress(left)
+            digests.append(documents.texts)
             if settings.refer or number + 1 == len(part.units):  # a shard that refers is in one file
                 close_shards(number + 1)
     finally:
         for writer in writers.values():
             writer.abandon()
-    return Outcome(tuple(drafts), {name: writer.lengths for name, writer in writers.items()})
+    return Outcome(tuple(drafts), tuple(digests), {name: writer.lengths for name, writer in writers.items()})
 
 
 def _write(

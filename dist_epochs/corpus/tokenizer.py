@@ -44,13 +44,17 @@ class TextTokenizer:
 
     Args:
         path: A `tokenizer.json`, a folder that holds one, or `embedded`.
+        repository: The repository of the Hub that the file is from: it is used alone then, whatever stands beside it.
+        revision: The commit of the repository.
 
     Raises:
         InputError: If there is no such file, or it is not a tokenizer.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, repository: str = "", revision: str = "") -> None:
         self.path = _file(path)
+        self.repository = repository
+        self.revision = revision
         text = _read(self.path)
         try:
             self._tokenizer = Tokenizer.from_str(text)
@@ -78,10 +82,8 @@ class TextTokenizer:
     def roles(self) -> dict[str, str]:
         """Special tokens by role (`mask_token`, `pad_token`, …), as configured or by their usual spelling."""
         stated: dict[str, Any] = {}
-        for name in COMPANIONS:
-            companion = self.path.parent / name
-            if self.path.name == "tokenizer.json" and companion.is_file():
-                stated = _object(_read(companion), companion) | stated
+        for companion in self._companions:
+            stated = _object(_read(companion), companion) | stated
         roles = {}
         for role, spellings in ROLES.items():
             token = stated.get(role)
@@ -120,10 +122,14 @@ class TextTokenizer:
         """Copy the tokenizer's files into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tokenizer.json").write_text(_read(self.path), encoding="utf-8")
-        for name in COMPANIONS:
-            companion = self.path.parent / name
-            if self.path.name == "tokenizer.json" and companion.is_file():
-                shutil.copyfile(companion, folder / name)
+        for companion in self._companions:
+            shutil.copyfile(companion, folder / companion.name)
+
+    @property
+    def _companions(self) -> list[Path]:
+        """Files beside the tokenizer's that name its special tokens; a cache may hold any of them."""
+        beside = self.path.name == "tokenizer.json" and not self.repository
+        return [file for name in COMPANIONS if beside and (file := self.path.parent / name).is_file()]
 
 
 def token_type(tokenizer: TextTokenizer | None) -> np.dtype[Any]:

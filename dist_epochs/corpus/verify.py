@@ -22,6 +22,7 @@ from dist_epochs.corpus.manifest import content_fingerprint
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.referred import changed
 from dist_epochs.corpus.store import SourceStore, Store
+from dist_epochs.corpus.store_parts import STORE_PARTS, read_parts
 from dist_epochs.corpus.tokenizer import LARGEST_TOKENIZER
 from dist_epochs.corpus.writer import LENGTHS
 from dist_epochs.errors import InputError
@@ -120,9 +121,12 @@ def _manifest_part(store: Store) -> _Part:
 
 def _record_part(store: Store) -> _Part:
     def check(_: Progress) -> None:
-        read_record(store.path)
+        record = read_record(store.path)
+        if "parts" in record:  # stores of format 1 have none
+            read_parts(store.path, record["parts"])
 
-    return _Part((store.path / RECORD,), check)
+    names = (RECORD, STORE_PARTS) if store.manifest["version"] > 1 else (RECORD,)
+    return _Part(tuple(store.path / name for name in names), check)
 
 
 def _blocks_part(store: Store, source: SourceStore) -> _Part:

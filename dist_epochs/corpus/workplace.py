@@ -12,7 +12,7 @@ from dist_epochs.corpus.part_record import shards_in
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock
 
-__all__ = ["remove", "workplace"]
+__all__ = ["empty", "remove", "workplace"]
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
                 fixes = ("to move it", "another --out")
                 asked = "a store is built in this folder, and it holds something else"
                 raise InputError(asked, fixes=fixes, origin=Origin(str(partial)))
-            remember(partial, command, complete=False)
+            remember(partial, command)
         elif different := differences(partial, command):
             raise InputError(
                 f"this folder holds the unfinished store of another command ({different})",
@@ -58,12 +58,17 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
 
 def remove(partial: Path) -> None:
     """Remove an unfinished store: its record last, so that the rest is known for one until then."""
+    empty(partial)
+    shutil.rmtree(partial)
+
+
+def empty(partial: Path) -> None:
+    """Remove all of an unfinished store but its record."""
     for path in partial.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != RECORD:
             path.unlink()
-    shutil.rmtree(partial)
 
 
 def _with_consequence(error: InputError | OSError, partial: Path, kept: str) -> InputError:

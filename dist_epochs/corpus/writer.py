@@ -6,7 +6,7 @@ import hashlib
 import os
 from array import array
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class Draft:
     empty_documents: int = 0
     skipped_documents: int = 0
     shards: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts alone."""
+        names = (each.name for each in fields(self) if each.name not in ("name", "held_out", "shards"))
+        return {name: getattr(self, name) for name in names}
 
 
 class SourceWriter:

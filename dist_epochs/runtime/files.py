@@ -20,6 +20,7 @@ from dist_epochs.errors import InputError, Origin
 __all__ = [
     "digest_of",
     "digest_of_json",
+    "link_or_copy",
     "lock",
     "make_durable",
     "move",
@@ -82,6 +83,25 @@ def move(path: Path, target: Path) -> None:
     """
     path.replace(target)
     make_durable(target.parent)
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Give a file a second name, or make a durable copy where the disk cannot: of another one, or one without links.
+
+    A file of the same size at the target is taken for what an earlier call has left there, as it gets the name when it
+    is complete. The folder of the target is not made durable: there may be many files.
+    """
+    if target.is_file() and target.stat().st_size == path.stat().st_size:
+        return
+    new = target.with_name(target.name + ".new")
+    new.unlink(missing_ok=True)
+    try:
+        new.hardlink_to(path)
+    except OSError:
+        with named_errors(target):
+            shutil.copyfile(path, new)
+            make_durable(new)
+    new.replace(target)
 
 
 def write_text(path: Path, text: str, *, beside: str = ".new", durable: bool = True) -> None:

@@ -17,8 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
-from dist_epochs.corpus import tokenize as module
-from dist_epochs.corpus import tokenize_part, writer
+from dist_epochs.corpus import build, tokenize_part, writer
 from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.made_from import RECORD
 from dist_epochs.corpus.readers import text
@@ -151,10 +150,10 @@ def test_a_kill_while_a_store_is_packed_further(corpus, tmp_path):
     kills = 0
     while True:
         shutil.copytree(tmp_path / "first", out)
-        if not killed_before_change(kills + 1, lambda: module.pack(Store(out), (16,))):
+        if not killed_before_change(kills + 1, lambda: build.pack(Store(out), (16,))):
             break
         kills += 1
-        module.pack(Store(out), (16,))
+        build.pack(Store(out), (16,))
         assert listing(out) == listing(whole)
         shutil.rmtree(out)
     assert kills > 5
@@ -188,14 +187,14 @@ def in_a_fork(action):
 
 
 def test_another_command_finishes_just_before(corpus, tmp_path, monkeypatch):
-    out, original = tmp_path / "out", module.workplace
+    out, original = tmp_path / "out", build.workplace
 
     def late(*arguments):
-        monkeypatch.setattr(module, "workplace", original)
+        monkeypatch.setattr(build, "workplace", original)
         assert not run(out, *corpus)["written_before"]
         return original(*arguments)
 
-    monkeypatch.setattr(module, "workplace", late)
+    monkeypatch.setattr(build, "workplace", late)
     assert run(out, *corpus)["written_before"]
     assert not (tmp_path / "out.partial").exists()
 

@@ -19,16 +19,17 @@ from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.packings import PACKING_RULES, PACKINGS
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
-from dist_epochs.corpus import strategies
-from dist_epochs.corpus import tokenize as tokenizing
+from dist_epochs.corpus import strategies, writer
+from dist_epochs.corpus import tokenize_part as tokenizing
 from dist_epochs.corpus.blocks import BLOCK_TOKENS
+from dist_epochs.corpus.build import pack
 from dist_epochs.corpus.objective import Causal
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.strategies import STRATEGIES, count_packing
 from dist_epochs.corpus.stream import Corpus
-from dist_epochs.corpus.tokenize import Settings, pack, tokenize
+from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
@@ -268,7 +269,7 @@ def test_documents_longer_than_a_block_are_seen_once(tmp_path):
     text = [" ".join(words[n % 3] for n in range(size)) for size in (900, 3, 500, 40, 2000)]
     (tmp_path / "web.txt").write_text("\n".join(text))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizing.cutting, "BLOCK_TOKENS", 100)
+        patch.setattr(writer.cutting, "BLOCK_TOKENS", 100)
         settings = Settings(sequence_lengths=(16,), packing="concatenate")
         tokenize(find_sources((str(tmp_path / "web.txt"),)), TextTokenizer(EMBEDDED), settings, out=tmp_path / "store")
     source = Store(tmp_path / "store").sources()[0]

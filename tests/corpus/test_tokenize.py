@@ -7,12 +7,13 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from dist_epochs.corpus import build, tokenize_part
 from dist_epochs.corpus import tokenize as module
-from dist_epochs.corpus import tokenize_part
+from dist_epochs.corpus.build import pack
 from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.sources import Source, find_sources
 from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.tokenize import Settings, pack, tokenize
+from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
 
@@ -156,7 +157,7 @@ def test_a_failure_leaves_no_folder_of_the_path(tmp_path):
 def test_a_kill_while_packing_does_not_read_again(text_file, tmp_path, monkeypatch):
     settings = {"sequence_lengths": (16, 32)}
     with monkeypatch.context() as patch:
-        patch.setattr(module, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(build, "_pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(text_file, tmp_path / "store", **settings)
     monkeypatch.setattr(Source, "read", lambda *_: pytest.fail("read again"))

@@ -12,10 +12,10 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, Draw, PassKey
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
+from dist_epochs.corpus.build import pack
 from dist_epochs.corpus.planning import objective_of, plan_on_store
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
-from dist_epochs.corpus.tokenize import pack
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
