@@ -380,3 +380,13 @@ def test_a_script_of_run_clm_chooses_group_texts(path, tmp_path):
     planned = json.loads(run("plan", "--from", script, "--corpus", path, "--json").stdout)
     assert planned["rules"]["packing"] == PACKING_RULES["group_texts"]
     assert planned["corpus"]["packings"][0]["samples"] == Store(path).facts("group_texts").samples(16)["web"]
+
+
+def test_a_dataset_has_the_samples_of_a_strategy(path):
+    from dist_epochs.corpus.dataset import TokenDataset
+
+    dataset = TokenDataset(path, 16, packing="bfd")
+    source = Store(path).sources()[0]
+    assert len(dataset) == source.packed_lengths("bfd")[16]
+    read = sum(int(dataset[number]["attention_mask"].sum()) for number in range(len(dataset)))
+    assert read == source.packing_counts(16, "bfd")["tokens"]
