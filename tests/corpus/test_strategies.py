@@ -412,3 +412,14 @@ def test_the_ledger_itemises_what_packing_left_out(path, packing, write_recipe, 
     assert of_a_pass + lost == Store(path).facts().tokens
     assert packing == "group_texts" or data["coverage"] == 1
     assert f"{lost:,} tokens" in ledger_text(result, "run")
+
+
+def test_a_first_recipe_takes_the_packing_that_is_there(path, tmp_path):
+    copied = shutil.copytree(path, tmp_path / "store")
+    for folder in copied.glob("sources/*/packed-*"):
+        if not folder.name.endswith(("-wrapped", "32-bfd")):
+            shutil.rmtree(folder)
+    run("init", copied, "--out", tmp_path / "first.yaml")
+    recipe = read_recipe(tmp_path / "first.yaml")
+    assert recipe.corpus.packing == "bfd"
+    assert recipe.longest == 32
