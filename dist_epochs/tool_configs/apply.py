@@ -44,6 +44,7 @@ PLACES: Mapping[str, Place] = {
     "ramp": ("batch", "ramp"),
     "replacement": ("batch", "replacement"),
     "sequence_length": ("phases", 0, "sequence_length"),
+    "packing": ("corpus", "packing"),
     "warmup_steps": ("optimizer", "warmup_steps"),
     "adapter": ("model", "adapter"),
     "frozen": ("model", "frozen"),
@@ -238,6 +239,8 @@ def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSet
         elif known is not None and parse_length(known) != settings.sequence_length.value:
             where = settings.sequence_length.where
             notes.append(f"{where}: {settings.sequence_length.value:,} there, and {known} is planned")
+    if document.get(("corpus", "store")) is None:
+        left_out["packing"] = None  # samples are counted elsewhere, or not at all
     if settings.shard_size is not None and settings.zero_stage is not None and not settings.zero_stage.value:
         left_out["shard_size"] = None  # nothing is shared
     if settings.warmup_steps is not None and document.get(("optimizer",)) is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.value import plain_value
+from dist_epochs.settings.value import Stated, plain_value
 from dist_epochs.tool_configs.kinds import TRAINING_ARGUMENTS, kind_of_file, unknown_file
 from dist_epochs.tool_configs.launchers import launched
 from dist_epochs.tool_configs.other_tools import FAIRSEQ
@@ -38,8 +38,12 @@ def hf_program_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchS
     stated = with_trainer_defaults(top, training_arguments_settings(top), given)
     length = top.count("block_size")
     if length is not None:
-        top.note("block_size", f"rows are packed into blocks of {length.value:,}: N is blocks, not rows")
-    return replace(stated, sequence_length=length)
+        told = f"rows are packed into blocks of {length.value:,}: N is blocks, not rows"
+        top.note(
+            "block_size", f"{told}; corpus.packing: group_texts makes those of run_clm.py and run_mlm.py of a store"
+        )
+    packing = None if length is None else Stated("group_texts", length.where)
+    return replace(stated, sequence_length=length, packing=packing)
 
 
 HF_PROGRAM = Tool(TRAINING_ARGUMENTS.name, lambda _: True, rules=hf_program_rules, framework="transformers")

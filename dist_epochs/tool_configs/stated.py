@@ -53,6 +53,7 @@ class LaunchSettings:
         last_window: What happens to a partial accumulation window at the end of a pass.
         corpus_samples: Samples that a pass really has, where the tool draws others than the corpus has.
         sequence_length: Positions of a sample.
+        packing: How documents become samples, as `corpus.packing` says it.
         activation_checkpointing: Whether activations are computed again in the backward pass.
         ramp: A batch that grows, as Megatron-LM writes it.
         replacement: Whether samples are drawn with replacement, so that there are no passes.
@@ -89,6 +90,7 @@ class LaunchSettings:
     last_window: Stated[LastWindow] | None = None
     corpus_samples: Stated[int] | None = None
     sequence_length: Stated[int] | None = None
+    packing: Stated[str] | None = None
     activation_checkpointing: Stated[bool] | None = None
     ramp: Stated[str] | None = None
     replacement: Stated[bool] | None = None

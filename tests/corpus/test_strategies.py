@@ -5,6 +5,7 @@ import json
 import shutil
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import strategies, writer
 from dist_epochs.corpus import tokenize_part as tokenizing
+from dist_epochs.corpus.blocks import BLOCK_TOKENS
 from dist_epochs.corpus.build import pack
 from dist_epochs.corpus.objective import Causal
 from dist_epochs.corpus.planning import exact_plan, objective_of
@@ -167,6 +169,17 @@ def test_golden_samples_are_made_by_the_tools_themselves(packing, length):
     else:
         theirs = trl.pack_dataset(rows(), length, packing)
     assert digest([list(row) for row in theirs["input_ids"]]) == GOLDEN[packing, length]
+
+
+def test_the_table_of_the_guide():
+    guide = Path(__file__).parents[2] / "docs/guides/packing.md"
+    lengths = np.random.default_rng(0).lognormal(5.2, 1.3, 20_000).astype(np.int64) + 1
+    for packing in PACKINGS:
+        counts = count_packing(packing, [lengths], 512, BLOCK_TOKENS)
+        padding = 1 - counts.tokens / (counts.samples * 512)
+        numbers = (counts.documents_cut, counts.tokens_truncated, counts.tokens_dropped)
+        row = f"| `{packing}` | {counts.samples:,} | {padding:.2%} | {' | '.join(f'{each:,}' for each in numbers)} |"
+        assert row.replace("%", " %") in guide.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -332,3 +345,38 @@ def test_nothing_to_pack_is_an_error(tmp_path):
     with pytest.raises(InputError) as error:
         tokenize(find_sources((str(tmp_path / "short.txt"),)), TextTokenizer(EMBEDDED), settings, out=tmp_path / "out")
     assert "group_texts" in error.value.asked
+
+
+TRL_FILES = {
+    "": ("bfd", "corpus.packing: bfd makes"),
+    "packing_strategy: bfd-requeue\n": ("bfd_split", "corpus.packing: bfd_split makes"),
+    "packing_strategy: wrapped\ndataset_num_proc: 4\n": ("wrapped", "4 processes pack apart"),
+    "packing_strategy: bfd_split\nshuffle_dataset: true\n": ("bfd_split", "shuffled before"),
+    "packing_strategy: ffd\n": ("best-fit", "no strategy here packs as ffd"),
+}
+
+
+@pytest.mark.parametrize("strategy", TRL_FILES)
+def test_a_file_of_trl_chooses_the_packing_of_a_store(path, tmp_path, strategy):
+    packing, note = TRL_FILES[strategy]
+    file = tmp_path / "sft.yaml"
+    text = "dataset_name: us/chat\nmax_length: 16\nper_device_train_batch_size: 4\nnum_train_epochs: 2\n"
+    file.write_text(f"{text}packing: true\nnum_processes: 2\n{strategy}")
+    result = run("plan", "--from", file, "--corpus", path, "--json")
+    planned = json.loads(result.stdout)
+    assert planned["rules"]["packing"] == PACKING_RULES[packing]
+    (row,) = planned["corpus"]["packings"]
+    assert (row["packing"], row["samples"]) == (packing, Store(path).facts(packing).samples(16)["web"])
+    assert planned["steps"] == -(-2 * row["samples"] // 8)
+    assert note in " ".join(result.stderr.split())
+
+
+def test_a_script_of_run_clm_chooses_group_texts(path, tmp_path):
+    script = tmp_path / "train.sh"
+    script.write_text(
+        "torchrun --nproc_per_node 2 run_clm.py --block_size 16 --per_device_train_batch_size 4 --num_train_epochs 1 "
+        "--output_dir out\n"
+    )
+    planned = json.loads(run("plan", "--from", script, "--corpus", path, "--json").stdout)
+    assert planned["rules"]["packing"] == PACKING_RULES["group_texts"]
+    assert planned["corpus"]["packings"][0]["samples"] == Store(path).facts("group_texts").samples(16)["web"]

@@ -28,6 +28,9 @@ from dist_epochs.tool_configs.trainer_defaults import with_trainer_defaults
 
 __all__ = ["GRPO", "TRL"]
 
+STRATEGIES = {"bfd": "bfd", "bfd_split": "bfd_split", "bfd-requeue": "bfd_split", "wrapped": "wrapped"}
+"""How `corpus.packing` calls TRL's strategies; `bfd-requeue` is an earlier name."""
+
 NAME, OF_COMPLETIONS = "TRL", "TRL's GRPO or RLOO"
 
 
@@ -44,11 +47,31 @@ def _arguments(top: Section, tool: str) -> LaunchSettings:
 
 def trl_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
     """What a file for TRL's SFT, DPO, KTO or reward training states."""
-    length = None
+    length, packing = None, None
     if top.is_true("packing"):
         length = top.count("max_length") or by_default(top, "max_length", 1024, NAME)
-    launch = LaunchSettings(devices=own.devices, sequence_length=length)
+        packing = _packing(top, length)
+    launch = LaunchSettings(devices=own.devices, sequence_length=length, packing=packing)
     return merge([with_trainer_defaults(top, _arguments(top, NAME), given), launch])
+
+
+def _packing(top: Section, length: Stated[int] | None) -> Stated[str] | None:
+    """The strategy that packs as TRL does, and what to know of it."""
+    stated = top.text("packing_strategy") or by_default(top, "packing_strategy", "bfd", NAME)
+    assert stated is not None and length is not None  # noqa: PT018
+    name = STRATEGIES.get(stated.value)
+    if name is None:
+        top.note("packing_strategy", f"no strategy here packs as {stated.value} does")
+        return None
+    told = f"corpus.packing: {name} makes the same samples of a store"
+    told += f" (`dist-epochs tokenize … --sequence-length {length.value} --packing {name}`)"
+    processes = top.count("dataset_num_proc")
+    if top.is_on("shuffle_dataset"):
+        told += ", but for rows that are shuffled before they are packed"
+    elif processes is not None and processes.value > 1:
+        told += f", but for rows that {processes.value} processes pack apart"
+    top.note("packing_strategy", told)
+    return Stated(name, stated.where)
 
 
 def grpo_rules(top: Section, own: LaunchSettings, given: Given) -> LaunchSettings:
