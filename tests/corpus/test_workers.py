@@ -14,18 +14,22 @@ from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from dist_epochs.cli.main import main
 from dist_epochs.corpus import blocks, parts, tokenize_part
 from dist_epochs.corpus import tokenize as module
 from dist_epochs.corpus.document import BadDocument
+from dist_epochs.corpus.readers import text
 from dist_epochs.corpus.readers.json_lines import read_json_lines
-from dist_epochs.corpus.readers.text import read_text
+from dist_epochs.corpus.readers.text import read_lines, read_text
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
@@ -110,7 +114,8 @@ def test_a_file_is_cut_only_where_documents_end(corpus, tmp_path, monkeypatch):
     assert joined[0] == joined[1] == joined[2]
 
 
-LINES = st.lists(st.sampled_from([b"", b" ", b"a", b"bc d", b"\xff", b"e\r", b"{}", b'{"text": "x"}']), max_size=12)
+PIECES = [b"", b" ", b"a", b"bc d", b"\xff", b"e\r", b"\r", b"\0", b"\xef\xbb\xbff", b"long " * 5, b'{"text": "x"}']
+LINES = st.lists(st.sampled_from(PIECES), max_size=12)
 
 
 @given(LINES, st.lists(st.integers(1, 60), max_size=4), st.sampled_from(["line", "paragraph", "jsonl"]), st.booleans())
@@ -127,6 +132,32 @@ def test_stretches_of_a_file_are_the_file(tmp_path_factory, lines, cuts, mode, e
     places = [0, *sorted({cut for cut in cuts if cut < size}), size]
     together = [document for start, stop in pairwise(places) for document in read(start, stop)] if size else []
     assert together == read(0, 0)
+    with patch.object(text, "BYTES_AT_ONCE", 7):  # whatever is read at once
+        assert together == read(0, 0)
+
+
+@given(LINES, st.booleans())
+def test_lines_are_what_their_ends_say(tmp_path_factory, lines, ends):
+    """Each line without its end, CRLF too, and the first without the mark of UTF-8; bad and long ones by number."""
+    path = tmp_path_factory.getbasetemp() / "lines.txt"
+    path.write_bytes(b"\n".join(lines) + (b"\n" if ends else b""))
+    expected = []
+    for number, line in enumerate(_lines(path), 1):
+        is_bad = len(line) > 20 or b"\xff" in line
+        told = line.decode(errors="replace").removeprefix("\ufeff" if number == 1 else "")
+        expected.append((number, number if is_bad else told))
+    with patch.object(text, "BYTES_AT_ONCE", 7):
+        found = [
+            (number, line.origin.line if isinstance(line, BadDocument) else line)
+            for number, line in read_lines(path, 20)
+        ]
+    assert found == expected
+
+
+def _lines(path):
+    """Lines of a file as binary files have them, without their ends."""
+    with path.open("rb") as file:
+        return [line.rstrip(b"\r\n") for line in file]
 
 
 def test_the_first_bad_document_is_told_with_its_line(corpus, tmp_path):
@@ -140,6 +171,32 @@ def test_the_first_bad_document_is_told_with_its_line(corpus, tmp_path):
         assert (caught.value.origin.name, caught.value.origin.line) == (str(path), 38)
     counts = run(tmp_path / "skipping", *corpus, workers=2, settings=Settings(on_error="skip"))
     assert counts["skipped_documents"] == 2
+
+
+def test_ctrl_c_ends_all(corpus, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["tokenize", *map(str, corpus), "--tokenizer", EMBEDDED, "--out", str(out), "--workers", "2"]
+    said = tmp_path / "said"
+
+    def slowly(*given):
+        time.sleep(0.05)
+        return original(*given)
+
+    def command():
+        result = CliRunner().invoke(main, arguments)
+        said.write_text(f"{result.exit_code} {result.stderr}")
+
+    original = module.tokenize_part
+    with patch.object(module, "tokenize_part", slowly):
+        child = in_a_fork(command)
+    while len(list(out.with_name("out.partial").glob("parts/*.json"))) < 3:
+        time.sleep(0.01)
+    os.killpg(child, signal.SIGINT)
+    os.waitpid(child, 0)
+    wait_for_all(child)
+    assert said.read_text().startswith("130 ")
+    assert "kept in" in said.read_text()
+    assert CliRunner().invoke(main, arguments).exit_code == 0
 
 
 def test_a_worker_that_is_killed_is_told_and_the_rest_goes_on(corpus, tmp_path, monkeypatch):
