@@ -24,16 +24,18 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from dist_epochs.cli.main import main
-from dist_epochs.corpus import blocks, parts, tokenize_part
+from dist_epochs.corpus import blocks, parts, tokenize_part, workers
 from dist_epochs.corpus import tokenize as module
 from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.readers import text
 from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.text import read_lines, read_text
 from dist_epochs.corpus.sources import find_sources
+from dist_epochs.corpus.token_files import Reading
 from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
+from tests.corpus.corpora import llmc
 
 SETTINGS = Settings(sequence_lengths=(8,), held_out=Fraction(1, 5))
 
@@ -70,6 +72,7 @@ def corpus(tmp_path):
     """Files of every kind that is cut, and of some that are not; one source has them all, another has two."""
     draw = random.Random(5)
     texts = [f"{at} the step of an epoch " + "is a run " * draw.randrange(6) for at in range(60)]
+    texts[30] = "longer than blocks, and than parts, of which some have no document then " * 40
     (tmp_path / "all").mkdir()
     (tmp_path / "few").mkdir()
     lines = "\n".join(texts)
@@ -93,6 +96,31 @@ def test_the_store_does_not_depend_on_the_workers(corpus, tmp_path):
     assert run(None, *corpus, workers=3) == expected
     of_one = {name.split("/")[-1][:5] for name in listing(tmp_path / "1") if name.endswith(".tokens")}
     assert len(of_one) > 15, "many parts"
+
+
+@pytest.mark.parametrize("refer", [False, True])
+def test_tokens_of_other_tools_do_not_depend_on_the_workers_either(tmp_path, refer):
+    (tmp_path / "shards").mkdir()
+    for number in range(5):
+        llmc(tmp_path / f"shards/c_train_{number}.bin", [2, *range(5, 60), 2, *range(number + 5, 300)])
+    for count in (1, 3):
+        settings = Settings(sequence_lengths=(8,), refer=refer)
+        reading = Reading(eos=2)
+        run(tmp_path / str(count), tmp_path / "shards", workers=count, settings=settings, reading=reading)
+    assert listing(tmp_path / "3") == listing(tmp_path / "1")
+
+
+def test_cores_are_those_of_the_affinity_and_of_the_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(workers, "QUOTAS", [(str(tmp_path / "cpu.max"), "")])
+    for told, cores in (("max 100000", 8), ("250000 100000", 3), ("50000 100000", 1), ("9000000 100000", 8), ("", 8)):
+        (tmp_path / "cpu.max").write_text(f"{told}\n")
+        assert workers.cores_at_hand() == cores
+    monkeypatch.setattr(workers, "QUOTAS", [(str(tmp_path / "quota"), str(tmp_path / "period"))])
+    (tmp_path / "period").write_text("100000\n")
+    for told, cores in (("-1", 8), ("200000", 2)):
+        (tmp_path / "quota").write_text(f"{told}\n")
+        assert workers.cores_at_hand() == cores
 
 
 def test_workers_after_the_tokenizer_has_used_threads(corpus, tmp_path, monkeypatch):
