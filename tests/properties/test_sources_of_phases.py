@@ -13,7 +13,7 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, add_digests
 from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
-from dist_epochs.arithmetic.schedule import Phase, Schedule
+from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus import blocks
 from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.planning import exact_plan, objective_of
@@ -57,8 +57,10 @@ def test_every_source_goes_on_where_it_stopped(phases, data):
             source = mixture.pattern[offset % mixture.period]
             name = mixture.names[source]
             place = (name, span.sequence_length)
-            assert curriculum.drawn(span.phase, source, offset) == cursors.get(place, 0)
-            cursors[place] = cursors.get(place, 0) + 1
+            one = curriculum.split(Span(span.phase, span.sequence_length, offset, offset + 1))
+            cursor = cursors.get(place, 0)
+            assert one[name] == (cursor, cursor + 1)
+            cursors[place] = cursor + 1
             one_by_one[name] += 1
         assert {name: stop - start for name, (start, stop) in curriculum.split(span).items()} == one_by_one
     # a phase cut in two is the same run
