@@ -15,7 +15,6 @@ from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus import blocks
-from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
@@ -193,7 +192,7 @@ def test_the_plan_is_what_any_world_draws_and_resuming_is_not_stopping(
         if counts.samples == packing.samples:
             sizes = packing.block_samples.astype(np.int64)
             every = np.repeat(np.arange(len(sizes)), sizes), np.concatenate([np.arange(size) for size in sizes])
-            high, low = digests(name, length, *every)
+            high, low = packing.digests(*every)
             assert counts.digest == add_digests(0, int(high.sum(dtype=np.uint64)) << 64 | int(low.sum(dtype=np.uint64)))
 
     # the union over ranks is the batch, and it draws the sources of its phase alone
