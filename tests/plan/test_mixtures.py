@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dist_epochs.errors import InputError
-from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
+from dist_epochs.plan.corpus_facts import CorpusFacts, PackingFacts, SourceFacts
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import Recipe
@@ -16,11 +16,19 @@ from dist_epochs.settings.document import Document
 STATED = {"sources": {"web": {"tokens": "80K"}, "code": {"tokens": "16K"}, "math": {"tokens": "8K"}}}
 FACTS = CorpusFacts(
     sources=tuple(
-        SourceFacts(name=name, documents=size, words=0, tokens=16 * size, samples={16: size})
+        SourceFacts(
+            name=name,
+            documents=size,
+            words=0,
+            tokens=16 * size,
+            packed={16: PackingFacts(samples=size, tokens=16 * size, documents_cut=None)},
+        )
         for name, size in (("web", 400), ("code", 100), ("math", 20))
     ),
     fingerprint="content",
     store="store",
+    packing="best fit",
+    order="any",
 )
 
 
