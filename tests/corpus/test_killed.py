@@ -286,7 +286,7 @@ def test_a_finished_store_says_so(corpus, tmp_path, monkeypatch):
 def test_an_unfinished_store_of_an_earlier_version_is_left_alone(corpus, tmp_path):
     """It would be made from the beginning, after hours perhaps: that is for the user to say."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "pack", lambda *_: pytest.fail("stop here"))
+        patch.setattr(build, "_pack", lambda *_: pytest.fail("stop here"))
         with pytest.raises(pytest.fail.Exception):
             run(tmp_path / "out", *corpus)
     record = tmp_path / "out.partial" / RECORD
