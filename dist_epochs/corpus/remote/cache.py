@@ -89,6 +89,7 @@ class Cache:
             file = part.open("a+b")
             try:
                 if _fetched(file, part, path, fetch):
+                    file.seek(0)
                     return file
             except BaseException:
                 file.close()

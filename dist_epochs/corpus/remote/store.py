@@ -224,7 +224,7 @@ def _manifest(remote: Remote, folder: Path) -> tuple[Path, dict[str, Any]]:
         check_manifest(manifest, Path(name))
     except InputError as error:
         raise error.but(origin=remote.where(name)) from None
-    mirror = home / hashlib.sha256(written).hexdigest()[:16]
+    mirror = home / digest_of_json(manifest)[:16]
     mirror.mkdir(parents=True, exist_ok=True)
     write_bytes(mirror / name, written, beside=_beside())
     return mirror, manifest
