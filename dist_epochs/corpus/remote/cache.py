@@ -29,6 +29,9 @@ SHARD = re.compile(r".*\.(?:tokens|lengths)(?:\.part-(?P<size>\d+))?", re.DOTALL
 ROOM_SECONDS = 30.0
 """Seconds to wait for others to end reading, where everything in a full cache is being read."""
 
+LOOK_SECONDS = 0.05
+"""Seconds after which is looked again whether another process is ready."""
+
 Fetch = Callable[[IO[bytes]], None]
 """Writes the rest of a file, or raises."""
 
@@ -114,7 +117,7 @@ class Cache:
                     ),
                     origin=Origin(str(self.folder)),
                 )
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
 
     def _make_room(self, part: Path, size: int) -> int | None:
         """Remove what was not used for longest, until a shard fits.
@@ -165,8 +168,9 @@ def _whole(path: Path, size: int | None) -> IO[bytes] | None:
 
 
 def _fetched(file: IO[bytes], part: Path, path: Path, fetch: Fetch) -> bool:
-    """Fetch a file and give it its name; False, if another process has done that since."""
-    if not hold(file, part, alone=True):
+    """Fetch a file and give it its name; False, if another process does or has done that."""
+    if not hold(file, part, alone=True, wait=False):  # waiting for the lock would not end where it is read later
+        time.sleep(LOOK_SECONDS)
         return False
     if path.exists():
         part.unlink()

@@ -113,10 +113,13 @@ def main(address: str, cache: str, limit: str, times: int) -> None:
     from dist_epochs.settings.address import Address
 
     store = open_remote(Address(address), (16,), CacheRecipe(folder=cache, limit=limit))
-    for _ in range(times):
-        for source in store.sources():
-            for number in range(len(source.entry["shards"])):
-                store.remote.open(source.name, number, "tokens").close()
+    held = [
+        store.remote.open(source.name, number, "tokens")
+        for _ in range(times)
+        for source in store.sources()
+        for number in range(len(source.entry["shards"]))
+    ]
+    assert held
     print("done")
 
 
