@@ -142,13 +142,13 @@ class Cache:
 
     def _shards(self) -> Iterator[tuple[int, int, Path]]:
         """When each shard was last used, its bytes, and its place."""
-        for path in self.folder.glob("*/*/sources/*/*"):
-            if match := SHARD.fullmatch(path.name):
-                try:
-                    status = path.stat()
-                except FileNotFoundError:  # another process has just renamed or removed it
-                    continue
-                yield status.st_mtime_ns, int(match["size"] or status.st_size), path
+        for source in self.folder.glob("*/*/sources/*"):
+            with os.scandir(source) as entries:
+                for entry in entries:
+                    if match := SHARD.fullmatch(entry.name):
+                        with suppress(FileNotFoundError):  # another process has just renamed or removed it
+                            status = entry.stat()
+                            yield status.st_mtime_ns, int(match["size"] or status.st_size), Path(entry.path)
 
 
 def _whole(path: Path, size: int | None) -> IO[bytes] | None:

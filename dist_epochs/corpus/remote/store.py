@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -36,6 +37,9 @@ __all__ = ["RemoteShards", "open_remote"]
 
 MOST_MAPPED = 4096
 """Shards that a process holds at a time, in a cache of any size."""
+
+CONNECTIONS = 16
+"""Files with lengths, which are small, that are fetched at once."""
 
 Wrong = Callable[[IO[bytes]], str]
 """Says what is wrong with a complete file; nothing, if it is right."""
@@ -115,6 +119,12 @@ class RemoteShards:
                 raise _missing(self._remote, name, error) from None
 
         return self._cache.shard(self._mirror / name, size, fetched, waits=ahead is None)
+
+    def bring_lengths(self, source: str, numbers: Iterable[int]) -> None:
+        """Fetch the lengths of some shards, many at once."""
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            for file in threads.map(lambda number: self.open(source, number, "lengths"), numbers):
+                file.close()
 
     def bytes_of(self, source: str, number: int) -> int:
         """Bytes of the tokens of a shard."""

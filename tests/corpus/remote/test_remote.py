@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -224,6 +225,19 @@ def test_what_is_read_is_not_removed(local, server, opened, tmp_path):
 def test_a_small_cache_gives_the_same_batches(local, server, opened, tmp_path):
     total = sum(source.shard(0, "tokens").stat().st_size for source in local.sources())
     assert batches(opened(limit=f"{int(1.2 * total)}B")) == batches(local)
+
+
+def test_two_threads_ask_for_one_shard(local, server, opened):
+    name, store = shard_name(local), opened()
+    store.remote.open("a", 0, "lengths").close()
+    server.faults[name] = ["late"]
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(store.remote.open, "a", 0, "tokens") for _ in range(2)]
+        wait_until(lambda: server.sent[name])
+        server.proceed.set()
+        held = [each.result(timeout=20) for each in both]  # the first holds it while the second takes it, too
+    assert [file.read() for file in held] == [(local.path / name).read_bytes()] * 2
+    assert server.asked[name] == 1
 
 
 def test_two_processes_share_a_cache_and_one_is_killed(local, server, tmp_path):
