@@ -138,7 +138,7 @@ def command(
             raise InputError(
                 f"{without_secrets(sources[0])} is a token store, whose documents are counted already", fixes=fixes
             )
-        store = _store(sources[0], lengths)
+        store = _store(sources[0], lengths, packing)
         verify_store(store, again=verify)
         counts = pack(store, lengths, packing, workers)
     else:
@@ -188,19 +188,14 @@ def command(
             show(f"{without_secrets(sources[0])}: every digest agrees")
 
 
-def _store(place: str, lengths: Sequence[int]) -> Store:
+def _store(place: str, lengths: Sequence[int], packing: str) -> Store:
     """The store that is the only SOURCE. One at an address must be packed already, as nothing is written there."""
-    from dist_epochs.corpus.store import Store
+    from dist_epochs.corpus.opening import open_store
 
-    if not is_address(place):
-        return Store(Path(place))
-    from dist_epochs.corpus.remote.store import open_remote
-    from dist_epochs.settings.address import Address
-
-    store = open_remote(Address(place), lengths)
-    if missing := store.facts().not_packed(lengths):
+    store = open_store(place, lengths, packing)
+    if store.remote is not None and (missing := store.facts(packing).not_packed(lengths)):
         raise InputError(
-            f"{store.place} is not packed at length {', '.join(map(str, missing))}",
+            f"{store.place} is not packed at length {', '.join(map(str, missing))} ({packing})",
             rule="nothing is written to a store at an address",
             fixes="to pack it where it was made, and to upload the new packed folders",
         )

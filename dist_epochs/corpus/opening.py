@@ -28,7 +28,7 @@ def open_store(
     Raises:
         InputError: If it is not there, or damaged.
     """
-    if not is_address(str(place)):
+    if isinstance(place, Path) or not is_address(place):
         return Store(Path(place))
     from dist_epochs.corpus.remote.store import open_remote  # networks are for addresses only
 

@@ -109,8 +109,8 @@ def _verify_remote(store: Store) -> bool:
     nothing: Progress = lambda _: None  # noqa: E731
     for source in (*store.sources(), *store.sources(held_out=True)):
         _blocks_part(store, source).check(nothing)
-        for length in source.packed_lengths():
-            _packing_part(store, source, length).check(nothing)
+        for length, packing in source.packings():
+            _packing_part(store, source, length, packing).check(nothing)
         for number in range(len(source.entry["shards"])):
             store.remote.check_again(source.name, number)
     return True
