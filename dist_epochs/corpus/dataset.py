@@ -48,7 +48,8 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     It can be used in worker processes, forked or spawned: it is pickled as the path of its store.
 
     Args:
-        store: Folder of the store, or its address. Its samples come once, in its order, and the loss counts every next token.
+        store: Folder of the store, or its address. Its samples come once, in its order, and the loss counts every next
+            token.
         sequence_length: A length that the store is packed at.
         columns: What a sample holds.
 
