@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -334,6 +335,17 @@ def test_a_store_in_a_folder_by_fsspec(local, tmp_path):
     with pytest.raises(InputError) as caught:
         open_remote(Address("nonsense://store"), (16,), CacheRecipe(folder=str(tmp_path)))
     assert caught.value.origin
+
+
+def test_networks_are_imported_where_an_address_is_read():
+    package = Path(caching.__file__).parents[1]
+    for path in package.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not {"fsspec", "urllib.request", "http.client"} & set(names), path
+            if path.parent.name != "remote":
+                assert not {f"dist_epochs.corpus.remote.{name}" for name in ("store", "transfer")} & set(names), path
 
 
 def test_stores_that_need_another_machine_are_refused(local, tmp_path):
