@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.corpus.drawn import Drawn, PlanOrder, StoreOrder
 from dist_epochs.corpus.objective import IGNORED
+from dist_epochs.corpus.opening import open_store, store_of
 from dist_epochs.corpus.planning import exact_plan, objective_of
-from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import MicroBatch
 from dist_epochs.errors import InputError, Origin, nearest
 from dist_epochs.plan.plan import Plan
@@ -48,7 +48,8 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     It can be used in worker processes, forked or spawned: it is pickled as the path of its store.
 
     Args:
-        store: Folder of the store. Its samples come once, in its order, and the loss counts every next token.
+        store: Folder of the store, or its address. Its samples come once, in its order, and the loss counts every next
+            token.
         sequence_length: A length that the store is packed at.
         columns: What a sample holds.
 
@@ -67,7 +68,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     """
 
     def __init__(self, store: str | Path, sequence_length: int, *, columns: Sequence[str] = DEFAULT_COLUMNS) -> None:
-        opened = Store(Path(store))
+        opened = open_store(store, (sequence_length,))
         self._set_up(StoreOrder(opened, sequence_length), columns, None, allows_uneven=True)
         self.samples_per_pass = len(self)
 
@@ -106,7 +107,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
                 fixes="to leave them out",
                 origin=origin,
             )
-        store = Store(Path(recipe.corpus.store))
+        store = store_of(recipe)
         corpus, plan = exact_plan(recipe, store, objective_of(recipe.model, store), None)
         made = cls.__new__(cls)
         made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, plan.batches[-1].uneven)
