@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.corpus.drawn import Drawn, PlanOrder, StoreOrder
 from dist_epochs.corpus.objective import IGNORED
@@ -51,10 +52,11 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         store: Folder of the store, or its address. Its samples come once, in its order, and the loss counts every next
             token.
         sequence_length: A length that the store is packed at.
+        packing: The strategy by which it is, as `corpus.packing` of a recipe names it.
         columns: What a sample holds.
 
     Raises:
-        InputError: If the store is damaged or not packed at that length, or a column is not known.
+        InputError: If the store is damaged or not packed so, or a column is not known.
 
     Attributes:
         columns: What a sample holds.
@@ -67,9 +69,16 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         TokenDataset.from_recipe("recipe.yaml").plan.steps
     """
 
-    def __init__(self, store: str | Path, sequence_length: int, *, columns: Sequence[str] = DEFAULT_COLUMNS) -> None:
-        opened = open_store(store, (sequence_length,))
-        self._set_up(StoreOrder(opened, sequence_length), columns, None, allows_uneven=True)
+    def __init__(
+        self,
+        store: str | Path,
+        sequence_length: int,
+        *,
+        packing: str = BEST_FIT,
+        columns: Sequence[str] = DEFAULT_COLUMNS,
+    ) -> None:
+        opened = open_store(store, (sequence_length,), packing)
+        self._set_up(StoreOrder(opened, sequence_length, packing), columns, None, allows_uneven=True)
         self.samples_per_pass = len(self)
 
     @classmethod

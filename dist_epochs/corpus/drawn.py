@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.corpus.objective import Causal, Objective
 from dist_epochs.corpus.store import Store
@@ -45,24 +46,25 @@ class StoreOrder:
     Args:
         store: The store.
         sequence_length: A length that it is packed at.
+        packing: The strategy by which it is.
 
     Raises:
-        InputError: If it is not packed at that length.
+        InputError: If it is not packed so.
     """
 
-    def __init__(self, store: Store, sequence_length: int) -> None:
-        self._made_from = store, sequence_length
-        self._packings = [source.packing(sequence_length) for source in store.sources()]
+    def __init__(self, store: Store, sequence_length: int, packing: str = BEST_FIT) -> None:
+        self._made_from = store, sequence_length, packing
+        self._packings = [source.packing(sequence_length, packing) for source in store.sources()]
         self._ends = np.cumsum([packing.samples for packing in self._packings])
         self._block_ends = [np.cumsum(packing.block_samples, dtype=np.int64) for packing in self._packings]
         self._pad = store.tokenizer().pad_id
         samples = int(self._ends[-1])
         self.phases: tuple[Phase, ...] = (Phase(steps=1, sequence_length=sequence_length, global_batch=samples),)
         self.objective: Objective = Causal()
-        decisive = ["store", store.manifest["fingerprint"], sequence_length, samples]
+        decisive = ["store", store.manifest["fingerprint"], sequence_length, packing, samples]
         self.order = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
-    def __reduce__(self) -> tuple[type[StoreOrder], tuple[Store, int]]:
+    def __reduce__(self) -> tuple[type[StoreOrder], tuple[Store, int, str]]:
         return StoreOrder, self._made_from
 
     def read(self, draws: Integers) -> Read:

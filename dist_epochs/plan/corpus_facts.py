@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["CorpusFacts", "PackingFacts", "SourceFacts"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PackingFacts:
     """What became of documents when they were packed at one length.
 

@@ -16,19 +16,13 @@ from dist_epochs.settings.document import Document
 STATED = {"sources": {"web": {"tokens": "80K"}, "code": {"tokens": "16K"}, "math": {"tokens": "8K"}}}
 FACTS = CorpusFacts(
     sources=tuple(
-        SourceFacts(
-            name=name,
-            documents=size,
-            words=0,
-            tokens=16 * size,
-            packed={16: PackingFacts(samples=size, tokens=16 * size, documents_cut=None)},
-        )
+        SourceFacts(name=name, documents=size, words=0, tokens=16 * size, packed={16: PackingFacts(size, 16 * size, 0)})
         for name, size in (("web", 400), ("code", 100), ("math", 20))
     ),
     fingerprint="content",
     store="store",
-    packing="best fit",
-    order="any",
+    packing="a rule of packing",
+    order="a rule of order",
 )
 
 
