@@ -25,6 +25,8 @@ __all__ = ["Corpus", "MicroBatch", "Window", "largest_micro_batches"]
 
 DRAWS_AT_ONCE = 1024
 """Draws of a rank whose samples are found together, in one step or several."""
+POSITIONS_AT_ONCE = 2**15
+"""Positions of a rank that are read and masked together, in one step or several."""
 
 Integers = NDArray[np.int64]
 
@@ -188,7 +190,7 @@ class Corpus:
         return self._read(phase, self._locate(phase, offsets, length), length)
 
     def _windows(self, steps: Sequence[int], batch: GlobalBatch, rank: int) -> Iterator[Window]:
-        """Some steps of a phase: their samples are found together, which takes hardly longer than those of one."""
+        """Some steps of a phase: found and read together, small ones take hardly longer than one."""
         slices = batch.micro_batches(rank)
         first, stop = slices[0].start, slices[-1].stop
         mine = _drawn_in(slices)
@@ -197,9 +199,12 @@ class Corpus:
         phase = spans[0].phase
         places = self._locate(phase, (np.array([span.start for span in spans])[:, None] + mine).ravel(), length)
         sizes = {name: self._orders[name, length].size for name in self._curriculum.mixtures[phase].names}
+        together = max(1, POSITIONS_AT_ONCE // (len(mine) * length))
         for number, (step, span) in enumerate(zip(steps, spans, strict=True)):
             here = places.part(number * len(mine), len(mine))
-            whole = self._read(phase, here, length)
+            if not (before := number % together):
+                read = self._read(phase, places.part(number * len(mine), together * len(mine)), length)
+            whole = read.part(slice(before * len(mine), (before + 1) * len(mine)))
             counts = {draw.key: Counts() for draw in self._curriculum.draws(span, sizes)}
             if stop > first:
                 counts |= self._counts(here, whole, span)
