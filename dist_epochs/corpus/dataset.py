@@ -58,7 +58,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     Attributes:
         columns: What a sample holds.
         plan: The plan whose order it is; None in that of the store.
-        allows_uneven: Whether the shares of ranks may differ by one sample in a step.
+        allows_uneven: Of each phase, whether the shares of ranks may differ by one sample in a step.
         samples_per_pass: Samples of one pass over the store, which is less than the length of a plan of more epochs.
 
     Examples:
@@ -68,7 +68,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
 
     def __init__(self, store: str | Path, sequence_length: int, *, columns: Sequence[str] = DEFAULT_COLUMNS) -> None:
         opened = Store(Path(store))
-        self._set_up(StoreOrder(opened, sequence_length), columns, None, allows_uneven=True)
+        self._set_up(StoreOrder(opened, sequence_length), columns, None, (True,))
         self.samples_per_pass = len(self)
 
     @classmethod
@@ -109,20 +109,20 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         store = Store(Path(recipe.corpus.store))
         corpus, plan = exact_plan(recipe, store, objective_of(recipe.model, store), None)
         made = cls.__new__(cls)
-        made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, plan.batches[-1].uneven)
+        made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, tuple(batch.uneven for batch in plan.batches))
         one_pass = plan.pass_at(plan.phases[-1].sequence_length)
         assert one_pass is not None  # the store was counted
         made.samples_per_pass = int(one_pass)
         return made
 
-    def _set_up(self, drawn: Drawn, columns: Sequence[str], plan: Plan | None, allows_uneven: bool) -> None:
+    def _set_up(self, drawn: Drawn, columns: Sequence[str], plan: Plan | None, uneven: tuple[bool, ...]) -> None:
         for name in columns:
             if name not in COLUMNS:
                 raise InputError(f"no column {name!r}{nearest(name, COLUMNS)}", origin=Origin("columns"))
         self._drawn = drawn
         self.columns = tuple(columns)
         self.plan = plan
-        self.allows_uneven = allows_uneven
+        self.allows_uneven = uneven
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"plan": None}  # a worker needs the order alone

@@ -90,13 +90,8 @@ class TokenStream(IterableDataset[dict[str, Tensor]]):  # type: ignore[misc]
         """The micro-batches from the loaded place on; each time from there."""
         rank, ranks = self._among()
         _check_use(ranks)
-        for phase in self.dataset.phases:
-            GlobalBatch(
-                samples=phase.global_batch,
-                data_parallel_size=ranks,
-                per_device=self.per_device,
-                uneven=self.dataset.allows_uneven,
-            )
+        for phase, uneven in zip(self.dataset.phases, self.dataset.allows_uneven, strict=True):
+            GlobalBatch(samples=phase.global_batch, data_parallel_size=ranks, per_device=self.per_device, uneven=uneven)
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker is not None else (0, 1)
         if worker is not None:
