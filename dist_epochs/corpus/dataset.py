@@ -137,6 +137,11 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         """The phases of the plan; in the order of the store, one step that draws everything."""
         return self._drawn.phases
 
+    @property
+    def is_plan(self) -> bool:
+        """Whether the samples are the draws of a plan, in its order; the ledger of a loop asks."""
+        return isinstance(self._drawn, PlanOrder)
+
     def __len__(self) -> int:
         """Samples drawn in all: of every epoch of the plan, over all devices."""
         return sum(phase.samples for phase in self.phases)
