@@ -61,7 +61,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     Attributes:
         columns: What a sample holds.
         plan: The plan whose order it is; None in that of the store.
-        allows_uneven: Whether the shares of ranks may differ by one sample in a step.
+        allows_uneven: Of each phase, whether the shares of ranks may differ by one sample in a step.
         samples_per_pass: Samples of one pass over the store, which is less than the length of a plan of more epochs.
 
     Examples:
@@ -78,7 +78,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         columns: Sequence[str] = DEFAULT_COLUMNS,
     ) -> None:
         opened = open_store(store, (sequence_length,), packing)
-        self._set_up(StoreOrder(opened, sequence_length, packing), columns, None, allows_uneven=True)
+        self._set_up(StoreOrder(opened, sequence_length, packing), columns, None, (True,))
         self.samples_per_pass = len(self)
 
     @classmethod
@@ -119,20 +119,20 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         store = store_of(recipe)
         corpus, plan = exact_plan(recipe, store, objective_of(recipe.model, store), None)
         made = cls.__new__(cls)
-        made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, plan.batches[-1].uneven)
+        made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, tuple(batch.uneven for batch in plan.batches))
         one_pass = plan.pass_at(plan.phases[-1].sequence_length)
         assert one_pass is not None  # the store was counted
         made.samples_per_pass = int(one_pass)
         return made
 
-    def _set_up(self, drawn: Drawn, columns: Sequence[str], plan: Plan | None, allows_uneven: bool) -> None:
+    def _set_up(self, drawn: Drawn, columns: Sequence[str], plan: Plan | None, uneven: tuple[bool, ...]) -> None:
         for name in columns:
             if name not in COLUMNS:
                 raise InputError(f"no column {name!r}{nearest(name, COLUMNS)}", origin=Origin("columns"))
         self._drawn = drawn
         self.columns = tuple(columns)
         self.plan = plan
-        self.allows_uneven = allows_uneven
+        self.allows_uneven = uneven
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"plan": None}  # a worker needs the order alone
@@ -146,6 +146,11 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     def phases(self) -> tuple[Phase, ...]:
         """The phases of the plan; in the order of the store, one step that draws everything."""
         return self._drawn.phases
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether the samples are the draws of a plan, in its order; the ledger of a loop asks."""
+        return isinstance(self._drawn, PlanOrder)
 
     def __len__(self) -> int:
         """Samples drawn in all: of every epoch of the plan, over all devices."""
