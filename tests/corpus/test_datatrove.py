@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +21,7 @@ from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenize import Settings
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
+from tests.distributed.slurm import running_slurm, why_not
 
 TASKS = 3
 HOW = Settings(sequence_lengths=(8,))
@@ -95,32 +99,57 @@ def test_what_is_missing_or_cannot_be_read_is_named(step, memory_path):
     )
 
 
-@pytest.mark.datatrove
-def test_a_pipeline_of_datatrove(memory_path):
+@pytest.fixture
+def pipeline(memory_path):
+    """Two files of texts, the steps that write shards of them, and the one that puts these together."""
     pytest.importorskip("datatrove")
-    from datatrove.executor import LocalPipelineExecutor
-    from datatrove.pipeline.filters import LambdaFilter
-    from datatrove.pipeline.readers import JsonlReader
-
+    readers = pytest.importorskip("datatrove.pipeline.readers")
     texts = [[f"{file} the step of {at} epochs" for at in range(30)] for file in range(2)]
     (memory_path / "in").mkdir()
     for file, lines in enumerate(texts):
         (memory_path / f"in/{file}.jsonl").write_text("\n".join(json.dumps({"text": line}) for line in lines))
-    writes = LocalPipelineExecutor(
-        [
-            JsonlReader(str(memory_path / "in")),
-            LambdaFilter(_is_kept),
-            WriteShard(shards=str(memory_path / "shards"), tokenizer=EMBEDDED, source="web", settings=HOW),
-        ],
-        tasks=TASKS, workers=2, logging_dir=str(memory_path / "logs"),
-    )  # fmt: skip
+    writes = WriteShard(shards=str(memory_path / "shards"), tokenizer=EMBEDDED, source="web", settings=HOW)
     merges = MergeShards(shards=str(memory_path / "shards"), out=str(memory_path / "store"))
-    LocalPipelineExecutor([merges], depends=writes, logging_dir=str(memory_path / "merge-logs")).run()
-    store = Store(memory_path / "store")
-    kept = [text for lines in texts for text in lines if "7" not in text]
-    assert holds(store, kept)
+    return [text for lines in texts for text in lines], [readers.JsonlReader(str(memory_path / "in")), writes], [merges]
+
+
+@pytest.mark.datatrove
+def test_a_pipeline_of_datatrove(pipeline, memory_path):
+    from datatrove.executor import LocalPipelineExecutor
+
+    texts, (reader, writes), merges = pipeline
+    before = LocalPipelineExecutor(
+        [reader, _kept, writes], tasks=TASKS, workers=2, logging_dir=str(memory_path / "logs")
+    )
+    LocalPipelineExecutor(merges, depends=before, logging_dir=str(memory_path / "merge-logs")).run()
+    assert holds(Store(memory_path / "store"), [text for text in texts if "7" not in text])
     assert len(list((memory_path / "shards").iterdir())) == TASKS
 
 
-def _is_kept(document):
-    return "7" not in document.text
+def _kept(data, rank, world_size):
+    return (document for document in data if "7" not in document.text)
+
+
+@pytest.mark.datatrove
+@pytest.mark.slurm
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_pipeline_of_datatrove_under_slurm(pipeline, memory_path, monkeypatch):
+    """Of a job for each task, and one that waits for them."""
+    from datatrove.executor import SlurmPipelineExecutor
+
+    texts, writes, merges = pipeline
+    (memory_path / "slurm").mkdir()
+    how = {"time": "00:05:00", "partition": "main", "qos": "", "mem_per_cpu_gb": 1}
+    with running_slurm(memory_path / "slurm") as slurm:
+        monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+        monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), slurm.environment["PATH"]]))
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        before = SlurmPipelineExecutor(writes, tasks=TASKS, logging_dir=str(memory_path / "logs"), **how)
+        after = SlurmPipelineExecutor(
+            merges, tasks=1, depends=before, logging_dir=str(memory_path / "merge-logs"), **how
+        )
+        after.run()
+        over = slurm.wait_until_over(after.job_id)
+        logs = "".join(path.read_text() for path in memory_path.glob("*logs/slurm_logs/*"))
+        assert over["JobState"] == "COMPLETED", logs
+    assert holds(Store(memory_path / "store"), texts)
