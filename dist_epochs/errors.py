@@ -21,7 +21,18 @@ __all__ = [
     "nearest",
 ]
 
-TRAIN_EXTRA = ("accelerate", "datasets", "numpy", "pyarrow", "tokenizers", "torch", "tqdm", "transformers", "wandb")
+TRAIN_EXTRA = (
+    "accelerate",
+    "datasets",
+    "fsspec",
+    "numpy",
+    "pyarrow",
+    "tokenizers",
+    "torch",
+    "tqdm",
+    "transformers",
+    "wandb",
+)
 
 PATIENCE = 15.0
 """Seconds that silent ranks stay: a launcher ends all ranks when the first exits, and rank 0 must speak first."""

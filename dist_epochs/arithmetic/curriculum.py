@@ -67,14 +67,6 @@ class Curriculum:
         """Whether all phases mix alike."""
         return len(set(self.mixtures)) == 1
 
-    def drawn(self, phase: int, source: int, offset: int) -> int:
-        """How many samples of source number `source` of a phase's mixture are drawn before draw `offset` of its length.
-
-        The draw must be one of this phase, or the one after it.
-        """
-        mixture = self.mixtures[phase]
-        return mixture.drawn(source, offset) + self.shifts[phase][mixture.names[source]]
-
     def split(self, span: Span) -> dict[str, tuple[int, int]]:
         """The draws of a span, which lies in one phase, as a range of each source's own sequence."""
         shift, ranges = self.shifts[span.phase], self.mixtures[span.phase].split(span.start, span.stop)

@@ -270,16 +270,16 @@ def _plan(recipe: Recipe, exact: bool) -> Plan:
 
 def _verify(recipes: Sequence[Recipe]) -> None:
     """Compare the digests of every store that the recipes name."""
-    stores = {recipe.corpus.store for recipe in recipes} - {None}
+    stores = {recipe.corpus.store: recipe for recipe in recipes if recipe.corpus.store is not None}
     if not stores:
         raise InputError(
             "--verify compares the digests of a token store, and no recipe has one", fixes="leaving it out"
         )
-    from dist_epochs.corpus.store import Store
+    from dist_epochs.corpus.opening import store_of
     from dist_epochs.corpus.verify import verify_store
 
-    for store in stores:
-        verify_store(Store(Path(str(store))), again=True)
+    for recipe in stores.values():
+        verify_store(store_of(recipe), again=True)
 
 
 def _measured(recipe: Recipe) -> ModelCost:

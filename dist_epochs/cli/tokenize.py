@@ -16,6 +16,7 @@ import click
 from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
 from dist_epochs.cli.output import as_json, print_json
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.address import is_address, without_secrets
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dist_epochs.corpus.parts import Share
     from dist_epochs.corpus.readers.text import DocumentMode
     from dist_epochs.corpus.sources import Source
+    from dist_epochs.corpus.store import Store
     from dist_epochs.corpus.tokenize_part import Progress, Settings
     from dist_epochs.corpus.tokenizer import TextTokenizer
 
@@ -121,7 +123,6 @@ def command(
     from dist_epochs.corpus.given_tokens import check_tokenizer
     from dist_epochs.corpus.hub_tokenizer import tokenizer_of
     from dist_epochs.corpus.sources import find_sources
-    from dist_epochs.corpus.store import Store
     from dist_epochs.corpus.token_files import Reading
     from dist_epochs.corpus.tokenize import Settings, tokenize
     from dist_epochs.corpus.verify import verify_store
@@ -131,11 +132,13 @@ def command(
     parts = sequence_length.split(",") if sequence_length else []
     lengths = tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
     not_read: list[NotRead] = []
-    if len(sources) == 1 and (Path(sources[0]) / "manifest.json").is_file():
+    if len(sources) == 1 and (is_address(sources[0]) or (Path(sources[0]) / "manifest.json").is_file()):
         if tokenizer or out or count_only or shard or append or not (lengths or verify):
             fixes = ("--sequence-length alone, to pack it at further lengths", "--verify, to compare its digests")
-            raise InputError(f"{sources[0]} is a token store, whose documents are counted already", fixes=fixes)
-        store = Store(Path(sources[0]))
+            raise InputError(
+                f"{without_secrets(sources[0])} is a token store, whose documents are counted already", fixes=fixes
+            )
+        store = _store(sources[0], lengths, packing)
         verify_store(store, again=verify)
         counts = pack(store, lengths, packing, workers)
     else:
@@ -182,7 +185,21 @@ def command(
         if append:
             show(_other_corpus(counts))
         if verify:
-            show(f"{sources[0]}: every digest agrees")
+            show(f"{without_secrets(sources[0])}: every digest agrees")
+
+
+def _store(place: str, lengths: Sequence[int], packing: str) -> Store:
+    """The store that is the only SOURCE. One at an address must be packed already, as nothing is written there."""
+    from dist_epochs.corpus.opening import open_store
+
+    store = open_store(place, lengths, packing)
+    if store.remote is not None and (missing := store.facts(packing).not_packed(lengths)):
+        raise InputError(
+            f"{store.place} is not packed at length {', '.join(map(str, missing))} ({packing})",
+            rule="nothing is written to a store at an address",
+            fixes="to pack it where it was made, and to upload the new packed folders",
+        )
+    return store
 
 
 def _not_read_lines(not_read: Sequence[NotRead]) -> Iterator[str]:

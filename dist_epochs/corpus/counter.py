@@ -149,6 +149,9 @@ class StoreCounter:
                 continue
             blocks, partly = counter.touched(draw)
             spans.append(packing.documents_in(blocks))
+            if packing.source.remote is not None and partly:
+                shards = packing.shards_of_documents(np.array([block for block, _, _ in partly]))
+                packing.source.remote.bring_lengths(source, shards.tolist())
             for block, low, high in partly:
                 inside = np.arange(low, high)
                 rows = counter.order.rows_at(draw.key.number, np.full(high - low, block), inside)

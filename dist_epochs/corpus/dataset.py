@@ -16,8 +16,8 @@ from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.schedule import Phase
 from dist_epochs.corpus.drawn import Drawn, PlanOrder, StoreOrder
 from dist_epochs.corpus.objective import IGNORED
+from dist_epochs.corpus.opening import open_store, store_of
 from dist_epochs.corpus.planning import exact_plan, objective_of
-from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import MicroBatch
 from dist_epochs.errors import InputError, Origin, nearest
 from dist_epochs.plan.plan import Plan
@@ -49,7 +49,8 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     It can be used in worker processes, forked or spawned: it is pickled as the path of its store.
 
     Args:
-        store: Folder of the store. Its samples come once, in its order, and the loss counts every next token.
+        store: Folder of the store, or its address. Its samples come once, in its order, and the loss counts every next
+            token.
         sequence_length: A length that the store is packed at.
         packing: The strategy by which it is, as `corpus.packing` of a recipe names it.
         columns: What a sample holds.
@@ -60,7 +61,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     Attributes:
         columns: What a sample holds.
         plan: The plan whose order it is; None in that of the store.
-        allows_uneven: Whether the shares of ranks may differ by one sample in a step.
+        allows_uneven: Of each phase, whether the shares of ranks may differ by one sample in a step.
         samples_per_pass: Samples of one pass over the store, which is less than the length of a plan of more epochs.
 
     Examples:
@@ -76,8 +77,8 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         packing: str = BEST_FIT,
         columns: Sequence[str] = DEFAULT_COLUMNS,
     ) -> None:
-        opened = Store(Path(store))
-        self._set_up(StoreOrder(opened, sequence_length, packing), columns, None, allows_uneven=True)
+        opened = open_store(store, (sequence_length,), packing)
+        self._set_up(StoreOrder(opened, sequence_length, packing), columns, None, (True,))
         self.samples_per_pass = len(self)
 
     @classmethod
@@ -115,23 +116,23 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
                 fixes="to leave them out",
                 origin=origin,
             )
-        store = Store(Path(recipe.corpus.store))
+        store = store_of(recipe)
         corpus, plan = exact_plan(recipe, store, objective_of(recipe.model, store), None)
         made = cls.__new__(cls)
-        made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, plan.batches[-1].uneven)
+        made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, tuple(batch.uneven for batch in plan.batches))
         one_pass = plan.pass_at(plan.phases[-1].sequence_length)
         assert one_pass is not None  # the store was counted
         made.samples_per_pass = int(one_pass)
         return made
 
-    def _set_up(self, drawn: Drawn, columns: Sequence[str], plan: Plan | None, allows_uneven: bool) -> None:
+    def _set_up(self, drawn: Drawn, columns: Sequence[str], plan: Plan | None, uneven: tuple[bool, ...]) -> None:
         for name in columns:
             if name not in COLUMNS:
                 raise InputError(f"no column {name!r}{nearest(name, COLUMNS)}", origin=Origin("columns"))
         self._drawn = drawn
         self.columns = tuple(columns)
         self.plan = plan
-        self.allows_uneven = allows_uneven
+        self.allows_uneven = uneven
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"plan": None}  # a worker needs the order alone
@@ -145,6 +146,11 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     def phases(self) -> tuple[Phase, ...]:
         """The phases of the plan; in the order of the store, one step that draws everything."""
         return self._drawn.phases
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether the samples are the draws of a plan, in its order; the ledger of a loop asks."""
+        return isinstance(self._drawn, PlanOrder)
 
     def __len__(self) -> int:
         """Samples drawn in all: of every epoch of the plan, over all devices."""

@@ -11,8 +11,8 @@ from dist_epochs.errors import InputError, Origin
 
 __all__ = ["LARGEST_DOCUMENT", "BadDocument", "text_of", "too_large"]
 
-LARGEST_DOCUMENT = 128 * 2**20
-"""Bytes of the largest document that is read; a file that was packed to a thousandth of its size ends here."""
+LARGEST_DOCUMENT = 8 * 2**20
+"""Bytes of the largest text that is read: encoding it takes a tokenizer a hundred times its size in memory."""
 
 TOKENS, MASK = "input_ids", "attention_mask"
 """Keys of a row that was tokenized: its ids, and which of them are no padding."""

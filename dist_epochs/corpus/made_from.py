@@ -25,6 +25,7 @@ __all__ = [
     "differences",
     "has_record",
     "is_complete",
+    "is_earlier",
     "read_record",
     "remember",
 ]
@@ -32,7 +33,7 @@ __all__ = [
 RECORD = "made-from.json"
 """File of a store with the command that writes it, and how many of its input files are in it."""
 RECORD_KEYS = ("command", "files", "read", "documents", "texts", "drafts", "digest")
-"""Three of them say how far an unfinished store of format 1 was."""
+"""The last but one, and `documents` and `texts`, say how far an unfinished store of an earlier version was."""
 KEYS_SINCE_2 = ("sources", "parts")
 """Name, way of reading and number of files of each source; SHA-256 of what the parts were made from."""
 
@@ -84,6 +85,11 @@ def differences(folder: Path, command: Command) -> str:
 def is_complete(folder: Path, command: Command) -> bool:
     """Whether the store in a folder holds all input files of its command."""
     return bool(read_record(folder)["files"] == len(command.units))
+
+
+def is_earlier(folder: Path, command: Command) -> bool:
+    """Whether an unfinished store in a folder is of a version that kept in this record how far it was."""
+    return bool(read_record(folder)["drafts"]) and not is_complete(folder, command)
 
 
 def has_record(folder: Path) -> bool:

@@ -23,7 +23,10 @@ MANIFEST_KEYS = ("version", "fingerprint", "sources", "token_bytes", "held_out",
 BLOCK_SIZE = {1: "block_documents", 2: "block_tokens"}
 """The key that says how large blocks are, by format."""
 SOURCE_KEYS = {1: (), 2: ("blocks",)}
-SHARD_KEYS = {1: ("documents", "tokens", "sha256"), 2: ("name", "documents", "tokens", "sha256", "length_bytes")}
+SHARD_KEYS = {
+    1: ("documents", "tokens", "sha256"),
+    2: ("name", "documents", "tokens", "sha256", "length_bytes", "lengths_sha256"),
+}
 TOKENIZER_KEYS = ("fingerprint", "vocabulary_size", "special_ids", "special_tokens_added")
 TOKENIZER_ORIGIN = ("repository", "revision")
 """Where a tokenizer of the Hub is from."""
@@ -129,6 +132,8 @@ def _check_source(entry: Any, path: Path, version: int) -> None:
             raise damaged(path, f"{place}sha256 is {shown(shard['sha256'])} and must be a SHA-256")
         if version > 1 and not (isinstance(shard["name"], str) and SHARD_NAME.fullmatch(shard["name"])):
             raise damaged(path, f"{place}name is {shown(shard['name'])} and must be like 00000-000")
+        if version > 1 and not is_sha256(shard["lengths_sha256"]):
+            raise damaged(path, f"{place}lengths_sha256 is {shown(shard['lengths_sha256'])} and must be a SHA-256")
         if version > 1 and (type(shard["length_bytes"]) is not int or shard["length_bytes"] not in (1, 2, 4)):
             raise damaged(path, f"{place}length_bytes is {shown(shard['length_bytes'])} and must be 1, 2 or 4")
         if shard.keys() & set(REFERRING):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,17 @@ from dist_epochs.errors import InputError
 __all__ = ["check_size", "mapped"]
 
 
-def mapped(path: Path, kind: np.dtype[Any]) -> NDArray[Any]:
-    """A file as a plain array, read when it is used; slices of `memmap` itself take microseconds each."""
-    return np.asarray(np.memmap(path, kind, "r"))
+def mapped(file: Path | IO[bytes], kind: np.dtype[Any]) -> NDArray[Any]:
+    """A file as a plain array, read when it is used; slices of `memmap` itself take microseconds each.
+
+    Args:
+        file: Its path; or an open file, which is closed, while what holds it lasts as long as the array.
+        kind: What it consists of.
+    """
+    if isinstance(file, Path):
+        return np.asarray(np.memmap(file, kind, "r"))
+    with file:
+        return np.asarray(np.memmap(file, kind, "r"))
 
 
 def check_size(path: Path, size: int, error: Callable[[Path, str], InputError] = damaged) -> None:

@@ -157,6 +157,15 @@ class Packing(ABC):
         """First document and end of what is in the samples of each block that is chosen."""
         return self.source.documents_in(blocks)
 
+    def shards_of(self, blocks: Integers, rows: Integers) -> Integers:
+        """The shards that samples are in, each once."""
+        count, starts, lengths = self.pieces_of(blocks, rows)
+        return np.unique(self.places_of(blocks, count, starts, lengths)[0])
+
+    def shards_of_documents(self, blocks: Integers) -> Integers:
+        """The shards of whose documents the lengths are read for `documents_of` these blocks, each once."""
+        return np.unique(self.source.places_of(blocks)[0])
+
     def read(self, blocks: Integers, rows: Integers, pad: int) -> tuple[StoredIds, Integers]:
         """Ids and segments of samples.
 

@@ -56,6 +56,13 @@ class SpanPacking(BlockPacking):
         _, starts, _ = self.pieces_of(np.full(len(rows), block), rows)
         return first + np.unique(np.searchsorted(ends, starts, side="right"))
 
+    def shards_of_documents(self, blocks: Integers) -> Integers:
+        """The shards of whose documents the lengths are read for `documents_of` these blocks, each once."""
+        begins = self.source.shard_starts[:-1, 1]
+        spans = (self._index["first_document"][at].astype(np.int64) for at in (blocks, blocks + 1))
+        first, last = (np.searchsorted(begins, each, side="right") - 1 for each in spans)
+        return np.unique(np.concatenate([np.arange(one, other + 1) for one, other in zip(first, last, strict=True)]))
+
     def documents_in(self, blocks: NDArray[np.bool_]) -> Integers:
         """First document and end of what is in the samples of each block that is chosen."""
         first = self._index["first_document"][:-1][blocks].astype(np.int64)

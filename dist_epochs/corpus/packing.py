@@ -2,8 +2,9 @@
 
 The number of samples depends on document lengths alone, so it is the same in every pass and known before a run. A
 document longer than the sample is cut at multiples of the sample's length; the pieces of a block are placed longest
-first, each into the fullest sample that still has room. Pieces of one length are placed together, so the work grows
-with the number of different lengths rather than with that of documents.
+first, each into the fullest sample that still has room. Where that leaves much room in many samples, as with documents
+of a few words, samples that can be filled to the end are made before. Pieces of one length are placed together, so the
+work grows with the number of different lengths rather than with that of documents.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dist_epochs.corpus.full_samples import fill_samples
+
 __all__ = ["Packed", "best_fit", "cut", "pack_block"]
+
+MANY_SAMPLES = 1000
+"""Samples of a block from which on it is tried to have fewer: of a few, the last one has most of the padding."""
+MUCH_PADDING = 0.001
+"""Share of padding from which on that is tried."""
 
 Integers = NDArray[np.int64]
 
@@ -64,7 +72,8 @@ def best_fit(starts: Integers, sizes: Integers, sequence_length: int, *, oldest_
         oldest_first: Which of equally full samples is taken: the one that has been so for longest, or for shortest.
     """
     order = np.argsort(-sizes, kind="stable")  # equal lengths keep the corpus order
-    sample = _place(sizes[order], sequence_length, oldest_first)
+    place = _place if oldest_first else _fewest  # others know only best fit
+    sample = place(sizes[order], sequence_length, oldest_first)
     order = order[np.argsort(sample, kind="stable")]
     first = np.concatenate(([0], np.cumsum(np.bincount(sample))))
     return Packed(first, starts[order], sizes[order])
@@ -77,6 +86,19 @@ def cut(lengths: Integers, sequence_length: int) -> tuple[Integers, Integers]:
     number = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     inside = number * sequence_length
     return np.repeat(ends - lengths, pieces) + inside, np.minimum(np.repeat(lengths, pieces) - inside, sequence_length)
+
+
+def _fewest(sizes: Integers, sequence_length: int, oldest_first: bool) -> Integers:
+    """The sample of each piece, by best fit; of many samples with padding, after full ones if there are fewer then."""
+    sample = _place(sizes, sequence_length, oldest_first)
+    samples = int(sample.max()) + 1
+    if samples < MANY_SAMPLES or samples * sequence_length * (1 - MUCH_PADDING) < sizes.sum():
+        return sample
+    other, full = fill_samples(sizes, sequence_length)
+    is_left = other < 0
+    if is_left.any():
+        other[is_left] = _place(sizes[is_left], sequence_length, oldest_first) + full
+    return other if int(other.max()) + 1 < samples else sample
 
 
 def _place(sizes: Integers, sequence_length: int, oldest_first: bool) -> Integers:

@@ -20,6 +20,8 @@ __all__ = ["PARTS", "Reached", "recall", "record_of", "remember", "shards_in"]
 
 PARTS = "parts"
 """Folder of an unfinished store with the records of its parts."""
+RECORD_VERSION = 1
+"""Of what a record holds; parts whose record has another are made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _digest(part: Part) -> str:
-    names = [part.source.name, *([unit.name, unit.kind, unit.start, unit.stop] for unit in part.units)]
+    names = [RECORD_VERSION, part.source.name, *([unit.name, unit.kind, unit.start, unit.stop] for unit in part.units)]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 

@@ -14,8 +14,8 @@ from dist_epochs.corpus.sources import Source, Unit
 
 __all__ = ["PART_BYTES", "Part", "Share", "parts_of"]
 
-PART_BYTES = 2**26
-"""Bytes of input of a part, about, of a source of up to `MOST_PARTS` parts: some 16 million tokens of text."""
+PART_BYTES = 2**25
+"""Bytes of input of a part, about, of a source of up to `MOST_PARTS` parts: some 8 million tokens of text."""
 
 MOST_PARTS = 2**13
 """Parts of about that size; of a larger source parts are larger, as each is a file that is opened."""

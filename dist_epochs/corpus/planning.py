@@ -8,6 +8,7 @@ import numpy as np
 
 from dist_epochs.arithmetic.packings import packing_flag
 from dist_epochs.corpus.objective import Causal, Masked, Objective
+from dist_epochs.corpus.opening import store_of
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.stream import Corpus
 from dist_epochs.corpus.verify import verify_store
@@ -19,6 +20,7 @@ from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.planner import make_plan
 from dist_epochs.plan.scheduling import layout_of
 from dist_epochs.recipe import ModelRecipe, Recipe
+from dist_epochs.settings.address import Address
 
 __all__ = ["exact_plan", "objective_of", "plan_on_store"]
 
@@ -37,7 +39,7 @@ def objective_of(model: ModelRecipe, store: Store) -> Objective:
         raise InputError(
             "its tokenizer has no mask token, which a masked objective needs",
             fixes=("tokenizing with one that has [MASK] or <mask>", "objective: causal"),
-            origin=Origin(str(store.path)),
+            origin=Origin(store.place),
         )
     special = np.array(store.special_ids, dtype=np.int64)
     ordinary = np.setdiff1d(np.arange(tokenizer.vocabulary_size), special)
@@ -104,11 +106,11 @@ def plan_on_store(recipe: Recipe, model: ModelCost | None = None, verify: bool =
     Raises:
         InputError: If the store is damaged.
     """
-    assert recipe.corpus.store is not None
-    path = Path(recipe.corpus.store)
-    if not path.exists():
+    place = recipe.corpus.store
+    assert place is not None
+    if not isinstance(place, Address) and not Path(place).exists():
         return make_plan(recipe, model=model)
-    store = Store(path)
+    store = store_of(recipe)
     verify_store(store, again=verify)
     facts, batch = store.facts(recipe.corpus.packing), recipe.batch
     is_counted = not facts.not_packed(phase.sequence_length or 1 for phase in recipe.phases)

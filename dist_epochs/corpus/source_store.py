@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,10 @@ from dist_epochs.corpus.referred import file_of, ids_of
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import PackingFacts
 
-__all__ = ["SourceStore"]
+if TYPE_CHECKING:
+    from dist_epochs.corpus.remote.store import RemoteShards
+
+__all__ = ["SourceStore", "packing_name"]
 
 PACKED = re.compile(rf"packed-([1-9]\d*)(?:-({'|'.join(PACKINGS)}))?", re.ASCII)
 """Name of the folder of one length and strategy, which is not named where it is the default."""
@@ -36,6 +39,11 @@ MOST_MAPPED = 4096
 Integers = NDArray[np.int64]
 
 
+def packing_name(sequence_length: int, packing: str) -> str:
+    """The name of the folder of the samples of one length and strategy."""
+    return f"packed-{sequence_length}" + (f"-{packing}" if packing != BEST_FIT else "")
+
+
 class SourceStore:
     """The documents of one source, in blocks that never cross shards.
 
@@ -43,27 +51,32 @@ class SourceStore:
         folder: The folder of its files.
         manifest: What the manifest says of the store.
         entry: What it says of this source.
+        remote: Where its shards are, if not in the folder.
 
     Attributes:
         name: The source.
         version: Format of the store.
         tokens_per_block: Tokens of a block, but for a document's; None in format 1.
+        remote: Where its shards are, if not in the folder.
         blocks: First document, first token and sizes of each block.
 
     Raises:
         InputError: If files are missing or cut, or the blocks do not add up.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], entry: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], entry: dict[str, Any], remote: RemoteShards | None = None
+    ) -> None:
         self.name: str = entry["name"]
         self.entry = entry
         self.folder = folder
         self.version: int = manifest["version"]
         self.tokens_per_block: int | None = manifest.get("block_tokens")
         self._token_type = np.dtype(f"<u{manifest['token_bytes']}")
-        self._tokens: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
+        self.remote = remote
+        self._tokens: Recent[NDArray[Any]] = Recent(remote.most if remote else MOST_MAPPED)
         self._lengths: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
-        if len(entry["shards"]) <= MOST_LOOKED_AT:
+        if remote is None and len(entry["shards"]) <= MOST_LOOKED_AT:
             for number in range(len(entry["shards"])):
                 self._check_shard(number)
         self.blocks: NDArray[Any]
@@ -160,6 +173,8 @@ class SourceStore:
         """Ids of one shard, read from the disk when they are used."""
 
         def make() -> NDArray[Any]:
+            if self.remote is not None:
+                return mapped(self.remote.open(self.name, number, "tokens"), self._token_type)
             self._check_shard(number)
             shard = self.entry["shards"][number]
             return ids_of(shard) if "file" in shard else mapped(self.shard(number, "tokens"), self._token_type)
@@ -189,7 +204,7 @@ class SourceStore:
 
     def packing_folder(self, sequence_length: int, packing: str = BEST_FIT) -> Path:
         """The folder of the samples of one length and strategy."""
-        return self.folder / (f"packed-{sequence_length}" + (f"-{packing}" if packing != BEST_FIT else ""))
+        return self.folder / packing_name(sequence_length, packing)
 
     def packing_counts(self, sequence_length: int, packing: str = BEST_FIT) -> dict[str, Any]:
         """The counts in packing.json of one length and strategy.
@@ -236,8 +251,10 @@ class SourceStore:
 
     def _mapped_lengths(self, number: int) -> NDArray[Any]:
         def make() -> NDArray[Any]:
-            self._check_shard(number)
             kind = np.dtype(f"<u{self.entry['shards'][number].get('length_bytes', 4)}")
+            if self.remote is not None:
+                return mapped(self.remote.open(self.name, number, "lengths"), kind)
+            self._check_shard(number)
             return mapped(self.shard(number, "lengths"), kind)
 
         return self._lengths.get(number, make)

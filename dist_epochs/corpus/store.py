@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.packings import BEST_FIT, PACKING_RULES
 from dist_epochs.corpus.damage import read_object
@@ -24,6 +25,9 @@ from dist_epochs.corpus.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
 from dist_epochs.plan.fingerprint import ORDER
+
+if TYPE_CHECKING:
+    from dist_epochs.corpus.remote.store import RemoteShards
 
 __all__ = ["SourceStore", "Store"]
 
@@ -36,13 +40,17 @@ class Store:
 
     Args:
         path: Folder written by `dist-epochs tokenize`.
+        remote: Where its shards are, if not in the folder.
+
+    Attributes:
+        place: Where it is, for messages.
 
     Raises:
         InputError: If it is not a store, files are missing or cut, or its counts contradict each other. Digests are
             compared by `verify_store`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remote: RemoteShards | None = None) -> None:
         if not (path / "manifest.json").is_file():
             hint = "there is no such folder" if not path.exists() else "it has no manifest.json"
             makes = f"`dist-epochs tokenize SOURCE --tokenizer T --out {path}`, which makes one"
@@ -54,14 +62,17 @@ class Store:
                 origin=Origin(str(path)),
             )
         self.path = path
+        self.remote = remote
+        self.place = str(remote.address if remote else path)
         self.manifest = read_object(path / "manifest.json")
         check_manifest(self.manifest, path / "manifest.json")
         self._sources = [
-            SourceStore(path / "sources" / entry["name"], self.manifest, entry) for entry in self.manifest["sources"]
+            SourceStore(path / "sources" / entry["name"], self.manifest, entry, remote)
+            for entry in self.manifest["sources"]
         ]
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
-        return Store, (self.path,)  # another process opens it again
+    def __reduce__(self) -> tuple[type[Store], tuple[Path, RemoteShards | None]]:
+        return Store, (self.path, self.remote)  # another process opens it again
 
     def sources(self, *, held_out: bool = False) -> list[SourceStore]:
         """The sources to train on, or the held-out documents."""
@@ -82,7 +93,7 @@ class Store:
                 for source in self.sources()
             ),
             fingerprint=self.manifest["fingerprint"],
-            store=str(self.path),
+            store=self.place,
             packing=PACKING_1 if is_first and packing == BEST_FIT else PACKING_RULES[packing],
             order=ORDER_1 if is_first else ORDER,
             tokenizer=self._tokenizer_text(),

@@ -18,12 +18,15 @@ from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus.counter import PassCounter, StoreCounter
 from dist_epochs.corpus.hashing import hash_each, key
 from dist_epochs.corpus.objective import IGNORED, Objective, StoredIds
+from dist_epochs.corpus.remote.ahead import fetching_ahead
 from dist_epochs.corpus.store import Store
 
 __all__ = ["Corpus", "MicroBatch", "Window", "largest_micro_batches"]
 
 DRAWS_AT_ONCE = 1024
 """Draws of a rank whose samples are found together, in one step or several."""
+POSITIONS_AT_ONCE = 2**15
+"""Positions of a rank that are read and masked together, in one step or several."""
 
 Integers = NDArray[np.int64]
 
@@ -142,6 +145,7 @@ class Corpus:
             (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
             for (name, length), packing in self._packings.items()
         }
+        self._remote = store.remote
         self._pad = store.tokenizer().pad_id
         self._patterns = {mixture: _Pattern.of(mixture) for mixture in set(self._curriculum.mixtures)}
 
@@ -163,13 +167,17 @@ class Corpus:
             first_step: The first step; nothing before it is read.
         """
         at_once = 1  # what comes first waits for nothing after it, such as the order of another pass
-        while first_step < self.schedule.steps:
-            phase = self.schedule.phase_of(first_step)
-            last_step = min(first_step + at_once, self.schedule.steps) - 1
-            steps = [step for step in range(first_step, last_step + 1) if self.schedule.phase_of(step) == phase]
-            yield from self._windows(steps, batches[phase], rank)
-            at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
-            first_step += len(steps)
+        all_steps = range(first_step, self.schedule.steps)
+        with fetching_ahead(self._remote, lambda step: self._shards(step, batches, rank), all_steps) as reach:
+            while first_step < self.schedule.steps:
+                phase = self.schedule.phase_of(first_step)
+                last_step = min(first_step + at_once, self.schedule.steps) - 1
+                steps = [step for step in range(first_step, last_step + 1) if self.schedule.phase_of(step) == phase]
+                for window in self._windows(steps, batches[phase], rank):
+                    reach(window.step)
+                    yield window
+                at_once = 1 + DRAWS_AT_ONCE // -(-batches[phase].samples // batches[phase].data_parallel_size)
+                first_step += len(steps)
 
     def window(self, step: int, batch: GlobalBatch, rank: int) -> Window:
         """This rank's part of one step."""
@@ -182,23 +190,37 @@ class Corpus:
         return self._read(phase, self._locate(phase, offsets, length), length)
 
     def _windows(self, steps: Sequence[int], batch: GlobalBatch, rank: int) -> Iterator[Window]:
-        """Some steps of a phase: their samples are found together, which takes hardly longer than those of one."""
+        """Some steps of a phase: found and read together, small ones take hardly longer than one."""
         slices = batch.micro_batches(rank)
         first, stop = slices[0].start, slices[-1].stop
-        mine = np.arange(first, stop) if stop > first else np.zeros(1, np.int64)  # without samples, a real row
+        mine = _drawn_in(slices)
         spans = [self.schedule.span(step) for step in steps]
         length = spans[0].sequence_length
         phase = spans[0].phase
         places = self._locate(phase, (np.array([span.start for span in spans])[:, None] + mine).ravel(), length)
         sizes = {name: self._orders[name, length].size for name in self._curriculum.mixtures[phase].names}
+        together = max(1, POSITIONS_AT_ONCE // (len(mine) * length))
         for number, (step, span) in enumerate(zip(steps, spans, strict=True)):
             here = places.part(number * len(mine), len(mine))
-            whole = self._read(phase, here, length)
+            if not (before := number % together):
+                read = self._read(phase, places.part(number * len(mine), together * len(mine)), length)
+            whole = read.part(slice(before * len(mine), (before + 1) * len(mine)))
             counts = {draw.key: Counts() for draw in self._curriculum.draws(span, sizes)}
             if stop > first:
                 counts |= self._counts(here, whole, span)
             parts = (whole.part(slice(each.start - first, each.stop - first)) for each in slices)
             yield Window(step, tuple(parts), counts)
+
+    def _shards(self, step: int, batches: Sequence[GlobalBatch], rank: int) -> Iterator[tuple[str, int]]:
+        """The source and number of each shard that this rank reads in a step, in the order in which it reads them."""
+        span = self.schedule.span(step)
+        offsets = span.start + _drawn_in(batches[span.phase].micro_batches(rank))
+        places = self._locate(span.phase, offsets, span.sequence_length)
+        for source in dict.fromkeys(places.sources.tolist()):
+            at = np.flatnonzero(places.sources == source)
+            name = self._curriculum.mixtures[span.phase].names[source]
+            shards = self._packings[name, span.sequence_length].shards_of(places.blocks[at], places.rows[at])
+            yield from ((name, number) for number in shards.tolist())
 
     def _locate(self, phase: int, offsets: Integers, length: int) -> _Places:
         """Where the samples of these draws of a phase are."""
@@ -249,6 +271,12 @@ class Corpus:
                 digest=int(high.sum()) << 64 | int(low.sum()),
             )
         return counts
+
+
+def _drawn_in(slices: Sequence[range]) -> Integers:
+    """The draws of a rank in a step, by their number in the batch; where it has none, one for a real row."""
+    first, stop = slices[0].start, slices[-1].stop
+    return np.arange(first, stop) if stop > first else np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -81,6 +81,16 @@ class TokenStream(IterableDataset[dict[str, Tensor]]):  # type: ignore[misc]
         self._is_own = False  # whether `_from` is where this worker, and not the whole loader, goes on
         self._used_by_worker = torch.zeros(1, dtype=torch.uint8).share_memory_()
 
+    @property
+    def is_plan(self) -> bool:
+        """Whether the samples are those of a plan."""
+        return self.dataset.is_plan
+
+    @property
+    def samples_per_pass(self) -> int:
+        """Samples of one pass over the store."""
+        return self.dataset.samples_per_pass
+
     def __getstate__(self) -> dict[str, Any]:
         rank, ranks = self._among()
         _check_use(ranks)
@@ -90,13 +100,8 @@ class TokenStream(IterableDataset[dict[str, Tensor]]):  # type: ignore[misc]
         """The micro-batches from the loaded place on; each time from there."""
         rank, ranks = self._among()
         _check_use(ranks)
-        for phase in self.dataset.phases:
-            GlobalBatch(
-                samples=phase.global_batch,
-                data_parallel_size=ranks,
-                per_device=self.per_device,
-                uneven=self.dataset.allows_uneven,
-            )
+        for phase, uneven in zip(self.dataset.phases, self.dataset.allows_uneven, strict=True):
+            GlobalBatch(samples=phase.global_batch, data_parallel_size=ranks, per_device=self.per_device, uneven=uneven)
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker is not None else (0, 1)
         if worker is not None:

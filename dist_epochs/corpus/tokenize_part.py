@@ -30,8 +30,8 @@ SHARD_TOKENS = 2**24
 BATCH_DOCUMENTS = 1000
 """Documents that are encoded at once."""
 
-BATCH_CHARACTERS = 2**24
-"""Characters after which no document is added to a batch."""
+BATCH_CHARACTERS = 2**21
+"""Characters after which no document is added to a batch: what they become takes 30 times as much memory."""
 
 
 class Progress(Protocol):

@@ -48,7 +48,7 @@ def cores_at_hand() -> int:
     """Cores that this process may use, by its affinity and by the limit of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for quota, period in QUOTAS:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, IndexError):
             numbers = " ".join(Path(path).read_text() for path in (quota, period) if path).split()
             if int(numbers[0]) > 0:
                 cores = min(cores, math.ceil(int(numbers[0]) / int(numbers[1])))

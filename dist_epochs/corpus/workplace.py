@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dist_epochs.corpus.made_from import RECORD, Command, differences, has_record, is_complete, remember
+from dist_epochs.corpus.made_from import RECORD, Command, differences, has_record, is_complete, is_earlier, remember
 from dist_epochs.corpus.part_record import shards_in
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import lock
@@ -38,6 +38,13 @@ def workplace(partial: Path, command: Command) -> Iterator[None]:
             raise InputError(
                 f"this folder holds the unfinished store of another command ({different})",
                 fixes=("to finish that command", "to delete the folder"),
+                origin=Origin(str(partial)),
+            )
+        elif is_earlier(partial, command):
+            raise InputError(
+                "this folder holds an unfinished store of an earlier version, which had no parts",
+                consequence="nothing in it was changed",
+                fixes=("to delete the folder", "another --out", "to finish it with that version"),
                 origin=Origin(str(partial)),
             )
         try:

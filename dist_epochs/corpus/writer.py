@@ -116,10 +116,11 @@ class SourceWriter:
             return
         lengths = np.array(self._lengths, np.int64)
         length_bytes = next(size for size in (1, 2, 4) if int(lengths.max()) < 256**size)
+        written = lengths.astype(f"<u{length_bytes}").tobytes()
         self._digest.update(lengths.astype(LENGTHS).tobytes())
         if self._folder is not None:
             with self._opened("lengths") as file, named_errors(file.name):
-                file.write(lengths.astype(f"<u{length_bytes}").tobytes())
+                file.write(written)
                 _make_whole(file)
             if self._open is not None:
                 with named_errors(self._open.name):
@@ -135,6 +136,7 @@ class SourceWriter:
             "tokens": self._tokens,
             "sha256": self._digest.hexdigest(),
             "length_bytes": length_bytes,
+            "lengths_sha256": hashlib.sha256(written).hexdigest(),
             "blocks": [list(block) for block in blocks],
         }
         if self.flat is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from dist_epochs.arithmetic.text import scaled
@@ -57,6 +58,8 @@ class Announced:
         if self.samples is None:
             return f"{batch}; how many samples a pass has is learned in the first one"
         batch += f" over {self.samples:,} samples"
+        if self.loader.is_plan:
+            return f"{batch}: {scaled(self._of_plan)} epochs of a plan"
         run = self._run
         if not isinstance(run, Run):
             return batch if run is None else f"{batch}: {run}"
@@ -72,7 +75,14 @@ class Announced:
         """The counters that the run will end with, as far as they are known before it."""
         truth = self._run.truth if isinstance(self._run, Run) else None
         samples, epochs = (truth.samples, {"samples": float(truth.epochs)}) if truth else (None, {})
+        if self.loader.is_plan and self.samples:
+            samples, epochs = int(self._of_plan * self.samples), {"samples": float(self._of_plan)}
         return planned_counters({"steps": self.steps, "samples": samples, "epochs": epochs})
+
+    @property
+    def _of_plan(self) -> Fraction:
+        """Epochs where batches run on across passes, as a plan draws them."""
+        return Fraction(self.steps * self.ranks * self.per_device * self.accumulation, self.samples or 1)
 
     @property
     def _version(self) -> Version:
@@ -82,7 +92,7 @@ class Announced:
     def _run(self) -> Run | InputError | None:
         """The run as it will be; why it will fail or take no step; or None where it cannot be foreseen."""
         is_unknown_stream = self.loader.is_stream and self.framework != "transformers"
-        if self.samples is None or self.loader.uneven == "keep" or is_unknown_stream:
+        if self.samples is None or self.loader.is_plan or self.loader.uneven == "keep" or is_unknown_stream:
             return None
         setting = Setting(
             samples=self.samples,

@@ -26,6 +26,7 @@ class LoaderFacts:
         sampler: Class of the sampler.
         splitters: Every part of it that gives each rank its own share, outermost first.
         is_stream: Whether samples come without an index.
+        is_plan: Whether it draws a whole plan once, of any number of epochs, from a `TokenDataset` or `TokenStream`.
         skips: Whether it leaves out the first batches of its pass.
     """
 
@@ -36,12 +37,13 @@ class LoaderFacts:
     sampler: str = ""
     splitters: tuple[str, ...] = ()
     is_stream: bool = False
+    is_plan: bool = False
     skips: bool = False
 
     @property
     def batches_before_split(self) -> int | None:
         """Batches of a pass as one process draws it alone, before the ranks share them; None if not known."""
-        if self.samples is None or not self.per_device:
+        if self.samples is None or not self.per_device or self.is_plan:
             return None
         return self.samples // self.per_device if self.uneven == "drop" else -(-self.samples // self.per_device)
 
@@ -57,7 +59,7 @@ class LoaderFacts:
             samples: Samples of the whole dataset.
             ranks: Ranks that see different data.
         """
-        if self.per_device is None or self.uneven is None:
+        if self.per_device is None or self.uneven is None or self.is_plan:
             return None
         if self.pads_to_ranks:
             return samples // ranks * ranks if self.uneven == "drop" else -(-samples // ranks) * ranks
@@ -98,16 +100,22 @@ def loader_facts(loader: object, ranks: int) -> LoaderFacts:
         drops = bool(getattr(sampler, "drop_last", False))
     if getattr(getattr(dataset, "_distributed", None), "world_size", 1) > 1:
         splitters.append("split_dataset_by_node")
-    size = getattr(batches, "batch_size", None) or getattr(at, "batch_size", None)
+    size = (
+        getattr(batches, "batch_size", None) or getattr(at, "batch_size", None) or getattr(dataset, "per_device", None)
+    )
     is_stream = any(kind.__name__ == "IterableDataset" for kind in type(dataset).__mro__)
+    known = getattr(dataset, "samples_per_pass", None)
+    if known is None and not is_stream and isinstance(dataset, Sized):
+        known = len(dataset)
     return LoaderFacts(
-        samples=len(dataset) if not is_stream and isinstance(dataset, Sized) else None,
+        samples=known,
         per_device=size // ranks if size and splits else size,
         uneven="drop" if drops else ("pad" if even else "keep") if splitters or ranks == 1 else None,
         pads_to_ranks=distributed or dispatches,
         sampler=type(sampler).__name__,
         splitters=tuple(splitters),
         is_stream=is_stream,
+        is_plan=getattr(dataset, "is_plan", False) is True,
         skips=any(getattr(part, "skip_batches", 0) for part in (at, *shards)),
     )
 

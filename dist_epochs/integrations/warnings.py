@@ -134,7 +134,13 @@ def short_window(loop: ObservedLoop) -> str | None:
 
 def padded_duplicates(loop: ObservedLoop) -> str | None:
     """See the rule of the same name for plans."""
-    if loop.samples is None or loop.is_learned or not loop.pass_samples or loop.pass_samples <= loop.samples:
+    if (
+        loop.loader.is_plan
+        or loop.samples is None
+        or loop.is_learned
+        or not loop.pass_samples
+        or loop.pass_samples <= loop.samples
+    ):
         return None
     more = loop.pass_samples - loop.samples
     if loop.pass_samples == loop.samples * loop.ranks > loop.samples:
@@ -155,7 +161,12 @@ def _padding(loop: ObservedLoop) -> str:
 
 def dropped_data(loop: ObservedLoop) -> str | None:
     """See the rule of the same name for plans."""
-    if loop.samples is None or not 0 < loop.pass_samples < loop.samples or data_split_twice(loop):
+    if (
+        loop.loader.is_plan
+        or loop.samples is None
+        or not 0 < loop.pass_samples < loop.samples
+        or data_split_twice(loop)
+    ):
         return None
     lost = loop.samples - loop.pass_samples
     drops = loop.loader.uneven == "drop"
@@ -176,7 +187,13 @@ def data_split_twice(loop: ObservedLoop) -> str | None:
     """
     if len(loop.loader.splitters) > 1:
         return f"{' and '.join(loop.loader.splitters)} both split the data: a pass draws 1/{loop.ranks} of it"
-    if loop.samples is None or loop.ranks == 1 or not loop.pass_samples or not loop.loader.per_device:
+    if (
+        loop.loader.is_plan
+        or loop.samples is None
+        or loop.ranks == 1
+        or not loop.pass_samples
+        or not loop.loader.per_device
+    ):
         return None
     expected, round_ = Fraction(loop.samples, loop.ranks), loop.loader.per_device * loop.ranks
     if abs(loop.pass_samples - expected) >= round_ or loop.pass_samples > loop.samples - round_:
@@ -189,7 +206,13 @@ def uneven_ranks(loop: ObservedLoop) -> str | None:
     loader = loop.loader
     if loop.is_uneven:
         return f"the ranks differ at step {loop.step}: one has drawn, or stepped, more than another"
-    if loop.ranks == 1 or loader.uneven != "keep" or loop.samples is None or loader.per_device is None:
+    if (
+        loader.is_plan
+        or loop.ranks == 1
+        or loader.uneven != "keep"
+        or loop.samples is None
+        or loader.per_device is None
+    ):
         return None
     rest = loop.samples % (loader.per_device * loop.ranks)
     idle = loop.ranks - -(-rest // loader.per_device) if rest else 0
@@ -219,6 +242,21 @@ def sampler_not_resumable(loop: ObservedLoop) -> str | None:
         f"resumed at sample {done:,} of {loop.samples:,} with a sampler that draws a new order: about {round(lost):,} "
         "samples are drawn twice in this pass, and as many never"
     )
+
+
+@rule
+def shuffled_plan(loop: ObservedLoop) -> str | None:
+    """The samples of a plan are drawn in another order than the plan's.
+
+    A `TokenDataset.from_recipe` holds the draws of the plan in their order, already mixed. A sampler that shuffles them
+    draws each once all the same, in other batches than planned; and two draws of one sample, which the plan has in
+    different epochs, may come side by side.
+
+    What to do: `train_sampling_strategy="sequential"` in the HF Trainer; `shuffle=False`, elsewhere.
+    """
+    if not loop.loader.is_plan or "Random" not in loop.loader.sampler:
+        return None
+    return f"{loop.loader.sampler} shuffles the draws of a plan, so no batch is the planned one"
 
 
 @rule
@@ -421,6 +459,8 @@ def reported_epoch(loop: ObservedLoop) -> str | None:
 
 def _cause_of_gap(loop: ObservedLoop) -> str:
     """Why the loop reports another epoch, if that is known."""
+    if loop.loader.is_plan:
+        return ": what it takes for one epoch is the whole plan"
     if loop.loader.is_stream:
         return ": it does not know how long a pass of a stream is"
     if loop.changed:
@@ -437,6 +477,7 @@ RULES: tuple[Rule, ...] = (
     data_split_twice,
     uneven_ranks,
     sampler_not_resumable,
+    shuffled_plan,
     stream_restarted,
     tokens_assumed,
     samples_by_restarts,

@@ -69,9 +69,14 @@ class Reconciliation:
 
     @property
     def unchecked(self) -> int:
-        """Planned parts of passes that were only partly drawn, so that their tokens and digest cannot be compared."""
+        """Planned parts of passes whose tokens and digest cannot be compared.
+
+        They were only partly drawn, or drawn by a user's own loop, which does not tell them apart.
+        """
         if self.plan is None:
             return 0
+        if _is_users_loop(self.totals):
+            return len(self.plan["passes"] or [])
         drawn, skipped = self.totals.applied.passes, self.totals.skipped.passes
         return sum(
             0 < drawn.get(key, Counts()).samples + skipped.get(key, Counts()).samples < counts.samples
@@ -275,6 +280,8 @@ def _sizes(plan: Mapping[str, Any] | None) -> dict[str, dict[int, int]]:
 
 def _epochs(passes: Mapping[PassKey, Counts], sizes: Mapping[int, int]) -> Fraction | None:
     """Samples ÷ samples per pass, added over lengths; None where a length's size is not known."""
+    if len(sizes) == 1:
+        sizes = {0: next(iter(sizes.values())), **sizes}  # a user's own loop records no length: it is the only one
     if any(key.sequence_length not in sizes for key in passes):
         return None
     return sum((Fraction(counts.samples, sizes[key.sequence_length]) for key, counts in passes.items()), Fraction(0))
@@ -298,7 +305,7 @@ def reconcile(totals: Totals, plan: dict[str, Any] | None, notes: LoopNotes | No
         for unit in UNITS:
             if plan[unit] is not None:
                 differences += _explain(unit, plan[unit], recorded[unit], skipped[unit], totals, plan, left.get(unit))
-        if planned_passes:
+        if planned_passes and not _is_users_loop(totals):
             differences += _by_source(planned_passes, totals, plan)
             differences += _digests(planned_passes, totals)
     return Reconciliation(totals=totals, plan=plan, differences=tuple(differences), loop_notes=notes or LoopNotes())
@@ -318,6 +325,12 @@ def read_run(path: Path) -> Reconciliation:
     if plan.is_file():
         return reconcile(totals, read_plan(plan), LoopNotes(warnings=notes.warnings))
     return reconcile(totals, None, notes)
+
+
+def _is_users_loop(totals: Totals) -> bool:
+    """Whether a user's own loop was counted: by what its batches hold, without sources, passes and lengths."""
+    passes = {**totals.applied.passes, **totals.skipped.passes}
+    return bool(passes) and not any(key.sequence_length for key in passes)
 
 
 def _recorded(tally: Tally) -> dict[str, int]:

@@ -10,10 +10,10 @@ from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.arithmetic.text import rounded
 from dist_epochs.errors import InputError
-from dist_epochs.recipe.values import FILE, POSITIVE, RATIO, quantity
+from dist_epochs.recipe.values import BYTES, FILE, POSITIVE, RATIO, STORE, quantity
 from dist_epochs.settings.fields import Choice, Part, Table, key
 
-__all__ = ["CorpusRecipe", "MixtureRecipe", "SourceRecipe"]
+__all__ = ["CacheRecipe", "CorpusRecipe", "MixtureRecipe", "SourceRecipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +48,23 @@ class SourceRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CacheRecipe:
+    """Where each machine keeps what it fetched of a store at an address."""
+
+    folder: str | None = key(FILE, None)
+    """A folder on a disk of the machine, relative to the recipe. Default: `dist-epochs` in the user's cache folder."""
+    limit: str = key(BYTES, "100GB")
+    """Size of the shards that are kept, of all stores together; those that were not used for longest are removed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CorpusRecipe:
     """What is drawn: a token store, or, to plan before anything is counted, a size; nothing, if it is not known."""
 
-    store: str | None = key(FILE, None)
-    """Folder written by `dist-epochs tokenize`, relative to the recipe."""
+    store: str | None = key(STORE, None)
+    """Folder written by `dist-epochs tokenize`, relative to the recipe, or its address: `https://…`, `s3://…`."""
+    cache: CacheRecipe | None = key(Part(CacheRecipe), None)
+    """What is kept of a store at an address, and where. Default: 100GB in the user's cache folder."""
     packing: str = key(Choice(PACKINGS), BEST_FIT)
     """How documents become samples: `best-fit` loses nothing and cuts only what is longer than a sample; the others
     reproduce what other tools do, with their padding, cuts and losses known before the run."""

@@ -14,6 +14,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.batch import BatchRecipe
 from dist_epochs.recipe.hardware import HardwareRecipe
 from dist_epochs.recipe.phases import BudgetRecipe
+from dist_epochs.settings.address import is_address
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
 
@@ -183,14 +184,14 @@ def _corpus(document: Document, flags: Mapping[str, Any], sources: Sequence[str]
 
 
 def _other_corpus(document: Document, stated: dict[str, Any], origin: Origin) -> Settings:
-    kept = {name: document.get(("corpus", name)) for name in ("temperature", "max_epochs")}
+    kept = {name: document.get(("corpus", name)) for name in ("temperature", "max_epochs", "cache")}
     return {("corpus",): ({name: value for name, value in kept.items() if value is not None} | stated, origin)}
 
 
 def _stated(text: str) -> dict[str, str]:
     size = _size(text)
     if size is None:
-        return {"store": str(Path(text).resolve())}
+        return {"store": text if is_address(text) else str(Path(text).resolve())}
     if size.unit in SIZES:
         return {SIZES[size.unit]: text}
     if size.unit is Unit.DOCUMENT:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.recipe.corpus import CorpusRecipe
 from dist_epochs.recipe.model_families import FAMILIES
 from dist_epochs.recipe.model_sizes import named_config
 from dist_epochs.recipe.recipe import Recipe
 from dist_epochs.recipe.training import ModelRecipe
+from dist_epochs.settings.address import Address
 from dist_epochs.settings.document import Document, RecipeError
 from dist_epochs.settings.files import read_utf8
 from dist_epochs.settings.json_text import load_json
@@ -51,12 +53,19 @@ def make_recipe(document: Document, path: Path) -> Recipe:
     if not recipe.name:
         recipe = replace(recipe, name=path.stem)
     home = path.resolve().parent
-    if recipe.corpus.store is not None:
-        store = str((home / recipe.corpus.store).resolve())
-        recipe = replace(recipe, corpus=replace(recipe.corpus, store=store))
+    recipe = replace(recipe, corpus=_with_whole_paths(recipe.corpus, home))
     if recipe.model is not None and recipe.model.config is not None:
         recipe = replace(recipe, model=_with_config(recipe.model, home, document))
     return recipe
+
+
+def _with_whole_paths(corpus: CorpusRecipe, home: Path) -> CorpusRecipe:
+    store, cache = corpus.store, corpus.cache
+    if store is not None and not isinstance(store, Address):
+        store = str((home / store).resolve())
+    if cache is not None and cache.folder is not None:
+        cache = replace(cache, folder=str((home / Path(cache.folder).expanduser()).resolve()))
+    return replace(corpus, store=store, cache=cache)
 
 
 def _with_config(model: ModelRecipe, home: Path, document: Document) -> ModelRecipe:

@@ -9,12 +9,14 @@ from typing import Any
 from dist_epochs.arithmetic.duration import parse_hours
 from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
 from dist_epochs.errors import InputError
+from dist_epochs.settings.address import Address, is_address
 from dist_epochs.settings.fields import Value
 from dist_epochs.settings.files import refuse_name
 from dist_epochs.settings.plain import FLAG, TEXT
 
 __all__ = [
     "BATCH",
+    "BYTES",
     "COUNT",
     "DEVICES",
     "DURATION",
@@ -33,15 +35,18 @@ __all__ = [
     "SAMPLES",
     "SHARE",
     "STEPS",
+    "STORE",
     "TEXT",
     "count",
     "quantity",
+    "read_bytes",
     "read_limit",
     "read_quantity",
 ]
 
 WHAT = "the value"
 KWH_IN = {"Wh": Fraction(1, 1000), "kWh": Fraction(1), "MWh": Fraction(1000)}
+BYTES_IN = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 PERCENT = re.compile(r"\s*(per\s?cent|pct)\s*$", re.IGNORECASE)
 
 
@@ -76,6 +81,33 @@ def _file(data: Any) -> str:
     name: str = TEXT.parse(data)
     refuse_name(name)
     return name
+
+
+def _store(data: Any) -> str:
+    name = _file(data)
+    return Address(name) if is_address(name) else name
+
+
+def read_bytes(text: object) -> int:
+    """A size of files: 100GB, 1.5 TB, 512 MiB.
+
+    Raises:
+        InputError: If it has no unit, or is none.
+
+    Examples:
+        >>> read_bytes("100GB"), read_bytes("1.5 KiB")
+        (100000000000, 1536)
+    """
+    match = re.fullmatch(r"(?P<number>.+?)\s*(?P<power>[kKMGTP]?)(?P<binary>i?)B", str(text).strip())
+    if match is None:
+        raise InputError(f"{text!r} is no size of files", rule="it is a number with its unit", fixes=("100GB", "1TB"))
+    power = BYTES_IN[match["power"].replace("K", "k")]
+    return int(_positive(match["number"]) * (1024 if match["binary"] else 1000) ** power)
+
+
+def _bytes(data: Any) -> str:
+    read_bytes(data)
+    return str(data)
 
 
 def _share(data: Any) -> Fraction:
@@ -152,6 +184,8 @@ def _limit(data: Any) -> str:
 
 
 FILE = Value(_file, ("string",))
+STORE = Value(_store, ("string",))
+BYTES = Value(_bytes, ("string",))
 STEPS = count(Unit.STEP)
 SAMPLES = count(Unit.SAMPLE)
 PER_DEVICE = count(Unit.SAMPLE, per=(Unit.DEVICE,))

@@ -182,6 +182,8 @@ def _hyperparameters(plan: Mapping[str, Any] | None, recipe: Recipe | None) -> I
         yield fact(f"global batch, samples{several}", phase["global_batch"], f"{where}.global_batch")
         if phase["sequence_length"] is not None:
             yield fact(f"sequence length{several}", phase["sequence_length"], f"{where}.sequence_length")
+        for which, source in enumerate(phase.get("sources") or ()):
+            yield fact(f"weight of {source['name']}{several}", source["weight"], f"{where}.sources.{which}.weight")
     if len(phases) > MOST_PHASES:
         yield fact("phases", len(phases), f"{PLAN}: phases")
     if recipe is None:

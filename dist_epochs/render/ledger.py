@@ -222,4 +222,5 @@ def _verdict(result: Reconciliation) -> Iterator[str]:
         yield f"{difference.unit}: {amount}{difference.cause}"
     yield "every difference has its cause" if result.adds_up else "some differences have no known cause"
     if result.unchecked:
-        yield f"not checked: tokens and digest of {result.unchecked:,} passes drawn in part"
+        which = f"{result.unchecked:,} passes drawn in part, or by a loop that does not tell them apart"
+        yield f"not checked: tokens and digest of {which}"

@@ -31,9 +31,10 @@ def losses_section(rows: Iterable[LoggedRow]) -> Iterator[Markup]:
     """
     series: dict[str, list[LoggedRow]] = {TRAINING: [], EVALUATION: []}
     for row in rows:
-        for label, loss in ((TRAINING, row.loss), (EVALUATION, row.evaluation_loss)):
-            if loss is not None and isfinite(loss):
-                series[label].append(replace(row, loss=loss))
+        if row.loss is not None and isfinite(row.loss):
+            series[TRAINING].append(row)
+        if row.evaluation_loss is not None and isfinite(row.evaluation_loss):
+            series[EVALUATION].append(replace(row, loss=row.evaluation_loss))
     known = {label: mine for label, mine in series.items() if mine}
     drawn = {label: _thinned(mine) for label, mine in known.items()}
     plots = []

@@ -8,7 +8,7 @@ from typing import Any
 from dist_epochs.arithmetic.text import scaled, short
 from dist_epochs.report import svg
 from dist_epochs.report.document import notes, section, with_table
-from dist_epochs.report.html import Markup, element, table
+from dist_epochs.report.html import Content, Markup, element, table
 from dist_epochs.report.numbers import shown
 
 __all__ = ["sources_section", "warnings_section"]
@@ -47,7 +47,13 @@ def _by_phase(data: Mapping[str, Any]) -> Iterator[Markup]:
 def warnings_section(warnings: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Markup]:
     """Warnings and notes: what stands before each (a plan's name, or nothing), and its rule and message."""
     told = [
-        [element("strong", f"{before}{warning['rule']}"), f": {warning['message']}"] for before, warning in warnings
+        [element("strong", f"{before}{warning['rule']}"), ": ", *_with_code(warning["message"])]
+        for before, warning in warnings
     ]
     if told:
         yield section("What to know", notes(told))
+
+
+def _with_code(text: str) -> list[Content]:
+    """A text whose parts between backquotes are code."""
+    return [element("code", part) if at % 2 else part for at, part in enumerate(text.split("`"))]

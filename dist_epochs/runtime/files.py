@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dist_epochs.errors import InputError, Origin
 
 __all__ = [
     "digest_of",
     "digest_of_json",
+    "hold",
     "link_or_copy",
     "lock",
     "make_durable",
@@ -208,6 +209,25 @@ def lock(folder: Path, taken: InputError) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def hold(file: IO[bytes], path: Path, *, alone: bool, wait: bool = True) -> bool:
+    """Hold an open file until it is closed everywhere, its mappings in memory included, or the process ends.
+
+    Args:
+        file: The open file.
+        path: Its name, which it may have lost since it was opened.
+        alone: Whether no one else may hold it; several may otherwise.
+        wait: Whether to wait for others, who hold it.
+
+    Returns:
+        Whether it is held and still has its name.
+    """
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 @contextmanager

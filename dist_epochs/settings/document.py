@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.settings.address import without_secrets
 from dist_epochs.settings.fields import Place, Problem, dotted, read_part
 from dist_epochs.settings.located import keys_and_values, read_text
 from dist_epochs.settings.scalars import recipe_scalar
@@ -71,8 +72,15 @@ class Document:
         """Apply a `key=value` setting from the command line, with a dotted key (`phases.0.steps=10`).
 
         Raises:
-            InputError: If it is not `key=value`, or leads into something without parts.
+            InputError: If it is not `key=value`, leads into something without parts, or holds a password.
         """
+        if without_secrets(setting) != setting:
+            raise RecipeError(
+                "an address with a user, a password or a query",
+                rule="trackers write command lines down, and everybody on the machine can see them",
+                fixes=("the address in the recipe", "one without them"),
+                origin=Origin(f"--set {setting.partition('=')[0]}"),
+            )
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise RecipeError("write key=value", fixes="--set batch.per_device=4", origin=Origin(f"--set {setting}"))

@@ -85,7 +85,7 @@ def _judge_folder(said: Sequence[Said], out: Path) -> str:
 
 def facts_of(setup: Setup) -> dict[str, str]:
     """What must be the same on every rank, by the names under which differences are shown."""
-    elsewhere = ("model.config", "corpus.store")  # a file or folder, whose content is compared
+    elsewhere = ("model.config", "corpus.store", "corpus.cache")  # a file or folder, whose content is compared
     recipe = {name: value for name, value in flat(recipe_to_data(setup.recipe)) if not name.startswith(elsewhere)}
     settings = recipe | dict(flat(dict(setup.config_data), "model.config"))
     return {

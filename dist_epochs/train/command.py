@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dist_epochs.settings.address import without_secrets
+
 __all__ = ["SAME_COMMAND", "launcher_texts", "resume_command"]
 
 SAME_COMMAND = "the same command with --resume"
@@ -46,7 +48,7 @@ def resume_command(arguments: Sequence[str], environment: Mapping[str, str], pro
         before = [f"{name}={shlex.quote(given[name])}" for name in LAUNCH_VARIABLES if name in given]
     else:
         words, before = ["python", "-m", "dist_epochs.train", *arguments], []
-    return " ".join([*before, shlex.join([*words, *again])])
+    return " ".join([*before, shlex.join([*map(without_secrets, words), *again])])
 
 
 def launcher_texts(name: str, process: Path | None = None) -> list[str]:

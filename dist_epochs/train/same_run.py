@@ -23,8 +23,8 @@ MODEL = "model.json"
 
 MAY_DIFFER = (
     "name", "batch.devices", "batch.per_device", "batch.gradient_accumulation", "batch.uneven", "corpus.store",
-    "precision", "hardware", "evaluation", "tracking", "checkpoints", "on_nan", "max_skipped", "timeout", "log_every",
-    "budget.limit", "budget.on_limit",
+    "corpus.cache", "precision", "hardware", "evaluation", "tracking", "checkpoints", "on_nan", "max_skipped",
+    "timeout", "log_every", "budget.limit", "budget.on_limit",
 )  # fmt: skip
 """Settings that may differ from segment to segment: they change neither the samples nor what is learned from them."""
 

@@ -18,6 +18,7 @@ from transformers import PretrainedConfig
 
 from dist_epochs.corpus.held_out import HeldOutBatches
 from dist_epochs.corpus.objective import Objective
+from dist_epochs.corpus.opening import store_of
 from dist_epochs.corpus.planning import objective_of
 from dist_epochs.corpus.store import Store
 from dist_epochs.corpus.tokenizer import TextTokenizer
@@ -79,7 +80,7 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
     per_device = check_trainable(recipe, path)
     assert recipe.model is not None
     assert recipe.optimizer is not None
-    store = Store(Path(recipe.corpus.store))
+    store = store_of(recipe)
     tokenizer = store.tokenizer()
     config = model_config(recipe.model, tokenizer)
     check_fit(config, tokenizer, recipe.longest)
@@ -213,7 +214,7 @@ def evaluation_of(setup: Setup, world: World) -> Evaluation | None:
     sources = setup.store.sources(held_out=True)
     if not sources:
         raise InputError(
-            f"evaluation is asked for and {setup.store.path} holds no held-out documents",
+            f"evaluation is asked for and {setup.store.place} holds no held-out documents",
             fixes=("to make the store with `--held-out 1%`", "to remove evaluation"),
         )
     batches = HeldOutBatches(

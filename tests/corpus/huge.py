@@ -61,7 +61,10 @@ def huge_store(path: Path, tokens: int = 10**13, shards: int = 9000) -> Path:
         "tokens": sum(of_shards), "empty_documents": 0, "skipped_documents": 0,
         "blocks": {"rows": blocks, "sha256": hashlib.sha256().hexdigest()},
         "shards": [
-            {"name": f"{part:05d}-000", "documents": d, "tokens": t, "sha256": NOTHING, "length_bytes": 2}
+            {
+                "name": f"{part:05d}-000", "documents": d, "tokens": t, "sha256": NOTHING, "length_bytes": 2,
+                "lengths_sha256": NOTHING,
+            }
             for part, (d, t) in enumerate(zip(documents, of_shards, strict=True))
         ],
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from dist_epochs.cli.main import main
 from dist_epochs.corpus import build, tokenize_part, writer
 from dist_epochs.corpus.document import BadDocument
 from dist_epochs.corpus.made_from import RECORD
+from dist_epochs.corpus.manifest import sealed
 from dist_epochs.corpus.readers import text
 from dist_epochs.corpus.sources import Source, find_sources
 from dist_epochs.corpus.store import Store
@@ -64,6 +66,8 @@ def corpus(tmp_path, monkeypatch):
     return tmp_path / "a", tmp_path / "b"
 
 
+EMPTY = hashlib.sha256(b"[]").hexdigest()
+"""Digest of no input files."""
 SETTINGS = {"sequence_lengths": (8,), "held_out": Fraction(1, 3)}
 
 
@@ -277,6 +281,21 @@ def test_a_finished_store_says_so(corpus, tmp_path, monkeypatch):
     assert listing(tmp_path / "out") == before
     packed = run(tmp_path / "out", *corpus, sequence_lengths=(16,), held_out=Fraction(1, 3))
     assert packed["samples"].keys() == {"8", "16"}
+
+
+def test_an_unfinished_store_of_an_earlier_version_is_left_alone(corpus, tmp_path):
+    """It would be made from the beginning, after hours perhaps: that is for the user to say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_pack", lambda *_: pytest.fail("stop here"))
+        with pytest.raises(pytest.fail.Exception):
+            run(tmp_path / "out", *corpus)
+    record = tmp_path / "out.partial" / RECORD
+    content = {name: value for name, value in json.loads(record.read_text()).items() if name != "digest"}
+    record.write_text(json.dumps(sealed(content | {"files": 0, "read": EMPTY, "drafts": [{"name": "a"}]})))
+    before = listing(tmp_path / "out.partial")
+    with pytest.raises(InputError, match="an unfinished store of an earlier version"):
+        run(tmp_path / "out", *corpus)
+    assert listing(tmp_path / "out.partial") == before
 
 
 @pytest.mark.parametrize("change", ["another option", "a changed file", "one more file", "a file less"])

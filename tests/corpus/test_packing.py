@@ -65,6 +65,26 @@ def test_best_fit_decreasing_against_a_plain_search(pack_block, lengths, size):
     assert sorted(packed) == sorted(map(sum, samples))  # equally full samples may be taken in any order
 
 
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=80), st.integers(9, 40))
+def test_full_samples_only_ever_make_fewer(lengths, size):
+    best_fit = packed_now(lengths, size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "MANY_SAMPLES", 1)
+        samples = packed_now(lengths, size)
+    assert len(samples) <= len(best_fit)
+    tokens = sorted((piece.start + at) for sample in samples for piece in sample for at in range(piece.length))
+    assert tokens == list(range(sum(lengths)))
+    assert all(0 < sum(piece.length for piece in sample) <= size for sample in samples)
+
+
+def test_documents_of_a_few_words_leave_little_padding():
+    draw = np.random.default_rng(1)
+    lengths = 10 + draw.poisson(6, 60_000)
+    samples = packing.pack_block(lengths, 512).samples
+    assert 1 - lengths.sum() / samples / 512 < 0.003
+    assert 1 - lengths.sum() / (packing._place(-np.sort(-lengths), 512).max() + 1) / 512 > 0.006
+
+
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=60), st.integers(1, 200))
 def test_blocks_are_even_and_hold_every_document(lengths, most):
     cuts = cut_by_tokens(np.array(lengths), most)

@@ -4,7 +4,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dist_epochs.corpus.order import Order, PointwiseOrder
@@ -56,10 +56,10 @@ def test_the_bounds_tell_other_orders_apart(blocks):
         assert not is_mixed(mean([order(seed) for seed in range(5)], blocks), blocks), name
 
 
-@given(st.lists(st.integers(1, 30), min_size=3, max_size=40), st.integers(2, 12), st.integers(0, 99), st.data())
-def test_a_batch_never_holds_two_samples_of_a_block_that_is_shorter_than_a_lane(blocks, lanes, seed, data):
+@given(st.lists(st.integers(1, 30), min_size=3, max_size=40), st.integers(0, 99), st.data())
+def test_a_batch_never_holds_two_samples_of_a_block_that_is_shorter_than_a_lane(blocks, seed, data):
     """A full shuffle does: that is more even than chance. Batches may begin anywhere in the pass."""
-    assume(max(blocks) < sum(blocks) // lanes)
+    lanes = data.draw(st.integers(1, sum(blocks) // (max(blocks) + 1)))
     drawn = our_order(np.array(blocks), lanes, seed)
     assert sorted(drawn.tolist()) == list(range(sum(blocks)))
     of_block = np.repeat(np.arange(len(blocks)), blocks)[drawn]

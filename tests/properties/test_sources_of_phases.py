@@ -13,9 +13,8 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.counts import Counts, add_digests
 from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
-from dist_epochs.arithmetic.schedule import Phase, Schedule
+from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
 from dist_epochs.corpus import blocks
-from dist_epochs.corpus.digests import digests
 from dist_epochs.corpus.planning import exact_plan, objective_of
 from dist_epochs.corpus.sources import find_sources
 from dist_epochs.corpus.store import Store
@@ -57,8 +56,10 @@ def test_every_source_goes_on_where_it_stopped(phases, data):
             source = mixture.pattern[offset % mixture.period]
             name = mixture.names[source]
             place = (name, span.sequence_length)
-            assert curriculum.drawn(span.phase, source, offset) == cursors.get(place, 0)
-            cursors[place] = cursors.get(place, 0) + 1
+            one = curriculum.split(Span(span.phase, span.sequence_length, offset, offset + 1))
+            cursor = cursors.get(place, 0)
+            assert one[name] == (cursor, cursor + 1)
+            cursors[place] = cursor + 1
             one_by_one[name] += 1
         assert {name: stop - start for name, (start, stop) in curriculum.split(span).items()} == one_by_one
     # a phase cut in two is the same run
@@ -191,7 +192,7 @@ def test_the_plan_is_what_any_world_draws_and_resuming_is_not_stopping(
         if counts.samples == packing.samples:
             sizes = packing.block_samples.astype(np.int64)
             every = np.repeat(np.arange(len(sizes)), sizes), np.concatenate([np.arange(size) for size in sizes])
-            high, low = digests(name, length, *every)
+            high, low = packing.digests(*every)
             assert counts.digest == add_digests(0, int(high.sum(dtype=np.uint64)) << 64 | int(low.sum(dtype=np.uint64)))
 
     # the union over ranks is the batch, and it draws the sources of its phase alone

@@ -43,6 +43,7 @@ def test_a_ledger(recipe, tmp_path):
     assert "phase 1, samples: 48 of 48 of web, 24 of 24 of wiki" in text
     assert "phase 2, samples: 24 of 48 of wiki" in text
     assert "Sources of each phase" in (tmp_path / "run.html").read_text()
+    assert "weight of wiki, phase 2" in said("ledger", run, "--card")
     phases = json.loads(said("ledger", run, "--json"))["phases"]
     assert [source["planned_samples"] for phase in phases for source in phase["sources"]] == [48, 24, 48]
     assert [source["samples"] for phase in phases for source in phase["sources"]] == [48, 24, 24]

@@ -74,6 +74,7 @@ def test_plan():
     assert "900,000 steps of 256 at length 128" in text
     hours = [float(value) for value in re.findall(r"at length \d+ ([\d.]+)–", text)]
     assert sum(hours) == pytest.approx(plan_json(made)["cost"]["ranges"]["wall_hours"]["low"], rel=0.01)
+    assert "run <code>dist-epochs tokenize SOURCE" in page
 
 
 def test_plan_with_sources():

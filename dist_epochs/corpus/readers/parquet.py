@@ -13,6 +13,8 @@ from dist_epochs.settings.value import printable
 
 __all__ = ["read_parquet", "rows_at_once"]
 
+LARGEST_GROUP = 2**27
+"""Bytes up to which rows may unpack to whatever they do."""
 MOST_PACKED = 200
 """How many times its size a file of text may unpack to: text is packed to a third, and logs to a fiftieth."""
 BYTES_AT_ONCE = 16 * 2**20
@@ -46,7 +48,7 @@ def read_parquet(path: str, column: str, start: int = 0, stop: int = 0) -> Itera
         # A text that rows repeat stands in the file once, and as a dictionary it does in memory too.
         repeated = [column] if is_text else None
         with parquet.ParquetFile(path, read_dictionary=repeated, buffer_size=2**20, pre_buffer=False) as file:
-            for batch in file.iter_batches(at_once, row_groups=groups, columns=[column]):
+            for batch in file.iter_batches(at_once, row_groups=groups, columns=[column], use_threads=False):
                 for value in batch.column(column):
                     yield _document(value, column, Origin(f"{path}: row {row}"))
                     row += 1
@@ -68,7 +70,7 @@ def _check_sizes(metadata: Any, path: str) -> None:
         group = metadata.row_group(number)
         size, packed = group.total_byte_size, Path(path).stat().st_size
         large = size > LARGEST_DOCUMENT * max(1, group.num_rows)
-        if large or (size > LARGEST_DOCUMENT and size > MOST_PACKED * packed):
+        if large or (size > LARGEST_GROUP and size > MOST_PACKED * packed):
             raise InputError(
                 f"{group.num_rows:,} rows that unpack to {size:,} bytes",
                 rule=f"a document has at most {LARGEST_DOCUMENT // 2**20} MiB, and text packs to no 1/{MOST_PACKED}",

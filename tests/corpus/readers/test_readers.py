@@ -248,6 +248,7 @@ def test_a_parquet_file_that_unpacks_to_too_much(tmp_path, monkeypatch, texts):
     from pyarrow import parquet
 
     monkeypatch.setattr(parquet_reader, "LARGEST_DOCUMENT", 1000)
+    monkeypatch.setattr(parquet_reader, "LARGEST_GROUP", 1000)
     path = tmp_path / "a.parquet"
     table = pyarrow.table({"text": texts})
     parquet.write_table(table, path, compression="zstd", use_dictionary=False, write_statistics=False)
