@@ -84,22 +84,31 @@ def _at_hand(
 
 
 def _of_store(corpus: str, out: Path) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """What a token store says, and the lengths that all its sources are packed at, shortest first."""
+    """What a token store says, and the lengths that all its sources are packed at, shortest first.
+
+    Of several strategies it is the first that they are packed by.
+    """
     import os
 
+    from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
     from dist_epochs.corpus.store import Store
 
     store = Store(Path(corpus))
     facts, tokenizer = store.facts(), store.tokenizer()
-    packed = set.intersection(*(set(source.samples) for source in facts.sources))
+    packed = {
+        packing: set.intersection(*(set(source.packed) for source in store.facts(packing).sources))
+        for packing in PACKINGS
+    }
+    packing = next((name for name, lengths in packed.items() if lengths), BEST_FIT)
+    stated = {"packing": packing} if packing != BEST_FIT else {}
     known = {
-        "corpus": {"store": os.path.relpath(corpus, out.parent)},
+        "corpus": {"store": os.path.relpath(corpus, out.parent), **stated},
         "tokens": facts.tokens,
         "vocabulary": tokenizer.vocabulary_size,
         "objective": "causal" if tokenizer.role_id("mask_token") is None else "masked",
         "has_held_out": bool(store.sources(held_out=True)),
     }
-    return known, tuple(sorted(packed))
+    return known, tuple(sorted(packed[packing]))
 
 
 def _of_size(corpus: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dist_epochs.arithmetic.batch import GlobalBatch
@@ -33,7 +33,10 @@ from dist_epochs.corpus.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.corpus.verify import verify_store
 from dist_epochs.errors import InputError
+from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.recipe import read_recipe
+from dist_epochs.render.ledger import ledger_text
+from tests.audit.compare.planted import run_of
 from tests.conftest import small_blocks, write_corpus
 
 LENGTHS = st.lists(st.integers(1, 70), min_size=1, max_size=60)
@@ -94,6 +97,7 @@ ORACLES = {
 
 
 @pytest.mark.parametrize("packing", ORACLES)
+@settings(max_examples=50)
 @given(LENGTHS, st.integers(2, 32), st.lists(st.integers(0, 60)))
 def test_samples_and_counts_are_those_of_a_plain_program(packing, lengths, length, cuts):
     with pytest.MonkeyPatch.context() as patch:
@@ -211,8 +215,8 @@ def test_the_plan_is_what_is_drawn(path, packing, write_recipe):
         {"epochs": 2, "sequence_length": 32, "global_batch": 100},
     ]
     kind = "causal" if packing in ("wrapped", "truncate") else "masked"
-    settings = [f"corpus.packing={packing}", "batch.uneven=allow", f"model.objective={kind}"]
-    recipe = read_recipe(write_recipe(path, phases=phases), settings)
+    stated = [f"corpus.packing={packing}", "batch.uneven=allow", f"model.objective={kind}"]
+    recipe = read_recipe(write_recipe(path, phases=phases), stated)
     corpus, plan = exact_plan(recipe, store, objective_of(recipe.model, store), None)
     batches = [
         GlobalBatch(samples=p.global_batch, data_parallel_size=2, per_device=50, uneven=True) for p in plan.phases
@@ -380,3 +384,42 @@ def test_a_script_of_run_clm_chooses_group_texts(path, tmp_path):
     planned = json.loads(run("plan", "--from", script, "--corpus", path, "--json").stdout)
     assert planned["rules"]["packing"] == PACKING_RULES["group_texts"]
     assert planned["corpus"]["packings"][0]["samples"] == Store(path).facts("group_texts").samples(16)["web"]
+
+
+def test_a_dataset_has_the_samples_of_a_strategy(path):
+    from dist_epochs.corpus.dataset import TokenDataset
+
+    dataset = TokenDataset(path, 16, packing="bfd")
+    source = Store(path).sources()[0]
+    assert len(dataset) == source.packed_lengths("bfd")[16]
+    read = sum(int(dataset[number]["attention_mask"].sum()) for number in range(len(dataset)))
+    assert read == source.packing_counts(16, "bfd")["tokens"]
+
+
+@pytest.mark.parametrize("packing", ["group_texts", "truncate"])
+def test_the_ledger_itemises_what_packing_left_out(path, packing, write_recipe, tmp_path):
+    """A whole pass of the ledger, and what is in no sample, are the tokens of the corpus."""
+    phases = [{"epochs": 1, "sequence_length": 16}]
+    recipe = write_recipe(path, phases=phases, corpus={"store": str(path), "packing": packing})
+    result = read_run(run_of(recipe, tmp_path / "run"))
+    data = result.to_json()
+    (row,) = data["packings"]
+    assert result.agrees
+    assert row["packing"] == packing
+    of_a_pass = sum(counts.tokens for key, counts in result.totals.applied.passes.items() if key.number == 0)
+    lost = row["tokens_truncated"] + row["tokens_dropped"]
+    assert lost
+    assert of_a_pass + lost == Store(path).facts().tokens
+    assert packing == "group_texts" or data["coverage"] == 1
+    assert f"{lost:,} tokens" in ledger_text(result, "run")
+
+
+def test_a_first_recipe_takes_the_packing_that_is_there(path, tmp_path):
+    copied = shutil.copytree(path, tmp_path / "store")
+    for folder in copied.glob("sources/*/packed-*"):
+        if not folder.name.endswith(("-wrapped", "32-bfd")):
+            shutil.rmtree(folder)
+    run("init", copied, "--out", tmp_path / "first.yaml")
+    recipe = read_recipe(tmp_path / "first.yaml")
+    assert recipe.corpus.packing == "bfd"
+    assert recipe.longest == 32
