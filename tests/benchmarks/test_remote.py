@@ -53,7 +53,7 @@ def test_waiting_for_shards(tmp_path, monkeypatch):
             for connections in (ahead.CONNECTIONS, 0):
                 monkeypatch.setattr(ahead, "CONNECTIONS", connections)
                 cache = CacheRecipe(
-                    folder=str(tmp_path / f"{share}-{connections}".replace("/", "-")), limit=f"{int(size * share)}B"
+                    folder=str(tmp_path / f"cache-{float(share)}-{connections}"), limit=f"{int(size * share)}B"
                 )
                 store = open_remote(Address(server.address), (64,), cache)
                 how = f"a cache of {float(share):.0%}, {'fetched ahead' if connections else 'fetched when read'}"
