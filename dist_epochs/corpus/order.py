@@ -38,12 +38,14 @@ class Recent(Generic[Value]):
 
     def get(self, name: Hashable, make: Callable[[], Value]) -> Value:
         """The value of that name, made if it is not in the cache."""
-        if name not in self._values:
-            self._values[name] = make()
+        try:  # another thread, such as one that looks ahead, may remove it at any time
+            value = self._values[name]
+            self._values.move_to_end(name)
+        except KeyError:
+            value = self._values[name] = make()
             if len(self._values) > self._most:
                 self._values.popitem(last=False)
-        self._values.move_to_end(name)
-        return self._values[name]
+        return value
 
 
 class Order:

@@ -94,7 +94,9 @@ def _grouped(source: Source, size: int) -> Iterator[tuple[Unit, ...]]:
         if len(cuts) > 2:
             if together:
                 yield tuple(together)
-            yield from ((replace(unit, start=start, stop=stop),) for start, stop in pairwise(cuts))
+            about = [unit.size * number // (len(cuts) - 1) for number in range(len(cuts))]
+            for (start, stop), (before, after) in zip(pairwise(cuts), pairwise(about), strict=True):
+                yield (replace(unit, start=start, stop=stop, about=after - before),)
             together = []
             continue
         together.append(unit)

@@ -74,7 +74,7 @@ class SourceStore:
         self.tokens_per_block: int | None = manifest.get("block_tokens")
         self._token_type = np.dtype(f"<u{manifest['token_bytes']}")
         self.remote = remote
-        self._tokens: Recent[NDArray[Any]] = Recent(remote.most if remote else MOST_MAPPED)
+        self._tokens: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
         self._lengths: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
         if remote is None and len(entry["shards"]) <= MOST_LOOKED_AT:
             for number in range(len(entry["shards"])):
@@ -173,13 +173,11 @@ class SourceStore:
         """Ids of one shard, read from the disk when they are used."""
 
         def make() -> NDArray[Any]:
-            if self.remote is not None:
-                return mapped(self.remote.open(self.name, number, "tokens"), self._token_type)
             self._check_shard(number)
             shard = self.entry["shards"][number]
             return ids_of(shard) if "file" in shard else mapped(self.shard(number, "tokens"), self._token_type)
 
-        return self._tokens.get(number, make)
+        return self._tokens.get(number, make) if self.remote is None else self.remote.tokens(self.name, number)
 
     def shard_lengths(self, number: int) -> Integers:
         """Tokens of each document of a shard.

@@ -42,6 +42,7 @@ class Unit:
         start: Where a stretch of the file begins: a byte, before which its first document must not begin; of Parquet
             the group of rows.
         stop: Where it ends: no document that begins there or later is in it; 0 for the end of the file.
+        about: Bytes of the stretch, about, where it does not begin and end at bytes.
     """
 
     name: str
@@ -50,17 +51,16 @@ class Unit:
     modified: int = 0
     start: int = 0
     stop: int = 0
+    about: int = 0
 
     @property
     def bytes(self) -> int:
-        """Bytes of the stretch, where it is one in bytes; for the progress."""
-        if self.kind == ".parquet" or not self.stop:
-            return self.size if not self.start else 0
-        return self.stop - self.start
+        """Bytes of the stretch, about; for the progress."""
+        return self.about or (self.stop - self.start if self.stop else self.size)
 
     @property
     def is_packed(self) -> bool:
-        """Whether the file is unpacked while it is read."""
+        """Whether the file is unpacked while it is read, and cannot be read from the middle."""
         return self.name.endswith(PACKED)
 
     @classmethod

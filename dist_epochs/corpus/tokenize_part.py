@@ -33,6 +33,9 @@ BATCH_DOCUMENTS = 1000
 BATCH_CHARACTERS = 2**21
 """Characters after which no document is added to a batch: what they become takes 30 times as much memory."""
 
+PACKED_TO = 3
+"""How many times its size a packed file of text has in characters, about; for the progress."""
+
 
 class Progress(Protocol):
     """Told of what was read since the last call."""
@@ -140,10 +143,10 @@ def tokenize_part(part: Part, job: Job, progress: Progress) -> Outcome:
             documents = Documents(part.source.read(unit), writers[part.source.name].draft, settings.on_error)
             if number == reached.units:
                 documents.skip(reached.documents, reached.texts, unit.name)
-            left = unit.bytes
+            left, packed = unit.bytes, PACKED_TO if unit.is_packed or unit.kind == ".parquet" else 1
             for batch in documents.batches(documents=BATCH_DOCUMENTS, size=BATCH_CHARACTERS):
                 tokens = _write(part.source, unit, batch, job, writers)
-                read = min(left, sum(map(len, batch)))
+                read = min(left, sum(map(len, batch)) // packed)
                 left -= read
                 progress(read, len(batch), tokens)
                 if sum(writer.open_tokens for writer in writers.values()) >= SHARD_TOKENS * part.scale:

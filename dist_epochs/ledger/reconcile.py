@@ -68,6 +68,11 @@ class Reconciliation:
         return None if self.plan is None else not self.differences
 
     @property
+    def is_users_loop(self) -> bool:
+        """Whether a user's own loop was counted: by what its batches hold, without passes and lengths."""
+        return _is_users_loop(self.totals)
+
+    @property
     def unchecked(self) -> int:
         """Planned parts of passes whose tokens and digest cannot be compared.
 
@@ -75,7 +80,7 @@ class Reconciliation:
         """
         if self.plan is None:
             return 0
-        if _is_users_loop(self.totals):
+        if self.is_users_loop:
             return len(self.plan["passes"] or [])
         drawn, skipped = self.totals.applied.passes, self.totals.skipped.passes
         return sum(
@@ -264,6 +269,9 @@ def epochs_of(applied: Tally, plan: Mapping[str, Any] | None) -> dict[str, Fract
     for by_length in _sizes(plan).values():
         for length, count in by_length.items():
             sizes[length] = sizes.get(length, 0) + count
+    lengths = {phase["sequence_length"] for phase in (plan or {}).get("phases") or ()}
+    if len(lengths) == 1 and lengths <= sizes.keys():
+        sizes[0] = sizes[lengths.pop()]  # a user's own loop records no length, and this is the only one
     tokens = ((plan or {}).get("corpus") or {}).get("tokens")
     return {
         "samples": _epochs(applied.passes, sizes) if sizes else None,
@@ -280,8 +288,6 @@ def _sizes(plan: Mapping[str, Any] | None) -> dict[str, dict[int, int]]:
 
 def _epochs(passes: Mapping[PassKey, Counts], sizes: Mapping[int, int]) -> Fraction | None:
     """Samples ÷ samples per pass, added over lengths; None where a length's size is not known."""
-    if len(sizes) == 1:
-        sizes = {0: next(iter(sizes.values())), **sizes}  # a user's own loop records no length: it is the only one
     if any(key.sequence_length not in sizes for key in passes):
         return None
     return sum((Fraction(counts.samples, sizes[key.sequence_length]) for key, counts in passes.items()), Fraction(0))
@@ -328,7 +334,7 @@ def read_run(path: Path) -> Reconciliation:
 
 
 def _is_users_loop(totals: Totals) -> bool:
-    """Whether a user's own loop was counted: by what its batches hold, without sources, passes and lengths."""
+    """Whether no length is known of anything that was drawn, as the trainer of this package knows it."""
     passes = {**totals.applied.passes, **totals.skipped.passes}
     return bool(passes) and not any(key.sequence_length for key in passes)
 

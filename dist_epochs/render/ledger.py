@@ -216,11 +216,11 @@ def _verdict(result: Reconciliation) -> Iterator[str]:
         return
     if result.agrees:
         yield "plan = ledger in every unit"
-        return
     for difference in result.differences:
         amount = "" if difference.amount is None else f"{difference.amount:,} "
         yield f"{difference.unit}: {amount}{difference.cause}"
-    yield "every difference has its cause" if result.adds_up else "some differences have no known cause"
+    if result.differences:
+        yield "every difference has its cause" if result.adds_up else "some differences have no known cause"
     if result.unchecked:
-        which = f"{result.unchecked:,} passes drawn in part, or by a loop that does not tell them apart"
-        yield f"not checked: tokens and digest of {which}"
+        why = ", which this loop does not tell apart" if result.is_users_loop else " drawn in part"
+        yield f"not checked: tokens and digest of {result.unchecked:,} passes{why}"

@@ -7,7 +7,8 @@ import pytest
 from tests.benchmarks.peers import main
 
 
-@pytest.mark.campaign  # half a minute, mostly of imports in processes of their own
+@pytest.mark.campaign  # a minute, mostly of imports in processes of their own
+@pytest.mark.timeout(900)
 def test_a_round_beside_what_is_here(capsys):
     main(["--rounds", "1", "--copies", "2", "--peer", "litdata=/nowhere/python"])
     shown = capsys.readouterr().out

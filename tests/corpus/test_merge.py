@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import time
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache
@@ -20,6 +19,8 @@ from hypothesis import strategies as st
 
 from dist_epochs.cli.main import main
 from dist_epochs.corpus import blocks, parts, tokenize_part
+from dist_epochs.corpus import build as building
+from dist_epochs.corpus import merge as merging
 from dist_epochs.corpus.merge import merge
 from dist_epochs.corpus.parts import Share
 from dist_epochs.corpus.sources import find_sources
@@ -252,31 +253,33 @@ def test_where_files_cannot_have_two_names_they_are_copied(two, monkeypatch):
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_kill_9_at_any_time(two, monkeypatch, links):
-    folder, stores, _ = two
-    merge(stores, folder / "whole")
+@pytest.mark.parametrize(
+    ("name", "calls"), [("link_or_copy", 0), ("link_or_copy", 5), ("manifest_of", 0), ("_pack", 0)]
+)
+def test_kill_9_at_any_time(two, monkeypatch, links, name, calls):
+    folder, stores, inputs = two
+    run(folder / "whole", *inputs)
+    module = merging if name == "link_or_copy" else building
+    original, left = getattr(module, name), iter(range(calls))
+
+    def killed(*arguments, **how):
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **how)
+
     if not links:
-        monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError(18, "another disk")))
-    began = time.perf_counter()
-    merge(stores, folder / "timed")
-    takes = time.perf_counter() - began
-    draw = random.Random(links)
-    out, stopped = folder / "out", 0
-    for _ in range(2):
-        child = os.fork()
-        if child == 0:
-            with suppress(BaseException):
-                merge(stores, out)
-            os._exit(0)
-        time.sleep(draw.uniform(0, takes))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        stopped += not out.exists()
-        merge(stores, out)
-        assert listing(out) == listing(folder / "whole")
-        assert not (folder / "out.partial").exists()
-        shutil.rmtree(out)
-    assert stopped
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError(18, "another disk")))
+    child = os.fork()
+    if child == 0:
+        setattr(module, name, killed)
+        with suppress(BaseException):
+            merge(stores, folder / "out")
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert (folder / "out.partial").exists()
+    merge(stores, folder / "out")
+    assert listing(folder / "out") == listing(folder / "whole")
+    assert not (folder / "out.partial").exists()
 
 
 def test_an_unfinished_store_of_the_single_command_is_begun_anew(two, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from dist_epochs.corpus import build, tokenize_part
 from dist_epochs.corpus import tokenize as module
@@ -43,6 +44,18 @@ def test_the_ids_in_the_store_are_the_documents(store, text_file):
     held = np.concatenate([store.sources(held_out=True)[0].tokens(block) for block in range(1)])
     expected = np.sort(tokenizer.encode(text_file.read_text().splitlines(), special_tokens=True)[0])
     assert (np.sort(np.concatenate([ids, held])) == expected).all()
+
+
+def test_ids_of_a_large_vocabulary_take_four_bytes(tmp_path):
+    words = {f"w{number}": number for number in range(70_000)}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "a.txt").write_text("w1 w69999 other\nw2")
+    sources = find_sources((str(tmp_path / "a.txt"),))
+    tokenize(sources, TextTokenizer(tmp_path), Settings(), out=tmp_path / "store", workers=2)
+    (source,) = Store(tmp_path / "store").sources()
+    assert source.tokens(0).tolist() == [1, 69_999, 0, 2]
 
 
 def test_counting_only_gives_the_same_and_writes_nothing(text_file, tmp_path):

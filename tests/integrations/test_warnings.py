@@ -49,6 +49,10 @@ SPEAKS = {
         {"from_step": 5, "in_pass": 20, "samples": 64, "loader": MAP},
         "about 14 samples are drawn twice in this pass",
     ),
+    "shuffled-plan": (
+        {"loader": LoaderFacts(sampler="RandomSampler", is_plan=True)},
+        "RandomSampler shuffles the draws of a plan",
+    ),
     "stream-restarted": (
         {"from_step": 25, "before": 250, "samples": 100, "loader": STREAM, "is_hf_trainer": True},
         "resumed after 2.500 passes",

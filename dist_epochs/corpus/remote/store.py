@@ -15,10 +15,13 @@ from threading import Event
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.corpus.blocks import BLOCKS
 from dist_epochs.corpus.manifest import check_manifest, content_fingerprint
+from dist_epochs.corpus.mapped import mapped
+from dist_epochs.corpus.order import Recent
 from dist_epochs.corpus.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.remote.cache import Cache, default_folder
 from dist_epochs.corpus.remote.fetching import Unreachable, fetch
@@ -81,18 +84,27 @@ class RemoteShards:
 
     Attributes:
         address: The address, to be shown.
-        most: Shards that this process may hold, so that half of the cache is left for what comes next.
-        bytes_ahead: Bytes that may be fetched before they are needed.
+        bytes_ahead: Bytes that this process may fetch before they are needed: with those of the other processes of the
+            machine half of the cache, whose other half is for what is being read.
     """
 
     def __init__(self, remote: Remote, cache: Cache, mirror: Path, manifest: Mapping[str, Any]) -> None:
         self.address = remote.address
+        self._made_from = remote, cache, mirror, manifest
         self._remote, self._cache, self._mirror = remote, cache, mirror
         self._token_bytes: int = manifest["token_bytes"]
         self._shards: dict[str, list[Any]] = {entry["name"]: entry["shards"] for entry in manifest["sources"]}
         largest = self._token_bytes * max(shard["tokens"] for shards in self._shards.values() for shard in shards)
         self.bytes_ahead = cache.limit // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self.most = max(1, min(MOST_MAPPED, self.bytes_ahead // largest))
+        self._tokens: Recent[NDArray[Any]] = Recent(max(1, min(MOST_MAPPED, self.bytes_ahead // largest)))
+
+    def __reduce__(self) -> tuple[type[RemoteShards], tuple[Any, ...]]:
+        return RemoteShards, self._made_from
+
+    def tokens(self, source: str, number: int) -> NDArray[Any]:
+        """The ids of a shard, which is held until others have been used."""
+        kind = np.dtype(f"<u{self._token_bytes}")
+        return self._tokens.get((source, number), lambda: mapped(self.open(source, number, "tokens"), kind))
 
     def open(self, source: str, number: int, what: str, ahead: Event | None = None) -> IO[bytes]:
         """A file of a shard, `tokens` or `lengths`; fetched and compared with its digest, if it is not there.

@@ -52,6 +52,9 @@ class Remote:
         self.address = address
         self._is_http = address.partition(":")[0].lower() in ("http", "https")
 
+    def __reduce__(self) -> tuple[type[Remote], tuple[Address]]:
+        return Remote, (self.address,)  # another process connects by itself
+
     def where(self, name: str) -> Origin:
         """A file of the folder, for messages."""
         return Origin(f"{self.address}/{name}")

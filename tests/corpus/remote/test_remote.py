@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def parts_in(folder):
 def test_batches_are_those_of_the_folder_and_are_fetched_once(local, server, opened, tmp_path):
     expected = batches(local)
     assert batches(opened()) == expected
-    assert batches(opened()) == expected
+    assert batches(pickle.loads(pickle.dumps(opened()))) == expected  # as in a worker process
     server.asked.pop("manifest.json")  # asked for at each opening
     assert set(server.asked.values()) == {1}
     assert not parts_in(tmp_path)
@@ -314,6 +315,7 @@ def test_secrets_of_an_address_are_sent_and_not_shown(local, server, write_recip
                      phases=[{"steps": 2, "sequence_length": 16}])
     )  # fmt: skip
     plan = plan_on_store(recipe)
+    assert pickle.loads(pickle.dumps(recipe)).corpus.store.whole == address
     assert {headers.get("Authorization") for headers in server.headers} == {"Basic bWU6b3BlbiBzZXNhbWU="}
     assert all(headers["path"].endswith("?key=xyzzy") for headers in server.headers)
     server.always["sources/a/blocks"] = server.always["manifest.json"] = 403
