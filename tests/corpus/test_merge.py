@@ -325,7 +325,7 @@ def test_the_command(two):
 
 def test_the_option(two):
     folder, _, inputs = two
-    how = ["--tokenizer", EMBEDDED, "--held-out", "50%", "--sequence-length", "8"]
+    how = ["--tokenizer", EMBEDDED, "--held-out", "50%", "--sequence-length", "8", "--workers", "1"]
     for number in (1, 2):
         out = ["--out", str(folder / f"{number}"), "--shard", f"{number}/2"]
         assert CliRunner().invoke(main, ["tokenize", *inputs, *how, *out]).exit_code == 0
