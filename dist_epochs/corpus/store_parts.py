@@ -50,7 +50,7 @@ class StorePart:
 def files_of(parts: Iterable[StorePart]) -> list[Unit]:
     """The whole input files of parts, in order."""
     units = (unit for part in parts for unit in part.units)
-    return [replace(unit, stop=0) for unit in units if not unit.start]
+    return [replace(unit, stop=0, about=0) for unit in units if not unit.start]
 
 
 def write_parts(folder: Path, parts: Sequence[StorePart]) -> None:
