@@ -12,9 +12,6 @@ from types import SimpleNamespace
 import pytest
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.ledger.run_ledger import RunLedger
 
 pytestmark = pytest.mark.benchmark
@@ -33,33 +30,6 @@ def paired(first, second, rounds=9):
     pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
     medians = [statistics.median(pair[side] for pair in pairs) for side in (0, 1)]
     return *medians, statistics.median(a / b for a, b in pairs)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """About 2.5 million tokens of the embedded text, a topic a document, forty times over."""
-    folder = tmp_path_factory.mktemp("speed")
-    (source,) = find_sources((EMBEDDED,))
-    texts = [text for text in source.read(source.units[0]) if isinstance(text, str)]
-    for copy in range(20):
-        (folder / f"{copy:02d}.txt").write_text("\n".join(" ".join(f"{copy} {text}".split()) for text in texts))
-    return folder, texts * 20
-
-
-def test_tokenizing_beside_the_bare_tokenizer(corpus, tmp_path):
-    folder, texts = corpus
-    tokenizer = TextTokenizer(EMBEDDED)
-    numbers = iter(range(100))
-
-    def whole():
-        tokenize(find_sources((str(folder),)), tokenizer, Settings(), out=tmp_path / str(next(numbers)))
-
-    def bare():
-        for start in range(0, len(texts), 1000):
-            tokenizer._tokenizer.encode_batch_fast(texts[start : start + 1000])
-
-    ours, theirs, ratio = paired(whole, bare)
-    print(f"\ntokenize to a store {ours:.3f} s, encode_batch_fast alone {theirs:.3f} s, ratio {ratio:.2f}")
 
 
 def test_the_ledger_s_cost_of_a_step(tmp_path):
