@@ -65,8 +65,8 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         samples_per_pass: Samples of one pass over the store, which is less than the length of a plan of more epochs.
 
     Examples:
-        TokenDataset("corpus.store", 512)[0]["input_ids"]
-        TokenDataset.from_recipe("recipe.yaml").plan.steps
+        dataset = TokenDataset("corpus.store", 512)
+        dataset = TokenDataset.from_recipe("recipe.yaml")  # dataset.plan.steps
     """
 
     def __init__(

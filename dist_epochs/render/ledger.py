@@ -223,4 +223,5 @@ def _verdict(result: Reconciliation) -> Iterator[str]:
         yield "every difference has its cause" if result.adds_up else "some differences have no known cause"
     if result.unchecked:
         why = ", which this loop does not tell apart" if result.is_users_loop else " drawn in part"
-        yield f"not checked: tokens and digest of {result.unchecked:,} passes{why}"
+        passes = "1 pass" if result.unchecked == 1 else f"{result.unchecked:,} passes"
+        yield f"not checked: tokens and digest of {passes}{why}"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -50,7 +50,7 @@ def written(folder, **sections):
 @pytest.fixture(scope="module")
 def planned(mixed_store):
     """The order of a plan of two sources and two phases of one length, whose batches differ."""
-    return TokenDataset.from_recipe(recipe_of(mixed_store, phases=((11, 16, 12), (5, 16, 6)), uneven="allow"))
+    return TokenDataset.from_recipe(recipe_of(mixed_store, phases=((7, 16, 12), (4, 16, 6)), uneven="allow"))
 
 
 def numbers(batches):
@@ -231,8 +231,9 @@ def expected(planned):
 worlds = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 5))
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
-@given(first=worlds, second=worlds, cut=st.integers(0, 40), again=st.integers(0, 9))
+@hypothesis_settings(max_examples=8, deadline=None)
+@example(first=(2, 3, 2), second=(3, 2, 3), cut=7, again=4)
+@given(first=worlds, second=worlds, cut=st.integers(0, 30), again=st.integers(0, 9))
 def test_ranks_workers_and_batches_may_change_at_any_micro_step(planned, expected, first, second, cut, again):
     """The samples of a run on one world, cut, resumed on it, cut, and resumed on another, are those of the plan."""
 
@@ -258,12 +259,12 @@ def places(loader):
     return loader.state_dict()["_snapshot"]["_worker_snapshots"].values()
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
-@given(world=worlds, step=st.integers(0, 16))
+@hypothesis_settings(max_examples=8, deadline=None)
+@given(world=worlds, step=st.integers(0, 11))
 def test_the_place_after_a_step_of_the_plan(planned, expected, world, step):
     ranks, workers, per_device = world
     state = TokenStream(planned, 1, rank=0, ranks=1).state_after(step)
-    assert state["draws"] == min(step, 11) * 12 + max(step - 11, 0) * 6
+    assert state["draws"] == min(step, 7) * 12 + max(step - 7, 0) * 6
     loaders = [Loader(planned, per_device, rank, ranks, workers, state=state) for rank in range(ranks)]
     assert [row for step in draw(loaders) for row in step] == expected[state["draws"] :]
 
@@ -272,7 +273,7 @@ def test_each_micro_step_is_within_a_step_and_shared_evenly(planned):
     """12 samples on 2 ranks of 4 each: 8 and 4, then the same again."""
     streams = [iter(TokenStream(planned, 4, rank=rank, ranks=2)) for rank in range(2)]
     sizes = [tuple(len(batch["input_ids"]) for batch in batches) for batches in zip(*streams, strict=True)]
-    assert sizes == [(4, 4), (2, 2)] * 11 + [(3, 3)] * 5
+    assert sizes == [(4, 4), (2, 2)] * 7 + [(3, 3)] * 4
 
 
 def test_ranks_that_do_not_divide_the_batch(store):
@@ -324,7 +325,7 @@ def test_other_states_are_refused(planned, store):
         stream.load_state_dict(TokenStream(planned, 4, rank=0, ranks=2).state_dict())
     assert "8 samples a micro-step" in refused.value.asked
     with pytest.raises(InputError):
-        stream.state_after(17)
+        stream.state_after(12)
 
 
 def test_a_loader_that_would_split_or_join_batches_again(planned):
