@@ -252,7 +252,10 @@ def _manifest(remote: Remote, folder: Path) -> tuple[Path, dict[str, Any]]:
         raise error.but(origin=remote.where(name)) from None
     mirror = home / digest_of_json(manifest)[:16]
     mirror.mkdir(parents=True, exist_ok=True)
-    write_bytes(mirror / name, written, beside=_beside())
+    if (mirror / name).is_file() and (mirror / name).read_bytes() == written:
+        os.utime(mirror / name)  # the newest is that of the address
+    else:
+        write_bytes(mirror / name, written, beside=_beside())
     return mirror, manifest
 
 
