@@ -41,6 +41,9 @@ __all__ = ["RemoteShards", "open_remote"]
 MOST_MAPPED = 4096
 """Shards that a process holds at a time, in a cache of any size."""
 
+PROCESSES = 4
+"""Processes of a rank, such as workers of a data loader, that may hold their shards in half of the rank's cache."""
+
 CONNECTIONS = 16
 """Files with lengths, which are small, that are fetched at once."""
 
@@ -96,7 +99,8 @@ class RemoteShards:
         self._shards: dict[str, list[Any]] = {entry["name"]: entry["shards"] for entry in manifest["sources"]}
         largest = self._token_bytes * max(shard["tokens"] for shards in self._shards.values() for shard in shards)
         self.bytes_ahead = cache.limit // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self._tokens: Recent[NDArray[Any]] = Recent(max(1, min(MOST_MAPPED, self.bytes_ahead // largest)))
+        most = self.bytes_ahead // largest // PROCESSES
+        self._tokens: Recent[NDArray[Any]] = Recent(max(1, min(MOST_MAPPED, most)))
 
     def __reduce__(self) -> tuple[type[RemoteShards], tuple[Any, ...]]:
         return RemoteShards, self._made_from
@@ -248,7 +252,10 @@ def _manifest(remote: Remote, folder: Path) -> tuple[Path, dict[str, Any]]:
         raise error.but(origin=remote.where(name)) from None
     mirror = home / digest_of_json(manifest)[:16]
     mirror.mkdir(parents=True, exist_ok=True)
-    write_bytes(mirror / name, written, beside=_beside())
+    if (mirror / name).is_file() and (mirror / name).read_bytes() == written:
+        os.utime(mirror / name)  # the newest is that of the address
+    else:
+        write_bytes(mirror / name, written, beside=_beside())
     return mirror, manifest
 
 
