@@ -65,7 +65,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         samples_per_pass: Samples of one pass over the store, which is less than the length of a plan of more epochs.
 
     Examples:
-        TokenDataset("corpus.store", 512)[0]["input_ids"]
+        `TokenDataset("corpus.store", 512)[0]["input_ids"]`
         TokenDataset.from_recipe("recipe.yaml").plan.steps
     """
 
