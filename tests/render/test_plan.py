@@ -19,4 +19,6 @@ def test_every_number_of_the_plan_stands_beside_its_formula(store, write_recipe)
 
 
 def test_help_lists_the_commands():
-    assert list(COMMANDS) == ["init", "solve", "plan", "tokenize", "ledger", "audit", "compare", "explain", "page"]
+    assert list(COMMANDS) == [
+        "init", "solve", "plan", "tokenize", "merge", "ledger", "audit", "compare", "explain", "page",
+    ]  # fmt: skip
