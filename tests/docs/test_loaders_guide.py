@@ -11,7 +11,6 @@ import pytest
 from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback
 
 from dist_epochs import TokenDataset
-from dist_epochs.corpus.digests import digests
 from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.plan.plan_json import plan_json
 from tests.conftest import tiny_model
@@ -55,9 +54,10 @@ def check(guide, store):
     """What was trained is what the plan draws, in its order, with its digest in closed form; the ledger is the plan."""
     corpus = TokenDataset.from_recipe("recipe.yaml")._drawn._corpus
     places = corpus._locate(0, np.arange(STEPS * BATCH), 16)
-    ids, _ = store.sources()[0].packing(16).read(places.blocks, places.rows, store.tokenizer().pad_id)
+    packing = store.sources()[0].packing(16)
+    ids, _ = packing.read(places.blocks, places.rows, store.tokenizer().pad_id)
     assert guide.given == ids.tolist()
-    high, low = digests("web", 16, places.blocks, places.rows)
+    high, low = packing.digests(places.blocks, places.rows)
     assert int(high.sum()) << 64 | int(low.sum()) == guide.plan.totals.digest
     recorded = read_run(Path("runs/a"))
     assert recorded.agrees
