@@ -52,7 +52,7 @@ GLOSSARY: tuple[Entry, ...] = (
     ),
     Entry(
         "packing",
-        "which documents share a sample; fixed once for each sequence length",
+        "which documents share a sample; fixed once for each sequence length and strategy",
         """
         Documents of 300, 150 and 60 tokens fill one sample of 512 with 2 of padding, where one sample
         each would have 1,026. Attention then has to stop at the document's end. Concatenating everything
@@ -63,7 +63,8 @@ GLOSSARY: tuple[Entry, ...] = (
     ),
     Entry(
         "block",
-        "1,000 neighbouring documents of a store. Documents are packed within a block, and blocks are shuffled",
+        "neighbouring documents of a store, at most 1.75 Mi tokens. Documents are packed within a block, and blocks are "
+        "shuffled; other strategies than best-fit have blocks of their own",
     ),
     Entry(
         "held-out",
@@ -122,7 +123,16 @@ GLOSSARY: tuple[Entry, ...] = (
     ),
     Entry(
         "phase",
-        "a part of the recipe with one sequence length and one batch",
+        "a part of the recipe with one sequence length, one batch and one mixture of sources",
+    ),
+    Entry(
+        "curriculum",
+        "phases that draw other sources, or other shares of them (`sources` of a phase)",
+    ),
+    Entry(
+        "temperature",
+        "T, where a source is drawn in proportion to its size to the power of 1 ÷ T; multilingual papers write α = 1 ÷ T",
+        also=("sampling temperature",),
     ),
     Entry(
         "ramp",
