@@ -63,8 +63,8 @@ GLOSSARY: tuple[Entry, ...] = (
     ),
     Entry(
         "block",
-        "neighbouring documents of a store, at most 1.75 Mi tokens. Documents are packed within a block, and blocks are "
-        "shuffled; other strategies than best-fit have blocks of their own",
+        "neighbouring documents of a store, at most 1.75 Mi tokens. Documents are packed within a block, and blocks "
+        "are shuffled; other strategies than best-fit have blocks of their own",
     ),
     Entry(
         "held-out",
@@ -131,7 +131,8 @@ GLOSSARY: tuple[Entry, ...] = (
     ),
     Entry(
         "temperature",
-        "T, where a source is drawn in proportion to its size to the power of 1 ÷ T; multilingual papers write α = 1 ÷ T",
+        "T, where a source is drawn in proportion to its size to the power of 1 ÷ T; multilingual papers "
+        "write α = 1 ÷ T",
         also=("sampling temperature",),
     ),
     Entry(
