@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dist_epochs.corpus.dataset import TokenDataset
-    from dist_epochs.corpus.token_stream import TokenStream
+    from dist_epochs.corpus.streaming.dataset import TokenDataset
+    from dist_epochs.corpus.streaming.token_stream import TokenStream
     from dist_epochs.integrations.ledger import Ledger
 
 __all__ = ["Ledger", "TokenDataset", "TokenStream", "__version__"]
 
 PLACES = {
     "Ledger": "dist_epochs.integrations.ledger",
-    "TokenDataset": "dist_epochs.corpus.dataset",
-    "TokenStream": "dist_epochs.corpus.token_stream",
+    "TokenDataset": "dist_epochs.corpus.streaming.dataset",
+    "TokenStream": "dist_epochs.corpus.streaming.token_stream",
 }
 """Where the names of the root come from."""
 

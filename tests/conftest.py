@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from dist_epochs.corpus import blocks
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.stores import blocks
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")

@@ -91,7 +91,7 @@ def _of_store(corpus: str, out: Path) -> tuple[dict[str, Any], tuple[int, ...]]:
     import os
 
     from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
-    from dist_epochs.corpus.store import Store
+    from dist_epochs.corpus.stores.store import Store
 
     store = Store(Path(corpus))
     facts, tokenizer = store.facts(), store.tokenizer()

@@ -25,8 +25,8 @@ def command(stores: tuple[Path, ...], out: Path, workers: int | None, as_json: b
     all lengths that any STORE is packed at.
     """
     from dist_epochs.cli.tokenize import counts_text
-    from dist_epochs.corpus.merge import merge
-    from dist_epochs.corpus.workers import cores_at_hand
+    from dist_epochs.corpus.tokenizing.merge import merge
+    from dist_epochs.corpus.tokenizing.workers import cores_at_hand
 
     counts = merge(stores, out, workers=workers or cores_at_hand())
     if as_json:

@@ -235,7 +235,7 @@ def _count_place(document: Document, path: Path) -> dict[str, Any] | None:
     """Count a corpus of another tool's tokens where it lies; what is to be known of it is printed with the plan."""
     if document.get(("corpus", "store")) is None:
         return None
-    from dist_epochs.corpus.place import count_place
+    from dist_epochs.corpus.input.place import count_place
 
     known = len(document.remarks)
     holds = count_place(document, path.resolve().parent)
@@ -263,7 +263,7 @@ def _plan(recipe: Recipe, exact: bool) -> Plan:
         model = _measured(recipe)
     if recipe.corpus.store is None:
         return make_plan(recipe, model=model)
-    from dist_epochs.corpus.planning import plan_on_store
+    from dist_epochs.corpus.streaming.planning import plan_on_store
 
     return plan_on_store(recipe, model)
 
@@ -275,8 +275,8 @@ def _verify(recipes: Sequence[Recipe]) -> None:
         raise InputError(
             "--verify compares the digests of a token store, and no recipe has one", fixes="leaving it out"
         )
-    from dist_epochs.corpus.opening import store_of
-    from dist_epochs.corpus.verify import verify_store
+    from dist_epochs.corpus.stores.opening import store_of
+    from dist_epochs.corpus.stores.verify import verify_store
 
     for recipe in stores.values():
         verify_store(store_of(recipe), again=True)

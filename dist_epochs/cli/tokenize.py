@@ -20,13 +20,13 @@ from dist_epochs.settings.address import is_address, without_secrets
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
-    from dist_epochs.corpus.folder import NotRead
-    from dist_epochs.corpus.parts import Share
+    from dist_epochs.corpus.input.folder import NotRead
+    from dist_epochs.corpus.input.sources import Source
     from dist_epochs.corpus.readers.text import DocumentMode
-    from dist_epochs.corpus.sources import Source
-    from dist_epochs.corpus.store import Store
-    from dist_epochs.corpus.tokenize_part import Progress, Settings
-    from dist_epochs.corpus.tokenizer import TextTokenizer
+    from dist_epochs.corpus.stores.store import Store
+    from dist_epochs.corpus.tokenizing.parts import Share
+    from dist_epochs.corpus.tokenizing.tokenize_part import Progress, Settings
+    from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
 
 MOST_NAMED = 20
 """Files of a folder that are not read for one reason, of which no more are named."""
@@ -119,14 +119,14 @@ def command(
     Parquet with input_ids) and MDS are counted without a tokenizer, and copied or referred to as they are.
     """
     from dist_epochs.arithmetic.quantity import parse_length
-    from dist_epochs.corpus.build import pack
-    from dist_epochs.corpus.given_tokens import check_tokenizer
-    from dist_epochs.corpus.hub_tokenizer import tokenizer_of
-    from dist_epochs.corpus.sources import find_sources
-    from dist_epochs.corpus.token_files import Reading
-    from dist_epochs.corpus.tokenize import Settings, tokenize
-    from dist_epochs.corpus.verify import verify_store
-    from dist_epochs.corpus.workers import cores_at_hand
+    from dist_epochs.corpus.input.given_tokens import check_tokenizer
+    from dist_epochs.corpus.input.sources import find_sources
+    from dist_epochs.corpus.input.token_files import Reading
+    from dist_epochs.corpus.stores.verify import verify_store
+    from dist_epochs.corpus.tokenizing.build import pack
+    from dist_epochs.corpus.tokenizing.hub_tokenizer import tokenizer_of
+    from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+    from dist_epochs.corpus.tokenizing.workers import cores_at_hand
 
     workers = workers or cores_at_hand()
     parts = sequence_length.split(",") if sequence_length else []
@@ -190,7 +190,7 @@ def command(
 
 def _store(place: str, lengths: Sequence[int], packing: str) -> Store:
     """The store that is the only SOURCE. One at an address must be packed already, as nothing is written there."""
-    from dist_epochs.corpus.opening import open_store
+    from dist_epochs.corpus.stores.opening import open_store
 
     store = open_store(place, lengths, packing)
     if store.remote is not None and (missing := store.facts(packing).not_packed(lengths)):
@@ -222,7 +222,7 @@ def _is_stated(option: str) -> bool:
 
 def _appending(out: Path, tokenizer: TextTokenizer | None, settings: Settings) -> Callable[..., dict[str, Any]]:
     """What adds sources to a store: as its documents became tokens, where no option says otherwise."""
-    from dist_epochs.corpus.append import append, settings_of
+    from dist_epochs.corpus.tokenizing.append import append, settings_of
 
     before, own = settings_of(out)
     unstated = {name: getattr(before, name) for name in ("held_out", "special_tokens") if not _is_stated(name)}
@@ -240,7 +240,7 @@ def _other_corpus(counts: dict[str, Any]) -> str:
 
 
 def _shard(text: str | None, out: Path | None) -> Share | None:
-    from dist_epochs.corpus.parts import Share
+    from dist_epochs.corpus.tokenizing.parts import Share
 
     if text is None:
         return None

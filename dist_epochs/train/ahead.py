@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from dist_epochs.corpus.stream import MicroBatch, Window
+from dist_epochs.corpus.streaming.stream import MicroBatch, Window
 from dist_epochs.train.loss import DeviceBatch
 
 __all__ = ["Ahead"]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dist_epochs.corpus.objective import IGNORED
+from dist_epochs.corpus.streaming.objective import IGNORED
 
 __all__ = ["linear_cross_entropy"]
 

@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from dist_epochs.corpus.objective import IGNORED
-from dist_epochs.corpus.stream import MicroBatch
+from dist_epochs.corpus.streaming.objective import IGNORED
+from dist_epochs.corpus.streaming.stream import MicroBatch
 from dist_epochs.train.loss import DeviceBatch, loss_sum
 from dist_epochs.train.sharding import drop_gathered
 

@@ -13,8 +13,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from dist_epochs.corpus.hashing import key
-from dist_epochs.corpus.stream import MicroBatch, Window
+from dist_epochs.corpus.streaming.hashing import key
+from dist_epochs.corpus.streaming.stream import MicroBatch, Window
 from dist_epochs.ledger.run_ledger import Drawn, RunLedger
 from dist_epochs.train.ahead import Ahead
 from dist_epochs.train.evaluation import Evaluation

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dist_epochs.corpus.objective import IGNORED, Objective
-from dist_epochs.corpus.stream import MicroBatch
+from dist_epochs.corpus.streaming.objective import IGNORED, Objective
+from dist_epochs.corpus.streaming.stream import MicroBatch
 
 __all__ = ["DeviceBatch", "loss_scale", "loss_sum", "to_device"]
 

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from dist_epochs.corpus.tokenizer import TextTokenizer
+from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin, close_matches
 from dist_epochs.recipe import ModelRecipe
 

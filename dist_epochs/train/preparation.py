@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import PreTrainedModel
 
-from dist_epochs.corpus.stream import MicroBatch
+from dist_epochs.corpus.streaming.stream import MicroBatch
 from dist_epochs.train.attention import choose_attention
 from dist_epochs.train.loss import DeviceBatch, to_device
 from dist_epochs.train.loss_model import LossModel

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from dist_epochs.corpus.planning import exact_plan
-from dist_epochs.corpus.stream import Corpus
+from dist_epochs.corpus.streaming.planning import exact_plan
+from dist_epochs.corpus.streaming.stream import Corpus
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.index import LedgerLines
 from dist_epochs.ledger.reading import totals_of

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from dist_epochs.corpus.planning import exact_plan
+from dist_epochs.corpus.streaming.planning import exact_plan
 from dist_epochs.ledger.saves import read_saves
 from dist_epochs.ledger.writer import LEDGER_FILE
 from dist_epochs.recipe import read_recipe

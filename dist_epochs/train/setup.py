@@ -16,13 +16,13 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import PretrainedConfig
 
-from dist_epochs.corpus.held_out import HeldOutBatches
-from dist_epochs.corpus.objective import Objective
-from dist_epochs.corpus.opening import store_of
-from dist_epochs.corpus.planning import objective_of
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.tokenizer import TextTokenizer
-from dist_epochs.corpus.verify import verify_store
+from dist_epochs.corpus.stores.opening import store_of
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.stores.verify import verify_store
+from dist_epochs.corpus.streaming.held_out import HeldOutBatches
+from dist_epochs.corpus.streaming.objective import Objective
+from dist_epochs.corpus.streaming.planning import objective_of
+from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe import ModelRecipe, OptimizerRecipe, Recipe
 from dist_epochs.runtime.peers import Peers, together

@@ -9,7 +9,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from tokenizers import Tokenizer
 
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 
 if __name__ == "__main__":
     tokenizer = Tokenizer.from_file(str(TextTokenizer(EMBEDDED).path))

@@ -106,13 +106,13 @@ class Ours:
 
     @staticmethod
     def imports():
-        import dist_epochs.corpus.tokenize  # noqa: F401
+        import dist_epochs.corpus.tokenizing.tokenize  # noqa: F401
 
     @staticmethod
     def tokenize(text, tokenizer, out):
-        from dist_epochs.corpus.sources import find_sources
-        from dist_epochs.corpus.tokenize import Settings, tokenize
-        from dist_epochs.corpus.tokenizer import TextTokenizer
+        from dist_epochs.corpus.input.sources import find_sources
+        from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+        from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
 
         tokenize(
             find_sources((str(text),)), TextTokenizer(str(tokenizer)), Settings(sequence_lengths=(LENGTH,)), out=out
@@ -125,9 +125,9 @@ class Ours:
         from dist_epochs.arithmetic.batch import GlobalBatch
         from dist_epochs.arithmetic.mixture import Mixture
         from dist_epochs.arithmetic.schedule import Phase, Schedule
-        from dist_epochs.corpus.planning import objective_of
-        from dist_epochs.corpus.store import Store
-        from dist_epochs.corpus.stream import Corpus
+        from dist_epochs.corpus.stores.store import Store
+        from dist_epochs.corpus.streaming.planning import objective_of
+        from dist_epochs.corpus.streaming.stream import Corpus
         from dist_epochs.recipe import ModelRecipe
 
         store = Store(out)

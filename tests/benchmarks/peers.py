@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 
 __all__ = ["documents_of", "main"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dist_epochs.corpus.order import Order, PointwiseOrder
+from dist_epochs.corpus.streaming.order import Order, PointwiseOrder
 
 Integers = NDArray[np.int64]
 

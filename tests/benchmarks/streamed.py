@@ -7,9 +7,9 @@ from pathlib import Path
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
-from dist_epochs.corpus.planning import objective_of
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.planning import objective_of
+from dist_epochs.corpus.streaming.stream import Corpus
 from dist_epochs.recipe import ModelRecipe
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ import pytest
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
-from dist_epochs.corpus.planning import objective_of
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.planning import objective_of
+from dist_epochs.corpus.streaming.stream import Corpus
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.recipe import ModelRecipe
 from tests.benchmarks.peers import documents_of
 

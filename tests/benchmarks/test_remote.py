@@ -11,15 +11,16 @@ import pytest
 from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
-from dist_epochs.corpus import blocks, tokenize_part
-from dist_epochs.corpus.objective import Causal
+from dist_epochs.corpus.input.sources import find_sources
 from dist_epochs.corpus.remote import ahead
 from dist_epochs.corpus.remote.store import open_remote
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.stores import blocks
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.objective import Causal
+from dist_epochs.corpus.streaming.stream import Corpus
+from dist_epochs.corpus.tokenizing import tokenize_part
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.recipe.corpus import CacheRecipe
 from dist_epochs.settings.address import Address
 from tests.conftest import write_corpus

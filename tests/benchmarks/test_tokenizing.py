@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200)]
 

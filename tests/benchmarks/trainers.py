@@ -26,9 +26,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.recipe import Recipe
 from dist_epochs.train.run import run_recipe

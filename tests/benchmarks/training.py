@@ -23,7 +23,7 @@ from time import process_time
 
 import torch
 
-from dist_epochs.corpus.tokenizer import EMBEDDED
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED
 from tests.benchmarks.trainers import WAYS, Case, Text, make_text, train
 
 __all__ = ["ROWS", "Row", "measure"]

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from dist_epochs.corpus.planning import exact_plan, objective_of
-from dist_epochs.corpus.store import Store
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.planning import exact_plan, objective_of
 from dist_epochs.ledger.reconcile import Reconciliation, read_run
 from dist_epochs.plan.history import history_of
 from dist_epochs.recipe import read_recipe

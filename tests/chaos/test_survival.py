@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.tokenize import Settings, tokenize
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
 from dist_epochs.render.ledger import ledger_text
 from dist_epochs.train.checkpoints.manifest import read_manifest
 from tests.chaos.harness import bitwise_equal, cut, difference, flip_byte, kill_after, wait_for

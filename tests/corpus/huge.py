@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dist_epochs.corpus.blocks import BLOCK_TOKENS, BLOCKS
-from dist_epochs.corpus.manifest import STORE_VERSION, content_fingerprint, sealed
-from dist_epochs.corpus.packed import INDEX, SUMS, sample_type
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.packing.packed import INDEX, SUMS, sample_type
+from dist_epochs.corpus.stores.blocks import BLOCK_TOKENS, BLOCKS
+from dist_epochs.corpus.stores.manifest import STORE_VERSION, content_fingerprint, sealed
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 
 LENGTH = 512
 NOTHING = "0" * 64

@@ -2,7 +2,7 @@
 
 The store is that of `huge`, whose samples do not exist: counting takes them for alike.
 
-    python tests/corpus/opening.py STORE GLOBAL_BATCH
+    python tests/corpus/stores/opening.py STORE GLOBAL_BATCH
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 from dist_epochs.arithmetic.counts import Draw, PassKey
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
-from dist_epochs.corpus.objective import Causal
-from dist_epochs.corpus.packed import BlockPacking, SampleFacts
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus
+from dist_epochs.corpus.packing.packed import BlockPacking, SampleFacts
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.objective import Causal
+from dist_epochs.corpus.streaming.stream import Corpus
 
 
 def mebibytes() -> float:

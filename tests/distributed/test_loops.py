@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from dist_epochs.corpus.planning import exact_plan, objective_of
+from dist_epochs.corpus.streaming.planning import exact_plan, objective_of
 from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.recipe import make_recipe
 from dist_epochs.settings.document import Document

@@ -5,7 +5,7 @@ import json
 import pytest
 from tokenizers import Tokenizer
 
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from tests.conftest import tiny_model
 
 WORLDS = (1, 2, 3, 4)
@@ -73,8 +73,8 @@ def test_a_mixture_on_two_worlds(mixed_store, write_recipe, train_worlds):
 
 def test_the_trained_tokens_are_the_tokens_of_the_text(text_file, tmp_path, write_recipe, train_worlds):
     """Two whole passes: an independent tokenizer over the lines of the file gives the ledger's total."""
-    from dist_epochs.corpus.sources import find_sources
-    from dist_epochs.corpus.tokenize import Settings, tokenize
+    from dist_epochs.corpus.input.sources import find_sources
+    from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
 
     counts = tokenize(
         find_sources((str(text_file),)), TextTokenizer(EMBEDDED), Settings(sequence_lengths=(32,)),

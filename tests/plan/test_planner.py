@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from dist_epochs.arithmetic.batch import BatchError
-from dist_epochs.corpus.planning import plan_on_store
+from dist_epochs.corpus.streaming.planning import plan_on_store
 from dist_epochs.errors import InputError
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.planner import make_plan

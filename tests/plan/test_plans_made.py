@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
-from dist_epochs.corpus.planning import plan_on_store
+from dist_epochs.corpus.streaming.planning import plan_on_store
 from dist_epochs.plan.plan import Plan
 from dist_epochs.recipe import read_recipe
 

@@ -14,12 +14,12 @@ from dist_epochs.arithmetic.counts import Counts, add_digests
 from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
-from dist_epochs.corpus import blocks
-from dist_epochs.corpus.planning import exact_plan, objective_of
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.stores import blocks
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.planning import exact_plan, objective_of
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.plan.history import history_of
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe import read_recipe

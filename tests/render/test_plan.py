@@ -1,5 +1,5 @@
 from dist_epochs.cli.main import COMMANDS
-from dist_epochs.corpus.planning import plan_on_store
+from dist_epochs.corpus.streaming.planning import plan_on_store
 from dist_epochs.recipe import read_recipe
 from dist_epochs.render.plan import plan_text
 

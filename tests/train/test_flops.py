@@ -10,9 +10,9 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.ledger.reading import read_totals
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.cost.families import read_architecture

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from dist_epochs.corpus.objective import IGNORED, Causal, Masked
-from dist_epochs.corpus.stream import MicroBatch
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.streaming.objective import IGNORED, Causal, Masked
+from dist_epochs.corpus.streaming.stream import MicroBatch
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.recipe import ModelRecipe
 from dist_epochs.train import chunked_loss
 from dist_epochs.train.loss import loss_sum, to_device

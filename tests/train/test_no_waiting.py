@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig
 
-from dist_epochs.corpus.objective import Causal, Masked
-from dist_epochs.corpus.stream import MicroBatch
+from dist_epochs.corpus.streaming.objective import Causal, Masked
+from dist_epochs.corpus.streaming.stream import MicroBatch
 from dist_epochs.runtime.host_copy import HostCopy
 from dist_epochs.train import loop
 from dist_epochs.train.attention import attend_within_documents

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.document import MASK
-from dist_epochs.corpus.document import TOKENS as COLUMN
+from dist_epochs.corpus.input.document import MASK
+from dist_epochs.corpus.input.document import TOKENS as COLUMN
+from dist_epochs.corpus.input.token_files import Ids, unreadable
 from dist_epochs.corpus.readers.parquet import rows_at_once
-from dist_epochs.corpus.token_files import Ids, unreadable
 from dist_epochs.errors import InputError
 
 __all__ = ["COLUMN", "FILE", "NAME", "STREAM", "Batches", "columns_of", "opened"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dist_epochs.corpus.input.token_files import Facts, Ids, Reading, Rows, TokenFormat, packed_documents
 from dist_epochs.corpus.readers.column_batches import NAME, opened
 from dist_epochs.corpus.readers.parquet_footer import rows_of_footer
-from dist_epochs.corpus.token_files import Facts, Ids, Reading, Rows, TokenFormat, packed_documents
 
 __all__ = ["COLUMNS"]
 

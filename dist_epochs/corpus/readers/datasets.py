@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dist_epochs.corpus.document import MASK, TOKENS, BadDocument, text_of
-from dist_epochs.corpus.token_files import Ids
+from dist_epochs.corpus.input.document import MASK, TOKENS, BadDocument, text_of
+from dist_epochs.corpus.input.token_files import Ids
 from dist_epochs.errors import InputError, Origin
 
 __all__ = ["HUB_PREFIX", "read_hub"]

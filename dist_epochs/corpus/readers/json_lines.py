@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from dist_epochs.corpus.document import BadDocument, text_of
+from dist_epochs.corpus.input.document import BadDocument, text_of
+from dist_epochs.corpus.input.token_files import Ids
 from dist_epochs.corpus.readers.text import read_lines
-from dist_epochs.corpus.token_files import Ids
 from dist_epochs.errors import Origin
 
 __all__ = ["read_json_lines"]

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from dist_epochs.corpus.token_files import Facts, Flat, Ids, Reading, Stream, TokenFormat, unreadable
+from dist_epochs.corpus.input.token_files import Facts, Flat, Ids, Reading, Stream, TokenFormat, unreadable
 from dist_epochs.settings.files import open_file
 
 __all__ = ["EVALUATION", "LLMC", "MARKS"]

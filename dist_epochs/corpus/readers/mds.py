@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from dist_epochs.corpus.input.token_files import Facts, Ids, Reading, Rows, TokenFormat, packed_documents
 from dist_epochs.corpus.readers.mds_index import NAME, check_files, files_of, shards_of
 from dist_epochs.corpus.readers.mds_shards import samples_of
-from dist_epochs.corpus.token_files import Facts, Ids, Reading, Rows, TokenFormat, packed_documents
 
 __all__ = ["MDS"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.token_files import DTYPES, unreadable
+from dist_epochs.corpus.input.token_files import DTYPES, unreadable
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.files import read_utf8
 from dist_epochs.settings.json_text import load_json

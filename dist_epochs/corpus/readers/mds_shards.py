@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dist_epochs.corpus.input.token_files import Ids, unreadable
 from dist_epochs.corpus.readers.mds_index import NAME, Shard, check_files, files_of
-from dist_epochs.corpus.token_files import Ids, unreadable
 
 __all__ = ["samples_of"]
 

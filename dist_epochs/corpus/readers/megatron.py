@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dist_epochs.corpus.input.token_files import Facts, Flat, Ids, Reading, TokenFormat, mapped, refuse_long, unreadable
 from dist_epochs.corpus.readers.megatron_index import NAME, Index, bounds, damaged, read_index
-from dist_epochs.corpus.token_files import Facts, Flat, Ids, Reading, TokenFormat, mapped, refuse_long, unreadable
 
 __all__ = ["MEGATRON"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.token_files import unreadable
+from dist_epochs.corpus.input.token_files import unreadable
 from dist_epochs.errors import InputError
 from dist_epochs.settings.files import open_file
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dist_epochs.corpus.token_files import Facts, Flat, Ids, Reading, Stream, TokenFormat, unreadable
+from dist_epochs.corpus.input.token_files import Facts, Flat, Ids, Reading, Stream, TokenFormat, unreadable
 
 __all__ = ["NAMES", "NANOGPT"]
 

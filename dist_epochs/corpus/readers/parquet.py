@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.document import LARGEST_DOCUMENT, BadDocument, text_of
-from dist_epochs.corpus.token_files import Ids
+from dist_epochs.corpus.input.document import LARGEST_DOCUMENT, BadDocument, text_of
+from dist_epochs.corpus.input.token_files import Ids
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import printable
 

@@ -10,9 +10,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.document import MASK, TOKENS
-from dist_epochs.corpus.thrift import read_struct
-from dist_epochs.corpus.token_files import Rows
+from dist_epochs.corpus.input.document import MASK, TOKENS
+from dist_epochs.corpus.input.thrift import read_struct
+from dist_epochs.corpus.input.token_files import Rows
 from dist_epochs.settings.files import open_file
 
 __all__ = ["rows_of_footer"]

@@ -9,7 +9,7 @@ from io import BufferedReader, FileIO, RawIOBase, StringIO
 from pathlib import Path
 from typing import Literal, cast
 
-from dist_epochs.corpus.document import LARGEST_DOCUMENT, BadDocument, too_large
+from dist_epochs.corpus.input.document import LARGEST_DOCUMENT, BadDocument, too_large
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.runtime.files import named_errors
 

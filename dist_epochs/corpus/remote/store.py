@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.packings import BEST_FIT
-from dist_epochs.corpus.blocks import BLOCKS
-from dist_epochs.corpus.manifest import check_manifest, content_fingerprint
-from dist_epochs.corpus.mapped import mapped
-from dist_epochs.corpus.order import Recent
-from dist_epochs.corpus.packing_checks import DIGESTS, FILES
+from dist_epochs.corpus.packing.packing_checks import DIGESTS, FILES
 from dist_epochs.corpus.remote.cache import Cache, default_folder
 from dist_epochs.corpus.remote.fetching import Unreachable, fetch
 from dist_epochs.corpus.remote.transfer import Absent, Remote
-from dist_epochs.corpus.source_store import packing_name
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.tokenizer import COMPANIONS
-from dist_epochs.corpus.writer import LENGTHS
+from dist_epochs.corpus.stores.blocks import BLOCKS
+from dist_epochs.corpus.stores.manifest import check_manifest, content_fingerprint
+from dist_epochs.corpus.stores.mapped import mapped
+from dist_epochs.corpus.stores.source_store import packing_name
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.order import Recent
+from dist_epochs.corpus.tokenizing.tokenizer import COMPANIONS
+from dist_epochs.corpus.tokenizing.writer import LENGTHS
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.corpus import CacheRecipe
 from dist_epochs.recipe.values import read_bytes

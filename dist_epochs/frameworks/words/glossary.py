@@ -127,7 +127,7 @@ GLOSSARY: tuple[Entry, ...] = (
     ),
     Entry(
         "curriculum",
-        "phases that draw other sources, or other shares of them (`sources` of a phase)",
+        "phases that draw other sources, or other shares of them",
     ),
     Entry(
         "temperature",

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from dist_epochs import Ledger
-from dist_epochs.corpus.planning import exact_plan, objective_of
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.streaming.planning import exact_plan, objective_of
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.ledger.reconcile import epochs_of
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.plan_json import plan_json

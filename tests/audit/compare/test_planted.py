@@ -10,8 +10,8 @@ from dist_epochs.audit.compare.comparison import compare_runs
 from dist_epochs.audit.compare.logs import logged_run
 from dist_epochs.audit.compare.own import is_own_run, own_run
 from dist_epochs.audit.detect.folder import read_finished_run
-from dist_epochs.corpus.build import pack
-from dist_epochs.corpus.store import ORDER_1, PACKING_1, Store
+from dist_epochs.corpus.stores.store import ORDER_1, PACKING_1, Store
+from dist_epochs.corpus.tokenizing.build import pack
 from tests.audit.compare.planted import (
     loop_of,
     make_store,

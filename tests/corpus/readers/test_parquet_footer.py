@@ -4,11 +4,11 @@ import random
 
 import pytest
 
+from dist_epochs.corpus.input.thrift import read_struct
+from dist_epochs.corpus.input.token_files import Reading
 from dist_epochs.corpus.readers import columns
 from dist_epochs.corpus.readers.columns import COLUMNS
 from dist_epochs.corpus.readers.parquet_footer import rows_of_footer
-from dist_epochs.corpus.thrift import read_struct
-from dist_epochs.corpus.token_files import Reading
 from dist_epochs.errors import InputError
 
 pyarrow = pytest.importorskip("pyarrow")

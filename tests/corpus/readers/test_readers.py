@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
-from dist_epochs.corpus.document import BadDocument
+from dist_epochs.corpus.input.document import BadDocument
+from dist_epochs.corpus.input.sources import find_sources
 from dist_epochs.corpus.readers import parquet as parquet_reader
 from dist_epochs.corpus.readers import text
-from dist_epochs.corpus.sources import find_sources
 from dist_epochs.errors import InputError, Origin
 
 

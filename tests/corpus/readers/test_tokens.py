@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from dist_epochs.cli.main import main
-from dist_epochs.corpus.place import count_place
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.token_counts import count_tokens
-from dist_epochs.corpus.token_files import Reading, cut
-from dist_epochs.corpus.token_formats import FORMATS, format_of, other_tool
+from dist_epochs.corpus.input.place import count_place
+from dist_epochs.corpus.input.sources import find_sources
+from dist_epochs.corpus.input.token_counts import count_tokens
+from dist_epochs.corpus.input.token_files import Reading, cut
+from dist_epochs.corpus.input.token_formats import FORMATS, format_of, other_tool
 from dist_epochs.errors import InputError
 from dist_epochs.settings.document import Document
 from tests.corpus.corpora import llmc, megatron, sparse_megatron
@@ -209,7 +209,7 @@ def test_an_index_is_checked_in_parts(tmp_path, monkeypatch):
 
 
 def test_an_id_that_is_in_no_document_makes_no_endless_one(monkeypatch):
-    monkeypatch.setattr("dist_epochs.corpus.token_files.LONGEST_DOCUMENT", 100)
+    monkeypatch.setattr("dist_epochs.corpus.input.token_files.LONGEST_DOCUMENT", 100)
     for place in ("nanogpt-bin/train.bin", "mds/mds_fixed"):
         error = count(SAMPLES / place, "--eos", "40000", "--sequence-length", "16", code=2)
         assert error["rule"] == "one of at most 100 is read"

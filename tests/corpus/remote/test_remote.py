@@ -22,19 +22,19 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
-from dist_epochs.corpus.objective import Causal
-from dist_epochs.corpus.planning import plan_on_store
+from dist_epochs.corpus.input.sources import find_sources
 from dist_epochs.corpus.remote import cache as caching
 from dist_epochs.corpus.remote import fetching
 from dist_epochs.corpus.remote.cache import Full
 from dist_epochs.corpus.remote.store import open_remote
 from dist_epochs.corpus.remote.transfer import Absent, Remote
-from dist_epochs.corpus.sources import find_sources
-from dist_epochs.corpus.store import Store
-from dist_epochs.corpus.stream import Corpus
-from dist_epochs.corpus.tokenize import Settings, tokenize
-from dist_epochs.corpus.tokenizer import EMBEDDED, TextTokenizer
-from dist_epochs.corpus.verify import verify_store
+from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.stores.verify import verify_store
+from dist_epochs.corpus.streaming.objective import Causal
+from dist_epochs.corpus.streaming.planning import plan_on_store
+from dist_epochs.corpus.streaming.stream import Corpus
+from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
 from dist_epochs.recipe import read_recipe
 from dist_epochs.recipe.corpus import CacheRecipe

@@ -1,0 +1,1 @@
+"""What a corpus is read from: sources, their documents, and the formats of text and tokens."""

@@ -1,0 +1,1 @@
+"""How the documents of a store become samples, and how these stand in its files."""

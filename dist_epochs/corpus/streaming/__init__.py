@@ -1,0 +1,1 @@
+"""Which samples each step draws, with their masks and counts; the store for torch loaders."""

@@ -1,0 +1,162 @@
+"""The order of a pass: a function of seed, source, length and pass, and of nothing else.
+
+Blocks are permuted, rows are permuted inside each block, and the resulting sequence is cut into as
+many neighbouring lanes as the global batch has samples. Draw *d* of a pass takes the next row of
+lane *d mod lanes*: a batch mixes rows of many blocks, while each lane reads its blocks one by one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dist_epochs.corpus.streaming.hashing import hash_each, key, permutation, place_in_permutation
+
+__all__ = ["SLOTS_AT_ONCE", "Order", "PointwiseOrder", "Recent"]
+
+SLOTS_APART = 8
+"""Places of the sequence of a pass of which one's beginning is kept."""
+
+SLOTS_AT_ONCE = 2**16
+"""Places of which the blocks are looked at at once; a multiple of `SLOTS_APART`."""
+
+Integers = NDArray[np.int64]
+Counts = NDArray[np.integer]
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """A cache of the values that were used last."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def get(self, name: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of that name, made if it is not in the cache."""
+        try:  # another thread, such as one that looks ahead, may remove it at any time
+            value = self._values[name]
+            self._values.move_to_end(name)
+        except KeyError:
+            value = self._values[name] = make()
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
+
+
+class Order:
+    """The block and row of each draw of each pass of one (source, length): of stores of format 1.
+
+    Args:
+        seed: The recipe's seed.
+        source: Name of the source.
+        sequence_length: Length of the packing.
+        block_samples: Rows in each block.
+        lanes: Lanes that the sequence is cut into; best as many as the global batch has samples.
+    """
+
+    def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Counts, lanes: int) -> None:
+        self.block_samples = np.asarray(block_samples)
+        self.size = int(self.block_samples.sum(dtype=np.int64))
+        self.lanes = lanes
+        self._purpose = (seed, source, sequence_length)
+        self._sorted: Recent[tuple[Integers, Integers]] = Recent(2)
+        self._rows: Recent[Integers] = Recent(2 * lanes + 64)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return len(self.block_samples)
+
+    def lane_starts(self) -> Integers:
+        """Where each lane begins in the sequence of a pass, with the end."""
+        size, longer = divmod(self.size, self.lanes)
+        lane = np.arange(self.lanes + 1)
+        return lane * size + np.minimum(lane, longer)
+
+    def locate(self, number: int, offsets: Integers) -> tuple[Integers, Integers]:
+        """Block and row of each draw, by its offset in pass `number` (0 to `size` − 1)."""
+        sequence = self.lane_starts()[offsets % self.lanes] + offsets // self.lanes
+        _, blocks, inside = self.find(number, sequence)
+        return blocks, self.rows_at(number, blocks, inside)
+
+    def blocks_at(self, number: int, slots: Integers) -> Integers:
+        """The blocks that stand at some places of the sequence of pass `number`."""
+        return self._in_order(number)[0][slots]
+
+    def find(self, number: int, sequence: Integers) -> tuple[Integers, Integers, Integers]:
+        """Of positions in the sequence of a pass: the place of the block, the block, and the position in the block."""
+        order, begins = self._in_order(number)
+        slots = np.searchsorted(begins, sequence, side="right") - 1
+        return slots, order[slots], sequence - begins[slots]
+
+    def rows_at(self, number: int, blocks: Integers, inside: Integers) -> Integers:
+        """The rows that stand at some positions of some blocks in pass `number`."""
+        rows = np.empty_like(inside)
+        by_block = np.argsort(blocks, kind="stable")
+        for here in np.split(by_block, np.flatnonzero(np.diff(blocks[by_block])) + 1):
+            if len(here):
+                rows[here] = self.rows(number, int(blocks[here[0]]))[inside[here]]
+        return rows
+
+    def rows(self, number: int, block: int) -> Integers:
+        """Rows of one block in the order of pass `number`."""
+        return self._rows.get(
+            (number, block),
+            lambda: permutation(key(*self._purpose, "rows", number, block), int(self.block_samples[block])),
+        )
+
+    def _in_order(self, number: int) -> tuple[Integers, Integers]:
+        """Blocks in the order of a pass, and where each begins in its sequence (with the end)."""
+
+        def make() -> tuple[Integers, Integers]:
+            order = permutation(key(*self._purpose, "blocks", number), self.blocks)
+            return order, np.concatenate(([0], np.cumsum(self.block_samples[order])))
+
+        return self._sorted.get(number, make)
+
+
+class PointwiseOrder(Order):
+    """The same without a list of all blocks, or of all rows of a block: what is asked for is computed.
+
+    Of each pass it keeps where every eighth block begins.
+    """
+
+    def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Counts, lanes: int) -> None:
+        super().__init__(
+            seed=seed, source=source, sequence_length=sequence_length, block_samples=block_samples, lanes=lanes
+        )
+        self._begins: Recent[Integers] = Recent(2)
+
+    def blocks_at(self, number: int, slots: Integers) -> Integers:
+        """The blocks that stand at some places of the sequence of pass `number`."""
+        return place_in_permutation(key(*self._purpose, "blocks", number), self.blocks, slots)
+
+    def find(self, number: int, sequence: Integers) -> tuple[Integers, Integers, Integers]:
+        """Of positions in the sequence of a pass: the place of the block, the block, and the position in the block."""
+        begins = self._begins.get(number, lambda: self._known_begins(number))
+        known, at = np.unique(np.searchsorted(begins, sequence, side="right") - 1, return_inverse=True)
+        slots = known[:, None] * SLOTS_APART + np.arange(SLOTS_APART)
+        blocks = self.blocks_at(number, np.minimum(slots, self.blocks - 1))
+        sizes = np.where(slots < self.blocks, self.block_samples[blocks], 0).astype(np.int64)
+        ends = begins[known][:, None] + np.cumsum(sizes, axis=1)
+        which = (ends[at] <= sequence[:, None]).sum(axis=1)
+        return slots[at, which], blocks[at, which], sequence - ends[at, which] + sizes[at, which]
+
+    def rows_at(self, number: int, blocks: Integers, inside: Integers) -> Integers:
+        """The rows that stand at some positions of some blocks in pass `number`."""
+        keys = hash_each(key(*self._purpose, "rows", number), blocks)
+        return place_in_permutation(keys, self.block_samples[blocks], inside)
+
+    def _known_begins(self, number: int) -> Integers:
+        begins, before = [], 0
+        for first in range(0, self.blocks, SLOTS_AT_ONCE):
+            slots = np.arange(first, min(first + SLOTS_AT_ONCE, self.blocks))
+            ends = before + np.cumsum(self.block_samples[self.blocks_at(number, slots)], dtype=np.int64)
+            begins.append(np.concatenate(([before], ends[SLOTS_APART - 1 : -1 : SLOTS_APART])))
+            before = int(ends[-1])
+        return np.concatenate(begins)

@@ -1,0 +1,1 @@
+"""Turns sources into a store: parts, workers, shards, and stores put together."""
