@@ -62,6 +62,12 @@ GLOSSARY: tuple[Entry, ...] = (
         ("sequence packing", "sample packing", "打包", "패킹", "パッキング"),
     ),
     Entry(
+        "cut",
+        "a document is cut if it is not whole in one sample; its end is truncated, or the rest of a batch of documents "
+        "is dropped, if these tokens are in no sample",
+        also=("truncated", "dropped"),
+    ),
+    Entry(
         "block",
         "neighbouring documents of a store, at most 1.75 Mi tokens. Documents are packed within a block, and blocks "
         "are shuffled; other strategies than best-fit have blocks of their own",
