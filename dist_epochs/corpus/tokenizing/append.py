@@ -20,7 +20,7 @@ from dist_epochs.corpus.tokenizing.build import counts_in
 from dist_epochs.corpus.tokenizing.made_from import Command, differences, has_record
 from dist_epochs.corpus.tokenizing.merge import check_apart, check_same, check_ways, merge
 from dist_epochs.corpus.tokenizing.parts import Share
-from dist_epochs.corpus.tokenizing.shards import Given, open_store, tokenizer_of_stores, wholes_of
+from dist_epochs.corpus.tokenizing.shards import Given, open_given, tokenizer_of_stores, wholes_of
 from dist_epochs.corpus.tokenizing.store_parts import files_of
 from dist_epochs.corpus.tokenizing.tokenize import Progress, Settings, command_of, tokenize
 from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
@@ -42,7 +42,7 @@ def settings_of(path: Path) -> tuple[Settings, TextTokenizer]:
         InputError: If it is no store, is damaged, or of format 1.
     """
     _finish_the_move(*_folders(path))
-    given = open_store(path)
+    given = open_given(path)
     command = given.record["command"]
     return (
         Settings(
@@ -85,7 +85,7 @@ def append(
         _finish_the_move(out, added, appended, before)
         if _clean(before, added, command):
             return counts_in(out) | {"fingerprint_before": None}
-    old = open_store(out)
+    old = open_given(out)
     check_ways(old.path, old.record["command"], "the new input", command.parts)
     if has_record(added) and (other := differences(added, command)):
         raise InputError(
@@ -96,7 +96,7 @@ def append(
     _check_files(sources, old)
     tokenize(sources, tokenizer, settings, out=added, share=ALL, workers=workers, progress=progress)
     with lock(added, InputError("another process is adding to this store", origin=Origin(str(added)))):
-        new = open_store(added)
+        new = open_given(added)
         try:
             check_same([old, new])
             check_apart(wholes_of([old, new]))

@@ -16,7 +16,7 @@ from dist_epochs.corpus.tokenizing.build import Filled, build
 from dist_epochs.corpus.tokenizing.made_from import Command
 from dist_epochs.corpus.tokenizing.manifest_of import together
 from dist_epochs.corpus.tokenizing.part_record import PARTS
-from dist_epochs.corpus.tokenizing.shards import Given, Whole, open_store, tokenizer_of_stores, wholes_of
+from dist_epochs.corpus.tokenizing.shards import Given, Whole, open_given, tokenizer_of_stores, wholes_of
 from dist_epochs.corpus.tokenizing.store_parts import StorePart
 from dist_epochs.corpus.tokenizing.tokenize import Settings, names_of, shape_of
 from dist_epochs.corpus.tokenizing.workplace import empty
@@ -46,7 +46,7 @@ def merge(paths: Sequence[Path], out: Path, *, workers: int = 1) -> dict[str, An
         InputError: If a store is damaged or of format 1, a shard is missing or there twice, two stores differ in what
             must be the same or hold the same documents, or the new one cannot be written.
     """
-    stores = [open_store(path) for path in paths]
+    stores = [open_given(path) for path in paths]
     check_same(stores)
     wholes = wholes_of(stores)
     check_apart(wholes)

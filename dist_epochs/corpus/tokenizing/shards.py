@@ -17,7 +17,7 @@ from dist_epochs.corpus.tokenizing.store_parts import StorePart, files_of, read_
 from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["Given", "Whole", "open_store", "tokenizer_of_stores", "wholes_of"]
+__all__ = ["Given", "Whole", "open_given", "tokenizer_of_stores", "wholes_of"]
 
 MOST_NAMED = 20
 """Missing shards of which no more are named."""
@@ -121,7 +121,7 @@ class Whole:
         ]
 
 
-def open_store(path: Path) -> Given:
+def open_given(path: Path) -> Given:
     """Open a store, or a shard without documents, and compare its digests.
 
     Raises:
