@@ -68,7 +68,7 @@ class PassCounter:
     def _find_touched(self, draw: Draw) -> Touched:
         order, number = self.order, draw.key.number
         lane = np.arange(order.lanes)
-        starts = order.lane_starts()[:-1]
+        starts = order.lane_starts()
         begin, end = (starts + np.maximum(0, -(-(at - lane) // order.lanes)) for at in (draw.start, draw.stop))
         begin, end = begin[end > begin], end[end > begin]
         first, first_block, into = order.find(number, begin)

@@ -1,14 +1,15 @@
 """The order of a pass: a function of seed, source, length and pass, and of nothing else.
 
 Blocks are permuted, rows are permuted inside each block, and the resulting sequence is cut into as
-many neighbouring lanes as the global batch has samples. Draw *d* of a pass takes the next row of
-lane *d mod lanes*: a batch mixes rows of many blocks, while each lane reads its blocks one by one.
+many neighbouring lanes as the global batch has samples. The lanes take turns, each giving its next
+row: a batch mixes rows of many blocks, while each lane reads its blocks one by one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -23,6 +24,9 @@ SLOTS_APART = 8
 
 SLOTS_AT_ONCE = 2**16
 """Places of which the blocks are looked at at once; a multiple of `SLOTS_APART`."""
+
+GOLDEN_SECTION = np.uint64(0x9E3779B97F4A7C15)
+"""2⁶⁴ × (√5 − 1) / 2, to an odd number: its multiples leave gaps of nearly one size, however many there are."""
 
 Integers = NDArray[np.int64]
 Counts = NDArray[np.integer]
@@ -73,9 +77,9 @@ class Order:
         return len(self.block_samples)
 
     def lane_starts(self) -> Integers:
-        """Where each lane begins in the sequence of a pass, with the end."""
+        """Where the lanes begin in the sequence of a pass, in the order in which they take turns."""
         size, longer = divmod(self.size, self.lanes)
-        lane = np.arange(self.lanes + 1)
+        lane = np.arange(self.lanes)
         return lane * size + np.minimum(lane, longer)
 
     def locate(self, number: int, offsets: Integers) -> tuple[Integers, Integers]:
@@ -123,7 +127,8 @@ class Order:
 class PointwiseOrder(Order):
     """The same without a list of all blocks, or of all rows of a block: what is asked for is computed.
 
-    Of each pass it keeps where every eighth block begins.
+    Of each pass it keeps where every eighth block begins. Lanes that take turns one after the other lie far apart, so
+    that a batch of fewer samples than there are lanes is of many blocks, too.
     """
 
     def __init__(self, *, seed: int, source: str, sequence_length: int, block_samples: Counts, lanes: int) -> None:
@@ -131,6 +136,19 @@ class PointwiseOrder(Order):
             seed=seed, source=source, sequence_length=sequence_length, block_samples=block_samples, lanes=lanes
         )
         self._begins: Recent[Integers] = Recent(2)
+
+    def lane_starts(self) -> Integers:
+        """Where the lanes begin in the sequence of a pass, in the order in which they take turns."""
+        return self._lane_starts
+
+    @cached_property
+    def _lane_starts(self) -> Integers:
+        size, longer = divmod(self.size, self.lanes)
+        turns = np.argsort(np.arange(self.lanes, dtype=np.uint64) * GOLDEN_SECTION)  # those of each lane
+        sizes = size + (turns < longer)
+        starts = np.empty(self.lanes, np.int64)
+        starts[turns] = np.cumsum(sizes) - sizes
+        return starts
 
     def blocks_at(self, number: int, slots: Integers) -> Integers:
         """The blocks that stand at some places of the sequence of pass `number`."""

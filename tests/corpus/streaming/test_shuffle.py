@@ -65,3 +65,16 @@ def test_a_batch_never_holds_two_samples_of_a_block_that_is_shorter_than_a_lane(
     of_block = np.repeat(np.arange(len(blocks)), blocks)[drawn]
     start = data.draw(st.integers(0, len(drawn) - lanes))
     assert len(set(of_block[start : start + lanes].tolist())) == lanes
+
+
+def test_a_batch_of_fewer_samples_than_lanes_is_of_many_blocks():
+    """As on a ramp, or of one source of a mixture; the lanes of format 1 take turns as neighbours, of few blocks."""
+    blocks = SHAPES["blocks about as long as a lane"]
+    full = mean([full_shuffle(sum(blocks), seed) for seed in range(10)], blocks)
+    ours, old = (
+        mean([our_order(np.array(blocks), 4 * BATCH, seed, kind) for seed in range(10)], blocks)
+        for kind in (PointwiseOrder, Order)
+    )
+    assert ours.blocks_in_a_batch > 0.95 * full.blocks_in_a_batch > 2 * old.blocks_in_a_batch
+    assert is_mixed(ours, blocks)
+    assert not is_mixed(old, blocks)
