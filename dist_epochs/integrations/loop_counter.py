@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from dist_epochs.arithmetic.counts import Counts
@@ -86,7 +87,7 @@ class LoopCounter:
 
     Counts are made on the device of the batch and copied to the host. When they have arrived there, they are added
     over the ranks, and then recorded. All of this follows the order of the loop, a step or two late, and waits for
-    nothing (by source, for the step before).
+    nothing: a rank that waited here for others could wait for ever, as these may wait for it in the model.
 
     A loop that fetches ahead has drawn a batch more than it has trained whenever it steps. This shows at the second
     step: the first window seems to be one longer than the second. From then on the last batch drawn before a step
@@ -108,6 +109,8 @@ class LoopCounter:
         self._peers, self._topology, self._from_step = peers, topology, from_step
         self._arriving: deque[BatchCounts | _Step | _PassEnd] = deque()
         self._sent: deque[tuple[_Step | _PassEnd, BySource, Sums]] = deque()
+        self._recording: Generator[Sums, list[int], None] | None = None
+        self._awaited: Sums | None = None
         self._drawn: list[BatchCounts] = []
         self._begin_attempt()
         self._pass_samples, self._pass_sources = 0, BySource()
@@ -284,6 +287,10 @@ class LoopCounter:
         while self._arriving:
             item = self._arriving[0]
             if isinstance(item, (_Step, _PassEnd)):
+                if self.counter.source:
+                    self._record()
+                    if self._sent:  # what it tells of new sources changes the shape of the next message
+                        return
                 self._send(item)
             elif item.arrived:
                 self._pass_samples += item.numbers()[2]
@@ -291,16 +298,28 @@ class LoopCounter:
             else:
                 break
             self._arriving.popleft()
-        while self._sent and self._sent[0][-1].done():
-            self._receive(*self._sent.popleft())
+        self._record()
+
+    def _record(self) -> None:
+        """Record the sums that have come, in order."""
+        while self._sent:
+            if self._recording is None:
+                self._recording = self._receive(*self._sent[0])
+                self._awaited = next(self._recording)
+            assert self._awaited is not None
+            if not self._awaited.done():
+                return
+            try:
+                self._awaited = self._recording.send(self._awaited())
+            except StopIteration:
+                self._recording = None
+                self._sent.popleft()
 
     def _send(self, mark: _Step | _PassEnd) -> None:
         """Start adding over the ranks what a step or a pass has drawn. All messages have the same shape.
 
         Counts by source are sent for the sources that all ranks know; the number of the others goes with them.
         """
-        while self.counter.source and self._sent:  # what it tells of new sources changes the shape of this message
-            self._receive(*self._sent.popleft())
         here, fingerprints = self._topology, [0] * self._topology.groups
         counts, passed, sources = NO_COUNTS, 0, BySource()
         if isinstance(mark, _Step):
@@ -320,22 +339,20 @@ class LoopCounter:
         message = (*kind, passed, unknown, *counts, *fingerprints, *named)
         self._sent.append((mark, sources, self._peers.sum(message)))
 
-    def _receive(self, mark: _Step | _PassEnd, sources: BySource, sums: Sums) -> None:
-        """Record what all ranks have drawn.
+    def _receive(self, mark: _Step | _PassEnd, sources: BySource, sums: Sums) -> Generator[Sums, list[int], None]:
+        """Record what all ranks have drawn; yields the sums that it needs, and is sent their numbers.
 
         Where ranks end their passes at different times, the step of one rank is added to the end of a pass of another.
         The counts then wait for the next step on this rank, and a pass has ended when it has ended on every rank.
         """
-        steps, all_micro_steps, left, parts, passed, unknown, *numbers = sums()
+        steps, all_micro_steps, left, parts, passed, unknown, *numbers = yield sums
         size, groups = self._peers.size, self._topology.groups
         fingerprints = numbers[len(NO_COUNTS) : len(NO_COUNTS) + groups]
         self._over_ranks = added(self._over_ranks, numbers)
         self._receive_sources(self._sources, numbers[len(NO_COUNTS) + groups :])
         if unknown:
-            is_step, known = isinstance(mark, _Step), set(self._sources)
-            told = self._peers.share(json.dumps([name for name in sources if name not in known]))
-            new = sorted({name for text in told for name in json.loads(text)})
-            self._receive_sources(new, self._peers.sum(sources.message(new, of_step=is_step))())
+            new = yield from self._new_names([name for name in sources if name not in set(self._sources)])
+            self._receive_sources(new, (yield self._peers.sum(sources.message(new, of_step=isinstance(mark, _Step)))))
             self._sources += new
         micro_steps = len(mark.batches) if isinstance(mark, _Step) else 0
         if steps not in (0, size) or all_micro_steps != micro_steps * size:
@@ -367,6 +384,17 @@ class LoopCounter:
             self.monitor.end_pass(self._passed, by_name, left=self._left > 0, whole=not self._parts)
             self._pass_ends, self._left, self._parts = self._pass_ends - size, 0, 0
             self._passed, self._passed_sources = 0, BySource()
+
+    def _new_names(self, names: Sequence[str]) -> Generator[Sums, list[int], list[str]]:
+        """Names of all ranks, sorted, by two sums: of how long each rank's text is, and of its bytes at its place."""
+        text, rank = json.dumps(names).encode(), self._peers.rank
+        sizes = yield self._peers.sum([len(text) * (rank == other) for other in range(self._peers.size)])
+        before = sum(sizes[:rank])
+        told = bytes((yield self._peers.sum([*[0] * before, *text, *[0] * (sum(sizes) - before - len(text))])))
+        ends = list(accumulate(sizes))
+        return sorted(
+            {name for end, size in zip(ends, sizes, strict=True) for name in json.loads(told[end - size : end])}
+        )
 
     def _receive_sources(self, names: Sequence[str], numbers: Sequence[int]) -> None:
         """Add what all ranks have drawn from sources: of passes that ended, and of steps."""

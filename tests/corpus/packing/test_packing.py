@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dist_epochs.corpus.packing.packing import packing, packing_1
+from dist_epochs.corpus.packing import packing, packing_1
 from dist_epochs.corpus.packing.packing_1 import Piece
 from dist_epochs.corpus.stores.blocks import cut_by_tokens
 

@@ -20,7 +20,7 @@ from dist_epochs.arithmetic.packings import PACKING_RULES, PACKINGS
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
 from dist_epochs.corpus.input.sources import find_sources
-from dist_epochs.corpus.packing.packing import strategies
+from dist_epochs.corpus.packing import strategies
 from dist_epochs.corpus.packing.strategies import STRATEGIES, count_packing
 from dist_epochs.corpus.stores.blocks import BLOCK_TOKENS
 from dist_epochs.corpus.stores.store import Store
