@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from dist_epochs import Ledger
 from dist_epochs.ledger.reconcile import read_run
+from dist_epochs.runtime.peers import Alone, Sums
 
 
 class Stream(IterableDataset):
@@ -370,3 +371,27 @@ def test_a_batch_that_does_not_name_its_sources(tmp_path, batch):
     run = Run(ledger, tmp_path)
     assert (run.steps["applied"], run.samples) == (1, None)
     assert "does not name their sources under 'domain'" in run.warnings["uncounted-batches"]
+
+
+class LateRanks(Alone):
+    """Ranks whose sums come when they are told to."""
+
+    are_late = True
+
+    def sum(self, values):
+        def wait():
+            assert not self.are_late, "this waits for the other ranks, which may wait for this one in the model"
+            return list(values)
+
+        return Sums(wait, lambda: not self.are_late)
+
+
+def test_new_sources_wait_for_no_other_rank(tmp_path):
+    ranks = LateRanks()
+    ledger = Ledger(tmp_path, ranks, source="domain")
+    for name in ("a", "b", "a"):
+        for _ in ledger.watch([{"x": torch.rand(4, 3), "domain": name}]):
+            ledger.step()
+    ranks.are_late = False
+    run = Run(ledger, tmp_path)
+    assert {source["name"]: source["samples"] for source in run.sources} == {"a": 8, "b": 4}
