@@ -28,6 +28,7 @@ ROWS = (
 )  # fmt: skip
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU it takes minutes: python -m tests.benchmarks.gpu")
 def test_every_row_is_printed_at_toy_size():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -130,7 +130,7 @@ RUNS = {
     # cause, the first step that differs, what differs there, the first run, the second
     "another seed": ("seed", 1, "samples", {}, {"seed": 4}),
     "another text": ("corpus", 1, None, {}, {"store": "other"}),
-    "one word of the text": ("corpus", 3, "loss tokens", {}, {"store": "one word"}),
+    "one word of the text": ("corpus", 1, "loss tokens", {}, {"store": "one word"}),
     "one document more": ("corpus", None, None, {}, {"store": "one more"}),
     "another tokenizer": ("tokenizer", 1, None, {}, {"store": "pieces"}),
     "no special tokens": ("tokenizer", 1, None, {}, {"store": "bare"}),
