@@ -82,7 +82,7 @@ def test_killed_at_every_instant_of_a_commit(chaos, rank, apart):
         if any(s.times[10, BOOKED] for s in run.segments):
             assert run.checkpoints()
     run.check_finished()
-    assert number > (12 if rank == 0 else 4)
+    assert number > (12 if rank == 0 else 3)
 
 
 @pytest.mark.parametrize(
