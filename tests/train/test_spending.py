@@ -48,12 +48,12 @@ def test_a_run_stops_with_a_checkpoint_and_goes_on_without_its_limit(write_recip
     monkeypatch.setattr(spending_watch, "EVERY", 0.0)
     said, out = [], tmp_path / "run"
     hardware = {"device": "H100", "price": 3, "watts": 100}
-    limited = write_recipe(store.path, hardware=hardware, budget={"limit": "0.2 s", "on_limit": "stop"})
+    limited = write_recipe(store.path, hardware=hardware, budget={"limit": "0.02 s", "on_limit": "stop"})
     run_recipe(limited, out, say=said.append)
     found = read_run(out)
     assert found.totals.segments[0].status == "stopped"
     assert found.totals.segments[0].reason.startswith("budget: ")
-    assert found.totals.segments[0].reason.endswith("the limit is 0.2 s")
+    assert found.totals.segments[0].reason.endswith("the limit is 0.02 s")
     assert 0 < found.totals.last_step < 9
     assert [warning["rule"] for warning in found.loop_notes.warnings] == ["budget-limit"]
     assert sum(line.startswith("budget: ") for line in said) == 1
