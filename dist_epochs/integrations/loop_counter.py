@@ -86,8 +86,8 @@ class LoopCounter:
     """Adds up the batches of a loop, on this rank and over all.
 
     Counts are made on the device of the batch and copied to the host. When they have arrived there, they are added
-    over the ranks, and then recorded. All of this follows the order of the loop, a step or two late, and waits for
-    nothing: a rank that waited here for others could wait for ever, as these may wait for it in the model.
+    over the ranks, and then recorded. All of this follows the order of the loop, a step or two late. Nothing here waits
+    for other ranks: while these wait for this one in a collective of the model, that would be a deadlock.
 
     A loop that fetches ahead has drawn a batch more than it has trained whenever it steps. This shows at the second
     step: the first window seems to be one longer than the second. From then on the last batch drawn before a step

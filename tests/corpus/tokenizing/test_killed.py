@@ -221,6 +221,11 @@ def test_a_folder_that_was_moved_before_it_is_locked(tmp_path, monkeypatch):
     assert caught.value is taken
 
 
+def arguments_of(corpus, folder):
+    """The command that tokenizes a corpus in this process."""
+    return ["tokenize", *map(str, corpus), "--tokenizer", EMBEDDED, "--out", str(folder / "out"), "--workers", "1"]
+
+
 @pytest.mark.parametrize(("after", "said"), [(0, "nothing was written"), (3, "kept in")])
 def test_an_interrupted_command_says_what_it_keeps(corpus, tmp_path, monkeypatch, after, said):
     original, read = Source.read, []
@@ -232,17 +237,7 @@ def test_an_interrupted_command_says_what_it_keeps(corpus, tmp_path, monkeypatch
         return original(source, unit)
 
     monkeypatch.setattr(Source, "read", interrupted)
-    arguments = [
-        "tokenize",
-        *map(str, corpus),
-        "--tokenizer",
-        EMBEDDED,
-        "--out",
-        str(tmp_path / "out"),
-        "--workers",
-        "1",
-    ]
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(main, arguments_of(corpus, tmp_path))
     assert result.exit_code == 130
     assert said in result.stderr
     assert (tmp_path / "out.partial").exists() is (said == "kept in")
@@ -261,17 +256,7 @@ def test_a_finished_store_says_so(corpus, tmp_path, monkeypatch):
     assert not first["written_before"]
     before = listing(tmp_path / "out")
     monkeypatch.setattr(Source, "read", lambda *_: pytest.fail("read again"))
-    arguments = [
-        "tokenize",
-        *map(str, corpus),
-        "--tokenizer",
-        EMBEDDED,
-        "--out",
-        str(tmp_path / "out"),
-        "--workers",
-        "1",
-    ]
-    arguments += ["--sequence-length", "8", "--held-out", "1/3"]
+    arguments = [*arguments_of(corpus, tmp_path), "--sequence-length", "8", "--held-out", "1/3"]
     result = CliRunner().invoke(main, [*arguments, "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout) == first | {"written_before": True, "not_read": []}
