@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.mapped_files import MappedFiles
 
 __all__ = [
-    "DTYPES", "NOTHING_MORE", "Facts", "Flat", "Ids", "Reading", "Rows", "Stream", "TokenFormat", "cut", "mapped",
+    "DTYPES", "NOTHING_MORE", "Facts", "Flat", "Ids", "Reading", "Rows", "Stream", "TokenFormat", "cut",
     "packed_documents", "refuse_long", "unreadable",
 ]  # fmt: skip
 
@@ -77,6 +78,11 @@ class Flat:
     offset: int
     dtype: str
 
+    def ids(self, files: MappedFiles, tokens: int) -> Ids:
+        """As many ids, read from the disk when they are used."""
+        kind = np.dtype(self.dtype).newbyteorder("<")
+        return files.map(self.path, kind, offset=self.offset, count=tokens)
+
 
 def _itself(path: Path) -> tuple[Path, ...]:
     return (path,)
@@ -111,14 +117,6 @@ def unreadable(name: str, path: Path | str, found: str, rule: str = "", fixes: I
     return InputError(f"not {name} that can be read: {found}", rule=rule, fixes=fixes, origin=Origin(str(path)))
 
 
-def mapped(flat: Flat, tokens: int) -> Ids:
-    """The ids of a file, read from the disk when they are used."""
-    kind = np.dtype(flat.dtype).newbyteorder("<")
-    if not tokens:
-        return np.empty(0, kind)
-    return np.asarray(np.memmap(flat.path, kind, "r", flat.offset, (tokens,)))
-
-
 def cut(chunks: Iterable[Ids], eos: int, place: str, path: Path) -> Iterator[Ids]:
     """The documents of a stream of ids.
 
@@ -135,13 +133,11 @@ def cut(chunks: Iterable[Ids], eos: int, place: str, path: Path) -> Iterator[Ids
     length = 0
     for chunk in chunks:
         start = 0
-        for first in range(0, len(chunk), IDS_AT_ONCE):
-            found = np.flatnonzero(chunk[first : first + IDS_AT_ONCE] == eos) + first + (place == "after")
-            for stop in found.tolist():
-                if kept or stop > start:
-                    refuse_long(length + stop - start, path)
-                    yield _joined([*kept, chunk[start:stop]])
-                kept, length, start = [], 0, stop
+        for stop in (np.flatnonzero(chunk == eos) + (place == "after")).tolist():
+            if kept or stop > start:
+                refuse_long(length + stop - start, path)
+                yield _joined([*kept, chunk[start:stop]])
+            kept, length, start = [], 0, stop
         if start < len(chunk):
             length += len(chunk) - start
             refuse_long(length, path)
@@ -247,10 +243,13 @@ class Stream:
     eos: int | None
     place: str | None = None
 
-    @property
-    def ids(self) -> Ids:
-        """The ids, read when they are used."""
-        return mapped(self.flat, self.tokens)
+    def chunks(self) -> Iterator[Ids]:
+        """The ids, many at a time."""
+        files = MappedFiles()
+        ids = self.flat.ids(files, self.tokens)
+        for first in range(0, self.tokens, IDS_AT_ONCE):
+            yield ids[first : first + IDS_AT_ONCE]
+            files.used(IDS_AT_ONCE)
 
     def facts(self, more: Mapping[str, Any], untold: str) -> Facts:
         """Counts: of documents where the id between them is known, else with a note that they are not."""
@@ -270,15 +269,18 @@ class Stream:
         if self.eos is None:
             raise unreadable(self.name, self.flat.path, "its documents are not known", fixes=usual)
         place = self.place or self._ends()["eot_place"].split()[0]
-        return cut([self.ids], self.eos, place, self.flat.path)
+        return cut(self.chunks(), self.eos, place, self.flat.path)
 
     def _ends(self) -> dict[str, Any]:
         """Where documents end: counted, if the id that ends them is known."""
-        ids, eos = self.ids, self.eos
+        eos = self.eos
         if eos is None:
             return {}
-        count = sum(int((ids[first : first + IDS_AT_ONCE] == eos).sum()) for first in range(0, len(ids), IDS_AT_ONCE))
-        begins, ends = (bool(len(ids)) and int(ids[at]) == eos for at in (0, -1))
+        count, begins, ends = 0, None, False
+        for ids in self.chunks():
+            is_end = ids == eos
+            count += int(is_end.sum())
+            begins, ends = bool(is_end[0]) if begins is None else begins, bool(is_end[-1])
         place = self.place or ("before" if begins and not ends else "after")
         return {"eot": eos, "eot_count": count, "eot_place": f"{place} each document", "starts_with_eot": begins,
                 "ends_with_eot": ends}  # fmt: skip

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.packings import BEST_FIT
-from dist_epochs.corpus.stores.damage import damaged_packing
-from dist_epochs.corpus.stores.mapped import check_size, mapped
+from dist_epochs.corpus.stores.damage import check_size, damaged_packing
 from dist_epochs.corpus.streaming.digests import digests
 from dist_epochs.corpus.streaming.hashing import Hashes
 from dist_epochs.corpus.streaming.objective import Causal, Masked, Objective, StoredIds
@@ -203,6 +202,7 @@ class Packing(ABC):
                 for piece, (place, end) in zip(begins, pairwise(places), strict=True)
             ]
         ).reshape(shape)
+        self.source.files.used(ids.size)
         ids = np.where(segments > 0, ids, np.array(pad, np.min_scalar_type(pad)))
         return ids, segments
 
@@ -261,9 +261,9 @@ class BlockPacking(Packing):
         for name, size in sizes.items():
             check_size(folder / name, size, damaged_packing)
         self.block_samples = self._checked_index(counts)
-        self._index = mapped(folder / "blocks", self.index_type)
-        self._samples = mapped(folder / "samples", sample_type(sequence_length))
-        self._pieces = mapped(folder / "pieces", np.dtype(f"<u{counts['piece_bytes']}"))
+        self._index = source.files.map(folder / "blocks", self.index_type)
+        self._samples = source.files.map(folder / "samples", sample_type(sequence_length))
+        self._pieces = source.files.map(folder / "pieces", np.dtype(f"<u{counts['piece_bytes']}"))
         self._bits = np.uint64((sequence_length - 1).bit_length())
 
     def pieces_of(self, blocks: Integers, rows: Integers) -> tuple[Integers, Integers, Integers]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from dist_epochs.corpus.packing.packed import Integers, Packing, SampleFacts
 from dist_epochs.corpus.packing.packing_1 import pack_block
 from dist_epochs.corpus.packing.packing_checks import check_packing
-from dist_epochs.corpus.stores.damage import damaged_packing
-from dist_epochs.corpus.stores.mapped import check_size, mapped
+from dist_epochs.corpus.stores.damage import check_size, damaged_packing
 from dist_epochs.corpus.streaming.order import Order
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class ListedPacking(Packing):
         rows = {"blocks": len(source.blocks), "samples": counts["samples"], "pieces": counts["pieces"]}
         for name, kind in kinds.items():
             check_size(folder / name, rows[name] * kind.itemsize, damaged_packing)
-        block_samples, samples, pieces = (mapped(folder / name, kind) for name, kind in kinds.items())
+        block_samples, samples, pieces = (source.files.map(folder / name, kind) for name, kind in kinds.items())
         check_packing(folder, sequence_length, (block_samples, samples, pieces), source.blocks, source.lengths)
         super().__init__(source, sequence_length)
         self.block_samples = block_samples

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.corpus.input.token_files import Facts, Flat, Ids, Reading, TokenFormat, mapped, refuse_long, unreadable
+from dist_epochs.corpus.input.token_files import Facts, Flat, Ids, Reading, TokenFormat, refuse_long, unreadable
 from dist_epochs.corpus.readers.megatron_index import NAME, Index, bounds, damaged, read_index
+from dist_epochs.runtime.mapped_files import MappedFiles
 
 __all__ = ["MEGATRON"]
 
@@ -61,11 +62,13 @@ def documents(path: Path, reading: Reading) -> Iterator[Ids]:
     if place is None:
         raise unreadable(NAME, path, f"{path.with_suffix('.bin').name} is not beside it")
     _check_size(index, place.path, tokens)
-    ids = mapped(place, tokens)
+    files = MappedFiles()
+    ids = place.ids(files, tokens)
     for starts in bounds(index, tokens):
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             refuse_long(stop - start, path)
             yield ids[start:stop]
+        files.used(int(starts[-1] - starts[0]))
 
 
 def flat(path: Path, reading: Reading) -> Flat | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dist_epochs.corpus.input.token_files import Facts, Flat, Ids, Reading, Stream, TokenFormat, unreadable
+from dist_epochs.runtime.mapped_files import MappedFiles
 
 __all__ = ["NAMES", "NANOGPT"]
 
@@ -49,7 +50,7 @@ def _read(path: Path, reading: Reading) -> Stream:
         fixes = ("the file as its tool wrote it", "--dtype")
         raise unreadable(NAME, path, f"{size:,} bytes", f"{ids.dtype} ids take {itemsize} each", fixes)
     stream = Stream(name=NAME, flat=ids, tokens=size // itemsize, eos=reading.eos)
-    first = stream.ids[:LOOKED_AT]
+    first = ids.ids(MappedFiles(), min(LOOKED_AT, stream.tokens))
     if reading.dtype is None and size % 4 == 0 and len(first) > 3 and (first[1::2] < SMALL_VOCABULARY).all():
         found = f"every second number at its beginning is below {SMALL_VOCABULARY}"
         rule = "ids of four bytes each look so, read by two"

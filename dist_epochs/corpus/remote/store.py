@@ -24,7 +24,6 @@ from dist_epochs.corpus.remote.fetching import Unreachable, fetch
 from dist_epochs.corpus.remote.transfer import Absent, Remote
 from dist_epochs.corpus.stores.blocks import BLOCKS
 from dist_epochs.corpus.stores.manifest import check_manifest, content_fingerprint
-from dist_epochs.corpus.stores.mapped import mapped
 from dist_epochs.corpus.stores.source_store import packing_name
 from dist_epochs.corpus.stores.store import Store
 from dist_epochs.corpus.streaming.order import Recent
@@ -34,6 +33,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.corpus import CacheRecipe
 from dist_epochs.recipe.values import read_bytes
 from dist_epochs.runtime.files import BYTES_AT_ONCE, digest_of_json, write_bytes
+from dist_epochs.runtime.mapped_files import MappedFiles
 from dist_epochs.settings.address import Address
 
 __all__ = ["RemoteShards", "open_remote"]
@@ -105,10 +105,10 @@ class RemoteShards:
     def __reduce__(self) -> tuple[type[RemoteShards], tuple[Any, ...]]:
         return RemoteShards, self._made_from
 
-    def tokens(self, source: str, number: int) -> NDArray[Any]:
+    def tokens(self, source: str, number: int, files: MappedFiles) -> NDArray[Any]:
         """The ids of a shard, which is held until others have been used."""
         kind = np.dtype(f"<u{self._token_bytes}")
-        return self._tokens.get((source, number), lambda: mapped(self.open(source, number, "tokens"), kind))
+        return self._tokens.get((source, number), lambda: files.map(self.open(source, number, "tokens"), kind))
 
     def open(self, source: str, number: int, what: str, ahead: Event | None = None) -> IO[bytes]:
         """A file of a shard, `tokens` or `lengths`; fetched and compared with its digest, if it is not there.

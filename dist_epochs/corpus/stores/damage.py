@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError, Origin
 
-__all__ = ["check_keys", "damaged", "damaged_packing", "is_sha256", "read_object", "shown", "whole_number"]
+__all__ = [
+    "check_keys",
+    "check_size",
+    "damaged",
+    "damaged_packing",
+    "is_sha256",
+    "read_object",
+    "shown",
+    "whole_number",
+]
 
 LARGEST_JSON = 32 * 2**20
 """Bytes of the largest JSON file that is read: it may take 25 times as much in memory, and holds 200,000 shards."""
@@ -39,6 +48,17 @@ def damaged_packing(path: Path, found: str) -> InputError:
         fixes=f"to delete {folder} and pack again: `{again}`",
         origin=Origin(str(path)),
     )
+
+
+def check_size(path: Path, size: int, error: Callable[[Path, str], InputError] = damaged) -> None:
+    """Check that a file is there, and has its size.
+
+    Raises:
+        InputError: If not.
+    """
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+        raise error(path, "is missing" if found is None else f"has {found:,} bytes and must have {size:,}")
 
 
 def read_object(path: Path, largest: int = LARGEST_JSON) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dist_epochs.corpus.input.token_files import DTYPES, Flat, Ids, mapped
+from dist_epochs.corpus.input.token_files import DTYPES, Flat, Ids
 from dist_epochs.corpus.stores.damage import damaged, shown, whole_number
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.mapped_files import MappedFiles
 
 __all__ = ["REFERRING", "changed", "check_referring", "file_of", "ids_of", "refer_to"]
 
@@ -63,9 +64,9 @@ def file_of(shard: Mapping[str, Any]) -> Path:
     return path
 
 
-def ids_of(shard: Mapping[str, Any]) -> Ids:
+def ids_of(shard: Mapping[str, Any], files: MappedFiles) -> Ids:
     """The ids of a shard, read from the disk when they are used."""
-    return mapped(Flat(file_of(shard), shard["offset"], shard["dtype"]), shard["tokens"])
+    return Flat(file_of(shard), shard["offset"], shard["dtype"]).ids(files, shard["tokens"])
 
 
 def changed(path: Path, found: str) -> InputError:

@@ -17,12 +17,12 @@ from dist_epochs.corpus.packing.packed_1 import ListedPacking
 from dist_epochs.corpus.packing.packed_spans import SpanPacking
 from dist_epochs.corpus.packing.packing_checks import packing_counts
 from dist_epochs.corpus.stores.blocks import BLOCKS, ROWS_AT_ONCE, block_rows, check_blocks, cut_by_documents
-from dist_epochs.corpus.stores.damage import damaged
-from dist_epochs.corpus.stores.mapped import check_size, mapped
+from dist_epochs.corpus.stores.damage import check_size, damaged
 from dist_epochs.corpus.stores.referred import file_of, ids_of
 from dist_epochs.corpus.streaming.order import Recent
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import PackingFacts
+from dist_epochs.runtime.mapped_files import MappedFiles
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.remote.store import RemoteShards
@@ -51,12 +51,14 @@ class SourceStore:
         folder: The folder of its files.
         manifest: What the manifest says of the store.
         entry: What it says of this source.
+        files: The files of the store that are mapped.
         remote: Where its shards are, if not in the folder.
 
     Attributes:
         name: The source.
         version: Format of the store.
         tokens_per_block: Tokens of a block, but for a document's; None in format 1.
+        files: The files of the store that are mapped.
         remote: Where its shards are, if not in the folder.
         blocks: First document, first token and sizes of each block.
 
@@ -65,7 +67,12 @@ class SourceStore:
     """
 
     def __init__(
-        self, folder: Path, manifest: dict[str, Any], entry: dict[str, Any], remote: RemoteShards | None = None
+        self,
+        folder: Path,
+        manifest: dict[str, Any],
+        entry: dict[str, Any],
+        files: MappedFiles,
+        remote: RemoteShards | None = None,
     ) -> None:
         self.name: str = entry["name"]
         self.entry = entry
@@ -73,6 +80,7 @@ class SourceStore:
         self.version: int = manifest["version"]
         self.tokens_per_block: int | None = manifest.get("block_tokens")
         self._token_type = np.dtype(f"<u{manifest['token_bytes']}")
+        self.files = files
         self.remote = remote
         self._tokens: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
         self._lengths: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
@@ -86,7 +94,7 @@ class SourceStore:
             path, rows = folder / "blocks", entry["blocks"]["rows"]
             check_size(path, rows * BLOCKS.itemsize)
             check_blocks(path, rows, entry["shards"])
-            self.blocks = mapped(path, BLOCKS)
+            self.blocks = files.map(path, BLOCKS)
 
     @property
     def lengths(self) -> Integers:
@@ -137,7 +145,9 @@ class SourceStore:
 
     def token_range(self, first: int, count: int) -> NDArray[Any]:
         """Ids of neighbouring tokens, by the first of them in the source."""
-        return np.concatenate([self.shard_tokens(number)[part] for number, part in self._parts(0, first, count)])
+        ids = np.concatenate([self.shard_tokens(number)[part] for number, part in self._parts(0, first, count)])
+        self.files.used(count)
+        return ids
 
     def length_range(self, first: int, count: int) -> Integers:
         """Tokens of neighbouring documents, by the first of them in the source."""
@@ -175,9 +185,13 @@ class SourceStore:
         def make() -> NDArray[Any]:
             self._check_shard(number)
             shard = self.entry["shards"][number]
-            return ids_of(shard) if "file" in shard else mapped(self.shard(number, "tokens"), self._token_type)
+            if "file" in shard:
+                return ids_of(shard, self.files)
+            return self.files.map(self.shard(number, "tokens"), self._token_type)
 
-        return self._tokens.get(number, make) if self.remote is None else self.remote.tokens(self.name, number)
+        if self.remote is not None:
+            return self.remote.tokens(self.name, number, self.files)
+        return self._tokens.get(number, make)
 
     def shard_lengths(self, number: int) -> Integers:
         """Tokens of each document of a shard.
@@ -251,9 +265,9 @@ class SourceStore:
         def make() -> NDArray[Any]:
             kind = np.dtype(f"<u{self.entry['shards'][number].get('length_bytes', 4)}")
             if self.remote is not None:
-                return mapped(self.remote.open(self.name, number, "lengths"), kind)
+                return self.files.map(self.remote.open(self.name, number, "lengths"), kind)
             self._check_shard(number)
-            return mapped(self.shard(number, "lengths"), kind)
+            return self.files.map(self.shard(number, "lengths"), kind)
 
         return self._lengths.get(number, make)
 

@@ -25,6 +25,7 @@ from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import CorpusFacts, SourceFacts
 from dist_epochs.plan.fingerprint import ORDER
+from dist_epochs.runtime.mapped_files import MappedFiles
 
 if TYPE_CHECKING:
     from dist_epochs.corpus.remote.store import RemoteShards
@@ -66,8 +67,9 @@ class Store:
         self.place = str(remote.address if remote else path)
         self.manifest = read_object(path / "manifest.json")
         check_manifest(self.manifest, path / "manifest.json")
+        files = MappedFiles()
         self._sources = [
-            SourceStore(path / "sources" / entry["name"], self.manifest, entry, remote)
+            SourceStore(path / "sources" / entry["name"], self.manifest, entry, files, remote)
             for entry in self.manifest["sources"]
         ]
 
