@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -268,19 +267,18 @@ def _share(text: str) -> Any:
 
 @contextmanager
 def _bar(sources: tuple[Source, ...], share: Share | None) -> Iterator[Progress]:
-    from tqdm import tqdm
+    from dist_epochs.runtime.bar import bar
 
     total = sum(unit.size for source in sources for unit in source.units) // (share.shares if share else 1) or None
-    interval = 0.2 if sys.stderr.isatty() else 5
     made = {"documents": 0, "tokens": 0}
-    with tqdm(total=total, unit="B", unit_scale=True, desc="tokenize", disable=None, mininterval=interval) as bar:
+    with bar("tokenize", total) as shown:
 
         def progress(read: int, documents: int = 0, tokens: int = 0) -> None:
             made["documents"] += documents
             made["tokens"] += tokens
-            counts = (f"{tqdm.format_sizeof(count)} {name}" for name, count in made.items())
-            bar.set_postfix_str(", ".join(counts), refresh=False)
-            bar.update(read)
+            counts = (f"{shown.format_sizeof(count)} {name}" for name, count in made.items())
+            shown.set_postfix_str(", ".join(counts), refresh=False)
+            shown.update(read)
 
         yield progress
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 __all__ = ["MappedFiles"]
 
-MOST_BYTES = 2**28
-"""Bytes of files that a process has in memory until it gives them back, 256 MiB."""
+MOST_BYTES = 2**29
+"""Bytes of files that a process has in memory until it gives them back, 512 MiB."""
 READ_BETWEEN = 2**19
 """Values, such as tokens, after which a process looks at how many these are."""
 

@@ -26,6 +26,7 @@ from dist_epochs.corpus.streaming.digests import digests
 from dist_epochs.corpus.streaming.objective import masked_tokens
 from dist_epochs.corpus.tokenizing.workers import in_order
 from dist_epochs.errors import InputError, Origin
+from dist_epochs.runtime.bar import Progress
 from dist_epochs.runtime.files import lock, named_errors, new_folder
 
 __all__ = ["pack_source"]
@@ -34,7 +35,12 @@ Rows = tuple[NDArray[Any], ...]
 
 
 def pack_source(
-    source: SourceStore, sequence_length: int, special_ids: list[int], packing: str = BEST_FIT, workers: int = 1
+    source: SourceStore,
+    sequence_length: int,
+    special_ids: list[int],
+    packing: str = BEST_FIT,
+    workers: int = 1,
+    progress: Progress = lambda _: None,
 ) -> None:
     """Pack a source at one more length and strategy, as its store's format has it.
 
@@ -46,6 +52,7 @@ def pack_source(
         special_ids: Ids that are never masked.
         packing: How documents become samples, one of `PACKINGS`.
         workers: Processes that pack blocks; what is written does not depend on them.
+        progress: Called with the tokens of what was packed since the last call.
 
     Raises:
         InputError: If another process is packing the source, no sample can be made of it, or its format has no such
@@ -61,9 +68,9 @@ def pack_source(
     names = FILES[source.version]
     counts: dict[str, Any] = {"sequence_length": sequence_length}
     if source.version == 1:
-        blocks = _rows_of_version_1(source, sequence_length, special_ids, counts)
+        blocks = _rows_of_version_1(source, sequence_length, special_ids, counts, progress)
     else:
-        blocks = _rows_of_blocks(source, packing, sequence_length, special_ids, counts, workers)
+        blocks = _rows_of_blocks(source, packing, sequence_length, special_ids, counts, workers, progress)
     with lock(source.folder, taken), new_folder(source.packing_folder(sequence_length, packing)) as folder:
         found = {name: hashlib.sha256() for name in names}
         with ExitStack() as stack:
@@ -80,7 +87,13 @@ def pack_source(
 
 
 def _rows_of_blocks(
-    source: SourceStore, packing: str, length: int, special_ids: list[int], content: dict[str, Any], workers: int
+    source: SourceStore,
+    packing: str,
+    length: int,
+    special_ids: list[int],
+    content: dict[str, Any],
+    workers: int,
+    progress: Progress,
 ) -> Iterator[Rows]:
     """What each block adds to each file; what packing.json says is added to its content.
 
@@ -100,6 +113,7 @@ def _rows_of_blocks(
             yield _row(index_type, (total.samples, total.pieces, *packed.place)), *packed.rows
             blocks += 1
         total += packed.counts
+        progress(packed.counts.tokens + packed.counts.tokens_truncated + packed.counts.tokens_dropped)
     if not total.samples:
         raise InputError(
             f"source {source.name!r} has no sample of length {length} ({packing})",
@@ -209,15 +223,17 @@ def _samples(
 
 
 def _rows_of_version_1(
-    source: SourceStore, length: int, special_ids: list[int], content: dict[str, Any]
+    source: SourceStore, length: int, special_ids: list[int], content: dict[str, Any], progress: Progress
 ) -> Iterator[Rows]:
     """The same of a store of format 1."""
     samples = pieces = tokens = 0
     for block in range(len(source.blocks)):
         rows = packed_rows(source, block, length, special_ids)
         rows[1]["first_piece"] += pieces
-        tokens += int(rows[1]["tokens"].sum())
+        of_block = int(rows[1]["tokens"].sum())
         yield rows
+        tokens += of_block
+        progress(of_block)
         samples, pieces = samples + len(rows[1]), pieces + len(rows[2])
     if tokens != source.entry["tokens"]:
         raise AssertionError(f"packing holds {tokens} of {source.entry['tokens']} tokens")

@@ -10,7 +10,7 @@ packed-128/pieces         of each piece, its first token within the block and it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -254,17 +254,23 @@ class BlockPacking(Packing):
     def __init__(self, source: SourceStore, sequence_length: int, strategy: str = BEST_FIT) -> None:
         super().__init__(source, sequence_length, strategy)
         folder, counts = self.folder, source.packing_counts(sequence_length, strategy)
-        blocks = counts["blocks"]
-        sizes = {"blocks": (blocks + 1) * self.index_type.itemsize, "sums": blocks * self.sums_type.itemsize}
-        sizes |= {"samples": counts["samples"] * sample_type(sequence_length).itemsize}
-        sizes |= {"pieces": counts["pieces"] * counts["piece_bytes"]}
-        for name, size in sizes.items():
+        for name, size in self.sizes(counts).items():
             check_size(folder / name, size, damaged_packing)
         self.block_samples = self._checked_index(counts)
         self._index = source.files.map(folder / "blocks", self.index_type)
         self._samples = source.files.map(folder / "samples", sample_type(sequence_length))
         self._pieces = source.files.map(folder / "pieces", np.dtype(f"<u{counts['piece_bytes']}"))
         self._bits = np.uint64((sequence_length - 1).bit_length())
+
+    @classmethod
+    def sizes(cls, counts: Mapping[str, Any]) -> dict[str, int]:
+        """Bytes of each of its files, by what packing.json says."""
+        return {
+            "blocks": (counts["blocks"] + 1) * cls.index_type.itemsize,
+            "sums": counts["blocks"] * cls.sums_type.itemsize,
+            "samples": counts["samples"] * sample_type(counts["sequence_length"]).itemsize,
+            "pieces": counts["pieces"] * counts["piece_bytes"],
+        }
 
     def pieces_of(self, blocks: Integers, rows: Integers) -> tuple[Integers, Integers, Integers]:
         """Pieces of each sample, and of all these pieces the first token and the length."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dist_epochs.corpus.stores.damage import check_keys, damaged_packing, is_sha256, read_object, shown
+from dist_epochs.corpus.stores.damage import check_keys, damaged_packing, is_sha256, shown
 from dist_epochs.errors import InputError
 from dist_epochs.runtime.files import digest_of_json
 
-__all__ = ["DIGESTS", "FILES", "PIECE_BYTES", "STRATEGY", "check_packing", "packing_counts"]
+__all__ = ["DIGESTS", "FILES", "PIECE_BYTES", "STRATEGY", "check_counts", "check_packing"]
 
 FILES = {1: ("blocks", "samples", "pieces"), 2: ("blocks", "sums", "samples", "pieces")}
 """The files of a packing beside its packing.json, by the format of the store."""
@@ -31,12 +31,15 @@ SAMPLES_AT_ONCE = 2**20
 Integers = NDArray[np.int64]
 
 
-def packing_counts(folder: Path, packing: str, sequence_length: int, tokens: int, version: int) -> dict[str, Any]:
-    """The counts in packing.json, checked against each other.
+def check_counts(
+    written: dict[str, Any], path: Path, packing: str, sequence_length: int, tokens: int, version: int
+) -> dict[str, Any]:
+    """The counts of a packing, checked against each other.
 
     Args:
-        folder: The folder of the packing.
-        packing: Its strategy.
+        written: What packing.json holds.
+        path: Its place.
+        packing: The strategy.
         sequence_length: Its length.
         tokens: Tokens of the source.
         version: Format of the store.
@@ -44,8 +47,7 @@ def packing_counts(folder: Path, packing: str, sequence_length: int, tokens: int
     Raises:
         InputError: If they contradict each other, or the source.
     """
-    path = folder / "packing.json"
-    counts = read_object(path)
+    counts = dict(written)
     if version > 1 and (found := counts.pop("digest", None)) != (digest := digest_of_json(counts)):
         raise damaged_packing(path, f"its digest is {digest} and not {shown(found)}, as it says")
     names = PACKING_COUNTS if version == 1 else (*PACKING_COUNTS, *MORE_COUNTS, STRATEGY, PIECE_BYTES, DIGESTS)

@@ -14,36 +14,36 @@ from dist_epochs.errors import InputError
 if TYPE_CHECKING:
     from dist_epochs.corpus.remote.store import RemoteShards
 
-__all__ = ["fetching_ahead"]
+__all__ = ["APART", "Shard", "fetching_ahead"]
 
 CONNECTIONS = 4
 """Shards that are fetched at once."""
 
-STEPS_APART = 8
-"""Steps of which one is looked at: a sample of a batch stays in its shard for some thousand steps."""
+APART = 8
+"""Batches of which one is looked at: a sample of a batch stays in its shard for some thousand steps."""
 
 Shard = tuple[str, int]
 """The name of a source, and the number of a shard of it."""
 
+Needs = Iterable[tuple[int, Iterable[Shard]]]
+"""Places of batches, of growing number, each with the shards that it reads."""
+
 
 @contextmanager
-def fetching_ahead(
-    remote: RemoteShards | None, shards: Callable[[int], Iterable[Shard]], steps: range
-) -> Iterator[Callable[[int], None]]:
-    """Fetch in the background what steps need, in their order, while the block runs.
+def fetching_ahead(remote: RemoteShards | None, needs: Needs) -> Iterator[Callable[[int], None]]:
+    """Fetch in the background what batches need, in their order, while the block runs.
 
     Args:
         remote: Where the shards are; None, if they are on this machine.
-        shards: The shards that a step reads: each its source, and its number in it.
-        steps: The steps.
+        needs: What batches read; of some of them, as neighbours read the same.
 
     Returns:
-        To be called with each step that begins.
+        To be called with the place of each batch that begins.
     """
     if remote is None:
         yield lambda _: None
         return
-    ahead = _Ahead(remote, shards, steps)
+    ahead = _Ahead(remote, iter(needs))
     for _ in range(CONNECTIONS):
         threading.Thread(target=ahead.work, daemon=True, name="shards").start()
     try:
@@ -55,19 +55,19 @@ def fetching_ahead(
 class _Ahead:
     """What the threads share."""
 
-    def __init__(self, remote: RemoteShards, shards: Callable[[int], Iterable[Shard]], steps: range) -> None:
-        self._remote, self._shards, self._steps = remote, shards, steps
-        self._step = steps.start
-        self._needed: deque[tuple[int, int]] = deque()  # steps to come, and the bytes that they need first
+    def __init__(self, remote: RemoteShards, needs: Iterator[tuple[int, Iterable[Shard]]]) -> None:
+        self._remote, self._needs = remote, needs
+        self._place = 0
+        self._needed: deque[tuple[int, int]] = deque()  # places to come, and the bytes that they need first
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._turn = threading.Lock()
         self._next = self._order()
 
-    def reach(self, step: int) -> None:
-        """Note that a step begins."""
+    def reach(self, place: int) -> None:
+        """Note that a batch begins."""
         with self._changed:
-            self._step = step
+            self._place = place
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class _Ahead:
             self._changed.notify_all()
 
     def work(self) -> None:
-        """Fetch one shard after the other. What cannot be fetched is met again by the step that needs it."""
+        """Fetch one shard after the other. What cannot be fetched is met again by the batch that needs it."""
         while not self._closed.is_set():
             with self._turn:
                 shard = next(self._next, None)
@@ -93,24 +93,24 @@ class _Ahead:
     def _order(self) -> Iterator[Shard]:
         """Shards in the order in which they are needed, as far ahead as the cache has room for."""
         before: set[Shard] = set()
-        for step in range(self._steps.start, self._steps.stop, STEPS_APART):
-            needed = list(self._shards(step))
+        for place, shards in self._needs:
+            needed = list(shards)
             for shard in needed:
                 if shard not in before:
-                    if not self._wait_for_room(step, shard):
+                    if not self._wait_for_room(place, shard):
                         return
                     yield shard
             before = set(needed)
 
-    def _wait_for_room(self, step: int, shard: Shard) -> bool:
-        """Wait until the run has come near enough; False, if it is over."""
+    def _wait_for_room(self, place: int, shard: Shard) -> bool:
+        """Wait until the batches have come near enough; False, if they are over."""
         size = self._remote.bytes_of(*shard)
         with self._changed:
             while not self._closed.is_set():
-                while self._needed and self._needed[0][0] <= self._step:
+                while self._needed and self._needed[0][0] <= self._place:
                     self._needed.popleft()
-                if step <= self._step or sum(bytes_ for _, bytes_ in self._needed) + size <= self._remote.bytes_ahead:
-                    self._needed.append((step, size))
+                if place <= self._place or sum(bytes_ for _, bytes_ in self._needed) + size <= self._remote.bytes_ahead:
+                    self._needed.append((place, size))
                     return True
                 self._changed.wait()
         return False

@@ -8,15 +8,20 @@ from typing import IO
 
 from dist_epochs.corpus.remote.transfer import Broken, Refused, Remote
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.bar import Progress
 from dist_epochs.runtime.files import named_errors
 
-__all__ = ["Unreachable", "fetch"]
+__all__ = ["UPLOAD", "Unreachable", "fetch"]
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait after each failure in a row, before the file is asked for again; a failure after these is final."""
 
 TIMES = 3
 """How often a file is fetched that is not what it should be."""
+
+
+UPLOAD = "to upload the file again from the store that `dist-epochs tokenize` wrote"
+"""What helps where a file at the address is not as it was made."""
 
 
 class Unreachable(InputError):
@@ -32,6 +37,7 @@ def fetch(
     wrong: Callable[[], str] = lambda: "",
     closed: threading.Event | None = None,
     waits: tuple[float, ...] | None = None,
+    progress: Progress = lambda _: None,
 ) -> None:
     """Fetch a file, or what is missing of it.
 
@@ -43,6 +49,7 @@ def fetch(
         wrong: What is wrong with the file once it is complete; nothing, if it is right.
         closed: Set when the file is no longer wanted.
         waits: Seconds to wait after each failure.
+        progress: Called with the bytes that arrived since the last call.
 
     Raises:
         Absent: If there is no such file.
@@ -54,7 +61,7 @@ def fetch(
     failures, times, furthest = 0, 0, 0
     while True:
         try:
-            _append(remote, name, file, size, closed)
+            _append(remote, name, file, size, closed, progress)
         except Refused as error:
             raise _refused(remote, name, error) from None
         except Broken as error:
@@ -77,7 +84,9 @@ def fetch(
             raise _damaged(remote, name, problem)
 
 
-def _append(remote: Remote, name: str, file: IO[bytes], size: int | None, closed: threading.Event) -> None:
+def _append(
+    remote: Remote, name: str, file: IO[bytes], size: int | None, closed: threading.Event, progress: Progress
+) -> None:
     """Read the rest of a file to its end."""
     at = file.seek(0, 2)
     if size is not None and at > size:
@@ -90,6 +99,7 @@ def _append(remote: Remote, name: str, file: IO[bytes], size: int | None, closed
             with named_errors(getattr(file, "name", name)):
                 file.write(piece)
             at += len(piece)
+            progress(len(piece))
             if closed.is_set():
                 raise Broken("not wanted any more")
             if size is not None and at > size:
@@ -124,6 +134,6 @@ def _damaged(remote: Remote, name: str, problem: str) -> InputError:
         problem,
         rule=f"it was fetched {TIMES} times",
         consequence="the store at this address is damaged, or is another one than its manifest says",
-        fixes="to upload the file again from the store that `dist-epochs tokenize` wrote",
+        fixes=UPLOAD,
         origin=remote.where(name),
     )

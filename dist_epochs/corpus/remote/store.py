@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.arithmetic.packings import BEST_FIT
-from dist_epochs.corpus.packing.packing_checks import DIGESTS, FILES
+from dist_epochs.corpus.packing.packed import BlockPacking
+from dist_epochs.corpus.packing.packed_spans import SpanPacking
+from dist_epochs.corpus.packing.packing_checks import DIGESTS, check_counts
 from dist_epochs.corpus.remote.cache import Cache, default_folder
-from dist_epochs.corpus.remote.fetching import Unreachable, fetch
+from dist_epochs.corpus.remote.fetching import UPLOAD, Unreachable, fetch
 from dist_epochs.corpus.remote.transfer import Absent, Remote
 from dist_epochs.corpus.stores.blocks import BLOCKS
-from dist_epochs.corpus.stores.manifest import check_manifest, content_fingerprint
+from dist_epochs.corpus.stores.manifest import STORE_VERSION, check_manifest, content_fingerprint
 from dist_epochs.corpus.stores.source_store import packing_name
 from dist_epochs.corpus.stores.store import Store
 from dist_epochs.corpus.streaming.order import Recent
@@ -32,6 +34,7 @@ from dist_epochs.corpus.tokenizing.writer import LENGTHS
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.corpus import CacheRecipe
 from dist_epochs.recipe.values import read_bytes
+from dist_epochs.runtime.bar import Progress, bar
 from dist_epochs.runtime.files import BYTES_AT_ONCE, digest_of_json, write_bytes
 from dist_epochs.runtime.mapped_files import MappedFiles
 from dist_epochs.settings.address import Address
@@ -178,12 +181,22 @@ class _Indices:
 
     def fetch(self, manifest: Mapping[str, Any], lengths: Iterable[int], packing: str) -> None:
         self._tokenizer(manifest["tokenizer"]["fingerprint"])
+        files: dict[str, tuple[int, str]] = {}  # bytes and digest of each index
+        counts: dict[str, bytes] = {}  # packing.json, which is written last
         for entry in manifest["sources"]:
-            folder = f"sources/{entry['name']}"
-            blocks = entry["blocks"]
-            self._keep(f"{folder}/blocks", _by_digest(blocks["sha256"]), blocks["rows"] * BLOCKS.itemsize)
+            folder, blocks = f"sources/{entry['name']}", entry["blocks"]
+            files[f"{folder}/blocks"] = blocks["rows"] * BLOCKS.itemsize, blocks["sha256"]
             for length in sorted(set(lengths)):
-                self._packing(f"{folder}/{packing_name(length, packing)}", manifest["version"])
+                path = f"{folder}/{packing_name(length, packing)}"
+                if (found := self._packing(path, packing, length, entry["tokens"])) is not None:
+                    counts[f"{path}/packing.json"], of_packing = found
+                    files |= {f"{path}/{name}": file for name, file in of_packing.items()}
+        missing = {name: file for name, file in files.items() if not (self._mirror / name).exists()}
+        with bar("fetch indices", sum(size for size, _ in missing.values())) as shown:
+            for name, (size, digest) in missing.items():
+                self._keep(name, _by_digest(digest), size, shown.update)
+        for path, written in counts.items():
+            write_bytes(self._mirror / path, written, beside=_beside())
 
     def _tokenizer(self, fingerprint: str) -> None:
         path = "tokenizer/tokenizer.json"
@@ -199,29 +212,39 @@ class _Indices:
 
         self._keep(path, wrong)
 
-    def _packing(self, folder: str, version: int) -> None:
-        """Fetch the files of a packing, and its counts last; nothing, if the store is not packed so."""
+    def _packing(
+        self, folder: str, packing: str, length: int, tokens: int
+    ) -> tuple[bytes, dict[str, tuple[int, str]]] | None:
+        """The counts of a packing as they are written, and bytes and digest of its files.
+
+        None if it is complete here, or the store is not packed so.
+        """
         path = f"{folder}/packing.json"
         if (self._mirror / path).exists():
-            return
+            return None
         try:
-            counts = _small(self._remote, path, _wrong_digest)
+            written = _small(self._remote, path, _wrong_digest)
         except Absent:
-            return
-        digests = json.loads(counts)[DIGESTS]
-        for name in FILES[version]:
-            self._keep(f"{folder}/{name}", _by_digest(digests[name]))
-        write_bytes(self._mirror / path, counts, beside=_beside())
-
-    def _keep(self, name: str, wrong: Wrong, size: int | None = None) -> None:
+            return None
         try:
-            self._fetch(name, wrong, size)
+            counts = check_counts(json.loads(written), Path(path), packing, length, tokens, STORE_VERSION)
+        except InputError as error:
+            raise error.but(
+                origin=self._remote.where(path),
+                fixes=UPLOAD,
+            ) from None
+        sizes = (BlockPacking if packing == BEST_FIT else SpanPacking).sizes(counts)
+        return written, {name: (size, counts[DIGESTS][name]) for name, size in sizes.items()}
+
+    def _keep(self, name: str, wrong: Wrong, size: int | None = None, progress: Progress = lambda _: None) -> None:
+        try:
+            self._fetch(name, wrong, size, progress)
         except Absent as error:
             raise _missing(self._remote, name, error) from None
 
-    def _fetch(self, name: str, wrong: Wrong, size: int | None = None) -> None:
+    def _fetch(self, name: str, wrong: Wrong, size: int | None = None, progress: Progress = lambda _: None) -> None:
         def fetched(file: IO[bytes]) -> None:
-            fetch(self._remote, name, file, size=size, wrong=lambda: wrong(file))
+            fetch(self._remote, name, file, size=size, wrong=lambda: wrong(file), progress=progress)
 
         self._cache.keep(self._mirror / name, fetched)
 
@@ -295,7 +318,7 @@ def _missing(remote: Remote, name: str, error: Absent) -> InputError:
     return InputError(
         f"is missing: {error}",
         consequence="the store at this address is not complete",
-        fixes="to upload the file again from the store that `dist-epochs tokenize` wrote",
+        fixes=UPLOAD,
         origin=remote.where(name),
     )
 

@@ -15,9 +15,9 @@ from dist_epochs.arithmetic.packings import BEST_FIT, PACKINGS
 from dist_epochs.corpus.packing.packed import BlockPacking, Packing
 from dist_epochs.corpus.packing.packed_1 import ListedPacking
 from dist_epochs.corpus.packing.packed_spans import SpanPacking
-from dist_epochs.corpus.packing.packing_checks import packing_counts
+from dist_epochs.corpus.packing.packing_checks import check_counts
 from dist_epochs.corpus.stores.blocks import BLOCKS, ROWS_AT_ONCE, block_rows, check_blocks, cut_by_documents
-from dist_epochs.corpus.stores.damage import check_size, damaged
+from dist_epochs.corpus.stores.damage import check_size, damaged, read_object
 from dist_epochs.corpus.stores.referred import file_of, ids_of
 from dist_epochs.corpus.streaming.order import Recent
 from dist_epochs.errors import InputError, Origin
@@ -224,8 +224,8 @@ class SourceStore:
         Raises:
             InputError: If it is damaged.
         """
-        folder = self.packing_folder(sequence_length, packing)
-        return packing_counts(folder, packing, sequence_length, self.entry["tokens"], self.version)
+        path = self.packing_folder(sequence_length, packing) / "packing.json"
+        return check_counts(read_object(path), path, packing, sequence_length, self.entry["tokens"], self.version)
 
     def packing_facts(self, sequence_length: int, packing: str = BEST_FIT) -> PackingFacts:
         """The same as a plan needs them."""

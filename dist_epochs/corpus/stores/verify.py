@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from dist_epochs.corpus.tokenizing.store_parts import STORE_PARTS, read_parts
 from dist_epochs.corpus.tokenizing.tokenizer import LARGEST_TOKENIZER
 from dist_epochs.corpus.tokenizing.writer import LENGTHS
 from dist_epochs.errors import InputError
+from dist_epochs.runtime.bar import Progress, bar
 from dist_epochs.runtime.files import BYTES_AT_ONCE, digest_of, digest_of_json, write_json
 
 __all__ = ["VERIFIED", "verify_store"]
@@ -33,10 +33,6 @@ __all__ = ["VERIFIED", "verify_store"]
 VERIFIED = "verified.json"
 """File of a store with the files that were compared, and on which machine."""
 
-BAR_FROM_BYTES = 2**30
-"""Bytes from which on a progress bar is shown."""
-
-Progress = Callable[[int], None]
 States = dict[str, list[int] | None]
 """Size and modification time of each file; None for a file that does not exist."""
 
@@ -92,9 +88,9 @@ def verify_store(store: Store, again: bool = False) -> bool:
     ]
     if new:
         size = sum((states[_name(store, path)] or [0])[0] for part in new for path in part.files)
-        with _bar(size) as progress:
+        with bar("verify", size) as shown:
             for part in new:
-                part.check(progress)
+                part.check(shown.update)
         _compared_here[place] = states
         with suppress(OSError):  # every program verifies a store that it cannot write to
             machine, folder = place
@@ -192,6 +188,7 @@ def _shard_digest(source: SourceStore, number: int, progress: Progress) -> str:
         digest.update(data[at:end])
         at = end
         if at - reported >= BYTES_AT_ONCE:
+            source.files.used(at - reported)
             progress(at - reported)
             reported = at
     progress(at - reported)
@@ -204,6 +201,7 @@ def _digest_of_both(source: SourceStore, number: int, progress: Progress) -> str
     for start in range(0, len(data), BYTES_AT_ONCE):
         piece = data[start : start + BYTES_AT_ONCE]
         digest.update(piece)
+        source.files.used(len(piece))
         progress(len(piece))
     digest.update(source.shard_lengths(number).astype(LENGTHS).tobytes())
     return digest.hexdigest()
@@ -257,18 +255,3 @@ def _notes(path: Path) -> dict[str, Any]:
     except InputError:
         return {}
     return machines if isinstance(machines, dict) else {}
-
-
-@contextmanager
-def _bar(size: int) -> Iterator[Progress]:
-    """A progress bar, if there is much to read."""
-    if size < BAR_FROM_BYTES:
-        yield lambda _: None
-        return
-    from tqdm import tqdm
-
-    on_terminal = sys.stderr.isatty()
-    with tqdm(
-        total=size, unit="B", unit_scale=True, desc="verify", disable=None, mininterval=0.2 if on_terminal else 5
-    ) as bar:
-        yield bar.update

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.schedule import Phase
+from dist_epochs.corpus.remote.ahead import Shard
 from dist_epochs.corpus.stores.opening import open_store, store_of
 from dist_epochs.corpus.streaming.drawn import Drawn, PlanOrder, StoreOrder
 from dist_epochs.corpus.streaming.objective import IGNORED
@@ -22,6 +23,9 @@ from dist_epochs.corpus.streaming.stream import MicroBatch
 from dist_epochs.errors import InputError, Origin, nearest
 from dist_epochs.plan.plan import Plan
 from dist_epochs.recipe import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from dist_epochs.corpus.remote.store import RemoteShards
 
 __all__ = ["COLUMNS", "TokenDataset"]
 
@@ -151,6 +155,15 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
     def is_plan(self) -> bool:
         """Whether the samples are the draws of a plan, in its order; the ledger of a loop asks."""
         return isinstance(self._drawn, PlanOrder)
+
+    @property
+    def remote(self) -> RemoteShards | None:
+        """Where the shards are, if not on this machine."""
+        return self._drawn.remote
+
+    def shards(self, numbers: Sequence[int]) -> Iterator[Shard]:
+        """The shards that samples are in, each by the name of its source and its number there."""
+        return self._drawn.shards(np.asarray(numbers, np.int64))
 
     def __len__(self) -> int:
         """Samples drawn in all: of every epoch of the plan, over all devices."""

@@ -15,7 +15,7 @@ from dist_epochs.arithmetic.curriculum import Curriculum
 from dist_epochs.arithmetic.mixture import Mixture
 from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.arithmetic.schedule import Phase, Schedule, Span
-from dist_epochs.corpus.remote.ahead import fetching_ahead
+from dist_epochs.corpus.remote.ahead import APART, Shard, fetching_ahead
 from dist_epochs.corpus.stores.store import Store
 from dist_epochs.corpus.streaming.counter import PassCounter, StoreCounter
 from dist_epochs.corpus.streaming.hashing import hash_each, key
@@ -110,6 +110,7 @@ class Corpus:
     Attributes:
         schedule: See the arguments.
         objective: See the arguments.
+        remote: Where the shards are, if not on this machine.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Corpus:
             (name, length): packing.order(seed, (lanes or {}).get(length) or schedule.largest_batch(length))
             for (name, length), packing in self._packings.items()
         }
-        self._remote = store.remote
+        self.remote = store.remote
         self._pad = store.tokenizer().pad_id
         self._patterns = {mixture: _Pattern.of(mixture) for mixture in set(self._curriculum.mixtures)}
 
@@ -167,8 +168,9 @@ class Corpus:
             first_step: The first step; nothing before it is read.
         """
         at_once = 1  # what comes first waits for nothing after it, such as the order of another pass
-        all_steps = range(first_step, self.schedule.steps)
-        with fetching_ahead(self._remote, lambda step: self._shards(step, batches, rank), all_steps) as reach:
+        looked_at = range(first_step, self.schedule.steps, APART)
+        needs = ((step, self._step_shards(step, batches, rank)) for step in looked_at)
+        with fetching_ahead(self.remote, needs) as reach:
             while first_step < self.schedule.steps:
                 phase = self.schedule.phase_of(first_step)
                 last_step = min(first_step + at_once, self.schedule.steps) - 1
@@ -211,16 +213,20 @@ class Corpus:
             parts = (whole.part(slice(each.start - first, each.stop - first)) for each in slices)
             yield Window(step, tuple(parts), counts)
 
-    def _shards(self, step: int, batches: Sequence[GlobalBatch], rank: int) -> Iterator[tuple[str, int]]:
-        """The source and number of each shard that this rank reads in a step, in the order in which it reads them."""
-        span = self.schedule.span(step)
-        offsets = span.start + _drawn_in(batches[span.phase].micro_batches(rank))
-        places = self._locate(span.phase, offsets, span.sequence_length)
+    def shards(self, phase: int, offsets: Integers) -> Iterator[Shard]:
+        """The shards that `samples` reads, source by source, in the order in which these come."""
+        length = self.schedule.phases[phase].sequence_length
+        places = self._locate(phase, offsets, length)
         for source in dict.fromkeys(places.sources.tolist()):
             at = np.flatnonzero(places.sources == source)
-            name = self._curriculum.mixtures[span.phase].names[source]
-            shards = self._packings[name, span.sequence_length].shards_of(places.blocks[at], places.rows[at])
+            name = self._curriculum.mixtures[phase].names[source]
+            shards = self._packings[name, length].shards_of(places.blocks[at], places.rows[at])
             yield from ((name, number) for number in shards.tolist())
+
+    def _step_shards(self, step: int, batches: Sequence[GlobalBatch], rank: int) -> Iterator[Shard]:
+        """The shards that this rank reads in a step."""
+        span = self.schedule.span(step)
+        return self.shards(span.phase, span.start + _drawn_in(batches[span.phase].micro_batches(rank)))
 
     def _locate(self, phase: int, offsets: Integers, length: int) -> _Places:
         """Where the samples of these draws of a phase are."""

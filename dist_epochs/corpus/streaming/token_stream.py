@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from dist_epochs.arithmetic.batch import GlobalBatch, split_evenly
+from dist_epochs.corpus.remote.ahead import APART, fetching_ahead
 from dist_epochs.corpus.streaming.dataset import TokenDataset
 from dist_epochs.corpus.streaming.objective import IGNORED
 from dist_epochs.errors import InputError, Origin
@@ -106,24 +107,33 @@ class TokenStream(IterableDataset[dict[str, Tensor]]):  # type: ignore[misc]
         number, workers = (worker.id, worker.num_workers) if worker is not None else (0, 1)
         if worker is not None:
             self._used_by_worker.fill_(1)
-        own = islice(self._rounds(self._from, ranks), 0 if self._is_own else number, None, workers)
-        end = Round(len(self.dataset), len(self.dataset))
-        first = next(own, end)
-        self._next = first.start  # now, and not with the first batch: a loader asks for the state before
-        return self._batches(first, own, end, rank, ranks)
+        first = 0 if self._is_own else number
 
-    def _batches(
-        self, now: Round, following: Iterator[Round], end: Round, rank: int, ranks: int
-    ) -> Iterator[dict[str, Tensor]]:
-        while now != end:
-            after = next(following, end)
-            mine = split_evenly(range(*now), ranks)[rank]
-            batch = self.dataset.batch(mine or range(now.start, now.start + 1))
-            if not mine and "labels" in batch:
-                batch["labels"].fill_(IGNORED)  # a real sample that the loss does not count: ranks stay in step
-            self._next = after.start
-            yield batch
-            now = after
+        def own(step: int) -> Iterator[Round]:
+            return islice(self._rounds(self._from, ranks), first, None, workers * step)
+
+        # now, and not with the first batch: a loader asks for the state before
+        self._next = next(own(1), self._end).start
+        return self._batches(own, rank, ranks)
+
+    def _batches(self, own: Callable[[int], Iterator[Round]], rank: int, ranks: int) -> Iterator[dict[str, Tensor]]:
+        def share(of: Round) -> range:
+            return split_evenly(range(*of), ranks)[rank]
+
+        looked_at = ((each.start, self.dataset.shards(share(each))) for each in own(APART))
+        with fetching_ahead(self.dataset.remote, looked_at) as reach:
+            for now, after in pairwise(chain(own(1), [self._end])):
+                reach(now.start)
+                mine = share(now)
+                batch = self.dataset.batch(mine or range(now.start, now.start + 1))
+                if not mine and "labels" in batch:
+                    batch["labels"].fill_(IGNORED)  # a real sample that the loss does not count: ranks stay in step
+                self._next = after.start
+                yield batch
+
+    @property
+    def _end(self) -> Round:
+        return Round(len(self.dataset), len(self.dataset))
 
     def _rounds(self, start: int, ranks: int) -> Iterator[Round]:
         """The micro-steps of all ranks, from a draw on."""

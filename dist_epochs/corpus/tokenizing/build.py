@@ -22,6 +22,7 @@ from dist_epochs.corpus.tokenizing.workplace import remove, workplace
 from dist_epochs.corpus.tokenizing.writer import Draft
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import PackingFacts
+from dist_epochs.runtime.bar import bar
 from dist_epochs.runtime.files import move, write_json
 
 __all__ = ["SHARD", "Filled", "Packings", "build", "check_not_empty", "counts_in", "describe", "pack", "with_packings"]
@@ -143,10 +144,15 @@ def pack(store: Store, sequence_lengths: Sequence[int], packing: str = BEST_FIT,
 
 
 def _pack(store: Store, packings: Sequence[tuple[int, str]], workers: int) -> None:
-    for source in (*store.sources(), *store.sources(held_out=True)):
-        for length, packing in packings:
-            if (length, packing) not in source.packings():
-                pack_source(source, length, store.special_ids, packing, workers)
+    missing = [
+        (source, *each)
+        for source in (*store.sources(), *store.sources(held_out=True))
+        for each in packings
+        if each not in source.packings()
+    ]
+    with bar("pack", sum(source.entry["tokens"] for source, _, _ in missing), "token") as shown:
+        for source, length, packing in missing:
+            pack_source(source, length, store.special_ids, packing, workers, shown.update)
 
 
 def check_not_empty(drafts: Sequence[Draft]) -> None:

@@ -28,11 +28,14 @@ from dist_epochs.corpus.remote import fetching
 from dist_epochs.corpus.remote.cache import Full
 from dist_epochs.corpus.remote.store import open_remote
 from dist_epochs.corpus.remote.transfer import Absent, Remote
+from dist_epochs.corpus.stores.manifest import sealed
 from dist_epochs.corpus.stores.store import Store
 from dist_epochs.corpus.stores.verify import verify_store
+from dist_epochs.corpus.streaming.dataset import TokenDataset
 from dist_epochs.corpus.streaming.objective import Causal
 from dist_epochs.corpus.streaming.planning import plan_on_store
 from dist_epochs.corpus.streaming.stream import Corpus
+from dist_epochs.corpus.streaming.token_stream import TokenStream
 from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
@@ -109,6 +112,30 @@ def test_batches_are_those_of_the_folder_and_are_fetched_once(local, server, ope
     assert set(server.asked.values()) == {1}
     assert not parts_in(tmp_path)
     assert json.loads((next(tmp_path.glob("cache/*/*/manifest.json"))).read_bytes()) == local.manifest
+
+
+def test_a_token_stream_fetches_ahead(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    batches_of_it = iter(TokenStream(TokenDataset(server.address, 16), per_device=4))
+    assert next(batches_of_it)["input_ids"].shape == (4, 16)  # of the first source
+    until = time.monotonic() + 20
+    while len([path for path in shards_in(tmp_path / "dist-epochs/stores") if path.suffix == ".tokens"]) < len(NAMES):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    batches_of_it.close()
+    assert len(list(iter(TokenStream(TokenDataset(server.address, 16), per_device=4)))) > len(NAMES)
+    assert {count for name, count in server.asked.items() if name.endswith(".tokens")} == {1}
+
+
+def test_counts_of_a_packing_that_cannot_be_are_refused(local, server, opened, tmp_path):
+    shutil.copytree(local.path, tmp_path / "store")
+    server.folder = tmp_path / "store"
+    path = server.folder / "sources/a/packed-16/packing.json"
+    counts = json.loads(path.read_text())
+    counts["sha256"] = {f"../{name}": digest for name, digest in counts["sha256"].items()}
+    path.write_text(json.dumps(sealed({name: value for name, value in counts.items() if name != "digest"})))
+    with pytest.raises(InputError, match=f"{server.address}/sources/a/packed-16/packing.json: sha256 is .* upload"):
+        opened()
 
 
 def test_all_is_there_without_a_network(local, server, opened):
