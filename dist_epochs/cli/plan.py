@@ -245,7 +245,9 @@ def _count_place(document: Document, path: Path) -> dict[str, Any] | None:
 
 
 def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:
-    return list(zip(documents, recipes or (Path("plan"),), strict=True))
+    from dist_epochs.plan.plan import FROM_FLAGS_ALONE
+
+    return list(zip(documents, recipes or (Path(FROM_FLAGS_ALONE),), strict=True))
 
 
 def _recipe(document: Document, path: Path) -> Recipe:

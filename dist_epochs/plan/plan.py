@@ -17,7 +17,10 @@ from dist_epochs.plan.warnings import check
 from dist_epochs.plan.warnings.warning import Warning
 from dist_epochs.recipe import Recipe
 
-__all__ = ["Plan"]
+__all__ = ["FROM_FLAGS_ALONE", "Plan"]
+
+FROM_FLAGS_ALONE = "plan"
+"""The name of a plan that comes from no recipe."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

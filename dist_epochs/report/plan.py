@@ -9,7 +9,7 @@ from typing import Any
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.text import number, percent, scaled, short
 from dist_epochs.plan.cost.memory import GIB
-from dist_epochs.plan.plan import Plan
+from dist_epochs.plan.plan import FROM_FLAGS_ALONE, Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.sensitivity import ChangedAssumption
 from dist_epochs.render.comparison import compared_rows
@@ -46,7 +46,7 @@ def plan_report(plan: Plan, moves: Sequence[ChangedAssumption]) -> Markup:
         *_sensitivity(data),
         *warnings_section(("", warning) for warning in data["warnings"]),
     ]
-    return document(f"{plan.name}: the plan", parts)
+    return document("The plan" if plan.name == FROM_FLAGS_ALONE else f"{plan.name}: the plan", parts)
 
 
 def plans_report(plans: Sequence[Plan]) -> Markup:
