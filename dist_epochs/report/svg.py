@@ -135,7 +135,7 @@ def lines(title: str, series: Sequence[Line], x_label: str) -> Markup:
     for tick, text in zip(ticks, tick_texts(ticks), strict=True):
         y = round(PLOT * (1 - up.place(tick) / 100), 1)
         grid.append(empty("line", x1="0%", x2="100%", y1=y, y2=y, class_="grid"))
-        texts.append(_text(text, 0, y - 3))
+        texts.append(element("text", text, x=-6, y=y + 4, text_anchor="end"))
     paths = [
         empty("polyline", points=_points(line.points, across, up), class_=f"line line-{at % LINES}")
         for at, line in enumerate(series)
@@ -144,8 +144,8 @@ def lines(title: str, series: Sequence[Line], x_label: str) -> Markup:
     inner = element("svg", paths, viewBox=box, preserveAspectRatio="none", width="100%", height=PLOT)
     names = [(f"line-{at % LINES}", line.label) for at, line in enumerate(series)] if len(series) > 1 else []
     ends = "; ".join(f"{line.label}: {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}" for line in series)
-    drawn = [_svg([*grid, inner, *texts], PLOT), _axis(across, x_label)]
-    return _figure(title, drawn, _legend(names, _stroke), f"{title}. {ends}")
+    drawn = element("div", [_svg([*grid, inner, *texts], PLOT), _axis(across, x_label)], class_="beside-numbers")
+    return _figure(title, [drawn], _legend(names, _stroke), f"{title}. {ends}")
 
 
 def stacked(title: str, parts: Sequence[tuple[str, str, float]]) -> Markup:
