@@ -6,76 +6,29 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from fractions import Fraction
 from math import prod
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.arithmetic.spelling import BINARY, HEXADECIMAL, SCALE, instead, plain, scale_of
+from dist_epochs.arithmetic.spelling import HEXADECIMAL, QuantityError, instead, plain
 from dist_epochs.arithmetic.text import precise
-from dist_epochs.errors import InputError
+from dist_epochs.arithmetic.unit import Unit, part_named, unit_named
+from dist_epochs.arithmetic.written_number import PRODUCT, written_number
 
 __all__ = ["Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length"]
 
 
-class QuantityError(InputError):
-    """A number that cannot be read, or has the wrong unit."""
-
-
-class Unit(StrEnum):
-    """What a number counts; the words are defined in `docs/words.md`."""
-
-    STEP = "step"
-    EPOCH = "epoch"
-    TOKEN = "token"
-    WORD = "word"
-    DOCUMENT = "document"
-    SAMPLE = "sample"
-    POSITION = "position"
-    DEVICE = "device"
-
-
-SPELLINGS = {
-    **{unit.value: unit for unit in Unit},
-    "update": Unit.STEP,
-    "iteration": Unit.STEP,
-    "sequence": Unit.SAMPLE,
-    "row": Unit.SAMPLE,
-    "example": Unit.SAMPLE,
-    "image": Unit.SAMPLE,
-    "frame": Unit.SAMPLE,
-    "gpu": Unit.DEVICE,
-    **dict.fromkeys(("步", "迭代", "스텝", "ステップ"), Unit.STEP),
-    **dict.fromkeys(("轮", "輪", "에폭", "에포크", "エポック"), Unit.EPOCH),
-    **dict.fromkeys(("词元", "토큰", "トークン"), Unit.TOKEN),
-    **dict.fromkeys(("词", "詞", "単語", "단어"), Unit.WORD),
-    **dict.fromkeys(("样本", "樣本", "샘플", "サンプル"), Unit.SAMPLE),
-}
-"""Singular spellings accepted on input, lower case."""
-
-PER = {**SPELLINGS, "batch": Unit.STEP}
-"""What a number may be said to be for, singular and lower case: `256 samples per batch`."""
-
-LARGEST = 10**40
-"""Beyond this a number is a typing error."""
-
 LONGEST_SEQUENCE = 2**24
 """Positions of a sample."""
 
-LARGEST_EXPONENT = 400
 LONGEST_SPELLING = 100
-"""What is checked before anything is computed."""
+"""Characters of a number."""
 
-_DIGITS = r"\d+(?:_\d+)*"
-_NUMBER = rf"(?:(?:\d{{1,3}}(?:,\d{{3}})+(?![\d,])|{_DIGITS})(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?\d+)?"
-_LITERAL = rf"{_NUMBER}(?:\*\*\d+)?\s*(?:{SCALE}|%)?"
-_PRODUCT = rf"{_LITERAL}(?:\s*[xX×*/]\s*{_LITERAL})*"
 _ABOUT = re.compile(r"\s*(?:~|about\b|approximately\b)")
 _QUANTITY = re.compile(
-    rf"(?P<about>{_ABOUT.pattern})?\s*(?P<product>{_PRODUCT})\s*(?P<unit>(?:[^\W\d_]| )*?)"
+    rf"(?P<about>{_ABOUT.pattern})?\s*(?P<product>{PRODUCT})\s*(?P<unit>(?:[^\W\d_]| )*?)"
     r"\s*(?:(?:/|\bper\b|\ba\b|\ban\b)\s*(?P<per>[A-Za-z-]+))?\s*",
 )
-_PIECE = re.compile(rf"(?P<sign>[xX×*/])?\s*(?P<number>{_NUMBER})(?:\*\*(?P<power>\d+))?\s*(?P<scale>{SCALE}|t|%)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,15 +217,15 @@ def parse(
             f"{what} {spelling[:20]!r}… is not a number",
             rule=f"it has {len(spelling)} characters, and at most {LONGEST_SPELLING} are read",
         )
-    written = plain(spelling)
-    match = None if HEXADECIMAL.search(written) else _QUANTITY.fullmatch(written)
+    plainly = plain(spelling)
+    match = None if HEXADECIMAL.search(plainly) else _QUANTITY.fullmatch(plainly)
     if match is None or isinstance(text, bool):
-        rule, fixes = instead(written)
+        rule, fixes = instead(plainly)
         raise QuantityError(f"{what} {spelling!r} is not a number", rule=rule, fixes=fixes)
-    found = _unit(match["unit"], spelling, what)
+    found = unit_named(match["unit"], spelling, what)
     if unit is not None and found not in (None, unit):
         raise QuantityError(f"{what} {spelling!r} counts {found}s", rule=f"it must count {unit}s")
-    part = _per(match["per"], spelling, what)
+    part = part_named(match["per"], spelling, what)
     if part is not None and part not in per:
         wanted = f"for one {' or one '.join(per)}" if per else "for the whole run"
         raise QuantityError(
@@ -281,30 +234,12 @@ def parse(
             fixes=_INSTEAD.get(part, "multiplying it yourself"),
         )
     is_about = match["about"] is not None
-    pieces = [_piece(piece, is_about, what) for piece in _PIECE.finditer(match["product"])]
-    number = printed = Interval.exact(1)
-    for divides, point, half, tolerance in pieces:
-        if divides and point == 0:
-            raise QuantityError(f"{what} {spelling!r} divides by zero")
-        if not divides:
-            printed *= Interval(point, point - half, point + half)
-            number *= Interval(point, max(point - tolerance, Fraction(0)), point + tolerance)
-        else:
-            number /= Interval.exact(point)
-    if any(divides for divides, *_ in pieces):  # 1/3 is a ratio of exact numbers
-        number = printed = number.exactly()
-    value = number.point
-    if value > LARGEST or 0 < value < Fraction(1, LARGEST):
-        raise QuantityError(f"{what} {spelling!r} is beyond anything this tool counts")
-    factors = tuple(point for divides, point, *_ in pieces if not divides)
-    if unit in _NO_PRODUCT and found is None and len(pieces) > 1:
+    written = written_number(match["product"], is_about=is_about, spelling=spelling, what=what)
+    if unit in _NO_PRODUCT and found is None and written.is_product:
         rule, fixes = _NO_PRODUCT[unit]
-        raise QuantityError(
-            f"{what} {spelling!r} is a product", rule=f"{precise(value)} is no number of {rule}", fixes=fixes
-        )
-    factors = factors if prod(factors) == value else (value,)
-    half = printed.high - printed.point
-    return Quantity(number, _units(found or unit), _units(part), factors, spelling, half)
+        value = precise(written.number.point)
+        raise QuantityError(f"{what} {spelling!r} is a product", rule=f"{value} is no number of {rule}", fixes=fixes)
+    return Quantity(written.number, _units(found or unit), _units(part), written.factors, spelling, written.half)
 
 
 def parse_count(
@@ -371,31 +306,6 @@ def json_number(value: Fraction | None) -> int | float | None:
     return int(value) if value.denominator == 1 else float(value)
 
 
-def _unit(word: str, spelling: str, what: str) -> Unit | None:
-    name = word.strip().lower()
-    if not name:
-        return None
-    for candidate in (name, name.removesuffix("s")):
-        if candidate in SPELLINGS:
-            return SPELLINGS[candidate]
-    known = ", ".join(f"{name}s" for name in SPELLINGS if name.isascii())
-    rule, fixes = instead(plain(spelling))
-    raise QuantityError(
-        f"{what} {spelling!r}: {word.strip()!r} is not a unit", rule=f"units are {known}; {rule}", fixes=fixes
-    )
-
-
-def _per(word: str | None, spelling: str, what: str) -> Unit | None:
-    """What a number is for."""
-    if word is None:
-        return None
-    name = word.lower()
-    if name not in PER:
-        known = ", ".join(name for name in PER if name.isascii())
-        raise QuantityError(f"{what} {spelling!r}: a number per {word} is not read", rule=f"it may be per {known}")
-    return PER[name]
-
-
 _INSTEAD = {
     Unit.STEP: ("--batch or batch.global_batch for what one step draws",),
     Unit.EPOCH: ("multiplying it by the epochs", "the epochs alone"),
@@ -413,19 +323,3 @@ _NO_PRODUCT = {
     ),
 }
 """Units in which a bare product is more likely something else, and what to write instead."""
-
-
-def _piece(match: re.Match[str], is_about: bool, what: str) -> tuple[bool, Fraction, Fraction, Fraction]:
-    """One factor: whether it divides, its number, half a unit of its last digit, and its tolerance."""
-    digits = match["number"].replace("_", "").replace(",", "")
-    mantissa, _, exponent = digits.lower().partition("e")
-    power = int(match["power"] or 1)
-    if abs(int(exponent or 0)) > LARGEST_EXPONENT or power > LARGEST_EXPONENT:
-        raise QuantityError(f"{what} {match.group().strip()!r} is beyond anything this tool counts")
-    decimals = len(mantissa.partition(".")[2])
-    scale = Fraction(1, 100) if match["scale"] == "%" else Fraction(scale_of(match["scale"] or ""))
-    number = Fraction(digits) ** power * scale
-    is_exact = match["power"] is not None or ((match["scale"] or "").lower() in BINARY and not is_about)
-    half = Fraction(0) if is_exact else Fraction(10) ** (int(exponent or 0) - decimals) * scale / 2
-    is_wider = is_about and len(mantissa.replace(".", "").lstrip("0")) > 1
-    return match["sign"] == "/", number, half, half * (1 + is_wider)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["BINARY", "HEXADECIMAL", "SCALE", "instead", "plain", "scale_of"]
+from dist_epochs.errors import InputError
+
+__all__ = ["BINARY", "HEXADECIMAL", "SCALE", "QuantityError", "instead", "plain", "scale_of"]
+
+
+class QuantityError(InputError):
+    """A number that cannot be read, or has the wrong unit."""
+
 
 _HAN = {"": 1, "十": 10, "百": 10**2, "千": 10**3}
 _HANGUL = {"": 1, "십": 10, "백": 10**2, "천": 10**3}

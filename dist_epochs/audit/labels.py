@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dist_epochs.arithmetic.duration import HOURS_IN, refuse_minutes_or_millions
-from dist_epochs.arithmetic.quantity import PER, Quantity, Unit, parse
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
 from dist_epochs.arithmetic.text import rounded, short
+from dist_epochs.arithmetic.unit import PER
 from dist_epochs.arithmetic.usual_ratios import USUAL_BYTES_PER_TOKEN
 from dist_epochs.errors import InputError
 

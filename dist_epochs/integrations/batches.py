@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dist_epochs.errors import InputError
+from dist_epochs.integrations.batch_parts import is_second_a_mask, parts_of
 from dist_epochs.integrations.by_source import BySource
+from dist_epochs.integrations.sample_digest import Array, SampleDigests, identifying_numbers
 from dist_epochs.runtime.host_copy import HostCopy
 
 __all__ = ["Arrived", "BatchCounter", "BatchCounts"]
-
-Array: TypeAlias = Any
-"""A tensor or a numpy array: the same operators, wrapping 64-bit integers."""
 
 IGNORED = -100
 """Label of a position that the loss does not count, as in torch's cross entropy."""
 
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
-
-NUMBERS_PER_DIMENSION = 12
-"""Numbers along each dimension that are hashed to identify an image, or another sample that is not text."""
-
-FIRST_MULTIPLIER, SECOND_MULTIPLIER = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
-"""Odd multipliers of splitmix64, as signed 64-bit integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +64,6 @@ class Arrived:
     def read(self) -> list[Any]:
         """The numbers."""
         return self.values
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The tensors of a batch that are counted.
-
-    Attributes:
-        samples: Samples, by the first dimension.
-        content: What identifies a sample: token ids, or the largest tensor.
-        ids: Token ids, samples × positions.
-        mask: The attention mask, of the same shape: 0 where padded.
-        labels: Labels, samples × positions.
-        restarts: The position of each token in its sample, where one long row holds several samples.
-    """
-
-    samples: int
-    content: Tensor | None = None
-    ids: Tensor | None = None
-    mask: Tensor | None = None
-    labels: Tensor | None = None
-    restarts: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +121,7 @@ class BatchCounter:
         self.counts_restarts = False
         self._second_is_mask = False
         self._equal: HostCopy | None = None
-        self._weights: dict[object, Array] = {}
+        self._digests = SampleDigests()
 
     @property
     def shifts(self) -> bool | None:
@@ -162,8 +134,8 @@ class BatchCounter:
         Raises:
             InputError: As `count`.
         """
-        self._second_is_mask = _is_mask(_tensors(batch)) if not isinstance(batch, Mapping) else False
-        parts = self._parts(batch)
+        self._second_is_mask = is_second_a_mask(batch)
+        parts = parts_of(batch, second_is_mask=self._second_is_mask)
         ids, labels = parts.ids, parts.labels
         self.device = parts.content.device.type if parts.content is not None else "cpu"
         self.assumes_tokens = ids is not None and parts.mask is None and parts.restarts is None
@@ -181,7 +153,7 @@ class BatchCounter:
         Raises:
             InputError: If nothing in it shows how many samples it holds.
         """
-        parts = self._parts(batch)
+        parts = parts_of(batch, second_is_mask=self._second_is_mask)
         if parts.content is None or not parts.samples:
             rows = [[1] * parts.samples, *[[0] * parts.samples] * 4]
             sources = self._sources(batch, parts.samples, rows) if self.source else None
@@ -195,8 +167,8 @@ class BatchCounter:
         if parts.labels is not None:
             counted = _array(parts.labels) != IGNORED
             loss_tokens, first_tokens = _count(counted), _count(counted[:, 0])
-        ids = _array(_numbers(parts.content))
-        digests = self._digests(ids, mask)
+        ids = _array(identifying_numbers(parts.content))
+        digests = self._digests.of(ids, mask)
         values = [samples, tokens, loss_tokens, first_tokens, digests.sum()]
         sources = None
         if self.source:
@@ -239,99 +211,6 @@ class BatchCounter:
         numbers = HostCopy(torch.stack(list(rows))) if isinstance(rows[0], Tensor) else Arrived([*map(list, rows)])
         return _Sources([str(name) for name in names], numbers)
 
-    def _digests(self, rows: Array, mask: Array | None) -> Array:
-        """A hash of each sample."""
-        if mask is not None and mask.shape == rows.shape:
-            rows = rows * mask
-        width, place = rows.shape[1], getattr(rows, "device", "cpu")
-        if place not in self._weights or len(self._weights[place]) < width:
-            numbers = torch.arange(1, 2 * width + 1, device=place)
-            self._weights[place] = _mix(numbers * SECOND_MULTIPLIER) | 1
-            if isinstance(rows, np.ndarray):
-                self._weights[place] = self._weights[place].numpy()
-        weights = self._weights[place][:width]
-        # numpy's product takes a quarter of the time; torch has none of integers on a GPU
-        return _mix(rows.dot(weights) if isinstance(rows, np.ndarray) else (rows * weights).sum(1))
-
-    def _parts(self, batch: object) -> _Parts:
-        """Find the tensors to count."""
-        if isinstance(batch, Sequence) and batch and isinstance(batch[0], Mapping):
-            if any(isinstance(part, Mapping) for part in batch[1:]):
-                raise _several_batches()
-            batch = batch[0]  # (inputs, target)
-        if isinstance(batch, Mapping) and isinstance(batch.get("input_ids"), Tensor) and batch["input_ids"].dim():
-            return _text(batch, batch["input_ids"])
-        tensors = list(_tensors(batch))
-        if not tensors:
-            return _Parts(_length(batch))
-        if not isinstance(batch, Mapping) and _is_text(tensors[0]):
-            alike = [tensor for tensor in tensors[1:3] if tensor.shape == tensors[0].shape]
-            names = ("attention_mask", "labels") if self._second_is_mask else ("labels",)
-            return _text(dict(zip(names, alike, strict=False)), tensors[0])
-        largest = max(tensors, key=Tensor.numel)
-        return _Parts(len(largest), content=largest)
-
-
-def _text(named: Mapping[str, Any], ids: Tensor) -> _Parts:
-    """A batch of token ids."""
-    samples = ids.shape[0]  # `len` of a tensor is a Python function of torch's
-    if not _is_text(ids):
-        return _Parts(samples, content=ids)
-    mask, labels = named.get("attention_mask"), named.get("shift_labels", named.get("labels"))
-    mask = mask if isinstance(mask, Tensor) and mask.shape == ids.shape else None
-    labels = labels if isinstance(labels, Tensor) and _is_text(labels) and labels.shape[0] == samples else None
-    places = named.get("position_ids")
-    one_row = mask is None and samples == 1 and isinstance(places, Tensor) and places.shape == ids.shape
-    return _Parts(samples, content=ids, ids=ids, mask=mask, labels=labels, restarts=places if one_row else None)
-
-
-def _tensors(batch: object) -> Iterator[Tensor]:
-    """Dense tensors of a batch that have a first dimension."""
-    values = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else [batch]
-    for value in values:
-        if isinstance(value, Tensor) and value.dim() and value.layout == torch.strided and not value.is_nested:
-            yield value
-
-
-def _length(batch: object) -> int:
-    """Samples of a batch without a tensor: the length of its first part that has one."""
-    values = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else ()
-    lists = [value for value in values if isinstance(value, list | tuple)]
-    if lists and not isinstance(batch, Mapping) and all(next(_tensors(value), None) is not None for value in lists):
-        raise _several_batches()
-    if lists:
-        return len(lists[0])
-    raise InputError(
-        f"a {type(batch).__name__} without a tensor or a list whose first dimension is its samples",
-        rule="batches are counted by tensors, or lists, whose first dimension is their samples",
-        fixes="a loader that gives a mapping, a tuple or a list of tensors",
-    )
-
-
-def _several_batches() -> InputError:
-    return InputError(
-        "a batch that consists of several batches",
-        rule="which of them are samples of the data is not known",
-        fixes="`ledger.watch` around one of the loaders that are zipped, the one whose passes are the run's",
-    )
-
-
-def _is_mask(tensors: Iterator[Tensor]) -> bool:
-    """Whether the second tensor is an attention mask, and not labels of 0 and 1.
-
-    A mask is 1 along one stretch of each sample, and where it is 0 all ids are the same one, that of padding.
-    """
-    first, second = next(tensors, None), next(tensors, None)
-    if first is None or second is None or second.shape != first.shape or not _is_text(second) or not second.numel():
-        return False
-    ones = second == 1
-    if not bool((ones | (second == 0)).all()):
-        return False
-    steps = ones[:, 1:].to(torch.int8) - ones[:, :-1].to(torch.int8)
-    padding = first[~ones]
-    one_stretch = (steps == 1).sum(1) + ones[:, 0] == 1
-    return bool(one_stretch.all()) and bool((padding == padding[:1]).all())
-
 
 def _row(values: Any, like: Array) -> Array:
     """A number for each sample as 64-bit integers of the same kind as `like`; one number is that of every sample."""
@@ -340,35 +219,9 @@ def _row(values: Any, like: Array) -> Array:
     return np.broadcast_to(np.asarray(values, np.int64), len(like)).tolist()
 
 
-def _is_text(values: Tensor) -> bool:
-    """Whether a tensor is samples × positions of integers."""
-    return values.dim() == 2 and not values.is_floating_point() and not values.is_complex()
-
-
-def _numbers(values: Tensor) -> Tensor:
-    """Samples × 64-bit integers that identify each sample."""
-    if _is_text(values):
-        return values.to(torch.int64)
-    for at, size in enumerate(values.shape[1:], 1):
-        values = values[(slice(None),) * at + (slice(None, None, -(-size // NUMBERS_PER_DIMENSION) or 1),)]
-    flat = values.reshape(len(values), -1) if values.numel() else values.new_zeros((len(values), 1))
-    if flat.is_complex():
-        flat = torch.view_as_real(flat).flatten(1)
-    if flat.is_floating_point():
-        flat = flat.to(torch.float32).contiguous().view(torch.int32)
-    return flat.to(torch.int64)
-
-
 def _count(values: Array) -> Any:
     """How many are not 0: an int of an array on the host, a tensor of a device."""
     return np.count_nonzero(values) if isinstance(values, np.ndarray) else (values != 0).sum()
-
-
-def _mix(values: Array) -> Array:
-    """Scatter the bits of 64-bit integers."""
-    values = (values ^ (values >> 31)) * FIRST_MULTIPLIER
-    values = (values ^ (values >> 29)) * SECOND_MULTIPLIER
-    return values ^ (values >> 32)
 
 
 def _array(values: Tensor) -> Array:

@@ -10,9 +10,6 @@ from dist_epochs.arithmetic.loader import Loader, Uneven
 
 __all__ = ["LoaderFacts", "loader_facts"]
 
-KEEPS_ORDER = ("SeedableRandomSampler", "SequentialSampler", "DistributedSampler")
-"""Samplers whose order in a pass follows from a seed and the number of the pass, or from nothing."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoaderFacts:
@@ -46,11 +43,6 @@ class LoaderFacts:
         if self.samples is None or not self.per_device or self.is_plan:
             return None
         return self.samples // self.per_device if self.uneven == "drop" else -(-self.samples // self.per_device)
-
-    @property
-    def keeps_order(self) -> bool:
-        """Whether a pass that is begun again has the same order."""
-        return self.sampler in KEEPS_ORDER
 
     def drawn_per_pass(self, samples: int, ranks: int) -> int | None:
         """What a pass draws over all ranks, duplicates included; None where the end of a pass is not known.

@@ -14,7 +14,7 @@ from dist_epochs.arithmetic.counts import Counts
 from dist_epochs.errors import InputError
 from dist_epochs.integrations.by_source import BySource, added
 from dist_epochs.integrations.monitor import Monitor, NewAttempt
-from dist_epochs.integrations.observation import advanced
+from dist_epochs.integrations.schedule import advanced
 from dist_epochs.ledger.writer import now
 from dist_epochs.runtime.peers import Peers, Sums
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.integrations.loader_facts import LoaderFacts
-from dist_epochs.integrations.observation import ObservedLoop, Schedule, end_of
+from dist_epochs.integrations.observation import ObservedLoop
+from dist_epochs.integrations.schedule import Schedule, end_of
 from dist_epochs.integrations.warnings import RULES
 from dist_epochs.ledger.counters import counters
 from dist_epochs.ledger.reading import read_totals

@@ -57,6 +57,16 @@ class Tally:
             self.counts += counts
             self.positions += key.sequence_length * counts.samples if positions is None else 0
 
+    def by_unit(self) -> dict[str, int]:
+        """What the steps drew, by the name of the unit."""
+        return {
+            "micro_steps": self.micro_steps,
+            "samples": self.counts.samples,
+            "positions": self.positions,
+            "tokens": self.counts.tokens,
+            "loss_tokens": self.counts.loss_tokens,
+        }
+
     def combined(self, other: Tally, sign: int) -> Tally:
         """The sum (sign 1) or the difference (−1) of two."""
         result = Tally(
@@ -136,6 +146,12 @@ class Totals:
     unfinished: int = 0
     segments: list[Segment] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock, compare=False)
+
+    @property
+    def is_of_users_loop(self) -> bool:
+        """Whether no length is known of anything that was drawn, as the trainer of this package knows it."""
+        passes = {**self.applied.passes, **self.skipped.passes}
+        return bool(passes) and not any(key.sequence_length for key in passes)
 
     def take(
         self,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dist_epochs.ledger.counters import AXES, NAMES
-from dist_epochs.ledger.reconcile import UNITS, Reconciliation
+from dist_epochs.ledger.plan_file import UNITS
+from dist_epochs.ledger.reconcile import Reconciliation
 
 __all__ = ["CURVES", "TABLE", "WandbMirror"]
 

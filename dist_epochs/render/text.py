@@ -9,7 +9,7 @@ from dist_epochs.render.wrapping import wrapped_table
 __all__ = ["aligned", "table"]
 
 
-def aligned(rows: Iterable[tuple[str, str, str]], indent: str = "  ") -> str:
+def aligned(rows: Iterable[tuple[str, str, str]]) -> str:
     """Lines of label, number and formula: labels to the left, numbers to the right, formulas wrapped at 80 columns.
 
     Examples:
@@ -17,10 +17,10 @@ def aligned(rows: Iterable[tuple[str, str, str]], indent: str = "  ") -> str:
           steps      200  = 160 + 40
           samples  6,400
     """
-    return "\n".join(line for lines in wrapped_table(list(rows), "<><", wraps="--w", indent=indent) for line in lines)
+    return "\n".join(line for lines in wrapped_table(list(rows), "<><", wraps="--w") for line in lines)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns, the first to the left and the others to the right.
 
     Examples:
@@ -30,12 +30,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], indent: str = " 
     """
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
-    return "\n".join(
-        (
-            indent
-            + "  ".join(
-                f"{c:<{w}}" if at == 0 else f"{c:>{w}}" for at, (c, w) in enumerate(zip(line, widths, strict=True))
-            )
-        ).rstrip()
-        for line in lines
-    )
+    return "\n".join(_line(line, widths) for line in lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    return "  ".join(("", first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others))).rstrip()

@@ -13,7 +13,7 @@ __all__ = ["COLUMNS", "paragraph", "width_of", "wrapped_table"]
 COLUMNS = 80
 """Columns of a terminal as it opens."""
 
-GAP = "  "
+INDENT = GAP = "  "
 NARROWEST = 10
 """Of a column whose cells are wrapped."""
 
@@ -77,9 +77,7 @@ def _words(text: str, width: int) -> Iterator[str]:
             yield line
 
 
-def wrapped_table(
-    rows: Sequence[Sequence[str]], align: str, *, wraps: str, indent: str = "  ", width: int = COLUMNS
-) -> list[list[str]]:
+def wrapped_table(rows: Sequence[Sequence[str]], align: str, *, wraps: str, width: int = COLUMNS) -> list[list[str]]:
     """Rows of cells in columns, each row as its lines; cells are wrapped where the whole is too wide.
 
     Of the widths that the columns may have, those are taken that make the fewest lines, and of these the ones that
@@ -89,7 +87,6 @@ def wrapped_table(
         rows: Cells; leading spaces are kept.
         align: `<` or `>` for each column.
         wraps: For each column `w` if its cells may be wrapped, else `-`. The last column takes what is left.
-        indent: Stands before each line.
         width: Columns of the whole.
 
     Examples:
@@ -100,9 +97,9 @@ def wrapped_table(
     natural = [max(width_of(row[at]) for row in rows) for at in range(len(align))]
     used = [at for at in range(len(align)) if natural[at]]
     if not used:
-        return [[indent.rstrip()] for _ in rows]
+        return [[""] for _ in rows]
     *others, last = used
-    room = width - len(indent) - len(GAP) * len(others)
+    room = width - len(INDENT) - len(GAP) * len(others)
     choices = [
         range(natural[at], min(natural[at], NARROWEST) - 1, -2) if wraps[at] == "w" else (natural[at],) for at in others
     ]
@@ -126,7 +123,7 @@ def wrapped_table(
             found, best = cost, [*chosen, left]
         if found[1] == len(rows):
             break
-    return [_lines(row, used, best, align, indent) for row in rows]
+    return [_lines(row, used, best, align) for row in rows]
 
 
 def _size(cells: Sequence[str], width: int) -> tuple[tuple[int, ...], int]:
@@ -149,7 +146,7 @@ def _cell(text: str, width: int) -> tuple[str, ...]:
     return (inner + first, *(inner + line for line in rest))
 
 
-def _lines(row: Sequence[str], used: Sequence[int], widths: Sequence[int], align: str, indent: str) -> list[str]:
+def _lines(row: Sequence[str], used: Sequence[int], widths: Sequence[int], align: str) -> list[str]:
     cells = [_cell(row[at], width) for at, width in zip(used, widths, strict=True)]
     lines = []
     for at in range(max((len(cell) for cell in cells), default=1)):
@@ -158,5 +155,5 @@ def _lines(row: Sequence[str], used: Sequence[int], widths: Sequence[int], align
             text = cell[at] if at < len(cell) else ""
             space = " " * max(width - width_of(text), 0)
             parts.append(text + space if align[column] == "<" else space + text)
-        lines.append((indent + GAP.join(parts)).rstrip())
+        lines.append((INDENT + GAP.join(parts)).rstrip())
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from dist_epochs.settings.scalars import recipe_scalar
 from dist_epochs.settings.value import Located, Stated, printable
 from dist_epochs.settings.yaml_text import parse_yaml
 
-__all__ = ["Document", "RecipeError", "load"]
+__all__ = ["Document", "RecipeError"]
 
 Made = TypeVar("Made")
 
@@ -178,23 +178,6 @@ class Document:
             fixes=problem.fixes,
             origin=self.where(problem.place),
         )
-
-
-def load(path: Path, owner: type[Made], overrides: Sequence[str] = ()) -> Made:
-    """Read a YAML file into a dataclass.
-
-    Args:
-        path: The file.
-        owner: What it must hold.
-        overrides: `key=value` settings from the command line.
-
-    Raises:
-        InputError: With every unknown key, missing key and unusable value, and their lines.
-    """
-    document = Document.read(path)
-    for setting in overrides:
-        document.override(setting)
-    return document.make(owner)
 
 
 def _step(target: Any, part: str | int, above: Place, origin: Origin) -> Any:

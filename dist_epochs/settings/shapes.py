@@ -158,7 +158,7 @@ def first_problem(data: Any, check: Check) -> str | None:
     return None if problem is None else _said(problem)
 
 
-def refuse_damage(data: Any, check: Check, text: str, name: str, consequence: str = "") -> None:
+def refuse_damage(data: Any, check: Check, text: str, name: str) -> None:
     """Refuse a file of JSON that does not hold what it must.
 
     Args:
@@ -166,14 +166,13 @@ def refuse_damage(data: Any, check: Check, text: str, name: str, consequence: st
         check: What it must hold.
         text: The text of the file, to find lines.
         name: The file.
-        consequence: What follows from damage.
 
     Raises:
         InputError: With everything that is wrong, each with its line.
     """
     if problems := list(check(data, ())):
         raise InputError.together(
-            InputError(f"damaged: {_said(problem)}", consequence=consequence, origin=_line(problem.place, text, name))
+            InputError(f"damaged: {_said(problem)}", origin=_line(problem.place, text, name))
             for problem in problems[:10]
         )
 

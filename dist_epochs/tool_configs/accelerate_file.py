@@ -167,7 +167,7 @@ class AccelerateFile:
         """The ZeRO stage that shards as much as this launch: 0 for DDP; None where it is not known."""
         stated = next((part.zero_stage for part in self.engine if part.zero_stage is not None), None)
         if self.kind == "FSDP":
-            stated = fsdp_stage(self.top.section("fsdp_config"), prefix="fsdp_", version=1)
+            stated = fsdp_stage(self.top.section("fsdp_config"), version=1)
         default = 3 if self.kind == "FSDP" else 0 if self.is_ddp else None
         return stated or (None if default is None else Stated(default, self.top.where("distributed_type")))
 

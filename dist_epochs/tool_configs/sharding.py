@@ -29,15 +29,14 @@ def fsdp_stage_of(strategy: str) -> int | None:
     return FSDP_STRATEGIES.get(numbered.get(strategy, strategy).upper())
 
 
-def fsdp_stage(config: Section, *, prefix: str, version: int) -> Stated[int] | None:
+def fsdp_stage(config: Section, *, version: int) -> Stated[int] | None:
     """The ZeRO stage of an FSDP configuration, where it states one.
 
     Version 1 names a strategy; version 2 only says whether weights are dropped after the forward pass
     (`reshard_after_forward`), which is stage 3, or kept, stage 2.
 
     Args:
-        config: The configuration.
-        prefix: What its keys may begin with.
+        config: The configuration, whose keys may begin with `fsdp_`.
         version: The version where it states none.
 
     Raises:
@@ -45,7 +44,7 @@ def fsdp_stage(config: Section, *, prefix: str, version: int) -> Stated[int] | N
     """
 
     def key(name: str) -> str:
-        return prefix + name if config.states(prefix + name) else name
+        return f"fsdp_{name}" if config.states(f"fsdp_{name}") else name
 
     stated = config.count(key("version"))
     strategy, reshard = key("sharding_strategy"), key("reshard_after_forward")

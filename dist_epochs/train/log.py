@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from dist_epochs.ledger.counters import counters
-from dist_epochs.ledger.reconcile import epochs_of, read_run
+from dist_epochs.ledger.epochs import epochs_of
+from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.runtime.host_copy import HostCopy
 from dist_epochs.train.progress import ProgressBar

@@ -11,8 +11,8 @@ from dist_epochs.corpus.streaming.planning import exact_plan
 from dist_epochs.corpus.streaming.stream import Corpus
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.index import LedgerLines
+from dist_epochs.ledger.plan_file import UNITS, read_plan
 from dist_epochs.ledger.reading import totals_of
-from dist_epochs.ledger.reconcile import UNITS, read_plan
 from dist_epochs.ledger.rows import Row, unmirrored_rows
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LEDGER_FILE

@@ -10,7 +10,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.quantity import Quantity, Unit
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.ledger.reconcile import read_plan
+from dist_epochs.ledger.plan_file import read_plan
 from dist_epochs.plan.global_batch import product_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.recipe import BatchRecipe, Recipe, read_recipe

@@ -11,7 +11,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from dist_epochs.corpus.streaming.stream import Window, largest_micro_batches
-from dist_epochs.ledger.reconcile import read_plan
+from dist_epochs.ledger.plan_file import read_plan
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.models import architecture_of
 from dist_epochs.plan.plan import Plan

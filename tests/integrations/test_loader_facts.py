@@ -47,7 +47,6 @@ def test_a_distributed_sampler(samples, ranks, drop):
     ]
     facts = loader_facts(loaders[0], ranks)
     assert facts.drawn_per_pass(samples, ranks) == sum(len(batch) for loader in loaders for batch in loader)
-    assert facts.keeps_order
 
 
 def test_other_loaders():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dist_epochs.ledger.reconcile import Difference, Reconciliation
+from dist_epochs.ledger.differences import Difference
+from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.ledger.totals import Segment, Tally, Totals
 from dist_epochs.ledger.wandb_mirror import WandbMirror
 

@@ -4,7 +4,7 @@ import pytest
 
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.values import COUNT, NUMBER, TEXT
-from dist_epochs.settings.document import Document, load
+from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Many, Part, Value, key
 
 
@@ -26,7 +26,10 @@ class Whole:
 def read(tmp_path, text, *overrides):
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    return load(path, Whole, overrides)
+    document = Document.read(path)
+    for setting in overrides:
+        document.override(setting)
+    return document.make(Whole)
 
 
 def errors(tmp_path, text, *overrides):
@@ -84,13 +87,13 @@ def test_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_bytes(b"name: a\nbatch: \xff\n")
     with pytest.raises(InputError, match=r"r\.yaml:2: not UTF-8"):
-        load(path, Whole)
+        Document.read(path)
 
 
 def test_a_missing_file_names_its_neighbour(tmp_path):
     (tmp_path / "demo.yaml").touch()
     with pytest.raises(InputError, match="no such file") as caught:
-        load(tmp_path / "dmeo.yaml", Whole)
+        Document.read(tmp_path / "dmeo.yaml")
     assert caught.value.fixes == (str(tmp_path / "demo.yaml"),)
 
 

@@ -36,8 +36,6 @@ SEEN_ELSEWHERE = ("batch", "phases", "budget", "precision", "model.config", "cor
 WITHOUT_EFFECT = ("name", "evaluation", "tracking", "checkpoints", "timeout", "log_every", "hardware")
 """What changes nothing of what is trained."""
 
-PHASE = ("steps", "global_batch", "sequence_length")
-
 MODEL_FILE, MOST_BYTES = "model.json", 1 << 24
 NO_SETTINGS = ("model.config.transformers_version",)
 

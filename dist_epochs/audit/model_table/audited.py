@@ -112,7 +112,7 @@ def _audit_row(row: Row, peaks: Peaks | None, computes: Mapping[str, Fact]) -> A
     changes = usual_changes(row, draft, peaks, computes) if draft.contradictions else ()
     claim = claim_of(draft, changes, row.name)
     if claim is None:
-        audit = _nothing(row, peaks)
+        audit = _nothing(row)
         return AuditedRow(row=row, audit=audit, factor=None, utilization=None, settled_by=audit.missing or "")
     audit = audit_claim(row.name, claim)
     return AuditedRow(
@@ -184,7 +184,7 @@ def _open(check: Check, draft: Draft) -> str:
     return f"{times} epochs, or other tokens; the table gives no epochs"
 
 
-def _nothing(row: Row, peaks: Peaks | None) -> Audit:
+def _nothing(row: Row) -> Audit:
     """The audit of a row of which nothing follows."""
     missing = [name for name in ("compute", "parameters", "data") if name not in row.numbers]
     said = f"it gives no {' and no '.join(missing)}" if missing else "nothing in it says the same twice"

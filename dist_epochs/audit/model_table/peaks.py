@@ -28,7 +28,6 @@ class Peaks:
         peak: Dense FLOP/s of one in the row's format; of several kinds, of the fastest.
         least: The same of the slowest.
         format: The format that it is the peak of.
-        is_named: Whether the row names this format.
         others: Other peaks that may be meant, by what is then assumed.
         unknown: Devices that are not in the table of devices; with one of them there is no peak.
     """
@@ -37,7 +36,6 @@ class Peaks:
     peak: Fraction | None
     least: Fraction | None
     format: str
-    is_named: bool
     others: tuple[tuple[str, Fraction], ...]
     unknown: tuple[str, ...]
 
@@ -58,7 +56,7 @@ def peaks_of(hardware: str, formats: str) -> Peaks:
             unknown.append(name)
     named = [each for each in FORMATS if each in re.findall(r"[a-z]+\d+", formats.lower())]
     if unknown or not found:
-        return Peaks(name=hardware, peak=None, least=None, format="", is_named=False, others=(), unknown=tuple(unknown))
+        return Peaks(name=hardware, peak=None, least=None, format="", others=(), unknown=tuple(unknown))
     chosen = [_peak(device, (*named, *USUAL)) for device in found]
     peaks = [peak for _, peak in chosen if peak is not None]
     formats_used = list(dict.fromkeys(each for each, _ in chosen))
@@ -67,7 +65,6 @@ def peaks_of(hardware: str, formats: str) -> Peaks:
         peak=max(peaks, default=None) if len(peaks) == len(found) else None,
         least=min(peaks, default=None),
         format=" and ".join(formats_used),
-        is_named=all(each in named for each in formats_used),
         others=tuple(_others(found, formats_used)),
         unknown=(),
     )

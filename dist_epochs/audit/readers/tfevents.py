@@ -29,7 +29,7 @@ NAMES_OF_FILES = ("events.out.tfevents.*",)
 MOST_ROWS = 1_000_000
 
 VERSION = b"brain.Event:2"
-WALL_TIME, STEP, SUMMARY = 1, 2, 5
+STEP, SUMMARY = 2, 5
 ARGUMENTS = "args/text_summary"
 SAMPLES_AS_STEPS = ("Train/Samples/", " vs samples")
 """Tags of DeepSpeed's monitor and of Megatron-LM, whose steps are samples."""

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import PurePath
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.arithmetic.quantity import LARGEST
+from dist_epochs.arithmetic.written_number import LARGEST
 from dist_epochs.audit.records.names import FURTHER, KINDS, NAMES
 from dist_epochs.errors import InputError, Origin
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import chain, pairwise
 from typing import Any
 
-from dist_epochs.arithmetic.quantity import LARGEST
+from dist_epochs.arithmetic.written_number import LARGEST
 from dist_epochs.audit.records.keys import Keys, read_keys
 from dist_epochs.audit.records.passes import Passes, logged_epoch
 from dist_epochs.audit.records.record import FinishedRun, Number, Place, whole

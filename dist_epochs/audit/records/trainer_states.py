@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.quantity import LARGEST
+from dist_epochs.arithmetic.written_number import LARGEST
 from dist_epochs.audit.records.contents import HEAD_BYTES, refuse_unread_content
 from dist_epochs.audit.records.packed import read_text
 from dist_epochs.audit.records.record import whole

@@ -87,7 +87,7 @@ def read_flags(texts: Mapping[str, str]) -> Reading:
                 )
         except InputError as error:
             raise error if error.origin else error.but(origin=Origin(flag)) from None
-    return Reading(given=given, facts=tuple(facts), unused=(), clauses=(given,))
+    return Reading(given=given, facts=tuple(facts), unused=())
 
 
 def _spelling(quantity: Quantity, text: str) -> str:

@@ -95,7 +95,7 @@ def _read_product(
     if len(factors) > 2 and len(bare) == len(factors) - 1 and known == {factors[0]: "global_batch"}:
         for at in factors:  # a batch of 32 × 8 × 2 × 4: the word before it is that of the whole
             roles[at] = Role("", why="a factor of a batch, of which it is not said what it counts")
-        _name_result(contexts, roles, result, "global_batch")
+        _name_result(roles, result, "global_batch")
         return
     is_batch = find(r"batch|tokens|バッチ|批次|배치", f"{first.near} {contexts[factors[-1]].after[:40]}") is not None
     if len(bare) == len(factors):
@@ -103,7 +103,7 @@ def _read_product(
         if all(names) and len(set(names)) == len(names):
             for at in factors:
                 roles[at] = Role("", why="a factor that is stated already")
-            _name_result(contexts, roles, result, PRODUCTS.get(frozenset(names)))
+            _name_result(roles, result, PRODUCTS.get(frozenset(names)))
             return
         if find(_PICTURE, f"{first.near} {contexts[factors[-1]].after[:30]}") or not (
             is_batch or _after_batch(roles, factors) or _of_steps(text, contexts, roles, factors)
@@ -113,7 +113,7 @@ def _read_product(
             return
         if len(factors) == 2:
             _name_pair(contexts, roles, factors)
-            _name_result(contexts, roles, result, "batch_tokens")
+            _name_result(roles, result, "batch_tokens")
         return
     for at in factors:
         role = roles[at]
@@ -134,7 +134,7 @@ def _read_product(
     if is_pair and roles[bare[0]] is None and contexts[bare[0]].numeral.value >= SHORTEST:  # batch 1024 x 2048
         roles[bare[0]] = Role("sequence_length", "tokens")
     names = [role.name for at in factors if (role := roles[at]) is not None]
-    _name_result(contexts, roles, result, PRODUCTS.get(frozenset(names)))
+    _name_result(roles, result, PRODUCTS.get(frozenset(names)))
 
 
 def _after_batch(roles: Sequence[Role | None], factors: list[int]) -> bool:
@@ -192,7 +192,7 @@ def _missing(known: set[str], stated: str | None) -> str | None:
     return names[0] if len(set(names)) == 1 else None
 
 
-def _name_result(contexts: Sequence[Context], roles: list[Role | None], result: int | None, name: str | None) -> None:
+def _name_result(roles: list[Role | None], result: int | None, name: str | None) -> None:
     if result is None or name is None:
         return
     role = roles[result]

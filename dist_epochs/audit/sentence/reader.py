@@ -54,10 +54,9 @@ def read_text(given: str) -> Reading:
     places = Places.of(text)
     found = [numeral for numeral in numerals(text, is_noun) if numeral.start >= 0]
     all_contexts = contexts(text, _without_overlaps(found), places)
-    clauses = tuple(text[first:last] for first, last in places.spans)
     if not is_about_training(text):
         others = tuple(_unused(joined, context, "no training is described") for context in all_contexts)
-        return Reading(given=given, facts=(), unused=others, clauses=clauses)
+        return Reading(given=given, facts=(), unused=others)
     roles = _roles(text, all_contexts)
     facts: list[Found] = []
     unused: list[Unused] = []
@@ -69,7 +68,7 @@ def read_text(given: str) -> Reading:
         elif context.numeral.end > used:  # else it is in the name of a device
             unused.append(_unused(joined, context, role.why if role is not None else "nothing says what it counts"))
     # both factors of a product without spaces are it: `512x768`
-    return Reading(given=given, facts=tuple(facts), unused=tuple(dict.fromkeys(unused)), clauses=clauses)
+    return Reading(given=given, facts=tuple(facts), unused=tuple(dict.fromkeys(unused)))
 
 
 def _without_overlaps(found: list[Numeral]) -> list[Numeral]:

@@ -75,10 +75,8 @@ class Reading:
         given: The text.
         facts: Its facts, in order.
         unused: Its other numbers, in order.
-        clauses: The sentences and list items of the joined text, in order.
     """
 
     given: str
     facts: tuple[Found, ...]
     unused: tuple[Unused, ...]
-    clauses: tuple[str, ...]

@@ -56,13 +56,11 @@ class Run:
         facts: Its facts by role: more than one where a number is said again.
         borrowed: Roles that only another run's clause states; what rests on them accuses nobody.
         is_certain: Whether the text tells which numbers are its own.
-        is_phase: Whether it is a phase.
     """
 
     facts: Mapping[str, tuple[Found, ...]]
     borrowed: frozenset[str] = frozenset()
     is_certain: bool = True
-    is_phase: bool = False
 
 
 def split_runs(text: str, facts: Sequence[Found]) -> tuple[tuple[Run, ...], tuple[Totals, ...]]:
@@ -84,11 +82,7 @@ def split_runs(text: str, facts: Sequence[Found]) -> tuple[tuple[Run, ...], tupl
     for group, sure in zip(groups, certain, strict=True):
         own = _by_role(group)
         shared = {role: said for role, said in _by_role(every).items() if role not in own and _is_one(said)}
-        found.append(
-            Run(
-                {**own, **shared}, frozenset(shared), sure, any("phase" in fact.words for fact in group) or bool(totals)
-            )
-        )
+        found.append(Run({**own, **shared}, frozenset(shared), sure))
     return tuple(found), totals
 
 

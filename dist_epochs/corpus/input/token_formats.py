@@ -29,7 +29,6 @@ FORMATS: dict[str, TokenFormat] = {
 }  # fmt: skip
 """The readers of tokens, by the name that JSON has."""
 
-ENDINGS = (".idx", ".bin", ".arrow", ".mds")
 VALIDATION = re.compile(r"(^|[-_.])(val|valid|validation|test|dev|eval)([-_.]|$)", re.ASCII)
 LARGEST_JSON = 64 * 2**20
 

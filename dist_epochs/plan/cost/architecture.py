@@ -80,11 +80,6 @@ class Architecture:
     window: int = 0
 
     @property
-    def sliding_layers(self) -> int:
-        """How many of the layers look through a sliding window."""
-        return sum(self.sliding)
-
-    @property
     def product_flops(self) -> int:
         """Training FLOPs per position of products with weights: all but attention's."""
         return 6 * self.matmul_parameters

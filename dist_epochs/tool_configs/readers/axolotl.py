@@ -93,7 +93,7 @@ def _fsdp(top: Section) -> Stated[int] | None:
     config, version = top.section("fsdp_config"), top.count("fsdp_version")
     if not config.values and not top.states("fsdp"):
         return None
-    stated = fsdp_stage(config, prefix="fsdp_", version=version.value if version else 1)
+    stated = fsdp_stage(config, version=version.value if version else 1)
     return stated or Stated(3, top.where("fsdp_config" if config.values else "fsdp"))
 
 

@@ -119,7 +119,7 @@ def _fsdp(top: Section) -> Stated[int] | None:
     words = top.words("fsdp")
     if not words or words[0].value == "false":
         return None
-    stated = fsdp_stage(top.section_or_file("fsdp_config"), prefix="fsdp_", version=2)
+    stated = fsdp_stage(top.section_or_file("fsdp_config"), version=2)
     named = [Stated(stage, word.where) for word in words if (stage := fsdp_stage_of(word.value)) is not None]
     return stated or (named[0] if named else Stated(3, words[0].where))
 

@@ -17,7 +17,7 @@ from dist_epochs.corpus.stores.store import Store
 from dist_epochs.corpus.streaming.planning import exact_plan, objective_of
 from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
-from dist_epochs.ledger.reconcile import epochs_of
+from dist_epochs.ledger.epochs import epochs_of
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.recipe import read_recipe

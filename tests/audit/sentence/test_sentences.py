@@ -8,7 +8,7 @@ from textwrap import wrap
 
 import pytest
 
-from dist_epochs.arithmetic.quantity import SPELLINGS
+from dist_epochs.arithmetic.unit import SPELLINGS
 from dist_epochs.audit.sentence.audited import audit_text_of
 from dist_epochs.render.sentence import sentence_text
 from dist_epochs.render.sentence_markdown import sentence_markdown

@@ -86,7 +86,7 @@ def test_windows_of_modernbert():
     assert base.full_attention_flops_per_token(1024) == 1_105_035_264
     assert base.flops_per_token(1024) == 989_034_624
     assert base.flops_per_token(8192) == 1_517_975_568
-    assert (base.sliding_layers, base.window) == (14, 64)
+    assert (sum(base.sliding), base.window) == (14, 64)
 
 
 def test_a_count_that_is_no_whole_number_stays_a_fraction():
@@ -107,7 +107,7 @@ def test_which_layers_have_a_window(local, every, layers):
     config = {"num_hidden_layers": layers, "global_attn_every_n_layers": every, "local_attention": local}
     theirs = AutoConfig.for_model("modernbert", **config)
     ours = read_architecture({"model_type": "modernbert", **config}, where="x")
-    assert ours.sliding_layers == theirs.layer_types.count("sliding_attention")
+    assert sum(ours.sliding) == theirs.layer_types.count("sliding_attention")
     assert ours.window == theirs.sliding_window
     listed = read_architecture({"model_type": "modernbert", **config, "layer_types": theirs.layer_types}, where="x")
     assert listed == ours
@@ -205,7 +205,7 @@ def test_flops_from_the_text_book(name, length):
     without_head = model.executed_flops_per_token(length, Fraction(0))
     assert model.flops_per_token(length) - without_head == 6 * model.head_parameters
     assert model.head_parameters >= model.vocabulary_size * model.hidden_size
-    assert (model.flops_per_token(length) == full) == (model.sliding_layers == 0 or length <= model.window + 1)
+    assert (model.flops_per_token(length) == full) == (not any(model.sliding) or length <= model.window + 1)
 
 
 def test_no_positions():
