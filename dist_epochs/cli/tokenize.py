@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dist_epochs.corpus.input.folder import NotRead
     from dist_epochs.corpus.input.sources import Source
     from dist_epochs.corpus.readers.text import DocumentMode
-    from dist_epochs.corpus.stores.store import Store
     from dist_epochs.corpus.tokenizing.parts import Share
     from dist_epochs.corpus.tokenizing.tokenize_part import Progress, Settings
     from dist_epochs.corpus.tokenizing.tokenizer import TextTokenizer
@@ -117,79 +116,78 @@ def command(
     further lengths, or verified. Tokens of Megatron (.bin, .idx), llm.c and nanoGPT (.bin), `datasets` (Arrow or
     Parquet with input_ids) and MDS are counted without a tokenizer, and copied or referred to as they are.
     """
-    from dist_epochs.arithmetic.quantity import parse_length
     from dist_epochs.corpus.input.given_tokens import check_tokenizer
     from dist_epochs.corpus.input.sources import find_sources
     from dist_epochs.corpus.input.token_files import Reading
-    from dist_epochs.corpus.stores.verify import verify_store
-    from dist_epochs.corpus.tokenizing.build import pack
-    from dist_epochs.corpus.tokenizing.hub_tokenizer import tokenizer_of
-    from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
+    from dist_epochs.corpus.tokenizing.tokenize import Settings
     from dist_epochs.corpus.tokenizing.workers import cores_at_hand
 
     workers = workers or cores_at_hand()
-    parts = sequence_length.split(",") if sequence_length else []
-    lengths = tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
-    not_read: list[NotRead] = []
-    if len(sources) == 1 and (is_address(sources[0]) or (Path(sources[0]) / "manifest.json").is_file()):
+    lengths = _lengths(sequence_length)
+    if len(sources) == 1 and _is_store(sources[0]):
         if tokenizer or out or count_only or shard or append or not (lengths or verify):
-            fixes = ("--sequence-length alone, to pack it at further lengths", "--verify, to compare its digests")
             raise InputError(
-                f"{without_secrets(sources[0])} is a token store, whose documents are counted already", fixes=fixes
+                f"{without_secrets(sources[0])} is a token store, whose documents are counted already",
+                fixes=("--sequence-length alone, to pack it at further lengths", "--verify, to compare its digests"),
             )
-        store = _store(sources[0], lengths, packing)
-        verify_store(store, again=verify)
-        counts = pack(store, lengths, packing, workers)
-    else:
-        if verify:
-            raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
-        reading = Reading(eos=eos, dtype=dtype)
-        mode = cast("DocumentMode", document)
-        found = find_sources(sources, document=mode, text_column=text_column, reading=reading)
-        check_tokenizer(found, tokenizer is not None or append)
-        if append and (out is None or shard):
-            raise InputError("--append adds to a store", rule="all of SOURCE", fixes="--out STORE --append alone")
-        if (out is None) is not count_only:
-            raise InputError(
-                "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
-            )
-        share = _shard(shard, out)
-        not_read = [each for source in found for each in source.not_read]
-        settings = Settings(
-            special_tokens=special_tokens,
-            held_out=_share(held_out),
-            on_error=cast(Literal["stop", "skip"], on_error),
-            sequence_lengths=lengths,
-            packing=packing,
-            refer=refer,
+        counts = _verify_and_pack(sources[0], lengths, packing, workers, again=verify)
+        _show(counts, as_json, last=f"{without_secrets(sources[0])}: every digest agrees" if verify else "")
+        return
+    if verify:
+        raise InputError("--verify is for a token store alone", fixes="its folder as the only SOURCE")
+    found = find_sources(
+        sources,
+        document=cast("DocumentMode", document),
+        text_column=text_column,
+        reading=Reading(eos=eos, dtype=dtype),
+    )
+    check_tokenizer(found, tokenizer is not None or append)
+    if append and (out is None or shard):
+        raise InputError("--append adds to a store", rule="all of SOURCE", fixes="--out STORE --append alone")
+    if (out is None) is not count_only:
+        raise InputError(
+            "either the tokens are written or they are only counted", fixes=("--out STORE", "--count-only")
         )
-        given = None if tokenizer is None else tokenizer_of(tokenizer, lambda said: show(said, err=True))
-        add: Callable[..., dict[str, Any]] = partial(tokenize, tokenizer=given, settings=settings, out=out, share=share)
-        if append:
-            assert out is not None
-            add = _appending(out, given, settings)
-        try:
-            with _bar(found, share) as progress:
-                counts = add(found, workers=workers, progress=progress)
-        except KeyboardInterrupt as stop:
-            for note in getattr(stop, "__notes__", ()):
-                show(f"interrupted: {note}", err=True)
-            raise
-    if as_json:
-        print_json({**counts, "not_read": [asdict(each) for each in not_read]})
-    else:
-        for line in _not_read_lines(not_read):
-            show(line, err=True)
-        show(counts_text(counts, out))
-        if append:
-            show(_other_corpus(counts))
-        if verify:
-            show(f"{without_secrets(sources[0])}: every digest agrees")
+    share = _shard(shard, out)
+    settings = Settings(
+        special_tokens=special_tokens,
+        held_out=_share(held_out),
+        on_error=cast(Literal["stop", "skip"], on_error),
+        sequence_lengths=lengths,
+        packing=packing,
+        refer=refer,
+    )
+    counts = _tokenize(found, tokenizer, settings, out, share, workers, append=append)
+    not_read = [each for source in found for each in source.not_read]
+    _show(counts, as_json, not_read, out, last=_other_corpus(counts) if append else "")
 
 
-def _store(place: str, lengths: Sequence[int], packing: str) -> Store:
-    """The store that is the only SOURCE. One at an address must be packed already, as nothing is written there."""
+def _lengths(text: str | None) -> tuple[int, ...]:
+    """The lengths of --sequence-length, shortest first."""
+    from dist_epochs.arithmetic.quantity import parse_length
+
+    parts = text.split(",") if text else []
+    return tuple(sorted({parse_length(part, what="--sequence-length") for part in parts}))
+
+
+def _is_store(place: str) -> bool:
+    """Whether a SOURCE is a token store; what is at an address can be nothing else."""
+    return is_address(place) or (Path(place) / "manifest.json").is_file()
+
+
+def _verify_and_pack(place: str, lengths: Sequence[int], packing: str, workers: int, *, again: bool) -> dict[str, Any]:
+    """Compare the digests of a store, pack it at lengths that it is not packed at yet, and return its counts.
+
+    Args:
+        place: The store, which is packed already if it is at an address, as nothing is written there.
+        lengths: The lengths.
+        packing: How documents become samples.
+        workers: Processes that pack.
+        again: Whether digests are compared even if that was done before.
+    """
     from dist_epochs.corpus.stores.opening import open_store
+    from dist_epochs.corpus.stores.verify import verify_store
+    from dist_epochs.corpus.tokenizing.build import pack
 
     store = open_store(place, lengths, packing)
     if store.remote is not None and (missing := store.facts(packing).not_packed(lengths)):
@@ -198,7 +196,55 @@ def _store(place: str, lengths: Sequence[int], packing: str) -> Store:
             rule="nothing is written to a store at an address",
             fixes="to pack it where it was made, and to upload the new packed folders",
         )
-    return store
+    verify_store(store, again=again)
+    return pack(store, lengths, packing, workers)
+
+
+def _tokenize(
+    sources: tuple[Source, ...],
+    tokenizer: str | None,
+    settings: Settings,
+    out: Path | None,
+    share: Share | None,
+    workers: int,
+    *,
+    append: bool,
+) -> dict[str, Any]:
+    """Count sources, or write them to a new store or to the end of one, and return the counts."""
+    from dist_epochs.corpus.tokenizing.hub_tokenizer import tokenizer_of
+    from dist_epochs.corpus.tokenizing.tokenize import tokenize
+
+    given = None if tokenizer is None else tokenizer_of(tokenizer, lambda said: show(said, err=True))
+    add: Callable[..., dict[str, Any]] = partial(tokenize, tokenizer=given, settings=settings, out=out, share=share)
+    if append:
+        assert out is not None
+        add = _appending(out, given, settings)
+    try:
+        with _bar(sources, share) as progress:
+            return add(sources, workers=workers, progress=progress)
+    except KeyboardInterrupt as stop:
+        for note in getattr(stop, "__notes__", ()):
+            show(f"interrupted: {note}", err=True)
+        raise
+
+
+def _show(
+    counts: dict[str, Any],
+    as_json: bool,
+    not_read: Sequence[NotRead] = (),
+    out: Path | None = None,
+    *,
+    last: str = "",
+) -> None:
+    """Print what was not read, the counts, and a last line; or all but that as JSON."""
+    if as_json:
+        print_json({**counts, "not_read": [asdict(each) for each in not_read]})
+        return
+    for line in _not_read_lines(not_read):
+        show(line, err=True)
+    show(counts_text(counts, out))
+    if last:
+        show(last)
 
 
 def _not_read_lines(not_read: Sequence[NotRead]) -> Iterator[str]:

@@ -70,17 +70,10 @@ def set_up(recipe: Recipe, path: Path) -> Setup:
         raise InputError(
             f"{' and '.join(missing)} missing", rule="a recipe without them can be planned, not trained", origin=origin
         )
-    if recipe.corpus.store is None:
-        raise InputError(
-            "corpus.store is not set",
-            rule="training reads a token store",
-            fixes="`dist-epochs tokenize SOURCE --tokenizer T --out STORE`, which makes one",
-            origin=origin,
-        )
     per_device = check_trainable(recipe, path)
     assert recipe.model is not None
     assert recipe.optimizer is not None
-    store = store_of(recipe)
+    store = store_of(recipe, origin)
     tokenizer = store.tokenizer()
     config = model_config(recipe.model, tokenizer)
     check_fit(config, tokenizer, recipe.longest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,26 @@ def llmc(path: Path, ids: Sequence[int], mark: int = 20240520, version: int = 1)
     head = struct.pack("<3i", mark, version, len(ids)).ljust(1024, b"\0")
     path.write_bytes(head + np.asarray(ids, "<u2" if version == 1 else "<u4").tobytes())
     return path
+
+
+def mds(folder: Path, documents: Sequence[Sequence[int]]) -> Path:
+    """Documents of up to 255 ids in one shard of an MDS data set; returns the index."""
+    described = {
+        "column_encodings": ["ndarray:uint16"], "column_names": ["tokens"], "column_sizes": [None], "compression": None,
+        "format": "mds", "hashes": [], "size_limit": 2**26, "version": 2,
+    }  # fmt: skip
+    rows = [bytes([4, len(ids)]) + np.asarray(ids, "<u2").tobytes() for ids in documents]  # of one axis, in one byte
+    samples = [struct.pack("<I", len(row)) + row for row in rows]
+    text = json.dumps(described, sort_keys=True).encode()
+    offsets = np.cumsum([4 * (len(samples) + 2) + len(text), *map(len, samples)]).astype("<u4")
+    data = struct.pack("<I", len(samples)) + offsets.tobytes() + text + b"".join(samples)
+    folder.mkdir(parents=True)
+    (folder / "shard.00000.mds").write_bytes(data)
+    raw = {"basename": "shard.00000.mds", "bytes": len(data), "hashes": {}}
+    index = folder / "index.json"
+    shard = {**described, "raw_data": raw, "samples": len(samples), "zip_data": None}
+    index.write_text(json.dumps({"shards": [shard], "version": 2}))
+    return index
 
 
 def sparse_megatron(prefix: Path, documents: int, tokens: int) -> Path:

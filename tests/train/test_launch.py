@@ -123,6 +123,7 @@ def test_a_launch_that_shards_otherwise_than_the_recipe(environment, planned, pa
             "the recipe plans 6 devices and this launch has 1",
         ),
         (["phases.0.sequence_length=24"], "not packed at length 24"),
+        (["corpus={tokens: 1M}"], "recipe.yaml: corpus.store is not set"),
         (["corpus.store=nowhere"], "not a token store: there is no such folder"),
     ],
     ids=str,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ from dist_epochs.runtime.bar import Progress
 from dist_epochs.runtime.files import lock, named_errors, new_folder
 
 __all__ = ["pack_source"]
+
+NUMBERS_OF_4_BYTES = 2**32
+"""Numbers that 4 bytes can hold, from 0."""
 
 Rows = tuple[NDArray[Any], ...]
 
@@ -100,11 +104,7 @@ def _rows_of_blocks(
     Raises:
         InputError: If there is no sample.
     """
-    if packing == BEST_FIT:
-        largest = source.largest_block()
-    else:
-        largest = max(span.tokens for span in _spans(source, packing, length))
-    piece_bytes = 4 if largest << (length - 1).bit_length() <= 2**32 else 8
+    piece_bytes = _piece_bytes(source, packing, length)
     packer = _Packer(source, packing, length, special_ids, piece_bytes)
     index_type = INDEX if packing == BEST_FIT else SPANS
     total, blocks = PackingCounts(), 0
@@ -127,6 +127,20 @@ def _rows_of_blocks(
     nothing = np.zeros(0, np.uint8)
     end = (total.samples, total.pieces, source.entry["tokens"], source.entry["documents"], 0)
     yield _row(index_type, end), nothing, nothing, nothing
+
+
+def _piece_bytes(source: SourceStore, packing: str, length: int) -> int:
+    """Bytes of a piece, which holds its first token, counted in its span, and its length: 4 where all fit, else 8.
+
+    The sizes of spans follow from the lengths of documents, of which no more are read than decide it.
+    """
+    most = NUMBERS_OF_4_BYTES >> (length - 1).bit_length()
+    if packing == BEST_FIT:
+        fits = source.largest_block() <= most
+    else:
+        spans = _spans(source, packing, length)
+        fits = all(span.tokens <= most for span in islice(spans, 1 if STRATEGIES[packing].first_is_largest else None))
+    return 4 if fits else 8
 
 
 def _spans(source: SourceStore, packing: str, sequence_length: int) -> Iterator[Span]:

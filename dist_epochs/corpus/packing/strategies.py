@@ -74,11 +74,13 @@ class Strategy:
             block.
         pack: The samples, from the documents' lengths and the sequence length.
         cause: What becomes of tokens that are in no sample: `truncated`, the ends of documents, or `dropped`.
+        first_is_largest: Whether no span has more tokens than the first.
     """
 
     spans: Callable[[Parts, int, int], Iterator[Span]]
     pack: Callable[[Integers, int], Packed]
     cause: str = "dropped"
+    first_is_largest: bool = False
 
 
 def one_after_the_other(lengths: Integers, sequence_length: int) -> Packed:
@@ -141,7 +143,7 @@ def _blocks(parts: Parts, sequence_length: int, block_tokens: int) -> Iterator[S
 
 STRATEGIES: Mapping[str, Strategy] = {
     BEST_FIT: Strategy(_blocks, pack_block),
-    "concatenate": Strategy(_whole_samples, one_after_the_other),
+    "concatenate": Strategy(_whole_samples, one_after_the_other, first_is_largest=True),
     "truncate": Strategy(_batches, one_each, "truncated"),
     "group_texts": Strategy(_batches, without_the_rest),
     "bfd": Strategy(_batches, trl_bfd, "truncated"),

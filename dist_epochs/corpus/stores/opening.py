@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dist_epochs.arithmetic.packings import BEST_FIT
 from dist_epochs.corpus.stores.store import Store
+from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe import Recipe
 from dist_epochs.recipe.corpus import CacheRecipe
 from dist_epochs.settings.address import Address, is_address
@@ -35,13 +36,23 @@ def open_store(
     return open_remote(Address(place), lengths, cache, packing)
 
 
-def store_of(recipe: Recipe) -> Store:
+def store_of(recipe: Recipe, origin: Origin | None = None) -> Store:
     """The store of a recipe.
 
+    Args:
+        recipe: The recipe.
+        origin: Where it stands, for the error of one that has no store.
+
     Raises:
-        InputError: If it is not there, or damaged.
+        InputError: If it has none, or the store is not there, or damaged.
     """
     corpus = recipe.corpus
-    assert corpus.store is not None
+    if corpus.store is None:
+        raise InputError(
+            "corpus.store is not set",
+            rule="samples are read from a token store",
+            fixes="`dist-epochs tokenize SOURCE --tokenizer T --out STORE`, which makes one",
+            origin=origin,
+        )
     lengths = {phase.sequence_length for phase in recipe.phases if phase.sequence_length is not None}
     return open_store(corpus.store, lengths, corpus.packing, corpus.cache)

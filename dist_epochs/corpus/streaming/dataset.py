@@ -99,13 +99,6 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
         """
         origin = Origin("recipe" if isinstance(recipe, Recipe) else str(recipe))
         recipe = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
-        if recipe.corpus.store is None:
-            raise InputError(
-                "corpus.store is not set",
-                rule="samples are read from a token store",
-                fixes="`dist-epochs tokenize SOURCE --tokenizer T --out STORE`, which makes one",
-                origin=origin,
-            )
         if recipe.model is None or recipe.model.objective is None:
             raise InputError(
                 "model.objective is not set",
@@ -120,7 +113,7 @@ class TokenDataset(Dataset[dict[str, Tensor]]):  # type: ignore[misc]
                 fixes="to leave them out",
                 origin=origin,
             )
-        store = store_of(recipe)
+        store = store_of(recipe, origin)
         corpus, plan = exact_plan(recipe, store, objective_of(recipe.model, store), None)
         made = cls.__new__(cls)
         made._set_up(PlanOrder(corpus, plan.fingerprint), columns, plan, tuple(batch.uneven for batch in plan.batches))

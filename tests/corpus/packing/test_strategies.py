@@ -20,10 +20,10 @@ from dist_epochs.arithmetic.packings import PACKING_RULES, PACKINGS
 from dist_epochs.arithmetic.schedule import Phase, Schedule
 from dist_epochs.cli.main import main
 from dist_epochs.corpus.input.sources import find_sources
-from dist_epochs.corpus.packing import strategies
+from dist_epochs.corpus.packing import pack_source, strategies
 from dist_epochs.corpus.packing.strategies import STRATEGIES, count_packing
 from dist_epochs.corpus.stores.blocks import BLOCK_TOKENS
-from dist_epochs.corpus.stores.store import Store
+from dist_epochs.corpus.stores.store import SourceStore, Store
 from dist_epochs.corpus.stores.verify import verify_store
 from dist_epochs.corpus.streaming.objective import Causal
 from dist_epochs.corpus.streaming.planning import exact_plan, objective_of
@@ -288,6 +288,39 @@ def test_documents_longer_than_a_block_are_seen_once(tmp_path):
     assert counter.documents_seen("web", [Draw(key, 0, size)]) == 5
     assert counter.documents_seen("web", [Draw(key, 1, size - 1)]) == 5
     assert counter.documents_seen("web", [Draw(key, 0, 1)]) == 1
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_pieces_are_as_large_as_the_largest_span_asks(path, packing, tmp_path, monkeypatch):
+    source = Store(path).sources()[0]
+    shards = [source.shard_lengths(number) for number in range(len(source.entry["shards"]))]
+    largest = max(span.tokens for span in STRATEGIES[packing].spans(shards, 16, 6000))
+    samples = whole_pass(path, packing)
+    for numbers, piece_bytes in ((largest << 4, 4), ((largest << 4) - 1, 8)):
+        copied = shutil.copytree(path, tmp_path / f"{numbers}")
+        shutil.rmtree(Store(copied).sources()[0].packing_folder(16, packing))
+        monkeypatch.setattr(pack_source, "NUMBERS_OF_4_BYTES", numbers)
+        pack(Store(copied), (16,), packing)
+        assert Store(copied).sources()[0].packing_counts(16, packing)["piece_bytes"] == piece_bytes
+        verify_store(Store(copied))
+        assert (whole_pass(copied, packing) == samples).all()
+
+
+def test_spans_of_one_size_need_no_second_look_at_all_lengths(path, tmp_path, monkeypatch):
+    copied, read, real = shutil.copytree(path, tmp_path / "store"), [], SourceStore.shard_lengths
+    source = Store(copied).sources()[0]
+    shutil.rmtree(source.packing_folder(16, "concatenate"))
+    monkeypatch.setattr(SourceStore, "shard_lengths", lambda self, number: read.append(number) or real(self, number))
+    pack_source.pack_source(source, 16, [], "concatenate")
+    assert read == [0, 1, *range(len(source.entry["shards"]))]  # the first span ends in the second shard
+
+
+def whole_pass(path, packing):
+    """Ids and segments of all samples of length 16."""
+    packing_ = Store(path).sources()[0].packing(16, packing)
+    blocks = np.repeat(np.arange(len(packing_.block_samples)), packing_.block_samples)
+    rows = np.concatenate([np.arange(size) for size in packing_.block_samples.tolist()])
+    return np.stack(packing_.read(blocks, rows, 0))
 
 
 @pytest.mark.parametrize("packing", ["concatenate", "group_texts"])

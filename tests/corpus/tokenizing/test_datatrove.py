@@ -134,7 +134,7 @@ def _kept(data, rank, world_size):
 @pytest.mark.slurm
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 def test_a_pipeline_of_datatrove_under_slurm(pipeline, memory_path, monkeypatch):
-    """Of a job for each task, and one that waits for them."""
+    """Of a job for each task, two of which run at once, each on a node of its own, and a job that waits for all."""
     from datatrove.executor import SlurmPipelineExecutor
 
     texts, writes, merges = pipeline
@@ -144,7 +144,9 @@ def test_a_pipeline_of_datatrove_under_slurm(pipeline, memory_path, monkeypatch)
         monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
         monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), slurm.environment["PATH"]]))
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-        before = SlurmPipelineExecutor(writes, tasks=TASKS, logging_dir=str(memory_path / "logs"), **how)
+        before = SlurmPipelineExecutor(
+            writes, tasks=TASKS, cpus_per_task=2, logging_dir=str(memory_path / "logs"), **how
+        )
         after = SlurmPipelineExecutor(
             merges, tasks=1, depends=before, logging_dir=str(memory_path / "merge-logs"), **how
         )
@@ -152,4 +154,6 @@ def test_a_pipeline_of_datatrove_under_slurm(pipeline, memory_path, monkeypatch)
         over = slurm.wait_until_over(after.job_id)
         logs = "".join(path.read_text() for path in memory_path.glob("*logs/slurm_logs/*"))
         assert over["JobState"] == "COMPLETED", logs
+        nodes = [slurm.job(f"{before.job_id}_{task}")["NodeList"] for task in range(TASKS)]
+        assert set(nodes) == {"n1", "n2"}
     assert holds(Store(memory_path / "store"), texts)

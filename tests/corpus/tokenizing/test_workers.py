@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pyarrow
 import pytest
 from click.testing import CliRunner
@@ -31,12 +32,13 @@ from dist_epochs.corpus.readers import text
 from dist_epochs.corpus.readers.json_lines import read_json_lines
 from dist_epochs.corpus.readers.text import read_lines, read_text
 from dist_epochs.corpus.stores import blocks
+from dist_epochs.corpus.stores.store import Store
 from dist_epochs.corpus.tokenizing import parts, tokenize_part, workers
 from dist_epochs.corpus.tokenizing import tokenize as module
 from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
-from tests.corpus.corpora import llmc
+from tests.corpus.corpora import llmc, mds, megatron
 
 SETTINGS = Settings(sequence_lengths=(8,), held_out=Fraction(1, 5))
 
@@ -105,16 +107,53 @@ def test_the_store_does_not_depend_on_the_workers(corpus, tmp_path):
     assert len(of_one) > 15, "many parts"
 
 
-@pytest.mark.parametrize("refer", [False, True])
-def test_tokens_of_other_tools_do_not_depend_on_the_workers_either(tmp_path, refer):
-    (tmp_path / "shards").mkdir()
-    for number in range(5):
-        llmc(tmp_path / f"shards/c_train_{number}.bin", [2, *range(5, 60), 2, *range(number + 5, 300)])
-    for count in (1, 3):
-        settings = Settings(sequence_lengths=(8,), refer=refer)
-        reading = Reading(eos=2)
-        run(tmp_path / str(count), tmp_path / "shards", workers=count, settings=settings, reading=reading)
-    assert listing(tmp_path / "3") == listing(tmp_path / "1")
+def write_arrow(folder, documents):
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"input_ids": documents}).save_to_disk(folder)
+
+
+def write_hub(folder, documents):
+    pytest.importorskip("datasets")
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text("\n".join(json.dumps({"input_ids": ids}) for ids in documents))
+
+
+def write_nanogpt(folder, documents):
+    folder.mkdir(parents=True)
+    np.concatenate(documents).astype("<u2").tofile(folder / "train.bin")
+
+
+WRITERS = {
+    "arrow": write_arrow,
+    "hub": write_hub,
+    "llmc": lambda folder, documents: llmc(folder.with_suffix(".bin"), np.concatenate(documents)),
+    "mds": mds,
+    "megatron": lambda folder, documents: megatron(folder, [[ids] for ids in documents]),
+    "nanogpt": write_nanogpt,
+}
+REFERRED = ("llmc", "megatron")
+"""Some whose ids stand one after the other, so that a store can refer to them."""
+
+
+@pytest.mark.parametrize(("kind", "refer"), [*((k, False) for k in WRITERS), *((k, True) for k in REFERRED)])
+def test_tokens_of_other_tools_do_not_depend_on_the_workers_either(tmp_path, monkeypatch, kind, refer):
+    """Five files, each a part of its own: the ids are theirs, whoever made which part."""
+    monkeypatch.setattr(parts, "PART_BYTES", 100)
+    draw = random.Random(7)
+    (tmp_path / "in").mkdir()
+    files = [[[*(draw.randrange(5, 2000) for _ in range(draw.randrange(60))), 2] for _ in range(8)] for _ in range(5)]
+    for number, documents in enumerate(files):
+        WRITERS[kind](tmp_path / f"in/{number}", documents)
+    places = [f"in=hf:{tmp_path}/in/{number}" for number in range(5)] if kind == "hub" else [tmp_path / "in"]
+    reading = {"text_column": "input_ids"} if kind == "hub" else {"reading": Reading(eos=2)}
+    settings = Settings(sequence_lengths=(8,), refer=refer)
+    for count in (1, 2, 3):
+        run(tmp_path / str(count), *places, workers=count, settings=settings, **reading)
+        assert listing(tmp_path / str(count)) == listing(tmp_path / "1")
+    source = Store(tmp_path / "1").sources()[0]
+    assert {shard["name"][:5] for shard in source.entry["shards"]} == {f"{part:05d}" for part in range(5)}
+    ids = source.token_range(0, source.entry["tokens"])
+    assert ids.tolist() == [token for documents in files for ids in documents for token in ids]
 
 
 def test_cores_are_those_of_the_affinity_and_of_the_container(tmp_path, monkeypatch):
