@@ -126,11 +126,9 @@ def claim_of(draft: Draft, changes: Sequence[Change], name: str) -> Claim | None
     if not draft.checks:
         return None
     checks = {check.name: CheckText(formula=check.formula, stated=check.stated) for check in draft.checks}
-    facts = {
-        name: fact
-        for name, fact in draft.facts.items()
-        if any(name in names_in(check.formula) for check in draft.checks)
-    }
+    formulas = [check.formula for check in draft.checks] + [each for way in changes for each in way.formulas.values()]
+    used = {name for formula in formulas for name in names_in(formula)}
+    facts = {name: fact for name, fact in draft.facts.items() if name in used}
     assumes = {change.key: change.literal for change in changes}
     if any(check.words for check in draft.checks):
         assumes["words"] = "a word is one token"

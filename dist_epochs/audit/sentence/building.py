@@ -29,6 +29,8 @@ MOST_PAUSES = Fraction(3, 2)
 """How many times longer than its rate says a run may take with pauses."""
 MOST_INFORMING = 4
 """Runs of which it is told what follows, where nothing is stated that does."""
+RECOMPUTING = Fraction(4, 3)
+"""FLOPs with recomputation over those without: 8 and 6 a parameter and token."""
 FLOPS_RANGE = (Fraction(9, 10), Fraction(2))
 """Attention and recomputation cost up to so many times 6 FLOPs a parameter and token; the text does not say what."""
 
@@ -169,8 +171,10 @@ def _add_stated(
         return  # it says what it counts
     clauses = {found.clause for role in relation.needs - run.borrowed for found in run.facts.get(role, ())}
     for found in _distinct(run.facts[relation.result]):
-        if found.words & {"phase"} and relation.result == "tokens":
+        if found.words & {"phase"} and relation.result == "tokens" and "of" not in found.words:
             continue  # a point of the schedule
+        if found.words & {"grown"}:
+            continue  # a batch of a part of the steps
         name = _free_name(built, _title(relation.result, suffix))
         check = DraftCheck(
             name=name,
@@ -189,7 +193,7 @@ def _add_stated(
                 built.dropped.append(_not_compared(check, relation, is_sure))
             continue
         if outcome is Agreement.CONTRADICTS and _has_pauses(relation, check, built.facts):
-            built.dropped.append(f"{name}: it took longer than the rate says, as with pauses, which are not stated")
+            built.dropped.append(f"{name}: {_other_time(relation)}")
             continue
         if outcome is Agreement.CONTRADICTS and relation.identity != "batch" and free:
             built.dropped.append(f"{name}: the text does not say whether gradients are accumulated")
@@ -211,16 +215,27 @@ def _is_beyond(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact])
     if relation.identity != "flops":
         return False
     ratio = 1 / check.ratio(facts) if check.ratio(facts) else Fraction(0)
-    return FLOPS_RANGE[0] <= ratio <= FLOPS_RANGE[1] and abs(ratio - Fraction(4, 3)) > Fraction(1, 50)
+    return FLOPS_RANGE[0] <= ratio <= FLOPS_RANGE[1] and abs(ratio - RECOMPUTING) > Fraction(1, 50)
 
 
 def _has_pauses(relation: Relation, check: DraftCheck, facts: Mapping[str, Fact]) -> bool:
-    """Whether a run took longer than its rate says, as with pauses and restarts."""
-    if relation.identity not in ("rate", "pace"):
+    """Whether a run took longer than its rate says, as with pauses and restarts.
+
+    With 6 FLOPs a parameter and token it may be less than they say, too: those of embeddings are not computed.
+    """
+    if relation.identity not in ("rate", "pace", "speed", "work"):
         return False
     ratio = check.ratio(facts)
-    longer = ratio if relation.result == "tokens" else 1 / ratio if ratio else Fraction(0)
+    longer = ratio if relation.result in ("tokens", "flops") else 1 / ratio if ratio else Fraction(0)
+    if relation.identity == "work":
+        return FLOPS_RANGE[0] <= longer <= MOST_PAUSES and abs(longer - RECOMPUTING) > Fraction(1, 50)
     return 1 < longer <= MOST_PAUSES
+
+
+def _other_time(relation: Relation) -> str:
+    if relation.identity == "work":
+        return "6 FLOPs a parameter and token do not give it; attention, recomputation and pauses are not stated"
+    return "it took longer than the rate says, as with pauses, which are not stated"
 
 
 def _not_compared(check: DraftCheck, relation: Relation, is_certain: bool) -> str:
@@ -317,7 +332,7 @@ def _add_whole(built: _Builder, role: str, runs: Sequence[Run]) -> None:
         is_wrong = check.agreement(built.facts) is Agreement.CONTRADICTS
         name, formula = _free_name(built, _title(role, f"_{at + 1}")), parse_expression(formulas[at])
         its_own = replace(check, name=name, formula=formula, run=at)
-        is_beside = any(found.clause == steps.clause for steps in runs[at].facts["steps"])
+        is_beside = any(found.clause == steps.clause for steps in runs[at].facts.get("steps", ()))
         if is_wrong and is_beside and not alone and its_own.agreement(built.facts) is not Agreement.CONTRADICTS:
             built.checks.append(its_own)
             continue

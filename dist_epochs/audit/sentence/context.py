@@ -11,7 +11,7 @@ from dist_epochs.audit.sentence.numerals import Numeral
 
 __all__ = ["Context", "Places", "contexts"]
 
-_ABBREVIATIONS = ("e.g", "i.e", "ca", "approx", "vs", "et al", "Fig", "Tab", "Sec", "Eq", "resp", "Mio", "Mrd")
+_ABBREVIATIONS = ("e.g", "i.e", "ca", "approx", "vs", "et al", "Fig", "Tab", "Sec", "Eq", "resp", "Mio", "Mrd", "w", "incl", "excl")
 _NO_ABBREVIATION = "".join(rf"(?<!\b{re.escape(each)})" for each in _ABBREVIATIONS)
 _BOUNDARY = re.compile(
     rf"{_NO_ABBREVIATION}[.!?](?=\s|$)|[。！？；;]|\n\s*(?:[•·▪*+-]|\d{{1,2}}[.)])\s+|\n\s*\n| [-•] (?=[A-Z])"

@@ -73,9 +73,9 @@ def corpus_key_role(context: Context) -> Role | None:
             not context.numeral.is_percent
             and is_linked(context)
             and context.key is not None
-            and "size" in context.key[0]
+            and find(r"size|tokens", context.key[0])
         ):
-            return Role("corpus", "")
+            return Role("corpus", "tokens" if find("tokens", context.key[0]) else "")
         return None
     return {"token": tokens_role, "word": words_role, "sample": samples_role}[context.category](context)
 
@@ -124,7 +124,9 @@ def tokens_role(context: Context) -> Role:
     if each and find(rf"{samples}\s*[,(]?\s*$", context.before):  # 512 sequences, 2,048 tokens each
         return Role("sequence_length", "tokens", tail=each)
     if find(
-        r"(?:steps?|updates?|iterations?|batches)\s+(?:of|with|at|à|von|mit|x|×|\*)\s*(?:~|about)?\s*$", context.before
+        r"(?:steps?|updates?|iterations?|batches)\s*,?\s+(?:each\s+)?(?:of|with|at|containing|holding|à|von|mit|x|×|\*)\s*"
+        r"(?:~|about)?\s*$",
+        context.before,
     ):
         return Role("batch_tokens", "tokens", tail=each, words=words)
     if find(r"^(?:-|\s)*(?:context|sequences?|windows?|samples?|chunks?|blocks?|inputs?|documents)(?!\w)", tail) and (
@@ -223,7 +225,10 @@ def samples_role(context: Context) -> Role:
         return Role("global_batch", unit, tail=batches, words=words)
     if find(r"^\s*(?:/|per )\s*(?:query|prompt|question|class|document|video|image)", tail):
         return Role("", why="samples for each of something")
-    of_length = r"^\s*(?:each )?(?:of|with|at|x|×|\*|@|von|à|mit)\s*(?:length\s*)?(?:of )?[\d]"
+    of_length = (
+        r"^\s*(?:each )?(?:of|with|at|x|×|\*|@|von|à|mit)\s*(?:length\s*)?(?:of )?\d(?![\w.,]*\s*(?:\w+ )?"
+        r"(?:steps|epochs|updates|iterations|classes|labels|GPUs|TPUs|devices)\b)"
+    )
     if find(_EACH_STEP, near) or find(_STEPS_OF, context.before) or _batch_before(near):
         return Role("global_batch", unit, words=words)
     if find(_TOKENS_OF_BATCH, context.before) and not find(r"^[^.;]{0,20}\b(?:corpus|data|in (?:total|all))\b", tail):
@@ -236,6 +241,8 @@ def samples_role(context: Context) -> Role:
         return Role("corpus", unit, tail=length_of(rf"^(?:-|\s)*(?:\w+ )?{_DATA}", tail), words=words)
     if find(r"buffer|replay|memory", f"{near} {tail[:40]}"):
         return Role("", why="the size of a memory")
+    if find(r"\btrain\w*\s+(?:\w+\s+){0,2}for\s*$", near):
+        return Role("samples", unit, words=words)
     if find(_SEEN, near) or find(_AFTER_SEEN, tail) or words & {"total"} or find(_SEEN, tail[:24]):
         return Role("samples", unit, words=words)
     if find(_IN_OTHER_WORDS, near) or find(
@@ -280,7 +287,8 @@ def percent_role(context: Context) -> Role | None:
         r"^\s*(?:\w+ )?(?:MFU|HFU|model flops? utili[sz]ation|(?:model |hardware |GPU )?(?:FLOPs? )?utili[sz]ation)",
         context.after,
     ):
-        return Role("mfu", "", tail=length_of(r"^\s*(?:\w+ ){0,3}?(?:MFU|HFU|utili[sz]ation)", context.after))
+        until = length_of(r"^\s*(?:\w+ ){0,3}?(?:MFU|HFU|utili[sz]ation)", context.after)
+        return Role("mfu", "", tail=until - (context.noun.end() if context.noun is not None else 0))
     of_training = (
         r"^\s*(?:of (?:it|them|the data|these) )?(?:is |are )?(?:used )?(?:for|"
         r"as|in) (?:the )?train|^\s*(?:the )?train(?:ing)?[- ](?:split|set|"

@@ -40,6 +40,9 @@ LARGEST_ROUNDING = Fraction(1, 20)
 """A number that is said twice is not further from its rounded one: 500K and 1M steps are two."""
 LARGEST_OF_BOUND = 10
 """What is more than a number is at most so many times it."""
+HALF = Fraction(1, 2)
+HALVED = ("week", "month", "year")
+"""Units of which people say halves: `about 3.5 months` may be 3 or 4."""
 MONTH = Interval(Fraction(487, 16), Fraction(28), Fraction(31))
 """Days of a month: 365.25 / 12, and 28 to 31."""
 
@@ -75,6 +78,10 @@ def is_same(one: Found, other: Found) -> bool:
     first, second = one.numeral, other.numeral
     if first.upper is not None or second.upper is not None:
         return (first.value, first.upper and first.upper.value) == (second.value, second.upper and second.upper.value)
+    if one.role == "hours" and _unit_of(one) != _unit_of(other):
+        hours = [numeral.value * _hours_in(fact) for numeral, fact in ((first, one), (second, other))]
+        halves = [(numeral.quantity.half or Fraction(0)) * _hours_in(fact) for numeral, fact in ((first, one), (second, other))]
+        return abs(hours[0] - hours[1]) <= min(max(halves), LARGEST_ROUNDING * hours[0])
     if first.value == second.value:
         return (
             one.words & {"each"} == other.words & {"each"} and first.bound not in (MORE, LESS)
@@ -149,10 +156,23 @@ def _at(quantity: Quantity, value: Fraction) -> Quantity:
     return replace(quantity, number=Interval.exact(value), factors=(value,), half=None, text=f"{float(value):g}")
 
 
+def _unit_of(found: Found) -> str:
+    """The unit of a time: `day`."""
+    return found.unit.split()[0].removesuffix("s")
+
+
+def _hours_in(found: Found) -> Fraction:
+    """Hours in the unit of a time."""
+    unit = _unit_of(found)
+    return MONTH.point * 24 if unit == "month" else HOURS_IN.get(unit, Fraction(1))
+
+
 def _hours(found: Found, quantity: Quantity) -> Fact:
     """A time in hours; a month is from 28 to 31 days."""
-    unit = found.unit.split()[0].removesuffix("s")
-    digits = Interval(quantity.value, max(quantity.number.low, quantity.value / 2), quantity.number.high)
+    unit = _unit_of(found)
+    half = HALF if unit in HALVED and found.numeral.bound == ABOUT and quantity.value % 1 == HALF else 0
+    low, high = min(quantity.number.low, quantity.value - half), max(quantity.number.high, quantity.value + half)
+    digits = Interval(quantity.value, max(low, quantity.value / 2), high)
     if unit == "month":
         hours = digits * MONTH * Interval.exact(24)
     else:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-__all__ = ["after_number", "before_number", "device_name", "find", "is_about_training", "is_noun"]
+__all__ = ["NODES_OF", "after_number", "before_number", "device_name", "find", "is_about_training", "is_noun"]
 
 _DEVICE_NAME = (
     r"(?:(?:NVIDIA|Nvidia|nvidia|AMD|Google|Cloud|Tesla|Intel|AWS|Huawei)\s+)*(?:\d+\s?GB\s+)?"
@@ -22,17 +22,28 @@ _DEVICE_WORD = (
     r"(?:GPUs?|TPUs?|NPUs?|gpus?|tpus?|accelerators?|chips?|cores?|devices?|"
     r"workers?|ranks?|显卡|卡(?!时)|장치|デバイス|Grafikkarten?|cartes?)(?![\w-])"
 )
+NODES_OF = r"(?=\d{1,2}-(?:GPU|TPU)\s(?:nodes?|machines?|hosts?|servers?)\b)"
+"""Before machines that are called after the devices in them: `two 8-GPU servers`."""
 _MEASURE = r"(?:\s*(?:个|個|张|張|枚の?|台の?|块|塊|条|條|件|次|개의?|장의?|대의?|つの|個の|本の|篇))?"
+
+_PREFIX = r"(?:(?:[KMGTPEZY]|kilo|mega|giga|tera|peta|exa|zetta|yotta)-?)?"
 
 NOUNS: Mapping[str, str] = {
     "device_time": (
         rf"(?:{_DEVICE_NAME}[\s-]+)?(?:{_DEVICE_NAME}|GPU|TPU|NPU|gpu|device|"
-        rf"chip|core|node|accelerator)[\s-]*(?:hours?|days?|years?|h\b)|(?:GPU|"
+        rf"chip|core|node|accelerator|compute)[\s-]*(?:hours?|days?|years?|h\b)|(?:GPU|"
         rf"卡)\s?(?:小时|時間|시간)|GPU-?Stunden|GPU-?Tagen?|计算时|卡时|heures?[- ]GPU"
     ),
+    "node": (
+        rf"(?:(?:{_DEVICE_NAME}|DGX[- ]?\d)[\s-]+)?(?:nodes?|machines?|hosts?|servers?|节点|節點|ノード|노드|Knoten|n(?:œ|oe)uds?)"
+        r"(?![\w-])|DGX[- ]?(?:[AHB]\d00|[12])s?(?![\w-])"
+    ),
     "device": rf"(?:{_DEVICE_NAME}(?:[\s-]+(?:\d+\s?GB\s+)?{_DEVICE_WORD})?|{_DEVICE_WORD})",
-    "node": r"(?:nodes?|machines?|hosts?|servers?|节点|節點|ノード|노드|Knoten|n(?:œ|oe)uds?)(?![\w-])",
-    "flop": r"(?:[KMGTPEZ]|peta|exa|zetta)?FLOPs?(?![\w/])|floating[- ]point operations",
+    "flop_rate": (
+        rf"{_PREFIX}FLOPs?(?:\s?/\s?(?:GPU|TPU|chip|device))?(?:\s?/\s?s(?:ec(?:ond)?)?|\s?per second|ps)"
+        r"(?:\s?/\s?(?:GPU|TPU|chip|device))?(?!\w)"
+    ),
+    "flop": rf"{_PREFIX}FLO(?:P|PS|Ps|s)?(?![\w])|floating[- ]point operations",
     "parameter": r"(?:param(?:eter)?s?|Parametern?|paramètres|参数|參數|パラメータ|파라미터|매개변수)(?![\w])",
     "outer": r"(?:rounds?|outer (?:steps?|iterations?|loops?))(?!\w)",
     "micro": (
@@ -42,10 +53,10 @@ NOUNS: Mapping[str, str] = {
     ),
     "ambiguous": r"(?:image|sample|sequence|frame)[ -](?:iterations?|steps?)(?!\w)",
     "step": (
-        r"(?:steps?|updates?|iterations?|iters?|Schritten?|Iterationen|Updates|"
+        r"(?:steps?|updates?|iterations?|iters?|it(?=\s?/\s?s)|Schritten?|Iterationen|Updates|"
         r"étapes|pas|itérations|步|次迭代|迭代|스텝|스탭|ステップ|イテレーション|反復)(?![A-Za-z-])"
     ),
-    "epoch": r"(?:epochs?|passes|Epochen?|époques|轮|輪|个?周期|에폭|에포크|エポック)(?![A-Za-z-])",
+    "epoch": r"(?:epoch(?:e?s)?|passes|Epochen?|époques|轮|輪|个?周期|에폭|에포크|エポック)(?![A-Za-z-])",
     "token": (
         r"(?:tokens?|sub-?words?|word-?pieces?|pieces|positions|jetons|文本标识符|标识符|词元|詞元|토큰|トークン)"
         r"(?![A-Za-z])"
@@ -53,14 +64,14 @@ NOUNS: Mapping[str, str] = {
     "word": r"(?:words?|Wörtern?|mots|单词|词|詞|단어|単語|語)(?![A-Za-z])",
     "frame": r"(?:frames?|environment (?:steps?|interactions?)|env(?:ironment)?[- ]steps?|timesteps?)(?!\w)",
     "sample": (
-        r"(?:sequences?|samples?|examples?|images?|videos?|clips?|instances?|"
+        r"(?:sequences?(?![- ](?:length|len|window))|samples?|examples?|images?|videos?|clips?|segments?|instances?|"
         r"rows?|records?|documents?|sentences?|utterances?|(?:image-text |text-image |"
         r"caption |sentence )?pairs|conversations?|recordings?|molecules|"
         r"proteins|Sequenzen|Beispielen?|Bildern?|Proben|exemples|séquences|"
         r"échantillons|样本|樣本|实例|實例|序列|图片|图像|图|例|샘플|시퀀스|이미지|문장|サンプル|シーケンス|"
         r"画像|文)(?![A-Za-z])"
     ),
-    "batch": r"(?:(?:mini-?)?batch(?:es)?|批次|배치|バッチ|Batches|lots)(?![A-Za-z])",
+    "batch": r"(?:(?:mini-?)?batch(?:es|[- ]sizes?)?|批次|배치|バッチ|Batches|lots)(?![A-Za-z])",
     "byte": r"(?:[KMGTP]i?B|(?:kilo|mega|giga|tera)?bytes?|文件)(?!\w)",
     "times": r"times(?!\w)",
     "length": r"(?:context|sequence)(?:[- ](?:length|window|size))?(?!\w)",
@@ -152,7 +163,7 @@ KEYS: Mapping[str, str] = {
     ),
     "corpus": (
         r"(?:(?:corpus|dataset|data set|training set|train set|training data|"
-        r"data)(?: size)?|num(?:ber of )?_?(?:train_?)?examples|语料(?:库)?|"
+        r"data)(?: size|(?: train(?:ing)?)? tokens)?|size of the (?:\w+ )?(?:corpus|data ?set|data|set)|num(?:ber of )?_?(?:train_?)?examples|语料(?:库)?|"
         r"数据集|データセット|데이터셋|말뭉치|Datensatz|Korpus|corpus d'entraînement)"
     ),
     "examples": (
@@ -165,7 +176,8 @@ KEYS: Mapping[str, str] = {
 """What stands before a number, with a link such as `of`, `is`, `=` or nothing between."""
 
 _LINK = (
-    r"(?:of|is|was|are|were|to|at|as|=|:|equals?|equal to|set to|fixed at|"
+    r"(?:of|is|was|are|were|to|at|as|=|:|equals?|equal to|set to|fixed (?:at|to)|(?:limited|restricted|truncated|clipped|padded) to|"
+    r"capped at|(?:kept|held)(?: constant)? at|"
     r"reaches|reached|becomes|which is|von|ist|beträgt|de|est|à|为|是|约|"
     r"は|が|を|은|는|이|가|으로)"
 )
@@ -212,14 +224,14 @@ def is_noun(text: str, at: int) -> bool:
 @cache
 def _any_noun() -> re.Pattern[str]:
     nouns = "|".join(NOUNS[name] for name in ("device", "node", "step", "epoch", "micro", "time"))
-    return re.compile(rf"\s+{_MODIFIERS}(?:{nouns})", re.IGNORECASE)
+    return re.compile(rf"\s+(?:{_MODIFIERS}(?:{nouns})|{NODES_OF})", re.IGNORECASE)
 
 
 @cache
 def before_number() -> re.Pattern[str]:
     """A key at the end of the text before a number: a group for each category, and the `link` between."""
     keys = "|".join(f"(?P<{name}>{pattern})" for name, pattern in KEYS.items())
-    return re.compile(rf"(?<![A-Za-z])(?:{keys})(?:\s*\([^()\d]{{0,20}}\))?{_LINKS}$", re.IGNORECASE)
+    return re.compile(rf"(?<![A-Za-z])(?:{keys})(?:\s*\([^()\d]{{0,60}}\))?{_LINKS}$", re.IGNORECASE)
 
 
 def device_name(text: str, at: int) -> bool:

@@ -29,6 +29,9 @@ WORDS: Mapping[str, str] = {
     "tokens_per_second": "the tokens a second",
     "parameters": "the parameters",
     "flops": "the FLOPs",
+    "peak_flops": "the peak FLOP/s of a device",
+    "achieved_flops": "the FLOP/s that a device reaches",
+    "mfu": "the utilization",
 }
 MOST = 3
 """Additions that are named."""

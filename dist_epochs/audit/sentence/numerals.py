@@ -24,7 +24,7 @@ BEFORE: Mapping[str, str] = {
     r"exceeds|in excess of)|at least|no fewer than"
     r"|no less than|(?<!\w)>=?|≥|超过|超過|至少|超えて|최소|mehr als|mindestens|über|plus de|au moins",
     LESS: r"(?:just |a little |slightly |well )?(?:less than|fewer than|under|"
-    r"below)|at most|up to|no more than|(?<!\w)<=?|≤"
+    r"below)|at most|(?<!warmed )(?<!warming )(?<!ramped )(?<!ramping )(?<!scaled )(?<!stepped )up to|no more than|(?<!\w)<=?|≤"
     r"|不到|至多|最多|최대|weniger als|höchstens|bis zu|knapp|moins de|au plus|jusqu'à",
 }
 """Words before a number that say how exactly it is meant."""
@@ -125,6 +125,9 @@ _BEFORE_OVER = re.compile(
 )
 """Words after which `over` is a bound: `for over 3 epochs`, and not `40 epochs over 3.3B words`."""
 _RANGE = re.compile(r"\s*(?:-|to|bis|à|~)\s*$")
+_BETWEEN = re.compile(r"(?i)\bbetween\s*$")
+_BATCH_BEFORE = re.compile(r"(?i)\bbatch(?:[- ]?sizes?)?(?:\s*[:=]|\s+of)?\s*$")
+"""Before a batch that grows: `batch size 720 → 1080`. After other numbers an arrow shows what follows from them."""
 LONGEST_BOUND = 40
 """Characters before a number in which a word for its tolerance is looked for."""
 
@@ -205,6 +208,10 @@ def _in_scale(lower: Numeral, upper: Numeral) -> Quantity:
 
 def _is_range(text: str, lower: Numeral, upper: Numeral) -> bool:
     between = text[lower.end : upper.start]
+    if re.fullmatch(r"\s+and\s+", between):
+        return _BETWEEN.search(text[: lower.start]) is not None and lower.value < upper.value
+    if re.fullmatch(r"\s*(?:→|-{1,2}>)\s*", between):
+        return _BATCH_BEFORE.search(text[: lower.start]) is not None and lower.value < upper.value
     if not between or upper.is_word or lower.is_word or not _RANGE.fullmatch(between):
         return False
     if between.strip() in ("to", "bis", "à") and not re.search(
@@ -257,7 +264,8 @@ def _words(text: str, is_noun: Callable[[str, int], bool]) -> Iterator[Numeral]:
     for match in _WORD.finditer(text):
         word, scale = match["word"].lower(), match["scale"]
         is_article = word in ("a", "an", "half a")
-        if scale is None and (is_article or not is_noun(text, match.end())):
+        is_range = _BETWEEN.search(text[: match.start()]) and re.match(r"\s+and\s+", text[match.end() :])
+        if scale is None and (is_article or not (is_range or is_noun(text, match.end()))):
             continue
         start, bound = _bound(text, match.start(), match.end())
         yield Numeral(

@@ -10,9 +10,14 @@ from dist_epochs.audit.sentence.runs import Run
 
 __all__ = ["WHOLE", "of_all_phases", "phase_formulas", "with_one_length"]
 
-WHOLE = ("tokens", "samples", "epochs")
+WHOLE = ("tokens", "samples", "epochs", "device_hours")
 """Results that may be those of all phases."""
 
+OWN: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("tokens", "samples", "epochs"), frozenset({"steps"})),
+    "device_hours": frozenset({"devices", "hours"}),
+}
+"""What a phase must state itself to have a part in a result."""
 _ROLE = re.compile(r"[a-z_]{3,}")
 
 
@@ -74,8 +79,8 @@ def _relation(role: str, run: Run) -> Relation | None:
         if relation.result == role
         and not relation.only_about
         and relation.corpus in ("", "tokens" if counted == "words" else counted)
-        and "steps" in relation.needs
-        and "steps" not in run.borrowed
+        and not relation.needs.isdisjoint(OWN[role])
+        and not relation.needs & run.borrowed & OWN[role]
         and relation.needs <= set(run.facts)
     ]
     return min(fitting, key=lambda relation: len(relation.needs & set(run.borrowed)), default=None)

@@ -34,6 +34,7 @@ class Role:
         why: Of a number that is no fact: what it is.
         tail: How many characters after the noun belong to it.
         words: What is said of it beside.
+        times: What its unit multiplies the number by: 10^12 for teraFLOPs.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Role:
     why: str = ""
     tail: int = 0
     words: frozenset[str] = frozenset()
+    times: int = 1
 
 
 PER_STEP = (
@@ -101,7 +103,7 @@ def said_of(context: Context) -> frozenset[str]:
     if re.search(r"effective|global|total|overall|combined|全局|글로벌|グローバル|effektiv", around):
         found.add("whole")
     if find(r"^\s*,?\s*(?:in total|in all|overall|altogether|总共|insgesamt|au total)", context.tail) or find(
-        r"(?:in total|in all|a total of|total of|overall|au total|insgesamt|总共|共|altogether)[^.;:]{0,20}$",
+        r"(?:in total|in all|a total of|total of|cumulative(?:ly)?(?: of)?|overall|au total|insgesamt|总共|共|altogether)[^.;:]{0,20}$",
         context.near,
     ):
         found.add("total")

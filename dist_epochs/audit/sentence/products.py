@@ -97,7 +97,8 @@ def _read_product(
             roles[at] = Role("", why="a factor of a batch, of which it is not said what it counts")
         _name_result(roles, result, "global_batch")
         return
-    is_batch = find(r"batch|tokens|バッチ|批次|배치", f"{first.near} {contexts[factors[-1]].after[:40]}") is not None
+    is_batch = find(r"batch|tokens|バッチ|批次|배치", first.near) is not None
+    is_batch = is_batch or find(r"^[^,.;(]{0,20}(?:tokens|バッチ|批次|배치|(?<!with )(?<!a )batch(?:es)?\b(?! size))", contexts[factors[-1]].after) is not None
     if len(bare) == len(factors):
         names = [stated.get(contexts[at].numeral.value, "") for at in factors]
         if all(names) and len(set(names)) == len(names):

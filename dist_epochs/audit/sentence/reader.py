@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.spelling import scale_of
 from dist_epochs.audit.sentence.context import Context, Places, contexts
 from dist_epochs.audit.sentence.joined import Joined, join
@@ -15,6 +16,7 @@ from dist_epochs.audit.sentence.phrases import Role
 from dist_epochs.audit.sentence.products import product_roles
 from dist_epochs.audit.sentence.reading import Found, Reading, Unused
 from dist_epochs.audit.sentence.roles import role_of
+from dist_epochs.audit.sentence.runs import SUMMED
 from dist_epochs.audit.sentence.tables import table_roles
 from dist_epochs.errors import InputError
 
@@ -29,6 +31,7 @@ _SAME = re.compile(
 _ALSO = re.compile(r"\s*(?:,|and|or|und|et|,\s*and|/|、|和|と|및|then|bzw\.|respectively)\s*$")
 _ENDS = re.compile(r"\s*(?:$|[,.;:)\n]|(?:and|or|respectively|for|in|on|und|et)\b)")
 _TO = re.compile(r"(?i)\b(?:batch(?:es)?|doubl\w+|tripl\w+|quadrupl\w+|halv\w+)\b[^.;]{0,60}\bto\s*$")
+_GROWS_TO = r"\bbatch(?:[- ]?size)?\b[^.;]{0,30}\b(?:increas|gr[eo]w|ramp|rais|warm|scal)\w*\s+(?:up\s+)?to\s*$"
 _OF_ELSE = re.compile(r"(?i)GPU|TPU|device|learning|\brate\b|length|context|\bsteps?\b|model")
 
 
@@ -102,7 +105,11 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
             roles[at] = _same_as_next(text, all_contexts, roles, at)
     for at, context in enumerate(all_contexts):
         if roles[at] is None:
-            roles[at] = _as_before(text, all_contexts, roles, at) or _grown_batch(context, roles[:at])
+            roles[at] = (
+                _as_before(text, all_contexts, roles, at)
+                or _part_of_before(all_contexts, roles, at)
+                or _grown_batch(context, roles[:at])
+            )
             roles[at] = roles[at] or _batch_in_brackets(all_contexts, roles, at)
     return _with_units(_of_parts(text, all_contexts, _in_rounds(all_contexts, roles)))
 
@@ -154,7 +161,11 @@ def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) 
 
 def _with_units(roles: list[Role | None]) -> list[Role | None]:
     """Batches that say nothing of what they count: the one kind of sample that the text names."""
-    kinds = {role.unit.split()[0] for role in roles if role is not None and role.name in _OF_SAMPLES} - {
+    kinds = {
+        role.unit.split()[0]
+        for role in roles
+        if role is not None and role.name in _OF_SAMPLES and role.unit and "audio" not in role.unit
+    } - {
         "samples",
         "tokens",
         "words",
@@ -204,9 +215,35 @@ def _as_before(text: str, all_contexts: list[Context], roles: list[Role | None],
     is_bare = _ENDS.match(here.after) is not None
     if _ALSO.fullmatch(between) and there.key is not None and _scale(here) == _scale(there) and is_bare:
         return replace(before, tail=0)
+    if there.noun is not None:
+        between = between[there.noun.end() + before.tail :]
     if _SAME.fullmatch(between) and there.numeral.value and 0.9 < float(here.numeral.value / there.numeral.value) < 1.1:
         return replace(before, tail=0)
     return None
+
+
+def _part_of_before(all_contexts: list[Context], roles: list[Role | None], at: int) -> Role | None:
+    """A bare number that is a part of one before: `1T tokens, of which 100B`, `900B in the first phase`, `7M for 70B`."""
+    context = all_contexts[at]
+    if context.is_name or context.key is not None or context.noun is not None or context.numeral.is_percent:
+        return None
+    is_of, is_phase = find(_OF_THEM, context.near), find(_IN_PHASE, context.after)
+    if is_of is None and is_phase is None and find(_OF_MODEL, context.after) is None:
+        return None
+    for before in range(at - 1, -1, -1):
+        role = roles[before]
+        if all_contexts[before].clause != context.clause:
+            return None
+        if role is not None and role.name in SUMMED:
+            words = frozenset({"of", *(["phase"] if is_phase or is_of else [])})
+            ratio = float(context.numeral.value / all_contexts[before].numeral.value)
+            return replace(role, tail=0, words=words) if 1 / 1000 < ratio < 1000 else None
+    return None
+
+
+_OF_THEM = r"\bof (?:which|these|those|them),?\s*(?:(?:the |about |~|another )?(?:first|last|final)?\s*)?$"
+_IN_PHASE = r"^\s*(?:in|for|during|of) (?:the |its |a )?(?:(?:first|second|third|last|final|main|other|initial)\s+)?(?:\w+[- ]){0,2}(?:phase|stage)(?!\w)"
+_OF_MODEL = r"^\s+for (?:the )?(?:[A-Z][\w.-]* )?(?:\d[\d.]*[BM](?![\w])|\w+ model\b)"
 
 
 def _scale(context: Context) -> int:
@@ -220,7 +257,8 @@ def _grown_batch(context: Context, before: list[Role | None]) -> Role | None:
         return None
     batches = [role for role in before if role is not None and role.name in ("batch_tokens", "global_batch")]
     if not batches:
-        return None
+        is_first = find(_GROWS_TO, context.near) is not None and context.noun is None
+        return Role("global_batch", "samples", words=frozenset({"grown", "bare"})) if is_first else None
     tokens = [role for role in batches if role.name == "batch_tokens"]
     return replace((tokens or batches)[0], tail=0, words=frozenset({"grown", "bare"}))
 
@@ -267,9 +305,21 @@ def _found(joined: Joined, context: Context, role: Role) -> Found:
     end -= len(joined.text[start:end]) - len(joined.text[start:end].rstrip())
     given = joined.place(start, end)
     return Found(
-        role=role.name, unit=role.unit, numeral=context.numeral, start=given[0], end=given[1],
+        role=role.name, unit=role.unit, numeral=_times(context.numeral, role), start=given[0], end=given[1],
         text=joined.given[slice(*given)], clause=context.clause, place=context.numeral.first, words=role.words,
     )  # fmt: skip
+
+
+def _times(numeral: Numeral, role: Role) -> Numeral:
+    """The number with the prefix of its unit: `42 zettaFLOPs` are 4.2e22."""
+    if role.times == 1:
+        return numeral
+    times, quantity = Interval.exact(role.times), numeral.quantity
+    half = None if quantity.half is None else role.times * quantity.half
+    value = role.times * quantity.value
+    scaled = replace(quantity, number=quantity.number * times, factors=(value,), half=half)
+    upper = numeral.upper and replace(numeral.upper, number=numeral.upper.number * times)
+    return replace(numeral, quantity=scaled, upper=upper, spelling=f"{numeral.spelling} {role.unit}")
 
 
 def _span(context: Context, role: Role | None, start: int, end: int) -> tuple[int, int]:

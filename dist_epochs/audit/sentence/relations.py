@@ -25,6 +25,7 @@ TITLES: Mapping[str, str] = {
     "flops": "FLOPs",
     "batch_per_rank": "batch of a rank",
     "tokens_per_second": "tokens per second",
+    "mfu": "utilization",
 }
 """What results are called."""
 
@@ -86,7 +87,10 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("passes", "steps_per_epoch", "ceil(corpus / (global_batch * sequence_length))", corpus="tokens"),
     Relation("rounds", "steps", "epochs * steps_per_epoch"),
     Relation("pace", "hours", "steps * seconds_per_step / 3600"),
+    Relation("pace", "hours", "steps / steps_per_second / 3600"),
     Relation("device time", "device_hours", "devices * hours"),
+    Relation("node time", "node_hours", "nodes * hours"),
+    Relation("price", "device_hours", "tokens * device_hours_per_trillion / 1000000000000"),
     Relation("rate", "device_hours", "tokens / tokens_per_second_per_device / 3600"),
     Relation("rate", "tokens", "tokens_per_second_per_device * devices * hours * 3600"),
     Relation("rate", "tokens", "tokens_per_second * hours * 3600"),
@@ -94,6 +98,15 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("day", "tokens_per_day", "tokens_per_second_per_device * devices * 86400"),
     Relation("day", "tokens_per_day", "tokens_per_second * 86400"),
     Relation("flops", "flops", "6 * parameters * tokens"),
+    Relation("speed", "flops", "devices * peak_flops * mfu * hours * 3600"),
+    Relation("speed", "flops", "devices * achieved_flops * hours * 3600"),
+    Relation("speed", "flops", "device_hours * peak_flops * mfu * 3600"),
+    Relation("speed", "flops", "device_hours * achieved_flops * 3600"),
+    Relation("utilization", "mfu", "achieved_flops / peak_flops"),
+    Relation("work", "hours", "6 * parameters * tokens / (devices * achieved_flops * 3600)"),
+    Relation("work", "hours", "6 * parameters * tokens / (devices * peak_flops * mfu * 3600)"),
+    Relation("work", "device_hours", "6 * parameters * tokens / (achieved_flops * 3600)"),
+    Relation("work", "device_hours", "6 * parameters * tokens / (peak_flops * mfu * 3600)"),
 )
 """Of each identity the first is taken whose numbers are stated."""
 

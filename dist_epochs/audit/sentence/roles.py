@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from dist_epochs.audit.sentence.compute_roles import flop_rate_role, flops_role
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.data_roles import (
     corpus_key_role,
@@ -15,11 +16,10 @@ from dist_epochs.audit.sentence.data_roles import (
     tokens_role,
     words_role,
 )
-from dist_epochs.audit.sentence.lexicon import find
+from dist_epochs.audit.sentence.lexicon import NODES_OF, find
 from dist_epochs.audit.sentence.machine_roles import (
     device_time_role,
     devices_role,
-    flops_role,
     model_role,
     nodes_role,
     parameters_role,
@@ -69,6 +69,10 @@ _COMPATIBLE: Mapping[str, tuple[str, ...]] = {
 """Which nouns a number may have after a key: `batch size: 40 epochs` are epochs."""
 _LINKED = ("steps", "epochs", "tokens", "examples")
 """Keys that are nouns as well: without a link they say nothing of a number after them."""
+_SEQUENCES_OF = r"\d\S*\s+(?:sequences|samples|examples|chunks|windows)\s+(?:each )?of\s+$"
+"""Before a length without a noun: `1024 sequences of 2048`."""
+_GROWS_FROM = r"\bbatch(?:[- ]?size)?\b[^.;]{0,40}\b(?:increas|gr[eo]w|ramp|rais|warm|scal)\w*[^.;]{0,20}\bfrom\s*$"
+"""Before the two ends of a batch that grows."""
 _PARTS_NEAR = r"batch|accumulat|\bbs\b|samples|sequences|images"
 _NAMED = re.compile(r"(?:^|[\s(])[A-Z][\w.-]*(?:\s\d(?:\.\d)?)?\s$")
 """A name, perhaps with a version, before the size of a model."""
@@ -79,7 +83,7 @@ def role_of(context: Context) -> Role | None:
     key, category = context.key_name, context.category
     if key == "epoch" or (key and category not in _COMPATIBLE[key]):
         key = ""
-    if key in _LINKED and category == "" and not is_linked(context):
+    if key in _LINKED and category == "" and not is_linked(context) and "_" not in (context.key or [""])[0]:
         key = ""
     if find(r"^\W*(?:evaluation|inference|decoding|generation|at test time|validation)\b", context.sentence):
         return Role("", why="of an evaluation")
@@ -97,10 +101,26 @@ def role_of(context: Context) -> Role | None:
             return Role("batch_tokens", "tokens", tail=each + per_batch)
     if not key and not category and re.search(r"\d[BM]$", context.numeral.spelling) and _NAMED.search(context.before):
         return Role("parameters", "parameters", words=frozenset({"either"}))  # Qwen3 8B
+    if not key and not category and (bare := _bare_role(context)) is not None:
+        return bare
     decide = _BY_KEY.get(key) if key else _BY_NOUN.get(category)
     if decide is None:
         return None
     return decide(context)
+
+
+def _bare_role(context: Context) -> Role | None:
+    """The role of a number without key and noun, from the words around it."""
+    if find(rf"^\s+{NODES_OF}", context.after):
+        return Role("nodes", "nodes")
+    is_size = re.search(r"\d\s?(?:[BM]|[mb]illion)$", context.numeral.spelling) is not None
+    if is_size and (active := length_of(r"^\s*(?:are |is |being |of them )?(?:active|activated)(?!\w)", context.after)):
+        return Role("active_parameters", "parameters", tail=active)
+    if find(_SEQUENCES_OF, context.before) and find(r"^\s*(?:$|[,.;:)])", context.after):
+        return Role("sequence_length", "tokens")
+    if context.numeral.upper is not None and find(_GROWS_FROM, context.near):
+        return Role("global_batch", "samples")
+    return None
 
 
 def _role(name: str, unit: str) -> Callable[[Context], Role]:
@@ -131,6 +151,7 @@ _BY_NOUN: Mapping[str, Callable[[Context], Role | None]] = {
     "device_time": device_time_role,
     "device": devices_role,
     "node": nodes_role,
+    "flop_rate": flop_rate_role,
     "flop": flops_role,
     "parameter": parameters_role,
     "outer": outer_role,

@@ -96,6 +96,10 @@ def sequence_length_role(context: Context) -> Role:
 def steps_role(context: Context) -> Role:
     """Steps of the run, of an epoch, or of something that is no run."""
     words = said_of(context)
+    if per_second := length_of(r"^\s*(?:/|per |a )\s*(?:s|sec|second)(?!\w)", context.tail):
+        return Role("steps_per_second", "steps a second", tail=per_second)
+    if find(r"^\s*(?:/|per )\s*(?:min|minute|hour|h|day)(?!\w)", context.tail):
+        return Role("", why="a rate")
     if per_epoch := length_of(PER_EPOCH, context.tail):
         return Role("steps_per_epoch", "steps", tail=per_epoch)
     if find(EPOCH_IS, context.near) or find(EPOCH_IS, context.before):
@@ -175,7 +179,19 @@ def batches_role(context: Context) -> Role | None:
         r"process|train|draw|over|for\s*$|see[sn]?\b|saw|steps?", context.near
     ):
         return Role("steps", "steps")
-    return None
+    if find(r"\b(?:process\w*|train\w*|consum\w*|seen) in\s*$", context.near):
+        return Role("steps", "steps")
+    noun = context.noun["batch"].lower() if context.noun is not None else ""
+    is_one = noun.isascii() and "batch" in noun and not noun.endswith("batches")
+    if not is_one or context.numeral.value < 2 or find(_NOT_ITS_SIZE, context.tail) or find(_OF_MANY, context.near):
+        return None
+    per_device = length_of(PER_DEVICE, context.tail)
+    return Role("per_device" if per_device else "global_batch", "samples", tail=per_device, words=said_of(context))
+
+
+_NOT_ITS_SIZE = r"^[-\s]*(?:updates?|steps?|iterations?|norm\w*|elements?|dimensions?|items?|inference|script)(?!\w)"
+"""After a batch that is no size: `256 batch updates`."""
+_OF_MANY = r"\b(?:every|each|per|first|last|after|than|number)\s*$"
 
 
 def micro_role(context: Context) -> Role:

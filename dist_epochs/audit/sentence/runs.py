@@ -11,7 +11,7 @@ from itertools import pairwise
 from dist_epochs.audit.sentence.facts import is_same
 from dist_epochs.audit.sentence.reading import Found
 
-__all__ = ["Run", "Totals", "split_runs"]
+__all__ = ["SUMMED", "Run", "Totals", "split_runs"]
 
 _MARKS: tuple[tuple[int, str], ...] = (
     (4, r"[;。；]|\.\s|\n\s*[•·*-]|\n\n"),

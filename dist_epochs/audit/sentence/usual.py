@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
 
+from dist_epochs.arithmetic.agreement import Agreement
 from dist_epochs.arithmetic.quantity import Quantity
 from dist_epochs.arithmetic.text import rounded, scaled
 from dist_epochs.audit.expression import Expression, names_in, written
@@ -25,6 +26,10 @@ __all__ = ["settling", "usual_changes"]
 
 TOKENS_PER_WORD = (Fraction(1), Fraction(5, 2))
 """What a word may be, in tokens."""
+_SIX = re.compile(r"\b6 ×")
+"""FLOPs of a parameter and token in a formula."""
+LEAST_CUT_OFF = 3
+"""Digits of a number that may have been cut off: with fewer it is off by too much."""
 MOST_SHARING = 512
 """Devices, micro-steps or devices of one model that are tried."""
 
@@ -67,6 +72,7 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
     ratio = check.ratio(draft.facts)
     if not ratio:
         return
+    yield from _cut_off(draft, check)
     named = {draft.roles[name][0]: name for name in names_in(check.formula) if name in draft.roles}
     run = check.run
     length = next((name for name in names_in(check.formula) if name.startswith("length_after")), None)
@@ -92,6 +98,11 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
         yield Change("length", "every sample is full", said, {length: Fact.exactly(value)})
     if check.result == "global_batch":
         yield from _unstated_factor(check, ratio)
+        samples = draft.names("sequence_length", run)
+        if samples is not None:
+            formula = parse_expression(f"({written(check.formula)}) * {samples}")
+            said = f"the batch of {check.stated.number.text} counts tokens"
+            yield Change("batch", "the batch counts samples", said, formulas={check.name: formula})
     if "global_batch" in named:
         yield from _of_batch(draft, check, named, run)
     accumulation = draft.names("gradient_accumulation", run)
@@ -117,12 +128,12 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
         )
     if check.result == "flops" and "tokens" in named:
         yield from _base_model(draft, check, named["tokens"])
-    if check.result == "flops":
+    if {"parameters", "tokens"} <= named.keys() and _SIX.search(written(check.formula)):
         yield Change(
             "FLOPs",
             "a token costs 6 FLOPs a parameter",
             "a token costs 8 FLOPs a parameter, as with recomputation",
-            formulas={check.name: parse_expression(re.sub(r"\b6 ×", "8 ×", written(check.formula)))},
+            formulas={check.name: parse_expression(_SIX.sub("8 ×", written(check.formula)))},
         )
         active = draft.names("active_parameters", run)
         if active is not None and "parameters" in named:
@@ -134,6 +145,20 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
             )
     if check.result in ("steps", "steps_per_epoch") and "ceil" in written(check.formula):
         yield from _partial_batches(draft, check, named)
+
+
+def _cut_off(draft: Draft, check: DraftCheck) -> Iterator[Change]:
+    """A number of three digits or more that was cut off where it should be rounded: 294B for 294.9B."""
+    stated = check.stated
+    assert stated is not None
+    says_more = stated.exact or stated.digits is not None or stated.between is not None or stated.is_about
+    digits = re.sub(r"\D", "", re.split(r"[eE×x*]", stated.spelled)[0]).lstrip("0")
+    if says_more or len(digits) < LEAST_CUT_OFF:
+        return
+    shortened = replace(stated, rounded="down")
+    if check.agreement(draft.facts, shortened) is not Agreement.CONTRADICTS:
+        said = f"{stated.number.text} is cut off, not rounded"
+        yield Change("cut", "numbers are rounded", said, stated={check.name: shortened}, is_small=True)
 
 
 def _one_length(draft: Draft, check: DraftCheck) -> Iterator[Change]:
