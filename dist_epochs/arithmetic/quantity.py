@@ -11,11 +11,14 @@ from fractions import Fraction
 from math import prod
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.arithmetic.spelling import BINARY, HEXADECIMAL, SCALE, instead, plain, scale_of
+from dist_epochs.arithmetic.spelling import BINARY, HEXADECIMAL, SCALE, instead, plain, scale_of, thousands_by_points
 from dist_epochs.arithmetic.text import precise
-from dist_epochs.errors import InputError
+from dist_epochs.errors import InputError, close_matches
 
-__all__ = ["Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length"]
+__all__ = [
+    "Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length",
+    "refuse_points_in_a_count",
+]  # fmt: skip
 
 
 class QuantityError(InputError):
@@ -250,7 +253,7 @@ def parse(
 
     Raises:
         QuantityError: If it is not a number, counts something else, or counts it for a part of the run; if samples or
-            devices are written as a product.
+            devices are written as a product; if a point may stand between thousands.
 
     Examples:
         >>> parse("~40 epochs")
@@ -280,6 +283,8 @@ def parse(
             rule=f"it must be {wanted}",
             fixes=_INSTEAD.get(part, "multiplying it yourself"),
         )
+    if part is None and (found or unit) not in (None, Unit.EPOCH):
+        refuse_points_in_a_count(text, what)
     is_about = match["about"] is not None
     pieces = [_piece(piece, is_about, what) for piece in _PIECE.finditer(match["product"])]
     number = printed = Interval.exact(1)
@@ -325,11 +330,32 @@ def parse_count(
         90000
     """
     value = parse(text, unit=unit, per=per, what=what).value
+    refuse_points_in_a_count(text, what)
     if value.denominator != 1:
         raise QuantityError(f"{what} {text!s} is {value}", rule="it must be a whole number")
     if value < least:
         raise QuantityError(f"{what} must be at least {least}, not {value}")
     return int(value)
+
+
+def refuse_points_in_a_count(text: object, what: str) -> None:
+    """Refuse `10.000` where whole things are counted: it may be ten, or ten thousand in the writer's language.
+
+    Raises:
+        QuantityError: If it is spelled so, without a scale that says what the point is.
+
+    Examples:
+        >>> refuse_points_in_a_count("1.024M tokens", "tokens")
+    """
+    meanings = None if type(text) in (int, float) else thousands_by_points(str(text))
+    if meanings is None:
+        return
+    many, few = (meaning.strip("'") for meaning in meanings)
+    raise QuantityError(
+        f"{what} {str(text).strip()!r} may be {many} or {few}",
+        rule="a point is before decimals here and between thousands elsewhere, and what is counted is whole",
+        fixes=meanings[: 1 if "." in few else 2],
+    )
 
 
 def parse_length(text: str | int | float, *, what: str = "sequence length") -> int:
@@ -378,11 +404,23 @@ def _unit(word: str, spelling: str, what: str) -> Unit | None:
     for candidate in (name, name.removesuffix("s")):
         if candidate in SPELLINGS:
             return SPELLINGS[candidate]
-    known = ", ".join(f"{name}s" for name in SPELLINGS if name.isascii())
+    asked = f"{what} {spelling!r}: {word.strip()!r} is not a unit"
+    if _BYTES.fullmatch(word.strip()):
+        raise QuantityError(
+            asked,
+            rule="how many tokens or words a byte makes, a tokenizer and a text decide",
+            fixes=("`dist-epochs tokenize`, which counts them", "the size in tokens, words or samples"),
+        )
+    known = [f"{name}s" for name in SPELLINGS if name.isascii()]
     rule, fixes = instead(plain(spelling))
-    raise QuantityError(
-        f"{what} {spelling!r}: {word.strip()!r} is not a unit", rule=f"units are {known}; {rule}", fixes=fixes
-    )
+    if not fixes:
+        near = close_matches(name, known) or close_matches(f"{name}s", known)
+        number = spelling[: spelling.rindex(word.strip())].strip()
+        rule, fixes = f"units are {', '.join(known)}", tuple(f"'{number} {each}'" for each in near)
+    raise QuantityError(asked, rule=rule, fixes=fixes)
+
+
+_BYTES = re.compile(r"(?:[kKMGTP]i?B|(?:[kmgt](?:ilo|ega|iga|era))?bytes?)(?: of [a-z ]+)?", re.IGNORECASE)
 
 
 def _per(word: str | None, spelling: str, what: str) -> Unit | None:
