@@ -61,13 +61,15 @@ def parse_hours(text: object, *, bare: str | None = None) -> Fraction:
     refuse_minutes_or_millions(str(text))
     match = _SPAN.fullmatch(str(text))
     unit = match and (match["unit"] or SHORT.get(match["short"] or "", bare))
+    number, rule = None, ""
     try:
         number = parse(match["number"]) if match and unit else None
-    except InputError:
-        number = None
+    except InputError as error:
+        rule = error.rule if error.fixes and match else ""
     if number is None or unit is None or number.unit is not None:
         raise InputError(
             f"{str(text)!r} is not a time{'' if bare else ' with a unit'}",
+            rule=rule,
             fixes=f"{'36, ' if bare else ''}'90 seconds', '30 minutes', '2 hours', '3 days' or '2 weeks'",
         )
     if number.value <= 0:

@@ -10,12 +10,15 @@ from fractions import Fraction
 from math import prod
 
 from dist_epochs.arithmetic.interval import Interval
-from dist_epochs.arithmetic.spelling import HEXADECIMAL, QuantityError, instead, plain
+from dist_epochs.arithmetic.spelling import HEXADECIMAL, QuantityError, instead, plain, thousands_by_points
 from dist_epochs.arithmetic.text import precise
 from dist_epochs.arithmetic.unit import Unit, part_named, unit_named
 from dist_epochs.arithmetic.written_number import PRODUCT, written_number
 
-__all__ = ["Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length"]
+__all__ = [
+    "Quantity", "QuantityError", "Unit", "json_number", "parse", "parse_count", "parse_length",
+    "refuse_points_in_a_count",
+]  # fmt: skip
 
 
 LONGEST_SEQUENCE = 2**24
@@ -203,7 +206,7 @@ def parse(
 
     Raises:
         QuantityError: If it is not a number, counts something else, or counts it for a part of the run; if samples or
-            devices are written as a product.
+            devices are written as a product; if a point may stand between thousands.
 
     Examples:
         >>> parse("~40 epochs")
@@ -233,6 +236,8 @@ def parse(
             rule=f"it must be {wanted}",
             fixes=_INSTEAD.get(part, "multiplying it yourself"),
         )
+    if part is None and (found or unit) not in (None, Unit.EPOCH):
+        refuse_points_in_a_count(text, what)
     is_about = match["about"] is not None
     written = written_number(match["product"], is_about=is_about, spelling=spelling, what=what)
     if unit in _NO_PRODUCT and found is None and written.is_product:
@@ -260,11 +265,32 @@ def parse_count(
         90000
     """
     value = parse(text, unit=unit, per=per, what=what).value
+    refuse_points_in_a_count(text, what)
     if value.denominator != 1:
         raise QuantityError(f"{what} {text!s} is {value}", rule="it must be a whole number")
     if value < least:
         raise QuantityError(f"{what} must be at least {least}, not {value}")
     return int(value)
+
+
+def refuse_points_in_a_count(text: object, what: str) -> None:
+    """Refuse `10.000` where whole things are counted: it may be ten, or ten thousand in the writer's language.
+
+    Raises:
+        QuantityError: If it is spelled so, without a scale that says what the point is.
+
+    Examples:
+        >>> refuse_points_in_a_count("1.024M tokens", "tokens")
+    """
+    meanings = None if type(text) in (int, float) else thousands_by_points(str(text))
+    if meanings is None:
+        return
+    many, few = (meaning.strip("'") for meaning in meanings)
+    raise QuantityError(
+        f"{what} {str(text).strip()!r} may be {many} or {few}",
+        rule="a point is before decimals here and between thousands elsewhere, and what is counted is whole",
+        fixes=meanings[: 1 if "." in few else 2],
+    )
 
 
 def parse_length(text: str | int | float, *, what: str = "sequence length") -> int:

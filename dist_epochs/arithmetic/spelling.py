@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dist_epochs.errors import InputError
 
-__all__ = ["BINARY", "HEXADECIMAL", "SCALE", "QuantityError", "instead", "plain", "scale_of"]
+__all__ = ["BINARY", "HEXADECIMAL", "SCALE", "QuantityError", "instead", "plain", "scale_of", "thousands_by_points"]
 
 
 class QuantityError(InputError):
@@ -111,12 +111,48 @@ def instead(spelling: str) -> tuple[str, tuple[str, ...]]:
         why, scales = _AMBIGUOUS[match[2]]
         return why, tuple(each.format(match[1]) for each in scales)
     about, rest = ("~", spelling[1:].strip()) if spelling.startswith("~") else ("", spelling)
-    for pattern, why, write in _GROUPINGS:
-        if re.fullmatch(pattern, rest):
-            return why, (f"{about}{write(rest)}",)
+    if match := re.fullmatch(r"(\d[\d.,_]*)\s*[xX×]?\s*[A-Z]{1,4}\d{2,4}[\w-]*", rest):
+        return "it names a kind of device, and a plain number is asked", (match[1],)
+    if match := re.fullmatch(rf"({_NUMBER}\s*{SCALE}?)\s*(?:-|to\b|…)\s*({_NUMBER}\s*{SCALE}?.*)", rest):
+        return "a range is two numbers, and one is asked", (f"one of its ends, {_as_one_word(match[2].strip())}",)
+    if match := _MILLIONS.match(rest):
+        scale = "B" if match["billions"] else "M"
+        said = f"{match['number'].replace(',', '.')}{scale} {rest[match.end() :].strip()}".strip()
+        return f"{match['billions'] or match['millions']} is written {scale}", (_as_one_word(about + said),)
+    digits = re.match(r"\d(?:[\d.,_'’ ]*\d)?", rest)
+    if digits is not None:
+        after = rest[digits.end() :]
+        for pattern, why, write in _GROUPINGS:
+            if re.fullmatch(pattern, digits[0]) and re.fullmatch(r"\s*[^\W\d_%]*%?(?: [^\W\d_]+)*", after):
+                return why, (_as_one_word(f"{about}{write(digits[0])}{after}"),)
     if total := _sum_of_scales(rest):
         return "a number has one scale", (f"{total:,}",)
     return _USUAL, ()
+
+
+def thousands_by_points(spelling: str) -> tuple[str, str] | None:
+    """What `10.000` may mean, ten thousand and ten, each spelled so that nobody can doubt it; None for any other.
+
+    Whoever writes ten to three decimals is rare, and whoever sets thousands apart by points is not: where things are
+    counted, nothing tells the two apart. A scale says that the point is before decimals: `1.024M`.
+
+    Examples:
+        >>> thousands_by_points("10.000 steps"), thousands_by_points("1.280M"), thousands_by_points("0.125")
+        (("'10,000 steps'", "'10 steps'"), None, None)
+    """
+    text = plain(spelling)
+    match = re.match(rf"(~?\s*)([1-9]\d{{0,2}})\.(\d{{3}})(?![\d_eE*])(?!\s*(?:{SCALE}|%))", text)
+    if match is None:
+        return None
+    about, whole, decimals = match.groups()
+    few = whole if decimals == "000" else f"{whole}.{decimals}"
+    after = text[match.end() :]
+    return _as_one_word(f"{about}{whole},{decimals}{after}"), _as_one_word(f"{about}{few}{after}")
+
+
+def _as_one_word(text: str) -> str:
+    """As it is typed in a shell."""
+    return f"'{text}'" if " " in text else text
 
 
 def _sum_of_scales(text: str) -> int | None:
@@ -130,6 +166,13 @@ def _sum_of_scales(text: str) -> int | None:
 
 
 _PART = re.compile(rf"(\d+)\s*({'|'.join(sorted(_EAST_ASIAN, key=len, reverse=True))})?")
+
+_MILLIONS = re.compile(
+    r"(?P<number>\d+(?:[.,]\d+)?)\s*"
+    r"(?:(?P<billions>mrd|mia|milliard(?:en|s|i|o)?)|(?P<millions>mio|mill|million(?:en|s|i|e)?))\b\.?",
+    re.IGNORECASE,
+)
+"""A million and a milliard, as other languages write them."""
 
 _AMBIGUOUS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "G": ("for 10⁹ write B, for 2³⁰ write Gi", ("{0}B", "{0}Gi")),

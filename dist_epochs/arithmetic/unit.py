@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from dist_epochs.arithmetic.spelling import QuantityError, instead, plain
+from dist_epochs.errors import close_matches
 
 __all__ = ["PER", "SPELLINGS", "Unit", "part_named", "unit_named"]
 
@@ -61,11 +63,23 @@ def unit_named(word: str, spelling: str, what: str) -> Unit | None:
     for candidate in (name, name.removesuffix("s")):
         if candidate in SPELLINGS:
             return SPELLINGS[candidate]
-    known = ", ".join(f"{name}s" for name in SPELLINGS if name.isascii())
+    asked = f"{what} {spelling!r}: {word.strip()!r} is not a unit"
+    if _BYTES.fullmatch(word.strip()):
+        raise QuantityError(
+            asked,
+            rule="how many tokens or words a byte makes, a tokenizer and a text decide",
+            fixes=("`dist-epochs tokenize`, which counts them", "the size in tokens, words or samples"),
+        )
+    known = [f"{name}s" for name in SPELLINGS if name.isascii()]
     rule, fixes = instead(plain(spelling))
-    raise QuantityError(
-        f"{what} {spelling!r}: {word.strip()!r} is not a unit", rule=f"units are {known}; {rule}", fixes=fixes
-    )
+    if not fixes:
+        near = close_matches(name, known) or close_matches(f"{name}s", known)
+        number = spelling[: spelling.rindex(word.strip())].strip()
+        rule, fixes = f"units are {', '.join(known)}", tuple(f"'{number} {each}'" for each in near)
+    raise QuantityError(asked, rule=rule, fixes=fixes)
+
+
+_BYTES = re.compile(r"(?:[kKMGTP]i?B|(?:[kmgt](?:ilo|ega|iga|era))?bytes?)(?: of [a-z ]+)?", re.IGNORECASE)
 
 
 def part_named(word: str | None, spelling: str, what: str) -> Unit | None:

@@ -35,7 +35,7 @@ def command(as_json: bool, **texts: str | None) -> None:
     Exit code 1 means that the numbers contradict each other.
     """
     from dist_epochs.arithmetic.identity import Given, solve
-    from dist_epochs.arithmetic.quantity import Unit, parse
+    from dist_epochs.arithmetic.quantity import Unit, parse, refuse_points_in_a_count
     from dist_epochs.render.solution import solution_json, solution_text
 
     units = {"steps": Unit.STEP, "epochs": Unit.EPOCH, "devices": Unit.DEVICE, "per_device": Unit.SAMPLE,
@@ -49,6 +49,8 @@ def command(as_json: bool, **texts: str | None) -> None:
         if text is not None:
             what = f"--{name.replace('_', '-')}"
             given[name] = parse(text, unit=units.get(name), per=per.get(name, ()), what=what)
+            if name in ("batch", "gradient_accumulation", "sequence_length"):
+                refuse_points_in_a_count(text, what)
             if name in ("tokens_per_word", "gradient_accumulation") and given[name].unit:
                 asked = f"{text!r} counts {given[name].unit}s"
                 raise InputError(asked, rule="it must be a plain number", origin=Origin(what))

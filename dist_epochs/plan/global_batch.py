@@ -102,5 +102,5 @@ def _samples(stated: Quantity, length: int) -> int:
     below = int(samples)
     raise BatchError(
         f"global batch {stated.text!r} is {rounded(samples)} samples of length {length}, not a whole number",
-        fixes=(f"{count * length:,} ({count} samples)" for count in (below, below + 1) if count),
+        fixes=(f"'{count * length:,} {stated.unit}s' ({count} samples)" for count in (below, below + 1) if count),
     )

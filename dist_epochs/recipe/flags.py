@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.quantity import Quantity, Unit, parse
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, refuse_points_in_a_count
 from dist_epochs.arithmetic.text import number
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.recipe.batch import BatchRecipe
@@ -50,6 +50,10 @@ SIZES = {Unit.TOKEN: "tokens", Unit.WORD: "words", Unit.SAMPLE: "samples"}
 """The setting that a corpus of each unit is."""
 
 _HARDWARE = re.compile(r"\s*(?P<count>.+?)\s*[xX×*]\s*(?P<device>[A-Za-z].*?)\s*")
+_HARDWARE_OTHERWISE = re.compile(
+    r"\s*(?:(?P<count>\d+)\s+(?P<device>[A-Z]+\d[\w-]*)|(?P<first>[A-Za-z]+\d\w*?)\s*[xX×*:]\s*(?P<last>\d+))\s*"
+)
+"""`64 H100` and `H100x64`."""
 _SOURCE = re.compile(r"(?P<name>[^:]+):(?P<size>[^:]+)(:(?P<weight>[^:]+))?")
 
 Settings = dict[Place, tuple[Any, Origin]]
@@ -98,12 +102,20 @@ def split_devices(text: str) -> tuple[str, str | None]:
     """How many devices, and of which kind, if it is named.
 
     Raises:
-        InputError: If only a kind is named.
+        InputError: If only a kind is named, or the two are written in another way.
 
     Examples:
         >>> split_devices("8xH100"), split_devices("8")
         (('8', 'H100'), ('8', None))
     """
+    if match := _HARDWARE_OTHERWISE.fullmatch(text):
+        count, device = match["count"] or match["last"], match["device"] or match["first"]
+        raise InputError(
+            f"{text!r} is not how devices are written",
+            rule="their number comes first, then x and their kind",
+            fixes=f"--devices {count}x{device}",
+            origin=Origin("--devices"),
+        )
     if text.strip()[:1].isalpha():
         raise InputError(
             f"{text} does not say how many", fixes=f"--devices 8x{text.strip()}", origin=Origin("--devices")
@@ -131,6 +143,7 @@ def _batch(document: Document, text: str, flags: Mapping[str, Any]) -> Settings:
             f"--batch {text} and --global-batch {flags['global_batch']} both state the batch", fixes="one of them"
         )
     batch = parse(text, per=(Unit.STEP,), what="--batch")
+    refuse_points_in_a_count(text, "--batch")
     if batch.is_product and len(batch.factors) == 2:
         samples, length = batch.factors
         if length_stated is not None and parse(length_stated).value != length:
@@ -156,9 +169,11 @@ def _size(text: str) -> Quantity | None:
     """A corpus as a size; None if it is a path."""
     try:
         return parse(text, what="--corpus")
-    except InputError:
+    except InputError as error:
         if Path(text).exists() or "/" in text:
             return None
+        if re.fullmatch(r".*[A-Za-z_].*\.[a-z]\w*", text):
+            raise error.but(asked=f"--corpus {text!r} is neither a size nor a file that is there") from None
         raise
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from dist_epochs.arithmetic.duration import parse_hours
-from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length
+from dist_epochs.arithmetic.quantity import Quantity, Unit, parse, parse_count, parse_length, refuse_points_in_a_count
 from dist_epochs.errors import InputError
 from dist_epochs.settings.address import Address, is_address
 from dist_epochs.settings.fields import Value
@@ -72,6 +72,8 @@ def read_quantity(data: Any, *units: Unit, per: tuple[Unit, ...] = ()) -> Quanti
         raise InputError(f"{number.text!r} counts {number.unit}s", rule=f"it must count {wanted}")
     if number.value <= 0:
         raise InputError(f"it must be above zero, not {number.text}")
+    if number.unit is None and units and Unit.EPOCH not in units and not isinstance(data, Quantity):
+        refuse_points_in_a_count(data, WHAT)
     if number.unit is None and len(units) == 1:
         return number.counted_in(units[0], per=number.per)
     return number
@@ -114,6 +116,7 @@ def _share(data: Any) -> Fraction:
     share = _plain(data)
     if not 0 < share <= 1:
         percent = f"{data}%" if 1 < share <= 100 and "%" not in str(data) else ()
+        percent = "a point before decimals, as in 0.4" if str(data) == "0" else percent
         raise InputError(f"it must be above 0 and at most 1 (100%), not {data}", fixes=percent)
     return share
 
@@ -158,7 +161,14 @@ def _flops(data: Any) -> Fraction:
 
 
 def _money(data: Any) -> Fraction:
-    return _positive(str(data).strip().lstrip("$€£¥ "))
+    return _money_of(re.sub(r"^[$€£¥]\s*|\s*(?:[$€£¥]|\b[A-Z]{3})$", "", str(data).strip()))
+
+
+def _money_of(text: str) -> Fraction:
+    """An amount; `10.000` may be ten of a currency, or ten thousand."""
+    if text.endswith(".000"):
+        refuse_points_in_a_count(text, WHAT)
+    return _positive(text)
 
 
 def read_limit(data: object) -> tuple[str, Fraction]:
@@ -171,7 +181,7 @@ def read_limit(data: object) -> tuple[str, Fraction]:
     if match := re.fullmatch(r"(?P<number>.+?)\s*(?P<unit>[kM]?Wh)", text):
         return "energy_kwh", _positive(match["number"]) * KWH_IN[match["unit"]]
     if match := re.fullmatch(r"[$€£¥]\s*(.+)|(.+?)\s*(?:[$€£¥]|[A-Z]{3})", text):
-        return "price", _positive(match[1] or match[2])
+        return "price", _money_of(match[1] or match[2])
     try:
         return "wall_hours", parse_hours(text)
     except InputError as error:

@@ -3,6 +3,7 @@ from fractions import Fraction
 import pytest
 
 from dist_epochs.arithmetic.quantity import Quantity, QuantityError, Unit, parse, parse_count
+from dist_epochs.settings.scalars import WrittenFloat
 
 
 @pytest.mark.parametrize(
@@ -172,3 +173,51 @@ def test_what_could_mean_two_things_is_refused_with_the_spelling_that_works(text
 def test_nothing_is_made_of_what_is_no_number(text):
     with pytest.raises(QuantityError):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "fixes"),
+    [
+        ("10.000", Unit.STEP, ("10,000", "10")), ("1.000 examples", None, ("'1,000 examples'", "'1 examples'")),
+        ("~2.094", Unit.SAMPLE, ("~2,094",)), ("100.000", Unit.TOKEN, ("100,000", "100")),
+        ("1.024x512 tokens", None, ("'1,024x512 tokens'",)), ("１.０００ steps", None, ("'1,000 steps'", "'1 steps'")),
+        (WrittenFloat("10.000"), Unit.STEP, ("10,000", "10")),
+    ],
+)  # fmt: skip
+def test_a_point_before_three_digits_may_stand_between_thousands(text, unit, fixes):
+    with pytest.raises(QuantityError) as caught:
+        parse(text, unit=unit)
+    assert caught.value.fixes == fixes
+    with pytest.raises(QuantityError):
+        parse_count(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("1.280M images", None, 1_280_000), ("3.300 billion words", None, 3.3e9), ("1.000e6 steps", None, 10**6),
+        ("38.788", Unit.EPOCH, Fraction(38788, 1000)), ("0.125", Unit.TOKEN, Fraction(1, 8)), ("1.250", None, 1.25),
+        (1.125, Unit.TOKEN, 1.125), ("10.0000", Unit.STEP, 10), ("2.000%", None, Fraction(2, 100)),
+    ],
+)  # fmt: skip
+def test_a_point_before_three_digits_that_can_only_be_before_decimals(text, unit, value):
+    assert parse(text, unit=unit).value == value
+    assert parse("1.250 tokens per word", per=[Unit.WORD]).value == Fraction(5, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "fixes"),
+    [
+        ("1.000.000 examples", ("'1,000,000 examples'",)), ("1,5M examples", ("'1.5M examples'",)),
+        ("3,3B words", ("'3.3B words'",)), ("~1,5M", ("~1.5M",)), ("1'000'000 steps", ("'1,000,000 steps'",)),
+        ("1 000 000 steps", ("'1,000,000 steps'",)), ("1.5 Mrd samples", ("'1.5B samples'",)), ("2 Mio", ("2M",)),
+        ("1,5 Milliarden Tokens", ("'1.5B Tokens'",)), ("3 milliards", ("3B",)), ("8xA100", ("8",)),
+        ("1-2k steps", ("one of its ends, '2k steps'",)), ("1\u20132k", ("one of its ends, 2k",)),
+        ("100 exmaples", ("'100 examples'",)), ("3B wrods", ("'3B words'",)),
+        ("10 GB", ("`dist-epochs tokenize`, which counts them", "the size in tokens, words or samples")),
+    ],
+)  # fmt: skip
+def test_the_nearest_spelling_that_is_read_is_named(text, fixes):
+    with pytest.raises(QuantityError) as caught:
+        parse(text)
+    assert caught.value.fixes == fixes

@@ -86,7 +86,7 @@ def test_a_batch_in_tokens(write_recipe, store):
     assert [phase.global_batch for phase in plan_on_store(recipe).phases] == [12, 6]
     with pytest.raises(BatchError, match=r"6\.25 samples of length 16") as caught:
         plan_on_store(read(write_recipe, store.path, batch={"global_batch": "100 tokens", "per_device": 3}))
-    assert caught.value.fixes == ("96 (6 samples)", "112 (7 samples)")
+    assert caught.value.fixes == ("'96 tokens' (6 samples)", "'112 tokens' (7 samples)")
 
 
 def test_factors_that_contradict_the_batch(write_recipe, store):

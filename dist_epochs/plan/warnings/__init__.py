@@ -43,6 +43,7 @@ from dist_epochs.plan.warnings.loops import (
     uneven_ranks,
 )
 from dist_epochs.plan.warnings.steps import (
+    batch_of_samples,
     budget_missed,
     budget_rounded,
     checkpoints_too_rare,
@@ -65,6 +66,7 @@ __all__ = ["NOTES", "WARNINGS", "check"]
 Rule = Callable[["Plan"], str | None]
 
 WARNINGS: tuple[Rule, ...] = (
+    batch_of_samples,
     words_as_tokens,
     partial_window,
     padded_duplicates,

@@ -127,6 +127,34 @@ def budget_missed(plan: Plan) -> str | None:
     return "; ".join(_rounded(plan, found) for found in plan.excesses if _is_much(plan, found)) or None
 
 
+LARGEST_BATCH = 2**28
+"""Positions of a step; the largest batches that were published have half of it."""
+
+
+@rule
+def batch_of_samples(plan: Plan) -> str | None:
+    """A batch without a unit counts samples, and so many of them are more than any published run took.
+
+    A batch of 2M that a paper states are 2 million tokens. Read as samples of 4,096 positions it is 8 billion: steps
+    come out 4,096 times too few.
+
+    What to do: `--batch '2Mi tokens'`; or, where samples are meant, write `samples` behind the number.
+    """
+    stated = plan.recipe.batch.global_batch
+    if stated is None or stated.unit is not None or not plan.has_positions:
+        return None
+    largest = max(
+        zip(plan.batches, plan.phases, strict=True), key=lambda each: each[0].samples * each[1].sequence_length
+    )
+    samples, length = largest[0].samples, largest[1].sequence_length
+    if samples * length <= LARGEST_BATCH:
+        return None
+    return (
+        f"{samples:,} samples of length {length:,} are {samples * length:,} positions a step. Tokens? "
+        f"'{samples:,} tokens' are {rounded(Fraction(samples, length))} samples"
+    )
+
+
 def _is_much(plan: Plan, found: Excess) -> bool:
     """Whether an amount is missed by more than a percent; less than a sample does not count."""
     if plan.has_partial_step and found is plan.excesses[-1]:

@@ -52,6 +52,8 @@ CASES = {
     "per-device-not-stated": ({**QUIET, "per_device": None}, "8 samples at once"),
     "budget-rounded": ({"tokens": 100_000, "batch": "4x64"}, "391 whole steps take 96 positions more"),
     "budget-missed": ({"tokens": 300, "batch": "256x512"}, "one whole step takes 130,772 positions more"),
+    "batch-of-samples": ({"tokens": "100B", "batch": "2M", "sequence_length": 4096},
+        "8,192,000,000 positions a step. Tokens? '2,000,000 tokens' are 488.3 samples"),
     "checkpoints-too-rare": ({**PRICED, "restarts": 1, "checkpoint_every": 7200}, "a checkpoint every 7,200 hours"),
     "fp32-peak": ({**PRICED, "precision": "fp32"}, "TF32 peak of H100 SXM"),
     "corpus-not-stated": ({"tokens": 1000, "batch": "4x64"}, "--corpus is not given"),
@@ -170,6 +172,13 @@ def test_weights_that_look_like_shares_and_are_none():
     assert "add up to 1.2" in found("a:1B tokens:60%", "b:1B tokens:60%", **run)["weights-beyond-one"]
     for fine in (("a:1B tokens:60%", "b:1B tokens:40%"), ("a:1B tokens:3", "b:1B tokens:1")):
         assert "weights-beyond-one" not in found(*fine, **run)
+
+
+def test_a_batch_whose_unit_is_stated_is_taken_at_its_word():
+    large = {"tokens": "100B", "sequence_length": 4096}
+    assert "batch-of-samples" not in found(**large, batch="2M samples")
+    assert "batch-of-samples" not in found(**large, batch="2Mi tokens")
+    assert "batch-of-samples" not in found(**large, batch="16384")
 
 
 def test_shares_follow_the_unit_of_the_budget():
