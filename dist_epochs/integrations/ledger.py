@@ -14,9 +14,11 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
-from dist_epochs.integrations.loop_counter import LoopCounter
+from dist_epochs.integrations.loop_counter import WAIT_BRIEFLY, WAIT_FOR_RANKS, LoopCounter
 from dist_epochs.integrations.monitor import NewAttempt
-from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of, say
+from dist_epochs.integrations.ranks import peers_of
+from dist_epochs.integrations.run_directory import open_run
+from dist_epochs.integrations.start import begin_loop, say
 from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LedgerWriter
@@ -188,8 +190,15 @@ class Ledger:
         start = list(islice(iterator, 1))
         if self._loop is None:
             first = start[0] if start else None
-            self._loop = self._opened.begin_loop(
-                self._writer, self._peers, batches, first, self._accelerator, source=self._source, sees=("data",)
+            self._loop = begin_loop(
+                self._opened,
+                self._writer,
+                self._peers,
+                batches,
+                first,
+                self._accelerator,
+                source=self._source,
+                sees=("data",),
             )
             facts = self._loop.monitor.observed.loader
             atexit.register(self._at_exit)  # after wandb's own, so that it runs before wandb ends its run
