@@ -32,12 +32,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor, lcm
+from math import ceil, floor
 from typing import Literal, get_args
 
 from dist_epochs.errors import InputError
 
-__all__ = ["LastWindow", "Loader", "LoaderCounts", "Uneven", "expected_coverage_of_passes", "nth_multiple"]
+__all__ = ["LastWindow", "Loader", "LoaderCounts", "Uneven", "expected_coverage_of_passes"]
 
 Uneven = Literal["pad", "drop", "keep"]
 LastWindow = Literal["flush", "carry", "drop", "leak"]
@@ -299,26 +299,3 @@ def expected_coverage_of_passes(corpus: int, trained_per_pass: int, trained: int
     missed_per_pass = 1 - Fraction(min(trained_per_pass, corpus), corpus)
     missed = missed_per_pass ** min(whole, MOST_POWERS) if missed_per_pass else Fraction(not whole)
     return 1 - missed * (1 - Fraction(min(rest, corpus), corpus))
-
-
-def nth_multiple(count: int, one: int, other: int) -> int:
-    """The `count`-th positive number that is a multiple of `one` or of `other`; common multiples count once.
-
-    Up to j there are j ÷ one + j ÷ other − j ÷ lcm of them (each rounded down), so j is found by halving.
-
-    Args:
-        count: Which of them, from 1 on.
-        one: A positive number.
-        other: Another.
-
-    Examples:
-        >>> [nth_multiple(count, 3, 4) for count in range(1, 8)]
-        [3, 4, 6, 8, 9, 12, 15]
-    """
-    both = lcm(one, other)
-    low, high = 0, count * min(one, other)
-    while high - low > 1:
-        middle = (low + high) // 2
-        reached = middle // one + middle // other - middle // both >= count
-        low, high = (low, middle) if reached else (middle, high)
-    return high

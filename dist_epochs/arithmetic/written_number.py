@@ -59,15 +59,14 @@ def written_number(product: str, *, is_about: bool, spelling: str, what: str) ->
     pieces = [_piece(match, is_about, what) for match in _PIECE.finditer(product)]
     number = printed = Interval.exact(1)
     for piece in pieces:
-        if not piece.divides:
-            printed *= Interval(piece.point, piece.point - piece.half, piece.point + piece.half)
-            number *= Interval(
-                piece.point, max(piece.point - piece.tolerance, Fraction(0)), piece.point + piece.tolerance
-            )
-        elif piece.point:
-            number /= Interval.exact(piece.point)
-        else:
+        point, half, tolerance = piece.point, piece.half, piece.tolerance
+        if piece.divides and not point:
             raise QuantityError(f"{what} {spelling!r} divides by zero")
+        if piece.divides:
+            number /= Interval.exact(point)
+        else:
+            printed *= Interval(point, point - half, point + half)
+            number *= Interval(point, max(point - tolerance, Fraction(0)), point + tolerance)
     if any(piece.divides for piece in pieces):  # 1/3 is a ratio of exact numbers
         number = printed = number.exactly()
     if number.point > LARGEST or 0 < number.point < Fraction(1, LARGEST):

@@ -24,7 +24,7 @@ def command(out: Path, archive: Path | None) -> None:
     Pyodide is fetched once from the npm registry, checked against its digest, and kept in the user's cache.
     """
     from dist_epochs.cli.main import main
-    from dist_epochs.cli.plan import FLAGS
+    from dist_epochs.cli.plan_flags import FLAGS
     from dist_epochs.cli.solve import NUMBERS
     from dist_epochs.page.build import build_page
     from dist_epochs.page.pyodide import PYODIDE, read_pyodide

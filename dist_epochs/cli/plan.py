@@ -10,67 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dist_epochs.cli.output import as_html, as_json, print_json, write_html
+from dist_epochs.cli.plan_flags import FLAGS
+from dist_epochs.cli.plan_input import PlanInput, read_input, verify_stores
 from dist_epochs.cli.sections import SectionsCommand, add_flags
 from dist_epochs.errors import EXIT_DISAGREES, InputError, Origin
 from dist_epochs.terminal import show
 
 if TYPE_CHECKING:
-    from dist_epochs.plan.cost.trained_part import ModelCost
     from dist_epochs.plan.framework_reports import FrameworkReport
     from dist_epochs.plan.plan import Plan
     from dist_epochs.plan.sensitivity import ChangedAssumption
-    from dist_epochs.recipe import Recipe
     from dist_epochs.settings.document import Document
     from dist_epochs.tool_configs.launch.report import LaunchReport
-
-FLAGS = {
-    "How long: one of": {
-        "steps": ("1M", "Optimizer steps."),
-        "samples": ("256M", "Samples drawn in all."),
-        "tokens": ("300B", "Tokens drawn in all, padding included."),
-        "epochs": ("40", "Times the corpus is drawn."),
-        "hours": ("72", "Hours from start to end (or '3 days')."),
-        "flops": ("1e21", "Training FLOPs."),
-        "money": ("5000", "What may be spent, in the currency of --price."),
-    },
-    "What is drawn": {
-        "corpus": ("'3.3B words'", "Size of the corpus with its unit, a store, or another tool's tokens."),
-        "tokens-per-word": ("1.24", "Tokens for one word of a corpus in words."),
-        "temperature": ("2", "Mix sources by size to the power of 1 ÷ temperature."),
-        "max-epochs": ("4", "Cap on how often a source may be repeated."),
-        "batch": ("256x512", "What a step draws: samples × length, '4Mi tokens', or samples."),
-        "global-batch": ("256", "Samples per step, over all devices."),
-        "sequence-length": ("512", "Positions per sample."),
-        "ramp": ("'16 8 5859375'", "Batch ramp as Megatron writes it: start, increment, samples."),
-    },
-    "How it is laid over devices": {
-        "devices": ("8xH100", "Devices, with their kind if they are to be priced."),
-        "per-device": ("8", "Samples per device and micro-step."),
-        "gradient-accumulation": ("4", "Micro-steps per step."),
-        "tensor-parallel": ("2", "Devices that share each layer."),
-        "pipeline-parallel": ("2", "Devices that share the stack of layers."),
-        "context-parallel": ("2", "Devices that share each sequence."),
-        "expert-parallel": ("2", "Devices that share the experts."),
-    },
-    "Another trainer's loop": {
-        "last-window": ("flush|carry|drop", "What happens to a partial window at the end of a pass."),
-        "uneven": ("pad|drop|keep", "What happens where devices do not divide a pass."),
-    },
-    "What it costs": {
-        "model": ("bert-base", "A size name, or a transformers config.json."),
-        "parameters": ("7B", "Instead: the number of parameters, at 6 FLOPs each a token."),
-        "precision": ("bf16", "fp32, bf16 or fp16."),
-        "mfu": ("40%", "Model FLOPs utilization; default: a range."),
-        "peak-tflops": ("989", "Dense peak of a device, where the table has another or none."),
-        "tokens-per-second": ("1.2M", "Instead: measured, over all devices."),
-        "price": ("2.5", "Price of one device for one hour."),
-        "zero-stage": ("3", "ZeRO stage 0 to 3; FSDP is 3."),
-        "restarts": ("4", "Restarts expected; needs --checkpoint-every."),
-        "checkpoint-every": ("'2 hours'", "Hours between checkpoints."),
-        "restart-time": ("0.5", "Hours from a failure to the next step."),
-    },
-}
-"""Flags that are settings of a recipe, by section of the help: an example and what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,35 +100,34 @@ def command(
         _refuse_beside_table({"--markdown": markdown, "--csv": as_csv, **others})
     if html is not None and sweeps:
         raise InputError("--html reports the plans of recipes, and --sweep makes others", fixes="one of them")
-    recipes = tuple(map(find_recipe, recipes))
-    documents = [_document(path, files, settings, sources, overrides) for path in recipes or (None,)]
-    places = [_count_place(document, path) for document, path in _named(documents, recipes)]
+    paths: list[Path | None] = [*map(find_recipe, recipes)] or [None]
+    inputs = [read_input(path, files=files, flags=settings, sources=sources, overrides=overrides) for path in paths]
+    places = [each.count_place() for each in inputs]
     if verify:
-        _verify([_recipe(document, path) for document, path in _named(documents, recipes)])
+        verify_stores(inputs)
     if launch_file is not None:
-        report = _check_launch(launch_file, documents, recipes, sweeps, exact)
+        report = _check_launch(launch_file, inputs, sweeps, exact)
         plans = [report.launch.plan]
         moves = _sensitivity(plans)
-        _show(plans, moves, documents, [_launch_output(report)], as_json)
+        _show(plans, moves, inputs, [_launch_output(report)], as_json)
     elif sweeps:
-        plans = _sweep(documents, recipes, sweeps, exact, as_json)
+        plans = _sweep(inputs, sweeps, exact, as_json)
     elif markdown or as_csv:
         from dist_epochs.render.comparison import comparison_csv, comparison_markdown
 
-        plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
+        plans = [each.plan(exact) for each in inputs]
         show((comparison_csv if as_csv else comparison_markdown)(plans))
     else:
-        plans = [_plan(_recipe(document, path), exact) for document, path in _named(documents, recipes)]
-        found = _framework_reports(plans[0], frameworks, documents[0]) if len(plans) == 1 else []
+        plans = [each.plan(exact) for each in inputs]
+        found = _framework_reports(plans[0], frameworks, inputs[0].document) if len(plans) == 1 else []
         extra = [*_framework_output(found), *(ExtraOutput({"holds": holds}, "") for holds in places if holds)]
         moves = _sensitivity(plans)
-        _show(plans, moves, documents, extra, as_json)
+        _show(plans, moves, inputs, extra, as_json)
         _raise_refusals(found, frameworks)
     if html is not None:
         _write_report(plans, moves, html)
-    if report is not None and report.goes_wrong:
-        raise SystemExit(EXIT_DISAGREES)
-    if strict and any(not warning.is_note for plan in plans for warning in plan.warnings):
+    has_warnings = any(not warning.is_note for plan in plans for warning in plan.warnings)
+    if (strict and has_warnings) or (report is not None and report.goes_wrong):
         raise SystemExit(EXIT_DISAGREES)
 
 
@@ -194,128 +144,14 @@ def _refuse_beside_table(outputs: Mapping[str, object]) -> None:
         )
 
 
-def _document(
-    path: Path | None,
-    files: Sequence[Path],
-    flags: dict[str, Any],
-    sources: Sequence[str],
-    overrides: Sequence[str],
-) -> Document:
-    """A recipe with other tools' files, flags and settings over it."""
-    from dist_epochs.recipe.flags import apply_flags
-    from dist_epochs.settings.document import Document
-
-    document = Document("flags") if path is None else Document.read(path)
-    if "model_type" in document.data and "batch" not in document.data:
-        raise InputError("a model's configuration, not a recipe", fixes=f"--model {path}", origin=Origin(str(path)))
-    if path is None or flags or sources:
-        apply_flags(document, flags, sources)
-    for setting in overrides:
-        document.override(setting)
-    if files:
-        _apply_files(document, files)
-    if document.get(("batch",)) is None and path is None:
-        raise InputError(
-            "what a step draws is not stated", fixes=("--batch", "--global-batch", "--per-device with --devices")
-        )
-    return document
-
-
-def _apply_files(document: Document, files: Sequence[Path]) -> None:
-    """Other tools' settings; what is to be known of them is printed with the plan."""
-    from dist_epochs.tool_configs.apply import apply_files
-
-    found = apply_files(document, files)
-    document.remarks += [*found.notes, *(f"{key}: left open, or not used here" for key in found.ignored)]
-    for remark in document.remarks:
-        show(f"note {remark}", err=True)
-
-
-def _count_place(document: Document, path: Path) -> dict[str, Any] | None:
-    """Count a corpus of another tool's tokens where it lies; what is to be known of it is printed with the plan."""
-    if document.get(("corpus", "store")) is None:
-        return None
-    from dist_epochs.corpus.input.place import count_place
-
-    known = len(document.remarks)
-    holds = count_place(document, path.resolve().parent)
-    for remark in document.remarks[known:]:
-        show(f"note {remark}", err=True)
-    return holds
-
-
-def _named(documents: Sequence[Document], recipes: Sequence[Path]) -> list[tuple[Document, Path]]:
-    from dist_epochs.plan.plan import FROM_FLAGS_ALONE
-
-    return list(zip(documents, recipes or (Path(FROM_FLAGS_ALONE),), strict=True))
-
-
-def _recipe(document: Document, path: Path) -> Recipe:
-    from dist_epochs.recipe import make_recipe
-
-    return make_recipe(document, path)
-
-
-def _plan(recipe: Recipe, exact: bool) -> Plan:
-    """The plan, on a store if the recipe has one."""
-    from dist_epochs.plan.planner import make_plan
-
-    model = None
-    if exact:
-        model = _measured(recipe)
-    if recipe.corpus.store is None:
-        return make_plan(recipe, model=model)
-    from dist_epochs.corpus.streaming.planning import plan_on_store
-
-    return plan_on_store(recipe, model)
-
-
-def _verify(recipes: Sequence[Recipe]) -> None:
-    """Compare the digests of every store that the recipes name."""
-    stores = {recipe.corpus.store: recipe for recipe in recipes if recipe.corpus.store is not None}
-    if not stores:
-        raise InputError(
-            "--verify compares the digests of a token store, and no recipe has one", fixes="leaving it out"
-        )
-    from dist_epochs.corpus.stores.opening import store_of
-    from dist_epochs.corpus.stores.verify import verify_store
-
-    for recipe in stores.values():
-        verify_store(store_of(recipe), again=True)
-
-
-def _measured(recipe: Recipe) -> ModelCost:
-    """The recipe's model, built without weights and counted."""
-    from dist_epochs.plan.models import MeasuredModel, config_of
-
-    model = recipe.model
-    if model is None or model.config is None:
-        raise InputError("--exact builds the model and counts", fixes="--model, a size name or a config.json")
-    if model.objective is None:
-        raise InputError(
-            "--exact builds the model with its head",
-            fixes=("--set model.objective=causal", "--set model.objective=masked"),
-        )
-    if any(phase.sequence_length is None for phase in recipe.phases):
-        raise InputError("--exact counts FLOPs at a length", fixes="--sequence-length")
-    from dist_epochs.train.exact_cost import exact_cost
-
-    lengths = [phase.sequence_length for phase in recipe.phases if phase.sequence_length]
-    found = exact_cost(config_of(model), model.objective, lengths)
-    return MeasuredModel(found.parameters, found.matmul_parameters, found.flops_per_token)
-
-
-def _check_launch(
-    file: Path, documents: Sequence[Document], recipes: Sequence[Path], sweeps: Sequence[str], exact: bool
-) -> LaunchReport:
+def _check_launch(file: Path, inputs: Sequence[PlanInput], sweeps: Sequence[str], exact: bool) -> LaunchReport:
     """The plan on the devices of a launch file, and what will go wrong there."""
     from dist_epochs.tool_configs.launch.report import check_launch_file
 
-    if len(documents) > 1 or sweeps:
+    if len(inputs) > 1 or sweeps:
         raise InputError("--launch checks one recipe as it stands", fixes="leaving --sweep and other recipes out")
-    ((document, path),) = _named(documents, recipes)
-    recipe = path if recipes else None
-    return check_launch_file(file, document, recipe, lambda changed: _plan(_recipe(changed, path), exact))
+    (only,) = inputs
+    return check_launch_file(file, only.document, only.file, lambda changed: only.plan_of(changed, exact))
 
 
 def _launch_output(report: LaunchReport) -> ExtraOutput:
@@ -376,7 +212,7 @@ def _sensitivity(plans: Sequence[Plan]) -> tuple[ChangedAssumption, ...]:
 def _show(
     plans: Sequence[Plan],
     moves: Sequence[ChangedAssumption],
-    documents: Sequence[Document],
+    inputs: Sequence[PlanInput],
     extra: Sequence[ExtraOutput],
     as_json: bool,
 ) -> None:
@@ -391,8 +227,8 @@ def _show(
     if as_json:
         from dist_epochs.tool_configs.read_values import read_json
 
-        shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": documents[0].remarks}
-        shown["read"] = read_json(documents[0].values_read, plan)
+        shown = plan_json(plan) | {"moves": [move.to_json() for move in moves], "from": inputs[0].document.remarks}
+        shown["read"] = read_json(inputs[0].document.values_read, plan)
         for more in extra:
             shown |= more.data
         print_json(shown)
@@ -410,18 +246,16 @@ def _write_report(plans: Sequence[Plan], moves: Sequence[ChangedAssumption], pat
     write_html(path, plans_report(plans) if len(plans) > 1 else plan_report(plans[0], moves))
 
 
-def _sweep(
-    documents: Sequence[Document], recipes: Sequence[Path], texts: Sequence[str], exact: bool, as_json: bool
-) -> list[Plan]:
+def _sweep(inputs: Sequence[PlanInput], texts: Sequence[str], exact: bool, as_json: bool) -> list[Plan]:
     from dist_epochs.plan.sweep import sweep
     from dist_epochs.render.comparison import sweep_json, sweep_text
 
     if len(texts) > 1:
         raise InputError(f"--sweep {' and '.join(texts)}", rule="one setting is changed at a time", fixes="one of them")
-    if len(documents) > 1:
+    if len(inputs) > 1:
         raise InputError("--sweep changes one recipe", fixes="leaving it out: several recipes then stand side by side")
-    ((document, path),) = _named(documents, recipes)
-    found = sweep(document, texts[0], lambda changed: _plan(_recipe(changed, path), exact))
+    (only,) = inputs
+    found = sweep(only.document, texts[0], lambda changed: only.plan_of(changed, exact))
     if not any(swept.plan for swept in (*found.fixed_steps, *found.fixed_data)):
         raise InputError(
             "no value can be planned",

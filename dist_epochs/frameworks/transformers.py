@@ -6,7 +6,8 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
-from dist_epochs.arithmetic.loader import Loader, LoaderCounts, nth_multiple
+from dist_epochs.arithmetic.loader import Loader, LoaderCounts
+from dist_epochs.arithmetic.multiples import nth_multiple
 from dist_epochs.errors import InputError
 from dist_epochs.frameworks.causes import (
     carried_window,

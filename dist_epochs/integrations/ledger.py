@@ -4,61 +4,28 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
-from dist_epochs.integrations.loop_counter import LoopCounter
+from dist_epochs.integrations.loop_counter import WAIT_BRIEFLY, WAIT_FOR_RANKS, LoopCounter
 from dist_epochs.integrations.monitor import NewAttempt
-from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of, say
+from dist_epochs.integrations.ranks import peers_of
+from dist_epochs.integrations.run_directory import open_run
+from dist_epochs.integrations.start import begin_loop, say
 from dist_epochs.integrations.wandb_mirror import LoopMirror
+from dist_epochs.integrations.watched import Watched
 from dist_epochs.ledger.totals import Totals
 from dist_epochs.ledger.writer import LedgerWriter
 
 __all__ = ["Ledger"]
 
 Batch = TypeVar("Batch")
-
-
-class _Watched(Iterator[Batch]):
-    """A loader whose batches are counted: each `iter` is a new pass over it, as over the loader itself.
-
-    `next` begins a pass, which the next `iter` continues. Length and public attributes are those of the loader, so
-    `watched.sampler.set_epoch(3)` does what it did without the ledger.
-
-    Args:
-        begin: Begins a pass; told whether its first batch is drawn by `next`.
-        source: The loader.
-    """
-
-    def __init__(self, begin: Callable[[bool], Generator[Batch, None, None]], source: object) -> None:
-        self._begin, self._source = begin, source
-        self._under_way: Generator[Batch, None, None] | None = None
-
-    def __iter__(self) -> Iterator[Batch]:
-        under_way, self._under_way = self._under_way, None
-        if under_way is None or getgeneratorstate(under_way) == GEN_CLOSED:
-            return self._begin(False)
-        return under_way
-
-    def __next__(self) -> Batch:
-        if self._under_way is None:
-            self._under_way = self._begin(True)
-        return next(self._under_way)
-
-    def __len__(self) -> int:
-        return len(self._source)  # type: ignore[arg-type]  # a TypeError where it has none, as len() does
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # attributes of this class that `copy.copy` asks for before they are set
-            raise AttributeError(name)
-        return getattr(self._source, name)
 
 
 def _emptied(batches: list[Batch]) -> Iterator[Batch]:
@@ -178,7 +145,7 @@ class Ledger:
             batches: A loader. Each `for` over the result is a pass over it, so it can be wrapped once, or anew in
                 every epoch. A pass that is left by `break` ends there.
         """
-        return _Watched(lambda by_next: self._watch(batches, by_next), batches)
+        return Watched(lambda by_next: self._watch(batches, by_next), batches)
 
     def _watch(self, batches: Iterable[Batch], by_next: bool) -> Generator[Batch, None, None]:
         """One pass over a loader; the counter begins with the first batch of the first one."""
@@ -188,8 +155,15 @@ class Ledger:
         start = list(islice(iterator, 1))
         if self._loop is None:
             first = start[0] if start else None
-            self._loop = self._opened.begin_loop(
-                self._writer, self._peers, batches, first, self._accelerator, source=self._source, sees=("data",)
+            self._loop = begin_loop(
+                self._opened,
+                self._writer,
+                self._peers,
+                batches,
+                first,
+                self._accelerator,
+                source=self._source,
+                sees=("data",),
             )
             facts = self._loop.monitor.observed.loader
             atexit.register(self._at_exit)  # after wandb's own, so that it runs before wandb ends its run

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from dist_epochs.errors import InputError
 from dist_epochs.integrations.announcement import Announced
 from dist_epochs.integrations.loader_facts import loader_facts
-from dist_epochs.integrations.start import peers_of, say, topology_of
+from dist_epochs.integrations.ranks import peers_of, topology_of
+from dist_epochs.integrations.start import say
 from dist_epochs.integrations.training_ledger import TrainingLedger
 from dist_epochs.ledger.counters import planned_counters
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dist_epochs.errors import InputError
-from dist_epochs.integrations.loop_counter import LoopCounter
-from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, say
+from dist_epochs.integrations.loop_counter import WAIT_BRIEFLY, WAIT_FOR_RANKS, LoopCounter
+from dist_epochs.integrations.run_directory import open_run
+from dist_epochs.integrations.start import begin_loop, say
 from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.clock import PAUSES
 from dist_epochs.ledger.writer import LedgerWriter, now
@@ -81,9 +82,9 @@ class TrainingLedger:
     def add(self, batch: object) -> None:
         """Count the batch of a micro-step."""
         if self._counter is None:
-            self._counter = self.opened.begin_loop(
-                self._writer, self._peers, self._loader, batch, self._settings, is_hf_trainer=self._is_hf_trainer,
-                sees=self.sees,
+            self._counter = begin_loop(
+                self.opened, self._writer, self._peers, self._loader, batch, self._settings,
+                is_hf_trainer=self._is_hf_trainer, sees=self.sees,
             )  # fmt: skip
         self._counter.add(batch)
 

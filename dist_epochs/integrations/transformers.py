@@ -14,13 +14,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from dist_epochs.errors import InputError
 from dist_epochs.integrations.announcement import Announced
 from dist_epochs.integrations.loader_facts import loader_facts
-from dist_epochs.integrations.start import (
-    WAIT_FOR_RANKS,
-    Opened,
-    peers_of,
-    say,
-    topology_of,
-)
+from dist_epochs.integrations.loop_counter import WAIT_FOR_RANKS
+from dist_epochs.integrations.ranks import peers_of, topology_of
+from dist_epochs.integrations.run_directory import Opened
+from dist_epochs.integrations.start import say
 from dist_epochs.integrations.training_ledger import TrainingLedger
 from dist_epochs.runtime.peers import Peers
 

@@ -14,7 +14,8 @@ from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.plan.sensitivity import ChangedAssumption
 from dist_epochs.render.comparison import compared_rows
 from dist_epochs.render.cost import span
-from dist_epochs.render.plan import plan_head, plan_rows
+from dist_epochs.render.plan import plan_head
+from dist_epochs.render.plan_rows import plan_rows
 from dist_epochs.render.plan_tiles import plan_tiles
 from dist_epochs.report import svg
 from dist_epochs.report.document import document, section, tiles, with_table

@@ -15,7 +15,7 @@ from dist_epochs.ledger.writer import LEDGER_FILE
 from dist_epochs.recipe import read_recipe
 from dist_epochs.recipe.shipped import find_recipe
 from dist_epochs.runtime.files import run_lock
-from dist_epochs.runtime.meeting import open_meeting
+from dist_epochs.runtime.meeting_place import open_meeting
 from dist_epochs.runtime.peers import on_first
 from dist_epochs.train.agreement import agree
 from dist_epochs.train.checkpoints import Checkpoints

@@ -1,14 +1,14 @@
 """The closed forms of a loader against a loop simulated device by device and micro-batch by micro-batch."""
 
 from fractions import Fraction
-from itertools import count, cycle, islice, product
+from itertools import cycle, islice, product
 from math import ceil, floor
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dist_epochs.arithmetic.loader import Loader, LoaderCounts, nth_multiple
+from dist_epochs.arithmetic.loader import Loader, LoaderCounts
 from dist_epochs.errors import InputError
 
 UNEVEN = ("pad", "drop", "keep")
@@ -271,14 +271,3 @@ def test_a_pass_without_a_full_window():
         "a pass of 15 samples is 4 micro-steps of 4, shorter than one window, so every window is dropped"
     )
     assert error.fixes == ("a gradient accumulation of 4 or less", "`last_window: flush` or `carry`")
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 12))
-def test_nth_multiple_against_counting_one_by_one(nth, one, other):
-    marks = (at for at in count(1) if at % one == 0 or at % other == 0)
-    assert nth_multiple(nth, one, other) == next(islice(marks, nth - 1, None))
-
-
-def test_nth_multiple_of_large_numbers_is_instant():
-    assert nth_multiple(3 * 10**30, 3 * 10**9, 10**9) == 3 * 10**39

@@ -4,20 +4,13 @@ import json
 import subprocess
 import sys
 from fractions import Fraction
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dist_epochs import Ledger
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.integrations.batches import BatchCounter
-from dist_epochs.integrations.loop_counter import LoopCounter, Topology
-from dist_epochs.integrations.monitor import Monitor
-from dist_epochs.integrations.observation import ObservedLoop
-from dist_epochs.integrations.start import topology_of
 from dist_epochs.ledger.reconcile import read_run
-from dist_epochs.runtime.peers import Sums
 
 
 def text(samples=2, length=3):
@@ -245,31 +238,6 @@ def test_what_is_watched_is_as_long_as_its_loader(tmp_path):
         next(ledger.watch([text()]))
     with pytest.raises(RuntimeError, match="this ledger is closed"):
         ledger.step()
-
-
-def test_ranks_that_see_the_same_data_count_once():
-    """Two tensor-parallel ranks of each of two groups."""
-    topologies = [
-        topology_of(SimpleNamespace(rank=rank, size=4), SimpleNamespace(tp_size=2, cp_size=1)) for rank in range(4)
-    ]
-    assert topologies == [Topology(groups=2, group=rank // 2, counts=rank % 2 == 0) for rank in range(4)]
-    with pytest.raises(InputError, match="sequence parallelism of 2"):
-        topology_of(SimpleNamespace(rank=0, size=2), SimpleNamespace(tp_size=1, cp_size=1, sp_size=2))
-
-
-def test_the_message_of_a_rank_that_does_not_count():
-    sent = []
-    peers = SimpleNamespace(rank=1, size=2, sum=lambda values: sent.append(list(values)) or Sums(lambda: values))
-    writer = SimpleNamespace(begin=print, writes=False)
-    batches = BatchCounter()
-    batches.inspect(text())
-    counter = LoopCounter(
-        Monitor(writer, ObservedLoop(), print), batches, peers, Topology(groups=1, group=0, counts=False), 0
-    )
-    counter._receive = lambda mark, sources, sums: (each for each in [sums])
-    counter.add(text())
-    counter.step(applied=True)
-    assert sent == [[1, 1, *[0] * 12]]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dist_epochs.cli.main import main
-from dist_epochs.cli.plan import FLAGS
+from dist_epochs.cli.plan_flags import FLAGS
 from dist_epochs.errors import Origin
 from dist_epochs.settings.document import Document
 

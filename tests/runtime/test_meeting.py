@@ -8,7 +8,7 @@ import pytest
 from torch.distributed import TCPStore
 
 from dist_epochs.errors import InputError
-from dist_epochs.runtime.meeting import Meeting, NoMeeting, Unheard, open_meeting
+from dist_epochs.runtime.meeting import Meeting, Unheard
 from dist_epochs.runtime.troubles import Place
 
 
@@ -77,26 +77,3 @@ def test_rank_0_does_not_come_to_a_store_that_is_there(store, before):
     error = Rank(store, 1, 2, "", patience=0.2).ended()
     assert isinstance(error, Unheard)
     assert (error.asked, error.rule) == ("rank 0 did not come in 0.2 s", "waiting for it: rank 1 (node-1) of 2")
-
-
-WHERE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {},
-        {"RANK": "0", "WORLD_SIZE": "2"},
-        {"RANK": "0", "WORLD_SIZE": "1"} | WHERE,
-        {"RANK": "0", "WORLD_SIZE": "2", "ACCELERATE_DEBUG_RDV_FILE": "file"} | WHERE,
-    ],
-)
-def test_who_meets_nobody(environment):
-    assert isinstance(open_meeting(environment, 1.0), NoMeeting)
-
-
-def test_a_port_that_is_taken_is_told_with_a_way_out(store):
-    place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.server.port)}
-    with pytest.raises(InputError) as caught:
-        open_meeting(place, 1.0)
-    assert caught.value.asked == f"rank 0 cannot open port {store.server.port} for the other ranks"
