@@ -189,14 +189,16 @@ class _Team(Generic[Item, Result]):
         for other in {here, *self._processes}:
             other.close()  # so that only the worker itself holds its end
         os.environ[PARALLEL] = "false"
-        while True:
-            number = there.recv()
-            try:
-                result = self._work(self._items[number], lambda *told: there.send(("told", told)))
-                answer: tuple[str, Any] = ("done", result)
-            except Exception as error:
-                answer = ("error", _portable(error))
-            there.send(answer)
+        with suppress(EOFError, OSError):  # a program that is killed closes the pipe a moment before this process is
+            while True:
+                number = there.recv()
+                try:
+                    result = self._work(self._items[number], lambda *told: there.send(("told", told)))
+                    answer: tuple[str, Any] = ("done", result)
+                except Exception as error:
+                    answer = ("error", _portable(error))
+                there.send(answer)
+        os._exit(1)
 
 
 def _portable(error: Exception) -> Exception:
