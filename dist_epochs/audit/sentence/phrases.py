@@ -35,6 +35,7 @@ class Role:
         tail: How many characters after the noun belong to it.
         words: What is said of it beside.
         times: What its unit multiplies the number by: 10^12 for teraFLOPs.
+        plus: What is added then: the hours of `9 days and 18 hours`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Role:
     tail: int = 0
     words: frozenset[str] = frozenset()
     times: int = 1
+    plus: int = 0
 
 
 PER_STEP = (
@@ -103,7 +105,8 @@ def said_of(context: Context) -> frozenset[str]:
     if re.search(r"effective|global|total|overall|combined|全局|글로벌|グローバル|effektiv", around):
         found.add("whole")
     if find(r"^\s*,?\s*(?:in total|in all|overall|altogether|总共|insgesamt|au total)", context.tail) or find(
-        r"(?:in total|in all|a total of|total of|cumulative(?:ly)?(?: of)?|overall|au total|insgesamt|总共|共|altogether)[^.;:]{0,20}$",
+        r"(?:in total|in all|a total of|total of|cumulative(?:ly)?(?: of)?|overall|au total|insgesamt|总共|共|"
+        r"altogether)[^.;:]{0,20}$",
         context.near,
     ):
         found.add("total")
