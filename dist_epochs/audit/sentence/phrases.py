@@ -10,6 +10,7 @@ from dist_epochs.audit.sentence.lexicon import find
 
 __all__ = [
     "EPOCH_IS",
+    "OF_THEM",
     "PER_BATCH_KOREAN",
     "PER_DEVICE",
     "PER_EPOCH",
@@ -98,6 +99,10 @@ _SAMPLES = {"实例|實例": "instances", "图|画像|이미지": "images", "序
 """What samples are, in other scripts."""
 
 
+OF_THEM = r"\bof (?:which|these|those|them),?\s*(?:(?:the |about |~|another )?(?:first|last|final)?\s*)?$"
+"""Before a part of what was named last: `1T tokens, of which the last 100B`."""
+
+
 def said_of(context: Context) -> frozenset[str]:
     """Words that tell one number of a role from another."""
     found = set()
@@ -112,6 +117,8 @@ def said_of(context: Context) -> frozenset[str]:
         found.add("total")
     if find(r"^\s*(?:each|apiece)(?!\w)", context.tail) or find(r"(?:各|\beach\b)\s*$", context.near):
         found.add("each")
+    if find(OF_THEM, context.near):
+        found |= {"of", "phase"}
     if find(
         (
             r"(?:first|then|next|another|further|more|phase|stage|followed by|"

@@ -13,7 +13,7 @@ from dist_epochs.audit.sentence.joined import Joined, join
 from dist_epochs.audit.sentence.lexicon import find, is_about_training, is_noun
 from dist_epochs.audit.sentence.lines import unwrapped
 from dist_epochs.audit.sentence.numerals import Numeral, numerals
-from dist_epochs.audit.sentence.phrases import Role
+from dist_epochs.audit.sentence.phrases import OF_THEM, Role
 from dist_epochs.audit.sentence.products import product_roles
 from dist_epochs.audit.sentence.reading import Found, Reading, Unused
 from dist_epochs.audit.sentence.roles import role_of
@@ -272,7 +272,7 @@ def _part_of_before(all_contexts: list[Context], roles: list[Role | None], at: i
         return None
     is_of, is_phase, is_total = (
         find(pattern, said) is not None
-        for pattern, said in ((_OF_THEM, context.near), (_IN_PHASE, context.after), (_IN_ALL, context.after))
+        for pattern, said in ((OF_THEM, context.near), (_IN_PHASE, context.after), (_IN_ALL, context.after))
     )
     is_total = is_total and context.near.strip() == "("
     if not (is_of or is_phase or is_total or find(_OF_MODEL, context.after)):
@@ -290,7 +290,6 @@ def _part_of_before(all_contexts: list[Context], roles: list[Role | None], at: i
     return None
 
 
-_OF_THEM = r"\bof (?:which|these|those|them),?\s*(?:(?:the |about |~|another )?(?:first|last|final)?\s*)?$"
 _IN_PHASE = (
     r"^\s*(?:in|for|during|of) (?:the |its |a )?(?:(?:first|second|third|last|final|main|other|initial)\s+)?"
     r"(?:\w+[- ]){0,2}(?:phase|stage)(?!\w)"

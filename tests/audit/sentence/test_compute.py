@@ -82,7 +82,10 @@ def test_what_devices_reach_of_their_peak():
 def test_hours_of_a_model_and_its_tokens():
     text = "A 175B model on 300B tokens takes {} days on 1024 A100 GPUs that reach 140 TFLOP/s per GPU, in training."
     assert verdict(text.format(25))[0] == "consistent"
-    assert verdict(text.format(34)) == ("consistent-only-if", "a token costs 8 FLOPs a parameter, as with recomputation")
+    assert verdict(text.format(34)) == (
+        "consistent-only-if",
+        "a token costs 8 FLOPs a parameter, as with recomputation",
+    )
     assert verdict(text.format(29))[0] == "underdetermined"  # with attention, or pauses
     assert verdict(text.format(90))[0] == "inconsistent"
     assert verdict(text.format(5))[0] == "inconsistent"
