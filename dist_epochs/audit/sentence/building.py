@@ -44,12 +44,13 @@ class _Builder:
     found: dict[str, Found] = field(default_factory=dict)
     checks: list[DraftCheck] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    text: tuple[Found, ...] = ()
 
 
 def make_draft(reading: Reading) -> Draft:
     """The numbers of a text as facts, and what is stated to follow from them as checks."""
     runs, totals = split_runs(reading.given, reading.facts)
-    built = _Builder()
+    built = _Builder(text=reading.facts)
     whole = of_all_phases(runs)
     for at, run in enumerate(runs):
         _add_run(built, run, at, f"_{at + 1}" if len(runs) > 1 else "", whole)
@@ -164,6 +165,7 @@ def _add_stated(
         and not (relation.identity == "batch" and "model_parallel" in run.facts)
         and not used & run.borrowed
         and not any("either" in found.words for role in used for found in run.facts.get(role, ()))
+        and not any("of" in found.words for role in relation.needs for found in run.facts.get(role, ()))
     )
     in_tokens = relation.result == "tokens" and relation.without == "sequence_length"
     batch = next((run.facts[role][0] for role in ("global_batch", "per_device") if role in run.facts), None)
@@ -187,6 +189,12 @@ def _add_stated(
             brings=f"the batch of {batch.numeral.spelling} counts tokens" if in_tokens and batch is not None else "",
         )
         outcome = check.agreement(built.facts)
+        if outcome is Agreement.CONTRADICTS and "of" in found.words:  # the other numbers may be those of the whole
+            wholes = (other for other in built.text if other.role == found.role and "of" not in other.words)
+            of_whole = (replace(check, stated=as_stated(other)) for other in wholes)
+            agreeing = (whole for whole in of_whole if whole.agreement(built.facts) is not Agreement.CONTRADICTS)
+            check = next(agreeing, check)
+            outcome = check.agreement(built.facts)
         is_sure = is_certain and not in_tokens and (not suffix or found.clause in clauses)
         if outcome is Agreement.CONTRADICTS and (not is_sure or _is_beyond(relation, check, built.facts)):
             if not used & run.borrowed and not in_tokens:

@@ -9,7 +9,7 @@ from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.lexicon import find
 from dist_epochs.audit.sentence.phrases import PER_DEVICE, Role, length_of
 
-__all__ = ["flop_rate_role", "flops_role"]
+__all__ = ["flop_days_role", "flop_rate_role", "flops_role"]
 
 PREFIXES: Mapping[str, int] = {
     "k": 3, "kilo": 3, "m": 6, "mega": 6, "g": 9, "giga": 9, "t": 12, "tera": 12, "p": 15, "peta": 15,
@@ -22,13 +22,14 @@ LEAST_OF_A_RUN = 10**17
 RATES_OF_DEVICES = (10**12, 10**17)
 """FLOP/s of a device: more are those of a cluster."""
 
-_OF_A_PART = r"^\s*(?:/|per |for (?:a|each|one) )\s*(?:s(?:ec|econd)?\b|forward|image|inference|sample|sequence|step|input)"
+_OF_A_PART = r"^\s*(?:/|per |for (?:a|each|one) )\s*(?:forward|image|inference|sample|sequence|step|input)"
 _PER_TOKEN = r"^\s*(?:/|per |for (?:a|each|one) |a )\s*(?:token|parameter)"
 _PER_SECOND = r"^\s*(?:/|per )\s*(?:s|sec|second)(?!\w)"
 _EACH = r"^\s*(?:each|apiece|per[- ](?:GPU|TPU|device|chip|accelerator|core))(?!\w)"
 _PEAK = r"\b(?:peaks?|theoretical|max(?:imum)?|nominal|dense)\b"
 _REACHED = (
-    r"\b(?:achiev\w*|sustain\w*|reach\w*|utili[sz]\w*|attain\w*|averag\w*|effective|actual|realistic|obtain\w*|delivers?)"
+    r"\b(?:achiev\w*|sustain\w*|reach\w*|utili[sz]\w*|attain\w*|averag\w*|effective|actual|realistic|obtain\w*|"
+    r"delivers?)"
 )
 _OF_ALL = r"\b(?:aggregate\w*|combined|cluster|overall|in total|in all|total|supercomputer|pod)\b"
 
@@ -42,11 +43,18 @@ def flops_role(context: Context) -> Role:
         return Role("", why="FLOPs of a part")
     per_second = find(_PER_SECOND, context.tail) is not None
     is_small = times > 1 and context.numeral.value * times < LEAST_OF_A_RUN
-    if per_second or (is_small and times >= 10**12) or (times > 1 and find(_PEAK, f"{context.near} {context.tail[:20]}")):
+    is_peak = times > 1 and find(_PEAK, f"{context.near} {context.tail[:20]}") is not None
+    if per_second or is_peak or (is_small and times >= 10**12):
         return _rate(context, noun, times)
     if is_small or find(_OF_A_PART, context.tail):
         return Role("", why="FLOPs of a part")
     return Role("flops", noun, times=times)
+
+
+def flop_days_role(context: Context) -> Role:
+    """Petaflop/s-days of a run."""
+    assert context.noun is not None
+    return Role("flops", context.noun["flop_days"], times=10**15 * 86400)
 
 
 def flop_rate_role(context: Context) -> Role:
@@ -74,5 +82,5 @@ def _rate(context: Context, noun: str, times: int) -> Role:
 
 def _times(noun: str) -> int:
     """What a prefix multiplies: 10¹² for `TFLOP/s`."""
-    prefix = re.match(r"([A-Za-z]*?)-?FLO", noun, re.IGNORECASE)
+    prefix = re.match(r"([A-Za-z]*?)[- ]?FLO", noun, re.IGNORECASE)
     return 10 ** PREFIXES.get(prefix[1].lower(), 0) if prefix is not None else 1

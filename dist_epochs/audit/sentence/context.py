@@ -11,7 +11,10 @@ from dist_epochs.audit.sentence.numerals import Numeral
 
 __all__ = ["Context", "Places", "contexts"]
 
-_ABBREVIATIONS = ("e.g", "i.e", "ca", "approx", "vs", "et al", "Fig", "Tab", "Sec", "Eq", "resp", "Mio", "Mrd", "w", "incl", "excl")
+_ABBREVIATIONS = (
+    "e.g", "i.e", "ca", "approx", "vs", "et al", "Fig", "Tab", "Sec", "Eq", "resp", "Mio", "Mrd", "w", "incl", "excl",
+    "max", "min",
+)  # fmt: skip
 _NO_ABBREVIATION = "".join(rf"(?<!\b{re.escape(each)})" for each in _ABBREVIATIONS)
 _BOUNDARY = re.compile(
     rf"{_NO_ABBREVIATION}[.!?](?=\s|$)|[。！？；;]|\n\s*(?:[•·▪*+-]|\d{{1,2}}[.)])\s+|\n\s*\n| [-•] (?=[A-Z])"
@@ -151,7 +154,8 @@ def _until_next(found: Sequence[Numeral], at: int, text: str, last: int) -> int:
             start += 1
         is_memory = re.match(r"\d+\s?GB?\b", text[other.first : other.first + 8]) is not None
         word = text.rfind(" ", 0, max(start - 1, 0)) + 1  # TPU v3
-        if not (is_memory or device_name(text, start) or (word > end and device_name(text, word))):
+        is_named = re.fullmatch(r"[A-Z]\w*-", text[start : other.first]) is not None  # 2 SA-1B epochs
+        if not (is_memory or is_named or device_name(text, start) or (word > end and device_name(text, word))):
             return min(other.start, last)
     return last
 
@@ -183,7 +187,7 @@ def _is_name(text: str, numeral: Numeral, noun: re.Match[str] | None) -> bool:
     if numeral.is_word:
         return False
     if _NAME_BEFORE.search(head) and not _TIMES.search(head) and not re.search(r"(?:^|[\s(])[x×]$", head):
-        return not re.search(r"[A-Za-z]{2,}-$", head) or noun is None
+        return not re.search(r"[A-Za-z]{2,}-$", head) or noun is None or re.search(r"[A-Z]\w*-$", head) is not None
     if noun is None and _AFTER_NAME.match(rest) and not re.match(r"[x×]\s?\d|-\s|/(?:GPU|device|step)", rest):
         return True
     if _DATE_AFTER.match(rest) and noun is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dist_epochs.arithmetic.quantity import LONGEST_SEQUENCE
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.lexicon import find
 from dist_epochs.audit.sentence.phrases import (
@@ -88,8 +89,19 @@ def examples_role(context: Context) -> Role:
 _EACH_DEVICE = r"\b(?:each|every|per|a single|one) (?:GPU|TPU|device|worker|rank|core|chip|accelerator)\b[^.;,]{0,30}$"
 
 
+_EACH_OF_DEVICES = (
+    r"\b(?:each|every one) of (?:the |our |these )?\w+ (?:GPUs|TPUs|devices|workers|ranks|cores|chips)\b[^.;,]{0,30}$"
+)
 _DEVICES_WITH = r"\b(?:GPUs|TPUs|devices|workers|ranks|cores|chips|accelerators)\s*(?:,|with|at|of|processing|on)\s*$"
 """Before the samples of each of them."""
+
+
+_VOCABULARY = (
+    r"\bvocab\w*\b[^.;]{0,40}$|"
+    r"\btokeni[sz]er\b[^.;,]{0,60}\b(?:has|have|of|with)\b[^.;,\d]{0,12}$|"
+    r"\btokeni[sz]er (?:is |was |were |has been )?(?:trained|learned|built|fitted)\b[^.;,]{0,12}$"
+)
+"""Before tokens that a vocabulary has, or that a tokenizer was trained on."""
 
 
 def tokens_role(context: Context) -> Role:
@@ -107,6 +119,15 @@ def tokens_role(context: Context) -> Role:
     if find(r"^\s*(?:/|per )\s*(?:active )?param", tail):
         return Role("", why="tokens for each parameter")
     words = said_of(context)
+    if find(_VOCABULARY, context.before) or find(r"^\s*(?:in the |of the )?vocab", tail):
+        return Role("", why="tokens of a vocabulary")
+    if context.numeral.value <= LONGEST_SEQUENCE and find(r"\bmax(?:\.|imum|imal)?(?: of)?\s*$", near):
+        return Role("sequence_length", "tokens", words=frozenset({"most"}))
+    if not find(r"^\s*,", tail) and (per_device := length_of(PER_DEVICE, tail)):
+        return Role("tokens_per_device", "tokens", tail=per_device)
+    of_checkpoint = "each" in words and find(r"\bcheckpoint|\bsaved?\b|\binterval", context.sentence)
+    if of_checkpoint or find(r"\bevery\s*$", near):
+        return Role("", why="an interval")
     samples = r"(?:sequences?|samples?|examples?|documents?|chunks?|blocks?|windows?|Sequenzen|séquences)"
     if find(
         (
@@ -123,17 +144,17 @@ def tokens_role(context: Context) -> Role:
     each = length_of(r"^\s*(?:each|apiece)(?!\w)", tail)
     if each and find(rf"{samples}\s*[,(]?\s*$", context.before):  # 512 sequences, 2,048 tokens each
         return Role("sequence_length", "tokens", tail=each)
+    if find(r"^(?:-|\s)*(?:context|sequences?|windows?|samples?|chunks?|blocks?|inputs?|documents)(?!\w)", tail) and (
+        find(r"^(?:-|\s)*(?:context|windows?|chunks?|blocks?|inputs?)", tail)
+        or (context.noun is not None and context.noun["hyphen"])
+    ):
+        return Role("sequence_length", "tokens", tail=length_of(r"^(?:-|\s)*(?:context (?:length|window)|\w+)", tail))
     if find(
         r"(?:steps?|updates?|iterations?|batches)\s*,?\s+(?:each\s+)?(?:of|with|at|containing|holding|à|von|mit|x|×|\*)\s*"
         r"(?:~|about)?\s*$",
         context.before,
     ):
         return Role("batch_tokens", "tokens", tail=each, words=words)
-    if find(r"^(?:-|\s)*(?:context|sequences?|windows?|samples?|chunks?|blocks?|inputs?|documents)(?!\w)", tail) and (
-        find(r"^(?:-|\s)*(?:context|windows?|chunks?|blocks?|inputs?)", tail)
-        or (context.noun is not None and context.noun["hyphen"])
-    ):
-        return Role("sequence_length", "tokens", tail=length_of(r"^(?:-|\s)*(?:context (?:length|window)|\w+)", tail))
     if find(r"^\s*(?:/|per )\s*(?:sample|sequence|example|document)(?!\w)", tail):
         return Role("sequence_length", "tokens", tail=length_of(r"^\s*(?:/|per )\s*\w+", tail))
     in_brackets = near.strip() == "(" and find(rf"{_BATCH_NEAR}[^.;()]{{0,40}}\($", context.before) is not None
@@ -214,7 +235,7 @@ def samples_role(context: Context) -> Role:
         return Role(
             "samples_per_second" + "_per_device" * bool(on_device), f"{unit}/s", tail=length_of(_PER_SECOND, tail)
         )
-    if find(_EACH_DEVICE, near):
+    if find(_EACH_DEVICE, near) or find(_EACH_OF_DEVICES, context.before):
         return Role("per_device", unit)
     each = length_of(r"^\s*(?:each|apiece)(?!\w)", tail)
     if each and find(_DEVICES_WITH, context.before):

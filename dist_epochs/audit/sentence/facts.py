@@ -79,8 +79,8 @@ def is_same(one: Found, other: Found) -> bool:
     if first.upper is not None or second.upper is not None:
         return (first.value, first.upper and first.upper.value) == (second.value, second.upper and second.upper.value)
     if one.role == "hours" and _unit_of(one) != _unit_of(other):
-        hours = [numeral.value * _hours_in(fact) for numeral, fact in ((first, one), (second, other))]
-        halves = [(numeral.quantity.half or Fraction(0)) * _hours_in(fact) for numeral, fact in ((first, one), (second, other))]
+        hours = [fact.numeral.value * _hours_in(fact) for fact in (one, other)]
+        halves = [(fact.numeral.quantity.half or Fraction(0)) * _hours_in(fact) for fact in (one, other)]
         return abs(hours[0] - hours[1]) <= min(max(halves), LARGEST_ROUNDING * hours[0])
     if first.value == second.value:
         return (
@@ -170,9 +170,9 @@ def _hours_in(found: Found) -> Fraction:
 def _hours(found: Found, quantity: Quantity) -> Fact:
     """A time in hours; a month is from 28 to 31 days."""
     unit = _unit_of(found)
-    half = HALF if unit in HALVED and found.numeral.bound == ABOUT and quantity.value % 1 == HALF else 0
-    low, high = min(quantity.number.low, quantity.value - half), max(quantity.number.high, quantity.value + half)
-    digits = Interval(quantity.value, max(low, quantity.value / 2), high)
+    half = HALF if unit in HALVED and found.numeral.bound == ABOUT and quantity.value % 1 == HALF else Fraction(0)
+    least, most = min(quantity.number.low, quantity.value - half), max(quantity.number.high, quantity.value + half)
+    digits = Interval(quantity.value, max(least, quantity.value / 2), most)
     if unit == "month":
         hours = digits * MONTH * Interval.exact(24)
     else:

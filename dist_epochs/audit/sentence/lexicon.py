@@ -26,7 +26,7 @@ NODES_OF = r"(?=\d{1,2}-(?:GPU|TPU)\s(?:nodes?|machines?|hosts?|servers?)\b)"
 """Before machines that are called after the devices in them: `two 8-GPU servers`."""
 _MEASURE = r"(?:\s*(?:个|個|张|張|枚の?|台の?|块|塊|条|條|件|次|개의?|장의?|대의?|つの|個の|本の|篇))?"
 
-_PREFIX = r"(?:(?:[KMGTPEZY]|kilo|mega|giga|tera|peta|exa|zetta|yotta)-?)?"
+_PREFIX = r"(?:(?:[KMGTPEZY]-?|(?:kilo|mega|giga|tera|peta|exa|zetta|yotta)[- ]?))?"
 
 NOUNS: Mapping[str, str] = {
     "device_time": (
@@ -35,10 +35,11 @@ NOUNS: Mapping[str, str] = {
         rf"卡)\s?(?:小时|時間|시간)|GPU-?Stunden|GPU-?Tagen?|计算时|卡时|heures?[- ]GPU"
     ),
     "node": (
-        rf"(?:(?:{_DEVICE_NAME}|DGX[- ]?\d)[\s-]+)?(?:nodes?|machines?|hosts?|servers?|节点|節點|ノード|노드|Knoten|n(?:œ|oe)uds?)"
-        r"(?![\w-])|DGX[- ]?(?:[AHB]\d00|[12])s?(?![\w-])"
+        rf"(?:(?:{_DEVICE_NAME}|DGX[- ]?\d)[\s-]+)?(?:nodes?|machines?|hosts?|servers?|pods?|节点|節點|ノード|노드|"
+        r"Knoten|n(?:œ|oe)uds?)(?![\w-])|DGX[- ]?(?:[AHB]\d00|[12])s?(?![\w-])"
     ),
     "device": rf"(?:{_DEVICE_NAME}(?:[\s-]+(?:\d+\s?GB\s+)?{_DEVICE_WORD})?|{_DEVICE_WORD})",
+    "flop_days": r"(?:PF|PFLOPs?|petaflops?)(?:\s?/\s?s)?[- ]?days?(?!\w)",
     "flop_rate": (
         rf"{_PREFIX}FLOPs?(?:\s?/\s?(?:GPU|TPU|chip|device))?(?:\s?/\s?s(?:ec(?:ond)?)?|\s?per second|ps)"
         r"(?:\s?/\s?(?:GPU|TPU|chip|device))?(?!\w)"
@@ -64,9 +65,10 @@ NOUNS: Mapping[str, str] = {
     "word": r"(?:words?|Wörtern?|mots|单词|词|詞|단어|単語|語)(?![A-Za-z])",
     "frame": r"(?:frames?|environment (?:steps?|interactions?)|env(?:ironment)?[- ]steps?|timesteps?)(?!\w)",
     "sample": (
-        r"(?:sequences?(?![- ](?:length|len|window))|samples?|examples?|images?|videos?|clips?|segments?|instances?|"
-        r"rows?|records?|documents?|sentences?|utterances?|(?:image-text |text-image |"
-        r"caption |sentence )?pairs|conversations?|recordings?|molecules|"
+        r"(?:(?:image-text |text-image |image-caption |caption |sentence )pairs|"
+        r"sequences?(?![- ](?:length|len|window))|samples?|examples?|images?|videos?|clips?|segments?|instances?|"
+        r"rows?|records?|documents?|sentences?|utterances?|prompts?|dialog(?:ue)?s|instructions|"
+        r"articles|data ?points?|pairs|conversations?|recordings?|molecules|"
         r"proteins|Sequenzen|Beispielen?|Bildern?|Proben|exemples|séquences|"
         r"échantillons|样本|樣本|实例|實例|序列|图片|图像|图|例|샘플|시퀀스|이미지|문장|サンプル|シーケンス|"
         r"画像|文)(?![A-Za-z])"
@@ -76,7 +78,7 @@ NOUNS: Mapping[str, str] = {
     "times": r"times(?!\w)",
     "length": r"(?:context|sequence)(?:[- ](?:length|window|size))?(?!\w)",
     "time": (
-        r"(?:hours?|hrs?|h|days?|weeks?|months?|years?|minutes?|mins?|seconds?|"
+        r"(?:hours?|hrs?|h|d(?=\s*\d+\s?h|\s*$)|days?|weeks?|months?|years?|minutes?|mins?|seconds?|"
         r"s(?=\s*(?:/|per )\s*(?:step|it|update))|secs?|"
         r"小时|小時|天|个月|個月|周|時間|日間|日|시간|일|Stunden?|Tagen?|Wochen?|Monaten?|"
         r"heures?|jours?|semaines?|mois)(?![A-Za-z])"
@@ -98,13 +100,14 @@ _MODIFIERS = rf"(?:(?!(?:{_STOP})\b)[A-Za-zÀ-ÿ][\w'./-]*\s+){{0,3}}?"
 
 KEYS: Mapping[str, str] = {
     "other": (
-        r"(?:learning[- ]rate|\blr|warm-?up(?:[- ]\w+)?|weight[- ]decay|dropout(?: rate)?|"
+        r"(?:learning[- ]rate|\blr|warm-?up(?:[- _]\w+)*|weight[- ]decay|dropout(?: rate)?|"
         r"momentum|temperature|seed|vocab(?:ulary)?(?:[- ]size)?|patch(?:[- ]size)?|"
         r"resolution|hidden(?:[- ](?:size|dim\w*))?|embedding\w*(?:[- ]\w+)?|"
         r"layers?|heads?|rank|accuracy|perplexity|loss|score|FID|BLEU|top-[1kp]|"
         r"patience|version|threshold|label smoothing|clip\w*|norm|decay|Wert|"
         r"Lernrate|taux d'apprentissage|学习率|學習率|学習率|학습률|interval|frequency|"
-        r"alpha|beta|epsilon|lambda|eval\w*[- ]batch(?:[- ]size)?|page|chapter|"
+        r"alpha|beta|epsilon|lambda|(?:total[- _])?(?:eval\w*|val(?:idation)?|test)[- _]batch(?:[- _]?size)?|"
+        r"page|chapter|"
         r"section|figure|fig\.|table|tab\.|eq\.|equation|appendix)"
     ),
     "accumulation": (
@@ -131,14 +134,14 @@ KEYS: Mapping[str, str] = {
         r"taille de (?:lot|batch)"
     ),
     "length": (
-        r"(?:(?:max(?:imum|imal)?[- _]*)?(?:sequence|context|input|seq|block)[- _]*(?:length|"
-        r"len|window|size)s?|(?:max_)?seq_?len(?:gth)?|(?<![\w-])lengths?|"
+        r"(?:(?:(?:model[- _])?max(?:imum|imal)?[- _]*)?(?:sequence|context|input|seq|block)[- _]*(?:length|"
+        r"len|window|size)s?|(?:max_)?seq_?len(?:gth)?|(?<![\w-])lengths?|model_max_length|cutoff[- _]len(?:gth)?|"
         r"context(?: window)?|seq_length|n_ctx|序列长度|上下文长度|长度|시퀀스 ?길이|문맥 ?길이|"
         r"シーケンス長|系列長|コンテキスト長|Sequenzlänge|Kontextlänge|longueur(?: de (?:séquence|"
         r"contexte))?)"
     ),
     "steps": (
-        r"(?:(?:max|num|total|train(?:ing)?|optimizer)[- _]*)*(?:steps|updates|"
+        r"(?:(?:max|num|n|total|train(?:ing)?|optimizer)[- _]*)*(?:steps|updates|"
         r"iterations|iters)|训练步数|步数|総?ステップ数|스텝 ?수|Schritte|迭代次数"
     ),
     "epochs": r"(?:(?:num|total|train(?:ing)?|max)[- _]*)*epochs|训练轮数|轮数|エポック数|에폭 ?수|Epochen|époques",
@@ -163,7 +166,8 @@ KEYS: Mapping[str, str] = {
     ),
     "corpus": (
         r"(?:(?:corpus|dataset|data set|training set|train set|training data|"
-        r"data)(?: size|(?: train(?:ing)?)? tokens)?|size of the (?:\w+ )?(?:corpus|data ?set|data|set)|num(?:ber of )?_?(?:train_?)?examples|语料(?:库)?|"
+        r"data)(?: size|(?: train(?:ing)?)? tokens)?|size of the (?:\w+ )?(?:corpus|data ?set|data|set)|"
+        r"num(?:ber of )?_?(?:train_?)?examples|语料(?:库)?|"
         r"数据集|データセット|데이터셋|말뭉치|Datensatz|Korpus|corpus d'entraînement)"
     ),
     "examples": (
@@ -176,8 +180,8 @@ KEYS: Mapping[str, str] = {
 """What stands before a number, with a link such as `of`, `is`, `=` or nothing between."""
 
 _LINK = (
-    r"(?:of|is|was|are|were|to|at|as|=|:|equals?|equal to|set to|fixed (?:at|to)|(?:limited|restricted|truncated|clipped|padded) to|"
-    r"capped at|(?:kept|held)(?: constant)? at|"
+    r"(?:of size|of|is|was|are|were|to|at|as|=|:|equals?|equal to|set to|fixed (?:at|to)|"
+    r"(?:limited|restricted|truncated|clipped|padded) to|capped at|(?:kept|held)(?: constant)? at|"
     r"reaches|reached|becomes|which is|von|ist|beträgt|de|est|à|为|是|约|"
     r"は|が|を|은|는|이|가|으로)"
 )
@@ -187,7 +191,7 @@ _TRAINING = (
     r"(?i)train|tun(?:e|ing|ed)\b|learn|optimi[sz]|gradient|\bGPUs?\b|"
     r"\bTPUs?\b|[AHV]100|tokens?\b|checkpoint|corpus|dataset"
     r"|\bparam(?:eter)?s\b|accelerators?\b|passes over|context (?:window|length)|FLOPs?\b|\bsteps?\b|"
-    r"sequences?\b|minibatch|batch[- _]size|model|tfrecord|samples?\b|"
+    r"sequences?\b|mini-?batch|batch[- _]size|model|tfrecord|samples?\b|"
     r"GBS|epochs? (?:over|of|on)|训练|學習|学習|学习|학습|학습한다"
     r"|trainier|Lernen|entraîn|apprent|参数|批次|ステップ|迭代|标识符|iteration|videos|agent"
 )
@@ -231,7 +235,7 @@ def _any_noun() -> re.Pattern[str]:
 def before_number() -> re.Pattern[str]:
     """A key at the end of the text before a number: a group for each category, and the `link` between."""
     keys = "|".join(f"(?P<{name}>{pattern})" for name, pattern in KEYS.items())
-    return re.compile(rf"(?<![A-Za-z])(?:{keys})(?:\s*\([^()\d]{{0,60}}\))?{_LINKS}$", re.IGNORECASE)
+    return re.compile(rf"(?<![A-Za-z_])(?:{keys})(?:\s*\([^()\d]{{0,60}}\))?{_LINKS}$", re.IGNORECASE)
 
 
 def device_name(text: str, at: int) -> bool:

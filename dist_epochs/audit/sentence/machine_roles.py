@@ -20,20 +20,26 @@ __all__ = [
 ]
 
 
-_PER_TOKENS = r"^\s*(?:/|per |for (?:each|every) |on (?:each|every) )\s*(trillion|billion|million|[TBM](?!\w))\s*(?:training )?tokens?(?!\w)"
+_PER_TOKENS = (
+    r"^\s*(?:/|per |for (?:each|every) |on (?:each|every) )\s*(trillion|billion|million|[TBM](?!\w))\s*"
+    r"(?:training )?tokens?(?!\w)"
+)
+"""After the device hours that so many tokens cost."""
 _PER_NODE = r"^\s*(?:/|per |each|on each |in each )\s*(?:node|machine|host|server)?(?!\w)"
 _STEP_TAKES = (
-    r"\b(?:each|every|one|a|per)\s+(?:training |optimizer )?(?:step|update|iteration)\s+(?:takes|took)\s+(?:about |~)?$"
+    r"\b(?:each|every|one|a|per)\s+(?:training |optimizer )?(?:step|update|iteration)\b(?:[^.;]|\.\d){0,40}"
+    r"\b(?:takes|took)\s+(?:about |~)?$"
     r"|\b(?:step|iteration) times?\s+(?:of|is|was|=|:)?\s*(?:about |~)?$"
 )
 _HOURS_OF_DATA = (
-    r"^-?\s*(?:\w+\s+)?(?:(?:audio|speech|video|training)\s+)?(?:corpus|corpora|data ?sets?|data|collection|subset|split)(?!\w)"
+    r"^-?\s*(?:\w+\s+)?(?:(?:audio|speech|video|training)\s+)?"
+    r"(?:corpus|corpora|data ?sets?|data|collection|subset|split)(?!\w)"
 )
 """After `26,000-hour`: hours that the data has, and nobody trained."""
 _RUNS = (
     r"(?i)train|\btook\b|\btakes?\b|\btaken\b|\brun\b|\brunning\b|\bruns\b|"
     r"\bran\b|GPU|TPU|[AHV]\d00|历时|耗时|用时|学習|학습|demande|dur[ée]|dauer|"
-    r"benötigt|lasted|lasts|finish|complet|wall|needs?|requires?"
+    r"benötigt|lasted|lasts|finish|complet|wall|needs?|requires?|\btime\s*[:=]|\bdone in\b"
 )
 
 
@@ -52,7 +58,7 @@ def devices_role(context: Context) -> Role:
         return Role("devices_per_node", "GPUs", tail=per_node.end())
     if find(
         (
-            r"(?:nodes?|machines?|hosts?|servers?|Knoten|nœuds)\s*(?:,\s*)?(?:each )?(?:with|"
+            r"(?:nodes?|machines?|hosts?|servers?|pods?|Knoten|nœuds)\s*(?:,\s*)?(?:each )?(?:with|"
             r"of|having|x|×|\*|mit|avec|de)\s*(?:each )?$"
         ),
         context.before,
@@ -111,6 +117,9 @@ def time_role(context: Context) -> Role | None:
             return Role("seconds_per_step", "seconds a step", tail=per_step)
     if is_pace or re.match(r"sec|min", unit) or not find(_RUNS, f"{context.before} {context.after}"):
         return Role("", why="a time")
+    with_hours = find(r"^\s*(?:,|and)?\s*(\d{1,2})\s?(?:h|hrs?|hours?)(?!\w)", context.tail)
+    if re.match(r"d(?:ays?)?$", unit) and with_hours is not None:
+        return Role("hours", "hours", tail=with_hours.end(), times=24, plus=int(with_hours[1]))
     if find(r"^\s*(?:ago|later|old|per|/|long|each)(?!\w)", context.tail) or find(
         r"(?:every|within|past|last|after)\s*$", context.near
     ):

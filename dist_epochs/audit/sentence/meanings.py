@@ -56,9 +56,9 @@ def other_meanings(run: Run, names: Mapping[str, str], formulas: Mapping[str, st
         as_drawn = {**names, "tokens": names["corpus"]}
         yield Meaning(_relation("6 * parameters * tokens"), as_drawn, run.facts["flops"][0], "the corpus is seen once")
     for relation in RELATIONS:
-        if is_pass and relation.identity == "rate" and relation.result == "tokens":
-            if relation.needs <= known and not relation.needs & run.borrowed:
-                yield Meaning(relation, names, corpus, "the corpus is seen once")
+        is_rate = relation.identity == "rate" and relation.result == "tokens"
+        if is_pass and is_rate and relation.needs <= known - run.borrowed:
+            yield Meaning(relation, names, corpus, "the corpus is seen once")
 
 
 def _relation(formula: str) -> Relation:

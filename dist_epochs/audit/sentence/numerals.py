@@ -24,7 +24,8 @@ BEFORE: Mapping[str, str] = {
     r"exceeds|in excess of)|at least|no fewer than"
     r"|no less than|(?<!\w)>=?|≥|超过|超過|至少|超えて|최소|mehr als|mindestens|über|plus de|au moins",
     LESS: r"(?:just |a little |slightly |well )?(?:less than|fewer than|under|"
-    r"below)|at most|(?<!warmed )(?<!warming )(?<!ramped )(?<!ramping )(?<!scaled )(?<!stepped )up to|no more than|(?<!\w)<=?|≤"
+    r"below)|at most|(?<!warmed )(?<!warming )(?<!ramped )(?<!ramping )(?<!scaled )(?<!stepped )up to|"
+    r"no more than|(?<!\w)<=?|≤"
     r"|不到|至多|最多|최대|weniger als|höchstens|bis zu|knapp|moins de|au plus|jusqu'à",
 }
 """Words before a number that say how exactly it is meant."""

@@ -10,11 +10,12 @@ from dist_epochs.audit.sentence.runs import Run
 
 __all__ = ["WHOLE", "of_all_phases", "phase_formulas", "with_one_length"]
 
-WHOLE = ("tokens", "samples", "epochs", "device_hours")
+WHOLE = ("tokens", "samples", "epochs", "steps", "device_hours")
 """Results that may be those of all phases."""
 
 OWN: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("tokens", "samples", "epochs"), frozenset({"steps"})),
+    "steps": frozenset({"epochs"}),
     "device_hours": frozenset({"devices", "hours"}),
 }
 """What a phase must state itself to have a part in a result."""
@@ -52,7 +53,7 @@ def phase_formulas(role: str, runs: Sequence[Run], names: Mapping[tuple[str, int
 
 
 def _named(formula: str, names: Mapping[tuple[str, int], str], at: int) -> str:
-    return _ROLE.sub(lambda match: names[match[0], at], formula)
+    return _ROLE.sub(lambda match: names.get((match[0], at), match[0]), formula)
 
 
 def with_one_length(

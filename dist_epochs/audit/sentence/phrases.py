@@ -10,6 +10,7 @@ from dist_epochs.audit.sentence.lexicon import find
 
 __all__ = [
     "EPOCH_IS",
+    "OF_THEM",
     "PER_BATCH_KOREAN",
     "PER_DEVICE",
     "PER_EPOCH",
@@ -35,6 +36,7 @@ class Role:
         tail: How many characters after the noun belong to it.
         words: What is said of it beside.
         times: What its unit multiplies the number by: 10^12 for teraFLOPs.
+        plus: What is added then: the hours of `9 days and 18 hours`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Role:
     tail: int = 0
     words: frozenset[str] = frozenset()
     times: int = 1
+    plus: int = 0
 
 
 PER_STEP = (
@@ -96,6 +99,10 @@ _SAMPLES = {"实例|實例": "instances", "图|画像|이미지": "images", "序
 """What samples are, in other scripts."""
 
 
+OF_THEM = r"\bof (?:which|these|those|them),?\s*(?:(?:the |about |~|another )?(?:first|last|final)?\s*)?$"
+"""Before a part of what was named last: `1T tokens, of which the last 100B`."""
+
+
 def said_of(context: Context) -> frozenset[str]:
     """Words that tell one number of a role from another."""
     found = set()
@@ -103,12 +110,15 @@ def said_of(context: Context) -> frozenset[str]:
     if re.search(r"effective|global|total|overall|combined|全局|글로벌|グローバル|effektiv", around):
         found.add("whole")
     if find(r"^\s*,?\s*(?:in total|in all|overall|altogether|总共|insgesamt|au total)", context.tail) or find(
-        r"(?:in total|in all|a total of|total of|cumulative(?:ly)?(?: of)?|overall|au total|insgesamt|总共|共|altogether)[^.;:]{0,20}$",
+        r"(?:in total|in all|a total of|total of|cumulative(?:ly)?(?: of)?|overall|au total|insgesamt|总共|共|"
+        r"altogether)[^.;:]{0,20}$",
         context.near,
     ):
         found.add("total")
     if find(r"^\s*(?:each|apiece)(?!\w)", context.tail) or find(r"(?:各|\beach\b)\s*$", context.near):
         found.add("each")
+    if find(OF_THEM, context.near):
+        found |= {"of", "phase"}
     if find(
         (
             r"(?:first|then|next|another|further|more|phase|stage|followed by|"

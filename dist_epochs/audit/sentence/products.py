@@ -24,6 +24,11 @@ _PICTURE = (
 _STEPS_OF = re.compile(r"(?i)\s*(?:[a-z]+ ){0,2}(?:steps|updates|iterations) of (?:about |~)?\s*")
 """What stands between a number of steps and the batch that each of them draws: `1M steps of 256x512`."""
 
+_BATCH = r"batch|tokens|バッチ|批次|배치"
+_OF_BATCH = r"^[^,.;(]{0,20}(?:tokens|バッチ|批次|배치|(?<!with )(?<!a )batch(?:es)?\b(?! size))"
+"""After a product that is a batch; `256x256 with batch size 2048` is a size of pictures."""
+_COMPUTE = r"FLO|\b6 ?N ?D\b|comput|\bC ?="
+"""In a sentence that spells out FLOPs as 6 × parameters × tokens."""
 NOT_DRAWN = {"epochs", "devices", "nodes", "devices_per_node", "hours", "parameters"}
 """Roles that say nothing of what is drawn, samples or tokens."""
 
@@ -49,7 +54,7 @@ UNITS = {
     "global_batch": "samples", "sequence_length": "tokens", "batch_tokens": "tokens", "samples": "samples",
     "tokens": "tokens", "steps": "steps", "per_device": "samples", "devices": "GPUs", "device_hours": "hours",
     "gradient_accumulation": "micro-steps", "epochs": "epochs", "steps_per_epoch": "steps", "hours": "hours",
-    "nodes": "nodes", "devices_per_node": "GPUs",
+    "nodes": "nodes", "devices_per_node": "GPUs", "flops": "FLOPs",
 }  # fmt: skip
 
 
@@ -97,8 +102,13 @@ def _read_product(
             roles[at] = Role("", why="a factor of a batch, of which it is not said what it counts")
         _name_result(roles, result, "global_batch")
         return
-    is_batch = find(r"batch|tokens|バッチ|批次|배치", first.near) is not None
-    is_batch = is_batch or find(r"^[^,.;(]{0,20}(?:tokens|バッチ|批次|배치|(?<!with )(?<!a )batch(?:es)?\b(?! size))", contexts[factors[-1]].after) is not None
+    is_batch = find(_BATCH, first.near) is not None or find(_OF_BATCH, contexts[factors[-1]].after) is not None
+    if len(factors) == 3 and contexts[factors[0]].numeral.value == 6 and find(_COMPUTE, contexts[factors[0]].sentence):
+        for at, name in zip(factors, ("", "parameters", "tokens"), strict=True):
+            if name and (contexts[at].noun is None or roles[at] is None):
+                roles[at] = Role(name, name)
+        _name_result(contexts, roles, result, "flops")
+        return
     if len(bare) == len(factors):
         names = [stated.get(contexts[at].numeral.value, "") for at in factors]
         if all(names) and len(set(names)) == len(names):
@@ -129,11 +139,17 @@ def _read_product(
         ):
             roles[at] = Role("global_batch", role.unit)
         elif at in bare and len(bare) == 1:
-            name = _missing(set(known.values()), stated.get(contexts[at].numeral.value))
+            name = _missing(set(known.values()), stated.get(contexts[at].numeral.value)) or ""
+            is_global = "global_batch" in stated.values() and find(r"\bbatch\b[^.;]{0,20}$", first.before) is not None
+            if not name and set(known.values()) == {"devices"} and is_global:  # a batch of 512: 64 GPUs × 8
+                name = "per_device"
             roles[at] = Role(name, UNITS[name]) if name else roles[at]
     is_pair = len(factors) == 2 and len(bare) == 1 and set(known.values()) == {"global_batch"}
     if is_pair and roles[bare[0]] is None and contexts[bare[0]].numeral.value >= SHORTEST:  # batch 1024 x 2048
         roles[bare[0]] = Role("sequence_length", "tokens")
+    if sorted(known.values()) == ["epochs", "steps"] and result is not None:  # 200 epochs × 391 steps = 78,200 steps
+        of_epoch = next(at for at, name in known.items() if name == "steps")
+        roles[of_epoch] = Role("steps_per_epoch", "steps")
     names = [role.name for at in factors if (role := roles[at]) is not None]
     _name_result(roles, result, PRODUCTS.get(frozenset(names)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 from dist_epochs.arithmetic.interval import Interval
 from dist_epochs.arithmetic.spelling import scale_of
@@ -12,10 +13,11 @@ from dist_epochs.audit.sentence.joined import Joined, join
 from dist_epochs.audit.sentence.lexicon import find, is_about_training, is_noun
 from dist_epochs.audit.sentence.lines import unwrapped
 from dist_epochs.audit.sentence.numerals import Numeral, numerals
-from dist_epochs.audit.sentence.phrases import Role
+from dist_epochs.audit.sentence.phrases import OF_THEM, Role
 from dist_epochs.audit.sentence.products import product_roles
 from dist_epochs.audit.sentence.reading import Found, Reading, Unused
 from dist_epochs.audit.sentence.roles import role_of
+from dist_epochs.audit.sentence.run_roles import SCHEDULE
 from dist_epochs.audit.sentence.runs import SUMMED
 from dist_epochs.audit.sentence.tables import table_roles
 from dist_epochs.errors import InputError
@@ -92,6 +94,8 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
             context = all_contexts[at] = context.since(used - context.numeral.start + len(context.near))
         if at in in_table:
             roles.append(in_table[at])
+        elif context.numeral.first < used:  # 18 in `9 days 18 hours`, 40 in `8 A100 40G GPUs`
+            roles.append(None)
         elif context.is_name:
             roles.append(Role("", why="part of a name, a date or a reference"))
         else:
@@ -111,7 +115,29 @@ def _roles(text: str, all_contexts: list[Context]) -> list[Role | None]:
                 or _grown_batch(context, roles[:at])
             )
             roles[at] = roles[at] or _batch_in_brackets(all_contexts, roles, at)
+        else:
+            roles[at] = _batch_of_other_model(all_contexts, roles, at)
+    roles = _of_data(text, all_contexts, roles)
     return _with_units(_of_parts(text, all_contexts, _in_rounds(all_contexts, roles)))
+
+
+def _of_data(text: str, all_contexts: list[Context], roles: list[Role | None]) -> list[Role | None]:
+    """What is drawn of the data: `300B of the 627B tokens`."""
+    made = list(roles)
+    for at in range(len(roles) - 1):
+        here, there, (drawn, data) = all_contexts[at], all_contexts[at + 1], roles[at : at + 2]
+        start = here.numeral.end + (here.noun.end() if here.noun is not None else 0)
+        is_of = find(r"^\s*(?:out )?of (?:the |our |all |a total of )*$", text[start : there.numeral.start]) is not None
+        is_less = here.numeral.value < there.numeral.value and not here.numeral.is_percent and not here.is_name
+        if not is_of or not is_less or data is None or data.name not in _DRAWN_OF:
+            continue
+        if drawn is None or drawn.name in _DRAWN_OF:
+            name = "tokens" if data.unit == "tokens" else "samples"
+            made[at : at + 2] = [Role(name, data.unit), replace(data, name="corpus")]
+    return made
+
+
+_DRAWN_OF = ("tokens", "samples", "corpus")
 
 
 def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) -> list[Role | None]:
@@ -162,7 +188,7 @@ def _of_parts(text: str, all_contexts: list[Context], roles: list[Role | None]) 
 def _with_units(roles: list[Role | None]) -> list[Role | None]:
     """Batches that say nothing of what they count: the one kind of sample that the text names."""
     kinds = {
-        role.unit.split()[0]
+        role.unit if role.unit.endswith("pairs") else role.unit.split()[0]
         for role in roles
         if role is not None and role.name in _OF_SAMPLES and role.unit and "audio" not in role.unit
     } - {
@@ -197,6 +223,8 @@ def _same_as_next(text: str, all_contexts: list[Context], roles: list[Role | Non
     if _SAME.fullmatch(between) and 0.9 < ratio < 1.1:
         return replace(following, tail=0)
     is_bare = not re.search(r"[=:]\s*$", all_contexts[at].near) and here.value.denominator == 1
+    if between.strip() == "," and _scale(all_contexts[at]) != _scale(all_contexts[at + 1]):
+        return None  # 8M, 62.5k steps
     if _ALSO.fullmatch(between) and all_contexts[at + 1].key is None and 1 / 1000 < ratio < 1000 and is_bare:
         return replace(following, tail=0)
     return None
@@ -222,27 +250,50 @@ def _as_before(text: str, all_contexts: list[Context], roles: list[Role | None],
     return None
 
 
+def _batch_of_other_model(all_contexts: list[Context], roles: list[Role | None], at: int) -> Role | None:
+    """Tokens of another model's batch: `batch size 2M tokens for 7B and 13B, 1M tokens for 34B`."""
+    role = roles[at]
+    if role is None or role.name != "tokens" or find(_OF_MODEL, all_contexts[at].tail) is None:
+        return role
+    for before in range(at - 1, -1, -1):
+        other = roles[before]
+        if other is not None and other.name:
+            is_batch = other.name == "batch_tokens" and find(_OF_MODEL, all_contexts[before].tail) is not None
+            is_near = all_contexts[before].clause == all_contexts[at].clause
+            return replace(role, name="batch_tokens", words=other.words) if is_batch and is_near else role
+    return role
+
+
 def _part_of_before(all_contexts: list[Context], roles: list[Role | None], at: int) -> Role | None:
-    """A bare number that is a part of one before: `1T tokens, of which 100B`, `900B in the first phase`, `7M for 70B`."""
+    """A bare number that is a part of one before: `1T tokens, of which 100B`, `900B in the first phase`, or a total."""
     context = all_contexts[at]
     if context.is_name or context.key is not None or context.noun is not None or context.numeral.is_percent:
         return None
-    is_of, is_phase = find(_OF_THEM, context.near), find(_IN_PHASE, context.after)
-    if is_of is None and is_phase is None and find(_OF_MODEL, context.after) is None:
+    is_of, is_phase, is_total = (
+        find(pattern, said) is not None
+        for pattern, said in ((OF_THEM, context.near), (_IN_PHASE, context.after), (_IN_ALL, context.after))
+    )
+    is_total = is_total and context.near.strip() == "("
+    if not (is_of or is_phase or is_total or find(_OF_MODEL, context.after)):
         return None
+    if find(SCHEDULE, context.after[:24]):
+        return Role("", why="of a schedule")
     for before in range(at - 1, -1, -1):
         role = roles[before]
         if all_contexts[before].clause != context.clause:
             return None
         if role is not None and role.name in SUMMED:
-            words = frozenset({"of", *(["phase"] if is_phase or is_of else [])})
+            words = frozenset({"total"} if is_total else {"of", "phase"} if is_of or is_phase else {"of"})
             ratio = float(context.numeral.value / all_contexts[before].numeral.value)
             return replace(role, tail=0, words=words) if 1 / 1000 < ratio < 1000 else None
     return None
 
 
-_OF_THEM = r"\bof (?:which|these|those|them),?\s*(?:(?:the |about |~|another )?(?:first|last|final)?\s*)?$"
-_IN_PHASE = r"^\s*(?:in|for|during|of) (?:the |its |a )?(?:(?:first|second|third|last|final|main|other|initial)\s+)?(?:\w+[- ]){0,2}(?:phase|stage)(?!\w)"
+_IN_PHASE = (
+    r"^\s*(?:in|for|during|of) (?:the |its |a )?(?:(?:first|second|third|last|final|main|other|initial)\s+)?"
+    r"(?:\w+[- ]){0,2}(?:phase|stage)(?!\w)"
+)
+_IN_ALL = r"^\s*(?:in total|in all|overall|total|altogether)\s*\)"
 _OF_MODEL = r"^\s+for (?:the )?(?:[A-Z][\w.-]* )?(?:\d[\d.]*[BM](?![\w])|\w+ model\b)"
 
 
@@ -311,13 +362,16 @@ def _found(joined: Joined, context: Context, role: Role) -> Found:
 
 
 def _times(numeral: Numeral, role: Role) -> Numeral:
-    """The number with the prefix of its unit: `42 zettaFLOPs` are 4.2e22."""
+    """The number with the prefix of its unit: `42 zettaFLOPs` are 4.2e22, and `9 days 18 hours` are 234 hours."""
     if role.times == 1:
         return numeral
     times, quantity = Interval.exact(role.times), numeral.quantity
+    value = role.times * quantity.value + role.plus
     half = None if quantity.half is None else role.times * quantity.half
-    value = role.times * quantity.value
     scaled = replace(quantity, number=quantity.number * times, factors=(value,), half=half)
+    if role.plus:
+        half = Fraction(1, 2)
+        scaled = replace(scaled, number=Interval(value, value - half, value + half), half=half)
     upper = numeral.upper and replace(numeral.upper, number=numeral.upper.number * times)
     return replace(numeral, quantity=scaled, upper=upper, spelling=f"{numeral.spelling} {role.unit}")
 

@@ -67,6 +67,8 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("rank", "batch_per_rank", "per_device * gradient_accumulation"),
     Relation("nodes", "devices", "nodes * devices_per_node"),
     Relation("batch tokens", "batch_tokens", "global_batch * sequence_length"),
+    Relation("tokens of devices", "batch_tokens", "tokens_per_device * devices * gradient_accumulation"),
+    Relation("tokens of devices", "batch_tokens", "tokens_per_device * devices", without="gradient_accumulation"),
     Relation("samples", "steps", "samples / global_batch", only_about=True),
     Relation("samples", "samples", "steps * global_batch"),
     Relation("samples", "samples", "epochs * steps_per_epoch * global_batch"),

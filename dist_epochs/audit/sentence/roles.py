@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from dist_epochs.audit.sentence.compute_roles import flop_rate_role, flops_role
+from dist_epochs.audit.sentence.compute_roles import flop_days_role, flop_rate_role, flops_role
 from dist_epochs.audit.sentence.context import Context
 from dist_epochs.audit.sentence.data_roles import (
     corpus_key_role,
@@ -74,6 +74,15 @@ _SEQUENCES_OF = r"\d\S*\s+(?:sequences|samples|examples|chunks|windows)\s+(?:eac
 _GROWS_FROM = r"\bbatch(?:[- ]?size)?\b[^.;]{0,40}\b(?:increas|gr[eo]w|ramp|rais|warm|scal)\w*[^.;]{0,20}\bfrom\s*$"
 """Before the two ends of a batch that grows."""
 _PARTS_NEAR = r"batch|accumulat|\bbs\b|samples|sequences|images"
+_COMPARED = (
+    r"\b(?:than|unlike|compared (?:to|with)|in contrast (?:to|with)|as opposed to|versus|instead of|rather than)\s+"
+)
+_OF_ANOTHER = (
+    rf"{_COMPARED}(?:[^,.;()]|[.,]\d)*,?\s*(?:which|that|whose|where)\b(?:[^,.;]|[.,]\d)*$",
+    rf"{_COMPARED}(?:the )?[A-Z][\w.-]*(?:\s[\w.-]+){{0,3}}\s*\([^()]*$",
+    rf"{_COMPARED}(?:the )?(?:[A-Z][\w.-]*'s?\s+)?$",
+)
+"""Before numbers of what a run is compared with."""
 _NAMED = re.compile(r"(?:^|[\s(])[A-Z][\w.-]*(?:\s\d(?:\.\d)?)?\s$")
 """A name, perhaps with a version, before the size of a model."""
 
@@ -87,6 +96,8 @@ def role_of(context: Context) -> Role | None:
         key = ""
     if find(r"^\W*(?:evaluation|inference|decoding|generation|at test time|validation)\b", context.sentence):
         return Role("", why="of an evaluation")
+    if any(find(pattern, context.before) for pattern in _OF_ANOTHER):
+        return Role("", why="of another model or run")
     if context.numeral.is_percent:
         return utilization_role(context) if key == "utilization" else percent_role(context)
     if not key and not category and find(r"^\s*\(\s*(?:gradient[- ])?accum", context.after):
@@ -116,9 +127,12 @@ def _bare_role(context: Context) -> Role | None:
     is_size = re.search(r"\d\s?(?:[BM]|[mb]illion)$", context.numeral.spelling) is not None
     if is_size and (active := length_of(r"^\s*(?:are |is |being |of them )?(?:active|activated)(?!\w)", context.after)):
         return Role("active_parameters", "parameters", tail=active)
+    of_run = r"^\s+(?:run|variant|version|checkpoint|baseline|(?:pre-?)?training)(?!\w)"
+    if is_size and find(r"\bthe\s*$", context.near) and find(of_run, context.after):  # the 13B run
+        return Role("parameters", "parameters")
     if find(_SEQUENCES_OF, context.before) and find(r"^\s*(?:$|[,.;:)])", context.after):
         return Role("sequence_length", "tokens")
-    if context.numeral.upper is not None and find(_GROWS_FROM, context.near):
+    if context.numeral.upper is not None and find(_GROWS_FROM, context.before):
         return Role("global_batch", "samples")
     return None
 
@@ -151,6 +165,7 @@ _BY_NOUN: Mapping[str, Callable[[Context], Role | None]] = {
     "device_time": device_time_role,
     "device": devices_role,
     "node": nodes_role,
+    "flop_days": flop_days_role,
     "flop_rate": flop_rate_role,
     "flop": flops_role,
     "parameter": parameters_role,

@@ -18,6 +18,7 @@ from dist_epochs.audit.sentence.phrases import (
 )
 
 __all__ = [
+    "SCHEDULE",
     "accumulation_role",
     "ambiguous_role",
     "batch_per_device_role",
@@ -33,7 +34,19 @@ __all__ = [
 ]
 
 
-_SCHEDULE = r"warm|decay|anneal|cool-?down|ramp|aufwärm|échauff|预热|ウォームアップ|웜업"
+SCHEDULE = r"warm|decay|anneal|cool-?down|ramp|aufwärm|échauff|预热|ウォームアップ|웜업"
+_CHANGED_AT = (
+    r"\b(?:decay|decreas|drop|divid|reduc|lower|multipl)\w*\b(?:[^.;]|\.\d){0,60}\b(?:at|after)(?: the)?\s*"
+    r"(?:(?:epochs?|steps?|iterations?)\s*)?(?:\d[\d.,]*\s?[kKM]?(?:th)?\s*(?:,|and|or)+\s*)*(?:the\s*)?$"
+)
+"""Before steps or epochs at which a learning rate changes, one or a list of them."""
+_OF_UPDATE = r"^\s*(?:/|per |for each |in each )\s*(?:policy )?(?:update|rollout|iteration|step|round)(?!\w)"
+_EACH_WITH = (
+    r"\b(?:GPUs|TPUs|devices|workers|ranks|chips|accelerators),?\s+each (?:with|using|having|processing|has)\s+"
+    r"(?:an? )?(?:mini-?|local )?batch(?:[- ]size)?(?: of)?\s*$"
+)
+_EPOCHS_OF = r"\b(?:epochs|Epochen|époques)\s+(?:of|de|à)\s*(?:about |~)?$"
+"""Before the steps of each epoch: `600 epochs of 500 steps`."""
 _EVERY = r"(?:\bevery|\beach|\balle|\bjede|\btoutes les|\btous les|\bper|每|毎)(?:\s+(?:~|about)?)?\s*$"
 _EVERY_AFTER = r"^\s*(?:마다|ごと|毎に)"
 _SAMPLER = (
@@ -78,6 +91,8 @@ def batch_role(context: Context) -> Role:
             "batch_per_rank" if find(r"一次迭代|每次", context.near) else "per_device", unit_of(context, "samples")
         )
     per_device = length_of(rf"{PER_DEVICE}|^\s*on each of (?=(?:the |our )?\w+ )", context.tail)
+    if find(_EACH_WITH, context.before):
+        return Role("per_device", unit_of(context, "samples"))
     if per_device or find(r"(?:per|each)[- ](?:device|GPU|gpu|core|chip|TPU|worker)[^.;]{0,12}$", context.near):
         return Role("per_device", unit_of(context, "samples"), tail=per_device)
     if context.category == "" and context.key is not None and find(r"tokens?\)", context.key[0]):
@@ -98,11 +113,11 @@ def steps_role(context: Context) -> Role:
     words = said_of(context)
     if per_second := length_of(r"^\s*(?:/|per |a )\s*(?:s|sec|second)(?!\w)", context.tail):
         return Role("steps_per_second", "steps a second", tail=per_second)
-    if find(r"^\s*(?:/|per )\s*(?:min|minute|hour|h|day)(?!\w)", context.tail):
+    if find(r"^\s*(?:/|per |an? )\s*(?:(?:GPU|TPU|device)[- ])?(?:min|minute|hour|h|day)(?!\w)", context.tail):
         return Role("", why="a rate")
     if per_epoch := length_of(PER_EPOCH, context.tail):
         return Role("steps_per_epoch", "steps", tail=per_epoch)
-    if find(EPOCH_IS, context.near) or find(EPOCH_IS, context.before):
+    if find(EPOCH_IS, context.near) or find(EPOCH_IS, context.before) or find(_EPOCHS_OF, context.before):
         return Role("steps_per_epoch", "steps")
     if find(_EVERY, context.near) or find(_EVERY_AFTER, context.tail):
         updates = (
@@ -112,14 +127,20 @@ def steps_role(context: Context) -> Role:
         if find(updates, context.sentence):
             return Role("gradient_accumulation", "micro-steps")
         return Role("", why="an interval")
+    noun = context.noun["step"].lower() if context.category == "step" and context.noun is not None else ""
+    is_point = noun in ("step", "iteration", "update") and context.numeral.value > 1 and context.noun["hyphen"] is None  # type: ignore[index]
+    if (is_point and find(r"\bthe\s*$", context.near)) or find(_CHANGED_AT, context.before):
+        return Role("", why="a point of the schedule")
     if find(r"accumulat|累积|累計", context.near) and not find(r"[,;]", context.near):
         return Role("gradient_accumulation", "micro-steps")
-    schedule = rf"(?:{_SCHEDULE})[^,.;]{{0,40}}$"
-    if find(_SCHEDULE, context.modifiers) or find(schedule, context.near):
+    if find(_OF_UPDATE, context.tail):
+        return Role("", why="steps of something else")
+    schedule = rf"(?:{SCHEDULE})[^,.;]{{0,40}}$"
+    if find(SCHEDULE, context.modifiers) or find(schedule, context.near):
         return Role("", why="steps of a schedule")
-    if find(rf"^\s*(?:of|for)?\s*(?:linear |cosine |the |learning[- ]rate |lr )*(?:{_SCHEDULE})", context.tail):
+    if find(rf"^\s*(?:of|for)?\s*(?:linear |cosine |the |learning[- ]rate |lr )*(?:{SCHEDULE})", context.tail):
         return Role("", why="steps of a schedule")
-    if find(r"\bfirst\b", context.near) and find(rf"{_SCHEDULE}|learning rate|\blr\b|linear", context.sentence):
+    if find(r"\bfirst\b", context.near) and find(rf"{SCHEDULE}|learning rate|\blr\b|linear", context.sentence):
         return Role("", why="steps of a schedule")
     if find(rf"^\s*(?:of|with|using|by)?\s*(?:the )?(?:{_SAMPLER})", context.tail):
         return Role("", why="steps of something else")
@@ -141,12 +162,16 @@ def ambiguous_role(context: Context) -> Role:
 
 def epochs_role(context: Context) -> Role:
     """Epochs, unless they are a unit, an interval or a schedule."""
-    if find(rf"{_SCHEDULE}", context.modifiers) or find(rf"(?:{_SCHEDULE})[^,.;]{{0,30}}$", context.near):
+    if find(rf"{SCHEDULE}", context.modifiers) or find(rf"(?:{SCHEDULE})[^,.;]{{0,30}}$", context.near):
         return Role("", why="epochs of a schedule")
-    if find(rf"^\s*(?:of|for)?\s*(?:linear |cosine |the |learning[- ]rate )*(?:{_SCHEDULE})", context.tail):
+    if find(rf"^\s*(?:of|for)?\s*(?:linear |cosine |the |learning[- ]rate )*(?:{SCHEDULE})", context.tail):
         return Role("", why="epochs of a schedule")
     if find(_EVERY, context.near) or find(_EVERY_AFTER, context.tail):
         return Role("", why="an interval")
+    if find(_CHANGED_AT, context.before):
+        return Role("", why="a point of the schedule")
+    if find(_OF_UPDATE, context.tail):
+        return Role("", why="epochs of something else")
     if context.numeral.value == 1 and find(
         r"^\s*(?:あたり|当|=|有|は|が|:)?\s*(?:약|約|约)?\s*[\d,]+\s*(?:万|만)?\s*(?:steps?|步|ステップ|스텝|次迭代)|"
         r"^\s*(?:amounts?|corresponds?|is|equals?|takes?|has|=|consists?|contains?|means)(?!\w)",
@@ -158,6 +183,8 @@ def epochs_role(context: Context) -> Role:
     return Role("epochs", "epochs", words=said_of(context))
 
 
+MANY = 1000
+"""Batches that are those of a run."""
 _SEES = r"\b(?:see[sn]?|saw|goes|went|pass\w*|repeat\w*|visit\w*)\b[^.;]{0,60}$"
 
 
@@ -173,6 +200,8 @@ def batches_role(context: Context) -> Role | None:
         return Role("steps_per_epoch", "steps", tail=per_epoch)
     if find(EPOCH_IS, context.before):
         return Role("steps_per_epoch", "steps")
+    if find(r"^\s*of size \d", context.tail) and context.numeral.value >= MANY:
+        return Role("steps", "steps")
     if find(r"accumulat\w* (?:gradients )?(?:over|for)\s*$", context.near):
         return Role("gradient_accumulation", "micro-steps")
     if find(r"^\s*of\s+(?:size\s+)?\d", context.tail) and find(
@@ -183,7 +212,8 @@ def batches_role(context: Context) -> Role | None:
         return Role("steps", "steps")
     noun = context.noun["batch"].lower() if context.noun is not None else ""
     is_one = noun.isascii() and "batch" in noun and not noun.endswith("batches")
-    if not is_one or context.numeral.value < 2 or find(_NOT_ITS_SIZE, context.tail) or find(_OF_MANY, context.near):
+    is_other = "size" not in noun and (find(_NOT_ITS_SIZE, context.tail) or find(_OF_MANY, context.near))
+    if not is_one or context.numeral.value < 2 or is_other:
         return None
     per_device = length_of(PER_DEVICE, context.tail)
     return Role("per_device" if per_device else "global_batch", "samples", tail=per_device, words=said_of(context))
