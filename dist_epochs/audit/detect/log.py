@@ -47,10 +47,12 @@ def read_text_log(path: Path) -> FinishedRun | None:
                 break
         else:
             console.read(line, at)
-        if is_open and ("planned_steps" in console.numbers or any(log.track.last for log in logs)):
+        is_console = console.has_head and "planned_steps" in console.numbers
+        if is_open and (is_console or any(log.track.last for log in logs)):
             is_open, marks = False, [(mark, log) for log in logs for mark in log.MARKS]
     began = [log for log in logs if log.track.last]
-    for reader in (*began, console, *others, *logs):  # beside the lines of others there may be arguments of DeepSpeed
+    first = [*began, console] if console.has_head else began  # rows of a Trainer may stand beside lines of DeepSpeed
+    for reader in (*first, *others, *logs, console):  # beside the lines of others there may be arguments of DeepSpeed
         if (run := reader.finished()) is not None:
             return run
     return None

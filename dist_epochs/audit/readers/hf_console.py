@@ -4,6 +4,10 @@ As Transformers 4.30 to 5.24 write it (`trainer.py`, `trainer_callback.py`): a l
 *****`, `  Num examples = 37` and its like, a bar of optimizer steps (` 33%|███▎      | 2/6 [00:00<00:00, 84.50it/s]`),
 rows without their step (`{'loss': 4.1769, …, 'epoch': 0.6}`), and one with `train_runtime` at the end. Version 5 writes
 the numbers of rows in quotes, with four significant digits.
+
+The head is of the level INFO, and most scripts log from WARNING on. Without it a training begins with its first row
+that has a loss, a learning rate and an epoch; its planned steps are those of the bar that stands before and after such
+a row, or follow from the summary.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil, floor
 
 from dist_epochs.audit.records.log_reading import LineReader, whole_of
 from dist_epochs.audit.records.passes import FirstPass, is_unsized, logged_epoch
@@ -35,8 +40,16 @@ _TRAINING, _OTHER_LOOP = b"***** Running training *****", re.compile(rb"\*\*\*\*
 _HEAD = re.compile(rb"(" + b"|".join(re.escape(key) for key in HEAD) + rb")(?: =|:) ([\d,]{1,40})\s*$")
 _RESUMED = re.compile(rb"(?:Continuing|Resuming) training from\b.{0,4000}?\bglobal step ([\d,]{1,20})")
 _BAR, _DONE = re.compile(rb"/\d{1,12} \[\d"), re.compile(rb"(?:^|[|\s])(\d{1,12})$")
+_ANY_BAR = re.compile(rb"(?:^|[|\s])(\d{1,12})/(\d{1,12}) \[\d")
+_ROW_OF_TRAINING = (b"loss", b"learning_rate", b"epoch")
 _ROW = re.compile(rb"\{('[^{}]{1,4000})\}")
 _VALUE = re.compile(rb"'(\w{1,60})': ('?)(\d[\d.eE+-]{0,40})\2(?=[,\s]|$)")
+
+
+NO_HEAD = (
+    "The lines under `***** Running training *****` are not in it (scripts show them from the log level INFO on): "
+    "corpus, batch and devices are known as far as its rates tell, or from flags."
+)
 
 
 class Console(LineReader):
@@ -47,6 +60,7 @@ class Console(LineReader):
         first_pass: What rows with the same bar before and after them say of it.
         last_row: Step and epoch of the last of these rows.
         summary: The row at the end, and where.
+        has_head: Whether a training began with its head, and not with a row.
     """
 
     KIND, MARKS = "hf-console", ()
@@ -61,15 +75,18 @@ class Console(LineReader):
         self._end_of_bar = b""  # behind the steps that are done
         self._is_in_other_loop = self._has_moved = False
         self._epoch: object = None
+        self.has_head = False
+        self._bar_before: tuple[int, int] | None = None  # steps done, and of how many
+        self._is_behind_row = False
 
     def read(self, line: bytes, at: int) -> None:
         """The next line."""
         if _TRAINING in line:
             if self.calls and not self._has_moved:
                 self.calls.pop()  # several ranks print the same head, or nothing came of it
-            self.calls.append((0, 0, self.place(at)))
-            self._is_in_other_loop, self._has_moved, self._epoch, self.summary = False, False, None, None
-        elif not self.calls:
+            self._begin(at)
+            self.has_head = True
+        elif (not self.has_head and self._without_head(line, at)) or not self.calls:
             return
         elif b"'" in line and (match := _ROW.search(line)):
             self._bars(line[: match.start()])
@@ -86,6 +103,31 @@ class Console(LineReader):
         elif match := _RESUMED.search(line):
             step = whole_of(match[1])
             self.calls[-1] = (step, step, self.calls[-1][2])
+
+    def _begin(self, at: int) -> None:
+        self.calls.append((0, 0, self.place(at)))
+        self._is_in_other_loop, self._has_moved, self._epoch, self.summary = False, False, None, None
+
+    def _without_head(self, line: bytes, at: int) -> bool:
+        """Find a training by its rows, and its bar by a row in between; whether nothing else is to be read here."""
+        bars = list(_ANY_BAR.finditer(line))
+        if bars and not self._total:
+            first, last = ((int(match[1]), int(match[2])) for match in (bars[0], bars[-1]))
+            if self._is_behind_row and first == self._bar_before and 0 < first[0] <= first[1]:
+                self.tell("planned_steps", first[1], at, "its bar")
+                self._total, self._end_of_bar = first[1], b"/%d [" % first[1]
+            self._bar_before, self._is_behind_row = last, False
+        if b"'" not in line or (match := _ROW.search(line)) is None:
+            return not self.calls
+        found = {key for key, _, _ in _VALUE.findall(match[1])}
+        if not found.issuperset(_ROW_OF_TRAINING):
+            return not self.calls
+        self._is_behind_row = not self._total
+        if not self.calls or self.summary is not None:  # the first row, or one of the next training
+            self.numbers.clear()
+            self._total, self._end_of_bar = 0, b""
+            self._begin(at)
+        return False
 
     def _bars(self, line: bytes) -> bool:
         """Bars of steps; those of evaluations have other totals, or come behind their own first line."""
@@ -119,15 +161,20 @@ class Console(LineReader):
 
     def finished(self) -> FinishedRun | None:
         """What was found; None if no training began."""
-        if not self.calls or "planned_steps" not in self.numbers:
+        if not self.calls or (self.has_head and "planned_steps" not in self.numbers):
             return None
-        notes: list[str] = []
+        notes: list[str] = [] if self.has_head else [NO_HEAD]
+        if not self._total and self.summary is not None:
+            self._plan_by_summary(*self.summary)
         self._forget_earlier_trainings(notes)
         numbers, summary = dict(self.numbers), self._own_summary(notes)
         begun, done, began_at = self.calls[-1]
         where = self.place(None, "its bar")
         if summary is not None and not done:  # without a bar: a call that ends has made its steps
             done, where = self._total, self.place(None, "planned, and ended by its summary")
+        last_row = self.place(None, "its last row")
+        if not self._total and self._epoch is not None and (epoch := logged_epoch(self._epoch, last_row)) is not None:
+            numbers["epochs"] = replace(epoch, where=last_row)
         if done:
             numbers["steps"] = Number.exact(done, where)
             numbers |= self._epochs(summary, done)
@@ -148,13 +195,24 @@ class Console(LineReader):
             path=self.path,
             numbers=numbers,
             counts_passes=True,
-            is_cut=summary is None and done < self._total,
+            is_cut=summary is None and (done < self._total or not self._total),
             segments=tuple(one for one in segments if one.steps.length > 0),
             overlaps=made_again(segments),
             further=self.further,
             notes=tuple(notes),
         )
         return as_stream(run) if is_stream else run
+
+    def _plan_by_summary(self, values: Mapping[str, object], where: str) -> None:
+        """Steps a second × seconds, where one whole number fits: those of the plan until 5.18, then of the call."""
+        seconds, pace = (number_of(values, key, where) for key in ("train_runtime", "train_steps_per_second"))
+        if seconds is None or pace is None:
+            return
+        steps = seconds.interval * pace.interval
+        if ceil(steps.low) == floor(steps.high) and (whole := floor(steps.high)):
+            place = self.place(None, "train_runtime × train_steps_per_second")
+            self.numbers["planned_steps"] = Number.exact(whole, place)
+            self._total = whole
 
     def _forget_earlier_trainings(self, notes: list[str]) -> None:
         """Calls before the last one that begins at step 0 are of other trainings."""

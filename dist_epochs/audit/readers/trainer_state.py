@@ -7,7 +7,7 @@ opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dist_epochs.arithmetic.text import rounded
@@ -66,7 +66,7 @@ def read_trainer_state(paths: Sequence[Path], title: str) -> FinishedRun:
         notes=(
             *(f"Not read: {error}" for error in refused),
             *_notes_of_strangers(mine, strangers),
-            *_notes(mine, numbers, restarts, unsized),
+            *_notes(mine, restarts, unsized),
         ),
     )
     passes = Passes((row["step"], row.get("epoch")) for row in rows)
@@ -143,15 +143,12 @@ def _told(value: object) -> str:
     return rounded(read.value) if read is not None else "none"
 
 
-def _notes(state: State, numbers: Mapping[str, Number], restarts: Sequence[int], unsized: bool) -> Iterator[str]:
+def _notes(state: State, restarts: Sequence[int], unsized: bool) -> Iterator[str]:
     if unsized:
         yield (
             "num_train_epochs is 2⁶³ − 1, so the data had no length: the Trainer's epoch is then (passes begun) plus a "
             "share of max_steps, and counts no data."
         )
-    planned, reached = numbers.get("planned_steps"), state.step
-    if planned and reached < planned.value:
-        yield f"It stopped at step {reached:,} of {int(planned.value):,}, or this checkpoint is not its last."
     if restarts:
         yield "It was resumed: train_runtime is that of the last start alone, so no throughput is derived."
     unopened = [

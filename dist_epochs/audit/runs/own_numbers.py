@@ -1,4 +1,4 @@
-"""What a Trainer's record says by itself, where nothing is claimed: its counts, and what follows from its rate.
+"""What a record says by itself, where nothing is claimed: its counts, and of a Trainer what follows from its rate.
 
 Rate × seconds are the samples of its plan: samples of the data × epochs if it was told its epochs, else steps × batch.
 """
@@ -31,18 +31,19 @@ LOGGED = (
     "epochs",
     "planned_epochs",
     "corpus",
+    "samples",
+    "tokens",
     "global_batch",
     "per_device",
     "gradient_accumulation",
+    "devices",
+    "sequence_length",
 )
 
 
 def tell_own_numbers(evidence: RunEvidence) -> None:
     """Add what no check has told yet: logged numbers, then samples, steps a pass, batch, its layout and the corpus."""
     if evidence.claims.numbers:
-        return
-    if not (evidence.run.counts_passes or evidence.run.streams):
-        _corpus_by_micro_steps(evidence, None)
         return
     found, evidence.checks = evidence.checks, []
     known = {check.name for check in found}
@@ -51,6 +52,9 @@ def tell_own_numbers(evidence: RunEvidence) -> None:
         if logged is not None and name not in known:
             evidence.inform(name, logged.interval, logged.where, uses=frozenset())
     evidence.checks += found
+    if not (evidence.run.counts_passes or evidence.run.streams):
+        _corpus_by_micro_steps(evidence, None)
+        return
     per_pass = _steps_a_pass(evidence)
     samples = _samples(evidence, known)
     batch = _batch(evidence, samples)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dist_epochs.arithmetic.agreement import Agreement
+from dist_epochs.arithmetic.text import number
 from dist_epochs.audit.check import LITERAL, Reading
 from dist_epochs.audit.records.record import FinishedRun, Number, as_stream
 from dist_epochs.audit.runs.batch_layout import SPLITS
@@ -72,10 +73,19 @@ def audit_run(run: FinishedRun, claims: Claims) -> Audit:
         only_if=only_if,
         readings=tuple(readings),
         missing=missing,
-        notes=(*run.notes, *dict.fromkeys(evidence.notes)),
+        notes=(*_stopped(run), *run.notes, *dict.fromkeys(evidence.notes)),
         run=run,
         record=record_json(alone, is_open=run.streams is None),
     )
+
+
+def _stopped(run: FinishedRun) -> Iterator[str]:
+    """That a run ended before its plan, as far as its files tell."""
+    steps, planned = run.numbers.get("steps"), run.numbers.get("planned_steps")
+    if steps is None or planned is None or steps.interval.high + run.unlogged >= planned.interval.low:
+        return
+    end = "this checkpoint is not its last" if run.kind == "hf-trainer" else "its files end before it did"
+    yield f"It stopped at step {number(steps.value)} of {number(planned.value)}, or {end}."
 
 
 def _alone(run: FinishedRun) -> RunEvidence:

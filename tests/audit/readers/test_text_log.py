@@ -58,7 +58,8 @@ def test_a_batch_that_ramps_up(ask, tmp_path):
     found = ask(path)
     assert found["verdict"] in ("consistent", "consistent-with-rounding")
     assert found["by_name"]["samples_between_lines"]["derived"] == str(drawn - 16)
-    assert "samples" not in found["by_name"]
+    assert found["by_name"]["samples"]["derived"] == str(drawn)
+    assert found["by_name"]["samples"]["agreement"] is None, "as logged, and no steps × batch"
     assert any("The batch changes: 16 to 64" in note for note in found["notes"])
     path.write_text("".join(lines).replace(f"{drawn:12d}", f"{drawn + 999:12d}"))
     assert ask(path, code=1)["by_name"]["samples_between_lines"]["agreement"] == "contradicts"
@@ -132,5 +133,5 @@ def test_a_length_that_grows_makes_no_tokens(ask, logs, tmp_path):
     path = tmp_path / "a.log"
     path.write_text(text.replace("actual seqlen:  2048", "actual seqlen:  1024", 1))
     found = ask(path)
-    assert "tokens" not in found["by_name"]
+    assert found["by_name"]["tokens"]["agreement"] is None, "as logged, and no samples × length"
     assert any("1,024 to 2,048 positions" in note for note in found["notes"])
