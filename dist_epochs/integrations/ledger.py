@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 from dist_epochs.integrations.loop_counter import LoopCounter
 from dist_epochs.integrations.monitor import NewAttempt
+from dist_epochs.integrations.optimizer_steps import OptimizerSteps
 from dist_epochs.integrations.start import WAIT_BRIEFLY, WAIT_FOR_RANKS, open_run, peers_of, say
 from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.totals import Totals
@@ -157,6 +158,7 @@ class Ledger:
         self._failed_with: int | None = None
         self._waited = 0.0
         self._optimizer: object = None
+        self._optimizer_steps = OptimizerSteps()
         self._closed = False
         self._mirror = LoopMirror(
             self._run, self.counters, say, accelerator=self._accelerator, totals=lambda: self.totals
@@ -253,7 +255,8 @@ class Ledger:
         """Record the step of the batches since the last one.
 
         Args:
-            optimizer: The optimizer; one prepared by Accelerate knows whether it skipped the update.
+            optimizer: The optimizer: one prepared by Accelerate knows whether it skipped the update, and of torch's own
+                it is seen whether it has stepped since the last call.
             scheduler: The scheduler of the learning rate, where the accelerator does not have it; its pace is checked.
             applied: Whether the update was applied. By default what optimizer or accelerator know, else yes.
         """
@@ -267,14 +270,20 @@ class Ledger:
                 return
             scheduler = scheduler or next(iter(getattr(accelerator, "_schedulers", ())), None)
         if applied is None:
-            skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
-            applied = not skipped
+            applied = not self._was_skipped(optimizer)
         waited, self._waited = self._waited, 0.0
         self._loop.step(
             applied=applied, scheduler=scheduler, new_attempt=self._new_attempt(optimizer), data_wait=waited
         )
         if self._peers.rank == 0:
             self._mirror.join()
+
+    def _was_skipped(self, optimizer: object) -> bool:
+        """Whether the update of this step was skipped, as far as optimizer or accelerator know."""
+        for knows, name in ((optimizer, "step_was_skipped"), (self._accelerator, "optimizer_step_was_skipped")):
+            if hasattr(knows, name):
+                return bool(getattr(knows, name))
+        return self._optimizer_steps.was_skipped(optimizer)
 
     def _new_attempt(self, optimizer: object) -> NewAttempt | None:
         """Whether this step is the first of training that began again from where this segment began.
@@ -306,6 +315,7 @@ class Ledger:
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Record how the segment ended: `finished`, `stopped` or `failed`. Called by itself when the program ends."""
         self._closed = True
+        self._optimizer_steps.close()
         if _open.get(self._run) is self:
             del _open[self._run]
         if self._loop is not None:
