@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 from dist_epochs.integrations.loop_counter import WAIT_BRIEFLY, WAIT_FOR_RANKS, LoopCounter
 from dist_epochs.integrations.monitor import NewAttempt
+from dist_epochs.integrations.optimizer_steps import OptimizerSteps
 from dist_epochs.integrations.ranks import peers_of
 from dist_epochs.integrations.run_directory import open_run
 from dist_epochs.integrations.start import begin_loop, say
@@ -124,6 +125,7 @@ class Ledger:
         self._failed_with: int | None = None
         self._waited = 0.0
         self._optimizer: object = None
+        self._optimizer_steps = OptimizerSteps()
         self._closed = False
         self._mirror = LoopMirror(
             self._run, self.counters, say, accelerator=self._accelerator, totals=lambda: self.totals
@@ -227,7 +229,8 @@ class Ledger:
         """Record the step of the batches since the last one.
 
         Args:
-            optimizer: The optimizer; one prepared by Accelerate knows whether it skipped the update.
+            optimizer: The optimizer: one prepared by Accelerate knows whether it skipped the update, and of torch's own
+                it is seen whether it has stepped since the last call.
             scheduler: The scheduler of the learning rate, where the accelerator does not have it; its pace is checked.
             applied: Whether the update was applied. By default what optimizer or accelerator know, else yes.
         """
@@ -241,14 +244,20 @@ class Ledger:
                 return
             scheduler = scheduler or next(iter(getattr(accelerator, "_schedulers", ())), None)
         if applied is None:
-            skipped = getattr(optimizer, "step_was_skipped", getattr(accelerator, "optimizer_step_was_skipped", False))
-            applied = not skipped
+            applied = not self._was_skipped(optimizer)
         waited, self._waited = self._waited, 0.0
         self._loop.step(
             applied=applied, scheduler=scheduler, new_attempt=self._new_attempt(optimizer), data_wait=waited
         )
         if self._peers.rank == 0:
             self._mirror.join()
+
+    def _was_skipped(self, optimizer: object) -> bool:
+        """Whether the update of this step was skipped, as far as optimizer or accelerator know."""
+        for knows, name in ((optimizer, "step_was_skipped"), (self._accelerator, "optimizer_step_was_skipped")):
+            if hasattr(knows, name):
+                return bool(getattr(knows, name))
+        return self._optimizer_steps.was_skipped(optimizer)
 
     def _new_attempt(self, optimizer: object) -> NewAttempt | None:
         """Whether this step is the first of training that began again from where this segment began.
@@ -280,6 +289,7 @@ class Ledger:
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Record how the segment ended: `finished`, `stopped` or `failed`. Called by itself when the program ends."""
         self._closed = True
+        self._optimizer_steps.close()
         if _open.get(self._run) is self:
             del _open[self._run]
         if self._loop is not None:

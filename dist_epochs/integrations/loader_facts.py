@@ -20,22 +20,26 @@ class LoaderFacts:
         per_device: Samples of a micro-batch on one device.
         uneven: What happens to the last, incomplete round of a pass; None where it is not known.
         pads_to_ranks: Whether a pass is padded to a multiple of the ranks only, not to a full round.
+        drops_short_batch: Whether each rank leaves out the last micro-batch of its share, if it is short.
         sampler: Class of the sampler.
         splitters: Every part of it that gives each rank its own share, outermost first.
         is_stream: Whether samples come without an index.
         is_plan: Whether it draws a whole plan once, of any number of epochs, from a `TokenDataset` or `TokenStream`.
         skips: Whether it leaves out the first batches of its pass.
+        workers: Processes that make its batches, each with the end of a stream of its own; 1 where there are none.
     """
 
     samples: int | None = None
     per_device: int | None = None
     uneven: Uneven | None = None
     pads_to_ranks: bool = False
+    drops_short_batch: bool = False
     sampler: str = ""
     splitters: tuple[str, ...] = ()
     is_stream: bool = False
     is_plan: bool = False
     skips: bool = False
+    workers: int = 1
 
     @property
     def batches_before_split(self) -> int | None:
@@ -54,7 +58,8 @@ class LoaderFacts:
         if self.per_device is None or self.uneven is None or self.is_plan:
             return None
         if self.pads_to_ranks:
-            return samples // ranks * ranks if self.uneven == "drop" else -(-samples // ranks) * ranks
+            share = samples // ranks if self.uneven == "drop" else -(-samples // ranks)
+            return (share // self.per_device * self.per_device if self.drops_short_batch else share) * ranks
         if samples < self.per_device * ranks and self.uneven == "drop":
             return 0
         loader = Loader(samples=samples, per_device=self.per_device, data_parallel_size=ranks, uneven=self.uneven)
@@ -69,6 +74,8 @@ def loader_facts(loader: object, ranks: int) -> LoaderFacts:
         ranks: Ranks that see different data.
     """
     at: Any = loader
+    while type(at).__module__.partition(".")[0] == "tqdm":  # a progress bar around it
+        at = at.iterable
     drops, even, splits = bool(getattr(at, "drop_last", False)), True, False
     splitters = []
     dispatches = type(at).__name__ == "DataLoaderDispatcher"
@@ -99,16 +106,20 @@ def loader_facts(loader: object, ranks: int) -> LoaderFacts:
     known = getattr(dataset, "samples_per_pass", None)
     if known is None and not is_stream and isinstance(dataset, Sized):
         known = len(dataset)
+    if size and splits and not streams:  # the batch size of a stream that is split is divided already
+        size = max(size // ranks, 1)
     return LoaderFacts(
         samples=known,
-        per_device=size // ranks if size and splits else size,
+        per_device=size,
         uneven="drop" if drops else ("pad" if even else "keep") if splitters or ranks == 1 else None,
-        pads_to_ranks=distributed or dispatches,
+        pads_to_ranks=distributed or (dispatches and not drops),
+        drops_short_batch=distributed and bool(getattr(batches, "drop_last", False)),
         sampler=type(sampler).__name__,
         splitters=tuple(splitters),
         is_stream=is_stream,
         is_plan=getattr(dataset, "is_plan", False) is True,
         skips=any(getattr(part, "skip_batches", 0) for part in (at, *shards)),
+        workers=getattr(at, "num_workers", None) or 1,
     )
 
 

@@ -31,8 +31,8 @@ class LoopCounter:
     """Adds up the batches of a loop, on this rank and over all.
 
     A loop that fetches ahead has drawn a batch more than it has trained whenever it steps. This shows at the second
-    step: the first window seems to be one longer than the second. From then on the last batch drawn before a step
-    belongs to the next one.
+    step (where it draws by `for`, at the third): the first window seems to be one longer than those after it. From then
+    on the last batch drawn before a step belongs to the next one.
 
     Args:
         monitor: Records the sums.
@@ -55,8 +55,10 @@ class LoopCounter:
     def _begin_attempt(self) -> None:
         """Forget the windows of an attempt whose steps are thrown away."""
         self._steps_begun, self._is_begun = self._from_step, False
-        self._steps, self._longest, self._first_size = 0, 0, 0
-        self._first: Step | None = None
+        self._steps, self._longest = 0, 0
+        self._sizes: list[int] = []
+        self._held: list[Step] = []
+        self._is_decided = False
         self._ahead, self._kept, self._ended = 0, 0, False
 
     def add(self, batch: object) -> None:
@@ -113,46 +115,64 @@ class LoopCounter:
                 self.monitor.check()
             return
         if new_attempt is not None:
-            self._release_first()
+            self._release_held()
             self._begin_attempt()
             self._steps_begun += 1
         self._steps += 1
-        if self._steps == 2:
+        if not self._is_decided:
             self._notice_fetching_ahead(drawn)
         keep = 0 if self._ended else self._ahead
         trained, self._drawn = self._drawn[: len(self._drawn) - keep], self._drawn[len(self._drawn) - keep :]
         self._kept, self._is_begun, self._longest = keep, False, max(self._longest, len(trained))
         step = Step(tuple(trained), applied, scheduler, advanced(scheduler), now(), data_wait, new_attempt)
-        if self._may_fetch_ahead(len(trained)):  # the second step shows whether the last of them belongs to it
-            self._first, self._first_size = step, len(trained)
+        if not self._is_decided:  # a later step shows whether the last of them belongs to it
+            self._held.append(step)
             return
-        self._release_first()
+        self._release_held()
         self._sums.add(step)
         self.settle(0)
 
-    def _may_fetch_ahead(self, first: int) -> bool:
-        """Whether a window is the first one, and not as long as the loop's settings say."""
-        loop = self.monitor.observed
-        is_stated = loop.knows_windows and loop.accumulation == first
-        return self._steps == 1 and first > 1 and not is_stated and not loop.is_hf_trainer
+    def _notice_fetching_ahead(self, drawn: int) -> None:
+        """Compare the first windows; in a loop that fetches ahead the last batch of each is the next one's.
 
-    def _notice_fetching_ahead(self, second: int) -> None:
-        """Compare the first window with the second; where the first is one longer, its last batch is the second's.
-
-        A first window of two, before windows of one, can also be a first step that the loop did not report. So there
-        the batches must be drawn by `next`, as loops do that fetch ahead.
+        Args:
+            drawn: Batches drawn since the step before.
         """
-        if self._first_size != second + 1 or (second == 1 and not self.is_drawn_by_next):
+        self._sizes.append(drawn)
+        fetches_ahead = self._fetches_ahead()
+        self._is_decided = fetches_ahead is not None
+        if not fetches_ahead:
             return
         self._ahead = 1
-        if self._first is not None:
-            self._first, last = replace(self._first, batches=self._first.batches[:-1]), self._first.batches[-1]
-            self._drawn.insert(0, last)
+        carried: list[BatchCounts] = []
+        for at, step in enumerate(self._held):
+            self._held[at] = replace(step, batches=(*carried, *step.batches[:-1]))
+            carried = [step.batches[-1]]
+        self._drawn[:0] = carried
 
-    def _release_first(self) -> None:
-        if self._first is not None:
-            self._sums.add(self._first)
-            self._first = None
+    def _fetches_ahead(self) -> bool | None:
+        """Whether the loop fetches ahead, by its windows so far; None where only the next one will show it.
+
+        The first window is then one longer than those after it. So it is where windows have any size, or the last one
+        of a pass is shorter, or the first step was not reported. Batches drawn by `next` are evidence; without it the
+        third window must be like the second, and not a single batch.
+        """
+        loop, (first, *others) = self.monitor.observed, self._sizes
+        if not others:
+            is_stated = loop.knows_windows and loop.accumulation == first
+            return None if first > 1 and not is_stated and not loop.is_hf_trainer else False
+        if others[0] != first - 1 or self._ended:
+            return False
+        if self.is_drawn_by_next:
+            return True
+        if others[0] == 1:
+            return False
+        return others[0] == others[1] if len(others) > 1 else None
+
+    def _release_held(self) -> None:
+        for step in self._held:
+            self._sums.add(step)
+        self._held = []
 
     def end_pass(self, *, left: bool, whole: bool) -> bool:
         """Note that a pass over the loader ended, or that the loop left it.
@@ -167,7 +187,7 @@ class LoopCounter:
         Returns:
             Whether it left batches that no step trains.
         """
-        self._release_first()
+        self._release_held()
         self._ended = not left
         loop = self.monitor.observed
         untrained = left and bool(self._drawn) and self._longest <= 1 and loop.accumulation in (None, 1)
@@ -194,7 +214,7 @@ class LoopCounter:
             Whether everything is recorded. It is not where another rank has taken fewer steps.
         """
         if patience:
-            self._release_first()
+            self._release_held()
         give_up = time.monotonic() + patience
         while self.monitor.observed.lost is None:
             try:

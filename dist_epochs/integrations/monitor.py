@@ -201,12 +201,13 @@ class Monitor:
         """
         loop = self.observed
         loop.passes += 1
-        whole &= not loop.from_step or loop.passes > 1  # the first one after a resume may begin in the middle
+        if loop.from_step and loop.passes == 1:  # the first one after a resume may begin in the middle
+            whole &= loop.before > 0 and not loop.in_pass and not loop.gap
         whole &= not loop.uncounted and not loop.is_interleaved
         drawn = self._writer.totals.samples_drawn
         end = {"whole": whole} | ({"left": True} if left else {})
         self._writer.write("pass", number=loop.passes, samples=samples, step=loop.step, drawn=drawn, **end)
-        if whole:
+        if whole and loop.other_size is None:  # a pass over other data is no pass over these samples
             loop.pass_samples = samples
             if samples and (loop.samples is None or (by_source and not self._knows_sources)):
                 how = "learned" if loop.samples is None else self._how

@@ -1,10 +1,11 @@
 """What is read from loaders of torch and Accelerate, compared with what they really draw."""
 
 import pytest
-from accelerate.data_loader import prepare_data_loader
+from accelerate.data_loader import DataLoaderDispatcher, prepare_data_loader
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, Subset
+from tqdm import tqdm
 
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 
@@ -38,15 +39,39 @@ def test_what_a_pass_will_draw(samples, per_device, ranks, drop, even, split, sh
     assert len(facts.splitters) == (ranks > 1)
 
 
-@given(st.integers(1, 60), st.integers(1, 5), st.booleans())
-def test_a_distributed_sampler(samples, ranks, drop):
+@given(st.integers(1, 60), st.integers(1, 5), st.booleans(), st.booleans())
+def test_a_distributed_sampler(samples, ranks, drop, drop_batch):
     assume(samples >= ranks or not drop)
+    assume(ranks > 1 or not drop_batch)  # one rank alone has no share
     data = list(range(samples))
     loaders = [
-        DataLoader(data, 3, sampler=DistributedSampler(data, ranks, rank, drop_last=drop)) for rank in range(ranks)
+        DataLoader(data, 3, sampler=DistributedSampler(data, ranks, rank, drop_last=drop), drop_last=drop_batch)
+        for rank in range(ranks)
     ]
     facts = loader_facts(loaders[0], ranks)
     assert facts.drawn_per_pass(samples, ranks) == sum(len(batch) for loader in loaders for batch in loader)
+
+
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_stream_that_is_split(ranks, split):
+    """Where batches are split, Accelerate has divided the loader's batch size already."""
+    loader = prepare_data_loader(
+        DataLoader(Numbers(), 6, num_workers=2), num_processes=ranks, process_index=0, split_batches=split,
+        put_on_device=False, dispatch_batches=False,
+    )  # fmt: skip
+    facts = loader_facts(loader, ranks)
+    assert (facts.per_device, facts.workers) == (len(next(iter(loader))), 2)
+
+
+def test_a_dispatcher_that_drops_its_end_pads_to_nothing():
+    drops, pads = (DataLoaderDispatcher(list(range(37)), batch_size=4, _drop_last=drop) for drop in (True, False))
+    assert [loader_facts(loader, 2).drawn_per_pass(37, 2) for loader in (drops, pads)] == [32, 38]
+
+
+def test_a_progress_bar_around_a_loader():
+    loader = DataLoader([1, 2, 3], 2, drop_last=True)
+    assert loader_facts(tqdm(loader, disable=True), 1) == loader_facts(loader, 1)
 
 
 def test_other_loaders():

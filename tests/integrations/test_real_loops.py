@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -266,6 +267,106 @@ def test_a_first_step_that_was_not_reported_is_not_fetched_ahead(tmp_path):
     run = Run(ledger, tmp_path)
     assert (run.samples, run.steps["applied"]) == (64, 15)
     assert run.warnings["long-window"].startswith("step 1 was taken with 2 micro-batches")
+
+
+@pytest.mark.parametrize(
+    ("windows", "batches", "warned"),
+    [
+        ([3, 2, 3, 2], 5, set()),
+        ([3, 3, 1, 3, 3, 1], 7, {"short-window"}),
+        ([5, 4, 6, 3, 4], 22, set()),
+        ([5, 4, 3, 4], 16, set()),
+    ],
+    ids=["a-short-end", "short-ends", "any-size", "falling"],
+)
+@pytest.mark.parametrize("flush", ["inside", "after"])
+def test_windows_of_other_sizes_are_not_fetched_ahead(tmp_path, windows, batches, warned, flush):
+    """Accumulation by hand, where the last window of a pass is shorter, or every window has a size of its own."""
+    ledger, ends = Ledger(tmp_path), set(np.cumsum(windows).tolist())
+    number = stepped = 0
+    for _ in range(sum(windows) // batches):
+        for number, _ in enumerate(ledger.watch(rows(4 * batches)), number + 1):  # noqa: B020
+            if number in ends and (flush == "inside" or number % batches):
+                ledger.step()
+                stepped = number
+        if number != stepped:
+            ledger.step()
+    run = Run(ledger, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [line["micro_steps"] for line in lines if line["event"] == "applied"] == windows
+    assert (run.micro_steps, run.warnings.keys()) == (sum(windows), warned)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_loader_fetched_ahead_by_for(tmp_path, passes):
+    """The batch before is trained while the next one is drawn: the third step shows it."""
+    ledger = Ledger(tmp_path)
+    for _ in range(passes):
+        trained, before = 0, None
+        for batch in ledger.watch(rows(60)):
+            if before is not None:
+                trained += 1
+                if trained % 3 == 0:
+                    ledger.step()
+            before = batch
+        ledger.step()
+    run = Run(ledger, tmp_path)
+    assert (run.micro_steps, run.steps["applied"], run.samples) == (15 * passes, 5 * passes, 60 * passes)
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert {line["micro_steps"] for line in lines if line["event"] == "applied"} == {3}
+    assert not run.warnings
+
+
+# Updates that a scaler leaves out
+
+
+@pytest.mark.parametrize("overflows", [{1}, {1, 2}, {3}, {3, 4}, set()])
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD])
+def test_a_scaler_of_one_s_own_leaves_steps_out(tmp_path, overflows, kind):
+    if kind is torch.optim.SGD and 1 in overflows:
+        pytest.skip("an optimizer without a state that was never seen to step may be one that calls no hooks")
+    ledger, scaler = Ledger(tmp_path), torch.amp.GradScaler("cpu", init_scale=4.0)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = kind([weight], 0.1)
+    for number, (x,) in enumerate(ledger.watch(rows(24)), 1):
+        loss = (x * weight).mean() * (float("inf") if number in overflows else 1.0)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        ledger.step(optimizer)
+    run = Run(ledger, tmp_path)
+    assert (run.steps["applied"], run.steps["skipped"]) == (6 - len(overflows), len(overflows))
+    assert run.samples == 24 - 4 * len(overflows)
+    assert run.warnings.keys() == ({"skipped-steps"} if overflows else set())
+
+
+@pytest.mark.parametrize("optimizer", [None, object(), "compiled"])
+def test_an_optimizer_that_calls_no_hooks_has_stepped(tmp_path, optimizer):
+    ledger = Ledger(tmp_path)
+    if optimizer == "compiled":
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    for _ in ledger.watch(rows(16)):
+        ledger.step(optimizer)
+    assert Run(ledger, tmp_path).steps["applied"] == 4
+
+
+# Other data
+
+
+def test_passes_over_other_data_are_not_compared_with_the_first(tmp_path):
+    ledger = Ledger(tmp_path)
+    for count in (16, 32, 8):
+        train(ledger, rows(count))
+    assert Run(ledger, tmp_path).warnings.keys() == {"other-data"}
+
+
+def test_a_pass_that_a_resumed_run_begins_with_is_whole(tmp_path):
+    for from_step in (None, 4):
+        ledger = Ledger(tmp_path, from_step=from_step)
+        train(ledger, DataLoader(Stream(), 16))
+        run = Run(ledger, tmp_path)
+    assert [entry["whole"] for entry in run.loader_passes] == [True, True]
 
 
 # Attempts that fail

@@ -116,6 +116,33 @@ def test_a_run_that_was_left_goes_on_in_the_same_ledger(train, tmp_path):
     assert [segment["first_step"] for segment in recorded["segments"]] == [1, 4]
 
 
+class Interrupt(transformers.TrainerCallback):
+    """Ctrl-C in a notebook: the program goes on."""
+
+    def on_step_end(self, args, state, control, **others):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_new_trainer_takes_over_from_one_that_was_interrupted(train, tmp_path, resumes):
+    settings = transformers.TrainingArguments(
+        output_dir=str(tmp_path / "hf"), use_cpu=True, report_to=[], disable_tqdm=True, save_steps=2,
+        per_device_train_batch_size=2,
+    )  # fmt: skip
+    trainer = transformers.Trainer(
+        model=Model(), args=settings, train_dataset=rows(), data_collator=transformers.default_data_collator,
+        callbacks=[LedgerCallback(tmp_path / "run"), Interrupt()],
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    _, recorded = train(resume=str(tmp_path / "hf" / "checkpoint-2") if resumes else None, num_train_epochs=2)
+    assert (recorded["samples"], recorded["steps"]["applied"], recorded["status"]) == (2 * SAMPLES, 10, "finished")
+    assert recorded["steps"]["replayed"] == (1 if resumes else 3)
+    assert [segment["status"] for segment in recorded["segments"]] == ["failed", "finished"]
+    assert recorded["segments"][0]["reason"] == "training began again in this process"
+
+
 def test_samples_that_are_stated_are_those_of_a_pass(train):
     _, recorded = train(samples=20, num_train_epochs=2)
     assert (recorded["data"]["known"], recorded["epochs"]["samples"]) == ("stated", 1)

@@ -130,11 +130,43 @@ def test_a_rule_speaks(name):
         {"ranks": 4, "processes": 4, "schedule": Schedule(8, 2, 26), "loader": MAP},
         {"ranks": 4, "processes": 4, "schedule": Schedule(8, 2, 6), "loader": MAP, "accumulation": 4, "step": 2},
         {"accumulation": 1, "windows": {4: 1}},
-        {"samples": 110, "pass_samples": 110, "is_learned": True, "ranks": 4},
+        {"samples": 110, "pass_samples": 110, "is_learned": True, "ranks": 4, "loader": STREAM},
+        {"samples": 110, "pass_samples": 110, "is_learned": True, "loader": LoaderFacts(uneven="pad", is_stream=True)},
+        {"samples": 55, "is_learned": True, "loader": LoaderFacts(per_device=1, uneven="drop", is_stream=True)},
     ],
 )
 def test_nothing_is_said_where_all_is_well(facts):
     assert not said(**facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "rest"),
+    [
+        ({"uneven": "pad", "workers": 2}, "up to 22 of them padding"),
+        ({"uneven": "drop"}, "and drop_last left out up to 11 more"),
+        ({"uneven": "pad", "pads_to_ranks": True}, "up to 2 of them padding"),
+        ({"uneven": "pad", "pads_to_ranks": True, "workers": 2}, "and what was padded or left out is not known"),
+        ({"is_stream": False}, "and what was padded or left out is not known"),
+    ],
+)
+def test_what_a_learned_size_may_hold(facts, rest):
+    loader = LoaderFacts(**{"per_device": 4, "is_stream": True, **facts})
+    found = said(ranks=3, samples=48, is_learned=True, loader=loader)
+    assert found == {"learned-size": f"a pass has 48 samples as the first one drew, {rest}; state samples="}
+
+
+@pytest.mark.parametrize(
+    ("facts", "part"),
+    [
+        ({}, "full round of 3 × 4"),
+        ({"pads_to_ranks": True}, "multiple of 3 ranks"),
+        ({"pads_to_ranks": True, "drops_short_batch": True}, "full micro-batch of 4 on each of 3 ranks"),
+    ],
+)
+def test_what_drop_last_leaves_out(facts, part):
+    loader = LoaderFacts(per_device=4, uneven="drop", **facts)
+    message = said(ranks=3, samples=38, pass_samples=36, loader=loader)["dropped-data"]
+    assert message == f"a pass over 38 samples drew 36, 2 less: drop_last leaves out what is no {part}"
 
 
 def test_a_gap_has_its_cause():

@@ -131,29 +131,50 @@ def _padding(loop: ObservedLoop) -> str:
 
 def dropped_data(loop: ObservedLoop) -> str | None:
     """See the rule of the same name for plans."""
-    compared = _compared(loop)
-    if compared is None or data_split_twice(loop):
+    if (
+        loop.loader.is_plan
+        or loop.samples is None
+        or not 0 < loop.pass_samples < loop.samples
+        or data_split_twice(loop)
+    ):
         return None
-    samples, drawn = compared
-    if drawn >= samples:
-        return None
-    drops = loop.loader.uneven == "drop" and loop.loader.drawn_per_pass(samples, loop.ranks) == drawn
-    why = f": drop_last leaves out what is no full round of {loop.ranks} × {loop.loader.per_device}" if drops else ""
-    return f"a pass over {samples:,} samples drew {drawn:,}, {samples - drawn:,} less{why}"
+    lost = loop.samples - loop.pass_samples
+    drops = loop.loader.uneven == "drop" or loop.loader.drops_short_batch
+    known = drops and loop.loader.drawn_per_pass(loop.samples, loop.ranks) == loop.pass_samples
+    part = f"no full round of {loop.ranks} × {loop.loader.per_device}"
+    if loop.loader.drops_short_batch:
+        part = f"no full micro-batch of {loop.loader.per_device} on each of {loop.ranks} ranks"
+    elif loop.loader.pads_to_ranks:
+        part = f"no multiple of {loop.ranks} ranks"
+    why = f"drop_last leaves out what is {part}" if known else ""
+    return f"a pass over {loop.samples:,} samples drew {loop.pass_samples:,}, {lost:,} less{': ' + why if why else ''}"
 
 
 @rule
 def learned_size(loop: ObservedLoop) -> str | None:
-    """The size of a pass is what the first one drew, and some of that may have been padding.
+    """The size of a pass is what the first one drew, which need not be all of the data, or once each.
 
-    A stream on several ranks is padded at its end, so that all ranks have as much; by how much is not known.
+    A stream on several ranks is padded at its end, so that all ranks have as much; with `drop_last` its end is left
+    out, on one rank too. Each worker process of a loader has such an end of its own. What was padded or left out is not
+    known; nor is it where the ledger watches something around the loader that tells nothing of it.
 
     What to do: `samples=` with the size of the data.
     """
-    if not loop.is_learned or loop.ranks == 1 or loop.loader.uneven != "pad" or not loop.samples:
+    loader, ranks = loop.loader, loop.ranks
+    if not loop.is_learned or not loop.samples or (ranks == 1 and loader.uneven != "drop"):
         return None
-    most = loop.ranks - 1 if loop.loader.pads_to_ranks else loop.ranks * (loop.loader.per_device or 1) - 1
-    return f"a pass has {loop.samples:,} samples as the first one drew, up to {most:,} of them padding; state samples="
+    if loader.uneven is None and loader.is_stream:  # a plain loader, which neither pads nor drops
+        return None
+    ends = loader.workers if loader.is_stream else 1
+    most = ranks - 1 if loader.pads_to_ranks else ends * (ranks * (loader.per_device or 1) - 1)
+    is_known = loader.uneven is not None and (ends == 1 or not loader.pads_to_ranks)  # else its rounds mix all ends
+    if is_known and not most:
+        return None
+    rest = "and what was padded or left out is not known"
+    if is_known:
+        drops = loader.uneven == "drop"
+        rest = f"and drop_last left out up to {most:,} more" if drops else f"up to {most:,} of them padding"
+    return f"a pass has {loop.samples:,} samples as the first one drew, {rest}; state samples="
 
 
 @rule
