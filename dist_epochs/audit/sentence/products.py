@@ -107,7 +107,7 @@ def _read_product(
         for at, name in zip(factors, ("", "parameters", "tokens"), strict=True):
             if name and (contexts[at].noun is None or roles[at] is None):
                 roles[at] = Role(name, name)
-        _name_result(contexts, roles, result, "flops")
+        _name_result(roles, result, "flops")
         return
     if len(bare) == len(factors):
         names = [stated.get(contexts[at].numeral.value, "") for at in factors]
