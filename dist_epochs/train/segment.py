@@ -17,7 +17,7 @@ from dist_epochs.plan.models import architecture_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.train.ahead import Ahead
-from dist_epochs.train.checkpoints import Checkpoints
+from dist_epochs.train.checkpoints import Checkpoints, NotFinite
 from dist_epochs.train.directory import save_model, segment_facts
 from dist_epochs.train.energy import energy_meter
 from dist_epochs.train.evaluation import Evaluation
@@ -27,7 +27,7 @@ from dist_epochs.train.peak import device_name, peak_of, watts_of
 from dist_epochs.train.preparation import prepare
 from dist_epochs.train.restarts import slow_checkpoint, this_attempt
 from dist_epochs.train.resume import Start, find_start
-from dist_epochs.train.saving import NotFinite, Saver
+from dist_epochs.train.saving import Saver
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.signals import StopSignals
 from dist_epochs.train.spending_watch import SpendingWatch
