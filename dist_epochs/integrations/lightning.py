@@ -72,9 +72,8 @@ class LedgerCallback(_callback_class()):  # type: ignore[misc]
         Raises:
             InputError: As `Ledger`.
         """
-        resumes = (
-            trainer.global_step > 0
-        )  # of a checkpoint without this callback, Lightning's steps are all that is known
+        resumes = trainer.global_step > 0
+        # Of a checkpoint without this callback, Lightning's steps are all that is known.
         self._steps = (self._steps or trainer.global_step) if resumes else 0
         self._run = _Fit(trainer, self._out, self._samples, self._store, self._steps if resumes else None)
 

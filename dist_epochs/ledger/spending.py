@@ -99,33 +99,27 @@ def spending_of(totals: Totals, plan: Mapping[str, Any] | None, facts: Mapping[s
     line, clock = time_line(totals), totals.clock
     stretches = stretches_of(plan, facts)
     ends = expected_end(totals, stretches) if stretches else None
-    wall, device = ends or (None, None)
-    unknown = None
+    unknown = wall = by_device = None
     if stretches is None:
         unknown = "there is no plan.json"
     elif ends is None:
         unknown = "no step has recorded its time"
-    active = line.wall_us - line.causes["idle"]
-    devices = clock.world or None
-    device_us = clock.device_us
-    by_device = (
-        None
-        if device is None or device_us is None or devices is None
-        else _of_devices(device, active, device_us, devices)
-    )
+    else:
+        whole, active = ends
+        wall = whole.times(1 / HOUR)
+        if clock.device_us is not None and clock.world:  # what is left runs on the devices of the last segment
+            so_far = (line.wall_us - line.causes["idle"]) / 1e6
+            by_device = active.plus(-so_far).times(clock.world / HOUR).plus(clock.device_us / HOUR_US)
     planned = number_or_none(cost.get("wall_hours"))
     each = number_or_none(((plan or {}).get("global_batch") or {}).get("devices"))
     if planned is None and each and cost.get("device_hours") is not None:
         planned = cost["device_hours"] / each  # the recipe leaves the number of devices to the launch
-    hours = Spent(
-        planned=planned, recorded=line.wall_us / HOUR_US,
-        expected=wall and wall.times(1 / HOUR), reason=unknown,
-    )  # fmt: skip
+    hours = Spent(planned=planned, recorded=line.wall_us / HOUR_US, expected=wall, reason=unknown)
     device_hours = Spent(
         planned=number_or_none(cost.get("device_hours")),
-        recorded=None if device_us is None else device_us / HOUR_US,
+        recorded=None if clock.device_us is None else clock.device_us / HOUR_US,
         expected=by_device,
-        reason="a segment does not say how many devices it had" if device_us is None else unknown,
+        reason="a segment does not say how many devices it had" if clock.device_us is None else unknown,
     )
     return Spending(
         wall_hours=hours,
@@ -133,12 +127,6 @@ def spending_of(totals: Totals, plan: Mapping[str, Any] | None, facts: Mapping[s
         price=_price(device_hours, cost, plan),
         energy_kwh=_energy(device_hours, cost, plan, facts, clock.measured_energy_mj),
     )
-
-
-def _of_devices(active: Expected, before_us: int, device_us: int, devices: int) -> Expected:
-    """Device-hours at the end: what is left runs on as many devices as the last segment."""
-    so_far, done = before_us / 1e6, device_us / HOUR_US
-    return active.plus(-so_far).times(devices / HOUR).plus(done)
 
 
 def _price(hours: Spent, cost: Mapping[str, Any], plan: Mapping[str, Any] | None) -> Spent:

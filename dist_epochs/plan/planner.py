@@ -24,7 +24,7 @@ from dist_epochs.plan.models import architecture_of, check_positions, model_cost
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.pricing import price, price_per_position
 from dist_epochs.plan.scheduling import layout_of
-from dist_epochs.plan.sources import CorpusCounter, coverage_of, sources_by_phase, sources_of
+from dist_epochs.plan.sources import CorpusCounter, SourcePlan, coverage_of, sources_by_phase, sources_of
 from dist_epochs.plan.speed import Speed, speed_of
 from dist_epochs.recipe import HardwareRecipe, Recipe
 
@@ -89,7 +89,10 @@ def make_plan(
     _check_variants(memory, speed)
     cost = price(priced, model, speed, memory)
     sources = sources_of(recipe.corpus, curriculum, drawn, of_each_pass, passes)
-    differs = any(phase.sources for phase in recipe.phases) or (history is not None and bool(history.mixtures))
+    phase_sources: tuple[tuple[SourcePlan, ...], ...] = ()
+    has_own_mixtures = any(phase.sources for phase in recipe.phases) or bool(history and history.mixtures)
+    if curriculum is not None and has_own_mixtures:
+        phase_sources = sources_by_phase(recipe.corpus, curriculum, drawn, of_each_pass, passes)
     return Plan(
         recipe=recipe,
         phases=drawn.phases,
@@ -102,9 +105,7 @@ def make_plan(
         has_partial_step=layout.partial,
         passes=passes,
         sources=sources,
-        phase_sources=sources_by_phase(recipe.corpus, curriculum, drawn, of_each_pass, passes)
-        if curriculum is not None and differs
-        else (),
+        phase_sources=phase_sources,
         coverage=coverage_of(drawn, sources, of_each_pass, counter, replacement=recipe.batch.replacement),
         cost=cost,
         fingerprint=fingerprint(recipe, layout.phases, facts, curriculum, history),

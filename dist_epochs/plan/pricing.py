@@ -147,11 +147,12 @@ def price(phases: Sequence[Phase], model: ModelCost | None, speed: Speed | None,
     computed = speed.device_hours(positions, flops) if speed else None
     wall = device = money = energy = None
     if speed is not None and computed is not None:
-        device = computed
         devices = speed.devices or (1 if speed.positions_per_second is not None else None)
-        if devices is not None:
+        if devices is None:
+            device = computed
+        else:
             wall = computed / Interval.exact(devices) + Interval.exact(speed.lost_hours)
-        device = wall * Interval.exact(speed.devices) if wall and speed.devices else computed if wall is None else None
+            device = wall * Interval.exact(speed.devices) if speed.devices else None
         energy = device * Interval.exact(speed.watts * speed.pue / 1000) if device and speed.watts else None
         money = device * Interval.exact(speed.hardware.price) if device and speed.hardware.price else None
     return Cost(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from dist_epochs.settings.shell_sums import whole_sum
 from dist_epochs.settings.shell_word import MARKS, Word, joined_words, split_word, unknown_word
 
-__all__ = ["Command", "Word", "read_commands"]
+__all__ = ["Command", "read_commands"]
 
 LONGEST_VALUE, MOST_EXPANDED = 20_000, 1_000_000
 """Characters of a variable, and of all that variables become in a script: sixty lines of `A=$A$A` would fill memory.
@@ -252,7 +252,7 @@ class _Reader:
             value = whole_sum(re.sub(r"\$?\{?([A-Za-z_]\w*)\}?", self._number, found["sum"]))
             return (unknown_word(found[0], line) if value is None else Word(str(value), line),)
         start = self.at
-        self._take(self._end_ofunknown_word())
+        self._take(self._end_of_unknown())
         return (unknown_word(self.text[start : self.at], line),)
 
     def _variable(self, found: re.Match[str], line: int) -> tuple[Word, ...]:
@@ -270,7 +270,7 @@ class _Reader:
         value = self.known.get(found[1])
         return value[0].text if value and value[0].is_known else "?"
 
-    def _end_ofunknown_word(self) -> int:
+    def _end_of_unknown(self) -> int:
         """The end of `$(…)`, of a `…` in backquotes, of `${…}` with more in it, or of `$1` and the like."""
         text, at = self.text, self.at
         if text[at] == "`":

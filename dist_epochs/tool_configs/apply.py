@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dist_epochs.arithmetic.quantity import Unit, parse, parse_count, parse_length
+from dist_epochs.arithmetic.quantity import parse_length
 from dist_epochs.errors import InputError, Origin
-from dist_epochs.recipe.flags import BUDGET_FLAGS
 from dist_epochs.settings.document import Document
 from dist_epochs.settings.fields import Place
 from dist_epochs.settings.value import KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete
 from dist_epochs.tool_configs.detect import read_files
+from dist_epochs.tool_configs.document_facts import batch_of, given_by, has_length, phases_of
 from dist_epochs.tool_configs.passes import Given
 from dist_epochs.tool_configs.read_values import read_values
 from dist_epochs.tool_configs.readers.llama_factory import LLAMA_FACTORY
@@ -69,8 +69,8 @@ def apply_files(document: Document, files: Sequence[Path]) -> LaunchSettings:
     Raises:
         InputError: If files and document contradict each other.
     """
-    own = _own(document)
-    given = _given(document, own)
+    own = batch_of(document)
+    given = given_by(document, own)
     read = [_without_its_length(settings, document) for settings in read_files(files, given)]
     merged = merge([*read, own])
     merged = _with_sharding(merged)
@@ -120,37 +120,10 @@ def _with_length(document: Document, settings: LaunchSettings) -> LaunchSettings
         document.put(("budget",), {"steps": str(counted.value)}, counted.where)
         return replace(settings, notes=(*settings.notes, str(counted.where)))
     length = settings.steps or settings.epochs
-    if length is not None and not _has_length(document):
+    if length is not None and not has_length(document):
         name = "steps" if settings.steps else "epochs"
         document.put(("budget",), {name: str(length.value)}, length.where)
     return settings
-
-
-def _given(document: Document, batch: LaunchSettings) -> Given:
-    """What a tool's own rules need of the document."""
-    passes = document.get(("budget", "epochs"))
-    epochs = None if passes is None else Stated(parse(passes).value, document.where(("budget", "epochs")))
-    lengths = {parse_length(phase["sequence_length"]) for phase in _phases(document) if phase.get("sequence_length")}
-    sources = document.get(("corpus", "sources"))
-    each = {name: _size(entry) for name, entry in sources.items()} if isinstance(sources, dict) else {}
-    by_source = {name: size for name, size in each.items() if size is not None}
-    of_all = _size(document.get(("corpus",)))
-    if each:
-        of_all = sum(by_source.values()) if len(by_source) == len(each) else None
-    return Given(
-        batch=batch,
-        samples=of_all,
-        sources=by_source,
-        sequence_length=lengths.pop() if len(lengths) == 1 else None,
-        epochs=epochs,
-        has_length=_has_length(document),
-    )
-
-
-def _size(corpus: Any) -> int | None:
-    """The samples that a corpus, or a source of it, is stated to have."""
-    stated = corpus.get("samples") if isinstance(corpus, dict) else None
-    return None if stated is None else parse_count(stated, unit=Unit.SAMPLE, what="samples of the corpus")
 
 
 def _without_its_length(settings: LaunchSettings, document: Document) -> LaunchSettings:
@@ -158,7 +131,7 @@ def _without_its_length(settings: LaunchSettings, document: Document) -> LaunchS
 
     What the tool counts of passes stays: they are the document's.
     """
-    if not _has_length(document):
+    if not has_length(document):
         return settings
     left = [found.where for found in (settings.steps, settings.epochs) if found is not None]
     notes = tuple(f"{where}: not used, since the length of the run is stated elsewhere" for where in left)
@@ -180,45 +153,6 @@ def _with_trainer_loop(document: Document, settings: LaunchSettings) -> LaunchSe
     return replace(settings, notes=(*settings.notes, note))
 
 
-def _own(document: Document) -> LaunchSettings:
-    """What the document states of its batch, as whole numbers."""
-    found: dict[str, Any] = {}
-    for name in BATCH:
-        value = document.get(("batch", name))
-        if value is not None:
-            count = parse_count(_samples(document, value), what=f"{document.where(('batch', name))}: {name}")
-            found[name] = Stated(count, document.where(("batch", name)))
-    return LaunchSettings(**found)
-
-
-def _samples(document: Document, value: Any) -> Any:
-    """A batch in tokens as samples, if the document has one length that divides it."""
-    number = parse(value)
-    if number.unit not in (Unit.TOKEN, Unit.POSITION):
-        return value
-    lengths = {parse_length(phase["sequence_length"]) for phase in _phases(document) if phase.get("sequence_length")}
-    samples = number.value / lengths.pop() if len(lengths) == 1 else None
-    if samples is None or samples.denominator != 1:
-        raise InputError(
-            f"a batch of {number.text!r} beside other tools' files",
-            rule="they count samples, so it needs one sequence length that divides it",
-            fixes="stating the batch in samples",
-            origin=document.where(("batch", "global_batch")),
-        )
-    return int(samples)
-
-
-def _phases(document: Document) -> list[dict[str, Any]]:
-    phases = document.get(("phases",))
-    return [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
-
-
-def _has_length(document: Document) -> bool:
-    """Whether the document says how long the run is."""
-    amounts = {*BUDGET_FLAGS, "share"}
-    return document.get(("budget",)) is not None or any(amounts & set(phase) for phase in _phases(document))
-
-
 def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSettings:
     """Settings without those that the plan cannot use, each with a note."""
     notes = list(settings.notes)
@@ -234,7 +168,7 @@ def _without_unusable(settings: LaunchSettings, document: Document) -> LaunchSet
         left_out["activation_checkpointing"] = None  # which is the default
     known = document.get(PLACES["sequence_length"])
     if settings.sequence_length is not None:
-        if len(_phases(document)) != 1:
+        if len(phases_of(document)) != 1:
             left_out["sequence_length"] = None
         elif known is not None and parse_length(known) != settings.sequence_length.value:
             where = settings.sequence_length.where

@@ -8,11 +8,12 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
+from dist_epochs.arithmetic.loader import LastWindow, Uneven
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import DerivedOrigin, KeyOrigin, Stated
 from dist_epochs.tool_configs.complete import complete, data_parallel_size
-from dist_epochs.tool_configs.stated import LastWindow, LaunchSettings, Uneven
+from dist_epochs.tool_configs.stated import LaunchSettings
 
 __all__ = ["Given", "Pass", "counted", "either", "ends", "held_out", "pass_of"]
 

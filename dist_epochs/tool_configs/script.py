@@ -15,7 +15,8 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.flag_words import flags_section
 from dist_epochs.settings.located import read_text
 from dist_epochs.settings.section import Section
-from dist_epochs.settings.shell_words import Command, Word, read_commands
+from dist_epochs.settings.shell_word import Word
+from dist_epochs.settings.shell_words import Command, read_commands
 from dist_epochs.settings.slurm import asked_of_slurm, slurm_variables
 from dist_epochs.settings.value import printable
 from dist_epochs.tool_configs.launcher_words import LAUNCHERS, launcher_of, program_index

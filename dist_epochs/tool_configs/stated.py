@@ -11,7 +11,7 @@ from dist_epochs.arithmetic.loader import LastWindow, Uneven
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.value import KeyOrigin, SettingValue, Stated
 
-__all__ = ["BATCH", "LastWindow", "LaunchSettings", "Precision", "Uneven", "agree", "merge"]
+__all__ = ["BATCH", "LaunchSettings", "Precision", "agree", "merge"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 

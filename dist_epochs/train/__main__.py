@@ -38,8 +38,8 @@ def main(recipe: Path, out: Path, resume: bool, replan: bool, overrides: tuple[s
             from dist_epochs.runtime.peers import RanksDiffer
             from dist_epochs.runtime.process import process_began
             from dist_epochs.runtime.troubles import RankFailed
+            from dist_epochs.train.checkpoints import NotFinite
             from dist_epochs.train.run import run_recipe
-            from dist_epochs.train.saving import NotFinite
             from dist_epochs.train.watchdog import RankLost
         with exit_on_input_error(speaks=speaks):
             try:

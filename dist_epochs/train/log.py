@@ -17,8 +17,8 @@ from dist_epochs.ledger.epochs import epochs_of
 from dist_epochs.ledger.reconcile import read_run
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.runtime.host_copy import HostCopy
+from dist_epochs.train.checkpoints import NotFinite
 from dist_epochs.train.progress import ProgressBar
-from dist_epochs.train.saving import NotFinite
 from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.tracking import Tracker
 

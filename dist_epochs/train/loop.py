@@ -17,11 +17,12 @@ from dist_epochs.corpus.streaming.hashing import key
 from dist_epochs.corpus.streaming.stream import MicroBatch, Window
 from dist_epochs.ledger.run_ledger import Drawn, RunLedger
 from dist_epochs.train.ahead import Ahead
+from dist_epochs.train.checkpoints import NotFinite
 from dist_epochs.train.evaluation import Evaluation
 from dist_epochs.train.learning_rate import learning_rate
 from dist_epochs.train.log import Log
 from dist_epochs.train.loss import DeviceBatch, loss_scale, loss_sum
-from dist_epochs.train.saving import NotFinite, Saver
+from dist_epochs.train.saving import Saver
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.sharding import whole
 from dist_epochs.train.spending_watch import SpendingWatch

@@ -12,9 +12,9 @@ from torch import nn
 
 from dist_epochs.ledger.run_ledger import RunLedger
 from dist_epochs.recipe.training import CheckpointRecipe
-from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, NotFinite, restore, tensors_of
+from dist_epochs.train.checkpoints import Checkpoints, Found, Manifest, restore, tensors_of
 
-__all__ = ["NotFinite", "Saver"]
+__all__ = ["Saver"]
 
 
 class Saver:

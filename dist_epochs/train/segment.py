@@ -17,7 +17,7 @@ from dist_epochs.plan.models import architecture_of
 from dist_epochs.plan.plan import Plan
 from dist_epochs.plan.plan_json import plan_json
 from dist_epochs.train.ahead import Ahead
-from dist_epochs.train.checkpoints import Checkpoints
+from dist_epochs.train.checkpoints import Checkpoints, NotFinite
 from dist_epochs.train.directory import save_model, segment_facts
 from dist_epochs.train.energy import energy_meter
 from dist_epochs.train.evaluation import Evaluation
@@ -27,7 +27,7 @@ from dist_epochs.train.peak import device_name, peak_of, watts_of
 from dist_epochs.train.preparation import prepare
 from dist_epochs.train.restarts import slow_checkpoint, this_attempt
 from dist_epochs.train.resume import Start, find_start
-from dist_epochs.train.saving import NotFinite, Saver
+from dist_epochs.train.saving import Saver
 from dist_epochs.train.setup import Setup
 from dist_epochs.train.signals import StopSignals
 from dist_epochs.train.spending_watch import SpendingWatch
@@ -86,21 +86,12 @@ def train_segment(
         samples = largest_micro_batches(plan.phases, plan.batches)
         windows = (window.filled(samples) for window in windows)
     tracker = Tracker(accelerator, recipe, plan, folder=out, run_id=start.tracked_as, say=world.say)
-    world.say(
-        f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {accelerator.num_processes} × "
-        f"{accelerator.device.type}; {prepared.how}"
-    )
-    phases = list(zip(plan.phases, plan.batches, strict=True))
-    for phase, batch in phases if len(phases) <= PHASES_SHOWN else (phases[0], phases[-1]):
-        ranks, parts = batch.data_parallel_size, batch.gradient_accumulation
-        world.say(
-            f"  {phase.steps:,} steps of {batch.samples:,} samples, on {ranks} rank{'s' * (ranks > 1)} in "
-            f"{parts} micro-step{'s' * (parts > 1)} of at most {batch.largest_micro_batch}"
-        )
-    for line in start.lines():
+    device, devices = accelerator.device, accelerator.num_processes
+    on = f"{devices} × {device.type}; {prepared.how}"
+    world.say(f"{recipe.name}: {parameters:,} parameters, {plan.steps:,} steps on {on}")
+    for line in (*_phase_lines(plan), *start.lines()):
         world.say(line)
 
-    device, devices = accelerator.device, accelerator.num_processes
     peak = peak_of(device_name(device), recipe.hardware, precision=recipe.arithmetic, devices=devices)
     facts = segment_facts(accelerator, plan, start, tracker.run_id, peak)
     watts = watts_of(device_name(device), recipe.hardware)
@@ -152,17 +143,26 @@ def train_segment(
             raise NotFinite(f"{error}; the run is back at step {back.step}") from None
         save_model(accelerator, model, setup, out)
     if world.is_first:
-        world.say(losses)
-        for line in throughput.lines():
-            world.say(line)
-        world.say(log.balance(out))
-        if ledger.totals.last_step < plan.steps:
-            world.say(f"stopped after step {ledger.totals.last_step:,} ({why()}). {_where(saver, again)}")
+        last = ledger.totals.last_step
+        if last < plan.steps:
+            end = f"stopped after step {last:,} ({why()}). {_where(saver, again)}"
         else:
-            saved = f"model: {out / 'model'}; checkpoints: {out / 'checkpoints'}"
-            world.say(f"{saved}; next: dist-epochs ledger {out}")
+            end = f"model: {out / 'model'}; checkpoints: {out / 'checkpoints'}; next: dist-epochs ledger {out}"
+        for line in (losses, *throughput.lines(), log.balance(out), end):
+            world.say(line)
     tracker.close()
     watchdog.clear()
+
+
+def _phase_lines(plan: Plan) -> Iterator[str]:
+    """The steps of each phase, and how its batch is laid over the ranks."""
+    phases = list(zip(plan.phases, plan.batches, strict=True))
+    for phase, batch in phases if len(phases) <= PHASES_SHOWN else (phases[0], phases[-1]):
+        ranks, parts = batch.data_parallel_size, batch.gradient_accumulation
+        yield (
+            f"  {phase.steps:,} steps of {batch.samples:,} samples, on {ranks} rank{'s' * (ranks > 1)} in "
+            f"{parts} micro-step{'s' * (parts > 1)} of at most {batch.largest_micro_batch}"
+        )
 
 
 def _say_if_slow(say: Callable[[str], None], before: list[float], seconds: float) -> None:

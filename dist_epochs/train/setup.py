@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -105,60 +105,59 @@ def check_trainable(recipe: Recipe, path: Path) -> int:
     Raises:
         InputError: With the first such setting.
     """
-    batch, model, hardware, origin = recipe.batch, recipe.model, recipe.hardware, Origin(str(path))
+    for error in _untrainable(recipe):
+        raise error.but(origin=Origin(str(path)))
+    assert recipe.batch.per_device is not None
+    return recipe.batch.per_device
+
+
+def _untrainable(recipe: Recipe) -> Iterator[InputError]:
+    """Settings that can be planned but not trained, each as its error."""
+    batch, model, hardware = recipe.batch, recipe.model, recipe.hardware
     assert model is not None
     if batch.per_device is None:
-        raise InputError(
-            "batch.per_device is missing",
-            rule="training needs to know how many samples one device takes at once",
-            origin=origin,
+        yield InputError(
+            "batch.per_device is missing", rule="training needs to know how many samples one device takes at once"
         )
     if batch.is_foreign or batch.replacement:
-        raise InputError(
+        yield InputError(
             "batch.last_window, replacement and uneven: pad, drop, keep describe another trainer's loop",
             rule="this one draws every sample of a pass once, and its batches continue across passes",
             fixes="to leave them out",
-            origin=origin,
         )
     for name, size in batch.parallel_sizes.items():
         if size > 1:
-            raise InputError(
+            yield InputError(
                 f"batch.{name}_parallel is {size}, which can be planned and not trained",
                 rule="this loop trains with DDP or FSDP2, where every device sees its own data",
                 fixes="to leave it out",
-                origin=origin,
             )
     if hardware is not None and hardware.zero_stage in (1, 2):
-        raise InputError(
+        yield InputError(
             f"hardware.zero_stage {hardware.zero_stage} is planned and not done",
             rule="this loop shards nothing (DDP, stage 0) or everything (FSDP2, stage 3), so memory would not be the "
             "planned one",
             fixes=("hardware.zero_stage: 0", "hardware.zero_stage: 3"),
-            origin=origin,
         )
     if model.is_partly_trained:
-        raise InputError(
+        yield InputError(
             f"model.{'adapter' if model.adapter else 'frozen'} is planned and not done",
             rule="this loop trains all weights of the model, from random ones",
             fixes="to leave it out",
-            origin=origin,
         )
     if model.objective is None:
-        raise InputError(
+        yield InputError(
             "model.objective is missing",
             rule="it is not known for this family of models",
             fixes=("masked", "causal"),
-            origin=origin,
         )
     if model.config is None:
-        raise InputError("model.parameters prices a model", fixes="model.config, to train one", origin=origin)
+        yield InputError("model.parameters prices a model", fixes="model.config, to train one")
     if recipe.length_budget is not None and recipe.length_budget.amount[0] in ("hours", "flops", "money"):
-        raise InputError(
+        yield InputError(
             f"a budget in {recipe.length_budget.amount[0]} is an estimate of steps",
             fixes="to plan it, and to train the steps that the plan shows",
-            origin=origin,
         )
-    return batch.per_device
 
 
 def verify_together(store: Store, ranks: Peers, *, again: bool = False) -> None:

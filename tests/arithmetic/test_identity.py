@@ -2,9 +2,10 @@ from fractions import Fraction
 
 import pytest
 
+from dist_epochs.arithmetic.agreement import agreement
 from dist_epochs.arithmetic.batch import BatchError
 from dist_epochs.arithmetic.given import Given, SolveError
-from dist_epochs.arithmetic.identity import agreement, solve
+from dist_epochs.arithmetic.identity import solve
 from dist_epochs.arithmetic.quantity import parse
 
 BERT = {"steps": "1M", "batch": "256x512", "corpus": "3.3B words", "tokens_per_word": "1", "epochs": "40"}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -369,6 +369,3 @@ def flip_byte(path: Path, at: int) -> None:
 
 def cut(path: Path, size: int) -> None:
     os.truncate(path, size)
-
-
-Worlds = Sequence[int]

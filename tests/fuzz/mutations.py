@@ -45,6 +45,7 @@ TOKENS = (
 INSERTED = (
     b"\0", b"\x1b[2J", b"\xff", b"\xed\xa0\x80", b"\r", b"\x08", b"\xef\xbb\xbf", b"\xe2\x80\xae", b"\x85",
 )  # fmt: skip
+"""Bytes to put anywhere."""
 
 _NUMBER = re.compile(rb"\d[\d_,.]*(?:[eE][+-]?\d+)?")
 _WORD = re.compile(rb"[A-Za-z_][\w-]*")
@@ -196,9 +197,7 @@ def _in_bytes(content: bytes, draw: Random) -> Mutation:
     if kind == 1:
         return Mutation(f"cut at {at}", content[:at])
     if kind == 2:
-        inserted = draw.choice(
-            (b"\0", b"\x1b[2J", b"\xff", b"\xed\xa0\x80", b"\r", b"\x08", b"\xef\xbb\xbf", b"\xe2\x80\xae", b"\x85")
-        )
+        inserted = draw.choice(INSERTED)
         return Mutation(f"{inserted!r} at {at}", content[:at] + inserted + content[at:])
     if kind == 3:
         lines.insert(two, lines[one])

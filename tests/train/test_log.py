@@ -11,8 +11,8 @@ import torch
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.run_ledger import RunLedger
+from dist_epochs.train.checkpoints import NotFinite
 from dist_epochs.train.log import Log
-from dist_epochs.train.saving import NotFinite
 from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import StepTimes
 

@@ -18,9 +18,9 @@ from dist_epochs.plan.planner import make_plan
 from dist_epochs.recipe import HardwareRecipe, read_recipe
 from dist_epochs.train import loop, signals
 from dist_epochs.train import times as module
+from dist_epochs.train.checkpoints import NotFinite
 from dist_epochs.train.peak import Peak, peak_of
 from dist_epochs.train.run import run_recipe
-from dist_epochs.train.saving import NotFinite
 from dist_epochs.train.throughput import Throughput
 from dist_epochs.train.times import PARTS, StepTimes
 

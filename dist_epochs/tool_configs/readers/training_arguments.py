@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from dist_epochs.arithmetic.loader import Uneven
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.settings.section import Section
 from dist_epochs.settings.value import Stated
 from dist_epochs.tool_configs.adapters import partly_trained_settings
 from dist_epochs.tool_configs.readers.deepspeed import OPEN, deepspeed_settings
 from dist_epochs.tool_configs.sharding import fsdp_stage, fsdp_stage_of, parallel_settings
-from dist_epochs.tool_configs.stated import LaunchSettings, Uneven, agree, merge
+from dist_epochs.tool_configs.stated import LaunchSettings, agree, merge
 from dist_epochs.tool_configs.tool_values import precision_of
 
 __all__ = ["training_arguments_settings"]

@@ -190,9 +190,7 @@ def evidence(path):
 
 
 def compared(a, b):
-    return compare_runs(
-        *(own_run(path) if is_own_run(path) else logged_run(read_finished_run(path)) for path in (a, b))
-    )
+    return compare_runs(evidence(a), evidence(b))
 
 
 def first_cause(found):
