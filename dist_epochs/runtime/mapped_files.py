@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import IO, Any
 from weakref import WeakSet
@@ -11,8 +13,12 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MappedFiles"]
+from dist_epochs.runtime.recent import Recent
 
+__all__ = ["MappedFiles", "most_kept"]
+
+MOST_KEPT = 4096
+"""Files that are kept mapped, of the shards of a store; fewer where a process may open few."""
 MOST_BYTES = 2**29
 """Bytes of files that a process has in memory until it gives them back, 512 MiB."""
 READ_BETWEEN = 2**19
@@ -29,6 +35,7 @@ class MappedFiles:
 
     def __init__(self) -> None:
         self._maps: WeakSet[mmap.mmap] = WeakSet()
+        self._kept: Recent[NDArray[Any]] = Recent(most_kept())
         self._read = 0
         self._before = _bytes_of_files()
 
@@ -50,6 +57,15 @@ class MappedFiles:
         self._maps.add(content)
         return np.frombuffer(content, kind, -1 if count is None else count, offset)
 
+    def kept(self, name: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """The mapped file of that name, which stays mapped until many others have been used.
+
+        Args:
+            name: A name that no other file has.
+            make: Maps it.
+        """
+        return self._kept.get(name, make)
+
     def used(self, values: int) -> None:
         """Take note that values were read, and give back what was, if it is much."""
         self._read += values
@@ -61,6 +77,12 @@ class MappedFiles:
             for content in list(self._maps):
                 content.madvise(mmap.MADV_DONTNEED)
             self._before = _bytes_of_files()
+
+
+def most_kept() -> int:
+    """Files that may be kept mapped: a mapped file is open, and a process may open 1,024 in all as a rule."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_KEPT if limit == resource.RLIM_INFINITY else max(1, min(MOST_KEPT, limit // 4))
 
 
 def _bytes_of_files() -> int:

@@ -28,7 +28,6 @@ from dist_epochs.corpus.stores.blocks import BLOCKS
 from dist_epochs.corpus.stores.manifest import STORE_VERSION, check_manifest, content_fingerprint
 from dist_epochs.corpus.stores.source_store import packing_name
 from dist_epochs.corpus.stores.store import Store
-from dist_epochs.corpus.streaming.order import Recent
 from dist_epochs.corpus.tokenizing.tokenizer import COMPANIONS
 from dist_epochs.corpus.tokenizing.writer import LENGTHS
 from dist_epochs.errors import InputError, Origin
@@ -36,13 +35,11 @@ from dist_epochs.recipe.corpus import CacheRecipe
 from dist_epochs.recipe.values import read_bytes
 from dist_epochs.runtime.bar import Progress, bar
 from dist_epochs.runtime.files import BYTES_AT_ONCE, digest_of_json, write_bytes
-from dist_epochs.runtime.mapped_files import MappedFiles
+from dist_epochs.runtime.mapped_files import MappedFiles, most_kept
+from dist_epochs.runtime.recent import Recent
 from dist_epochs.settings.address import Address
 
 __all__ = ["RemoteShards", "open_remote"]
-
-MOST_MAPPED = 4096
-"""Shards that a process holds at a time, in a cache of any size."""
 
 PROCESSES = 4
 """Processes of a rank, such as workers of a data loader, that may hold their shards in half of the rank's cache."""
@@ -103,7 +100,7 @@ class RemoteShards:
         largest = self._token_bytes * max(shard["tokens"] for shards in self._shards.values() for shard in shards)
         self.bytes_ahead = cache.limit // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         most = self.bytes_ahead // largest // PROCESSES
-        self._tokens: Recent[NDArray[Any]] = Recent(max(1, min(MOST_MAPPED, most)))
+        self._tokens: Recent[NDArray[Any]] = Recent(max(1, min(most_kept(), most)))
 
     def __reduce__(self) -> tuple[type[RemoteShards], tuple[Any, ...]]:
         return RemoteShards, self._made_from

@@ -19,7 +19,6 @@ from dist_epochs.corpus.packing.packing_checks import check_counts
 from dist_epochs.corpus.stores.blocks import BLOCKS, ROWS_AT_ONCE, block_rows, check_blocks, cut_by_documents
 from dist_epochs.corpus.stores.damage import check_size, damaged, read_object
 from dist_epochs.corpus.stores.referred import file_of, ids_of
-from dist_epochs.corpus.streaming.order import Recent
 from dist_epochs.errors import InputError, Origin
 from dist_epochs.plan.corpus_facts import PackingFacts
 from dist_epochs.runtime.mapped_files import MappedFiles
@@ -33,8 +32,6 @@ PACKED = re.compile(rf"packed-([1-9]\d*)(?:-({'|'.join(PACKINGS)}))?", re.ASCII)
 """Name of the folder of one length and strategy, which is not named where it is the default."""
 MOST_LOOKED_AT = 1000
 """Shards up to which the size of every file is compared when a store is opened; of more, when a file is used."""
-MOST_MAPPED = 4096
-"""Shards whose tokens and lengths are mapped at a time."""
 
 Integers = NDArray[np.int64]
 
@@ -82,8 +79,6 @@ class SourceStore:
         self._token_type = np.dtype(f"<u{manifest['token_bytes']}")
         self.files = files
         self.remote = remote
-        self._tokens: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
-        self._lengths: Recent[NDArray[Any]] = Recent(MOST_MAPPED)
         if remote is None and len(entry["shards"]) <= MOST_LOOKED_AT:
             for number in range(len(entry["shards"])):
                 self._check_shard(number)
@@ -191,7 +186,7 @@ class SourceStore:
 
         if self.remote is not None:
             return self.remote.tokens(self.name, number, self.files)
-        return self._tokens.get(number, make)
+        return self.files.kept((self.name, number, "tokens"), make)
 
     def shard_lengths(self, number: int) -> Integers:
         """Tokens of each document of a shard.
@@ -269,7 +264,7 @@ class SourceStore:
             self._check_shard(number)
             return self.files.map(self.shard(number, "lengths"), kind)
 
-        return self._lengths.get(number, make)
+        return self.files.kept((self.name, number, "lengths"), make)
 
     def _check_shard(self, number: int) -> None:
         shard = self.entry["shards"][number]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dist_epochs.arithmetic.counts import Counts, Draw
 from dist_epochs.corpus.packing.packed import Packing, Sums
 from dist_epochs.corpus.streaming.objective import Objective
-from dist_epochs.corpus.streaming.order import SLOTS_AT_ONCE, Order, Recent
+from dist_epochs.corpus.streaming.order import SLOTS_AT_ONCE, Order
+from dist_epochs.runtime.recent import Recent
 
 __all__ = ["PassCounter", "StoreCounter"]
 

@@ -7,17 +7,15 @@ row: a batch mixes rows of many blocks, while each lane reads its blocks one by 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dist_epochs.corpus.streaming.hashing import hash_each, key, permutation, place_in_permutation
+from dist_epochs.runtime.recent import Recent
 
-__all__ = ["SLOTS_AT_ONCE", "Order", "PointwiseOrder", "Recent"]
+__all__ = ["SLOTS_AT_ONCE", "Order", "PointwiseOrder"]
 
 SLOTS_APART = 8
 """Places of the sequence of a pass of which one's beginning is kept."""
@@ -30,26 +28,6 @@ GOLDEN_SECTION = np.uint64(0x9E3779B97F4A7C15)
 
 Integers = NDArray[np.int64]
 Counts = NDArray[np.integer]
-Value = TypeVar("Value")
-
-
-class Recent(Generic[Value]):
-    """A cache of the values that were used last."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
-
-    def get(self, name: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of that name, made if it is not in the cache."""
-        try:  # another thread, such as one that looks ahead, may remove it at any time
-            value = self._values[name]
-            self._values.move_to_end(name)
-        except KeyError:
-            value = self._values[name] = make()
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
-        return value
 
 
 class Order:

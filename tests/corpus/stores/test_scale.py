@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dist_epochs.arithmetic.batch import GlobalBatch
 from dist_epochs.corpus.input.sources import find_sources
 from dist_epochs.corpus.stores.store import Store
 from dist_epochs.corpus.streaming.order import PointwiseOrder
+from dist_epochs.corpus.tokenizing import tokenize_part
 from dist_epochs.corpus.tokenizing.tokenize import Settings, tokenize
 from dist_epochs.corpus.tokenizing.tokenizer import EMBEDDED, TextTokenizer
 from dist_epochs.errors import InputError
@@ -38,6 +40,27 @@ def test_ten_trillion_tokens():
     assert took["mebibytes"] < 190
     assert took["tokens"] == pytest.approx(1e13 / 3, rel=0.01)
     assert took["plan"] < 6
+
+
+def test_a_store_may_have_more_shards_than_a_process_may_open_files(memory_path, monkeypatch):
+    """They are packed, read and counted by a process that keeps a mapped file open."""
+    monkeypatch.setattr(tokenize_part, "SHARD_TOKENS", 8)
+    monkeypatch.setattr(tokenize_part, "BATCH_DOCUMENTS", 1)
+    (memory_path / "web.txt").write_text("\n".join(f"{number} steps of an epoch" for number in range(250)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    try:
+        settings, out = Settings(sequence_lengths=(16,)), memory_path / "store"
+        tokenize(find_sources((str(memory_path / "web.txt"),)), TextTokenizer(EMBEDDED), settings, out=out)
+        (source,) = Store(out).sources()
+        packing = source.packing(16)
+        blocks = np.repeat(np.arange(len(packing.block_samples)), packing.block_samples)
+        _, segments = packing.read(blocks, np.zeros_like(blocks), 0)
+        assert int((segments > 0).sum()) == source.entry["tokens"]
+        assert sum(len(packing.documents_of(block, np.zeros(1, np.int64))) for block in blocks.tolist()) == 250
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(source.entry["shards"]) == 250
 
 
 def order_of(blocks, lanes):
