@@ -1,11 +1,14 @@
-"""Names as people type them: case, spaces, hyphens and underscores make no difference."""
+"""Names as people type them, and as they read them: case, spaces, hyphens and underscores make no difference."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-__all__ = ["find_name", "folded"]
+__all__ = ["find_name", "folded", "in_words"]
+
+SPELLED = {"mfu": "MFU", "hfu": "HFU", "flops": "FLOPs"}
+"""Words of names that are spelled otherwise in a text."""
 
 
 def folded(name: str) -> str:
@@ -33,3 +36,14 @@ def find_name(name: str, known: Iterable[str]) -> str | None:
     if name in names:
         return name
     return next((each for each in names if folded(each) == folded(name)), None)
+
+
+def in_words(name: str) -> str:
+    """The name of a fact, a role or a field as a person reads it.
+
+    Examples:
+        >>> in_words("tokens_per_batch"), in_words("mfu"), in_words("length_run_2")
+        ('tokens per batch', 'MFU', 'length, run 2')
+    """
+    words = re.sub(r"_run_(\d+)$", r", run \1", name).replace("_", " ").strip()
+    return " ".join(SPELLED.get(word, word) for word in words.split(" "))

@@ -14,6 +14,7 @@ from dist_epochs.audit.fact import Fact, FactReader
 from dist_epochs.audit.grammar import parse_expression
 from dist_epochs.audit.units import unit_problems
 from dist_epochs.errors import InputError, nearest
+from dist_epochs.names import in_words
 from dist_epochs.settings.fields import Many, Part, Table, Value, key
 from dist_epochs.settings.plain import FLAG, TEXT
 
@@ -154,9 +155,9 @@ class Claim(ClaimKeys):
         for name, fact in facts.items():
             if fact.read_in is not None and not fact.derived:
                 read_in.setdefault(fact.read_in, []).append(name)
-        others = (f"{', '.join(names)}: {place}" for place, names in read_in.items())
-        recalled = ", ".join(name for name, fact in facts.items() if fact.recalled)
-        assumed = (f"{name}: assumed, {fact.assumed}" for name, fact in facts.items() if fact.assumed)
+        others = (f"{', '.join(map(in_words, names))}: {place}" for place, names in read_in.items())
+        recalled = ", ".join(in_words(name) for name, fact in facts.items() if fact.recalled)
+        assumed = (f"{in_words(name)}: assumed, {fact.assumed}" for name, fact in facts.items() if fact.assumed)
         unread = f"{recalled}: recalled, not read" if recalled else None
         return tuple(part for part in (work, *others, unread, *assumed) if part)
 

@@ -16,6 +16,7 @@ from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.own_readings import counts_steps, own_reading
 from dist_epochs.audit.suspects import Equation, Suspect, find_suspects
 from dist_epochs.audit.verdict import Audit, judge
+from dist_epochs.names import in_words
 
 __all__ = ["audit_claim"]
 
@@ -117,7 +118,8 @@ def _arithmetic(formula: Expression, facts: Mapping[str, Fact]) -> str:
     """The formula with its facts' numbers; of a fact alone, its name and where it is from."""
     if isinstance(formula, Name):
         fact = facts[formula.name]
-        return f"{formula.name}, from {fact.origin}" if fact.origin else formula.name
+        name = in_words(formula.name)
+        return f"{name}, from {fact.origin}" if fact.origin else name
     if isinstance(formula, Number):
         return written(formula)
     return written(formula, lambda name: scaled(facts[name.name].number.value))
@@ -126,7 +128,7 @@ def _arithmetic(formula: Expression, facts: Mapping[str, Fact]) -> str:
 def _missing(literal: Reading, unknown: Mapping[str, str] | None, verdict: Verdict) -> str | None:
     """What is stated and cannot be derived, or why there is no verdict."""
     if unknown:
-        return "; ".join(f"{name} cannot be derived without {what}" for name, what in unknown.items())
+        return "; ".join(f"{in_words(name)} cannot be derived without {what}" for name, what in unknown.items())
     if verdict is not Verdict.UNDERDETERMINED:
         return None
     if literal.worst is None:

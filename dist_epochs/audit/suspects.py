@@ -18,6 +18,7 @@ from dist_epochs.audit.expression import Expression, Number, evaluate, names_in,
 from dist_epochs.audit.fact import Fact
 from dist_epochs.audit.slips import TOLD, Correction, Factor, Slip, corrections, is_count, roughness
 from dist_epochs.errors import InputError
+from dist_epochs.names import in_words
 
 __all__ = ["Equation", "Suspect", "find_suspects"]
 
@@ -90,8 +91,8 @@ class Suspect:
     @property
     def told(self) -> str:
         """The change in words, and what kind of slip it would have been."""
-        by = f" by {self.why}" if self.why else f" (× {float(self.after / self.before):.6g})"
-        return f"{self.name} {lossless(self.before)} → {lossless(self.after)}{by}, {TOLD[self.slip]}"
+        by = f" by {in_words(self.why)}" if self.why else f" (× {float(self.after / self.before):.6g})"
+        return f"{in_words(self.name)} {lossless(self.before)} → {lossless(self.after)}{by}, {TOLD[self.slip]}"
 
     @property
     def standing(self) -> tuple[int, int, int, int, int]:

@@ -12,6 +12,7 @@ from dist_epochs.arithmetic.text import number, precise, scaled, short
 from dist_epochs.audit.check import Check, Reading, Verdict
 from dist_epochs.audit.records.record import FinishedRun
 from dist_epochs.audit.verdict import Audit
+from dist_epochs.names import in_words
 from dist_epochs.render.verdicts import word_of
 
 __all__ = [
@@ -119,7 +120,7 @@ def strongest(audit: Audit) -> str:
         times = f"{share} {'more' if ratio > 1 else 'fewer'}"
     else:
         times = f"{_times(ratio)} times as many" if ratio > 1 else f"{_times(1 / ratio)} times fewer"
-    return f"Read otherwise ({reading.name}), {check.name} come to {scaled(check.derived.point)}: {times}."
+    return f"Read otherwise ({reading.name}), {_label(check.name)} come to {scaled(check.derived.point)}: {times}."
 
 
 def _times(ratio: float) -> str:
@@ -227,7 +228,7 @@ def history_of(run: FinishedRun) -> Iterator[tuple[str, list[str]]]:
 
 def _label(name: str) -> str:
     """A number's name as text."""
-    return "MFU" if name == "mfu" else name.replace("_", " ")
+    return in_words(name)
 
 
 def _derived(check: Check, in_full: bool) -> str:

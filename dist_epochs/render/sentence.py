@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dist_epochs.audit.sentence.audited import SentenceAudit
 from dist_epochs.audit.sentence.reading import Found
+from dist_epochs.names import in_words
 from dist_epochs.render.audit import audit_text
 from dist_epochs.render.wrapping import COLUMNS, paragraph, width_of
 
@@ -58,7 +59,7 @@ def _annotated(text: str, facts: Sequence[Found], most: int, full: bool) -> Iter
         yield line.replace("\t", " ")
         rows: list[str] = []
         for fact in here:
-            role = fact.role.replace("_", " ")
+            role = in_words(fact.role)
             column = min(width_of(line[: fact.start - start]), COLUMNS - len(role))
             row = next((at for at, row in enumerate(rows) if len(row) < column), len(rows))
             if row == len(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dist_epochs.audit.sentence.audited import SentenceAudit
+from dist_epochs.names import in_words
 from dist_epochs.render.audit_markdown import audit_markdown
 from dist_epochs.render.markdown import bullets, markdown_table, quoted
 from dist_epochs.render.sentence import flat, unused_text
@@ -16,7 +17,7 @@ def sentence_markdown(found: SentenceAudit) -> str:
     rows = []
     for fact in reading.facts:
         data = fact.to_json()
-        rows.append((flat(fact.text), fact.role.replace("_", " "), _value(data["value"]), data["unit"] or ""))
+        rows.append((flat(fact.text), in_words(fact.role), _value(data["value"]), data["unit"] or ""))
     blocks = [[*quoted(reading.given)], markdown_table(("text", "is read as", "value", "unit"), rows, "<<><")]
     unused = unused_text(found)
     blocks += [bullets([unused])] if unused else []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dist_epochs.audit.check import Verdict
+from dist_epochs.names import in_words
 
 __all__ = ["marked_pieces", "name_of", "said_verdict", "word_of"]
 
@@ -61,6 +62,6 @@ def marked_pieces(text: str, facts: Sequence[Mapping[str, Any]]) -> Iterator[tup
         begin, end = fact["span"]
         if begin >= at:
             yield text[at:begin], None
-            yield text[begin:end], fact["role"].replace("_", " ")
+            yield text[begin:end], in_words(fact["role"])
             at = end
     yield text[at:], None

@@ -135,7 +135,7 @@ def test_a_batch_may_be_stated_in_tokens(tmp_path):
         "[{steps: 1M, sequence_length: 512}]",
         "[{steps: 900K, sequence_length: 128}, {steps: 100K, sequence_length: 512}]",
     )
-    assert "global_batch cannot be derived" in audit(tmp_path, two).missing
+    assert "global batch cannot be derived" in audit(tmp_path, two).missing
 
 
 @pytest.mark.parametrize(

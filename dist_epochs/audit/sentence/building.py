@@ -19,6 +19,7 @@ from dist_epochs.audit.sentence.phases import of_all_phases, phase_formulas
 from dist_epochs.audit.sentence.reading import Found, Reading
 from dist_epochs.audit.sentence.relations import NAMES, RELATIONS, TITLES, Relation, relation_of
 from dist_epochs.audit.sentence.runs import Run, Totals, split_runs
+from dist_epochs.names import in_words
 
 __all__ = ["make_draft"]
 
@@ -53,7 +54,7 @@ def make_draft(reading: Reading) -> Draft:
     built = _Builder(text=reading.facts)
     whole = of_all_phases(runs)
     for at, run in enumerate(runs):
-        _add_run(built, run, at, f"_{at + 1}" if len(runs) > 1 else "", whole)
+        _add_run(built, run, at, f"_run_{at + 1}" if len(runs) > 1 else "", whole)
     for role in whole:
         _add_whole(built, role, runs)
     for at, total in enumerate(totals):
@@ -146,8 +147,8 @@ def _formula(relation: Relation, formulas: Mapping[str, str], names: Mapping[str
 
 
 def _title(result: str, suffix: str) -> str:
-    title = TITLES.get(result, result.replace("_", " "))
-    return f"{title}, run {suffix[1:]}" if suffix else title
+    title = TITLES.get(result, in_words(result))
+    return f"{title}, {suffix.strip('_').replace('_', ' ')}" if suffix else title
 
 
 def _add_stated(
@@ -338,7 +339,7 @@ def _add_whole(built: _Builder, role: str, runs: Sequence[Run]) -> None:
         if any(other.agreement(built.facts) is not Agreement.CONTRADICTS for other in alone):
             return
         is_wrong = check.agreement(built.facts) is Agreement.CONTRADICTS
-        name, formula = _free_name(built, _title(role, f"_{at + 1}")), parse_expression(formulas[at])
+        name, formula = _free_name(built, _title(role, f"_run_{at + 1}")), parse_expression(formulas[at])
         its_own = replace(check, name=name, formula=formula, run=at)
         is_beside = any(found.clause == steps.clause for steps in runs[at].facts.get("steps", ()))
         if is_wrong and is_beside and not alone and its_own.agreement(built.facts) is not Agreement.CONTRADICTS:
@@ -353,7 +354,8 @@ def _add_whole(built: _Builder, role: str, runs: Sequence[Run]) -> None:
 
 def _add_growth(built: _Builder, growth: Growth, at: int) -> None:
     """A batch against the one that it was multiplied from."""
-    names = {"first": f"tokens_per_batch_before_{at + 1}", "length": f"length_after_{at + 1}"}
+    again = f"_{at + 1}" if at else ""
+    names = {"first": f"tokens_per_batch_before{again}", "length": f"length_after{again}"}
     for name, found in ((names["first"], growth.first), (names["length"], growth.length)):
         if found is not None:
             built.facts[name], built.found[name], built.roles[name] = as_fact(found), found, (GROWN, -1 - at)
@@ -371,7 +373,7 @@ def _add_total(built: _Builder, totals: Totals, at: int) -> None:
     names = []
     is_each = len({id(part) for part in totals.parts}) < len(totals.parts)
     for number_of, part in enumerate(dict.fromkeys(totals.parts)):
-        name = f"{NAMES.get(part.role, part.role)}_part_{number_of + 1}_{at + 1}"
+        name = f"{NAMES.get(part.role, part.role)}_part_{number_of + 1}{f'_of_total_{at + 1}' if at else ''}"
         built.facts[name] = as_fact(part)
         built.found[name] = part
         built.roles[name] = (f"{part.role} part", -1 - at)

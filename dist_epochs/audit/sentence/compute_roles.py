@@ -74,9 +74,9 @@ def _rate(context: Context, noun: str, times: int) -> Role:
     if find(r"\bsparse|\bsparsity", around):
         return Role("", why="FLOP/s with sparsity, which training does not reach")
     if find(_PEAK, around):
-        return Role("peak_flops", noun, tail=tail, times=times)
+        return Role("peak_flops_per_second", noun, tail=tail, times=times)
     if on_device or tail or find(_REACHED, around):
-        return Role("achieved_flops", noun, tail=tail, times=times)
+        return Role("achieved_flops_per_second", noun, tail=tail, times=times)
     return Role("", why="FLOP/s, of which it is not said whether they are reached")
 
 

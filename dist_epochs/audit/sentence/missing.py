@@ -29,8 +29,8 @@ WORDS: Mapping[str, str] = {
     "tokens_per_second": "the tokens a second",
     "parameters": "the parameters",
     "flops": "the FLOPs",
-    "peak_flops": "the peak FLOP/s of a device",
-    "achieved_flops": "the FLOP/s that a device reaches",
+    "peak_flops_per_second": "the peak FLOP/s of a device",
+    "achieved_flops_per_second": "the FLOP/s that a device reaches",
     "mfu": "the utilization",
 }
 MOST = 3

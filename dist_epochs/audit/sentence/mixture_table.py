@@ -75,15 +75,16 @@ def read_mixture_table(path: Path, stated_total: str | None = None) -> Claim:
     if not sources:
         raise InputError("the table has no source", rule="it has a row for each source", origin=Origin(str(path)))
     facts: dict[str, Fact] = {}
-    for at, row in enumerate(sources):
+    called = _called([row.name for row in sources])
+    for row, name in zip(sources, called, strict=True):
         for column, number in row.cells.items():
-            facts[f"{column}_{at}"] = _fact(column, number)
+            facts[f"{column}_of_{name}"] = _fact(column, number)
     if stated_total is not None:
         facts["drawn_in_all"] = Fact(number=parse(stated_total, unit=Unit.TOKEN, what="tokens"))
     elif whole and "drawn" in whole[0].cells:
         facts["drawn_in_all"] = _fact("drawn", whole[0].cells["drawn"])
-    checks = dict(_checks(sources, facts))
-    sums = dict(_sums(sources, whole[0] if whole else None, facts))
+    checks = dict(_checks(sources, called, facts))
+    sums = dict(_sums(sources, called, whole[0] if whole else None, facts))
     if not {**checks, **sums}:
         raise InputError(
             "nothing follows from the columns of the table",
@@ -108,15 +109,26 @@ def _fact(column: str, number: Quantity) -> Fact:
     return Fact(number=number.counted_in(Unit.EPOCH if column == "epochs" else None), exact=False)
 
 
-def _checks(sources: Sequence[_Row], facts: Mapping[str, Fact]) -> Iterator[tuple[str, CheckText]]:
+def _called(sources: Sequence[str]) -> list[str]:
+    """The names of sources as formulas can have them, each once."""
+    names: list[str] = []
+    for at, source in enumerate(sources):
+        name = re.sub(r"[^A-Za-z0-9]+", "_", source).strip("_") or f"source_{at + 1}"
+        names.append(name if name not in names else f"{name}_row_{at + 1}")
+    return names
+
+
+def _checks(
+    sources: Sequence[_Row], called: Sequence[str], facts: Mapping[str, Fact]
+) -> Iterator[tuple[str, CheckText]]:
     """What follows for each source."""
-    drawn = [_drawn(at, facts) for at in range(len(sources))]
+    drawn = [_drawn(name, facts) for name in called]
     known = [each for each in drawn if each is not None]
     in_all: Expression | None = Name("drawn_in_all") if "drawn_in_all" in facts else None
     if in_all is None and len(known) == len(sources):
         in_all = total(known)
-    for at, row in enumerate(sources):
-        share, size, epochs, seen = (f"{column}_{at}" for column in ("share", "size", "epochs", "drawn"))
+    for row, name in zip(sources, called, strict=True):
+        share, size, epochs, seen = (f"{column}_of_{name}" for column in ("share", "size", "epochs", "drawn"))
         if seen in facts and share in facts and in_all is not None:
             yield f"share of {row.name}", CheckText(formula=Name(seen) / in_all, stated=facts[share])
         if epochs in facts and size in facts and seen in facts:
@@ -130,23 +142,26 @@ def _checks(sources: Sequence[_Row], facts: Mapping[str, Fact]) -> Iterator[tupl
             yield f"share of {row.name}", CheckText(formula=Name(size) * Name(epochs) / in_all, stated=facts[share])
 
 
-def _drawn(at: int, facts: Mapping[str, Fact]) -> Expression | None:
+def _drawn(name: str, facts: Mapping[str, Fact]) -> Expression | None:
     """What is drawn of a source."""
-    if f"drawn_{at}" in facts:
-        return Name(f"drawn_{at}")
-    if f"size_{at}" in facts and f"epochs_{at}" in facts:
-        return Name(f"size_{at}") * Name(f"epochs_{at}")
+    drawn, size, epochs = (f"{column}_of_{name}" for column in ("drawn", "size", "epochs"))
+    if drawn in facts:
+        return Name(drawn)
+    if size in facts and epochs in facts:
+        return Name(size) * Name(epochs)
     return None
 
 
-def _sums(sources: Sequence[_Row], whole: _Row | None, facts: Mapping[str, Fact]) -> Iterator[tuple[str, CheckText]]:
+def _sums(
+    sources: Sequence[_Row], called: Sequence[str], whole: _Row | None, facts: Mapping[str, Fact]
+) -> Iterator[tuple[str, CheckText]]:
     """Columns that add up: shares to one, the others to the row of totals."""
     for column, title in (
         ("share", "sum of the shares"),
         ("size", "sum of the sizes"),
         ("drawn", "sum of what is drawn"),
     ):
-        names = [f"{column}_{at}" for at in range(len(sources)) if f"{column}_{at}" in facts]
+        names = [f"{column}_of_{name}" for name in called if f"{column}_of_{name}" in facts]
         if len(names) < len(sources) or len(names) < 2:
             continue
         stated = whole.cells.get(column) if whole is not None else None

@@ -23,12 +23,12 @@ def verdict(text):
         ("takes 4.2e22 FLOs", "flops", 4.2e22),
         ("takes 486 petaflop/s-days", "flops", 486 * 86400e15),
         ("takes 486 PF-days", "flops", 486 * 86400e15),
-        ("runs at a peak of 312 TFLOPS", "peak_flops", 312e12),
-        ("runs on GPUs of 989 TFLOP/s peak", "peak_flops", 989e12),
-        ("reaches 147 TFLOP/s per GPU", "achieved_flops", 147e12),
-        ("achieves 140 teraFLOP/s", "achieved_flops", 140e12),
-        ("sustains 400 TFLOPs/s/GPU", "achieved_flops", 400e12),
-        ("sustains 0.4 PFLOP/s per GPU", "achieved_flops", 400e12),
+        ("runs at a peak of 312 TFLOPS", "peak_flops_per_second", 312e12),
+        ("runs on GPUs of 989 TFLOP/s peak", "peak_flops_per_second", 989e12),
+        ("reaches 147 TFLOP/s per GPU", "achieved_flops_per_second", 147e12),
+        ("achieves 140 teraFLOP/s", "achieved_flops_per_second", 140e12),
+        ("sustains 400 TFLOPs/s/GPU", "achieved_flops_per_second", 400e12),
+        ("sustains 0.4 PFLOP/s per GPU", "achieved_flops_per_second", 400e12),
     ],
 )
 def test_flops_and_rates(said, role, value):
@@ -47,7 +47,7 @@ def test_flops_and_rates(said, role, value):
 )
 def test_other_flops_are_none_of_the_run(said):
     found = facts(f"We train the 7B model on 1T tokens {said}.")
-    assert not {"flops", "peak_flops", "achieved_flops"} & found.keys()
+    assert not {"flops", "peak_flops_per_second", "achieved_flops_per_second"} & found.keys()
     assert verdict(f"We train the 7B model on 1T tokens {said}.")[0] == "underdetermined"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from dist_epochs.arithmetic.unit import SPELLINGS
 from dist_epochs.audit.sentence.audited import audit_text_of
+from dist_epochs.names import in_words
 from dist_epochs.render.sentence import sentence_text
 from dist_epochs.render.sentence_markdown import sentence_markdown
 from dist_epochs.render.wrapping import width_of
@@ -133,11 +134,11 @@ def test_the_audit_fits_a_terminal(text):
     lines, full = sentence_text(found).splitlines(), sentence_text(found, full=True).splitlines()
     assert len(lines) <= 24
     assert max(width_of(line) for line in (*lines, *full)) <= 80
-    assert all(fact.role.replace("_", " ") in "\n".join(lines) for fact in found.reading.facts)
+    assert all(in_words(fact.role) in "\n".join(lines) for fact in found.reading.facts)
     assert str(found.audit.verdict).split("-")[0].upper() in lines[0]
     review = sentence_markdown(found)
     assert review.startswith("> ")
-    assert all(f"| {fact.role.replace('_', ' ')} |" in review for fact in found.reading.facts)
+    assert all(f"| {in_words(fact.role)} |" in review for fact in found.reading.facts)
 
 
 def test_about_is_wider_than_rounded():
