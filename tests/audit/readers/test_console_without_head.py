@@ -31,7 +31,9 @@ def rows(until, *, of=STEPS, version=5):
 def summary(steps=STEPS):
     return (
         f"\r{{'train_runtime': '101.2', 'train_samples_per_second': '{2094 / 101.2:.4g}', "
-        f"'train_steps_per_second': '{steps / 101.2:.4g}', 'train_loss': '2.1', 'epoch': '3'}}\n" + bar(steps, steps) + "\n"
+        f"'train_steps_per_second': '{steps / 101.2:.4g}', 'train_loss': '2.1', 'epoch': '3'}}\n"
+        + bar(steps, steps)
+        + "\n"
     )
 
 
