@@ -106,6 +106,13 @@ def _read(path: Path, is_it: Callable[[Sequence[Word]], bool], missing: InputErr
     """The one command of a script that something is true of."""
     text = read_text(path)
     origin = Origin(printable(str(path)))
+    if (torn := _TORN.search(text)) is not None:
+        raise InputError(
+            "a space stands behind the backslash, so that the command ends in this line",
+            rule="the shell takes the next line for a command of its own, and its flags are lost",
+            fixes="removing the space at the end of the line",
+            origin=Origin(origin.name, text.count("\n", 0, torn.start()) + 1),
+        )
     batch_system = asked_of_slurm(text)
     found = [command for command in read_commands(text, slurm_variables(batch_system)) if is_it(command.words)]
     if not found:
@@ -127,6 +134,8 @@ def _key(flag: str) -> str:
     return name[:2] + name[2:].replace("-", "_") + equals + value
 
 
+_TORN = re.compile(r"^[^#\n]*\\[ \t]+\r?$", re.MULTILINE)
+"""A line that was meant to go on."""
 _SPREADS = re.compile(r"^[^#\n]*\b(?:srun|ssh|pdsh|clush|parallel|mpirun|mpiexec)\b", re.MULTILINE)
 """What starts a program on other machines."""
 _OF_SOME_NODES = re.compile(r"-[Nnwr].*|--(?:nodes|ntasks|nodelist|relative|exclude).*")

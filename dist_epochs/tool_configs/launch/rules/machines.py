@@ -50,7 +50,7 @@ def total_processes(launch: Launch) -> Iterator[Finding]:
     What to do: nothing, if the total is meant.
     """
     file, each = launch.file, launch.file.processes_per_machine
-    if file.processes is None or file.machines == 1 or file.processes % file.machines or file.launcher == "torchrun":
+    if file.processes is None or file.machines == 1 or file.processes % file.machines or file.launcher != "accelerate":
         return
     message = f"{file.processes} processes are the total: {each} on each of {file.machines} machines"
     yield Finding(
