@@ -42,6 +42,9 @@ OTHER_NAMES = {
 }
 """What other tools call our options."""
 
+EXTRA = "unexpected extra argument"
+"""What click says of too many words."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -61,7 +64,7 @@ class _Spoken(click.Command):
                 raise SystemExit(EXIT_INPUT) from None
             except click.UsageError as error:
                 of = " ".join([self.name or "", *words[:1]])  # of a group's command, whose parser knows no context
-                raise _as_input_error(error, of) from None
+                raise _as_input_error(error, of, words) from None
             except click.Abort:
                 raise SystemExit(INTERRUPTED) from None
         raise SystemExit(code if isinstance(code, int) else 0)
@@ -102,17 +105,22 @@ def _quiet_when_nobody_listens() -> Iterator[None]:
         raise SystemExit(0) from None
 
 
-def _as_input_error(error: click.UsageError, command: str) -> InputError:
+def _as_input_error(error: click.UsageError, command: str, words: Sequence[str]) -> InputError:
     """What click found wrong, with the nearest of what is known and the command that lists it all."""
     command = error.ctx.command_path if error.ctx else command
     more = f"{command} --help"
     if isinstance(error, click.NoSuchOption):
-        fixes = [*_like(error.option_name, _options(error.ctx)), more]
-        return InputError(f"{command} has no option {error.option_name}", fixes=fixes)
+        name = error.option_name
+        if not name.startswith("--"):  # of `-epochs` click reads the first letter
+            name = next((word.partition("=")[0] for word in words if word.startswith(name)), name)
+        return InputError(f"{command} has no option {name}", fixes=[*_like(name, _options(error.ctx)), more])
     if isinstance(error, click.MissingParameter) and error.param is not None:
         name = error.param.opts[0] if isinstance(error.param, click.Option) else error.param.human_readable_name
         return InputError(f"{command} needs {name}", fixes=more)
-    return InputError(error.format_message().strip().rstrip("."), fixes=more)
+    said = error.format_message().strip().rstrip(".")
+    if EXTRA in said:
+        return InputError(said, rule="it takes fewer words, and what holds spaces stands in quotes", fixes=more)
+    return InputError(said, fixes=more)
 
 
 def _options(context: click.Context | None) -> list[str]:

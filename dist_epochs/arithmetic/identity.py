@@ -38,6 +38,9 @@ from dist_epochs.arithmetic.usual_ratios import USUAL_TOKENS_PER_WORD
 
 __all__ = ["Given", "Solution", "SolveError", "solve"]
 
+FACTORS = ("devices", "per_device", "gradient_accumulation")
+"""Of the global batch."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Solution:
@@ -132,7 +135,7 @@ def _products(given: Given, in_tokens: bool) -> tuple[_Product, ...]:
     words = given.tokens_per_word is not None or (given.corpus is not None and given.corpus.unit is Unit.WORD)
     drawn = "tokens" if in_tokens else "samples"
     return (
-        _Product("global_batch", ("devices", "per_device", "gradient_accumulation")),
+        _Product("global_batch", FACTORS),
         _Product("batch", ("global_batch", "sequence_length") if in_tokens else ("global_batch",)),
         _Product(drawn, ("steps", "batch")),
         _Product(drawn, ("corpus", "tokens_per_word", "epochs") if words and in_tokens else ("corpus", "epochs")),
@@ -195,10 +198,17 @@ def _unknown(given: Given, known: Mapping[str, Quantity], derived: Mapping[str, 
         if name in derived:
             return name
     have = ", ".join(f"{name.replace('_', ' ')} {precise(value.value)}" for name, value in known.items()) or "nothing"
+    lacks = [name for name in FACTORS if name not in known]  # of a batch that is stated in parts
+    factors = (
+        f"{' and '.join('--' + name.replace('_', '-') for name in lacks)} too, for the batch: 1, where there is none"
+    )
     raise SolveError(
         f"steps × batch = corpus × epochs cannot be solved from {have}",
         rule="all but one of the four must be known",
-        fixes="three of --steps, --batch, --corpus and --epochs (or --tokens in place of two of them)",
+        fixes=(
+            *([factors] if 0 < len(lacks) < len(FACTORS) and "batch" not in known else []),
+            "three of --steps, --batch, --corpus and --epochs (or --tokens in place of two of them)",
+        ),
     )
 
 

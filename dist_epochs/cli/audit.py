@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,8 +138,12 @@ def command(
     if not every and name is None:
         raise InputError(
             "nothing is named that could be audited",
-            rule=f"claims that come with the package are {', '.join(claim_names())}",
-            fixes=["one of them", "a claim file", "the path of a run", "--all"],
+            fixes=[
+                "a sentence in quotes that states a budget, or a .txt, .md or .pdf file of it",
+                "the path of a finished run: a folder, a log",
+                "flags: --steps 1M --batch 256x512 --corpus '3.3B words' --epochs ~40",
+                f"a claim that comes with the package, such as {' or '.join(claim_names()[3:4])}; --all audits them",
+            ],
         )
     run = find_run(name) if name is not None and name not in claim_names() else None
     if run is None and name is not None and is_text_file(name):
@@ -190,13 +196,21 @@ def _table(place: str, as_json: bool) -> None:
 
     if not as_json:
         show(",".join(COLUMNS))
+    is_any = False
     for row in judge_many(runs_of(Path(place)), find_run):
+        is_any = True
         if as_json:
             show(json.dumps(row, ensure_ascii=False), as_json=True)
             continue
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow(row.values())
         show(line.getvalue())
+    if not is_any:
+        raise InputError(
+            "there is nothing to audit in it",
+            rule="--many takes a folder with files or runs, or a list of their paths, one a line",
+            origin=Origin(place),
+        )
 
 
 def find_run(name: str) -> FinishedRun | None:
@@ -206,6 +220,11 @@ def find_run(name: str) -> FinishedRun | None:
     if name.startswith(HUB):
         return fetch_repository(name)
     path = Path(name)
+    if re.match(r"https?://|arxiv:\S+|\d{4}\.\d{4,5}(v\d+)?$", name, re.IGNORECASE):
+        raise InputError(
+            f"{name} is on the network, and a paper is not fetched",
+            fixes=("its PDF as a file: dist-epochs audit paper.pdf", "the sentence that states its budget, in quotes"),
+        )
     if ("/" in name or path.suffix[1:].isalpha()) and not path.exists():
         raise InputError(
             "no such file or folder",
@@ -213,15 +232,49 @@ def find_run(name: str) -> FinishedRun | None:
             fixes="dist-epochs audit --all, which lists the names",
             origin=Origin(name),
         )
-    if path.suffix in CLAIM_FILES or not path.exists():
+    if not path.exists():
+        return None
+    if path.suffix in CLAIM_FILES:
+        _refuse_settings(path)
         return None
     from dist_epochs.audit.detect.file import unknown
     from dist_epochs.audit.detect.folder import read_finished_run
 
     run = read_finished_run(path)
     if run is None and not _may_be_claim(path) and not is_text_file(name):
+        _refuse_settings(path)
         raise unknown(path)
     return run
+
+
+def _refuse_settings(path: Path) -> None:
+    """Refuse a configuration or a recipe, which says what is to be done, and nothing of what came out.
+
+    Raises:
+        InputError: If the file is one.
+    """
+    from dist_epochs.recipe.recipe import Recipe
+    from dist_epochs.settings.document import Document
+    from dist_epochs.tool_configs.detect import tool_of
+
+    if not path.is_file() or _may_be_claim(path):
+        return
+    if (tool := tool_of(path)) is not None:
+        raise InputError(
+            f"this is {tool}, which says nothing of what came out",
+            fixes=(f"dist-epochs plan --from {path}", "what the run wrote"),
+            origin=Origin(str(path)),
+        )
+    try:
+        keys = Document.read(path).data.keys()
+    except InputError:
+        return
+    if "batch" in keys and keys <= {found.name for found in fields(Recipe)}:
+        raise InputError(
+            "this is a recipe, which states no result",
+            fixes=(f"dist-epochs plan {path}", "adding a title and stated: what is to come out"),
+            origin=Origin(str(path)),
+        )
 
 
 def _may_be_claim(path: Path) -> bool:

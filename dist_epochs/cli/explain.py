@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="What a word or a warning means, with numbers.")
-@click.argument("topic", required=False)
+@click.argument("words", metavar="[TOPIC]", nargs=-1)
 @click.option("--examples", metavar="100", help="Examples of the data.")
 @click.option("--epochs", metavar="500", help="Epochs, in the words of each system.")
 @click.option("--batch-size", metavar="5", help="Examples of a mini-batch.")
 @as_json
-def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
+def command(words: tuple[str, ...], as_json: bool, **numbers: str | None) -> None:
     """What a word means here, in textbooks and frameworks; a warning of a plan; or why a framework reports otherwise.
 
     step, iteration, epoch, batch-size and batches come with the words of each framework, and with the numbers of a
@@ -32,6 +32,7 @@ def command(topic: str | None, as_json: bool, **numbers: str | None) -> None:
     from dist_epochs.frameworks.words.entries import find_entry
     from dist_epochs.frameworks.words.terms import TERMS, find_term
 
+    topic = " ".join(words) if words else None
     term, entry = (None, None) if topic is None else (find_term(topic), find_entry(topic))
     if any(numbers.values()) and term is None and (entry is None or entry.name not in METHOD_PAGES):
         raise InputError("numbers are for one of the words", fixes=[*(each.name for each in TERMS), *METHOD_PAGES])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ class _Commands(Group):
         if name not in COMMANDS:
             if name.startswith("-"):
                 return None  # click names the option
-            near = [f"dist-epochs {each}" for each in close_matches(name, COMMANDS)]
+            near = [f"dist-epochs {each}" for each in close_matches(name, COMMANDS)] or _meant(name)
             raise InputError(f"dist-epochs has no command {name!r}", fixes=[*near, "dist-epochs --help"])
         command: Any = import_module(f"dist_epochs.cli.{name}").command
         return command  # type: ignore[no-any-return]
@@ -45,6 +46,20 @@ class _Commands(Group):
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _meant(name: str) -> list[str]:
+    """The command for what stands in its place: a word, a sentence, a claim, a file."""
+    from dist_epochs.audit.collection import claim_names
+    from dist_epochs.cli.sentences import is_sentence
+    from dist_epochs.frameworks.words.entries import find_entry
+    from dist_epochs.frameworks.words.terms import find_term
+
+    if find_term(name) is not None or find_entry(name) is not None:
+        return [f"dist-epochs explain {name}"]
+    if name in claim_names() or is_sentence(name):
+        return [f"dist-epochs audit {name}" if name in claim_names() else "dist-epochs audit, and the text in quotes"]
+    return [f"dist-epochs plan {name}", f"dist-epochs audit {name}"] if Path(name).exists() else []
 
 
 @click.group("dist-epochs", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -28,8 +28,9 @@ def write_html(path: Path, page: Markup) -> None:
     Raises:
         OSError: If it cannot be written there.
     """
-    from dist_epochs.runtime.files import write_text
+    from dist_epochs.runtime.files import refuse_no_folder, write_text
 
+    refuse_no_folder(path)
     write_text(path, page)
     show(f"the report is in {path}", err=True)
 

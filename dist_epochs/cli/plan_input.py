@@ -99,7 +99,7 @@ def read_input(
     from dist_epochs.recipe.flags import apply_flags
     from dist_epochs.settings.document import Document
 
-    document = Document("flags") if path is None else Document.read(path)
+    document = Document("flags") if path is None else _read(path)
     if "model_type" in document.data and "batch" not in document.data:
         raise InputError("a model's configuration, not a recipe", fixes=f"--model {path}", origin=Origin(str(path)))
     if path is None or flags or sources:
@@ -109,10 +109,34 @@ def read_input(
     if files:
         _apply_files(document, files)
     if document.get(("batch",)) is None and path is None:
-        raise InputError(
-            "what a step draws is not stated", fixes=("--batch", "--global-batch", "--per-device with --devices")
-        )
+        fixes = ("--batch", "--global-batch", "--per-device with --devices")
+        of_recipe = () if flags or files else ("a recipe, such as dist-epochs plan bert-base",)
+        raise InputError("what a step draws is not stated", fixes=(*of_recipe, *fixes))
     return PlanInput(document, path)
+
+
+def _read(path: Path) -> Document:
+    """A recipe, and no configuration of another tool."""
+    from dist_epochs.settings.document import Document
+
+    try:
+        document, failed = Document.read(path), None
+    except InputError as error:
+        document, failed = None, error
+    if document is None or not {"batch", "phases", "budget"} & document.data.keys():
+        from dist_epochs.tool_configs.detect import tool_of
+
+        if (tool := tool_of(path)) is not None:
+            raise InputError(
+                f"this is {tool}, and no recipe", fixes=f"dist-epochs plan --from {path}", origin=Origin(str(path))
+            )
+    if document is None:
+        assert failed is not None
+        from dist_epochs.recipe.shipped import shipped_recipes
+
+        is_shipped = not path.exists() and path.stem in shipped_recipes()
+        raise failed.but(fixes=f"{path.stem}, which comes with the package") if is_shipped else failed
+    return document
 
 
 def _apply_files(document: Document, files: Sequence[Path]) -> None:

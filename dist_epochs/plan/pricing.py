@@ -202,7 +202,11 @@ def price_per_position(
         device_hours = speed.device_hours(1, per_token) if speed else None
         devices, rate = batch.devices, speed.hardware.price if speed else None
         if unit == "money" and rate is None:
-            raise InputError("a budget in money needs hardware.price", rule="it is the price of a device for one hour")
+            raise InputError(
+                "a budget in money needs hardware.price",
+                rule="it is the price of a device for one hour",
+                fixes=("--price 2.5", "hardware.price: 2.5"),
+            )
         if devices is None:
             raise InputError(
                 f"a budget in {unit} needs batch.devices", rule="hours are counted from start to end on all of them"

@@ -28,6 +28,7 @@ __all__ = [
     "named_errors",
     "new_folder",
     "refuse_existing",
+    "refuse_no_folder",
     "run_lock",
     "write_bytes",
     "write_json",
@@ -138,10 +139,25 @@ def refuse_existing(path: Path, fix: str) -> None:
         fix: How to name another.
 
     Raises:
-        InputError: If a file of that name is there.
+        InputError: If a file of that name is there, or no file can be made there.
     """
+    refuse_no_folder(path)
     if path.exists():
         raise InputError("a file of this name is there, and is not replaced", fixes=fix, origin=Origin(str(path)))
+
+
+def refuse_no_folder(path: Path) -> None:
+    """Refuse to write a file where there is no folder, or where it is a folder itself.
+
+    Raises:
+        InputError: If it is so.
+    """
+    if path.is_dir():
+        raise InputError(
+            "this is a folder, and a file is to be written", fixes=str(path / "NAME"), origin=Origin(str(path))
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}", fixes=f"mkdir -p {path.parent}", origin=Origin(str(path)))
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

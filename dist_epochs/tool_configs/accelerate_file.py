@@ -87,6 +87,8 @@ class AccelerateFile:
         launcher: `accelerate`, and in a launch script also `torchrun`, `deepspeed`, `srun` or `python`.
         is_script: Whether it is a launch script.
         tasks: Tasks that Slurm is asked to start on each machine; each starts the launcher.
+        nodes: Nodes that Slurm is asked for; None where a script does not say.
+        on_all_nodes: Whether the script starts the launcher on each of them; None where that is not told.
     """
 
     path: Path
@@ -105,6 +107,8 @@ class AccelerateFile:
     launcher: str = "accelerate"
     is_script: bool = False
     tasks: int = 1
+    nodes: int | None = None
+    on_all_nodes: bool | None = None
 
     def named(self, key: str) -> str:
         """What the launcher calls a key: torchrun counts processes of a node, and nodes."""

@@ -34,7 +34,7 @@ from dist_epochs.tool_configs.script import looks_like_script
 from dist_epochs.tool_configs.stated import LaunchSettings
 from dist_epochs.tool_configs.tool import Tool
 
-__all__ = ["read_files", "read_settings"]
+__all__ = ["read_files", "read_settings", "tool_of"]
 
 
 TOOLS: tuple[Tool, ...] = (
@@ -69,6 +69,22 @@ def read_settings(path: Path, given: Given | None = None) -> LaunchSettings:
         return script_settings(path, given or Given(), read_settings)
     _refuse_python_of_torchtitan(path)
     return _settings(read_section(path), given or Given())
+
+
+def tool_of(path: Path) -> str | None:
+    """The tool whose configuration a file is, read here or not; None if it is of none, or cannot be read."""
+    try:
+        if looks_like_script(path, read_text(path)):
+            return "a launch script"
+        top = known_file(read_section(path)).top
+        values = plain_value(top.values)
+        is_python = path.suffix.lower() == ".py"
+        tool = next((each for each in ((NANOGPT,) if is_python else TOOLS) if each.is_its(values)), None)
+        if (found := tool or other_tool(values)) is not None:
+            return f"a configuration of {found.name}"
+        return kind_of_file(top, values)[0].name
+    except InputError:
+        return None
 
 
 def read_files(paths: Sequence[Path], given: Given) -> list[LaunchSettings]:

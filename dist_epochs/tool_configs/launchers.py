@@ -41,7 +41,13 @@ def launched(arguments: Arguments, read: Callable[[Path], LaunchSettings]) -> La
         case "srun":
             return LaunchSettings(devices=_by_slurm(arguments))
         case "python":
-            note = "one process is planned; with several visible devices the Trainer multiplies its micro-batch by them"
+            visible = arguments.environment.get("CUDA_VISIBLE_DEVICES")
+            shown = visible.text.count(",") + 1 if visible is not None else 1
+            several, fix = (str(shown), f"--devices {shown}") if shown > 1 else ("several", "--devices")
+            note = (
+                f"one process is planned; with {several} visible devices the Trainer multiplies its micro-batch by them"
+            )
+            note += f": give {fix}"
             launching.remarks.notes.append(f"{launching.origin}: {note}")
             return LaunchSettings(devices=Stated(1, Origin(launching.origin.name, launching.origin.line)))
     count = arguments.environment.get("NGPU")

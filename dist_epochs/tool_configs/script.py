@@ -43,6 +43,8 @@ class Arguments:
         environment: Variables that are set in front of the command.
         batch_system: What `#SBATCH` lines state, by long names.
         defaults: Notes on variables whose default was taken, by the flag that has them.
+        on_all_nodes: Whether `srun` in front of it starts it on each node of the job; None where that is not told, as
+            where a function is started, or by other means.
     """
 
     launcher: str
@@ -52,6 +54,7 @@ class Arguments:
     environment: dict[str, Word]
     batch_system: dict[str, str]
     defaults: dict[str, str]
+    on_all_nodes: bool | None
 
 
 def looks_like_script(path: Path, text: str) -> bool:
@@ -104,6 +107,13 @@ def _read(path: Path, is_it: Callable[[Sequence[Word]], bool], missing: InputErr
     """The one command of a script that something is true of."""
     text = read_text(path)
     origin = Origin(printable(str(path)))
+    if (torn := _TORN.search(text)) is not None:
+        raise InputError(
+            "a space stands behind the backslash, so that the command ends in this line",
+            rule="the shell takes the next line for a command of its own, and its flags are lost",
+            fixes="removing the space at the end of the line",
+            origin=Origin(origin.name, text.count("\n", 0, torn.start()) + 1),
+        )
     batch_system = asked_of_slurm(text)
     found = [command for command in read_commands(text, slurm_variables(batch_system)) if is_it(command.words)]
     if not found:
@@ -116,7 +126,7 @@ def _read(path: Path, is_it: Callable[[Sequence[Word]], bool], missing: InputErr
             fixes="a script with one of them",
             origin=origin,
         )
-    return _arguments(path, origin, found[0], batch_system)
+    return _arguments(path, origin, found[0], batch_system, may_spread=_SPREADS.search(text) is not None)
 
 
 def _key(flag: str) -> str:
@@ -125,7 +135,27 @@ def _key(flag: str) -> str:
     return name[:2] + name[2:].replace("-", "_") + equals + value
 
 
-def _arguments(path: Path, origin: Origin, command: Command, batch_system: dict[str, str]) -> Arguments:
+_TORN = re.compile(r"^[^#\n]*\\[ \t]+\r?$", re.MULTILINE)
+"""A line that was meant to go on."""
+_SPREADS = re.compile(r"^[^#\n]*\b(?:srun|ssh|pdsh|clush|parallel|mpirun|mpiexec)\b", re.MULTILINE)
+"""What starts a program on other machines."""
+_OF_SOME_NODES = re.compile(r"-[Nnwr].*|--(?:nodes|ntasks|nodelist|relative|exclude).*")
+"""Flags of `srun` that choose among the nodes of a job."""
+
+
+def _on_all_nodes(before: Sequence[Word], may_spread: bool) -> bool | None:
+    """Whether the words in front of a launcher start it on each node."""
+    if not may_spread:
+        return False
+    srun = next((index for index, word in enumerate(before) if word.text == "srun"), None)
+    if srun is None or any(_OF_SOME_NODES.fullmatch(word.text) for word in before[srun + 1 :]):
+        return None
+    return True
+
+
+def _arguments(
+    path: Path, origin: Origin, command: Command, batch_system: dict[str, str], *, may_spread: bool
+) -> Arguments:
     words = list(command.words)
     launcher, at = launcher_of(words)
     end = program_index(words, at)
@@ -140,4 +170,5 @@ def _arguments(path: Path, origin: Origin, command: Command, batch_system: dict[
         environment=command.environment,
         batch_system=batch_system,
         defaults=defaults,
+        on_all_nodes=_on_all_nodes(words[:at], may_spread),
     )

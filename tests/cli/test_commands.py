@@ -137,6 +137,12 @@ def test_a_full_disk_leaves_nothing(tmp_path, text_file):
 
 def test_plan_says_what_is_wrong(tmp_path, write_recipe, store):
     assert "no such file" in call("plan", tmp_path / "none.yaml", code=2).stderr
+    assert "try bert-base, which comes with the package" in call("plan", "bert-base.yaml", code=2).stderr
+    for place, fix in {
+        tmp_path / "none" / "x.html": f"try mkdir -p {tmp_path}/none",
+        tmp_path: "this is a folder",
+    }.items():
+        assert fix in call("audit", "bert", "--html", place, code=2).stderr
     wrong = call("plan", write_recipe(store.path), "--set", "batch.per_devcie=4", code=2)
     assert "did you mean 'per_device'?" in wrong.stderr
     batch = {"global_batch": 64, "devices": 6, "per_device": 4}
@@ -185,3 +191,6 @@ def test_solve_with_contradicting_factors_ends_with_1(factors):
 def test_solve_with_too_little_says_what_to_add():
     for arguments in ([], ["--steps", 3]):
         assert "try three of --steps" in call("solve", *arguments, code=2).stderr
+    parts = ["--steps", 100, "--per-device", 32, "--devices", 8, "--corpus", "1M samples"]
+    assert "try --gradient-accumulation too, for the batch: 1" in call("solve", *parts, code=2).stderr
+    assert call("solve", *parts, "--gradient-accumulation", 1).exit_code == 0

@@ -112,7 +112,9 @@ def test_a_sweep_tells_its_warnings():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "try a recipe, such as dist-epochs plan bert-base"),
         (["--steps", 10], "what a step draws is not stated"),
+        (["--money", 100, "--batch", "8x16", "--devices", "8xH100", "--parameters", "1B"], "try --price"),
         (["--steps", 10, "--batch", "8x16", "--devices", "8x4090"], "as in 8xRTX4090"),
         (["--batch", "8x16", "--steps", "500 steps per epoch"], "try multiplying it by the epochs"),
         (
@@ -132,6 +134,23 @@ def test_a_device_s_name_may_be_run_together():
     plan = call("plan", BERT, "--devices", "8xRTX4090", "--json")
     cost = json.loads(plan.stdout)["cost"]
     assert (cost["device"], json.loads(plan.stdout)["global_batch"]["data_parallel_size"]) == ("RTX 4090", 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("ds.json", '{"train_batch_size": 8, "zero_optimization": {"stage": 2}}', "a DeepSpeed configuration"),
+        ("t.toml", "[training]\nsteps = 10\nseq_len = 128\n", "a configuration of torchtitan"),
+        ("job.sh", "#!/bin/sh\ntorchrun --nproc_per_node 8 train.py --max_steps 5\n", "a launch script"),
+    ],
+)
+def test_another_tool_s_file_is_no_recipe(tmp_path, name, content, what):
+    (tmp_path / name).write_text(content)
+    wrong = call("plan", tmp_path / name, code=2).stderr
+    assert wrong.splitlines() == [
+        f"error: {tmp_path / name}: this is {what}, and no recipe",
+        f"  try dist-epochs plan --from {tmp_path / name}",
+    ]
 
 
 def test_a_model_s_configuration_is_no_recipe(tmp_path):

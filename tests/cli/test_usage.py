@@ -22,6 +22,10 @@ def ask(*words):
         (["solve", "--per_device", "4"], "has no option --per_device", "--per-device"),
         (["solve", "--gradient_accumulation_steps", "4"], "has no option --gradient_accumulation_steps",
          "--gradient-accumulation"),
+        (["explain", "iteration", "-examples", "100"], "has no option -examples", "--examples"),
+        (["iteration"], "dist-epochs has no command 'iteration'", "dist-epochs explain iteration"),
+        (["gpt3"], "dist-epochs has no command 'gpt3'", "dist-epochs audit gpt3"),
+        (["100 steps of 8"], "dist-epochs has no command", "dist-epochs audit, and the text in quotes"),
         (["ledger"], "dist-epochs ledger needs RUN", "dist-epochs ledger --help"),
         (["solve", "--steps"], "requires an argument", "dist-epochs solve --help"),
     ],
@@ -33,6 +37,19 @@ def test_what_was_typed_and_what_was_meant(words, asked, fix):
     (error,) = json.loads(result.stderr)["errors"]
     assert asked in error["asked"]
     assert error["fixes"][0] == fix
+
+
+@pytest.mark.parametrize(
+    "words", [["audit", "We", "train", "for", "100", "steps"], ["solve", "--corpus", "3.3B", "words"]]
+)
+def test_what_holds_spaces_stands_in_quotes(words):
+    (error,) = json.loads(ask(*words, "--json").stderr)["errors"]
+    assert "stands in quotes" in error["rule"]
+
+
+def test_a_topic_of_several_words_needs_no_quotes():
+    assert ask("explain", "gradient", "accumulation").stdout == ask("explain", "gradient accumulation").stdout
+    assert ask("explain", "mini", "batch").exit_code == 0
 
 
 def test_an_unlikely_name_is_not_guessed():

@@ -57,19 +57,26 @@ FILES: Mapping[str, FileReader] = {
 }
 """Kinds of files, each told by its own marks; in a folder, the first of them is read for the run."""
 
-MARKS = (
-    "global_step and log_history of a Trainer's state (trainer_state.json); train_runtime of its results "
-    "(all_results.json); the hyperparameters of its model card; :W&B at the start of wandb's offline file, or "
-    "wandb-summary.json; brain.Event of TensorBoard; current_steps of LLaMA-Factory; the columns epoch and step of "
-    "Lightning; 'iteration N/ M |' of Megatron-LM, GPT-NeoX and NeMo 2, '[step=N/M]' of OLMo, 'iter N: loss' of "
-    "nanoGPT, 'step: N … tps:' of torchtitan, 'step=N, skipped=' of DeepSpeed, or their arguments "
-    "('seq_length ..... 2048') in a log; '***** Running training *****' of a Trainer's console; the events of our own "
-    "ledger.jsonl"
+JSON_MARKS = (
+    "the files of JSON that are read have global_step and log_history (trainer_state.json), train_runtime "
+    "(all_results.json) or current_steps in each line (trainer_log.jsonl)"
+)
+BINARY_MARKS = (
+    "the binary files that are read are wandb's (:W&B at the start of run-ID.wandb) and TensorBoard's (brain.Event)"
+)
+TEXT_MARKS = (
+    "a log is told by lines such as '***** Running training *****' or rows of loss, learning_rate and epoch (a "
+    "Trainer's console), 'iteration N/ M |' (Megatron-LM, GPT-NeoX, NeMo 2), '[step=N/M]' (OLMo), 'iter N: loss' "
+    "(nanoGPT), 'step: N … tps:' (torchtitan) or 'step=N, skipped=' (DeepSpeed); metrics.csv by its columns epoch and "
+    "step; a model card by its hyperparameters; a claim by title and facts"
 )
 """What each kind is told by."""
 
 JSON_OBJECT = re.compile(rb"[\xef\xbb\xbf\s]*\{\s*[\"}]")
 """How an object of JSON begins, and no dict that Python printed."""
+
+WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff")
+"""How text in UTF-16 begins."""
 
 LINE_OF_LEDGER = b'{"event":'
 """How each line of our ledger begins."""
@@ -111,13 +118,29 @@ def read_file(path: Path) -> FinishedRun | None:
 
 def unknown(path: Path) -> InputError:
     """The error for a file that is neither a run nor a claim."""
-    return InputError(
-        "this is neither a finished run nor a claim",
-        rule=f"none of these is in it (of a log, in its first {MOST_UNKNOWN / 10**6:.0f} MB): {MARKS}; title and facts "
-        "of a claim",
-        fixes="such a file, or the folder that holds it",
-        origin=Origin(str(path)),
-    )
+    head, origin = read_head(path, HEAD_BYTES), Origin(str(path))
+    asked: str = "this is neither a finished run nor a claim"
+    fixes: tuple[str, ...] = ("such a file", "the folder that holds it")
+    if not head.strip():
+        return InputError(f"{asked}: the file is empty", fixes="another record of the same run", origin=origin)
+    if JSON_OBJECT.match(head):
+        return InputError(asked, rule=JSON_MARKS, fixes=fixes, origin=origin)
+    if b"\0" in head and not head.startswith(WIDE_TEXT):
+        return InputError(asked, rule=BINARY_MARKS, fixes=fixes, origin=origin)
+    if not _is_utf8(head):
+        fixes = ("saving it as UTF-8, if it is a text", *fixes)
+    if path.stat().st_size > MOST_UNKNOWN:
+        asked += f", as far as its first {MOST_UNKNOWN / 10**6:.0f} MB tell"
+    return InputError(asked, rule=TEXT_MARKS, fixes=fixes, origin=origin)
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the beginning of a file is text in UTF-8; it may end within a character."""
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4 and len(head) == HEAD_BYTES
+    return True
 
 
 def _names_state(path: Path) -> bool:

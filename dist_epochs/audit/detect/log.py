@@ -51,8 +51,9 @@ def read_text_log(path: Path) -> FinishedRun | None:
         if is_open and (is_console or any(log.track.last for log in logs)):
             is_open, marks = False, [(mark, log) for log in logs for mark in log.MARKS]
     began = [log for log in logs if log.track.last]
-    # rows of a Trainer may stand beside lines of DeepSpeed
-    first: tuple[LineReader | Console, ...] = (*began, console) if console.has_head else (*began,)
+    first: list[LineReader] = [*began]
+    if console.has_head:  # else its rows may stand beside lines of DeepSpeed
+        first.append(console)
     for reader in (*first, *others, *logs, console):  # beside the lines of others there may be arguments of DeepSpeed
         if (run := reader.finished()) is not None:
             return run

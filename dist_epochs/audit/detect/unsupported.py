@@ -41,7 +41,8 @@ def refuse_unsupported(path: Path) -> None:
                     f"this is a log of {name}, which is recognised and not read",
                     fixes=[
                         "another record of the same run",
-                        "stating its numbers as a claim: dist-epochs audit CLAIM.yaml",
+                        "its numbers as flags: dist-epochs audit --steps 3130 --batch 32 --corpus '10000 samples' "
+                        "--epochs 10",
                     ],
                     origin=Origin(str(path), at),
                 )

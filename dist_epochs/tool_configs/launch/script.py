@@ -46,9 +46,18 @@ def read_launch_script(path: Path) -> AccelerateFile:
         file = read_accelerate(_accelerate(path, arguments.launching))
     else:
         file = read_accelerate(replace(arguments.launching, values=dict(_keys(arguments))))
-    tasks = _count(Located(arguments.batch_system.get("ntasks_per_node"), file.top.origin)).value
+    tasks, nodes = (
+        _count(Located(arguments.batch_system.get(name), file.top.origin)).value
+        for name in ("ntasks_per_node", "nodes")
+    )
     return replace(
-        file, path=path, launcher=arguments.launcher, is_script=True, tasks=tasks if isinstance(tasks, int) else 1
+        file,
+        path=path,
+        launcher=arguments.launcher,
+        is_script=True,
+        tasks=tasks if isinstance(tasks, int) else 1,
+        nodes=nodes if isinstance(nodes, int) else None,
+        on_all_nodes=arguments.on_all_nodes,
     )
 
 
@@ -62,6 +71,8 @@ def _accelerate(path: Path, flags: Section) -> Section:
             flags.refuse("config_file", "a file that is here, for its processes")
         values.update(read_section(found).values)
     values.update((key, _known(flags, key)) for key in ACCELERATE_KEYS if flags.states(key))
+    if (address := values.get("main_process_ip")) is not None and address.value is None:  # known to the running shell
+        values["main_process_ip"] = replace(address, value="ADDRESS")
     kind = next((kind for flag, kind in KINDS.items() if flags.states(flag)), None)
     if kind is not None:
         values["distributed_type"] = Located(kind, flags.origin)

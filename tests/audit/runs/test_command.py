@@ -5,10 +5,12 @@ import random
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from dist_epochs.audit.detect.folder import read_finished_run
 from dist_epochs.audit.runs.claims import read_claims
 from dist_epochs.audit.runs.run_audit import audit_run
+from dist_epochs.cli.main import main
 from dist_epochs.render.audit import audit_text
 from dist_epochs.render.audit_markdown import audit_markdown
 
@@ -16,21 +18,54 @@ from dist_epochs.render.audit_markdown import audit_markdown
 @pytest.mark.parametrize(
     ("content", "field", "message"),
     [
-        (b"", "asked", "neither a finished run nor a claim"),
-        (b"hello\n", "rule", "'iteration N/ M |' of Megatron-LM"),
+        (b"", "asked", "neither a finished run nor a claim: the file is empty"),
+        (b" \n\n", "asked", "the file is empty"),
+        (b"hello\n", "rule", "'iteration N/ M |' (Megatron-LM"),
+        ("größe 5".encode("latin-1"), "fixes", "saving it as UTF-8, if it is a text"),
+        ("We train for 100 steps with batches of 8.".encode("utf-16"), "fixes", "saving it as UTF-8, if it is a text"),
         (b'{"a": 1}', "rule", "global_step and log_history"),
-        (random.Random(1).randbytes(5000), "rule", "none of these is in it"),
+        (random.Random(1).randbytes(5000), "rule", "wandb's (:W&B at the start"),
         (b"\x1f\x8b\x08 a packed log", "asked", "this gz file is cut or damaged"),
         (b"\xfd7zXZ\x00 a packed log", "asked", "this xz file is cut or damaged"),
         (b"version https://git-lfs.github.com/spec/v1\n", "fixes", "git lfs pull"),
         (b"/annex/objects/MD5E-s22--1.json\n", "asked", "this is a git-annex pointer, not the file"),
     ],
-    ids=["empty", "text", "json", "binary", "gzip", "xz", "git lfs", "git annex"],
+    ids=["empty", "blank", "text", "latin-1", "utf-16", "json", "binary", "gzip", "xz", "git lfs", "git annex"],
 )
 def test_what_is_no_run(ask, tmp_path, content, field, message):
     path = tmp_path / "run.txt"
     path.write_bytes(content)
     assert message in ask(path, code=2)[field]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what", "fix"),
+    [
+        ("ds.json", '{"train_batch_size": 8, "zero_optimization": {"stage": 2}}', "a DeepSpeed configuration",
+         "--from "),
+        ("ax.yml", "base_model: m\nsequence_len: 8\nmicro_batch_size: 2\nnum_epochs: 3\n", "a configuration of Axolotl",
+         "--from "),
+        ("job.sh", "#!/bin/sh\ntorchrun --nproc_per_node 8 train.py --max_steps 5\n", "a launch script", "--from "),
+        ("r.yaml", "corpus: {tokens: 1B}\nbatch: {global_batch: 8}\nphases: [{steps: 5, sequence_length: 8}]\n",
+         "a recipe", ""),
+    ],
+)  # fmt: skip
+def test_a_configuration_says_nothing_of_what_came_out(ask, tmp_path, name, content, what, fix):
+    path = tmp_path / name
+    path.write_text(content)
+    error = ask(path, code=2)
+    assert f"this is {what}, which" in error["asked"]
+    assert error["fixes"][0] == f"dist-epochs plan {fix}{path}"
+
+
+@pytest.mark.parametrize("name", ["https://arxiv.org/abs/1810.04805", "arXiv:1810.04805", "1810.04805v2"])
+def test_a_paper_is_not_fetched(ask, name):
+    assert "a paper is not fetched" in ask(name, code=2)["asked"]
+
+
+def test_many_of_nothing_is_an_error(tmp_path):
+    result = CliRunner().invoke(main, ["audit", "--many", str(tmp_path)])
+    assert (result.exit_code, "there is nothing to audit in it" in result.stderr) == (2, True)
 
 
 def test_a_folder_without_a_run(ask, tmp_path):

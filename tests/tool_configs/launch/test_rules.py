@@ -17,7 +17,9 @@ LLAMA = {"model": "llama-7b", "devices": "8xH100", "precision": "bf16"}
 MEGATRON = "distributed_type: MEGATRON_LM\nnum_processes: 8\nmegatron_lm_config:\n  megatron_lm_tp_degree: 2\n"
 IN_SEVERAL_FILES = {"deepspeed-file-beside-keys", "deepspeed-quoted-number"}
 """Seen in test_deepspeed_files.py."""
-OF_SCRIPTS = {"tasks-alone", "processes-known-at-launch", "machine-rank-missing", "launcher-in-each-task"}
+OF_SCRIPTS = {
+    "tasks-alone", "processes-known-at-launch", "machine-rank-missing", "launcher-in-each-task", "nodes-left-alone",
+}  # fmt: skip
 """Seen in test_scripts.py."""
 
 FIRES = [

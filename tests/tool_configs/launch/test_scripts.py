@@ -52,6 +52,24 @@ def test_what_starts(checked, text, processes, machines):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "srun torchrun --nnodes=$SLURM_NNODES --nproc-per-node=8" + ENDPOINT + PROGRAM,
+        "srun torchrun --nnodes=$1 --nproc-per-node=8" + ENDPOINT + PROGRAM,
+        "srun --nodes=1 -w $HOST torchrun --nproc-per-node=8" + PROGRAM,
+        "each() { torchrun --nnodes=2 --nproc-per-node=8" + ENDPOINT + PROGRAM + "; }\nsrun bash -c each",
+        "for node in $NODES; do ssh $node torchrun --nnodes=2 --nproc-per-node=8" + ENDPOINT + PROGRAM + "; done",
+        "srun accelerate launch --num_processes 16 --num_machines 2 --main_process_ip $HEAD" + PROGRAM,
+        "torchrun --nproc-per-node=8" + PROGRAM.replace("train", "train # srun"),
+    ],
+)
+def test_nodes_that_are_not_left_alone(checked, text):
+    nodes = "" if "# srun" in text else "#SBATCH --nodes=2\n"
+    found = {finding.rule for finding in checked(f"#!/bin/bash\n{nodes}{text}\n").findings}
+    assert not found & {"nodes-left-alone", "main-process-not-reachable", "launcher-in-each-task"}
+
+
+@pytest.mark.parametrize(
     ("text", "rule", "message", "fix"),
     [
         ("torchrun --nproc-per-node=4" + PROGRAM, "devices-disagree",
@@ -68,6 +86,12 @@ def test_what_starts(checked, text, processes, machines):
          "2 machines without --rdzv-backend=c10d and without --node-rank", "--node-rank=… on each machine"),
         ("torchrun --nproc-per-node=4 --nnodes=2 --rdzv-endpoint=node-1:29500" + PROGRAM, "machine-rank-missing",
          "each is the first", "--rdzv-backend=c10d"),
+        ("#SBATCH --nodes=2\ntorchrun --nproc-per-node=8" + PROGRAM, "nodes-left-alone",
+         "asks for 2 nodes, and nothing starts torchrun on others than the first", "srun --ntasks-per-node=1 torchrun"),
+        ("#SBATCH -N 2\naccelerate launch --num_processes 16 --num_machines 2 --main_process_ip a" + PROGRAM,
+         "nodes-left-alone", "nothing starts accelerate on others", "--num_machines $SLURM_NNODES"),
+        ("#SBATCH --nodes=2\nsrun torchrun --nproc-per-node=8" + PROGRAM, "nodes-left-alone",
+         "2 runs of their own", "--nnodes=$SLURM_NNODES"),
         ("#SBATCH --ntasks-per-node=8\nsrun torchrun --nproc-per-node=8" + PROGRAM, "launcher-in-each-task",
          "8 tasks on each node", "--ntasks-per-node=1"),
         ("#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=4\nsrun python" + PROGRAM, "tasks-alone",

@@ -121,10 +121,21 @@ def test_defaults_of_variables_are_told_where_they_count(folder):
     assert [note.partition(" ")[2] for note in notes] == ["per_device_train_batch_size: $B is taken as its default, 4"]
 
 
+def test_visible_devices_of_one_process_are_told(folder):
+    program = f"python train.py --max_steps 2 {FLAGS}"
+    (note,) = [note for note in read(folder, f"CUDA_VISIBLE_DEVICES=0,1 {program}").notes if "visible" in note]
+    assert "with 2 visible devices" in note
+    assert note.endswith("give --devices 2")
+    (note,) = [note for note in read(folder, program).notes if "visible" in note]
+    assert note.endswith("give --devices")
+
+
 @pytest.mark.parametrize(
     ("text", "asked"),
     [
         (f"torchrun {FLAGS}\ntorchrun {FLAGS}", "2 commands of this script train, in lines 1, 2"),
+        (f"python train.py \\\n  {FLAGS} \\ \n  --gradient_accumulation_steps 4",
+         "a space stands behind the backslash, so that the command ends in this line"),
         ("#!/bin/bash\necho hello --there", "none of the commands of this script trains by flags that are known here"),
         ("fairseq-train data --max-tokens 10 --update-freq 4", "this is a file of fairseq, which is not read here"),
         ("python train.py --max_steps 4 --save_steps 1 --deepspeed gone.json",

@@ -34,6 +34,7 @@ from dist_epochs.tool_configs.launch.rules.machines import (
     machine_rank_outside,
     main_process_not_reachable,
     main_process_port,
+    nodes_left_alone,
     processes_not_divisible,
     total_processes,
 )
@@ -86,6 +87,7 @@ FINDINGS: tuple[Rule, ...] = (
     machine_rank_outside,
     machine_rank_missing,
     launcher_in_each_task,
+    nodes_left_alone,
     main_process_not_reachable,
     main_process_port,
     one_gpu_id,

@@ -14,6 +14,7 @@ __all__ = [
     "machine_rank_outside",
     "main_process_not_reachable",
     "main_process_port",
+    "nodes_left_alone",
     "processes_not_divisible",
     "total_processes",
 ]
@@ -49,7 +50,7 @@ def total_processes(launch: Launch) -> Iterator[Finding]:
     What to do: nothing, if the total is meant.
     """
     file, each = launch.file, launch.file.processes_per_machine
-    if file.processes is None or file.machines == 1 or file.processes % file.machines or file.launcher == "torchrun":
+    if file.processes is None or file.machines == 1 or file.processes % file.machines or file.launcher != "accelerate":
         return
     message = f"{file.processes} processes are the total: {each} on each of {file.machines} machines"
     yield Finding(
@@ -111,9 +112,37 @@ def launcher_in_each_task(launch: Launch) -> Iterator[Finding]:
     What to do: `#SBATCH --ntasks-per-node=1`.
     """
     file = launch.file
-    if file.launcher in ("torchrun", "accelerate") and file.tasks > 1:
+    if file.launcher in ("torchrun", "accelerate") and file.tasks > 1 and file.on_all_nodes is not False:
         message = f"#SBATCH asks for {file.tasks} tasks on each node, and each starts a launcher with all its processes"
         yield Finding(file.top.origin, message, "#SBATCH --ntasks-per-node=1")
+
+
+@rule
+def nodes_left_alone(launch: Launch) -> Iterator[Finding]:
+    """Slurm gives several nodes, and the launch is on the first alone, or each of them starts a run of its own.
+
+    The script of a job runs on its first node. Without `srun` nothing starts the launcher on the others: they stand
+    idle, and are paid for, or the first waits for them until it times out. With `srun`, and without `--nnodes`, each
+    node starts a whole run, and all write to one folder.
+
+    What to do: `srun` in front of the launcher, one task a node, and the nodes in its flags, as in
+    launch/slurm.sbatch.
+    """
+    file = launch.file
+    if file.nodes is None or file.nodes < 2 or file.launcher not in ("torchrun", "accelerate"):
+        return
+    is_told = file.raw("num_machines") is not None or (
+        file.launcher == "accelerate" and "num_machines" not in file.top.values  # one, where nothing is stated
+    )
+    nodes = "--nnodes=$SLURM_NNODES" if file.launcher == "torchrun" else "--num_machines $SLURM_NNODES"
+    if file.on_all_nodes is False:
+        message = f"#SBATCH asks for {file.nodes} nodes, and nothing starts {file.launcher} on others than the first"
+        yield Finding(file.top.origin, message, f"srun --ntasks-per-node=1 {file.launcher} {nodes} …")
+    elif file.on_all_nodes and is_told and file.machines == 1:
+        message = (
+            f"srun starts {file.launcher} on {file.nodes} nodes, each for 1 machine: {file.nodes} runs of their own"
+        )
+        yield Finding(file.top.origin, message, nodes)
 
 
 @rule
