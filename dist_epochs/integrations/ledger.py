@@ -147,13 +147,21 @@ class Ledger:
             batches: A loader. Each `for` over the result is a pass over it, so it can be wrapped once, or anew in
                 every epoch. A pass that is left by `break` ends there.
         """
-        return Watched(lambda by_next: self._watch(batches, by_next), batches)
+        return Watched(lambda by_next: self._watch(batches, iter(batches), by_next), batches)
 
-    def _watch(self, batches: Iterable[Batch], by_next: bool) -> Generator[Batch, None, None]:
-        """One pass over a loader; the counter begins with the first batch of the first one."""
+    def _watch(
+        self, batches: Iterable[Batch], iterator: Iterator[Batch], by_next: bool
+    ) -> Generator[Batch, None, None]:
+        """One pass over a loader; the counter begins with the first batch of the first one.
+
+        Args:
+            batches: The loader.
+            iterator: Its iterator. It is made before this generator runs: `iter` of a loader draws random numbers, and
+                whatever the loop draws between `iter` and the first `next` follows them, as without the ledger.
+            by_next: Whether the first batch is drawn by `next`.
+        """
         if self._closed:
             raise RuntimeError("this ledger is closed, so nothing would be counted: make another, with from_step=…")
-        iterator = iter(batches)
         start = list(islice(iterator, 1))
         if self._loop is None:
             first = start[0] if start else None

@@ -115,3 +115,15 @@ def test_the_loader_can_be_reached_through_it(ledger):
     with pytest.raises(AttributeError, match="no_such_thing"):
         watched.no_such_thing  # noqa: B018
     assert copy.copy(watched).dataset is data
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_random_numbers_are_drawn_when_they_are_without_it(ledger, workers):
+    """`iter` of a loader draws a seed; what the loop draws before its first batch comes after that."""
+    orders = []
+    for watch in (ledger.watch, lambda batches: batches):
+        torch.manual_seed(3)
+        batches = iter(watch(loader(shuffle=True, num_workers=workers)))
+        drawn = torch.rand(1).item()
+        orders.append((drawn, [rows.flatten().tolist() for (rows,) in batches]))
+    assert orders[0] == orders[1]
