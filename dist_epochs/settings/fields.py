@@ -221,12 +221,31 @@ def read_part(
         problems.append(Problem(place, f"it must be keys and values, not {data!r}"))
         return None
     before = len(problems)
+    values = _read_keys(owner, data, place, problems)
+    if not whole:
+        return None
+    check: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str | InputError]]] | None
+    check = getattr(owner, "cross_field_errors", None)
+    for inner, said in check(values) if check is not None else ():
+        problems.append(Problem.of((*place, *inner), said if isinstance(said, InputError) else InputError(said)))
+    if len(problems) > before:
+        return None
+    try:
+        return owner(**values)
+    except ValueError as error:
+        problems.append(Problem.of(place, error))
+        return None
+
+
+def _read_keys(owner: type, data: Mapping[Any, Any], place: Place, problems: list[Problem]) -> dict[str, Any]:
+    """The values of the keys that are there, by the names of the fields."""
     fields = _keys(owner)
     values: dict[str, Any] = {}
     for name, item in data.items():
         if name not in fields:
-            names = (found.name for found in dataclasses.fields(owner))  # type: ignore[arg-type]
-            hint = _elsewhere(owner, str(name)) or nearest(str(name), names)
+            hint = _elsewhere(owner, str(name)) or nearest(
+                str(name), (found.name for found in dataclasses.fields(owner))
+            )
             problems.append(Problem((*place, name), f"unknown key '{dotted((*place, name))}'{hint}", True))
             continue
         found = fields[name]
@@ -241,18 +260,7 @@ def read_part(
     for name, found in fields.items():
         if name == found.name and _is_required(found) and name not in data and found.metadata["also"] not in data:
             problems.append(Problem(place, f"missing key '{dotted((*place, name))}'", True))
-    check: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str | InputError]]] | None
-    check = getattr(owner, "cross_field_errors", None)
-    if whole and check is not None:
-        for inner, said in check(values):
-            problems.append(Problem.of((*place, *inner), said if isinstance(said, InputError) else InputError(said)))
-    if len(problems) > before or not whole:
-        return None
-    try:
-        return owner(**values)
-    except ValueError as error:
-        problems.append(Problem.of(place, error))
-        return None
+    return values
 
 
 def _elsewhere(owner: type, name: str) -> str:
