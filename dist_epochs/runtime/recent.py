@@ -23,8 +23,10 @@ class Recent(Generic[Value]):
         try:  # another thread, such as one that looks ahead, may remove it at any time
             value = self._values[name]
             self._values.move_to_end(name)
+            return value
         except KeyError:
-            value = self._values[name] = make()
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
+            pass  # made below, where an error of it does not name this one
+        value = self._values[name] = make()
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
         return value

@@ -77,13 +77,13 @@ class _Ahead:
             self._changed.notify_all()
 
     def work(self) -> None:
-        """Fetch one shard after the other. What cannot be fetched is met again by the batch that needs it."""
+        """Fetch one shard after the other. What cannot be found or fetched is met again by the batch that needs it."""
         while not self._closed.is_set():
-            with self._turn:
-                shard = next(self._next, None)
-            if shard is None:
-                return
             try:
+                with self._turn:
+                    shard = next(self._next, None)
+                if shard is None:
+                    return
                 self._remote.open(*shard, "tokens", self._closed).close()
             except Full:  # others read all of it; there may be room later
                 self._closed.wait(1.0)

@@ -168,7 +168,7 @@ def _whole(path: Path, size: int | None) -> IO[bytes] | None:
 
 
 def _fetched(file: IO[bytes], part: Path, path: Path, fetch: Fetch) -> bool:
-    """Fetch a file and give it its name; False, if another process does or has done that."""
+    """Fetch a file and give it its name; False, if another process does or has done that, or removed the folder."""
     if not hold(file, part, alone=True, wait=False):  # waiting for the lock would not end where it is read later
         time.sleep(LOOK_SECONDS)
         return False
@@ -180,10 +180,13 @@ def _fetched(file: IO[bytes], part: Path, path: Path, fetch: Fetch) -> bool:
     finally:
         file.flush()
         if not os.fstat(file.fileno()).st_size:  # what has arrived is kept, to go on from there
-            part.unlink()
+            part.unlink(missing_ok=True)
     os.fsync(file.fileno())
-    part.rename(path)
-    make_durable(path.parent)
+    try:
+        part.rename(path)
+        make_durable(path.parent)
+    except FileNotFoundError:
+        return False
     return hold(file, path, alone=False)
 
 

@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -25,7 +26,7 @@ from dist_epochs.cli.main import main
 from dist_epochs.corpus.input.sources import find_sources
 from dist_epochs.corpus.remote import cache as caching
 from dist_epochs.corpus.remote import fetching
-from dist_epochs.corpus.remote.cache import Full
+from dist_epochs.corpus.remote.cache import Cache, Full
 from dist_epochs.corpus.remote.store import open_remote
 from dist_epochs.corpus.remote.transfer import Absent, Remote
 from dist_epochs.corpus.stores.manifest import sealed
@@ -125,6 +126,37 @@ def test_a_token_stream_fetches_ahead(server, tmp_path, monkeypatch):
     batches_of_it.close()
     assert len(list(iter(TokenStream(TokenDataset(server.address, 16), per_device=4)))) > len(NAMES)
     assert {count for name, count in server.asked.items() if name.endswith(".tokens")} == {1}
+
+
+def test_damage_that_is_met_ahead_is_an_error_of_the_batch_alone(server, tmp_path, monkeypatch):
+    """The thread that looks ahead finds it first, and prints nothing."""
+    of_threads = []
+    monkeypatch.setattr(threading, "excepthook", of_threads.append)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    TokenDataset(server.address, 16)
+    (pieces,) = (tmp_path / "dist-epochs/stores").glob("*/*/sources/c/packed-16/pieces")
+    pieces.write_bytes(b"\xff" * pieces.stat().st_size)
+    batches = iter(TokenStream(TokenDataset(server.address, 16), per_device=2, rank=0, ranks=1))
+    next(batches)
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "shards"])
+    with pytest.raises(InputError, match="outside its block"):
+        list(batches)
+    assert not of_threads
+
+
+def test_a_cache_that_is_removed_while_a_file_is_fetched(tmp_path):
+    tries = []
+
+    def fetch(file):
+        file.write(b"shard")
+        tries.append(file)
+        if len(tries) == 1:
+            shutil.rmtree(tmp_path / "cache")
+
+    path = tmp_path / "cache/store/manifest/sources/a/00000.tokens"
+    with Cache(tmp_path / "cache", 100).shard(path, 5, fetch) as file:
+        assert file.read() == path.read_bytes() == b"shard"
+    assert len(tries) == 2
 
 
 def test_counts_of_a_packing_that_cannot_be_are_refused(local, server, opened, tmp_path):
