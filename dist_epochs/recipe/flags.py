@@ -116,7 +116,7 @@ def split_devices(text: str) -> tuple[str, str | None]:
             fixes=f"--devices {count}x{device}",
             origin=Origin("--devices"),
         )
-    if text.strip()[:1].isalpha():
+    if re.match(r"\s*[A-Za-z].*\d", text):
         raise InputError(
             f"{text} does not say how many", fixes=f"--devices 8x{text.strip()}", origin=Origin("--devices")
         )

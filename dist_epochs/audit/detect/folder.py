@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -75,10 +76,15 @@ def read_finished_run(path: Path) -> FinishedRun | None:
             rule=f"looked for ledger.jsonl, {STATE}, checkpoint-*/{STATE}, *.wandb and offline-run-*/*.wandb, "
             f"{', '.join(BESIDE)}, {tfevents.NAMES_OF_FILES[0]}, and one log",
             consequence=" ".join(notes),
-            fixes="the name of the log",
+            fixes=_may_be_records(path) or "the name of the log",
             origin=Origin(str(path)),
         )
     return _compared(run, parts, notes)
+
+
+LOG_ENDINGS, TEXT_ENDINGS = (".log", ".out"), (".txt", ".err", ".json", ".jsonl", ".csv")
+MOST_NAMED = 3
+"""Files that an error names."""
 
 
 def holds_run(path: Path) -> bool:
@@ -113,9 +119,19 @@ def _others(path: Path) -> Iterator[Path]:
             if is_new and (not file.name.startswith("README") or model_card.has_marks(file, b"")):
                 seen.add(file.resolve())
                 yield file
-    logs = [file for file in sorted(path.iterdir()) if plain_name(file).endswith((".log", ".out")) and file.is_file()]
+    logs = _files_that_end(path, LOG_ENDINGS)
     if len(logs) == 1:
         yield logs[0]
+
+
+def _files_that_end(path: Path, endings: tuple[str, ...]) -> list[Path]:
+    return [file for file in sorted(path.iterdir()) if plain_name(file).endswith(endings) and file.is_file()]
+
+
+def _may_be_records(path: Path) -> list[str]:
+    """Files of a folder that may be of a run, and are not taken for one by their names: each is given by itself."""
+    found = _files_that_end(path, LOG_ENDINGS) or _files_that_end(path, TEXT_ENDINGS)
+    return [f"dist-epochs audit {shlex.quote(str(file))}" for file in found[:MOST_NAMED]]
 
 
 def _compared(run: FinishedRun, parts: Sequence[FinishedRun], notes: list[str]) -> FinishedRun:

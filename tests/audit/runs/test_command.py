@@ -25,12 +25,32 @@ from dist_epochs.render.audit_markdown import audit_markdown
         ("We train for 100 steps with batches of 8.".encode("utf-16"), "fixes", "saving it as UTF-8, if it is a text"),
         (b'{"a": 1}', "rule", "global_step and log_history"),
         (random.Random(1).randbytes(5000), "rule", "wandb's (:W&B at the start"),
+        (b"PK\x03\x04" + bytes(22) + b"\x0e\x00\x00\x00runs/train.log", "asked", "an archive, which is not unpacked"),
+        (
+            b"PK\x03\x04" + bytes(22) + b"\x10\x00\x00\x00archive/data.pkl",
+            "asked",
+            "this is a pickle, or an archive of one",
+        ),
         (b"\x1f\x8b\x08 a packed log", "asked", "this gz file is cut or damaged"),
         (b"\xfd7zXZ\x00 a packed log", "asked", "this xz file is cut or damaged"),
         (b"version https://git-lfs.github.com/spec/v1\n", "fixes", "git lfs pull"),
         (b"/annex/objects/MD5E-s22--1.json\n", "asked", "this is a git-annex pointer, not the file"),
     ],
-    ids=["empty", "blank", "text", "latin-1", "utf-16", "json", "binary", "gzip", "xz", "git lfs", "git annex"],
+    ids=[
+        "empty",
+        "blank",
+        "text",
+        "latin-1",
+        "utf-16",
+        "json",
+        "binary",
+        "zip",
+        "torch",
+        "gzip",
+        "xz",
+        "git lfs",
+        "git annex",
+    ],
 )
 def test_what_is_no_run(ask, tmp_path, content, field, message):
     path = tmp_path / "run.txt"
@@ -70,6 +90,11 @@ def test_many_of_nothing_is_an_error(tmp_path):
 
 def test_a_folder_without_a_run(ask, tmp_path):
     assert "no finished run in this folder" in ask(tmp_path, code=2)["asked"]
+    (tmp_path / "my log.txt").write_text("hello")
+    assert ask(tmp_path, code=2)["fixes"] == [f"dist-epochs audit '{tmp_path}/my log.txt'"]
+    for name in ("b.log", "a.log"):
+        (tmp_path / name).write_text("hello")
+    assert ask(tmp_path, code=2)["fixes"] == [f"dist-epochs audit {tmp_path}/{name}.log" for name in "ab"]
 
 
 def test_a_claim_file_that_is_json_stays_a_claim(ask, tmp_path):
@@ -88,6 +113,7 @@ def test_flags_are_for_runs(ask):
     ("flag", "value", "field", "message"),
     [
         ("--corpus", "5", "asked", "has no unit"),
+        ("--devices", "two", "asked", "--devices 'two' is not a number"),
         ("--corpus", "5 words", "asked", "counts words"),
         ("--steps", "2.5", "rule", "it must be a whole number"),
         ("--steps", "5 epochs", "rule", "it must count steps"),
