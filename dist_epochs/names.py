@@ -42,8 +42,8 @@ def in_words(name: str) -> str:
     """The name of a fact, a role or a field as a person reads it.
 
     Examples:
-        >>> in_words("tokens_per_batch"), in_words("mfu"), in_words("length_run_2")
-        ('tokens per batch', 'MFU', 'length, run 2')
+        >>> in_words("tokens_per_batch"), in_words("micro_steps"), in_words("mfu"), in_words("length_run_2")
+        ('tokens per batch', 'micro-steps', 'MFU', 'length, run 2')
     """
-    words = re.sub(r"_run_(\d+)$", r", run \1", name).replace("_", " ").strip()
+    words = re.sub(r"_run_(\d+)$", r", run \1", name.replace("micro_step", "micro-step")).replace("_", " ").strip()
     return " ".join(SPELLED.get(word, word) for word in words.split(" "))

@@ -101,10 +101,10 @@ def _condition(audit: Audit) -> str:
 def _off(check: Check) -> str:
     """A number that is not what is stated."""
     if check.stated is None:
-        return f"{_label(check.name)} ({_derived(check, in_full=True)} is not {check.printed})"
+        return f"{in_words(check.name)} ({_derived(check, in_full=True)} is not {check.printed})"
     by = "logged" if check.is_logged else "stated" if check.formula is not None else "claimed"
     derived = _derived(check, in_full=check.formula is None)
-    return f"{_label(check.name)} ({check.printed} {by}, {derived} derived)"
+    return f"{in_words(check.name)} ({check.printed} {by}, {derived} derived)"
 
 
 def strongest(audit: Audit) -> str:
@@ -120,7 +120,7 @@ def strongest(audit: Audit) -> str:
         times = f"{share} {'more' if ratio > 1 else 'fewer'}"
     else:
         times = f"{_times(ratio)} times as many" if ratio > 1 else f"{_times(1 / ratio)} times fewer"
-    return f"Read otherwise ({reading.name}), {_label(check.name)} come to {scaled(check.derived.point)}: {times}."
+    return f"Read otherwise ({reading.name}), {in_words(check.name)} come to {scaled(check.derived.point)}: {times}."
 
 
 def _times(ratio: float) -> str:
@@ -191,7 +191,7 @@ def _row(audit: Audit, reading: Reading, check: Check) -> Row:
     else:
         importance = STATED if check.printed else DERIVED
     return Row(
-        number=_label(check.name),
+        number=in_words(check.name),
         reading="" if reading.literal else reading.name,
         stated=_stated(check),
         derived=_derived(check, in_full=audit.run is not None),
@@ -224,11 +224,6 @@ def history_of(run: FinishedRun) -> Iterator[tuple[str, list[str]]]:
         more = f" and {len(spans) - MOST_SEGMENTS:,} more" if len(spans) > MOST_SEGMENTS else ""
         if spans:
             yield f"{total:,} step{'s' * (total != 1)} {what}: {told}{more}", []
-
-
-def _label(name: str) -> str:
-    """A number's name as text."""
-    return in_words(name)
 
 
 def _derived(check: Check, in_full: bool) -> str:

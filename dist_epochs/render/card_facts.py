@@ -12,6 +12,7 @@ from dist_epochs.errors import InputError, Origin
 from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.ledger.steps import LinesOfRun, lines_of_run
 from dist_epochs.ledger.writer import ledger_of
+from dist_epochs.names import in_words
 from dist_epochs.recipe import Recipe, read_recipe
 from dist_epochs.recipe.writing import flat, recipe_to_data
 from dist_epochs.settings.shapes import number_or_none
@@ -154,7 +155,7 @@ def _data(data: Mapping[str, Any], plan: Mapping[str, Any] | None, lines: LinesO
             yield CardFact(section="data", name=f"steps {kind}, in no count", value=steps[kind], where=summed)
     for unit in ("samples", "positions", "tokens", "loss_tokens"):
         if data[unit] is not None:
-            name = {"positions": "positions, padding included"}.get(unit, unit.replace("_", " "))
+            name = {"positions": "positions, padding included"}.get(unit, in_words(unit))
             yield CardFact(section="data", name=name, value=data[unit], where=summed)
     for basis, value in data["epochs"].items():
         if value is not None:

@@ -9,6 +9,7 @@ from dist_epochs.arithmetic.text import number, scaled
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.reconcile import Reconciliation
 from dist_epochs.ledger.time import CAUSES
+from dist_epochs.names import in_words
 from dist_epochs.render.packing import tokens_left_out, tokens_lost
 from dist_epochs.render.text import aligned, table
 
@@ -94,7 +95,7 @@ def _units(result: Reconciliation) -> str:
         value = recorded[unit]
         if value is None:
             continue
-        row = [unit.replace("_", " ").replace("micro steps", "micro-steps"), number(value)]
+        row = [in_words(unit), number(value)]
         if result.plan is not None:
             planned = result.plan[unit]
             row[1:1] = [number(planned), "" if planned is None else "=" if planned == value else "≠"]

@@ -11,6 +11,7 @@ from dist_epochs.ledger.history import SegmentTime
 from dist_epochs.ledger.plan_file import UNITS
 from dist_epochs.ledger.steps import LoggedRow
 from dist_epochs.ledger.time import CAUSES
+from dist_epochs.names import in_words
 from dist_epochs.render.keyed import at
 from dist_epochs.report import svg
 from dist_epochs.report.document import document, notes, section, tiles, with_table
@@ -93,7 +94,7 @@ def _units(data: Mapping[str, Any]) -> Iterator[Markup]:
     keys = {"steps": "steps.applied"}
     rows = [
         [
-            unit.replace("_", " "),
+            in_words(unit),
             shown(data, f"planned.{unit}", number),
             shown(data, keys.get(unit, unit), number),
             "equal" if planned[unit] == at(data, keys.get(unit, unit)) else "differs",
@@ -106,7 +107,7 @@ def _units(data: Mapping[str, Any]) -> Iterator[Markup]:
 def _differences(data: Mapping[str, Any]) -> Iterator[Markup]:
     rows = [
         [
-            each["unit"].replace("_", " "),
+            in_words(each["unit"]),
             *(shown(data, f"differences.{n}.{which}", number) for which in ("planned", "recorded")),
             each["cause"],
         ]

@@ -9,6 +9,7 @@ from itertools import pairwise
 from dist_epochs.audit.compare.evidence import Cause, ComparedRun, Setting, Stretch, Value
 from dist_epochs.audit.compare.losses import LogsCompared
 from dist_epochs.audit.compare.samples import SamplesCompared, same_stream
+from dist_epochs.names import in_words
 
 __all__ = ["DATA", "Difference", "differences"]
 
@@ -134,7 +135,7 @@ def _plans(a: Sequence[Stretch], b: Sequence[Stretch]) -> Iterator[Difference]:
         for cause, field in names:
             values = [getattr(each, field) for each in (here, there)]
             if values[0] != values[1] and None not in values:
-                name = field.replace("_", " ") + (f" from step {start + 1:,}" if start else "")
+                name = in_words(field) + (f" from step {start + 1:,}" if start else "")
                 found.setdefault(
                     cause, Difference(cause=cause, name=name, a=values[0], b=values[1], from_step=start + 1)
                 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dist_epochs.audit.compare.evidence import ComparedRun
 from dist_epochs.audit.compare.samples import FirstDifference
 from dist_epochs.ledger.steps import LoggedRow
+from dist_epochs.names import in_words
 
 __all__ = ["LogsCompared", "LossCurve", "compare_logs"]
 
@@ -117,7 +118,7 @@ def compare_logs(a: ComparedRun, b: ComparedRun) -> LogsCompared:
                 largest = max(largest or 0.0, apart)
             tolerance = {"learning_rate": WRITTEN, "epoch": LOGGED_EPOCH / max(here, there, LOGGED_EPOCH), "loss": 0}
             if apart > tolerance[name]:
-                first.setdefault(name, FirstDifference(one.step, name.replace("_", " "), here, there))
+                first.setdefault(name, FirstDifference(one.step, in_words(name), here, there))
     for each in rows:
         deque(each, maxlen=0)  # what one run logged after the other had ended
     return LogsCompared(

@@ -9,6 +9,7 @@ from typing import Any
 
 from dist_epochs.arithmetic.counts import Counts, PassKey
 from dist_epochs.ledger.steps import RecordedStep, recorded_steps
+from dist_epochs.names import in_words
 
 __all__ = ["FirstDifference", "Pass", "SamplesCompared", "compare_samples", "same_stream"]
 
@@ -244,7 +245,7 @@ def _difference(
     for unit in ("tokens", "loss_tokens"):
         values = [getattr(each, unit) for each in totals]
         if values[0] != values[1] and all(values):  # none is what a loop has that shows no tokens
-            return FirstDifference(step, unit.replace("_", " "), *values)
+            return FirstDifference(step, in_words(unit), *values)
     return None
 
 

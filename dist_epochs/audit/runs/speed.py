@@ -12,6 +12,7 @@ from dist_epochs.arithmetic.text import rounded
 from dist_epochs.audit.runs.batch_layout import COUNTS_POSITIONS
 from dist_epochs.audit.runs.evidence import KnownNumber, RunEvidence
 from dist_epochs.errors import InputError
+from dist_epochs.names import in_words
 from dist_epochs.plan.cost.families import read_architecture
 from dist_epochs.plan.cost.hardware import TERA, find_device
 from dist_epochs.recipe.model_sizes import named_config
@@ -110,7 +111,7 @@ def _name_factor(evidence: RunEvidence, factor: Fraction) -> None:
             continue
         count = number.interval.point
         if abs(factor / count - 1) <= NEAREST_FACTOR:
-            label = name.replace("_", " ")
+            label = in_words(name)
             evidence.notes.append(f"The claim is {rounded(count)} × the derived share, as many as its {label}: {slip}?")
         elif abs(factor * count - 1) <= NEAREST_FACTOR:
             evidence.notes.append(
