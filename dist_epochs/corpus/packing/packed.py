@@ -277,6 +277,7 @@ class BlockPacking(Packing):
         _, first, count = self._places(blocks, rows)
         places = np.arange(int(count.sum())) + np.repeat(first - (np.cumsum(count) - count), count)
         packed = self._pieces[places].astype(np.uint64)
+        self.source.files.used(len(places))
         lengths = (packed & ((np.uint64(1) << self._bits) - np.uint64(1))).astype(np.int64) + 1
         return count, (packed >> self._bits).astype(np.int64), lengths
 

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 from dist_epochs.corpus.packing import packing, packing_1
 from dist_epochs.corpus.packing.packing_1 import Piece
 from dist_epochs.corpus.stores.blocks import cut_by_tokens
+from dist_epochs.corpus.streaming.objective import Masked
+from dist_epochs.runtime.mapped_files import MappedFiles
 
 LENGTHS = st.lists(st.integers(1, 70), max_size=60)
 
@@ -94,3 +97,12 @@ def test_blocks_are_even_and_hold_every_document(lengths, most):
     assert len(cuts) - 1 <= blocks
     tokens = np.add.reduceat(lengths, cuts[:-1])
     assert tokens.max() <= sum(lengths) / blocks + max(lengths)
+
+
+def test_pieces_that_are_counted_are_given_back_as_tokens_are(store, monkeypatch):
+    read = []
+    monkeypatch.setattr(MappedFiles, "used", lambda self, values: read.append(values))
+    source = store.sources()[0]
+    half = Masked(Fraction(1, 2), mask_id=4, special_ids=np.zeros(1, np.int64), ordinary_ids=np.ones(1, np.int64))
+    assert list(source.packing(16).sums(half))
+    assert sum(read) == source.packing_counts(16)["pieces"]
