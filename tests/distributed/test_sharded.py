@@ -38,6 +38,7 @@ def test_two_copies_on_four_ranks(store, write_recipe, train_worlds, tmp_path):
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(900)
 def test_compiled_layers(store, write_recipe, train_worlds):
     recipe = write_recipe(store.path)
     sharded = train_worlds(recipe, (2,), "hardware.zero_stage=3", "compile=true")[2]

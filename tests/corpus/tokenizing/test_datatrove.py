@@ -102,7 +102,8 @@ def test_what_is_missing_or_cannot_be_read_is_named(step, memory_path):
 @pytest.fixture
 def pipeline(memory_path):
     """Two files of texts, the steps that write shards of them, and the one that puts these together."""
-    pytest.importorskip("datatrove")
+    for module in ("datatrove", "orjson"):  # the reader below needs the second one, which datatrove alone leaves out
+        pytest.importorskip(module, reason="needs datatrove and its readers (pip install -e '.[bulk]')")
     readers = pytest.importorskip("datatrove.pipeline.readers")
     texts = [[f"{file} the step of {at} epochs" for at in range(30)] for file in range(2)]
     (memory_path / "in").mkdir()

@@ -340,7 +340,7 @@ def test_workers_of_a_killed_program_end_in_silence(tmp_path):
     assert (tmp_path / "said").read_text() == ""
 
 
-@pytest.mark.parametrize("times", [4, pytest.param(60, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("times", [4, pytest.param(60, marks=[pytest.mark.campaign, pytest.mark.timeout(900)])])
 @pytest.mark.parametrize("whom", ["parent", "anyone"])
 def test_kill_9_at_any_time(corpus, tmp_path, whom, times):
     corpus = corpus if times > 9 else corpus[1:]
