@@ -235,10 +235,13 @@ def _formula_problems(
 
 def _value_problems(formula: Expression | None, facts: Mapping[str, Fact | None]) -> Iterator[str]:
     """Why a formula has no value, if it and all facts in it could be read."""
-    if formula is None or any(facts.get(name) is None for name in names_in(formula)):
+    if formula is None:
+        return
+    used = {name: fact for name in names_in(formula) if (fact := facts.get(name)) is not None}
+    if len(used) < len(names_in(formula)):
         return
     try:
-        evaluate(formula, {name: fact.interval for name, fact in facts.items() if fact is not None})
+        evaluate(formula, {name: fact.interval for name, fact in used.items()})
     except InputError as error:
         yield f"the formula {written(formula)}: {error}"
 

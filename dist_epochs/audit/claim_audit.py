@@ -75,8 +75,8 @@ def _check(name: str, text: CheckText, base: CheckText | None, facts: Mapping[st
     formula = text.formula or (base.formula if base else None)
     assert formula is not None  # the claim checks it
     stated = text.stated or (base.stated if base else None)
-    derived = evaluate(formula, {known: fact.interval for known, fact in facts.items()})
     used = {known: facts[known] for known in names_in(formula)}
+    derived = evaluate(formula, {known: fact.interval for known, fact in used.items()})
     if stated is not None and stated.is_percent and (derived.point > 1 or _is_in_percent(name, formula)):
         stated = _nearer(derived, stated.in_percent(), stated)
     agreement = agreement_of(derived, stated) if stated is not None else None

@@ -52,7 +52,7 @@ _IN_OTHER_WORDS = (
     r"即|つまり|すなわち|soit|das sind|totall?ing|for a total of)\s*$"
 )
 _SEEN = (
-    r"\b(?:see[sn]?|saw|draws?|drew|drawn|consum\w+|process\w+|during|"
+    r"\b(?:see[sn]?|saw|draws?|drew|drawn|consum\w+|process\w*|during|"
     r"ingest\w*|iterat\w+ (?:over|through))\b|看了?|見た|본"
 )
 _AFTER_SEEN = (
@@ -96,6 +96,8 @@ _DEVICES_WITH = r"\b(?:GPUs|TPUs|devices|workers|ranks|cores|chips|accelerators)
 """Before the samples of each of them."""
 
 
+LONGEST_AT = 16384
+"""Tokens of a length in `1M steps at 128 tokens`: batches have more."""
 _VOCABULARY = (
     r"\bvocab\w*\b[^.;]{0,40}$|"
     r"\btokeni[sz]er\b[^.;,]{0,60}\b(?:has|have|of|with)\b[^.;,\d]{0,12}$|"
@@ -149,6 +151,8 @@ def tokens_role(context: Context) -> Role:
         or (context.noun is not None and context.noun["hyphen"])
     ):
         return Role("sequence_length", "tokens", tail=length_of(r"^(?:-|\s)*(?:context (?:length|window)|\w+)", tail))
+    if context.numeral.value <= LONGEST_AT and find(r"\bsteps?\s+at\s*$", context.before):
+        return Role("sequence_length", "tokens")
     if find(
         r"(?:steps?|updates?|iterations?|batches)\s*,?\s+(?:each\s+)?(?:of|with|at|containing|holding|à|von|mit|x|×|\*)\s*"
         r"(?:~|about)?\s*$",
@@ -302,6 +306,10 @@ def frames_role(context: Context) -> Role:
     return Role("frames", "frames")
 
 
+_HELD_OUT = r"^\s*of (?:[^.;,]|[.,]\d){0,60}\b(?:for|as) (?:a |the |our )?(?:validation|evaluation|test|held[- ]out|dev)"
+"""After a share of the data that is not trained on."""
+
+
 def percent_role(context: Context) -> Role | None:
     """Utilization, or a share of a mixture or of the data."""
     if find(
@@ -317,6 +325,8 @@ def percent_role(context: Context) -> Role | None:
     )
     if find(of_training, context.after):
         return Role("training_share", "")
+    if find(_HELD_OUT, context.after):
+        return Role("held_out_share", "")
     is_share = find(r"^\s*(?:of the |from |are |is )?[A-Za-z(]", context.after) is not None
     of_results = find(r"accura|score|faster|fewer|improv|top-1", context.after[:40]) is not None
     if is_share and not of_results and find(_MIXTURE, context.sentence):

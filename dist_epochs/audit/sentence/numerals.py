@@ -129,6 +129,8 @@ _RANGE = re.compile(r"\s*(?:-|to|bis|à|~)\s*$")
 _BETWEEN = re.compile(r"(?i)\bbetween\s*$")
 _BATCH_BEFORE = re.compile(r"(?i)\bbatch(?:[- ]?sizes?)?(?:\s*[:=]|\s+of)?\s*$")
 """Before a batch that grows: `batch size 720 → 1080`. After other numbers an arrow shows what follows from them."""
+_AND = re.compile(r"\s*(?:and|with|over|for|in|during)\b")
+"""Words after a number that are no noun of it."""
 LONGEST_BOUND = 40
 """Characters before a number in which a word for its tolerance is looked for."""
 
@@ -202,9 +204,10 @@ def _in_scale(lower: Numeral, upper: Numeral) -> Quantity:
     if scale is None or re.search(r"[^\d.,]$", lower.spelling):
         return lower.quantity
     try:
-        return parse(f"{lower.spelling}{scale[0]}")
+        scaled = parse(f"{lower.spelling}{scale[0]}")
     except InputError:
         return lower.quantity
+    return scaled if scaled.value <= upper.value else lower.quantity
 
 
 def _is_range(text: str, lower: Numeral, upper: Numeral) -> bool:
@@ -212,7 +215,8 @@ def _is_range(text: str, lower: Numeral, upper: Numeral) -> bool:
     if re.fullmatch(r"\s+and\s+", between):
         return _BETWEEN.search(text[: lower.start]) is not None and lower.value < upper.value
     if re.fullmatch(r"\s*(?:→|-{1,2}>)\s*", between):
-        return _BATCH_BEFORE.search(text[: lower.start]) is not None and lower.value < upper.value
+        is_bare = re.match(r"[\s-]*[A-Za-z]", text[upper.end : upper.end + 3]) is None or _AND.match(text, upper.end)
+        return bool(_BATCH_BEFORE.search(text[: lower.start]) and lower.value < upper.value and is_bare)
     if not between or upper.is_word or lower.is_word or not _RANGE.fullmatch(between):
         return False
     if between.strip() in ("to", "bis", "à") and not re.search(

@@ -64,7 +64,7 @@ def _binary(fact: Fact) -> tuple[Fact, str] | None:
 def _whole_power(fact: Fact) -> int | None:
     """The power of two that a round number of thousands stands for: 19 for 500K, of which 1,024s make 512,000."""
     value, binary = fact.number.value, _binary(fact)
-    if binary is None or value.denominator != 1:
+    if binary is None or value.denominator != 1 or value < 1:
         return None
     power = int(value).bit_length()
     is_near = 1 < Fraction(2**power) / value <= Fraction(1024, 1000) ** 2

@@ -36,7 +36,7 @@ __all__ = [
 
 SCHEDULE = r"warm|decay|anneal|cool-?down|ramp|aufwärm|échauff|预热|ウォームアップ|웜업"
 _CHANGED_AT = (
-    r"\b(?:decay|decreas|drop|divid|reduc|lower|multipl)\w*\b(?:[^.;]|\.\d){0,60}\b(?:at|after)(?: the)?\s*"
+    r"\b(?:decay|decreas|drop|divid|reduc|lower|multipl|peak)\w*\b(?:[^.;]|\.\d){0,60}\b(?:at|after)(?: the)?\s*"
     r"(?:(?:epochs?|steps?|iterations?)\s*)?(?:\d[\d.,]*\s?[kKM]?(?:th)?\s*(?:,|and|or)+\s*)*(?:the\s*)?$"
 )
 """Before steps or epochs at which a learning rate changes, one or a list of them."""
@@ -91,6 +91,9 @@ def batch_role(context: Context) -> Role:
             "batch_per_rank" if find(r"一次迭代|每次", context.near) else "per_device", unit_of(context, "samples")
         )
     per_device = length_of(rf"{PER_DEVICE}|^\s*on each of (?=(?:the |our )?\w+ )", context.tail)
+    each = length_of(r"^\s*(?:each|apiece)(?!\w)", context.tail)
+    if each and find(r"\b(?:GPUs|TPUs|devices|workers|ranks|chips|accelerators)\b[^.;]{0,40}$", context.before):
+        return Role("per_device", unit_of(context, "samples"), tail=each)
     if find(_EACH_WITH, context.before):
         return Role("per_device", unit_of(context, "samples"))
     if per_device or find(r"(?:per|each)[- ](?:device|GPU|gpu|core|chip|TPU|worker)[^.;]{0,12}$", context.near):

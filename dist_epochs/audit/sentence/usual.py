@@ -82,12 +82,14 @@ def _of_check(draft: Draft, check: DraftCheck) -> Iterator[Change]:
     if run == WHOLE_TEXT:
         yield from _one_length(draft, check)
         return
-    share = next((name for name, its in draft.roles.items() if its[0] == "training_share"), None)
+    of_split = ("training_share", "held_out_share")
+    share = next((name for name, its in draft.roles.items() if its[0] in of_split), None)
     if share is not None and "corpus" in named:
-        fact = draft.facts[named["corpus"]]
-        value = fact.number.value * draft.facts[share].number.value
+        fact, part = draft.facts[named["corpus"]], draft.facts[share].number.value
+        value = fact.number.value * (part if draft.roles[share][0] == "training_share" else 1 - part)
         changed = replace(fact, number=quantity_like(fact.number, value), digits=None)
-        said = f"epochs are over the training split, {draft.facts[share].number.text} of {fact.number.text}"
+        without = "all but " * (draft.roles[share][0] == "held_out_share")
+        said = f"epochs are over the training split, {without}{draft.facts[share].number.text} of {fact.number.text}"
         yield Change("split", "epochs are over all of the data", said, {named["corpus"]: changed})
     if check.words and "corpus" in named:
         yield from _tokens_per_word(draft, check, named["corpus"], ratio)
