@@ -42,6 +42,9 @@ OTHER_NAMES = {
 }
 """What other tools call our options."""
 
+DASHES = "–—−‑"
+"""What hyphens become in a word processor or a PDF."""
+
 EXTRA = "unexpected extra argument"
 """What click says of too many words."""
 
@@ -90,9 +93,39 @@ class _Spoken(click.Command):
 class Command(_Spoken):
     """A command by itself."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words, each option once."""
+        _refuse_two_values(self, ctx, args)
+        return super().parse_args(ctx, args)
+
 
 class Group(_Spoken, click.Group):
     """A command of several."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, whose options are each given once."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _refuse_two_values(command, ctx, rest)
+        return name, command, rest
+
+
+def _refuse_two_values(command: click.Command, context: click.Context, args: Sequence[str]) -> None:
+    """Refuse an option with one value that is given twice: click would take the last."""
+    single = {
+        name: option
+        for option in command.get_params(context)
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
+        for name in option.opts
+    }
+    names = [word.partition("=")[0] for word in args[: args.index("--") if "--" in args else None]]
+    for option in dict.fromkeys(single[name] for name in names if name in single):
+        given = [name for name in names if name in option.opts]
+        if len(given) > 1:
+            twice = f"{given[0]} is given twice" if len(set(given)) == 1 else f"{' and '.join(given)} are one option"
+            raise InputError(twice, rule="it has one value", fixes="leaving one of them out")
 
 
 @contextmanager
@@ -118,6 +151,12 @@ def _as_input_error(error: click.UsageError, command: str, words: Sequence[str])
         name = error.param.opts[0] if isinstance(error.param, click.Option) else error.param.human_readable_name
         return InputError(f"{command} needs {name}", fixes=more)
     said = error.format_message().strip().rstrip(".")
+    dashed = next((word for word in words if word[:1] in DASHES), None)
+    if EXTRA in said and dashed is not None:
+        option = f"--{dashed.lstrip(DASHES + '-')}"
+        return InputError(
+            f"{dashed} is no option", rule="options begin with two hyphens, and this with a dash of prose", fixes=option
+        )
     if EXTRA in said:
         return InputError(said, rule="it takes fewer words, and what holds spaces stands in quotes", fixes=more)
     return InputError(said, fixes=more)

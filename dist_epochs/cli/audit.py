@@ -243,7 +243,11 @@ def find_run(name: str) -> FinishedRun | None:
     run = read_finished_run(path)
     if run is None and not _may_be_claim(path) and not is_text_file(name):
         _refuse_settings(path)
-        raise unknown(path)
+        error = unknown(path)
+        table = (
+            [f"dist-epochs audit --table {path}, if it is of a mixture or of models"] if path.suffix == ".csv" else []
+        )
+        raise error.but(fixes=(*table, *error.fixes))
     return run
 
 

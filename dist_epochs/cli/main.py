@@ -38,7 +38,7 @@ class _Commands(Group):
         if name not in COMMANDS:
             if name.startswith("-"):
                 return None  # click names the option
-            near = [f"dist-epochs {each}" for each in close_matches(name, COMMANDS)] or _meant(name)
+            near = [f"dist-epochs {each}" for each in close_matches(name.lower(), COMMANDS)] or _meant(name)
             raise InputError(f"dist-epochs has no command {name!r}", fixes=[*near, "dist-epochs --help"])
         command: Any = import_module(f"dist_epochs.cli.{name}").command
         return command  # type: ignore[no-any-return]

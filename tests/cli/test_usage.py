@@ -26,6 +26,10 @@ def ask(*words):
         (["iteration"], "dist-epochs has no command 'iteration'", "dist-epochs explain iteration"),
         (["gpt3"], "dist-epochs has no command 'gpt3'", "dist-epochs audit gpt3"),
         (["100 steps of 8"], "dist-epochs has no command", "dist-epochs audit, and the text in quotes"),
+        (["SOLVE"], "dist-epochs has no command 'SOLVE'", "dist-epochs solve"),
+        (["solve", "–steps", "1M"], "–steps is no option", "--steps"),
+        (["solve", "—-steps", "1M"], "—-steps is no option", "--steps"),
+        (["solve", "--steps", "1M", "--batch", "8", "--steps=2M"], "--steps is given twice", "leaving one of them out"),
         (["ledger"], "dist-epochs ledger needs RUN", "dist-epochs ledger --help"),
         (["solve", "--steps"], "requires an argument", "dist-epochs solve --help"),
     ],
@@ -45,6 +49,13 @@ def test_what_was_typed_and_what_was_meant(words, asked, fix):
 def test_what_holds_spaces_stands_in_quotes(words):
     (error,) = json.loads(ask(*words, "--json").stderr)["errors"]
     assert "stands in quotes" in error["rule"]
+
+
+def test_options_with_several_values_may_be_repeated():
+    words = ["plan", "--source", "a:1B tokens:1", "--source", "b:1B tokens:1", "--batch", "8x512", "--steps", "10"]
+    assert ask(*words).exit_code == 0
+    assert "are one option" in ask(*words, "--devices", "8", "--gpus", "8").stderr
+    assert ask("plan", "bert-base", "--json", "--json").exit_code == 0
 
 
 def test_a_topic_of_several_words_needs_no_quotes():

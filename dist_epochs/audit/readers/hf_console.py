@@ -110,8 +110,10 @@ class Console(LineReader):
 
     def _without_head(self, line: bytes, at: int) -> bool:
         """Find a training by its rows, and its bar by a row in between; whether nothing else is to be read here."""
-        bars = list(_ANY_BAR.finditer(line))
-        if bars and not self._total:
+        if self._total and self.summary is None:  # it is found, and not over
+            return False
+        bars = list(_ANY_BAR.finditer(line)) if not self._total and b" [" in line else []
+        if bars:
             first, last = ((int(match[1]), int(match[2])) for match in (bars[0], bars[-1]))
             if self._is_behind_row and first == self._bar_before and 0 < first[0] <= first[1]:
                 self.tell("planned_steps", first[1], at, "its bar")

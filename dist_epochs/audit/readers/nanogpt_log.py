@@ -43,11 +43,12 @@ class NanoGptLog(LineReader):
         self._tokens: Number | None = None
         self._shared: Number | None = None
         self._ranks = 0
-        self._has_begun = False
+        self._has_begun = self._counts_from_0 = False
 
     def read(self, line: bytes, at: int) -> None:
         """The next line with one of the marks."""
         if match := _ITERATION.search(line):
+            self._counts_from_0 = True
             self._step(int(match[1]) + 1, at, match[2])
         elif _EVALUATION.search(line):
             self._has_begun = True
@@ -78,8 +79,12 @@ class NanoGptLog(LineReader):
         if self.track.last is None or (self._tokens is None and "planned_steps" not in self.numbers):
             return None
         self._layout()
-        note = "nanoGPT draws its batches at random, with replacement: it has no passes, and epochs are expectations."
-        return self.run((note,))
+        notes = [
+            "nanoGPT draws its batches at random, with replacement: it has no passes, and epochs are expectations."
+        ]
+        if self._counts_from_0:
+            notes.append("It counts iterations from 0: a run that ends makes max_iters + 1 of them.")
+        return self.run(notes)
 
     def _layout(self) -> None:
         """Devices by the ranks that printed; if only one did, others may have been silent."""

@@ -250,6 +250,12 @@ def nanogpt(tmp_path, ranks, *steps):
     return path
 
 
+def test_nanogpt_makes_one_iteration_more_than_it_was_told(ask, tmp_path):
+    found = ask(nanogpt(tmp_path, 1, 0, 1, 2))
+    assert values(found)["steps"] == 3
+    assert any("max_iters + 1" in note for note in found["notes"])
+
+
 def test_ranks_of_nanogpt_are_counted(ask, tmp_path):
     found = ask(nanogpt(tmp_path, 2, 0, 1, 2))
     assert (values(found)["devices"], values(found)["gradient_accumulation"]) == (2, 2)

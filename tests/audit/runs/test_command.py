@@ -78,6 +78,12 @@ def test_a_configuration_says_nothing_of_what_came_out(ask, tmp_path, name, cont
     assert error["fixes"][0] == f"dist-epochs plan {fix}{path}"
 
 
+def test_a_table_is_audited_as_one(ask, tmp_path):
+    path = tmp_path / "mix.csv"
+    path.write_text("source,share,tokens\nweb,60%,200B\n")
+    assert ask(path, code=2)["fixes"][0].startswith(f"dist-epochs audit --table {path}")
+
+
 @pytest.mark.parametrize("name", ["https://arxiv.org/abs/1810.04805", "arXiv:1810.04805", "1810.04805v2"])
 def test_a_paper_is_not_fetched(ask, name):
     assert "a paper is not fetched" in ask(name, code=2)["asked"]
