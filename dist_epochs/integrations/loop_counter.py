@@ -110,8 +110,10 @@ class LoopCounter:
         """
         drawn = len(self._drawn) - self._kept
         if not self._drawn or (not drawn and not self._ended):
-            if self.monitor.observed.lost is None:
-                self.monitor.observed.empty_steps += 1
+            loop = self.monitor.observed
+            if loop.lost is None:
+                loop.empty_steps += 1
+                loop.last_empty = self._from_step + self._steps
                 self.monitor.check()
             return
         if new_attempt is not None:

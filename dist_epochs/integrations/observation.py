@@ -52,6 +52,7 @@ class ObservedLoop:
         are_rows_packed: Whether a row of the dataset holds several of the samples that are counted.
         hides_labels: Whether the loss is computed outside of the model, so that labels do not reach it.
         empty_steps: Steps that were reported without a batch.
+        last_empty: The step that the last of them followed, which need not be recorded yet.
         other_size: Samples of another data set that was watched too.
         lost: Why the counts of other ranks can no longer be had.
     """
@@ -92,6 +93,7 @@ class ObservedLoop:
     are_rows_packed: bool = False
     hides_labels: bool = False
     empty_steps: int = 0
+    last_empty: int = 0
     other_size: int | None = None
     lost: str | None = None
 

@@ -131,6 +131,10 @@ class Log:
         self._bar.close()
         return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
 
+    def end_bar(self) -> None:
+        """End the bar, also where training failed: what is said next stands on a line of its own."""
+        self._bar.close()
+
     def balance(self, out: Path) -> str:
         """Compare the ledger with the plan after a segment, in words and in wandb's summary; on rank 0.
 

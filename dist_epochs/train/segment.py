@@ -141,6 +141,8 @@ def train_segment(
             ledger.go_back(back.totals, str(error), {name: fact for name, fact in facts.items() if name != "started"})
             save_model(accelerator, model, setup, out)
             raise NotFinite(f"{error}; the run is back at step {back.step}") from None
+        finally:
+            log.end_bar()
         save_model(accelerator, model, setup, out)
     if world.is_first:
         last = ledger.totals.last_step

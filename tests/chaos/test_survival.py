@@ -127,8 +127,9 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint_before(chaos):
     run.run(2, during=kill_after(7, leash=0))
     segment = run.run(2, {"largest_file": 300_000, "rank": 1})
     assert segment.codes == [1, 1]
-    assert "rank 1: " in segment.log[0]
-    assert "File too large" in segment.log[0]
+    assert "rank 1: [Errno 27] File too large: " in segment.log[0]
+    assert "part-00001-of-00002.safetensors" in segment.log[0]
+    assert "\nTraceback" in segment.log[0], "what follows the progress bar is not on its line"
     assert run.result.totals.segments[-1].status == "failed"
     assert [folder.name for folder in run.checkpoints()] == ["step-000000005"]
     assert not list(run.out.glob("checkpoints/*.new"))

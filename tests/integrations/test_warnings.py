@@ -72,7 +72,7 @@ SPEAKS = {
     ),
     "interleaved-loaders": ({"is_interleaved": True}, "micro-steps and passes are unknown"),
     "hidden-labels": ({"hides_labels": True}, "loss tokens are unknown"),
-    "steps-without-batches": ({"empty_steps": 1, "step": 3}, "a step after step 3 had no batch"),
+    "steps-without-batches": ({"empty_steps": 1, "last_empty": 3}, "a step after step 3 had no batch"),
     "unstepped-batches": ({"unstepped": 2, "step": 9}, "2 micro-batches were drawn after step 9"),
     "counting-stopped": (
         {"lost": "Connection reset\nby peer", "step": 4},
@@ -172,5 +172,8 @@ def test_what_drop_last_leaves_out(facts, part):
 def test_a_gap_has_its_cause():
     padded = said(ranks=4, samples=101, pass_samples=128, loader=MAP, reported=1.0, epoch=Fraction(128, 101))
     assert padded["reported-epoch"].endswith("27 duplicates a pass from even_batches (4 devices × 8)")
+    short = LoaderFacts(samples=37, per_device=4, uneven="pad")
+    inside = said(samples=37, loader=short, reported=0.3, epoch=Fraction(12, 37), is_hf_trainer=True)
+    assert inside["reported-epoch"].endswith("it counts micro-batches, and the last of a pass has 1 of 4 samples")
     changed = said(samples=80, from_step=10, changed=True, reported=2.0, epoch=Fraction(3, 2), is_hf_trainer=True)
     assert changed["reported-epoch"].endswith("it counts what was done before with today's devices and batch")

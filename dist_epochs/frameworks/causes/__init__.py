@@ -9,6 +9,7 @@ from dist_epochs.frameworks.causes.counters import (
     no_epoch,
     rounded_down,
     scheduler_times_processes,
+    short_batch,
     steps_by_hand,
     stream_epoch,
 )
@@ -34,8 +35,8 @@ from dist_epochs.frameworks.run import Rule
 __all__ = [
     "CAUSES", "carried_window", "dispatcher_padding", "drop_last", "drop_last_ignored",
     "even_batches", "floored_plan", "flushed_window", "index_epochs", "leaked_window", "loop_counter",
-    "multiplied_floats", "no_epoch", "rounded_down", "sampler_padding", "scheduler_times_processes", "short_pass",
-    "steps_by_hand", "stream_epoch", "tail_weight", "unstepped_end", "wrong_remainder",
+    "multiplied_floats", "no_epoch", "rounded_down", "sampler_padding", "scheduler_times_processes", "short_batch",
+    "short_pass", "steps_by_hand", "stream_epoch", "tail_weight", "unstepped_end", "wrong_remainder",
 ]  # fmt: skip
 
 CAUSES: tuple[Rule, ...] = (
@@ -54,6 +55,7 @@ CAUSES: tuple[Rule, ...] = (
     tail_weight,
     stream_epoch,
     loop_counter,
+    short_batch,
     index_epochs,
     no_epoch,
     scheduler_times_processes,

@@ -15,6 +15,7 @@ __all__ = [
     "no_epoch",
     "rounded_down",
     "scheduler_times_processes",
+    "short_batch",
     "steps_by_hand",
     "stream_epoch",
 ]
@@ -53,6 +54,28 @@ def loop_counter(run: Run) -> str | None:
     if passes.denominator == 1:
         return None
     return f"its epoch counts passes that were begun: the run ends after {rounded(passes)} of them"
+
+
+@rule
+def short_batch(run: Run) -> str | None:
+    """The epoch counts micro-batches, of which the last one of a pass is shorter than the others.
+
+    The HF Trainer's epoch is passes + micro-batches of this pass ÷ micro-batches of a pass. At the end of a pass that
+    is right. Inside one it is too low: 37 samples are 10 micro-batches of 4, and 5 of them, half of a pass, are 20
+    samples.
+
+    What to do: samples ÷ samples of the corpus.
+    """
+    loader, epoch, passes = run.loader, run.reported.epoch, run.counts.passes_drawn
+    if loader is None or epoch in (None, passes):
+        return None
+    last = loader.drawn_per_pass % loader.samples_per_round
+    if not last:
+        return None
+    return (
+        f"its epoch counts micro-batches, and the last of a pass has {last:,} of {loader.samples_per_round:,} samples: "
+        f"the run ends after {rounded(passes)} passes by samples"
+    )
 
 
 @rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from dist_epochs.frameworks.causes.counters import index_epochs, loop_counter, stream_epoch
+from dist_epochs.frameworks.causes.counters import index_epochs, loop_counter, short_batch, stream_epoch
 from dist_epochs.frameworks.causes.passes import dispatcher_padding, drop_last, even_batches, sampler_padding
 from dist_epochs.frameworks.causes.windows import floored_plan
 from dist_epochs.frameworks.run import Rule, Run
@@ -52,5 +52,6 @@ EFFECTS: Mapping[Rule, Callable[[Run], Fraction]] = {
     loop_counter: _miscounted,
     stream_epoch: _miscounted,
     index_epochs: _miscounted,
+    short_batch: _miscounted,
 }
 """In epochs, for the causes whose effect is a number of epochs."""

@@ -237,4 +237,8 @@ def _cause_of_gap(loop: ObservedLoop) -> str:
         return f": {pass_samples - loop.samples:,} duplicates a pass {_padding(loop)}"
     if loop.samples and 0 < pass_samples < loop.samples:
         return f": a pass leaves out {loop.samples - pass_samples:,} samples"
+    if loop.samples and loop.loader.per_device and loop.reported is not None and loop.epoch is not None:
+        batch = loop.ranks * loop.loader.per_device
+        if loop.samples % batch and abs(Fraction(loop.reported) - loop.epoch) * loop.samples < batch:
+            return f": it counts micro-batches, and the last of a pass has {loop.samples % batch} of {batch} samples"
     return ""

@@ -122,7 +122,7 @@ def steps_without_batches(loop: ObservedLoop) -> str | None:
     """
     if not loop.empty_steps:
         return None
-    return f"a step after step {loop.step} had no batch of its own, so it is not recorded"
+    return f"a step after step {loop.last_empty} had no batch of its own, so it is not recorded"
 
 
 @rule

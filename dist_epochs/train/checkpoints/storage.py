@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.metadata import (
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
 
+from dist_epochs.runtime.files import named_errors
 from dist_epochs.runtime.peers import Peers, RanksDiffer
 from dist_epochs.train.checkpoints.finite import first_not_finite
 from dist_epochs.train.checkpoints.tensor_file import Piece, TensorFile, write_tensors
@@ -63,7 +64,8 @@ class Part(dcp.StorageWriter):  # type: ignore[misc]
         ]
         self.not_finite = first_not_finite(pieces)
         if not self.not_finite:
-            self.digest = write_tensors(self._path, pieces)
+            with named_errors(self._path):
+                self.digest = write_tensors(self._path, pieces)
         return _done([WriteResult(item.index, item.tensor_storage_size() or 0, None) for item in plan.items])
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:

@@ -29,6 +29,7 @@ SHOWN = {
     "tail-weight": ("accelerate", (148, 2, 6), {"steps": 200}, "its gradient weighs 2/6"),
     "stream-epoch": ("hf-streaming", (100, 10), {"steps": 30}, "epoch = 2 + 10 ÷ 30"),
     "loop-counter": ("lightning", (100, 10), {"steps": 23}, "ends after 2.3 of them"),
+    "short-batch": ("hf", (37, 4), {"steps": 15}, "ends after 1.541 passes by samples"),
     "index-epochs": ("megatron", (100, 10), {"steps": 11}, "2 for 1.1 that are drawn"),
     "no-epoch": ("tf1", (100, 10), {"steps": 23}, "23 × 10 ÷ 100 = 2.3 epochs"),
     "scheduler-times-processes": ("accelerate", (800, 2), {"devices": 4, "epochs": 1}, "is over at step 25"),
