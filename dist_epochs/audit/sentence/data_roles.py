@@ -306,7 +306,9 @@ def frames_role(context: Context) -> Role:
     return Role("frames", "frames")
 
 
-_HELD_OUT = r"^\s*of (?:[^.;,]|[.,]\d){0,60}\b(?:for|as) (?:a |the |our )?(?:validation|evaluation|test|held[- ]out|dev)"
+_HELD_OUT = (
+    r"^\s*of (?:[^.;,]|[.,]\d){0,60}\b(?:for|as) (?:a |the |our )?(?:validation|evaluation|test|held[- ]out|dev)"
+)
 """After a share of the data that is not trained on."""
 
 
