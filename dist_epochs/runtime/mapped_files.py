@@ -8,7 +8,7 @@ import resource
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import IO, Any
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class MappedFiles:
     """
 
     def __init__(self) -> None:
-        self._maps: WeakSet[mmap.mmap] = WeakSet()
+        self._maps: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
         self._kept: Recent[NDArray[Any]] = Recent(most_kept())
         self._read = 0
         self._before = _bytes_of_files()
@@ -54,7 +54,7 @@ class MappedFiles:
             if count == 0 or not os.fstat(opened.fileno()).st_size:  # nothing cannot be mapped
                 return np.empty(0, kind)
             content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        self._maps.add(content)
+        self._maps[id(content)] = content
         return np.frombuffer(content, kind, -1 if count is None else count, offset)
 
     def kept(self, name: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
@@ -74,8 +74,9 @@ class MappedFiles:
         self._read = 0
         self._before = min(self._before, now := _bytes_of_files())
         if now - self._before > MOST_BYTES:
-            for content in list(self._maps):
-                content.madvise(mmap.MADV_DONTNEED)
+            for reference in self._maps.valuerefs():  # a list of its own, as another thread may map a file now
+                if (content := reference()) is not None:
+                    content.madvise(mmap.MADV_DONTNEED)
             self._before = _bytes_of_files()
 
 

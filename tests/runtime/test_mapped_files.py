@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import mmap
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,24 @@ def test_an_array_that_is_gone_is_not_kept(tmp_path, monkeypatch):
     files.used(mapped_files.READ_BETWEEN)
     assert not second.any()
     assert len(files._maps) == 1
+
+
+def test_a_thread_may_map_files_while_another_gives_them_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped_files, "MOST_BYTES", -1)
+    monkeypatch.setattr(mapped_files, "_bytes_of_files", lambda: 0)
+    (tmp_path / "ids").write_bytes(bytes(mmap.PAGESIZE))
+    files, before = MappedFiles(), sys.getswitchinterval()
+
+    def map_and_forget():
+        for _ in range(60):
+            assert len([files.map(tmp_path / "ids", IDS) for _ in range(100)]) == 100
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            mapping = threads.submit(map_and_forget)
+            while not mapping.done():
+                files.used(mapped_files.READ_BETWEEN)
+        mapping.result()
+    finally:
+        sys.setswitchinterval(before)
