@@ -20,10 +20,11 @@ LOGS = TESTS / "audit/readers/logs"
 PLAN = ("plan", "--batch", "8x64", "--steps", "5")
 
 WHAT_COUNTS = r"steps|micro_steps|samples|positions|tokens|loss_tokens"
+WHAT_COSTS = r"wall_hours|device_hours|price|price_per_device_hour|energy_kwh|pue|watts_per_device"
 PLAN_FILE = Explains(
     form="json",
     matters=rf"({WHAT_COUNTS}|coverage|sample_digest|corpus\.(tokens|samples\..*)|passes(\..*)?|phases\..*|"
-    rf"global_batch\..*|replanned(\..*)?)",
+    rf"global_batch\..*|replanned(\..*)?|cost\.({WHAT_COSTS}))",
     optional=rf"({WHAT_COUNTS}|coverage|sample_digest|passes.*|corpus\..*|global_batch\..*|phases\..*|replanned.*)",
     is_typed=True,
 )
