@@ -268,7 +268,8 @@ def samples_role(context: Context) -> Role:
         return Role("", why="the size of a memory")
     if find(r"\btrain\w*\s+(?:\w+\s+){0,2}for\s*$", near):
         return Role("samples", unit, words=words)
-    if find(_SEEN, near) or find(_AFTER_SEEN, tail) or words & {"total"} or find(_SEEN, tail[:24]):
+    is_seen = find(_SEEN, near) is not None and find(r"\bon (?:the )?$", near) is None  # 9B samples seen on 2B pairs
+    if is_seen or find(_AFTER_SEEN, tail) or words & {"total"} or find(_SEEN, tail[:24]):
         return Role("samples", unit, words=words)
     if find(_IN_OTHER_WORDS, near) or find(
         r"(?:steps?|updates?|iterations?|batch(?:es)?|步|스텝|ステップ)\s*\($", context.before
@@ -327,6 +328,8 @@ def percent_role(context: Context) -> Role | None:
     )
     if find(of_training, context.after):
         return Role("training_share", "")
+    if find(r"^\s*of (?:the |its |their )?(?:theoretical )?(?:peak\b|\d[\d.,]*\s?[A-Za-z]{0,4}-?FLOP)", context.after):
+        return Role("mfu", "")
     if find(_HELD_OUT, context.after):
         return Role("held_out_share", "")
     is_share = find(r"^\s*(?:of the |from |are |is )?[A-Za-z(]", context.after) is not None

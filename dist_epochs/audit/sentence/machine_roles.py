@@ -141,7 +141,10 @@ def device_time_role(context: Context) -> Role:
     times = int(HOURS_IN[hours_in[1]]) if hours_in is not None else 1
     if re.search(r"\bnode ", unit):
         return Role("node_hours", unit, times=times)
-    of_more = r"includ|ablation|all (?:of )?(?:our |the )?(?:experiments|runs|models|training)|project|development"
+    of_more = (
+        r"\b(?:each|per) (?:run|seed|experiment|model|trial)\b|\b\w+ (?:seeds|trials)\b|includ|ablation|"
+        r"all (?:of )?(?:our |the )?(?:experiments|runs|models|training)|project|development"
+    )
     words = frozenset({"either"}) if find(of_more, context.sentence) else frozenset()
     unit = unit if not unit.isascii() or unit.endswith(("s", "h")) else f"{unit}s"
     return Role("device_hours", unit, words=words, times=times)

@@ -372,6 +372,7 @@ def _times(numeral: Numeral, role: Role) -> Numeral:
     if role.plus:
         half = Fraction(1, 2)
         scaled = replace(scaled, number=Interval(value, value - half, value + half), half=half)
+        return replace(numeral, quantity=scaled, upper=None, spelling=f"{value}")
     upper = numeral.upper and replace(numeral.upper, number=numeral.upper.number * times)
     return replace(numeral, quantity=scaled, upper=upper, spelling=f"{numeral.spelling} {role.unit}")
 
