@@ -64,7 +64,21 @@ def parts_of(batch: object, *, second_is_mask: bool) -> BatchParts:
 
 
 def _text(named: Mapping[str, Any], ids: Tensor) -> BatchParts:
-    """A batch of token ids."""
+    """A batch of token ids.
+
+    Raises:
+        InputError: If the tokens stand in one row without a dimension for samples, and nothing tells where one begins.
+    """
+    if ids.dim() == 1:
+        places = named.get("position_ids")
+        if not isinstance(places, Tensor) or places.shape != ids.shape:
+            raise InputError(
+                f"input_ids of one dimension, {len(ids)} tokens",
+                rule="a row of tokens is counted by where its position_ids begin again, and it has none",
+                fixes=("position_ids in the batch", "input_ids of samples × positions"),
+            )
+        rows = {name: value[None] for name, value in named.items() if isinstance(value, Tensor) and value.dim() == 1}
+        return _text(rows | {"attention_mask": None}, ids[None])
     samples = ids.shape[0]  # `len` of a tensor is a Python function of torch's
     if not is_text(ids):
         return BatchParts(samples, content=ids)

@@ -221,6 +221,20 @@ def test_a_document_a_row_is_counted_by_the_dataset(tmp_path):
     assert (run.samples, run.tokens, run.epochs, run.data["known"]) == (4, 18, 1, "dataset")
 
 
+def test_a_row_of_tokens_without_a_dimension_for_samples(tmp_path):
+    batch = {name: values[0] for name, values in padding_free(3, 5, 2).items()}
+    for run, keys in (("places", {}), ("none", {"position_ids"})):
+        ledger = Ledger(tmp_path / run)
+        for _ in ledger.watch([{name: values for name, values in batch.items() if name not in keys}] * 2):
+            ledger.step()
+        found = Run(ledger, tmp_path / run)
+        if keys:
+            assert (found.samples, found.steps["applied"]) == (None, 2)
+            assert "input_ids of one dimension, 10 tokens" in found.warnings["uncounted-batches"]
+        else:
+            assert (found.samples, found.positions, found.tokens, found.loss_tokens) == (6, 20, 20, 18)
+
+
 # Batches fetched ahead
 
 
