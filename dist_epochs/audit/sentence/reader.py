@@ -215,7 +215,7 @@ def _same_as_next(text: str, all_contexts: list[Context], roles: list[Role | Non
     if at + 1 >= len(roles):
         return None
     following = roles[at + 1]
-    if following is None or not following.name or all_contexts[at].numeral.is_percent:
+    if following is None or not following.name or all_contexts[at].is_name or all_contexts[at].numeral.is_percent:
         return None
     here, there = all_contexts[at].numeral, all_contexts[at + 1].numeral
     between = text[here.end : there.first]

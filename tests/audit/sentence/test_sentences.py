@@ -146,3 +146,8 @@ def test_about_is_wider_than_rounded():
     assert audit_text_of(rate.format("~38B")).audit.verdict == "consistent-with-rounding"
     assert audit_text_of(rate.format("38B")).audit.verdict == "inconsistent"
     assert audit_text_of(rate.format("~36B")).audit.verdict == "inconsistent"
+
+
+def test_the_number_in_the_name_of_a_device_is_no_other_number():
+    found = [(fact["role"], fact["value"]) for fact in audited("trained on 2 A100, 3 epochs").to_json()["facts"]]
+    assert found == [("devices", 2), ("epochs", 3)]
