@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from dist_epochs.integrations.loader_facts import LoaderFacts, loader_facts
 from dist_epochs.integrations.loop_counter import WAIT_BRIEFLY, WAIT_FOR_RANKS, LoopCounter
 from dist_epochs.integrations.monitor import NewAttempt
+from dist_epochs.integrations.open_ledgers import OpenLedgers
 from dist_epochs.integrations.optimizer_steps import OptimizerSteps
 from dist_epochs.integrations.ranks import peers_of
 from dist_epochs.integrations.run_directory import open_run
@@ -55,8 +56,7 @@ class _Pass:
             return False
 
 
-_open: dict[Path, Ledger] = {}
-"""The open ledgers of this process by run directory: a second one for the same run takes over from the first."""
+_open = OpenLedgers()
 
 
 class Ledger:
@@ -113,12 +113,8 @@ class Ledger:
         self._peers = peers_of(ranks)
         self._accelerator = ranks if hasattr(ranks, "gradient_state") else None
         self._run, self._source = Path(run).absolute(), source
-        earlier = _open.get(self._run)
-        if earlier is not None:
-            earlier.close("failed", "training began again in this process")
-            from_step = earlier._from_step if from_step is None else from_step
+        from_step = _open.take_over(self._run, from_step)
         self._opened = open_run(Path(run), self._peers, samples=samples, store=store, from_step=from_step)
-        self._from_step: int = self._opened.from_step
         self._writer = LedgerWriter(Path(run), self._opened.totals, writes=self._peers.rank == 0)
         self._loop: LoopCounter | None = None
         self._pass, self._loader = _Pass(is_open=False), LoaderFacts()
@@ -131,7 +127,7 @@ class Ledger:
             self._run, self.counters, say, accelerator=self._accelerator, totals=lambda: self.totals
         )
         self._error_before = getattr(sys, "last_value", None)
-        _open[self._run] = self
+        _open.add(self._run, self, self._opened.from_step)
         if hasattr(ranks, "register_save_state_pre_hook"):
             ranks.register_save_state_pre_hook(lambda models, weights, folder: self.settle())
 
@@ -298,8 +294,7 @@ class Ledger:
         """Record how the segment ended: `finished`, `stopped` or `failed`. Called by itself when the program ends."""
         self._closed = True
         self._optimizer_steps.close()
-        if _open.get(self._run) is self:
-            del _open[self._run]
+        _open.remove(self._run, self)
         if self._loop is not None:
             settled = self._loop.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             if not settled and status == "finished":

@@ -12,7 +12,8 @@ from typing import Any
 
 from dist_epochs.errors import InputError
 from dist_epochs.integrations.loop_counter import WAIT_BRIEFLY, WAIT_FOR_RANKS, LoopCounter
-from dist_epochs.integrations.run_directory import Opened, open_run
+from dist_epochs.integrations.open_ledgers import OpenLedgers
+from dist_epochs.integrations.run_directory import open_run
 from dist_epochs.integrations.start import begin_loop, say
 from dist_epochs.integrations.wandb_mirror import LoopMirror
 from dist_epochs.ledger.clock import PAUSES
@@ -21,8 +22,7 @@ from dist_epochs.runtime.peers import Peers
 
 __all__ = ["TrainingLedger"]
 
-_open: dict[Path, TrainingLedger] = {}
-"""Those of this process by run directory: a second one for the same run takes over from the first."""
+_open = OpenLedgers()
 
 
 class TrainingLedger:
@@ -66,19 +66,16 @@ class TrainingLedger:
         is_hf_trainer: bool = False,
     ) -> None:
         self._run = out.absolute()
-        earlier = _open.get(self._run)
-        if earlier is not None:
-            earlier.close("failed", "training began again in this process")
-            from_step = earlier.opened.from_step if from_step is None else from_step
+        from_step = _open.take_over(self._run, from_step)
         opened = open_run(out, peers, samples=samples, store=store, from_step=from_step)
-        self.opened: Opened = replace(opened, steps=steps)
+        self.opened = replace(opened, steps=steps)
         self._writer = LedgerWriter(out, self.opened.totals, writes=peers.rank == 0)
         self.mirror = LoopMirror(out, self.counters, say, totals=lambda: self._writer.totals)
         self._peers, self._loader, self._settings, self._is_hf_trainer = peers, loader, settings, is_hf_trainer
         self._counter: LoopCounter | None = None
         self._working_since = now()
         atexit.register(self._at_exit)
-        _open[self._run] = self
+        _open.add(self._run, self, self.opened.from_step)
 
     @property
     def counter(self) -> LoopCounter:
@@ -130,8 +127,7 @@ class TrainingLedger:
     def close(self, status: str, reason: str | None = None) -> None:
         """Record how the segment ended: `finished`, `stopped` or `failed`."""
         atexit.unregister(self._at_exit)
-        if _open.get(self._run) is self:
-            del _open[self._run]
+        _open.remove(self._run, self)
         if self._counter is not None:
             self._counter.finish(WAIT_BRIEFLY if status == "failed" else WAIT_FOR_RANKS)
             with suppress(OSError):
