@@ -276,11 +276,11 @@ class Stream:
         eos = self.eos
         if eos is None:
             return {}
-        count, begins, ends = 0, None, False
-        for ids in self.chunks():
+        count, begins, ends = 0, False, False
+        for number, ids in enumerate(self.chunks()):
             is_end = ids == eos
             count += int(is_end.sum())
-            begins, ends = bool(is_end[0]) if begins is None else begins, bool(is_end[-1])
+            begins, ends = bool(is_end[0]) if number == 0 else begins, bool(is_end[-1])
         place = self.place or ("before" if begins and not ends else "after")
         return {"eot": eos, "eot_count": count, "eot_place": f"{place} each document", "starts_with_eot": begins,
                 "ends_with_eot": ends}  # fmt: skip

@@ -18,7 +18,7 @@ from dist_epochs.cli.main import main
 from dist_epochs.corpus.input.place import count_place
 from dist_epochs.corpus.input.sources import find_sources
 from dist_epochs.corpus.input.token_counts import count_tokens
-from dist_epochs.corpus.input.token_files import Reading, cut
+from dist_epochs.corpus.input.token_files import Flat, Reading, Stream, cut
 from dist_epochs.corpus.input.token_formats import FORMATS, format_of, other_tool
 from dist_epochs.errors import InputError
 from dist_epochs.settings.document import Document
@@ -499,3 +499,10 @@ def test_zstd(tmp_path):
     path.write_bytes(packed[:-3])
     with pytest.raises(InputError, match="damaged or cut zstd"):
         list(source.read(source.units[0]))
+
+
+def test_a_stream_without_ids_begins_and_ends_with_none(tmp_path):
+    (tmp_path / "ids").touch()
+    stream = Stream(name="ids", flat=Flat(tmp_path / "ids", 0, "uint16"), tokens=0, eos=1)
+    found = stream.facts({}, "")
+    assert (found.documents, found.more["starts_with_eot"], found.more["ends_with_eot"]) == (0, False, False)
