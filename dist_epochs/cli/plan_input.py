@@ -117,26 +117,28 @@ def read_input(
 
 def _read(path: Path) -> Document:
     """A recipe, and no configuration of another tool."""
+    from dist_epochs.recipe.shipped import shipped_recipes
     from dist_epochs.settings.document import Document
 
     try:
-        document, failed = Document.read(path), None
+        document = Document.read(path)
     except InputError as error:
-        document, failed = None, error
-    if document is None or not {"batch", "phases", "budget"} & document.data.keys():
-        from dist_epochs.tool_configs.detect import tool_of
-
-        if (tool := tool_of(path)) is not None:
-            raise InputError(
-                f"this is {tool}, and no recipe", fixes=f"dist-epochs plan --from {path}", origin=Origin(str(path))
-            )
-    if document is None:
-        assert failed is not None
-        from dist_epochs.recipe.shipped import shipped_recipes
-
+        _refuse_other_tool(path)
         is_shipped = not path.exists() and path.stem in shipped_recipes()
-        raise failed.but(fixes=f"{path.stem}, which comes with the package") if is_shipped else failed
+        raise error.but(fixes=f"{path.stem}, which comes with the package") if is_shipped else error from None
+    if not {"batch", "phases", "budget"} & document.data.keys():
+        _refuse_other_tool(path)
     return document
+
+
+def _refuse_other_tool(path: Path) -> None:
+    """Refuse a configuration of another tool."""
+    from dist_epochs.tool_configs.detect import tool_of
+
+    if (tool := tool_of(path)) is not None:
+        raise InputError(
+            f"this is {tool}, and no recipe", fixes=f"dist-epochs plan --from {path}", origin=Origin(str(path))
+        )
 
 
 def _apply_files(document: Document, files: Sequence[Path]) -> None:

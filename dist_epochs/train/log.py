@@ -128,7 +128,7 @@ class Log:
         """
         self.settle()
         self._show()
-        self._bar.close()
+        self.end_bar()
         return ", ".join(f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in self._losses.items())
 
     def end_bar(self) -> None:

@@ -147,8 +147,7 @@ def _formula(relation: Relation, formulas: Mapping[str, str], names: Mapping[str
 
 
 def _title(result: str, suffix: str) -> str:
-    title = TITLES.get(result, in_words(result))
-    return f"{title}, {suffix.strip('_').replace('_', ' ')}" if suffix else title
+    return in_words(TITLES.get(result, result) + suffix)
 
 
 def _add_stated(

@@ -226,10 +226,7 @@ class _Indices:
         try:
             counts = check_counts(json.loads(written), Path(path), packing, length, tokens, STORE_VERSION)
         except InputError as error:
-            raise error.but(
-                origin=self._remote.where(path),
-                fixes=UPLOAD,
-            ) from None
+            raise error.but(origin=self._remote.where(path), fixes=UPLOAD) from None
         sizes = (BlockPacking if packing == BEST_FIT else SpanPacking).sizes(counts)
         return written, {name: (size, counts[DIGESTS][name]) for name, size in sizes.items()}
 

@@ -27,9 +27,9 @@ def eu_compute_threshold(plan: Plan) -> str | None:
     them systemic risk: the Commission is to be notified within two weeks (Article 52), and Article 55 asks for more.
 
     What counts is the compute of all training together: earlier stages of the same model, synthetic data made for it
-    and continued training belong to it. This note adds up the compute of the planned run alone. Whoever trains
-    somebody else's model further is, as an indication, its provider if that takes at least a third of the compute that
-    the original took.
+    and continued training belong to it. This note adds up the compute of the planned run alone. Who
+    trains the model of another further counts as the provider of the result if that takes at least a third of the
+    compute of the original; this is an indication too.
 
     What to do: keep the plan and the ledger, from which compute, hours and data are documented, and ask a lawyer
     rather than this tool. A run that stays just below a threshold may cross it with the first repeated part.
