@@ -99,7 +99,7 @@ _DEVICES_WITH = r"\b(?:GPUs|TPUs|devices|workers|ranks|cores|chips|accelerators)
 LONGEST_AT = 16384
 """Tokens of a length in `1M steps at 128 tokens`: batches have more."""
 _VOCABULARY = (
-    r"\bvocab\w*\b[^.;]{0,40}$|"
+    r"\bvocab\w*\b[^.;\d]{0,40}$|"
     r"\btokeni[sz]er\b[^.;,]{0,60}\b(?:has|have|of|with)\b[^.;,\d]{0,12}$|"
     r"\btokeni[sz]er (?:is |was |were |has been )?(?:trained|learned|built|fitted)\b[^.;,]{0,12}$"
 )
@@ -154,7 +154,7 @@ def tokens_role(context: Context) -> Role:
     if context.numeral.value <= LONGEST_AT and find(r"\bsteps?\s+at\s*$", context.before):
         return Role("sequence_length", "tokens")
     if find(
-        r"(?:steps?|updates?|iterations?|batches)\s*,?\s+(?:each\s+)?(?:of|with|at|containing|holding|à|von|mit|x|×|\*)\s*"
+        r"(?:steps?|updates?|iterations?|batches)(?:\s*,?\s+each)?\s+(?:of|with|at|containing|holding|à|von|mit|x|×|\*)\s*"
         r"(?:~|about)?\s*$",
         context.before,
     ):

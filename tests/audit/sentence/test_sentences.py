@@ -151,3 +151,17 @@ def test_about_is_wider_than_rounded():
 def test_the_number_in_the_name_of_a_device_is_no_other_number():
     found = [(fact["role"], fact["value"]) for fact in audited("trained on 2 A100, 3 epochs").to_json()["facts"]]
     assert found == [("devices", 2), ("epochs", 3)]
+
+
+def test_a_vocabulary_that_has_its_number_takes_no_other():
+    text = "a vocabulary size of 50,257, a corpus of 100 million tokens"
+    assert [fact["role"] for fact in audited(f"We train with {text}.").to_json()["facts"]] == ["corpus"]
+    assert not audited("We train with a vocabulary of 50,257 tokens for 3 epochs.").reading.facts[1:]
+
+
+@pytest.mark.parametrize(
+    ("said", "role"), [("steps, with", "tokens"), ("steps, each of", "batch_tokens"), ("steps of", "batch_tokens")]
+)
+def test_tokens_after_steps_and_a_comma_are_of_the_run(said, role):
+    found = audited(f"We train for 1,000 {said} 1 million tokens.").to_json()["facts"]
+    assert [fact["role"] for fact in found] == ["steps", role]
